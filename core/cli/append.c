@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * append.c - chronq append: the lines of standard input as records
+ *
+ * Invariant: bytes [0, done) of the buffer are appended, [done, used) are not yet; of these,
+ * [done, scanned) hold no newline.  Every byte that was read is appended before the program ends, in
+ * order and once, whatever ends it.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define READ_SIZE (256U << 10)
+#define BATCH 512
+
+struct input {
+	char *buffer;
+	size_t capacity;
+	size_t done, scanned, used;
+	bool split; /* pieces of the line at `done` have been appended */
+	bool ended;
+};
+
+struct output {
+	cq_writer *writer;
+	size_t limit; /* of one record */
+	struct cq_message batch[BATCH];
+	size_t count;
+	uint64_t records;
+	uint64_t splits; /* lines that were too long for one record */
+};
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+static void log_message(void *arg, enum cq_level level, const char *message)
+{
+	(void)arg;
+	(void)level;
+	cli_note("%s", message);
+}
+
+static int flush_batch(struct output *out)
+{
+	size_t done = 0;
+
+	while (done < out->count) {
+		ssize_t n = cq_writer_append_batch(out->writer, out->batch + done,
+		                                   out->count - done, NULL);
+
+		if (n < 0)
+			return (int)n;
+		done += (size_t)n;
+		out->records += (uint64_t)n;
+	}
+	out->count = 0;
+	return 0;
+}
+
+/* The bytes stay where they are until the next flush. */
+static int put_pieces(struct output *out, const char *bytes, size_t length)
+{
+	int r = 0;
+
+	while (length > 0 && r == 0) {
+		size_t n = length < out->limit ? length : out->limit;
+
+		out->batch[out->count++] = (struct cq_message){
+			.payload = bytes, .length = n, .type = CQ_TYPE_DEFAULT
+		};
+		bytes += n;
+		length -= n;
+		if (out->count == BATCH)
+			r = flush_batch(out);
+	}
+	return r;
+}
+
+/* Appends the lines that are complete, and the rest if the input has ended.  Of a rest that is longer
+ * than a record can be, pieces of that length go; one byte at least stays, so that the newline, when
+ * it comes, does not become a record of its own. */
+static int put_lines(struct input *in, struct output *out)
+{
+	const char *newline;
+	size_t rest, take;
+	int r = 0;
+
+	while (r == 0 &&
+	       (newline = memchr(in->buffer + in->scanned, '\n', in->used - in->scanned)) != NULL) {
+		size_t end = (size_t)(newline - in->buffer) + 1;
+
+		if (end - in->done > out->limit && !in->split)
+			out->splits++;
+		r = put_pieces(out, in->buffer + in->done, end - in->done);
+		in->done = in->scanned = end;
+		in->split = false;
+	}
+	in->scanned = in->used;
+	rest = in->used - in->done;
+	if (r == 0 && rest > 0) {
+		if (rest > out->limit && !in->split) {
+			out->splits++;
+			in->split = true;
+		}
+		take = in->ended ? rest : (rest - 1) / out->limit * out->limit;
+		r = put_pieces(out, in->buffer + in->done, take);
+		in->done += take;
+	}
+	return r == 0 ? flush_batch(out) : r;
+}
+
+/* Makes room for a read: what is done goes, and a long line gets a larger buffer. */
+static int make_room(struct input *in)
+{
+	char *larger;
+
+	if (in->done > 0) {
+		memmove(in->buffer, in->buffer + in->done, in->used - in->done);
+		in->scanned -= in->done;
+		in->used -= in->done;
+		in->done = 0;
+	}
+	if (in->capacity - in->used >= READ_SIZE)
+		return 0;
+	larger = realloc(in->buffer, in->capacity * 2);
+	if (!larger)
+		return -ENOMEM;
+	in->buffer = larger;
+	in->capacity *= 2;
+	return 0;
+}
+
+/* Waits for input or a signal, and reads once.  Signals are let in while it waits only, so that none
+ * comes between looking at `stopped` and waiting. */
+static int read_some(struct input *in, const sigset_t *waiting)
+{
+	struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
+	ssize_t n;
+
+	if (ppoll(&fd, 1, NULL, waiting) < 0 && errno != EINTR)
+		return -errno;
+	if (stopped) {
+		in->ended = true;
+		return 0;
+	}
+	if (fd.revents == 0)
+		return 0;
+	n = read(STDIN_FILENO, in->buffer + in->used, in->capacity - in->used);
+	if (n < 0)
+		return errno == EINTR || errno == EAGAIN ? 0 : -errno;
+	in->used += (size_t)n;
+	in->ended = n == 0;
+	return 0;
+}
+
+/* Returns the exit code. */
+static int copy(const char *dir, struct output *out)
+{
+	struct sigaction action = { .sa_handler = stop };
+	struct input in = { .capacity = 2 * (size_t)READ_SIZE };
+	sigset_t waiting, blocked;
+	int status = CLI_OK, read_error = 0, r = 0;
+
+	in.buffer = malloc(in.capacity);
+	if (!in.buffer)
+		return cli_fail(dir, -ENOMEM);
+	sigemptyset(&blocked);
+	sigaddset(&blocked, SIGINT);
+	sigaddset(&blocked, SIGTERM);
+	sigprocmask(SIG_BLOCK, &blocked, &waiting);
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	while (r == 0 && !in.ended) {
+		r = make_room(&in);
+		if (r == 0)
+			read_error = read_some(&in, &waiting);
+		if (read_error < 0)
+			in.ended = true; /* what has been read is appended all the same */
+		if (r == 0)
+			r = put_lines(&in, out);
+	}
+	free(in.buffer);
+	if (read_error < 0)
+		status = cli_fail("standard input", read_error);
+	if (r < 0)
+		status = cli_fail(dir, r);
+	return status;
+}
+
+static int append(const char *dir, const struct cq_config *config)
+{
+	struct output out = { .count = 0 };
+	int status, r;
+
+	r = cq_writer_open(dir, config, &out.writer);
+	if (r == -EINVAL) {
+		cli_note("%s: not a segment size for this queue", dir);
+		return CLI_USAGE;
+	}
+	if (r < 0)
+		return cli_fail(dir, r);
+	out.limit = cq_writer_max_payload(out.writer);
+	status = copy(dir, &out);
+	r = cq_writer_close(out.writer);
+	if (r < 0)
+		status = cli_fail(dir, r);
+	if (out.splits > 0)
+		cli_note("%s: split lines of more than %zu bytes: %" PRIu64, dir, out.limit,
+		         out.splits);
+	if (status == CLI_OK && out.records == 0) {
+		cli_note("%s: nothing to append", dir);
+		status = CLI_PROBLEM;
+	}
+	return status;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "segment-size", required_argument, NULL, 's' },
+		{ "sync", no_argument, NULL, 'S' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct cq_config config;
+	const char *dir;
+	int option;
+
+	cq_config_init(&config);
+	config.log = log_message;
+	while ((option = getopt_long(argc, argv, "s:Sh", options, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			if (!cli_parse_size(optarg, &config.segment_size) ||
+			    config.segment_size == 0) {
+				cli_note("not a size: %s", optarg);
+				return cli_usage(command);
+			}
+			break;
+		case 'S':
+			config.sync = CQ_SYNC_ALWAYS;
+			break;
+		case 'h':
+			cli_print_help(command);
+			return CLI_OK;
+		default:
+			return cli_usage(command);
+		}
+	}
+	dir = cli_directory(argc, argv);
+	return dir ? append(dir, &config) : cli_usage(command);
+}
+
+const struct cli_command cli_append = {
+	.name = "append",
+	.arguments = "[--segment-size N[K|M|G]] [--sync] DIR",
+	.summary = "Appends the lines of standard input to a queue, each as one record.",
+	.help = "  -s, --segment-size N   bytes of a segment file, a multiple of 4096, for a queue that is\n"
+	        "                         made here (128M if not given)\n"
+	        "  -S, --sync             have what was read on disk before reading on; without it, at\n"
+	        "                         the end\n"
+	        "  -h, --help             this text\n"
+	        "\n"
+	        "Makes the queue where there is none.  A record keeps its newline, so that chronq cat\n"
+	        "gives back the very input; a last line without one is a record too.  A line that is\n"
+	        "too long for a segment becomes several records, with a message.  SIGINT and SIGTERM\n"
+	        "end the input.  Exit code 1 if there was nothing to append.\n",
+	.run = run,
+};

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cat.c - chronq cat: the records of a queue, from its oldest or from a sequence number on */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+struct range {
+	bool given;
+	uint64_t first;
+	uint64_t last;
+};
+
+/* A, A-B or A- */
+static bool parse_range(const char *text, struct range *ret_range)
+{
+	struct range range = { .given = true };
+	const char *rest;
+
+	if (!cli_parse_number(text, &rest, &range.first))
+		return false;
+	range.last = range.first;
+	if (rest[0] == '-' && rest[1] == '\0')
+		range.last = UINT64_MAX;
+	else if (rest[0] == '-' && (!cli_parse_number(rest + 1, &rest, &range.last) || *rest != '\0'))
+		return false;
+	else if (rest[0] != '\0' && rest[0] != '-')
+		return false;
+	if (range.last < range.first)
+		return false;
+	*ret_range = range;
+	return true;
+}
+
+int cli_step_over(cq_reader *reader, int error)
+{
+	struct cq_reader_stats stats;
+
+	cq_reader_stats(reader, &stats);
+	switch (-error) {
+	case ENODATA:
+		cli_note("records are missing before segment %09" PRIu32 " offset %" PRIu64
+		         " (so far: %" PRIu64 " segments, %" PRIu64 " records)",
+		         stats.segment, stats.offset, stats.gap_segments, stats.gap_records);
+		return 1;
+	case EIO:
+		cli_note("damaged at segment %09" PRIu32 " offset %" PRIu64
+		         ": the rest of this segment is left out", stats.segment, stats.offset);
+		return cq_reader_skip_segment(reader);
+	default:
+		return error;
+	}
+}
+
+/* Prints what is in the range, up to the end of the queue.  Returns the exit code. */
+static int copy(const char *dir, cq_reader *reader, const struct range *range, bool json)
+{
+	struct cq_record record;
+	bool any = false, done;
+	int status = CLI_OK, r;
+
+	for (;;) {
+		r = cq_reader_next(reader, &record);
+		if (r == 0)
+			break;
+		if (r < 0) {
+			status = CLI_PROBLEM;
+			r = cli_step_over(reader, r);
+			if (r < 0)
+				return cli_fail(dir, r);
+			if (r == 0)
+				break;
+			continue;
+		}
+		if (range->given && record.seq > range->last)
+			break;
+		if (range->given && !any && record.seq > range->first) {
+			cli_note("%s: no record %" PRIu64 "; the next one is %" PRIu64, dir,
+			         range->first, record.seq);
+			status = CLI_PROBLEM;
+		}
+		any = true;
+		done = json ? cli_output_json(&record) : cli_output_payload(&record, false);
+		if (!done)
+			break;
+	}
+	if (range->given && !any) {
+		cli_note("%s: no record %" PRIu64, dir, range->first);
+		status = CLI_PROBLEM;
+	}
+	return status;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "seq", required_argument, NULL, 's' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct range range = { .last = UINT64_MAX };
+	bool json = false;
+	const char *dir;
+	cq_reader *reader;
+	int option, r;
+
+	while ((option = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
+		switch (option) {
+		case 's':
+			if (!parse_range(optarg, &range)) {
+				cli_note("not a range of sequence numbers: %s", optarg);
+				return cli_usage(command);
+			}
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			cli_print_help(command);
+			return CLI_OK;
+		default:
+			return cli_usage(command);
+		}
+	}
+	dir = cli_directory(argc, argv);
+	if (!dir)
+		return cli_usage(command);
+	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
+	if (r < 0)
+		return cli_fail(dir, r);
+	r = cli_output_begin();
+	if (r == 0 && range.given)
+		r = cq_reader_seek_seq(reader, range.first);
+	r = r < 0 ? cli_fail(dir, r) : cli_output_end(copy(dir, reader, &range, json));
+	cq_reader_close(reader);
+	return r;
+}
+
+const struct cli_command cli_cat = {
+	.name = "cat",
+	.arguments = "[--seq A[-[B]]] [--json] DIR",
+	.summary = "Writes the payloads of all records to standard output, one after another.",
+	.help = "  -s, --seq A      record A alone\n"
+	        "  -s, --seq A-B    records A to B, by sequence number\n"
+	        "  -s, --seq A-     record A and all after it\n"
+	        "  -j, --json       one JSON object per record and line: seq, time_ns, type, length,\n"
+	        "                   and payload, or payload_base64 where it is not UTF-8\n"
+	        "  -h, --help       this text\n"
+	        "\n"
+	        "The bytes are exactly those that were appended: nothing is put between records.\n"
+	        "Nothing in the directory is changed.  Missing or damaged records are left out, with\n"
+	        "a message and exit code 1, as is a range whose first record is not there.\n",
+	.run = run,
+};

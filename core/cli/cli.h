@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cli.h - shared by the subcommands of chronq */
+#ifndef CHRONQ_CLI_H
+#define CHRONQ_CLI_H
+
+#include <chronq.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Exit codes of every subcommand. */
+enum {
+	CLI_OK = 0,
+	CLI_PROBLEM = 1, /* it ran, and something is wrong with the queue or there was nothing to do */
+	CLI_USAGE = 2,
+	CLI_IO = 3, /* something could not be opened, read or written */
+};
+
+struct cli_command {
+	const char *name;
+	const char *arguments; /* behind the name, for the usage line */
+	const char *summary;   /* one line */
+	const char *help;      /* options and what else there is to know */
+	int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+
+extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify;
+
+/* ---- common.c ---- */
+
+/* "chronq: SUBJECT: what the errno means" on stderr; returns CLI_IO.  error is negative. */
+int cli_fail(const char *subject, int error);
+/* "chronq: MESSAGE" on stderr. */
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+void cli_print_help(const struct cli_command *command);
+/* After an option that getopt_long() has complained of, or a wrong number of arguments. */
+int cli_usage(const struct cli_command *command);
+/* The one operand DIR behind the options, or NULL. */
+const char *cli_directory(int argc, char **argv);
+
+/* Decimal digits only; false if it is anything else or too large. */
+bool cli_parse_number(const char *text, const char **ret_rest, uint64_t *ret_number);
+/* N, NK, NM or NG: bytes. */
+bool cli_parse_size(const char *text, uint64_t *ret_size);
+
+/* UTC, with nanoseconds: 2026-01-31T23:59:59.123456789Z */
+#define CLI_TIME_MAX 40
+void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns);
+
+/* ---- cat.c ---- */
+
+/* After cq_reader_next() has failed: says so, and goes past what is missing or damaged.  Returns 1 to
+ * go on, 0 when nothing follows, or the error when it is another one. */
+int cli_step_over(cq_reader *reader, int error);
+
+/* ---- output.c ---- */
+
+/* A large buffer for standard output; a reader that goes away is no error, see cli_output_end(). */
+int cli_output_begin(void);
+/* Writes the payload, as it is or (line) with a newline where it does not end in one.  False: the
+ * output takes no more. */
+bool cli_output_payload(const struct cq_record *record, bool line);
+/* One JSON object on a line. */
+bool cli_output_json(const struct cq_record *record);
+bool cli_output_flush(void);
+/* Nobody reads the other end any more. */
+bool cli_output_closed(void);
+/* Flushes; returns status, or CLI_IO after a message if something could not be written. */
+int cli_output_end(int status);
+
+#endif

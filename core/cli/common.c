@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* common.c - messages, operands and numbers of the subcommands */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli.h"
+
+void cli_note(const char *format, ...)
+{
+	va_list arguments;
+
+	fputs("chronq: ", stderr);
+	va_start(arguments, format);
+	vfprintf(stderr, format, arguments);
+	va_end(arguments);
+	fputc('\n', stderr);
+}
+
+int cli_fail(const char *subject, int error)
+{
+	const char *text;
+
+	switch (-error) {
+	case ENOTEMPTY:
+		text = "holds files but no queue";
+		break;
+	case EBUSY:
+		text = "another writer has the queue";
+		break;
+	case EBADMSG:
+		text = "the queue is damaged (see chronq verify)";
+		break;
+	case EPROTONOSUPPORT:
+		text = "the queue's format is newer than this program";
+		break;
+	case EOVERFLOW:
+		text = "the segment ids are used up";
+		break;
+	default:
+		text = strerror(-error);
+		break;
+	}
+	cli_note("%s: %s", subject, text);
+	return CLI_IO;
+}
+
+void cli_print_help(const struct cli_command *command)
+{
+	printf("Usage: chronq %s %s\n%s\n\n%s", command->name, command->arguments, command->summary,
+	       command->help);
+}
+
+int cli_usage(const struct cli_command *command)
+{
+	fprintf(stderr, "Usage: chronq %s %s\nTry 'chronq %s --help'.\n", command->name,
+	        command->arguments, command->name);
+	return CLI_USAGE;
+}
+
+const char *cli_directory(int argc, char **argv)
+{
+	if (argc - optind == 1)
+		return argv[optind];
+	if (argc == optind)
+		cli_note("no queue directory given");
+	else
+		cli_note("more than one operand: %s", argv[optind + 1]);
+	return NULL;
+}
+
+bool cli_parse_number(const char *text, const char **ret_rest, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+	const char *at = text;
+
+	for (; *at >= '0' && *at <= '9'; at++) {
+		uint64_t digit = (uint64_t)(*at - '0');
+
+		if (number > (UINT64_MAX - digit) / 10)
+			return false;
+		number = number * 10 + digit;
+	}
+	if (at == text)
+		return false;
+	*ret_rest = at;
+	*ret_number = number;
+	return true;
+}
+
+bool cli_parse_size(const char *text, uint64_t *ret_size)
+{
+	static const char units[] = "KMG";
+	const char *rest, *unit;
+	unsigned shift = 0;
+	uint64_t number;
+
+	if (!cli_parse_number(text, &rest, &number))
+		return false;
+	if (*rest != '\0') {
+		unit = strchr(units, *rest);
+		if (!unit || rest[1] != '\0')
+			return false;
+		shift = 10 * (unsigned)(unit - units + 1);
+	}
+	if (number > UINT64_MAX >> shift)
+		return false;
+	*ret_size = number << shift;
+	return true;
+}
+
+void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns)
+{
+	time_t seconds = (time_t)(time_ns / 1000000000);
+	char day[24];
+	struct tm tm;
+
+	if (!gmtime_r(&seconds, &tm) || strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm) == 0)
+		day[0] = '\0';
+	snprintf(text, CLI_TIME_MAX, "%s.%09" PRIu64 "Z", day, time_ns % 1000000000);
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* main.c - chronq: finds the subcommand and runs it */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const struct cli_command *const commands[] = {
+	&cli_info, &cli_ls, &cli_cat, &cli_tail, &cli_append, &cli_verify,
+};
+#define COMMANDS (sizeof commands / sizeof commands[0])
+
+static void print_usage(FILE *to)
+{
+	fputs("Usage: chronq COMMAND [OPTION]... DIR\n"
+	      "Looks into, reads, and appends to a queue, that is a directory of segment files.\n"
+	      "\n",
+	      to);
+	for (size_t i = 0; i < COMMANDS; i++)
+		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+	fputs("\n"
+	      "  chronq COMMAND --help   the options of one of them\n"
+	      "  chronq --version\n"
+	      "\n"
+	      "All but append leave the directory as it is, also while a writer is at work.\n"
+	      "Exit codes: 0 done; 1 a problem was found; 2 wrong usage; 3 cannot open, read or "
+	      "write.\n",
+	      to);
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
+		print_usage(stdout);
+		return cli_output_end(CLI_OK);
+	}
+	if (strcmp(name, "--version") == 0) {
+		puts("chronq " CHRONQ_VERSION);
+		return cli_output_end(CLI_OK);
+	}
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i]->name) == 0)
+			return commands[i]->run(commands[i], argc - 1, argv + 1);
+	if (name[0] != '\0')
+		cli_note("no such command: %s", name);
+	print_usage(stderr);
+	return CLI_USAGE;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * output.c - records on standard output
+ *
+ * SIGPIPE is ignored while records are written: a reader that has enough (head, or a terminal pager)
+ * ends the output and is no error.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <nettle/base64.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define BUFFER_SIZE (256U << 10)
+
+/* the first error of a write; 0: none */
+static int output_error;
+
+int cli_output_begin(void)
+{
+	static char buffer[BUFFER_SIZE];
+
+	signal(SIGPIPE, SIG_IGN);
+	return setvbuf(stdout, buffer, _IOFBF, sizeof buffer) == 0 ? 0 : -ENOMEM;
+}
+
+static bool failed(void)
+{
+	if (output_error == 0)
+		output_error = errno != 0 ? errno : EIO;
+	return false;
+}
+
+static bool put(const void *bytes, size_t length)
+{
+	return fwrite_unlocked(bytes, 1, length, stdout) == length || failed();
+}
+
+bool cli_output_payload(const struct cq_record *record, bool line)
+{
+	const char *bytes = record->payload;
+
+	if (!put(bytes, record->length))
+		return false;
+	if (!line || (record->length > 0 && bytes[record->length - 1] == '\n'))
+		return true;
+	return put("\n", 1);
+}
+
+static json_t *base64(const struct cq_record *record)
+{
+	size_t length = BASE64_ENCODE_RAW_LENGTH(record->length);
+	char *text = malloc(length + 1);
+	json_t *string;
+
+	if (!text)
+		return NULL;
+	base64_encode_raw(text, record->length, record->payload);
+	string = json_stringn_nocheck(text, length);
+	free(text);
+	return string;
+}
+
+static int put_json(const char *bytes, size_t length, void *arg)
+{
+	(void)arg;
+	return put(bytes, length) ? 0 : -1;
+}
+
+bool cli_output_json(const struct cq_record *record)
+{
+	const char *bytes = record->length > 0 ? record->payload : "";
+	json_t *text = json_stringn(bytes, record->length); /* NULL: it is not UTF-8 */
+	const char *key = text ? "payload" : "payload_base64";
+	char head[200];
+	bool done;
+	int length;
+
+	if (!text)
+		text = base64(record);
+	if (!text) {
+		errno = ENOMEM;
+		return failed();
+	}
+	/* The frame needs no escaping and its numbers are unsigned, which jansson's are not. */
+	length = snprintf(head, sizeof head,
+	                  "{\"seq\":%" PRIu64 ",\"time_ns\":%" PRIu64
+	                  ",\"type\":%u,\"length\":%zu,\"%s\":",
+	                  record->seq, record->time_ns, record->type, record->length, key);
+	errno = 0;
+	done = put(head, (size_t)length) &&
+	       json_dump_callback(text, put_json, NULL, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
+	json_decref(text);
+	return done ? put("}\n", 2) : failed();
+}
+
+bool cli_output_flush(void)
+{
+	return fflush(stdout) == 0 || failed();
+}
+
+bool cli_output_closed(void)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+
+	return output_error != 0 || (poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLNVAL)));
+}
+
+int cli_output_end(int status)
+{
+	cli_output_flush();
+	if (output_error == 0 || output_error == EPIPE)
+		return status;
+	return cli_fail("standard output", -output_error);
+}

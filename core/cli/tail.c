@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tail.c - chronq tail: the last records, and those to come */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli.h"
+
+#define WAIT_MS 250 /* at the longest until a signal or a closed output is noticed */
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+/*
+ * Where to begin so as to come by at least `wanted` records, told by the summaries of the newest
+ * segments alone: *ret_seq is to be sought.  0: they do not tell (chronicle-rs writes none), or the
+ * beginning of the queue is as good.
+ */
+static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
+{
+	struct cq_segment_content content;
+	struct cq_segment_info info;
+	cq_segment *segment;
+	uint64_t found = 0;
+	uint32_t *ids;
+	size_t count;
+	int r, result = 0;
+
+	r = cq_queue_list(queue, &ids, &count);
+	if (r < 0)
+		return r;
+	for (size_t i = count; i-- > 1 && result == 0;) {
+		if (cq_segment_open(queue, ids[i], &segment) < 0)
+			break;
+		r = cq_segment_info(segment, &info);
+		if (r == 0 && info.have_summary && !info.sealed) {
+			r = cq_segment_content(segment, &content);
+			info.records = content.records;
+		}
+		cq_segment_close(segment);
+		if (r < 0 || (!info.have_summary && info.sealed))
+			break;
+		if (!info.have_summary) /* prepared, not used yet */
+			continue;
+		found += info.records;
+		if (found >= wanted) {
+			*ret_seq = info.first_seq;
+			result = 1;
+		}
+	}
+	free(ids);
+	return result;
+}
+
+/* Counts the records from where the reader stands to the end. */
+static int count_records(cq_reader *reader, uint64_t *ret_count)
+{
+	struct cq_record record;
+	uint64_t count = 0;
+	int r;
+
+	while ((r = cq_reader_next(reader, &record)) != 0) {
+		if (r > 0)
+			count++;
+		else if (r == -EIO && cq_reader_skip_segment(reader) <= 0)
+			break;
+		else if (r != -ENODATA && r != -EIO)
+			return r;
+	}
+	*ret_count = count;
+	return 0;
+}
+
+/* Stands so that `wanted` records follow, or all of them.  First where the summaries say, counting;
+ * if they are wrong, as in a queue that two programs have written in turn, from the beginning. */
+static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted, uint64_t *ret_skip)
+{
+	uint64_t seq = 0, count = 0;
+	int have_seq, r;
+
+	have_seq = find_start(queue, wanted, &seq);
+	if (have_seq < 0)
+		return have_seq;
+	if (have_seq) {
+		r = cq_reader_seek_seq(reader, seq);
+		if (r == 0)
+			r = count_records(reader, &count);
+		if (r < 0)
+			return r;
+	}
+	if (have_seq && count >= wanted) {
+		*ret_skip = count - wanted;
+		return cq_reader_seek_seq(reader, seq);
+	}
+	r = cq_reader_seek_oldest(reader);
+	if (r == 0)
+		r = count_records(reader, &count);
+	if (r < 0)
+		return r;
+	*ret_skip = count > wanted ? count - wanted : 0;
+	return cq_reader_seek_oldest(reader);
+}
+
+static bool print(const struct cq_record *record, bool json)
+{
+	return json ? cli_output_json(record) : cli_output_payload(record, true);
+}
+
+/* Prints to the end of the queue, but for the first *skip records.  1: the output takes no more. */
+static int print_rest(cq_reader *reader, bool json, uint64_t *skip, int *status)
+{
+	struct cq_record record;
+	int r;
+
+	while ((r = cq_reader_next(reader, &record)) != 0) {
+		if (r > 0 && *skip > 0) {
+			(*skip)--;
+		} else if (r > 0) {
+			if (!print(&record, json) || stopped)
+				return 1;
+		} else {
+			*status = CLI_PROBLEM;
+			r = cli_step_over(reader, r);
+			if (r <= 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+static int follow(cq_reader *reader, bool json, int *status)
+{
+	uint64_t none = 0;
+	int r = 0;
+
+	while (!stopped && cli_output_flush() && !cli_output_closed()) {
+		r = cq_reader_wait(reader, WAIT_MS);
+		if (r > 0)
+			r = print_rest(reader, json, &none, status);
+		if (r != 0 && r != -EINTR)
+			break;
+	}
+	return r == -EINTR ? 0 : r;
+}
+
+static int show(const char *dir, uint64_t wanted, bool follows, bool json)
+{
+	struct sigaction action = { .sa_handler = stop };
+	int status = CLI_OK, r;
+	cq_queue *queue;
+	cq_reader *reader;
+	uint64_t skip = 0;
+
+	r = cq_queue_open(dir, &queue);
+	if (r < 0)
+		return cli_fail(dir, r);
+	r = cq_reader_open(dir, NULL, CQ_START_LATEST, follows ? 0 : CQ_READER_PASSIVE, &reader);
+	if (r < 0) {
+		status = cli_fail(dir, r);
+		goto close_queue;
+	}
+	if (follows) {
+		sigaction(SIGINT, &action, NULL);
+		sigaction(SIGTERM, &action, NULL);
+	}
+	r = cli_output_begin();
+	if (r == 0 && wanted > 0)
+		r = place(queue, reader, wanted, &skip);
+	if (r == 0 && wanted > 0)
+		r = print_rest(reader, json, &skip, &status);
+	if (r == 0 && follows)
+		r = follow(reader, json, &status);
+	if (r < 0)
+		status = cli_fail(dir, r);
+	status = cli_output_end(status);
+	cq_reader_close(reader);
+close_queue:
+	cq_queue_close(queue);
+	return status;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "follow", no_argument, NULL, 'f' },
+		{ "lines", required_argument, NULL, 'n' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	uint64_t wanted = 10;
+	bool follows = false, json = false;
+	const char *dir, *rest;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "fn:jh", options, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			follows = true;
+			break;
+		case 'n':
+			if (!cli_parse_number(optarg, &rest, &wanted) || *rest != '\0') {
+				cli_note("not a number of records: %s", optarg);
+				return cli_usage(command);
+			}
+			break;
+		case 'j':
+			json = true;
+			break;
+		case 'h':
+			cli_print_help(command);
+			return CLI_OK;
+		default:
+			return cli_usage(command);
+		}
+	}
+	dir = cli_directory(argc, argv);
+	return dir ? show(dir, wanted, follows, json) : cli_usage(command);
+}
+
+const struct cli_command cli_tail = {
+	.name = "tail",
+	.arguments = "[-f] [-n N] [--json] DIR",
+	.summary = "Writes the last records of a queue to standard output, one per line.",
+	.help = "  -n, --lines N    the last N records; 10 if not given\n"
+	        "  -f, --follow     go on with the records that come, until SIGINT, SIGTERM, or until\n"
+	        "                   nobody reads the output any more\n"
+	        "  -j, --json       one JSON object per record and line, as cat --json\n"
+	        "  -h, --help       this text\n"
+	        "\n"
+	        "A payload that does not end in a newline is given one, so that each record begins on\n"
+	        "a line of its own; chronq cat writes the exact bytes.  Missing or damaged records are\n"
+	        "left out, with a message and exit code 1.\n",
+	.run = run,
+};

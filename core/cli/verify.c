@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verify.c - chronq verify: checks a whole queue */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "cli.h"
+
+/* A finding may name a file, and a file may have any name. */
+static void print_escaped(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c >= ' ' && c < 0x7F)
+			putchar(c);
+		else
+			printf("\\x%02x", c);
+	}
+}
+
+static void print_finding(void *arg, const struct cq_finding *finding)
+{
+	const bool *quiet = arg;
+
+	if (*quiet && !finding->damage)
+		return;
+	fputs(finding->damage ? "damage: " : "note: ", stdout);
+	if (finding->segment != UINT32_MAX)
+		printf("segment %09" PRIu32 " offset %" PRIu64 ": ", finding->segment,
+		       finding->offset);
+	print_escaped(finding->text);
+	putchar('\n');
+}
+
+static int verify(const char *dir, bool quiet)
+{
+	struct cq_verify_result result;
+	int r;
+
+	r = cli_output_begin();
+	if (r == 0)
+		r = cq_verify(dir, print_finding, &quiet, &result);
+	if (r < 0)
+		return cli_output_end(cli_fail(dir, r));
+	if (!quiet)
+		printf("%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
+		       " payload bytes: damage %" PRIu64 ", notes %" PRIu64 "\n",
+		       result.damage == 0 ? "sound" : "damaged", result.segments, result.records,
+		       result.payload_bytes, result.damage, result.information);
+	return cli_output_end(result.damage == 0 ? CLI_OK : CLI_PROBLEM);
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	bool quiet = false;
+	const char *dir;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
+		switch (option) {
+		case 'q':
+			quiet = true;
+			break;
+		case 'h':
+			cli_print_help(command);
+			return CLI_OK;
+		default:
+			return cli_usage(command);
+		}
+	}
+	dir = cli_directory(argc, argv);
+	return dir ? verify(dir, quiet) : cli_usage(command);
+}
+
+const struct cli_command cli_verify = {
+	.name = "verify",
+	.arguments = "[-q] DIR",
+	.summary = "Checks every header, checksum, sequence number, seal, index and position.",
+	.help = "  -q, --quiet      lines for damage only: no notes, no summary\n"
+	        "  -h, --help       this text\n"
+	        "\n"
+	        "A line per finding, then a summary.  \"damage\" means that something is lost or wrong,\n"
+	        "\"note\" that it is worth knowing: what a killed writer has left, sequence numbers\n"
+	        "that chronicle-rs started again, bytes that recovery has set aside.  While a writer is\n"
+	        "at work, what it appends after the start is not looked at.  Exit code 1 if there is\n"
+	        "damage.\n",
+	.run = run,
+};

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control.c - control.meta; see control.h
+ *
+ * Two things here face processes that die at any moment:
+ *   A writer that dies in cq_control_move() leaves segment_gen odd for ever.  Readers therefore try
+ *   a bounded number of times and then use the directory; the next writer makes it even.
+ *   A waiting reader that dies leaves `waiters` too high, and every append would make a system call.
+ *   After IDLE_WAKES wake-ups in a row that found nobody under the same count, that count is taken
+ *   for debris and not answered any more; any other count is answered.  Should the count have been
+ *   a live reader's after all, it sleeps through, at the longest to the end of its slice of waiting.
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "io.h"
+
+#define POSITION_TRIES 10000
+#define IDLE_WAKES 256
+
+static bool page_valid(const struct cq_control_page *page)
+{
+	return page->magic == CQ_CONTROL_MAGIC && page->version == CQ_CONTROL_VERSION &&
+	       __atomic_load_n(&page->init_state, __ATOMIC_ACQUIRE) == CQ_CONTROL_READY;
+}
+
+int cq_control_open(struct cq_control *ret_control, int dirfd, bool writable)
+{
+	struct cq_control c = { .map = CQ_MAPPING_NONE, .writable = writable };
+	int r;
+
+	r = cq_mapping_open(&c.map, dirfd, CQ_CONTROL_NAME, sizeof *c.page, writable);
+	if (writable && (r == -EACCES || r == -EROFS || r == -EPERM)) {
+		c.writable = false;
+		r = cq_mapping_open(&c.map, dirfd, CQ_CONTROL_NAME, sizeof *c.page, false);
+	}
+	if (r < 0)
+		return r;
+	c.page = (struct cq_control_page *)(void *)c.map.base;
+	if (!page_valid(c.page)) {
+		cq_mapping_close(&c.map);
+		return -EBADMSG;
+	}
+	*ret_control = c;
+	return 0;
+}
+
+/* Readers keep their mapping of a file that is repaired in place; one that is missing or short has
+ * no reader to keep. */
+static int open_full_size(struct cq_mapping *ret_map, int dirfd)
+{
+	static const struct cq_control_page empty;
+	int r;
+
+	r = cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
+	if (r != -ENOENT && r != -EBADMSG)
+		return r;
+	r = cq_io_replace(dirfd, CQ_CONTROL_TEMP, CQ_CONTROL_NAME, &empty, sizeof empty);
+	if (r < 0)
+		return r;
+	return cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
+}
+
+int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t segment_size,
+                         uint64_t epoch, struct cq_position position)
+{
+	struct cq_control c = { .writable = true };
+	struct cq_control_page *page;
+	int r;
+
+	r = open_full_size(&c.map, dirfd);
+	if (r < 0)
+		return r;
+	page = c.page = (struct cq_control_page *)(void *)c.map.base;
+	if (!page_valid(page)) {
+		__atomic_store_n(&page->init_state, 0, __ATOMIC_RELEASE);
+		page->magic = CQ_CONTROL_MAGIC;
+		page->version = CQ_CONTROL_VERSION;
+	}
+	page->epoch = epoch;
+	page->segment_size = segment_size;
+	page->segment_gen &= ~1U;
+	cq_control_move(&c, position);
+	__atomic_store_n(&page->init_state, CQ_CONTROL_READY, __ATOMIC_RELEASE);
+	*ret_control = c;
+	return 0;
+}
+
+void cq_control_close(struct cq_control *control)
+{
+	cq_mapping_close(&control->map);
+	control->page = NULL;
+}
+
+int cq_control_position(const struct cq_control *control, struct cq_position *ret_position)
+{
+	const struct cq_control_page *page = control->page;
+
+	for (int i = 0; i < POSITION_TRIES; i++) {
+		uint32_t before = __atomic_load_n(&page->segment_gen, __ATOMIC_ACQUIRE);
+		struct cq_position p;
+
+		if (before & 1)
+			continue;
+		p.segment = __atomic_load_n(&page->current_segment, __ATOMIC_RELAXED);
+		p.offset = __atomic_load_n(&page->write_offset, __ATOMIC_ACQUIRE);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&page->segment_gen, __ATOMIC_RELAXED) == before) {
+			*ret_position = p;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+void cq_control_move(struct cq_control *control, struct cq_position position)
+{
+	struct cq_control_page *page = control->page;
+	uint32_t gen = page->segment_gen;
+
+	__atomic_store_n(&page->segment_gen, gen + 1, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	__atomic_store_n(&page->current_segment, position.segment, __ATOMIC_RELAXED);
+	__atomic_store_n(&page->write_offset, position.offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&page->segment_gen, gen + 2, __ATOMIC_RELEASE);
+}
+
+static long futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
+}
+
+void cq_control_wake(struct cq_control *control, uint32_t waiters)
+{
+	if (waiters == 0) { /* the debris was cleared away by its owner after all */
+		control->ghosts = 0;
+		control->idle_wakes = 0;
+		return;
+	}
+	if (futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0) {
+		control->idle_wakes = 0;
+		return;
+	}
+	if (++control->idle_wakes >= IDLE_WAKES) {
+		control->ghosts = waiters;
+		control->idle_wakes = 0;
+	}
+}
+
+uint32_t cq_control_wait_begin(struct cq_control *control)
+{
+	__atomic_fetch_add(&control->page->waiters, 1, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&control->page->notify_seq, __ATOMIC_SEQ_CST);
+}
+
+int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms)
+{
+	struct timespec timeout = { .tv_sec = timeout_ms / 1000,
+		                    .tv_nsec = (timeout_ms % 1000) * 1000000L };
+
+	if (futex(&control->page->notify_seq, FUTEX_WAIT, seen, &timeout) < 0 && errno == EINTR)
+		return -EINTR;
+	return 0;
+}
+
+void cq_control_wait_end(struct cq_control *control)
+{
+	uint32_t *waiters = &control->page->waiters;
+	uint32_t count = __atomic_load_n(waiters, __ATOMIC_RELAXED);
+
+	/* never below zero, whoever else reset it meanwhile */
+	while (count > 0 && !__atomic_compare_exchange_n(waiters, &count, count - 1, false,
+	                                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+}

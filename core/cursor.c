@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * cursor.c - readers/NAME.meta: where a named reader stands
+ *
+ * Invariant: the slot that counts is never the one being written, so that whatever a reader's death
+ * leaves of a write, the position before it is still there.  Nothing in the file is trusted: what
+ * is not a possible position with a right CRC is no position.
+ */
+#include "cursor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chronq.h"
+#include "io.h"
+#include "record.h"
+
+#define FILE_NAME_SIZE (CQ_READER_NAME_MAX + sizeof CQ_READER_SUFFIX)
+
+bool cq_cursor_name_valid(const char *name)
+{
+	size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                             "abcdefghijklmnopqrstuvwxyz"
+	                             "0123456789._-");
+
+	return name[0] != '.' && name[length] == '\0' && length >= 1 &&
+	       length <= CQ_READER_NAME_MAX;
+}
+
+static void file_name(char buffer[FILE_NAME_SIZE], const char *name)
+{
+	snprintf(buffer, FILE_NAME_SIZE, "%s" CQ_READER_SUFFIX, name);
+}
+
+static int open_regular(int dirfd, const char *file, int flags, int *ret_fd)
+{
+	struct stat st;
+	int fd, r;
+
+	r = cq_io_open(dirfd, file, flags, &fd);
+	if (r < 0)
+		return r;
+	r = cq_io_stat(fd, &st);
+	/* a second name would let a commit write into a file that is not ours */
+	if (r == 0 && (!S_ISREG(st.st_mode) || st.st_nlink != 1))
+		r = -EBADMSG;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_readers_dir(int dirfd, bool create, int *ret_fd)
+{
+	int r = cq_io_open_dir(dirfd, CQ_READERS_DIR, ret_fd);
+
+	if (r != -ENOENT || !create)
+		return r;
+	r = cq_io_mkdir(dirfd, CQ_READERS_DIR, 0750);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	return cq_io_open_dir(dirfd, CQ_READERS_DIR, ret_fd);
+}
+
+int cq_cursor_open(int dirfd, const char *name, bool create, int *ret_fd)
+{
+	char file[FILE_NAME_SIZE];
+	int dir, r;
+
+	if (!cq_cursor_name_valid(name))
+		return -EINVAL;
+	r = open_readers_dir(dirfd, create, &dir);
+	if (r < 0)
+		return r;
+	file_name(file, name);
+	r = open_regular(dir, file, O_RDWR, ret_fd);
+	if (r == -ENOENT && create) {
+		r = cq_io_create_new(dir, file, 0640, ret_fd);
+		if (r == -EEXIST)
+			r = open_regular(dir, file, O_RDWR, ret_fd);
+	} else if ((r == -EACCES || r == -EPERM || r == -EROFS) && !create) {
+		r = open_regular(dir, file, O_RDONLY, ret_fd);
+	}
+	close(dir);
+	return r;
+}
+
+static bool position_possible(uint64_t segment, uint64_t offset)
+{
+	return segment <= CQ_SEGMENT_ID_MAX && offset % CQ_ALIGN == 0 &&
+	       offset <= CQ_FORMAT_SIZE_MAX;
+}
+
+static bool slot_valid(const struct cq_cursor_slot *slot)
+{
+	return slot->crc == cq_crc32(0, slot, offsetof(struct cq_cursor_slot, crc)) &&
+	       slot->generation != UINT64_MAX && position_possible(slot->segment, slot->offset);
+}
+
+int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
+{
+	struct cq_cursor_slot slots[2];
+	const struct cq_cursor_slot *best = NULL;
+	uint64_t legacy[2] = { 0 };
+	ssize_t n;
+	size_t i;
+
+	memset(slots, 0, sizeof slots);
+	n = cq_io_pread(fd, slots, sizeof slots, 0);
+	if (n < 0)
+		return (int)n;
+	if (n == 8 || n == 16) {
+		/* the older of the two has the offset alone */
+		memcpy(n == 8 ? &legacy[1] : &legacy[0], slots, (size_t)n);
+		if (!position_possible(legacy[0], legacy[1]))
+			return -ENOENT;
+		*ret_cursor = (struct cq_cursor){ .segment = legacy[0], .offset = legacy[1] };
+		return 0;
+	}
+	for (i = 0; i < 2 && (size_t)n >= (i + 1) * sizeof slots[0]; i++)
+		if (slot_valid(&slots[i]) && (!best || slots[i].generation > best->generation))
+			best = &slots[i];
+	if (!best)
+		return -ENOENT;
+	*ret_cursor = (struct cq_cursor){
+		.segment = best->segment,
+		.offset = best->offset,
+		.heartbeat_ns = best->heartbeat_ns,
+		.generation = best->generation,
+	};
+	return 0;
+}
+
+int cq_cursor_write(int fd, struct cq_cursor *cursor)
+{
+	struct cq_cursor_slot slot = {
+		.segment = cursor->segment,
+		.offset = cursor->offset,
+		.heartbeat_ns = cursor->heartbeat_ns,
+		.generation = cursor->generation + 1,
+	};
+	int r;
+
+	slot.crc = cq_crc32(0, &slot, offsetof(struct cq_cursor_slot, crc));
+	/* The first generation is 1, in the second slot: so a fresh file, and an older one of 8 or 16
+	 * bytes, gets its full size by its first write. */
+	r = cq_io_pwrite(fd, &slot, sizeof slot, slot.generation % 2 * sizeof slot);
+	if (r < 0)
+		return r;
+	cursor->generation = slot.generation;
+	return 0;
+}
+
+/* NAME out of NAME.meta; false if the file is no reader's. */
+static bool reader_name(char name[CQ_READER_NAME_MAX + 1], const char *file)
+{
+	size_t suffix = sizeof CQ_READER_SUFFIX - 1;
+	size_t length = strlen(file);
+
+	if (length <= suffix || length - suffix > CQ_READER_NAME_MAX ||
+	    memcmp(file + length - suffix, CQ_READER_SUFFIX, suffix) != 0)
+		return false;
+	memcpy(name, file, length - suffix);
+	name[length - suffix] = '\0';
+	return cq_cursor_name_valid(name);
+}
+
+/*
+ * Visits one file.  What is wrong with the file itself concerns that reader alone; a shortage of
+ * descriptors or memory is an error, since retention would take a reader that was not seen for one
+ * that is not there.
+ */
+static int visit_file(int dir, const char *file, cq_cursor_visit_fn visit, void *arg)
+{
+	char name[CQ_READER_NAME_MAX + 1];
+	struct cq_cursor cursor;
+	int fd, r;
+
+	if (!reader_name(name, file))
+		return 0;
+	r = open_regular(dir, file, O_RDONLY, &fd);
+	if (r == 0) {
+		r = cq_cursor_read(fd, &cursor);
+		close(fd);
+	}
+	if (r == 0)
+		visit(arg, name, &cursor);
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : 0;
+}
+
+int cq_cursor_each(int dirfd, cq_cursor_visit_fn visit, void *arg)
+{
+	struct dirent *entry;
+	DIR *stream;
+	int dir, r;
+
+	r = open_readers_dir(dirfd, false, &dir);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = cq_io_list(dir, &stream);
+	if (r < 0)
+		goto close_dir;
+	do {
+		errno = 0;
+		entry = readdir(stream);
+		if (entry)
+			r = visit_file(dir, entry->d_name, visit, arg);
+		else
+			r = -errno;
+	} while (entry && r == 0);
+	closedir(stream);
+close_dir:
+	close(dir);
+	return r;
+}

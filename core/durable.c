@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* durable.c - durable.meta; see durable.h */
+#include "durable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "record.h"
+
+static uint32_t slot_crc(const struct cq_durable_slot *slot)
+{
+	return cq_crc32(0, slot, offsetof(struct cq_durable_slot, crc));
+}
+
+static int read_slots(int fd, struct cq_durable_slot *ret_slot)
+{
+	static const struct cq_durable_slot none;
+	struct cq_durable_slot slots[2];
+	const struct cq_durable_slot *best = NULL;
+	ssize_t n;
+
+	memset(slots, 0, sizeof slots);
+	n = cq_io_pread(fd, slots, sizeof slots, 0);
+	if (n < 0)
+		return (int)n;
+	for (int i = 0; i < 2; i++) {
+		if (memcmp(&slots[i], &none, sizeof none) == 0 || slots[i].crc != slot_crc(&slots[i]))
+			continue;
+		if (!best || (int32_t)(slots[i].generation - best->generation) > 0)
+			best = &slots[i];
+	}
+	if (!best)
+		return -ENOENT;
+	*ret_slot = *best;
+	return 0;
+}
+
+int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot)
+{
+	int fd, r;
+
+	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = read_slots(fd, ret_slot);
+	close(fd);
+	return r;
+}
+
+int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
+{
+	struct cq_durable_slot newest = { 0 };
+	int fd, r;
+
+	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDWR, &fd);
+	if (r == -ENOENT)
+		r = cq_io_create_new(dirfd, CQ_DURABLE_NAME, 0640, &fd);
+	if (r < 0)
+		return r;
+	r = read_slots(fd, &newest);
+	if (r < 0 && r != -ENOENT) {
+		close(fd);
+		return r;
+	}
+	*ret_durable = (struct cq_durable){ .fd = fd, .generation = newest.generation };
+	return 0;
+}
+
+void cq_durable_close(struct cq_durable *durable)
+{
+	if (durable->fd >= 0)
+		close(durable->fd);
+	durable->fd = -1;
+}
+
+int cq_durable_store(struct cq_durable *durable, struct cq_durable_slot slot)
+{
+	uint32_t generation = durable->generation + 1;
+	int r;
+
+	slot.generation = generation;
+	slot.reserved = 0;
+	slot.crc = slot_crc(&slot);
+	r = cq_io_pwrite(durable->fd, &slot, sizeof slot, (generation % 2) * sizeof slot);
+	if (r == 0)
+		durable->generation = generation;
+	return r;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * durable.h - durable.meta: how far the queue is known to be on stable storage
+ *
+ * Stored after a good flush, so it may lag behind what is durable but never leads.  Two slots are
+ * written alternately: a torn one leaves the other.
+ */
+#ifndef CQ_DURABLE_H
+#define CQ_DURABLE_H
+
+#include "format.h"
+
+/* -ENOENT: no file or no valid slot. */
+int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot);
+
+struct cq_durable {
+	int fd;
+	uint32_t generation;
+};
+
+/* Opens it for storing, making it where it is missing. */
+int cq_durable_open(struct cq_durable *ret_durable, int dirfd);
+void cq_durable_close(struct cq_durable *durable);
+
+/* Stores the mark; generation and CRC are filled in. */
+int cq_durable_store(struct cq_durable *durable, struct cq_durable_slot slot);
+
+#endif

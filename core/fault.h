@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * fault.h - test hooks, compiled in only by -Dplanted_faults=true
+ *
+ * cq_planted(NAME)  is true when the environment names this deliberate bug: CHRONQ_PLANT=NAME.  The
+ *                   table of planted bugs is in docs/testing.md; each is caught by a test.
+ * cq_point(NAME)    a named place in the code.  CHRONQ_HOLD=NAME:PATH makes the first thread that
+ *                   comes there open the FIFO PATH.reached for writing (so that a test blocks until
+ *                   the place is reached), then read the FIFO PATH.go to its end (so that it stays
+ *                   until the test lets it go).  CHRONQ_KILL=NAME[:N] ends the process there with
+ *                   SIGKILL, the Nth time.
+ * cq_failpoint(NAME) 0, or the negative errno that a test wants from the call NAME: set with
+ *                   cq_fault_set() in the process, or CHRONQ_FAIL=NAME:ERRNO[:SKIP[:COUNT]].
+ */
+#ifndef CQ_FAULT_H
+#define CQ_FAULT_H
+
+#include <stdbool.h>
+
+#ifdef CQ_FAULTS
+
+bool cq_planted(const char *name);
+void cq_point(const char *name);
+int cq_failpoint(const char *name);
+
+/* From now on calls named `name` (NULL: none) fail with error (a positive errno) after `skip`
+ * successes, `count` times (negative: for ever). */
+void cq_fault_set(const char *name, int error, int skip, int count);
+
+#else
+
+static inline bool cq_planted(const char *name)
+{
+	(void)name;
+	return false;
+}
+
+static inline void cq_point(const char *name)
+{
+	(void)name;
+}
+
+static inline int cq_failpoint(const char *name)
+{
+	(void)name;
+	return 0;
+}
+
+#endif
+
+#endif

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flush.c - group commit, sealed segments, the watermark; see flush.h */
+#include "flush.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fault.h"
+#include "io.h"
+#include "log.h"
+#include "record.h"
+#include "seekindex.h"
+#include "segdir.h"
+#include "writer.h"
+
+/* Without a request, a sealed segment is synced when it is this old, or when this many wait: rolls
+ * come in bursts that share a sync, and what is deleted meanwhile needs none. */
+#define SEALED_DELAY_MS 50
+#define SEALED_MANY 128
+/* So many more than last time are worth a look whether they are deleted. */
+#define SEALED_LOOK 32
+
+int cq_flush_init(cq_writer *w, uint32_t older_from)
+{
+	struct cq_flush *f = &w->flush;
+	int r;
+
+	*f = (struct cq_flush){
+		.durable.fd = -1,
+		.check_older = true,
+		.older_from = older_from,
+		.older_to = w->active->id,
+		.look_at = SEALED_LOOK,
+		.names_synced = UINT64_MAX, /* names given before we came are not synced for sure */
+	};
+	r = cq_durable_open(&f->durable, w->dirfd);
+	if (r < 0)
+		return r;
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->done, NULL);
+	return 0;
+}
+
+static void free_list(struct cq_active *s)
+{
+	while (s) {
+		struct cq_active *next = s->next;
+
+		cq_segment_free(s);
+		s = next;
+	}
+}
+
+void cq_flush_fini(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+
+	free_list(f->sealed); /* after a failed flush */
+	free_list(f->synced);
+	cq_durable_close(&f->durable);
+	pthread_cond_destroy(&f->done);
+	pthread_mutex_destroy(&f->lock);
+}
+
+/* What one flush makes durable: what is sealed and, if asked for, the active segment as it stands. */
+struct extent {
+	struct cq_active *sealed; /* list, in order */
+	struct cq_active *active; /* NULL: without it */
+	bool all;                 /* of the sealed ones, also the young */
+	struct cq_durable_slot mark;
+	uint64_t names;
+	/* the result */
+	struct cq_active *young;  /* list: not dealt with, in order */
+	bool synced;
+};
+
+/* Under f->lock, and for the active segment also under the writer lock. */
+static struct extent take_extent(cq_writer *w, bool with_active)
+{
+	struct cq_flush *f = &w->flush;
+	struct extent e = { .names = atomic_load(&w->prealloc.published), .mark.epoch = w->epoch };
+
+	e.sealed = f->flushing = f->sealed;
+	e.all = with_active || f->unsynced >= SEALED_MANY;
+	if (with_active) {
+		e.active = w->active;
+		e.mark.segment = w->active->id;
+		e.mark.offset = w->active->used;
+		e.mark.seq = w->next_seq;
+	}
+	f->sealed = f->sealed_last = NULL;
+	f->running = true;
+	return e;
+}
+
+static bool is_deleted(const struct cq_active *s)
+{
+	struct stat st;
+
+	return cq_io_stat(s->map.fd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* Takes the segments that need no sync now off the list: deleted ones to *ret_deleted; young ones,
+ * which are the last of the list, to e->young. */
+static void sort_out(struct extent *e, struct cq_active **ret_deleted)
+{
+	const uint64_t now = cq_boottime_ms();
+	struct cq_active **at = &e->sealed, *s;
+
+	*ret_deleted = NULL;
+	while ((s = *at)) {
+		if (is_deleted(s)) {
+			*at = s->next;
+			s->next = *ret_deleted;
+			*ret_deleted = s;
+		} else if (!e->all && now - s->sealed_ms < SEALED_DELAY_MS) {
+			e->young = s;
+			*at = NULL;
+		} else {
+			at = &s->next;
+		}
+	}
+}
+
+/* Sealed by an earlier process of the writer, which may not have come to sync them. */
+static int sync_older(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	r = cq_segdir_list(w->dirfd, &ids, &count);
+	for (size_t i = 0; r >= 0 && i < count; i++) {
+		char name[CQ_NAME_MAX];
+		int fd;
+
+		if (ids[i] < f->older_from || ids[i] >= f->older_to)
+			continue;
+		cq_segment_name(name, ids[i]);
+		r = cq_io_open(w->dirfd, name, O_RDONLY, &fd);
+		if (r == -ENOENT) { /* retention */
+			r = 0;
+			continue;
+		}
+		if (r == 0) {
+			r = cq_io_sync_data(fd);
+			close(fd);
+		}
+	}
+	if (r >= 0) {
+		free(ids);
+		f->check_older = false;
+	}
+	return r < 0 ? r : 0;
+}
+
+static int sync_extent(cq_writer *w, struct extent *e)
+{
+	struct cq_flush *f = &w->flush;
+	int r = 0;
+
+	if (!e->sealed && !e->active)
+		return 0;
+	if (f->check_older)
+		r = sync_older(w);
+	for (struct cq_active *s = e->sealed; s && s->next; s = s->next)
+		cq_io_start_writeback(s->map.fd);
+	for (struct cq_active *s = e->sealed; s && r == 0; s = s->next) {
+		r = cq_io_sync_data(s->map.fd);
+		if (!e->active) {
+			e->mark.segment = (uint64_t)s->id + 1;
+			e->mark.offset = sizeof(struct cq_segment_header);
+			e->mark.seq = s->end_seq;
+		}
+	}
+	if (r == 0 && e->active)
+		r = cq_io_sync_data(e->active->map.fd);
+	if (r == 0 && e->names != f->names_synced && !cq_planted("no_directory_fsync"))
+		r = cq_io_sync_dir(w->dirfd);
+	if (r < 0)
+		return r;
+	f->names_synced = e->names;
+	e->synced = true;
+	/* A watermark that cannot be stored stays where it was, which is allowed. */
+	(void)cq_durable_store(&f->durable, e->mark);
+	return 0;
+}
+
+static uint64_t append_list(struct cq_active **list, struct cq_active *more)
+{
+	uint64_t count = 0;
+
+	while (*list)
+		list = &(*list)->next;
+	*list = more;
+	for (; more; more = more->next)
+		count++;
+	return count;
+}
+
+/* Under f->lock: puts the young ones back before what was sealed since. */
+static void put_back(struct cq_flush *f, struct cq_active *young)
+{
+	struct cq_active *since = f->sealed, *last = young;
+
+	if (!young)
+		return;
+	while (last->next)
+		last = last->next;
+	if (!since)
+		f->sealed_last = last;
+	last->next = since;
+	f->sealed = young;
+}
+
+static void poison(cq_writer *w, int error)
+{
+	int none = 0;
+
+	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
+		cq_log(&w->config, CQ_ERROR,
+		       "sync failed: %s; the queue accepts nothing until it is opened anew",
+		       strerrordesc_np(-error));
+}
+
+/* Runs the flush of an extent just taken.  Called and left with f->lock held, and no other lock: a
+ * running flush waits for nobody, so that everybody may wait for it. */
+static int lead(cq_writer *w, struct extent e)
+{
+	struct cq_flush *f = &w->flush;
+	struct cq_active *deleted;
+	uint64_t start, span;
+	int r;
+
+	pthread_mutex_unlock(&f->lock);
+	start = cq_monotonic_ns();
+	sort_out(&e, &deleted);
+	r = sync_extent(w, &e);
+	span = cq_monotonic_ns() - start;
+	if (r < 0)
+		poison(w, r);
+	pthread_mutex_lock(&f->lock);
+	f->running = false;
+	f->unsynced -= append_list(&f->synced, deleted);
+	f->unsynced -= append_list(&f->synced, e.sealed);
+	put_back(f, e.young);
+	f->look_at = f->unsynced + SEALED_LOOK;
+	f->flushing = NULL;
+	if (e.synced) {
+		f->count++;
+		f->ns_total += span;
+		if (span > f->ns_max)
+			f->ns_max = span;
+		f->covered = true;
+		if (e.mark.seq > f->durable_seq)
+			f->durable_seq = e.mark.seq;
+	}
+	pthread_cond_broadcast(&f->done);
+	return r < 0 ? -EIO : 0;
+}
+
+int cq_flush_upto(cq_writer *w, uint64_t seq)
+{
+	struct cq_flush *f = &w->flush;
+	struct extent e;
+	bool mine;
+	int r = 0;
+
+	if (cq_planted("ack_before_flush"))
+		return 0;
+	pthread_mutex_lock(&f->lock);
+	f->requests++;
+	for (;;) {
+		r = atomic_load(&w->error);
+		if (r < 0 || (f->covered && f->durable_seq >= seq))
+			break;
+		if (f->running) {
+			pthread_cond_wait(&f->done, &f->lock);
+			continue;
+		}
+		/* the writer lock comes first */
+		pthread_mutex_unlock(&f->lock);
+		pthread_mutex_lock(&w->lock);
+		pthread_mutex_lock(&f->lock);
+		mine = !f->running;
+		if (mine)
+			e = take_extent(w, true);
+		pthread_mutex_unlock(&w->lock);
+		if (mine)
+			(void)lead(w, e);
+	}
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+void cq_flush_add_sealed(cq_writer *w, struct cq_active *segment)
+{
+	struct cq_flush *f = &w->flush;
+
+	segment->sealed_ms = cq_boottime_ms();
+	pthread_mutex_lock(&f->lock);
+	if (f->sealed)
+		f->sealed_last->next = segment;
+	else
+		f->sealed = segment;
+	f->sealed_last = segment;
+	f->unsynced++;
+	pthread_mutex_unlock(&f->lock);
+}
+
+uint64_t cq_flush_unsynced(cq_writer *w)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&w->flush.lock);
+	n = w->flush.unsynced;
+	pthread_mutex_unlock(&w->flush.lock);
+	return n;
+}
+
+int cq_flush_sealed(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	int r = atomic_load(&w->error);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&f->lock);
+	while (f->running)
+		pthread_cond_wait(&f->done, &f->lock);
+	if (f->sealed)
+		r = lead(w, take_extent(w, false));
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+/* ---- the flusher's step ---- */
+
+static bool answer_requests(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	struct cq_sync_request *list, *next, *ordered = NULL;
+	uint64_t upto = 0;
+	int r;
+
+	pthread_mutex_lock(&f->lock);
+	list = f->queue;
+	f->queue = NULL;
+	pthread_mutex_unlock(&f->lock);
+	if (!list)
+		return false;
+	for (; list; list = next) { /* back into the order of asking */
+		next = list->next;
+		list->next = ordered;
+		ordered = list;
+		if (list->upto > upto)
+			upto = list->upto;
+	}
+	r = cq_flush_upto(w, upto);
+	for (; ordered; ordered = next) {
+		next = ordered->next;
+		ordered->done(ordered, r);
+	}
+	return true;
+}
+
+static void write_index(cq_writer *w, const struct cq_active *s)
+{
+	struct cq_seekindex index = {
+		.header = {
+			.magic = CQ_INDEX_MAGIC,
+			.version = CQ_INDEX_VERSION,
+			.header_length = sizeof index.header,
+			.segment = s->id,
+			.segment_size = s->map.size,
+			.data_offset = sizeof(struct cq_segment_header),
+			.stride = CQ_INDEX_STRIDE,
+			.min_seq = s->first_seq,
+			.max_seq = s->last_seq,
+			.min_time_ns = s->min_time,
+			.max_time_ns = s->max_time,
+			.entries = s->index_count,
+		},
+		.entries = s->index,
+	};
+	int r;
+
+	if (s->records == 0)
+		return;
+	if (s->mixed) { /* an index of chronicle-rs may be there, of the part that it wrote */
+		char name[CQ_NAME_MAX];
+
+		cq_index_name(name, s->id);
+		(void)cq_io_unlink(w->dirfd, name);
+		return;
+	}
+	r = cq_seekindex_write(w->dirfd, &index);
+	if (r < 0)
+		cq_log(&w->config, CQ_WARNING, "index of segment %09u not written: %s", s->id,
+		       strerrordesc_np(-r));
+}
+
+/* The last things that a segment's files get; then its times stand still for ever. */
+static void finalise(cq_writer *w, const struct cq_active *s)
+{
+	const struct timespec times[2] = {
+		{ .tv_nsec = UTIME_OMIT },
+		{ .tv_sec = (time_t)(s->last_time / 1000000000U),
+		  .tv_nsec = (long)(s->last_time % 1000000000U) },
+	};
+	struct stat st;
+
+	if (cq_io_stat(s->map.fd, &st) < 0 || st.st_nlink == 0)
+		return;
+	write_index(w, s);
+	if (s->records > 0)
+		(void)futimens(s->map.fd, times);
+}
+
+static bool close_one(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	struct cq_active *s;
+
+	pthread_mutex_lock(&f->lock);
+	s = f->synced;
+	pthread_mutex_unlock(&f->lock);
+	if (!s || __atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) > 0)
+		return false;
+	finalise(w, s);
+	pthread_mutex_lock(&f->lock);
+	f->synced = s->next;
+	pthread_mutex_unlock(&f->lock);
+	cq_segment_free(s);
+	return true;
+}
+
+/* Milliseconds until the sealed segments are due; -1: there are none. */
+static int sealed_due(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	uint64_t waited;
+	int due = -1;
+
+	pthread_mutex_lock(&f->lock);
+	if (f->sealed) {
+		waited = cq_boottime_ms() - f->sealed->sealed_ms;
+		due = waited < SEALED_DELAY_MS ? (int)(SEALED_DELAY_MS - waited) : 0;
+		if (f->unsynced >= f->look_at)
+			due = 0;
+	}
+	pthread_mutex_unlock(&f->lock);
+	return due;
+}
+
+int cq_flush_step(cq_writer *w)
+{
+	int due;
+
+	if (answer_requests(w))
+		return 0;
+	if (atomic_load(&w->error) == 0) {
+		due = sealed_due(w);
+		if (due == 0 && cq_flush_sealed(w) == 0)
+			return 0;
+	} else {
+		due = -1;
+	}
+	if (close_one(w))
+		return 0;
+	return due > 0 ? due : 1000;
+}
+
+void cq_flush_drain(cq_writer *w)
+{
+	while (answer_requests(w) || close_one(w))
+		;
+}
+
+static bool find_time(const struct cq_active *s, uint32_t id, uint64_t *ret_time_ns)
+{
+	for (; s; s = s->next) {
+		if (s->id == id && s->records > 0) {
+			*ret_time_ns = s->last_time;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool cq_flush_live_time(cq_writer *w, uint32_t id, uint64_t *ret_time_ns)
+{
+	struct cq_flush *f = &w->flush;
+	bool found;
+
+	pthread_mutex_lock(&f->lock);
+	found = find_time(f->sealed, id, ret_time_ns) || find_time(f->flushing, id, ret_time_ns) ||
+	        find_time(f->synced, id, ret_time_ns);
+	pthread_mutex_unlock(&f->lock);
+	return found;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flush.h - durability: group commit, sealed segments, the watermark
+ *
+ * One flush runs at a time; whoever needs one and finds none running leads it, the others wait for
+ * its result.  A flush covers, in this order, every older segment that may not be on stable storage,
+ * the active one, and the directory; then it stores the watermark; then it answers.
+ *
+ * Invariants
+ *   A sealed segment keeps the descriptor that it was written through until it has been synced: the
+ *   kernel reports a failed write-back once per descriptor.
+ *   Only a flush (one at a time) takes segments off the sealed list, and only the flusher's step
+ *   closes them.
+ *   A failed flush is final: the kernel may have dropped the pages, so the writer is poisoned and
+ *   every waiter, now and later, gets EIO.
+ */
+#ifndef CQ_FLUSH_H
+#define CQ_FLUSH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chronq.h"
+#include "durable.h"
+#include "segment.h"
+
+/* More sealed segments than this do not wait for their sync: the preparer syncs before it prepares. */
+#define CQ_UNSYNCED_MAX 256
+
+struct cq_flush {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	/* under lock */
+	bool running;
+	bool covered;         /* a flush has covered what was there at open */
+	uint64_t durable_seq; /* records below it are durable, once covered */
+	uint64_t unsynced;    /* sealed segments that wait for a flush or are in it */
+	uint64_t look_at;     /* when there are so many, some may have been deleted */
+	uint64_t count, requests, ns_total, ns_max;
+	struct cq_sync_request *queue; /* answered by the flusher, newest first */
+	/* sealed segments, in order; at every moment each is in one of these lists */
+	struct cq_active *sealed, *sealed_last; /* wait for a flush */
+	struct cq_active *flushing;             /* the running flush has them */
+	struct cq_active *synced;      /* to be indexed and closed by the flusher's step */
+	/* of the flush that runs */
+	struct cq_durable durable;
+	bool check_older;      /* segments of an earlier process may be unsynced: */
+	uint32_t older_from;   /* ids from this one up to, not including, */
+	uint32_t older_to;     /* this one */
+	uint64_t names_synced; /* of prealloc.published */
+};
+
+int cq_flush_init(cq_writer *writer, uint32_t older_from);
+void cq_flush_fini(cq_writer *writer);
+
+/* Returns when every record below seq is durable: 0, or -EIO. */
+int cq_flush_upto(cq_writer *writer, uint64_t seq);
+
+/* Roll, under the writer lock: this segment waits for its sync. */
+void cq_flush_add_sealed(cq_writer *writer, struct cq_active *segment);
+
+/* How many do. */
+uint64_t cq_flush_unsynced(cq_writer *writer);
+
+/* Syncs them, without the active segment and without the writer lock: a roll may hold that while it
+ * waits for the preparer, which calls this. */
+int cq_flush_sealed(cq_writer *writer);
+
+/* Answers requests, syncs sealed segments that are due, closes those that are synced.  Returns
+ * milliseconds as a worker's step does; 0: did something, call again. */
+int cq_flush_step(cq_writer *writer);
+
+/* Answers what has been asked and closes what is synced, until nothing is left. */
+void cq_flush_drain(cq_writer *writer);
+
+/* A sealed segment that still has its final index or times to get: its last record's time. */
+bool cq_flush_live_time(cq_writer *writer, uint32_t id, uint64_t *ret_time_ns);
+
+#endif

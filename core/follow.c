@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * follow.c - a reader at the end of what it sees: from one segment to the next
+ *
+ * The race with the writer: it appends its last record, stores SEALED, and appends to the
+ * successor.  A reader that found the commit word zero and then SEALED set may have looked before
+ * that last record was there; so it loads the commit word once more after it has seen SEALED
+ * (acquire), and only a word that is still zero then means the end.  The same holds for
+ * control.meta saying that the writer is further on, which is how a segment ends that its writer
+ * could not seal.
+ *
+ * That the successor's file exists says nothing: it is published long before it is used.
+ */
+#include "reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fault.h"
+#include "io.h"
+#include "segdir.h"
+
+void cq_reader_control(cq_reader *reader)
+{
+	struct stat mapped, named;
+	struct cq_control control;
+
+	if (reader->control.page && cq_io_stat(reader->control.map.fd, &mapped) == 0 &&
+	    cq_io_stat_at(reader->queue->dirfd, CQ_CONTROL_NAME, &named) == 0 &&
+	    mapped.st_ino == named.st_ino && mapped.st_dev == named.st_dev)
+		return;
+	if (cq_control_open(&control, reader->queue->dirfd, !reader->passive) < 0)
+		return;
+	if (reader->control.page)
+		cq_control_close(&reader->control);
+	reader->control = control;
+}
+
+int cq_reader_view(cq_reader *reader, uint32_t id, struct cq_view *ret_view)
+{
+	uint64_t size;
+	int r;
+
+	r = cq_queue_segment_size(reader->queue, &size);
+	if (r < 0)
+		return r;
+	return cq_view_open(reader->queue->dirfd, id, size, ret_view);
+}
+
+/* The segment that the writer is in, as far as control.meta tells; else 0. */
+static uint32_t control_segment(const cq_reader *reader)
+{
+	if (!reader->control.page)
+		return 0;
+	return __atomic_load_n(&reader->control.page->current_segment, __ATOMIC_ACQUIRE);
+}
+
+/* Lowest published id from `from` on. */
+static int next_id(const cq_reader *reader, uint32_t from, uint32_t *ret_id)
+{
+	const int dirfd = reader->queue->dirfd;
+	uint32_t id;
+	int r;
+
+	if (from > CQ_SEGMENT_ID_MAX)
+		return -ENOENT;
+	r = cq_segdir_next(dirfd, from, &id);
+	/* A listing may miss what is published while it runs and yet show what is published after
+	 * that.  But whoever sees a later segment can look the one before it up by name. */
+	if (r == 0 && id != from)
+		r = cq_segdir_next(dirfd, from, &id);
+	if (r == 0)
+		*ret_id = id;
+	return r;
+}
+
+/* How many records are missing before the segment that the reader now stands at the start of. */
+static void count_missing_records(cq_reader *reader)
+{
+	struct cq_segment_header summary;
+	struct cq_record_header h;
+	uint64_t first;
+
+	if (reader->seq_state == CQ_SEQ_UNKNOWN)
+		return;
+	/* if nothing tells yet, the next record will */
+	reader->seq_state = CQ_SEQ_GAP;
+	if (cq_view_summary(&reader->view, &summary))
+		first = summary.first_seq;
+	else if (cq_view_header(&reader->view, reader->offset, &h) == 1 && h.ext == 1 &&
+	         h.type != CQ_TYPE_PAD)
+		first = h.seq;
+	else
+		return;
+	if (first > reader->next_seq)
+		reader->stats.gap_records += first - reader->next_seq;
+	reader->next_seq = first;
+}
+
+/*
+ * Moves to the beginning of the first segment from `from` on.  Returns 1; 0 when there is none
+ * (yet) that can be read; -ENODATA, having moved, when it is not `from` itself.
+ */
+static int enter(cq_reader *reader, uint32_t from)
+{
+	const enum cq_seq_state state = reader->seq_state;
+	struct cq_view view;
+	uint32_t id;
+	int r;
+
+	do {
+		r = next_id(reader, from, &id);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+		r = cq_reader_view(reader, id, &view);
+		/* ENOENT: retention was faster */
+	} while (r == -ENOENT);
+	if (r == -EAGAIN) /* without a header; is that where the writer is, or has been? */
+		return control_segment(reader) > id ? -EBADMSG : 0;
+	if (r < 0)
+		return r;
+	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
+	reader->seq_state = state == CQ_SEQ_NEXT ? CQ_SEQ_BOUNDARY : state;
+	if (id == from)
+		return 1;
+	reader->stats.gaps++;
+	reader->stats.gap_segments += id - from;
+	count_missing_records(reader);
+	return -ENODATA;
+}
+
+/* There was no segment when the reader was placed, or not the one that it had committed. */
+static int enter_first(cq_reader *reader)
+{
+	const uint32_t from = reader->exact ? reader->segment : 0;
+	uint32_t id;
+	int r;
+
+	r = next_id(reader, from, &id);
+	if (r == 0)
+		return enter(reader, reader->exact ? from : id);
+	if (r == -ENOENT && from != 0)
+		r = next_id(reader, 0, &id);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	/* All that is there is older: the queue was made anew. */
+	r = enter(reader, id);
+	if (r != 1)
+		return r;
+	reader->stats.gaps++;
+	return -ENODATA;
+}
+
+/* The writer's own summary says whether this is where the records end. */
+static bool ends_too_early(const cq_reader *reader)
+{
+	struct cq_segment_header summary;
+
+	if (cq_view_cut(&reader->view))
+		return true;
+	return cq_view_sealed(&reader->view) && cq_view_summary(&reader->view, &summary) &&
+	       reader->offset < summary.used;
+}
+
+/* The segment after this one has a record in it. */
+static bool successor_begun(cq_reader *reader)
+{
+	struct cq_record_header h;
+	struct cq_view view;
+	bool begun;
+	uint32_t id;
+
+	if (next_id(reader, reader->segment + 1, &id) < 0 || cq_reader_view(reader, id, &view) < 0)
+		return false;
+	begun = cq_view_header(&view, sizeof(struct cq_segment_header), &h) != 0;
+	cq_view_close(&view);
+	return begun;
+}
+
+/*
+ * The writer has left this segment: nothing will be added to it.  Where there is no seal,
+ * control.meta is asked; since that may be wrong, it is believed only when there is something to
+ * go on to.
+ */
+static bool left(cq_reader *reader)
+{
+	if (cq_view_sealed(&reader->view))
+		return true;
+	if (cq_planted("reader_follows_unsealed"))
+		return true;
+	return control_segment(reader) > reader->segment && successor_begun(reader);
+}
+
+int cq_reader_follow(cq_reader *reader)
+{
+	if (!reader->base)
+		return enter_first(reader);
+	if (reader->offset <= reader->last_offset) {
+		if (!left(reader))
+			return 0;
+		cq_point("reader.left_seen");
+		if (cq_reader_has_record(reader) && !cq_planted("reader_no_second_look"))
+			return 1;
+	}
+	if (ends_too_early(reader))
+		return -EIO;
+	return enter(reader, reader->segment + 1);
+}
+
+int cq_reader_skip_segment(cq_reader *reader)
+{
+	const enum cq_seq_state state = reader->seq_state;
+	uint32_t wanted = reader->base ? reader->segment + 1 : 0, from = wanted, id;
+	struct cq_view view;
+	int r;
+
+	if (reader->base && !left(reader))
+		return 0;
+	for (;; from = id + 1) {
+		r = next_id(reader, from, &id);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+		r = cq_reader_view(reader, id, &view);
+		if (r == 0)
+			break;
+		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG && r != -EIO)
+			return r;
+	}
+	if (!reader->base)
+		wanted = id;
+	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
+	reader->stats.gap_segments += id - wanted;
+	reader->seq_state = state;
+	count_missing_records(reader);
+	return 1;
+}

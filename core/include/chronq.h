@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * chronq.h - libchronq: a persistent message queue of memory-mapped segment files
+ *
+ * A queue is a directory.  One writer at a time appends records to it; any number of readers, in
+ * any process, read them while the writer runs.  docs/format.md describes the files,
+ * docs/architecture.md the design.
+ *
+ * Conventions of every function here
+ *   Result    0 or a count on success, a negative errno on failure.  Each function lists the errors
+ *             that it gives a meaning to; a failing system call's errno passes through unchanged
+ *             (EIO, ENOMEM, EMFILE, ENFILE, EACCES, EPERM, EROFS and the like).
+ *   ret_x     written on success only.
+ *   Units     sizes and offsets are bytes, times are CLOCK_REALTIME nanoseconds since 1970, spans
+ *             are milliseconds where the name ends in _ms.
+ *   Ownership a handle belongs to the caller until its _close; _close(NULL) does nothing.  Strings
+ *             and structures passed in are copied where they are needed later.
+ *   Threads   cq_writer, cq_queue and cq_segment may be used by many threads at once.  A cq_reader
+ *             belongs to one thread at a time.  No handle survives fork() in the child: open after
+ *             forking.
+ *
+ * Crash contract
+ *   When an append has returned, its record is complete and visible to every reader, and survives
+ *   the death of this process by any signal.  When cq_writer_sync() has returned 0 (or an append in
+ *   CQ_SYNC_ALWAYS mode has), every record appended before the call survives a power cut.  A failed
+ *   append leaves nothing behind.  What survives is always a prefix of what was appended.
+ */
+#ifndef CHRONQ_H
+#define CHRONQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CQ_API __attribute__((visibility("default")))
+
+typedef struct cq_writer cq_writer;   /* the one appender of a queue */
+typedef struct cq_reader cq_reader;   /* a position in a queue */
+typedef struct cq_queue cq_queue;     /* a queue's directory, seen without changing it */
+typedef struct cq_segment cq_segment; /* one published segment file, opened for reading */
+
+#define CQ_SEGMENT_SIZE_DEFAULT (128ULL << 20)
+#define CQ_SEGMENT_SIZE_MIN 4096ULL                     /* of a queue that we create */
+#define CQ_SEGMENT_SIZE_MAX ((4ULL << 30) - 4096)       /* of a queue that we create */
+#define CQ_SEGMENT_ID_MAX 999999999U                    /* nine digits: the last segment */
+#define CQ_TYPE_DEFAULT 1U                              /* record type of an ordinary message */
+#define CQ_TYPE_MAX 0xFFFEU                             /* 0xFFFF marks padding in the format */
+#define CQ_READER_NAME_MAX 64U
+
+/* ---- messages ------------------------------------------------------------------------------- */
+
+enum cq_level { CQ_ERROR, CQ_WARNING, CQ_NOTICE };
+
+/*
+ * The library never prints.  What a person should know (who holds the lock, what recovery found and
+ * set aside, a background failure) goes to this callback as one line of text without a newline.  It
+ * is called from the thread that opens the writer and from the library's own threads, with no lock
+ * held that the callback could need; it must not call back into the same writer.
+ */
+typedef void (*cq_log_fn)(void *arg, enum cq_level level, const char *message);
+
+/* ---- writer --------------------------------------------------------------------------------- */
+
+enum cq_sync_mode {
+	CQ_SYNC_NONE,     /* durable when cq_writer_sync() says so; sealed segments are synced in
+	                   * the background */
+	CQ_SYNC_INTERVAL, /* as NONE, and a background sync every sync_interval_ms while there is
+	                   * something to sync */
+	CQ_SYNC_ALWAYS,   /* an append returns when its record is durable */
+};
+
+struct cq_config {
+	/* Bytes of a segment file.  0: what the queue has, or CQ_SEGMENT_SIZE_DEFAULT for a new one.
+	 * A new queue takes multiples of 4096 from CQ_SEGMENT_SIZE_MIN to CQ_SEGMENT_SIZE_MAX; for an
+	 * existing queue any other value than its own is refused with EINVAL. */
+	uint64_t segment_size;
+
+	/* How long a roll waits for the segment that the background worker is preparing before the
+	 * appending thread makes one itself.  Default 100. */
+	uint32_t prealloc_wait_ms;
+
+	/* A roll that finds no prepared segment within prealloc_wait_ms fails with EAGAIN, nothing
+	 * appended, instead of making one. */
+	bool require_prealloc;
+
+	enum cq_sync_mode sync;    /* default CQ_SYNC_NONE */
+	uint32_t sync_interval_ms; /* for CQ_SYNC_INTERVAL; 1 or more */
+
+	/* Retention: sealed segments, oldest first, go as soon as any limit that is not 0 is exceeded:
+	 * more than retain_segments segments, more than retain_bytes of segment files (both count the
+	 * current one), or the newest record of a segment older than retain_age_ms.  Never the current
+	 * segment, never a prepared one, never what a live named reader has still to read.
+	 * Default: all 0, nothing goes. */
+	uint64_t retain_segments;
+	uint64_t retain_bytes;
+	uint64_t retain_age_ms;
+
+	/* A named reader protects what it has not committed while it is live: it has committed or
+	 * waited within reader_ttl_ms (0: always live), and it is not further behind the writer than
+	 * reader_max_lag_bytes of segment files (0: any distance). */
+	uint64_t reader_ttl_ms;
+	uint64_t reader_max_lag_bytes;
+
+	/* Open although recovery found that durable records are gone or damaged: set the damaged files
+	 * aside, report what was lost, go on.  Default false: EBADMSG, nothing changed. */
+	bool accept_loss;
+
+	cq_log_fn log; /* NULL: silence */
+	void *log_arg;
+};
+
+/* Fills *config with the defaults named above. */
+CQ_API void cq_config_init(struct cq_config *config);
+
+/*
+ * Opens the queue in directory `dir` for appending; makes the directory (mode 0750, its parent must
+ * exist) and the queue where there is none.  Recovers after a crash: see docs/durability.md.  Starts
+ * two background threads.  config NULL: the defaults.
+ *
+ *   EBUSY            another writer has the queue; the log callback is told who
+ *   EINVAL           a value in config is out of range, or segment_size is not the queue's
+ *   ENOTDIR          dir is not a directory
+ *   ENOTEMPTY        dir holds files but no queue
+ *   EBADMSG          the queue is damaged, or durable records are missing (and not accept_loss)
+ *   EPROTONOSUPPORT  the queue's format version is newer than this library
+ *   EOPNOTSUPP       the file system cannot rename without replacing, or cannot preallocate
+ *   ENOSPC, EDQUOT   no room for the first segment
+ *   EOVERFLOW        the segment ids are used up
+ */
+CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer);
+
+/*
+ * Ends background work, syncs everything (as cq_writer_sync), writes the closing positions, releases
+ * the lock and frees the writer, also when it returns an error: the first error of that sync.  All
+ * calls on the writer must have returned, all sync requests been answered or they are answered now.
+ */
+CQ_API int cq_writer_close(cq_writer *writer);
+
+/*
+ * Appends one record of `length` bytes.  type is 0 to CQ_TYPE_MAX.  Records of all threads get one
+ * order; *ret_seq (may be NULL) is this one's sequence number, gap-free from 0.
+ *
+ *   EMSGSIZE         longer than cq_writer_max_payload()
+ *   EINVAL           type is 0xFFFF
+ *   ENOSPC, EDQUOT   no room for another segment
+ *   EAGAIN           require_prealloc is set and no segment was ready in time
+ *   EIO              an earlier sync failed: the writer takes nothing until it is opened anew
+ *   EOVERFLOW        the segment ids are used up
+ * In CQ_SYNC_ALWAYS mode also the errors of cq_writer_sync(); the record is then appended and
+ * visible, but not known to be durable.
+ */
+CQ_API int cq_writer_append(cq_writer *writer, uint16_t type, const void *payload, size_t length,
+                            uint64_t *ret_seq);
+
+/* The same for one record whose payload is gathered from iovcnt pieces. */
+CQ_API int cq_writer_appendv(cq_writer *writer, uint16_t type, const struct iovec *iov, int iovcnt,
+                             uint64_t *ret_seq);
+
+struct cq_message {
+	const void *payload;
+	size_t length;
+	uint16_t type;
+};
+
+/*
+ * Appends `count` records one after another, with no other thread's record between them and one
+ * reading of the clock.  Returns how many were appended: all of them, or fewer when a later one
+ * failed (calling again with the rest gives its error); an error if not even the first was.  Errors
+ * as cq_writer_append().  *ret_first_seq (may be NULL) is the first one's sequence number.
+ */
+CQ_API ssize_t cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
+                                      size_t count, uint64_t *ret_first_seq);
+
+/* Seals the current segment and goes on in the next one.  Nothing happens when the current one holds
+ * no record.  Errors as cq_writer_append(). */
+CQ_API int cq_writer_roll(cq_writer *writer);
+
+/*
+ * Returns when every record appended before the call is durable.  Concurrent calls share one flush.
+ *
+ *   EIO   a flush failed, now or earlier.  The kernel may have dropped the data, so no later flush
+ *         is believed: the writer stays poisoned until it is opened anew.
+ */
+CQ_API int cq_writer_sync(cq_writer *writer);
+
+/*
+ * As cq_writer_sync(), without waiting: done(request, result) is called later, once, from a library
+ * thread (or from cq_writer_close()), with no lock held.  *request belongs to the caller and must
+ * stay where it is until then; the caller fills in `done` and leaves the rest alone.
+ */
+struct cq_sync_request {
+	void (*done)(struct cq_sync_request *request, int result);
+	uint64_t upto;
+	struct cq_sync_request *next;
+};
+CQ_API void cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *request);
+
+/* The largest payload that fits into one record of this queue: segment size - 128. */
+CQ_API size_t cq_writer_max_payload(const cq_writer *writer);
+
+struct cq_stats {
+	uint64_t next_seq;        /* sequence number that the next record will get */
+	uint64_t durable_seq;     /* records below this are known to be durable */
+	uint64_t records;         /* appended since the writer was opened */
+	uint64_t bytes;           /* payload bytes appended since then */
+	uint64_t last_time_ns;    /* of the newest record; 0: none in this queue yet */
+	uint64_t segment_size;
+	uint32_t segment;         /* current segment */
+	uint64_t offset;          /* write position in it */
+	uint64_t stream_end;      /* payload bytes of the queue up to here, trimmed ones included */
+	uint32_t epoch;           /* how many times the queue was opened for writing */
+	uint64_t rolls_ready;     /* rolls that took a prepared segment at once */
+	uint64_t rolls_waited;    /* rolls that had to wait for it */
+	uint64_t rolls_fallback;  /* rolls whose segment the appending thread made itself */
+	uint64_t prealloc_made;   /* segments prepared in the background */
+	uint64_t prealloc_stale;  /* of these, discarded because the writer had gone past them */
+	uint64_t prealloc_failed; /* preparations that failed */
+	uint64_t syncs;           /* flushes done */
+	uint64_t sync_requests;   /* requests that they answered */
+	uint64_t sync_ns_total;   /* time spent in flushes */
+	uint64_t sync_ns_max;
+	uint64_t unsynced;        /* sealed segments that wait for their sync */
+	uint64_t retired;         /* segments deleted by retention */
+	int error;                /* 0, or the negative errno that poisoned the writer */
+};
+CQ_API void cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
+
+/* The writer's own view of the directory; lives as long as the writer.  Do not close it. */
+CQ_API cq_queue *cq_writer_queue(cq_writer *writer);
+
+/* ---- queue directory ------------------------------------------------------------------------ */
+
+/*
+ * Opens a queue for looking at it.  Changes nothing, takes no lock, works while any writer runs.
+ *   ENOENT, ENOTDIR  no such directory
+ *   ENOTEMPTY        a directory with files but no queue
+ */
+CQ_API int cq_queue_open(const char *dir, cq_queue **ret_queue);
+CQ_API void cq_queue_close(cq_queue *queue);
+
+/* The process that holds (or last held) the writer's lock, as writer.lock tells. */
+struct cq_holder {
+	bool locked;         /* the lock is held now; only the kernel's lock decides */
+	bool alive;          /* the named process exists with that start time */
+	pid_t pid;           /* 0: unknown */
+	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks after boot */
+};
+CQ_API int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder);
+
+struct cq_queue_info {
+	uint64_t segment_size; /* 0: an empty queue of unknown geometry */
+	uint64_t segments;     /* published segment files */
+	uint32_t oldest;       /* ids; meaningful when segments > 0 */
+	uint32_t newest;
+	bool have_control;     /* the fields below are valid: control.meta was readable */
+	uint32_t current;      /* segment that the writer is in */
+	uint64_t offset;       /* its write position */
+	uint64_t epoch;
+	uint64_t heartbeat_ns; /* last sign of life of the writer */
+};
+CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
+
+/* Ids of all published segments, ascending, by name alone (no file is opened).  *ret_ids is the
+ * caller's to free(), also when *ret_count is 0. */
+CQ_API int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count);
+
+struct cq_segment_info {
+	uint32_t id;
+	uint32_t version;       /* of its header: 2, or 1 for old ones */
+	bool sealed;            /* complete: it will not change any more */
+	bool have_summary;      /* the header's own CRC-checked summary is there: the fields below */
+	uint64_t first_seq;     /* of the first record that it holds or will hold */
+	uint64_t stream_base;   /* payload bytes of the queue before it */
+	uint64_t records;       /* sealed only, as are used and payload_bytes */
+	uint64_t used;          /* offset behind the last record */
+	uint64_t payload_bytes;
+};
+
+/*
+ * Opens a published segment.
+ *   ENOENT   no file of that name
+ *   EBADMSG  the file is not a regular file of the queue's segment size with a valid header for id
+ */
+CQ_API int cq_segment_open(cq_queue *queue, uint32_t id, cq_segment **ret_segment);
+CQ_API void cq_segment_close(cq_segment *segment);
+
+/* Reads the header anew, so `sealed` follows a live writer.  EIO: the file was cut short. */
+CQ_API int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info);
+
+/* What a segment holds, counted by reading all of it: for those without a summary. */
+struct cq_segment_content {
+	uint64_t records;
+	uint64_t payload_bytes;
+	uint64_t used;          /* offset behind the last record */
+	uint64_t first_seq;     /* valid when records > 0, as are the following */
+	uint64_t last_seq;
+	uint64_t first_time_ns;
+	uint64_t last_time_ns;
+	bool damaged;           /* a damaged record stands at `used`; nothing behind it is counted */
+};
+/* EIO: the file was cut short. */
+CQ_API int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content);
+
+/*
+ * The file's attributes, as a reader should see them: st_size is the segment size, st_blocks the
+ * real blocks; st_mtim and st_ctim are the time of its last record while this process is its writer,
+ * and the file's modification time otherwise.  They no longer change once it is sealed.
+ */
+CQ_API int cq_segment_stat(cq_segment *segment, struct stat *ret_stat);
+
+/* Bytes of the file, exactly, as pread(2); live data of a running writer included. */
+CQ_API ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint64_t offset);
+
+/* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
+CQ_API int cq_segment_fd(const cq_segment *segment);
+
+/* ---- reader --------------------------------------------------------------------------------- */
+
+enum cq_start {
+	CQ_START_OLDEST,           /* the oldest record there is */
+	CQ_START_LATEST,           /* behind the newest record: only what comes from now on */
+	CQ_START_RESUME,           /* the committed position; ENOENT where there is none */
+	CQ_START_RESUME_OR_OLDEST, /* the committed position, else the oldest record */
+};
+
+/* Map everything read-only, never register for wake-ups, poll instead: for queues that must not be
+ * changed in any way, or that this process may not write to.  Not with a name. */
+#define CQ_READER_PASSIVE 1U
+
+/*
+ * Opens a reader.  name NULL: an anonymous one, which holds nothing up in retention.  A named one
+ * (characters A-Z a-z 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the
+ * queue; one process at a time should use a name.
+ *   EINVAL           bad name, start or flags
+ *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
+ *   ENOTEMPTY        a directory with files but no queue
+ */
+CQ_API int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsigned flags,
+                          cq_reader **ret_reader);
+/* Commits nothing. */
+CQ_API void cq_reader_close(cq_reader *reader);
+
+struct cq_record {
+	uint64_t seq;
+	uint64_t time_ns;
+	const void *payload;    /* valid until the next call on this reader */
+	size_t length;
+	uint16_t type;
+	bool have_stream;       /* written by this library: stream_offset and epoch are known */
+	uint32_t epoch;
+	uint64_t stream_offset; /* of the first payload byte in the queue's stream of payloads */
+	uint32_t segment;       /* where it stands */
+	uint64_t offset;
+};
+
+/*
+ * Takes the next record.  Returns 1 with *ret_record, or 0: nothing there (yet).
+ *   ENODATA  records before the next one are gone (retention or a lost segment).  The reader now
+ *            stands behind the gap; cq_reader_stats() tells how large it was; call again to go on.
+ *   EIO      a record's checksum is wrong or its segment was cut short; the reader stays before it
+ *   EBADMSG  the next segment file is not one of this queue
+ */
+CQ_API int cq_reader_next(cq_reader *reader, struct cq_record *ret_record);
+
+/* Goes past the damaged record that cq_reader_next() gave EIO for: to the end of what is damaged,
+ * that is to the next segment, or 0 and no movement when there is none yet. Returns 1 if it moved. */
+CQ_API int cq_reader_skip_segment(cq_reader *reader);
+
+/*
+ * Waits until cq_reader_next() would give something other than 0.  Returns 1 then, 0 after
+ * timeout_ms (negative: no limit).  EINTR: a signal handler ran.
+ */
+CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
+
+/* Moves to the first record with this sequence number or a higher one; behind the newest when there
+ * is none.  Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run. */
+CQ_API int cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
+
+/* Moves to the first record that was appended at time_ns or later, as far as clocks went forward. */
+CQ_API int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns);
+
+/*
+ * Moves to the record that holds payload byte `offset` of the stream (all payloads of the queue one
+ * after another), *ret_skip being how many of its bytes come before it.  At or behind the end: to
+ * the end, *ret_skip 0.
+ *   ENODATA  that byte has been trimmed: the reader stands at the oldest record
+ */
+CQ_API int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip);
+
+/* Moves to the oldest record, or behind the newest. */
+CQ_API int cq_reader_seek_oldest(cq_reader *reader);
+CQ_API int cq_reader_seek_end(cq_reader *reader);
+
+/*
+ * Makes the current position (behind the last record taken) the named reader's committed one.
+ *   EINVAL  the reader has no name
+ */
+CQ_API int cq_reader_commit(cq_reader *reader);
+
+struct cq_reader_stats {
+	uint64_t records;      /* taken with cq_reader_next() */
+	uint64_t bytes;        /* their payload bytes */
+	uint64_t gaps;         /* how often ENODATA was reported */
+	uint64_t gap_segments; /* segments that were missing */
+	uint64_t gap_records;  /* records that were missing, where sequence numbers tell */
+	uint32_t segment;      /* position */
+	uint64_t offset;
+};
+CQ_API void cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats);
+
+/* ---- verification --------------------------------------------------------------------------- */
+
+/* One finding.  `damage` is false for what is merely worth knowing (chronicle-rs restarted its
+ * sequence numbers, bytes were set aside by recovery).  segment is UINT32_MAX where none is meant. */
+struct cq_finding {
+	bool damage;
+	uint32_t segment;
+	uint64_t offset;
+	const char *text; /* valid during the call */
+};
+typedef void (*cq_finding_fn)(void *arg, const struct cq_finding *finding);
+
+struct cq_verify_result {
+	uint64_t segments;
+	uint64_t records;
+	uint64_t payload_bytes;
+	uint64_t damage;      /* findings with damage set */
+	uint64_t information; /* the others */
+};
+
+/*
+ * Reads the whole queue and checks every header, checksum, sequence number, seal, index, position
+ * and the durable watermark.  Changes nothing; a running writer is no damage.  Returns 0 when it
+ * could read all there is, whatever it found.  Errors as cq_queue_open().
+ */
+CQ_API int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
+                     struct cq_verify_result *ret_result);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

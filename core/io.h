@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * io.h - the only system calls on files that can fail
+ *
+ * Each returns a negative errno on failure, retries EINTR, and has a failpoint of its own name
+ * (fault.h).  Names are single components below dirfd; symbolic links are never followed and every
+ * descriptor is close-on-exec.
+ */
+#ifndef CQ_IO_H
+#define CQ_IO_H
+
+#include <dirent.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+/* Returns the descriptor. */
+int cq_io_open_dir(int dirfd, const char *path, int *ret_fd);
+int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd);
+/* O_CREAT|O_EXCL, read-write, mode set whatever the umask adds, never less than the umask takes. */
+int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd);
+int cq_io_mkdir(int dirfd, const char *name, mode_t mode);
+
+int cq_io_stat(int fd, struct stat *ret_stat);
+int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
+
+/* fallocate() of the whole file: space is really there, or the call fails. */
+int cq_io_allocate(int fd, uint64_t size);
+
+/* Reads until length, end of file, or error; returns the bytes read. */
+ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset);
+/* Writes all of it. */
+int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset);
+/* First offset at or behind `offset` that may hold data; the file's end when only a hole follows. */
+int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_offset);
+
+/* Starts writing the file's dirty pages, so that several files share what a sync costs. */
+void cq_io_start_writeback(int fd);
+int cq_io_sync_data(int fd);
+int cq_io_sync_dir(int fd);
+
+int cq_io_rename_noreplace(int dirfd, const char *from, const char *to);
+int cq_io_rename(int dirfd, const char *from, const char *to);
+int cq_io_unlink(int dirfd, const char *name);
+
+int cq_io_map(int fd, size_t size, int writable, void **ret_base);
+void cq_io_unmap(void *base, size_t size);
+/* Makes the pages present and writable; EFAULT where a store would raise SIGBUS. */
+int cq_io_populate(void *base, size_t length);
+
+/* Makes the file `name` hold exactly these bytes, at once or not at all: written as `temp`, then
+ * renamed.  Not synced. */
+int cq_io_replace(int dirfd, const char *temp, const char *name, const void *buffer, size_t length);
+
+/* Opens a fresh stream over the directory, positioned at its beginning. */
+int cq_io_list(int dirfd, DIR **ret_dir);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prealloc.c - the slot through which the worker hands over the next segment; see prealloc.h */
+#include "prealloc.h"
+
+#include <errno.h>
+
+#include "chronq.h"
+#include "clock.h"
+#include "fault.h"
+
+int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
+                     uint32_t expected)
+{
+	pthread_condattr_t attr;
+	int r;
+
+	*prealloc = (struct cq_prealloc){
+		.dirfd = dirfd,
+		.segment_size = segment_size,
+		.expected = expected,
+		.error_id = UINT32_MAX,
+		.look_first = true,
+	};
+	r = pthread_mutex_init(&prealloc->lock, NULL);
+	if (r != 0)
+		return -r;
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	r = pthread_cond_init(&prealloc->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	if (r != 0)
+		pthread_mutex_destroy(&prealloc->lock);
+	return -r;
+}
+
+void cq_prealloc_fini(struct cq_prealloc *prealloc)
+{
+	cq_segment_free(prealloc->segment);
+	prealloc->segment = NULL;
+	pthread_cond_destroy(&prealloc->changed);
+	pthread_mutex_destroy(&prealloc->lock);
+}
+
+static bool is_expected(struct cq_prealloc *p, uint32_t id)
+{
+	return atomic_load(&p->expected) == id || cq_planted("no_id_check");
+}
+
+/* Under lock.  Takes a segment out of the slot that the writer has gone past; the caller frees it
+ * outside the lock.  Its file is published and stays. */
+static struct cq_active *evict_stale(struct cq_prealloc *p)
+{
+	struct cq_active *stale;
+
+	if (p->state != CQ_SLOT_READY || is_expected(p, p->id))
+		return NULL;
+	stale = p->segment;
+	p->segment = NULL;
+	p->state = CQ_SLOT_EMPTY;
+	p->stale++;
+	return stale;
+}
+
+/* Under lock. */
+static void settle(struct cq_prealloc *p, enum cq_slot_state state)
+{
+	p->state = state;
+	pthread_cond_broadcast(&p->changed);
+}
+
+/* Makes segment `id` present under its temp name.  Where an earlier run, or a roll that could not
+ * wait, may have left published ones it is looked for first; elsewhere publishing would tell. */
+static int make(struct cq_prealloc *p, uint32_t id, struct cq_active **ret_segment)
+{
+	int r = -ENOENT;
+
+	if (p->look_first)
+		r = cq_segment_open_writable(p->dirfd, id, p->segment_size, ret_segment);
+	p->look_first = r == 0;
+	if (r == -ENOENT)
+		r = cq_segment_prepare(p->dirfd, id, p->segment_size, CQ_BY_WORKER, ret_segment);
+	return r;
+}
+
+/* Gives it its name.  EEXIST: another publish won; what stands there counts, if it is fit. */
+static int publish(struct cq_prealloc *p, struct cq_active **segment)
+{
+	uint32_t id = (*segment)->id;
+	int r;
+
+	cq_point("prepare.before_publish");
+	r = cq_segment_publish(p->dirfd, *segment, CQ_BY_WORKER);
+	if (r == -EEXIST) {
+		p->look_first = true;
+		cq_segment_discard(p->dirfd, *segment, CQ_BY_WORKER);
+		cq_segment_free(*segment);
+		*segment = NULL;
+		r = cq_segment_open_writable(p->dirfd, id, p->segment_size, segment);
+	}
+	return r;
+}
+
+int cq_prealloc_step(struct cq_prealloc *p)
+{
+	struct cq_active *segment = NULL, *stale;
+	bool current;
+	uint32_t id;
+	int r;
+
+	pthread_mutex_lock(&p->lock);
+	stale = evict_stale(p);
+	id = atomic_load(&p->expected);
+	if (p->state == CQ_SLOT_READY || id > CQ_SEGMENT_ID_MAX) {
+		pthread_mutex_unlock(&p->lock);
+		return 0;
+	}
+	p->id = id;
+	p->state = CQ_SLOT_PREPARING;
+	pthread_mutex_unlock(&p->lock);
+	cq_segment_free(stale);
+
+	r = make(p, id, &segment);
+	cq_point("prepare.prepared");
+
+	/* From here to READY the writer does not go past this id, or has done so already. */
+	pthread_mutex_lock(&p->lock);
+	current = is_expected(p, id);
+	if (r == 0 && current)
+		settle(p, CQ_SLOT_PUBLISHING);
+	pthread_mutex_unlock(&p->lock);
+
+	if (r == 0 && current && !segment->published) {
+		r = publish(p, &segment);
+		if (r == 0)
+			atomic_fetch_add(&p->published, 1);
+	}
+	if (r == 0 && current && !cq_segment_is_fresh(segment))
+		r = -EBADMSG;
+	if (r == 0 && current && segment->populated == 0) {
+		/* opened, not made, by us */
+		(void)cq_segment_prefault(segment, 0);
+	}
+	if (segment && (r < 0 || !current))
+		cq_segment_discard(p->dirfd, segment, CQ_BY_WORKER);
+
+	pthread_mutex_lock(&p->lock);
+	if (r < 0) {
+		p->error = r;
+		p->error_id = id;
+		p->failed++;
+		settle(p, CQ_SLOT_EMPTY);
+	} else if (!current) {
+		p->stale++;
+		settle(p, CQ_SLOT_EMPTY);
+	} else {
+		p->segment = segment;
+		segment = NULL;
+		p->made++;
+		p->error_id = UINT32_MAX;
+		settle(p, CQ_SLOT_READY);
+	}
+	pthread_mutex_unlock(&p->lock);
+	cq_segment_free(segment);
+	return r < 0 ? r : 1;
+}
+
+/* Under lock: something for `id` may still come. */
+static bool worth_waiting(const struct cq_prealloc *p, uint32_t id, bool timed_out)
+{
+	if (p->state == CQ_SLOT_PUBLISHING && p->id == id)
+		return true; /* one rename; going past it is what must not happen */
+	return !timed_out && p->error_id != id;
+}
+
+int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
+                     struct cq_active **ret_segment, bool *ret_waited)
+{
+	struct timespec deadline = { 0 };
+	bool timed_out = wait_ms == 0;
+	bool waited = false;
+	struct cq_active *stale = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		if (p->state == CQ_SLOT_READY && (p->id == id || cq_planted("no_id_check"))) {
+			*ret_segment = p->segment;
+			p->segment = NULL;
+			p->state = CQ_SLOT_EMPTY;
+			r = 1;
+			break;
+		}
+		if (!stale)
+			stale = evict_stale(p);
+		if (!worth_waiting(p, id, timed_out))
+			break;
+		if (!waited)
+			deadline = cq_deadline(wait_ms);
+		waited = true;
+		if (timed_out)
+			pthread_cond_wait(&p->changed, &p->lock);
+		else
+			timed_out = pthread_cond_timedwait(&p->changed, &p->lock, &deadline) ==
+			            ETIMEDOUT;
+	}
+	atomic_store(&p->expected, id + 1);
+	pthread_mutex_unlock(&p->lock);
+	cq_segment_free(stale);
+	*ret_waited = waited;
+	return r;
+}
+
+void cq_prealloc_expect(struct cq_prealloc *p, uint32_t id)
+{
+	pthread_mutex_lock(&p->lock);
+	atomic_store(&p->expected, id);
+	p->error_id = UINT32_MAX;
+	pthread_mutex_unlock(&p->lock);
+}

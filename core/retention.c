@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* retention.c - which segments may go, and letting them go; see retention.h */
+#include "retention.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "clock.h"
+#include "cursor.h"
+#include "io.h"
+#include "log.h"
+#include "segdir.h"
+#include "writer.h"
+
+/* The lowest segment that a live reader has still to read. */
+static uint64_t pinned_from(const struct cq_config *config, const struct cq_retention_view *view)
+{
+	uint64_t lowest = UINT64_MAX;
+
+	for (size_t i = 0; i < view->reader_count; i++) {
+		const struct cq_reader_seen *reader = &view->readers[i];
+		uint64_t behind;
+
+		if (config->reader_ttl_ms > 0 &&
+		    view->now_ms - reader->changed_ms > config->reader_ttl_ms)
+			continue;
+		behind = reader->segment < view->active ? view->active - reader->segment : 0;
+		if (config->reader_max_lag_bytes > 0 &&
+		    behind > config->reader_max_lag_bytes / view->segment_size)
+			continue;
+		if (reader->segment < lowest)
+			lowest = reader->segment;
+	}
+	return lowest;
+}
+
+uint32_t cq_retention_keep_from(const struct cq_config *config,
+                                const struct cq_retention_view *view)
+{
+	const uint64_t present = (uint64_t)view->active - view->oldest + 1;
+	uint64_t keep = view->oldest, pinned;
+	uint64_t most = UINT64_MAX; /* segments to keep, the active one included */
+
+	if (config->retain_segments > 0)
+		most = config->retain_segments;
+	if (config->retain_bytes > 0 && config->retain_bytes / view->segment_size < most)
+		most = config->retain_bytes / view->segment_size;
+	if (most < 1)
+		most = 1;
+	if (present > most)
+		keep = view->active - most + 1;
+	if (config->retain_age_ms > 0 && view->oldest_age_ms > config->retain_age_ms &&
+	    keep == view->oldest)
+		keep = (uint64_t)view->oldest + 1;
+	if (keep > view->active)
+		keep = view->active;
+	pinned = pinned_from(config, view);
+	if (keep > pinned)
+		keep = pinned > view->oldest ? pinned : view->oldest;
+	return (uint32_t)keep;
+}
+
+struct round {
+	struct cq_retention *retention;
+	uint64_t now_ms;
+	int error;
+};
+
+static void see_reader(void *arg, const char *name, const struct cq_cursor *cursor)
+{
+	struct round *round = arg;
+	struct cq_retention *t = round->retention;
+	struct cq_reader_seen *reader = NULL;
+
+	for (size_t i = 0; i < t->count && !reader; i++)
+		if (strcmp(t->readers[i].name, name) == 0)
+			reader = &t->readers[i];
+	if (!reader) {
+		if (t->count == t->capacity) {
+			size_t capacity = t->capacity ? t->capacity * 2 : 8;
+			struct cq_reader_seen *more = realloc(t->readers, capacity * sizeof *more);
+
+			if (!more) {
+				round->error = -ENOMEM;
+				return;
+			}
+			t->readers = more;
+			t->capacity = capacity;
+		}
+		reader = &t->readers[t->count++];
+		memset(reader, 0, sizeof *reader);
+		strncpy(reader->name, name, CQ_READER_NAME_MAX);
+		reader->generation = UINT64_MAX;
+	}
+	/* What tells life is that something changed, timed by a clock that nobody sets. */
+	if (reader->generation != cursor->generation ||
+	    reader->heartbeat_ns != cursor->heartbeat_ns)
+		reader->changed_ms = round->now_ms;
+	reader->generation = cursor->generation;
+	reader->heartbeat_ns = cursor->heartbeat_ns;
+	reader->segment = cursor->segment;
+	reader->present = true;
+}
+
+/* Brings the table of readers up to date. An error means that a reader may be missing in it. */
+static int look_at_readers(struct cq_retention *t, int dirfd, uint64_t now_ms)
+{
+	struct round round = { .retention = t, .now_ms = now_ms };
+	size_t kept = 0;
+	int r;
+
+	for (size_t i = 0; i < t->count; i++)
+		t->readers[i].present = false;
+	r = cq_cursor_each(dirfd, see_reader, &round);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (round.error < 0)
+		return round.error;
+	for (size_t i = 0; i < t->count; i++)
+		if (t->readers[i].present)
+			t->readers[kept++] = t->readers[i];
+	t->count = kept;
+	return 0;
+}
+
+static uint64_t age_ms(const struct stat *st)
+{
+	struct timespec now;
+	int64_t ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ms = ((int64_t)now.tv_sec - (int64_t)st->st_mtim.tv_sec) * 1000 +
+	     ((int64_t)now.tv_nsec - (int64_t)st->st_mtim.tv_nsec) / 1000000;
+	return ms > 0 ? (uint64_t)ms : 0;
+}
+
+/* The index goes first: an index without its segment would be left for ever, the other way round it
+ * is only missing. */
+static int retire(cq_writer *w, uint32_t id)
+{
+	char name[CQ_NAME_MAX];
+	int r;
+
+	cq_index_name(name, id);
+	r = cq_io_unlink(w->dirfd, name);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	cq_segment_name(name, id);
+	r = cq_io_unlink(w->dirfd, name);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int retire_oldest(cq_writer *w)
+{
+	struct cq_retention *t = &w->retention;
+	struct cq_retention_view view = { .segment_size = w->segment_size };
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int r;
+
+	pthread_mutex_lock(&w->lock);
+	view.active = w->active->id;
+	pthread_mutex_unlock(&w->lock);
+	r = cq_segdir_next(w->dirfd, t->oldest, &t->oldest);
+	if (r < 0 || t->oldest >= view.active)
+		return 0;
+	cq_segment_name(name, t->oldest);
+	r = cq_io_stat_at(w->dirfd, name, &st);
+	if (r < 0)
+		return r == -ENOENT ? 1 : r;
+	view.now_ms = cq_boottime_ms();
+	r = look_at_readers(t, w->dirfd, view.now_ms);
+	if (r < 0)
+		return r; /* better keep too much */
+	view.oldest = t->oldest;
+	view.oldest_age_ms = age_ms(&st);
+	view.readers = t->readers;
+	view.reader_count = t->count;
+	if (cq_retention_keep_from(&w->config, &view) <= t->oldest)
+		return 0;
+	r = retire(w, t->oldest);
+	if (r < 0)
+		return r;
+	t->oldest++;
+	atomic_fetch_add(&t->retired, 1);
+	return 1;
+}
+
+int cq_retention_step(cq_writer *w)
+{
+	const struct cq_config *c = &w->config;
+	int r;
+
+	if (c->retain_segments == 0 && c->retain_bytes == 0 && c->retain_age_ms == 0)
+		return 0;
+	r = retire_oldest(w);
+	if (r < 0 && !w->retention.warned)
+		cq_log(c, CQ_WARNING, "retention: segment %09u not deleted: %s", w->retention.oldest,
+		       strerrordesc_np(-r));
+	w->retention.warned = r < 0;
+	return r == 1;
+}
+
+void cq_retention_fini(struct cq_retention *retention)
+{
+	free(retention->readers);
+	retention->readers = NULL;
+}

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scan.c - walk the records of a segment file by pread
+ *
+ * The file is seen through a window of a few pages, so that a walk over small records costs one
+ * system call per window.  A window is a copy: when its writer is alive, the copy may have caught a
+ * record half-written, or its commit word as zero.  So nothing but a sound record is believed from
+ * an old window: an end or a damaged record is looked at once more in a fresh copy.
+ */
+#include "scan.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "io.h"
+
+#define WINDOW_SIZE (256ULL << 10)
+
+int cq_scan_init(struct cq_scan *scan, int fd, uint64_t size)
+{
+	uint8_t *window;
+
+	if (size < CQ_FORMAT_SIZE_MIN || size > CQ_FORMAT_SIZE_MAX || size % CQ_ALIGN != 0)
+		return -EINVAL;
+	window = malloc(size < WINDOW_SIZE ? size : WINDOW_SIZE);
+	if (!window)
+		return -ENOMEM;
+	*scan = (struct cq_scan){
+		.fd = fd,
+		.size = size,
+		.offset = sizeof(struct cq_segment_header),
+		.window = window,
+	};
+	return 0;
+}
+
+void cq_scan_fini(struct cq_scan *scan)
+{
+	free(scan->window);
+	*scan = (struct cq_scan){ .fd = -1 };
+}
+
+static int refill(struct cq_scan *scan, uint64_t offset)
+{
+	uint64_t length = scan->size - offset;
+	ssize_t n;
+
+	if (length > WINDOW_SIZE)
+		length = WINDOW_SIZE;
+	scan->window_length = 0;
+	n = cq_io_pread(scan->fd, scan->window, length, offset);
+	if (n < 0)
+		return n == -ENOMEM ? -ENOMEM : -EIO;
+	scan->window_start = offset;
+	scan->window_length = (uint64_t)n;
+	return 0;
+}
+
+/* Bytes of the file from `offset` on: at least `length` of them (a record header at most), and as
+ * many as the window has. */
+static int look(struct cq_scan *scan, uint64_t offset, uint64_t length, const uint8_t **ret_bytes,
+                uint64_t *ret_length)
+{
+	uint64_t end = scan->window_start + scan->window_length;
+	int r;
+
+	if (offset < scan->window_start || offset >= end || length > end - offset) {
+		r = refill(scan, offset);
+		if (r < 0)
+			return r;
+		if (scan->window_length < length)
+			return -EIO;
+		end = offset + scan->window_length;
+	}
+	*ret_bytes = scan->window + (offset - scan->window_start);
+	*ret_length = end - offset;
+	return 0;
+}
+
+static int payload_crc(struct cq_scan *scan, uint64_t offset, uint64_t length, uint32_t *ret_crc)
+{
+	const uint8_t *bytes;
+	uint32_t crc = 0;
+	uint64_t n;
+	int r;
+
+	while (length > 0) {
+		r = look(scan, offset, 1, &bytes, &n);
+		if (r < 0)
+			return r;
+		if (n > length)
+			n = length;
+		crc = cq_crc32(crc, bytes, n);
+		offset += n;
+		length -= n;
+	}
+	*ret_crc = crc;
+	return 0;
+}
+
+/* One look at the record at scan->offset, as cq_scan_next() without the movement. */
+static int examine(struct cq_scan *scan, struct cq_scan_record *record, enum cq_record_state *state)
+{
+	const uint8_t *bytes;
+	uint64_t n;
+	uint32_t crc;
+	int r;
+
+	r = look(scan, scan->offset, sizeof record->header, &bytes, &n);
+	if (r < 0)
+		return r;
+	memcpy(&record->header, bytes, sizeof record->header);
+	if (record->header.commit == 0)
+		return 0;
+	*state = cq_record_check_header(&record->header, record->header.commit, scan->offset,
+	                                scan->size);
+	if (*state != CQ_RECORD_OK)
+		return -EBADMSG;
+	record->offset = scan->offset;
+	record->payload_length = (uint64_t)record->header.commit - 1;
+	record->end = scan->offset + cq_record_span(record->payload_length);
+	record->pad = record->header.type == CQ_TYPE_PAD;
+	if (record->pad)
+		return 1;
+	r = payload_crc(scan, scan->offset + sizeof record->header, record->payload_length, &crc);
+	if (r < 0)
+		return r;
+	if (crc != record->header.payload_crc) {
+		*state = CQ_RECORD_PAYLOAD;
+		return -EBADMSG;
+	}
+	return 1;
+}
+
+int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
+                 enum cq_record_state *ret_state)
+{
+	enum cq_record_state state = CQ_RECORD_OK;
+	struct cq_scan_record record;
+	bool fresh;
+	int r;
+
+	if (scan->offset > scan->size - sizeof record.header)
+		return 0;
+	fresh = scan->window_length == 0 || scan->window_start == scan->offset;
+	r = examine(scan, &record, &state);
+	if (r <= 0 && r != -EIO && !fresh) {
+		scan->window_length = 0;
+		r = examine(scan, &record, &state);
+	}
+	if (r <= 0) {
+		/* the next call shall not find this copy again */
+		scan->window_length = 0;
+		if (r == -EBADMSG)
+			*ret_state = state;
+		return r;
+	}
+	*ret_record = record;
+	scan->offset = record.end;
+	return 1;
+}
+
+static const uint8_t *first_nonzero(const uint8_t *bytes, uint64_t length)
+{
+	uint64_t word;
+
+	for (; length >= sizeof word; bytes += sizeof word, length -= sizeof word) {
+		memcpy(&word, bytes, sizeof word);
+		if (word != 0)
+			break;
+	}
+	for (; length > 0; bytes++, length--)
+		if (*bytes != 0)
+			return bytes;
+	return NULL;
+}
+
+int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset)
+{
+	const uint8_t *bytes, *found;
+	uint64_t n;
+	int r;
+
+	scan->window_length = 0;
+	while (from < scan->size) {
+		/* holes and unwritten extents are skipped without reading them */
+		r = cq_io_seek_data(scan->fd, from, &n);
+		if (r < 0)
+			return r;
+		if (n >= scan->size)
+			break;
+		if (n > from)
+			from = n;
+		r = look(scan, from, 1, &bytes, &n);
+		if (r < 0)
+			return r;
+		found = first_nonzero(bytes, n);
+		if (found) {
+			*ret_offset = from + (uint64_t)(found - bytes);
+			return 0;
+		}
+		from += n;
+	}
+	*ret_offset = scan->size;
+	return 0;
+}

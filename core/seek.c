@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * seek.c - a reader goes somewhere else
+ *
+ * Each seek lists the segments once, finds the one in question, and looks inside it.  Retention may
+ * delete segments meanwhile: then one of them is not there any more (ENOENT) and all begins anew.
+ * The reader moves only when the place is found.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "locate.h"
+#include "reader.h"
+#include "seek.h"
+#include "segdir.h"
+
+#define TRIES 1000 /* each means that a segment went while we looked */
+
+static const uint64_t beginning = sizeof(struct cq_segment_header);
+
+static int is_spare(cq_reader *reader, uint32_t id)
+{
+	struct cq_record_header h;
+	struct cq_view view;
+	int r;
+
+	r = cq_reader_view(reader, id, &view);
+	if (r == -EAGAIN)
+		return 1;
+	if (r < 0)
+		return r;
+	r = !cq_view_sealed(&view) && cq_view_header(&view, beginning, &h) == 0;
+	cq_view_close(&view);
+	return r;
+}
+
+/* -ENOENT with no other meaning than: look again.  No segment at all is a count of 0. */
+static int list(cq_reader *reader, struct cq_listing *ret_listing)
+{
+	struct cq_listing l;
+	int r;
+
+	r = cq_segdir_list(reader->queue->dirfd, &l.ids, &l.count);
+	if (r < 0)
+		return r;
+	/* of a queue in which nothing was written yet the first segment stays */
+	while (l.count > 1) {
+		r = is_spare(reader, l.ids[l.count - 1]);
+		if (r < 0) {
+			free(l.ids);
+			return r;
+		}
+		if (r == 0)
+			break;
+		l.count--;
+	}
+	*ret_listing = l;
+	return 0;
+}
+
+int cq_seek_place(cq_reader *reader, uint32_t id, uint64_t offset)
+{
+	struct cq_view view;
+	int r;
+
+	r = cq_reader_view(reader, id, &view);
+	if (r < 0)
+		return r;
+	cq_reader_place(reader, &view, offset);
+	return 0;
+}
+
+int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
+{
+	struct cq_segment_header summary;
+	struct cq_record_header h;
+	uint64_t offset = beginning;
+	struct cq_view view;
+	int r;
+
+	r = cq_reader_view(reader, l->ids[l->count - 1], &view);
+	if (r < 0)
+		return r;
+	if (cq_view_sealed(&view) && cq_view_summary(&view, &summary) &&
+	    summary.used >= beginning && summary.used <= view.map.size &&
+	    summary.used % CQ_ALIGN == 0) {
+		offset = summary.used;
+	} else {
+		while ((r = cq_locate_record(&view, &offset, &h)) == 1)
+			offset = cq_locate_behind(offset, &h);
+		if (r < 0) {
+			cq_view_close(&view);
+			return r;
+		}
+	}
+	cq_reader_place(reader, &view, offset);
+	return 0;
+}
+
+int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
+{
+	struct cq_listing l;
+	int r = -ENOENT;
+
+	for (int i = 0; i < TRIES && r == -ENOENT; i++) {
+		r = list(reader, &l);
+		if (r < 0)
+			continue;
+		if (l.count == 0)
+			cq_reader_unplace(reader);
+		else
+			r = seek(reader, &l, target, arg);
+		free(l.ids);
+	}
+	if (r != -EAGAIN)
+		return r;
+	/* nothing but a segment that lost its header: nothing to read */
+	cq_reader_unplace(reader);
+	return 0;
+}
+
+/* ---- ends ---- */
+
+static int seek_end(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
+{
+	(void)target;
+	(void)arg;
+	return cq_seek_place_end(reader, l);
+}
+
+int cq_reader_seek_end(cq_reader *reader)
+{
+	return cq_seek_run(reader, seek_end, 0, NULL);
+}
+
+int cq_reader_seek_oldest(cq_reader *reader)
+{
+	uint32_t id;
+	int r;
+
+	do {
+		r = cq_segdir_next(reader->queue->dirfd, 0, &id);
+		if (r == -ENOENT)
+			break;
+		if (r < 0)
+			return r;
+		r = cq_seek_place(reader, id, beginning);
+	} while (r == -ENOENT);
+	/* what is wrong with the first segment is for cq_reader_next() to report */
+	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
+		cq_reader_unplace(reader);
+		r = 0;
+	}
+	return r;
+}
+
+/* The end of the last record that ends at `limit` at the latest. */
+static uint64_t settle(const struct cq_view *view, uint64_t limit)
+{
+	struct cq_segment_header summary;
+	struct cq_record_header h;
+	uint64_t offset = beginning, behind;
+
+	if (limit < beginning || limit > view->map.size)
+		limit = view->map.size;
+	else if (cq_view_header(view, limit, &h) == 1 && h.ext == 1)
+		return limit; /* its own checksum says that a record begins there */
+	else if (cq_view_sealed(view) && cq_view_summary(view, &summary) && summary.used == limit)
+		return limit;
+	while (cq_view_header(view, offset, &h) == 1) {
+		behind = cq_locate_behind(offset, &h);
+		if (behind > limit)
+			break;
+		offset = behind;
+	}
+	return offset;
+}
+
+int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
+{
+	struct cq_view view;
+	int r;
+
+	r = cq_reader_view(reader, segment, &view);
+	if (r == 0) {
+		/* A position behind the last record is one whose records a power cut took: waiting
+		 * there would miss what is written in their place.  Offset 0: from the beginning. */
+		cq_reader_place(reader, &view, offset < beginning ? beginning : settle(&view, offset));
+	} else if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
+		cq_reader_unplace(reader);
+		reader->segment = segment;
+		reader->exact = true;
+		r = 0;
+	}
+	return r;
+}
+
+/* ---- by time, by stream offset ---- */
+
+/* 1 if segment `index` begins with what comes before `target`. */
+typedef int (*begins_fn)(cq_reader *reader, const struct cq_listing *l, size_t index,
+                         uint64_t target);
+
+/* Last segment that begins before the target; the oldest where none does. */
+static int bisect(cq_reader *reader, const struct cq_listing *l, begins_fn begins, uint64_t target,
+                  size_t *ret_index)
+{
+	size_t low = 0, high = l->count;
+	int r;
+
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		r = begins(reader, l, middle, target);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	*ret_index = low;
+	return 0;
+}
+
+static int begins_before_time(cq_reader *reader, const struct cq_listing *l, size_t index,
+                              uint64_t time_ns)
+{
+	uint64_t offset = beginning;
+	struct cq_record_header h;
+	struct cq_view view;
+	int r = 0;
+
+	/* a segment without a record begins when the next one does */
+	for (; index < l->count && r == 0; index++, offset = beginning) {
+		r = cq_reader_view(reader, l->ids[index], &view);
+		if (r < 0)
+			return r;
+		r = cq_locate_record(&view, &offset, &h);
+		cq_view_close(&view);
+	}
+	return r > 0 ? h.time_ns < time_ns : r;
+}
+
+static int begins_at_or_before(cq_reader *reader, const struct cq_listing *l, size_t index,
+                               uint64_t target)
+{
+	uint64_t base;
+	int r = cq_locate_base(reader, l->ids, index, &base);
+
+	return r < 0 ? r : base <= target;
+}
+
+/* Walks from segment `index` on; 1 with the reader placed when a record of that time or later is
+ * found. */
+static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns, void *arg)
+{
+	struct cq_record_header h;
+	struct cq_view view;
+	uint64_t offset;
+	size_t i;
+	int r;
+
+	(void)arg;
+	r = bisect(reader, l, begins_before_time, time_ns, &i);
+	if (r < 0)
+		return r;
+	for (; i < l->count; i++) {
+		r = cq_reader_view(reader, l->ids[i], &view);
+		if (r < 0)
+			return r;
+		offset = cq_locate_start(reader, &view, CQ_KEY_TIME, time_ns);
+		while ((r = cq_locate_record(&view, &offset, &h)) == 1 && h.time_ns < time_ns)
+			offset = cq_locate_behind(offset, &h);
+		if (r == 1) {
+			cq_reader_place(reader, &view, offset);
+			return 0;
+		}
+		cq_view_close(&view);
+		if (r < 0)
+			return r;
+	}
+	return cq_seek_place_end(reader, l);
+}
+
+int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
+{
+	return cq_seek_run(reader, seek_time, time_ns, NULL);
+}
+
+/*
+ * Finds the record of this segment that holds byte `target`, or that begins behind it.  position
+ * is where the segment begins in the stream.  1 with *offset at it and *position where its payload
+ * begins, 0 when the segment ends before it.
+ */
+static int find_byte(cq_reader *reader, const struct cq_view *view, uint64_t target,
+                     uint64_t *position, uint64_t *offset)
+{
+	struct cq_record_header h;
+	int r;
+
+	*offset = cq_locate_start(reader, view, CQ_KEY_STREAM, target);
+	while ((r = cq_locate_record(view, offset, &h)) == 1) {
+		if (h.ext == 1)
+			*position = h.stream_offset;
+		if (target < *position || target - *position < (uint64_t)h.commit - 1)
+			return 1;
+		*position += (uint64_t)h.commit - 1;
+		*offset = cq_locate_behind(*offset, &h);
+	}
+	return r;
+}
+
+static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
+{
+	uint64_t position, offset;
+	bool trimmed = false;
+	struct cq_view view;
+	size_t i;
+	int r;
+
+	r = bisect(reader, l, begins_at_or_before, target, &i);
+	for (; r == 0 && i < l->count; i++) {
+		r = cq_locate_base(reader, l->ids, i, &position);
+		if (r < 0)
+			break;
+		if (i == 0)
+			trimmed = target < position;
+		r = cq_reader_view(reader, l->ids[i], &view);
+		if (r < 0)
+			break;
+		r = find_byte(reader, &view, target, &position, &offset);
+		if (r <= 0) {
+			cq_view_close(&view);
+			continue;
+		}
+		cq_reader_place(reader, &view, offset);
+		*(uint64_t *)arg = position <= target ? target - position : 0;
+		/* the byte was before the first there is, or in a segment that is missing */
+		return position <= target ? 0 : -ENODATA;
+	}
+	if (r == 0)
+		r = cq_seek_place_end(reader, l);
+	return r == 0 && trimmed ? -ENODATA : r;
+}
+
+int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip)
+{
+	uint64_t skip = 0;
+	int r;
+
+	r = cq_seek_run(reader, seek_stream, offset, &skip);
+	if (r == 0)
+		*ret_skip = skip;
+	return r;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify.c - cq_verify(): reads a whole queue and says what is wrong with it
+ *
+ * One walk over all segments in order, by pread: the segments and their indexes here, their records
+ * in verify_records.c, the files that point into them in verify_marks.c.  While a writer is at work
+ * the walk ends where that writer stood when it began.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "record.h"
+#include "segdir.h"
+#include "verify.h"
+
+void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,
+                      const char *format, ...)
+{
+	struct cq_finding finding = {
+		.damage = damage,
+		.segment = segment > CQ_SEGMENT_ID_MAX ? UINT32_MAX : (uint32_t)segment,
+		.offset = offset,
+	};
+	char text[400];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	finding.text = text;
+	if (damage)
+		v->result.damage++;
+	else
+		v->result.information++;
+	if (v->finding)
+		v->finding(v->arg, &finding);
+}
+
+/* ---- one segment ---- */
+
+static void check_header(struct cq_verify_walk *w)
+{
+	const struct cq_segment_header *h = &w->header;
+	struct cq_verify_order *order = &w->order;
+
+	if ((h->flags & ~CQ_SEALED) != 0)
+		CQ_DAMAGE(w, offsetof(struct cq_segment_header, flags), "unknown flags %#" PRIx32,
+		       h->flags);
+	if (h->ext == 0) {
+		if (!cq_verify_all_zero(&h->ext, sizeof *h - offsetof(struct cq_segment_header, ext)))
+			CQ_DAMAGE(w, offsetof(struct cq_segment_header, ext),
+			       "reserved bytes of the segment header are not zero");
+		return;
+	}
+	if (!cq_segment_ext_valid(h)) {
+		CQ_DAMAGE(w, offsetof(struct cq_segment_header, ext),
+		       "the summary in the segment header does not match its checksum");
+		return;
+	}
+	if (order->anchored ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
+		CQ_DAMAGE(w, offsetof(struct cq_segment_header, first_seq),
+		       "the header says first sequence number %" PRIu64 " where %" PRIu64
+		       " should be", h->first_seq, order->next_seq);
+	if (order->in_stream && h->stream_base != order->stream)
+		CQ_DAMAGE(w, offsetof(struct cq_segment_header, stream_base),
+		       "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
+		       h->stream_base, order->stream);
+	order->anchored = true;
+	order->next_seq = h->first_seq;
+	order->in_stream = true;
+	order->stream = h->stream_base;
+}
+
+static void check_summary(struct cq_verify_walk *w)
+{
+	const struct cq_segment_header *h = &w->header;
+
+	if (!cq_segment_ext_valid(h) || w->broken)
+		return;
+	if (h->records == w->records && h->used == w->scan.offset &&
+	    h->payload_bytes == w->payload_bytes)
+		return;
+	/* filled in by the seal, just before its flag */
+	if (!w->sealed && ((h->records | h->used | h->payload_bytes) == 0 ||
+	                   cq_verify_moving(&w->v, w->id, w->scan.offset)))
+		return;
+	CQ_DAMAGE(w, offsetof(struct cq_segment_header, records),
+	          "the header counts %" PRIu64 " records of %" PRIu64 " bytes up to offset %" PRIu64
+	          ", the segment has %" PRIu64 " of %" PRIu64 " up to %" PRIu64,
+	          h->records, h->payload_bytes, h->used, w->records, w->payload_bytes,
+	          w->scan.offset);
+}
+
+static void read_index(struct cq_verify_walk *w)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int r;
+
+	r = cq_seekindex_read(w->v.queue->dirfd, w->id, w->v.segment_size, &w->index);
+	w->have_index = r == 0;
+	w->index_next = 0;
+	if (r == 0 || r == -ENOENT)
+		return;
+	cq_index_name(name, w->id);
+	if (r == -EBADMSG && cq_io_stat_at(w->v.queue->dirfd, name, &st) == 0 && st.st_size == 0)
+		/* it is replaced without a sync: a power cut may leave the name alone */
+		CQ_NOTE(w, 0, "the index %s is empty", name);
+	else
+		CQ_DAMAGE(w, 0, "the index %s cannot be used: %s", name,
+		       r == -EBADMSG ? "it is damaged" : strerror(-r));
+}
+
+/* A partial index speaks of the records that were there when it was written. */
+static void check_index(struct cq_verify_walk *w)
+{
+	const struct cq_index_header *h = &w->index.header;
+
+	if (!w->have_index)
+		return;
+	if (!w->broken && !cq_verify_unsettled(&w->v, w->id, w->scan.offset)) {
+		if (w->index_next != h->entries)
+			CQ_DAMAGE(w, w->scan.offset, "the index has an entry that is not of a record here");
+		else if (w->records > 0 && !(h->flags & CQ_INDEX_PARTIAL) &&
+		         (h->min_seq != w->min_seq || h->max_seq != w->max_seq ||
+		          h->min_time_ns != w->min_time || h->max_time_ns != w->max_time))
+			CQ_DAMAGE(w, 0, "the index does not cover the records of the segment");
+	}
+	cq_seekindex_fini(&w->index);
+	w->have_index = false;
+}
+
+/* Where the records end, and that they end in one place. */
+static void note_end(struct cq_verify_walk *w)
+{
+	struct cq_verify *v = &w->v;
+	uint64_t end = w->scan.offset;
+
+	if (w->have_unsealed && (w->records > 0 || w->sealed)) {
+		if (!cq_verify_moving(v, w->unsealed.segment, w->unsealed.offset))
+			cq_verify_report(v, true, w->unsealed.segment, w->unsealed.offset,
+			                 "not sealed, but segment %" PRIu32 " goes on", w->id);
+		w->have_unsealed = false;
+	}
+	if (!w->have_unsealed) {
+		v->tail = (struct cq_position){ w->id, end };
+		v->have_tail = !w->broken;
+	}
+	if (!w->sealed && !w->have_unsealed) {
+		w->have_unsealed = true;
+		w->unsealed = (struct cq_position){ w->id, end };
+	}
+}
+
+static void walk_segment(struct cq_verify_walk *w)
+{
+	int r;
+
+	w->broken = false;
+	w->records = w->payload_bytes = 0;
+	r = cq_segment_header(w->segment, &w->header);
+	if (r == 0)
+		r = cq_scan_init(&w->scan, cq_segment_fd(w->segment), w->v.segment_size);
+	if (r < 0) {
+		cq_verify_unreadable(w, 0, r);
+		return;
+	}
+	w->sealed = (w->header.flags & CQ_SEALED) != 0;
+	check_header(w);
+	read_index(w);
+	cq_verify_records(w);
+	check_summary(w);
+	check_index(w);
+	note_end(w);
+	cq_scan_fini(&w->scan);
+	w->v.result.segments++;
+	w->v.result.records += w->records;
+	w->v.result.payload_bytes += w->payload_bytes;
+}
+
+/* ---- the queue ---- */
+
+/* The file is there and is no segment of this queue.  Says why, as exactly as can be. */
+static void report_invalid(struct cq_verify_walk *w, bool last)
+{
+	struct cq_segment_header header;
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	ssize_t n = 0;
+	int fd, r;
+
+	cq_segment_name(name, w->id);
+	r = cq_io_stat_at(w->v.queue->dirfd, name, &st);
+	if (r == 0 && !S_ISREG(st.st_mode)) {
+		CQ_DAMAGE(w, 0, "not a regular file");
+		return;
+	}
+	if (r == 0)
+		r = cq_io_open(w->v.queue->dirfd, name, O_RDONLY, &fd);
+	if (r == 0) {
+		n = cq_io_pread(fd, &header, sizeof header, 0);
+		close(fd);
+	}
+	if (r < 0 || n < 0) {
+		cq_verify_unreadable(w, 0, r < 0 ? r : (int)n);
+		return;
+	}
+	if (w->v.segment_size != 0 && (uint64_t)st.st_size != w->v.segment_size)
+		CQ_DAMAGE(w, 0, "the file has %jd bytes where %" PRIu64 " should be",
+		          (intmax_t)st.st_size, w->v.segment_size);
+	else if (n == (ssize_t)sizeof header && header.magic == CQ_SEGMENT_MAGIC &&
+	         header.version > CQ_SEGMENT_VERSION)
+		CQ_DAMAGE(w, 0, "segment version %" PRIu32 " is not known", header.version);
+	else if (last && n == (ssize_t)sizeof header && cq_verify_all_zero(&header, sizeof header))
+		/* a power cut kept the header from the disk: the marks tell if records went too */
+		CQ_NOTE(w, 0, "the header was never written");
+	else
+		CQ_DAMAGE(w, 0, "the segment header is damaged");
+}
+
+/* Retention may have deleted it since the listing: then it is older than all that is there now. */
+static bool was_trimmed(struct cq_verify_walk *w)
+{
+	uint32_t oldest;
+
+	return cq_segdir_next(w->v.queue->dirfd, w->id, &oldest) == 0 && oldest > w->id &&
+	       w->v.result.segments == 0;
+}
+
+static void visit_segment(struct cq_verify_walk *w, uint32_t id, bool last)
+{
+	int r;
+
+	w->id = id;
+	r = cq_segment_open(w->v.queue, id, &w->segment);
+	if (r == 0) {
+		walk_segment(w);
+		cq_segment_close(w->segment);
+		return;
+	}
+	cq_verify_lose_track(w);
+	if (r == -ENOENT && was_trimmed(w)) {
+		w->v.oldest = id + 1;
+		return;
+	}
+	if (r == -EBADMSG)
+		report_invalid(w, last);
+	else
+		cq_verify_unreadable(w, 0, r);
+	cq_verify_excuse(&w->v, id);
+	w->v.have_tail = false;
+}
+
+static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t count)
+{
+	struct cq_verify *v = &w->v;
+
+	v->oldest = ids[0];
+	if (ids[0] == 0) {
+		w->order.anchored = true;
+		w->order.in_run = true;
+		w->order.in_stream = true;
+	}
+	for (size_t i = 0; i < count; i++) {
+		/* what has come since the position was read is not looked at */
+		if (v->live && (v->have_position ? ids[i] > v->position.segment : w->have_unsealed))
+			break;
+		if (i > 0 && ids[i] != ids[i - 1] + 1) {
+			w->id = ids[i - 1] + 1;
+			CQ_DAMAGE(w, 0, "missing: there is no segment from %09" PRIu32 " to %09" PRIu32,
+			          w->id, ids[i] - 1);
+			cq_verify_lose_track(w);
+		}
+		visit_segment(w, ids[i], i + 1 == count);
+	}
+}
+
+int cq_verify(const char *dir, cq_finding_fn finding, void *arg, struct cq_verify_result *ret_result)
+{
+	struct cq_verify_walk w = { .v = { .finding = finding, .arg = arg } };
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	r = cq_queue_open(dir, &w.v.queue);
+	if (r < 0)
+		return r;
+	r = cq_queue_segment_size(w.v.queue, &w.v.segment_size);
+	if (r < 0)
+		goto close_queue;
+	r = cq_verify_collect(&w.v);
+	if (r < 0)
+		goto free_marks;
+	r = cq_segdir_list(w.v.queue->dirfd, &ids, &count);
+	if (r < 0)
+		goto free_marks;
+	if (count > 0) {
+		visit_all(&w, ids, count);
+	} else {
+		w.v.tail = (struct cq_position){ 0, sizeof(struct cq_segment_header) };
+		w.v.have_tail = true;
+		cq_verify_pass(&w.v, 0, w.v.tail.offset);
+	}
+	free(ids);
+	cq_verify_judge(&w.v);
+	r = w.v.error;
+	if (r == 0 && ret_result)
+		*ret_result = w.v.result;
+free_marks:
+	cq_verify_free_marks(&w.v);
+close_queue:
+	cq_queue_close(w.v.queue);
+	return r;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify.h - inside of cq_verify(): what the walk over the segments (verify.c) and the check of the
+ * files that point into them (verify_marks.c) share
+ */
+#ifndef CQ_VERIFY_H
+#define CQ_VERIFY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "control.h"
+#include "queue.h"
+#include "scan.h"
+#include "seekindex.h"
+
+/* A position that some file claims: it has to be where a record begins or the records end. */
+enum cq_mark_kind { CQ_MARK_CONTROL, CQ_MARK_INDEX, CQ_MARK_DURABLE, CQ_MARK_READER };
+
+struct cq_mark {
+	enum cq_mark_kind kind;
+	char *name; /* of the file */
+	uint64_t segment;
+	uint64_t offset;
+	bool on_boundary; /* the walk came by, or cannot tell */
+};
+
+struct cq_verify {
+	cq_queue *queue;
+	cq_finding_fn finding;
+	void *arg;
+	struct cq_verify_result result;
+	uint64_t segment_size;
+	int error; /* the first thing that could not be read at all */
+
+	/* The state before anything else was read.  What stands before `position` was complete then
+	 * and does not change; behind it a writer may be at work, since then or from any moment on. */
+	bool live;
+	bool have_position;
+	struct cq_position position;
+	uint64_t epoch;
+
+	struct cq_mark *marks; /* sorted by segment, offset */
+	size_t mark_count;
+	size_t mark_next; /* the first one that the walk has not passed */
+
+	/* found by the walk: the oldest segment, and the end of the records */
+	uint32_t oldest;
+	bool have_tail;
+	struct cq_position tail;
+};
+
+/* What the next record has to be. */
+struct cq_verify_order {
+	bool anchored;   /* this library's next record has exactly next_seq, else at least that */
+	uint64_t next_seq; /* the highest sequence number seen, plus 1 */
+	bool in_run;     /* chronicle-rs's next record has run_seq, or 0 after a restart */
+	uint64_t run_seq;
+	bool in_stream;
+	uint64_t stream;
+	uint32_t epoch;
+};
+
+/* The walk over all segments. */
+struct cq_verify_walk {
+	struct cq_verify v;
+	struct cq_verify_order order;
+
+	/* the segment at hand */
+	uint32_t id;
+	cq_segment *segment;
+	struct cq_segment_header header;
+	bool sealed;
+	bool broken; /* its rest could not be read */
+	struct cq_scan scan;
+	uint64_t records;
+	uint64_t payload_bytes;
+	uint64_t min_seq, max_seq, min_time, max_time; /* valid when records > 0 */
+	struct cq_seekindex index;
+	bool have_index;
+	uint64_t index_next; /* entry that the walk comes by next */
+
+	/* over all segments */
+	bool have_unsealed;
+	struct cq_position unsealed; /* end of the last unsealed one */
+};
+
+/* Counts and hands on one finding; printf-like. */
+void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,
+                      const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* A writer is known to be at work, and this place of an unsealed segment is behind `position`. */
+bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t offset);
+
+/* The same, after looking for a writer that has come since: before a finding is believed. */
+bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset);
+
+/* Before the walk: looks for a writer, collects the marks, then the writer's position. */
+int cq_verify_collect(struct cq_verify *v);
+
+/* The walk comes by a boundary of records. */
+void cq_verify_pass(struct cq_verify *v, uint32_t segment, uint64_t offset);
+
+/* The walk cannot tell the boundaries in the rest of this segment. */
+void cq_verify_excuse(struct cq_verify *v, uint32_t segment);
+
+/* After the walk: judges the marks, names what recovery has set aside. */
+void cq_verify_judge(struct cq_verify *v);
+
+void cq_verify_free_marks(struct cq_verify *v);
+
+/* Nothing is known any more of what comes next. */
+void cq_verify_lose_track(struct cq_verify_walk *w);
+
+/* The rest of this segment cannot be read. */
+void cq_verify_unreadable(struct cq_verify_walk *w, uint64_t offset, int error);
+
+/* Walks the records of the segment that w->scan stands at the beginning of; w->scan.offset is then
+ * where they end. */
+void cq_verify_records(struct cq_verify_walk *w);
+
+bool cq_verify_all_zero(const void *bytes, size_t length);
+
+/* Findings in the segment at hand. */
+#define CQ_DAMAGE(w, offset, ...) cq_verify_report(&(w)->v, true, (w)->id, offset, __VA_ARGS__)
+#define CQ_NOTE(w, offset, ...) cq_verify_report(&(w)->v, false, (w)->id, offset, __VA_ARGS__)
+
+#endif

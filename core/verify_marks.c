@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify_marks.c - the files that point into the segments: control.meta, index.meta, durable.meta,
+ * readers/NAME.meta
+ *
+ * Invariant that keeps a running writer from being taken for damage: the marks are read first, the
+ * writer's position after them, the segments last.  So each mark is at or before that position, and
+ * whatever stands before it was complete before the walk began.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cursor.h"
+#include "durable.h"
+#include "io.h"
+#include "segdir.h"
+#include "verify.h"
+
+#define DATA_START sizeof(struct cq_segment_header)
+
+static int compare_positions(uint64_t segment, uint64_t offset, uint64_t other_segment,
+                             uint64_t other_offset)
+{
+	if (segment != other_segment)
+		return segment < other_segment ? -1 : 1;
+	return (offset > other_offset) - (offset < other_offset);
+}
+
+static int compare_marks(const void *a, const void *b)
+{
+	const struct cq_mark *x = a, *y = b;
+
+	return compare_positions(x->segment, x->offset, y->segment, y->offset);
+}
+
+static int add_mark(struct cq_verify *v, enum cq_mark_kind kind, const char *name, uint64_t segment,
+                    uint64_t offset)
+{
+	struct cq_mark *marks;
+	char *copy = strdup(name);
+
+	if (!copy)
+		return -ENOMEM;
+	marks = realloc(v->marks, (v->mark_count + 1) * sizeof *marks);
+	if (!marks) {
+		free(copy);
+		return -ENOMEM;
+	}
+	v->marks = marks;
+	marks[v->mark_count++] = (struct cq_mark){
+		.kind = kind, .name = copy, .segment = segment, .offset = offset
+	};
+	return 0;
+}
+
+void cq_verify_free_marks(struct cq_verify *v)
+{
+	for (size_t i = 0; i < v->mark_count; i++)
+		free(v->marks[i].name);
+	free(v->marks);
+}
+
+/* ---- a writer at work ---- */
+
+static bool lock_held(struct cq_verify *v)
+{
+	struct cq_holder holder;
+
+	/* a lock that cannot be looked at may be held */
+	return cq_queue_holder(v->queue, &holder) < 0 || holder.locked;
+}
+
+bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t offset)
+{
+	if (!v->live)
+		return false;
+	return !v->have_position || compare_positions(segment, offset, v->position.segment,
+	                                              v->position.offset) >= 0;
+}
+
+bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
+{
+	struct cq_queue_info info;
+
+	if (!v->live)
+		v->live = lock_held(v);
+	if (!v->live && v->have_position && cq_queue_info(v->queue, &info) == 0)
+		/* it may have come and gone */
+		v->live = info.have_control &&
+		          (info.epoch != v->epoch || info.current != v->position.segment ||
+		           info.offset != v->position.offset);
+	return cq_verify_unsettled(v, segment, offset);
+}
+
+/* ---- before the walk ---- */
+
+/* Reads at most `size` bytes of a small file.  *ret_blank: it holds nothing, or zeros only, as a file
+ * does whose contents a power cut kept from the disk. */
+static int read_small(int dirfd, const char *name, void *buffer, size_t size, size_t *ret_length,
+                      bool *ret_blank)
+{
+	const uint8_t *bytes = buffer;
+	bool blank = true;
+	ssize_t n;
+	int fd, r;
+
+	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	n = cq_io_pread(fd, buffer, size, 0);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	for (ssize_t i = 0; i < n; i++)
+		blank = blank && bytes[i] == 0;
+	*ret_length = (size_t)n;
+	*ret_blank = blank;
+	return 0;
+}
+
+/* A file that should say something and does not. */
+static void report_useless(struct cq_verify *v, int dirfd, const char *name)
+{
+	uint8_t bytes[sizeof(struct cq_control_page)];
+	size_t length;
+	bool blank;
+	int r = read_small(dirfd, name, bytes, sizeof bytes, &length, &blank);
+
+	if (r < 0)
+		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name, strerror(-r));
+	else if (blank)
+		cq_verify_report(v, false, UINT32_MAX, 0, "%s is empty", name);
+	else
+		cq_verify_report(v, true, UINT32_MAX, 0, "%s is damaged", name);
+}
+
+static int collect_index(struct cq_verify *v)
+{
+	struct cq_position_file file;
+	size_t length;
+	bool blank;
+	int r;
+
+	r = read_small(v->queue->dirfd, CQ_POSITION_NAME, &file, sizeof file, &length, &blank);
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0 && length == sizeof file && !blank)
+		return add_mark(v, CQ_MARK_INDEX, CQ_POSITION_NAME, file.current_segment,
+		                file.write_offset);
+	report_useless(v, v->queue->dirfd, CQ_POSITION_NAME);
+	return 0;
+}
+
+static int collect_durable(struct cq_verify *v)
+{
+	struct cq_durable_slot slot;
+	struct stat st;
+	int r;
+
+	r = cq_durable_read(v->queue->dirfd, &slot);
+	if (r == 0)
+		return add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, slot.segment, slot.offset);
+	if (cq_io_stat_at(v->queue->dirfd, CQ_DURABLE_NAME, &st) != -ENOENT)
+		report_useless(v, v->queue->dirfd, CQ_DURABLE_NAME);
+	return 0;
+}
+
+struct reader_visit {
+	struct cq_verify *v;
+	int result;
+};
+
+static void visit_reader(void *arg, const char *name, const struct cq_cursor *cursor)
+{
+	struct reader_visit *visit = arg;
+
+	if (visit->result == 0)
+		visit->result = add_mark(visit->v, CQ_MARK_READER, name, cursor->segment,
+		                         cursor->offset);
+}
+
+static bool is_marked_reader(const struct cq_verify *v, const char *file)
+{
+	size_t length;
+
+	for (size_t i = 0; i < v->mark_count; i++) {
+		const struct cq_mark *mark = &v->marks[i];
+
+		length = strlen(mark->name);
+		if (mark->kind == CQ_MARK_READER && strncmp(file, mark->name, length) == 0 &&
+		    strcmp(file + length, CQ_READER_SUFFIX) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool ends_in(const char *name, const char *suffix)
+{
+	size_t length = strlen(name), tail = strlen(suffix);
+
+	return length > tail && strcmp(name + length - tail, suffix) == 0;
+}
+
+/* Reader files that held no position. */
+static int report_bad_readers(struct cq_verify *v)
+{
+	struct dirent *entry;
+	DIR *stream;
+	int dirfd, r;
+
+	r = cq_io_open_dir(v->queue->dirfd, CQ_READERS_DIR, &dirfd);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = cq_io_list(dirfd, &stream);
+	if (r < 0)
+		goto close_dir;
+	while ((entry = readdir(stream)) != NULL) // NOLINT(concurrency-mt-unsafe): our own stream
+		if (ends_in(entry->d_name, CQ_READER_SUFFIX) && !is_marked_reader(v, entry->d_name))
+			report_useless(v, dirfd, entry->d_name);
+	closedir(stream);
+close_dir:
+	close(dirfd);
+	return r;
+}
+
+static int collect_readers(struct cq_verify *v)
+{
+	struct reader_visit visit = { .v = v };
+	int r;
+
+	r = cq_cursor_each(v->queue->dirfd, visit_reader, &visit);
+	if (r == 0 && visit.result == 0)
+		r = report_bad_readers(v);
+	if (visit.result < 0)
+		return visit.result;
+	if (r < 0)
+		cq_verify_report(v, true, UINT32_MAX, 0, CQ_READERS_DIR " cannot be read: %s",
+		                 strerror(-r));
+	return 0;
+}
+
+static int collect_control(struct cq_verify *v)
+{
+	struct cq_control control;
+	uint64_t segment_size;
+	int r;
+
+	r = cq_control_open(&control, v->queue->dirfd, false);
+	if (r == -ENOENT)
+		cq_verify_report(v, false, UINT32_MAX, 0, CQ_CONTROL_NAME " is missing");
+	else if (r < 0)
+		report_useless(v, v->queue->dirfd, CQ_CONTROL_NAME);
+	if (r < 0)
+		return 0;
+	segment_size = control.page->segment_size;
+	v->epoch = control.page->epoch;
+	v->have_position = cq_control_position(&control, &v->position) == 0;
+	cq_control_close(&control);
+	if (v->segment_size != 0 && segment_size != v->segment_size)
+		cq_verify_report(v, true, UINT32_MAX, 0,
+		                 CQ_CONTROL_NAME " says segments of %" PRIu64
+		                 " bytes, but they have %" PRIu64,
+		                 segment_size, v->segment_size);
+	if (!v->have_position) {
+		cq_verify_report(v, false, UINT32_MAX, 0,
+		                 CQ_CONTROL_NAME " was left in the middle of a roll");
+		return 0;
+	}
+	return add_mark(v, CQ_MARK_CONTROL, CQ_CONTROL_NAME, v->position.segment,
+	                v->position.offset);
+}
+
+int cq_verify_collect(struct cq_verify *v)
+{
+	int r;
+
+	v->live = lock_held(v);
+	r = collect_readers(v);
+	if (r == 0)
+		r = collect_durable(v);
+	if (r == 0)
+		r = collect_index(v);
+	if (r == 0)
+		r = collect_control(v);
+	if (r == 0 && v->mark_count > 0)
+		qsort(v->marks, v->mark_count, sizeof *v->marks, compare_marks);
+	return r;
+}
+
+/* ---- during the walk ---- */
+
+void cq_verify_pass(struct cq_verify *v, uint32_t segment, uint64_t offset)
+{
+	for (; v->mark_next < v->mark_count; v->mark_next++) {
+		struct cq_mark *mark = &v->marks[v->mark_next];
+		int order = compare_positions(mark->segment, mark->offset, segment, offset);
+
+		if (order > 0)
+			return;
+		mark->on_boundary = order == 0;
+	}
+}
+
+void cq_verify_excuse(struct cq_verify *v, uint32_t segment)
+{
+	for (; v->mark_next < v->mark_count; v->mark_next++) {
+		if (v->marks[v->mark_next].segment > segment)
+			return;
+		v->marks[v->mark_next].on_boundary = v->marks[v->mark_next].segment == segment;
+	}
+}
+
+/* ---- after the walk ---- */
+
+static void judge_stale(struct cq_verify *v, const struct cq_mark *mark)
+{
+	/* a reader stands where it likes and the watermark lags by its nature */
+	if (v->live || !v->have_tail || mark->kind == CQ_MARK_DURABLE || mark->kind == CQ_MARK_READER)
+		return;
+	cq_verify_report(v, false, mark->segment, mark->offset,
+	                 "%s is behind the last record: its writer was killed", mark->name);
+}
+
+static void judge(struct cq_verify *v, const struct cq_mark *mark)
+{
+	int to_tail;
+
+	if (mark->segment < v->oldest) {
+		if (mark->kind == CQ_MARK_READER)
+			cq_verify_report(v, false, mark->segment, mark->offset,
+			                 "reader %s stands before the oldest segment: what it had "
+			                 "still to read is gone", mark->name);
+		else
+			judge_stale(v, mark);
+		return;
+	}
+	to_tail = compare_positions(mark->segment, mark->offset, v->tail.segment, v->tail.offset);
+	if (mark->on_boundary) {
+		if (to_tail < 0)
+			judge_stale(v, mark);
+		return;
+	}
+	if (cq_verify_moving(v, mark->segment, mark->offset))
+		return;
+	if (!v->have_tail || to_tail < 0)
+		cq_verify_report(v, true, mark->segment, mark->offset,
+		                 "%s%s stands where no record begins",
+		                 mark->kind == CQ_MARK_READER ? "reader " : "", mark->name);
+	else if (mark->segment == v->tail.segment + 1ULL && mark->offset <= DATA_START)
+		/* a power cut took the empty successor's name, and no record with it */
+		cq_verify_report(v, false, mark->segment, mark->offset,
+		                 "%s names the next segment, which is not there", mark->name);
+	else if (mark->kind == CQ_MARK_READER)
+		cq_verify_report(v, true, mark->segment, mark->offset,
+		                 "reader %s stands behind the last record", mark->name);
+	else
+		cq_verify_report(v, true, mark->segment, mark->offset,
+		                 "records are missing: %s%s", mark->name,
+		                 mark->kind == CQ_MARK_DURABLE ?
+		                         " says that they were durable up to here" :
+		                         " says that they went up to here");
+}
+
+static void report_set_aside(struct cq_verify *v)
+{
+	struct dirent *entry;
+	DIR *stream;
+	uint32_t id;
+
+	if (cq_io_list(v->queue->dirfd, &stream) < 0)
+		return;
+	while ((entry = readdir(stream)) != NULL) // NOLINT(concurrency-mt-unsafe): our own stream
+		if (cq_numbered_name_parse(entry->d_name, ".q.broken", &id) ||
+		    cq_numbered_name_parse(entry->d_name, ".q.corrupt", &id))
+			cq_verify_report(v, false, id, 0, "recovery has set bytes aside: %s",
+			                 entry->d_name);
+	closedir(stream);
+}
+
+void cq_verify_judge(struct cq_verify *v)
+{
+	for (size_t i = 0; i < v->mark_count; i++)
+		judge(v, &v->marks[i]);
+	report_set_aside(v);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * verify_records.c - cq_verify(): the records of one segment, and what continues between them
+ *
+ * What has to go on from one record to the next (sequence numbers, stream offsets, epochs) is carried
+ * along in struct cq_verify_order, over segments too, and let go of wherever something unreadable or
+ * missing makes it unknowable, so that one fault gives one finding.  In an unsealed segment nothing
+ * is called damage before cq_verify_moving() has made sure that it is not a writer's work in progress.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "record.h"
+#include "verify.h"
+
+void cq_verify_lose_track(struct cq_verify_walk *w)
+{
+	w->order.anchored = false;
+	w->order.in_run = false;
+	w->order.in_stream = false;
+}
+
+bool cq_verify_all_zero(const void *bytes, size_t length)
+{
+	const uint8_t *p = bytes;
+
+	for (size_t i = 0; i < length; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+/* The rest of the segment is unknown. */
+static void give_up_segment(struct cq_verify_walk *w)
+{
+	w->broken = true;
+	cq_verify_lose_track(w);
+	cq_verify_excuse(&w->v, w->id);
+}
+
+void cq_verify_unreadable(struct cq_verify_walk *w, uint64_t offset, int error)
+{
+	CQ_DAMAGE(w, offset, "cannot be read: %s", strerror(-error));
+	if (w->v.error == 0)
+		w->v.error = error;
+	give_up_segment(w);
+}
+
+/* ---- one record ---- */
+
+static void check_seq(struct cq_verify_walk *w, const struct cq_scan_record *record)
+{
+	struct cq_verify_order *order = &w->order;
+	uint64_t seq = record->header.seq;
+
+	if (record->header.ext == 1) {
+		if (order->anchored ? seq != order->next_seq : seq < order->next_seq)
+			CQ_DAMAGE(w, record->offset,
+			       "sequence number %" PRIu64 " where %" PRIu64 " should be", seq,
+			       order->next_seq);
+		order->anchored = true;
+	} else if (order->in_run && seq == 0 && order->run_seq != 0) {
+		CQ_NOTE(w, record->offset, "sequence numbers start again at 0: chronicle-rs "
+		                               "opened the queue here");
+	} else if (order->in_run && seq != order->run_seq) {
+		CQ_DAMAGE(w, record->offset, "sequence number %" PRIu64 " where %" PRIu64 " should be",
+		       seq, order->run_seq);
+		order->in_run = false;
+		return;
+	}
+	order->in_run = true;
+	order->run_seq = seq + 1;
+	/* what this library counted is the truth from here on, so that one fault is told once */
+	if (record->header.ext == 1 || order->next_seq <= seq)
+		order->next_seq = seq + 1;
+}
+
+static void check_extension(struct cq_verify_walk *w, const struct cq_scan_record *record)
+{
+	const struct cq_record_header *h = &record->header;
+	struct cq_verify_order *order = &w->order;
+
+	if (order->in_stream && h->stream_offset != order->stream)
+		CQ_DAMAGE(w, record->offset, "stream offset %" PRIu64 " where %" PRIu64 " should be",
+		       h->stream_offset, order->stream);
+	order->stream = h->stream_offset;
+	order->in_stream = true;
+	if (h->epoch < order->epoch)
+		CQ_DAMAGE(w, record->offset, "epoch %" PRIu32 " after %" PRIu32, h->epoch,
+		       order->epoch);
+	order->epoch = h->epoch;
+}
+
+static void check_reserved(struct cq_verify_walk *w, const struct cq_scan_record *record)
+{
+	const struct cq_record_header *h = &record->header;
+	bool clean = h->flags == 0 && cq_verify_all_zero(h->reserved0, sizeof h->reserved0);
+
+	if (h->ext == 1)
+		clean = clean && cq_verify_all_zero(h->reserved1, sizeof h->reserved1);
+	else
+		clean = clean && cq_verify_all_zero(&h->ext, sizeof *h - offsetof(struct cq_record_header, ext));
+	if (!clean)
+		CQ_DAMAGE(w, record->offset, "reserved bytes of the record header are not zero");
+	if (h->version != (w->header.version == CQ_SEGMENT_VERSION ? CQ_RECORD_VERSION : 0))
+		CQ_DAMAGE(w, record->offset, "record version %u in a segment of version %" PRIu32,
+		       h->version, w->header.version);
+}
+
+/* The up to 63 bytes between payload and next record. */
+static void check_padding(struct cq_verify_walk *w, const struct cq_scan_record *record)
+{
+	const struct cq_scan *scan = &w->scan;
+	uint64_t from = record->offset + sizeof record->header + record->payload_length;
+	size_t length = (size_t)(record->end - from);
+	uint8_t copy[CQ_ALIGN];
+	const uint8_t *bytes = copy;
+
+	if (length == 0)
+		return;
+	if (from >= scan->window_start && record->end - scan->window_start <= scan->window_length)
+		bytes = scan->window + (from - scan->window_start);
+	else if (cq_segment_pread(w->segment, copy, length, from) < 0)
+		return; /* the scan comes by there next, and reports it */
+	if (!cq_verify_all_zero(bytes, length))
+		/* chronicle-rs does not clear what a killed append of its own has left */
+		cq_verify_report(&w->v, record->header.ext == 1, w->id, from,
+		                 "bytes between payload and next record are not zero");
+}
+
+static void check_index_entry(struct cq_verify_walk *w, const struct cq_scan_record *record)
+{
+	const struct cq_index_entry *entry;
+
+	if (!w->have_index || w->index_next >= w->index.header.entries)
+		return;
+	entry = &w->index.entries[w->index_next];
+	if (entry->offset > record->offset)
+		return;
+	w->index_next++;
+	if (entry->offset != record->offset || entry->seq != record->header.seq ||
+	    entry->time_ns != record->header.time_ns)
+		CQ_DAMAGE(w, entry->offset, "the index has an entry that is not of a record here");
+}
+
+static void check_record(struct cq_verify_walk *w, const struct cq_scan_record *record)
+{
+	const struct cq_record_header *h = &record->header;
+
+	if (record->pad)
+		return;
+	check_seq(w, record);
+	check_reserved(w, record);
+	if (h->ext == 1)
+		check_extension(w, record);
+	check_padding(w, record);
+	check_index_entry(w, record);
+	w->order.stream += record->payload_length;
+
+	if (w->records == 0 || h->seq < w->min_seq)
+		w->min_seq = h->seq;
+	if (w->records == 0 || h->seq > w->max_seq)
+		w->max_seq = h->seq;
+	if (w->records == 0 || h->time_ns < w->min_time)
+		w->min_time = h->time_ns;
+	if (w->records == 0 || h->time_ns > w->max_time)
+		w->max_time = h->time_ns;
+	w->records++;
+	w->payload_bytes += record->payload_length;
+}
+
+/* ---- the records of one segment ---- */
+
+/* The payload alone is damaged: its header says where the next record is.  True: go on there. */
+static bool step_over(struct cq_verify_walk *w)
+{
+	struct cq_scan_record record = { .offset = w->scan.offset };
+	ssize_t n;
+
+	n = cq_segment_pread(w->segment, &record.header, sizeof record.header, record.offset);
+	if (n < 0 || record.header.commit == 0)
+		return false;
+	record.payload_length = (uint64_t)record.header.commit - 1;
+	if (cq_record_span(record.payload_length) > w->scan.size - record.offset)
+		return false;
+	record.end = record.offset + cq_record_span(record.payload_length);
+	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum",
+	       record.header.seq);
+	check_record(w, &record);
+	w->scan.offset = record.end;
+	return true;
+}
+
+/* What stands here is no sound record.  True: go on at scan.offset. */
+static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
+{
+	struct cq_verify *v = &w->v;
+	uint64_t offset = w->scan.offset;
+	bool behind = v->have_position && (w->id > v->position.segment ||
+	                                   (w->id == v->position.segment &&
+	                                    offset >= v->position.offset));
+
+	if (!w->sealed && cq_verify_moving(v, w->id, offset))
+		return false;
+	if (!w->sealed && behind) {
+		CQ_NOTE(w, offset, "an unfinished record of a killed writer");
+		return false;
+	}
+	if (state == CQ_RECORD_PAYLOAD && step_over(w))
+		return true;
+	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read",
+	       state == CQ_RECORD_BOUNDS ? "a record length that leads out of the segment" :
+	                                   "a damaged record header");
+	give_up_segment(w);
+	return false;
+}
+
+/* Behind the last record. */
+static void check_residue(struct cq_verify_walk *w)
+{
+	uint64_t end = w->scan.offset, at;
+	int r;
+
+	r = cq_scan_residue(&w->scan, end, &at);
+	if (r < 0)
+		cq_verify_unreadable(w, end, r);
+	if (r < 0 || at == w->scan.size)
+		return;
+	if (w->sealed)
+		/* chronicle-rs seals over what a killed append of its own has left */
+		cq_verify_report(&w->v, w->header.ext != 0, w->id, at,
+		                 "bytes behind the last record are not zero");
+	else if (!cq_verify_moving(&w->v, w->id, at))
+		/* lost records among them show by control.meta, if there is one */
+		cq_verify_report(&w->v, !w->v.have_position, w->id, at,
+		                 "bytes behind the last record, as a killed writer leaves them");
+}
+
+void cq_verify_records(struct cq_verify_walk *w)
+{
+	enum cq_record_state state = CQ_RECORD_OK;
+	struct cq_scan_record record;
+	bool go_on = true;
+	int r;
+
+	while (go_on) {
+		uint64_t offset = w->scan.offset;
+
+		cq_verify_pass(&w->v, w->id, offset);
+		if (!w->sealed && cq_verify_unsettled(&w->v, w->id, offset))
+			return;
+		r = cq_scan_next(&w->scan, &record, &state);
+		if (r > 0) {
+			check_record(w, &record);
+			continue;
+		}
+		go_on = r == -EBADMSG && unsound(w, state);
+		if (r == 0)
+			check_residue(w);
+		else if (r != -EBADMSG)
+			cq_verify_unreadable(w, offset, r);
+	}
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view.h - one segment as a reader sees it: mapped read-only, while its writer may be at work
+ *
+ * A view stays valid when the file is deleted or cut short.  Offsets given to these functions are
+ * multiples of 64 and not beyond the segment's size.
+ */
+#ifndef CQ_VIEW_H
+#define CQ_VIEW_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format.h"
+#include "guard.h"
+#include "mapping.h"
+
+struct cq_view {
+	struct cq_mapping map;
+	struct cq_guard *guard;
+	uint32_t id;
+};
+
+#define CQ_VIEW_NONE ((struct cq_view){ .map = { .fd = -1 } })
+
+/*
+ * Opens a published segment.  size 0: whatever the file's is.
+ *   ENOENT   no such file
+ *   EAGAIN   a file of zeros: published, but lost its header in a power cut; nothing to read
+ *   EIO      it is shorter than size
+ *   EBADMSG  it is no segment of that id and size
+ */
+int cq_view_open(int dirfd, uint32_t id, uint64_t size, struct cq_view *ret_view);
+void cq_view_close(struct cq_view *view);
+
+bool cq_view_sealed(const struct cq_view *view);
+
+/* True with a copy of the segment's header if its summary is there and sound. */
+bool cq_view_summary(const struct cq_view *view, struct cq_segment_header *ret_header);
+
+/* Pages were missing, or the file is shorter than it was: what was read from it is not to be
+ * believed. */
+bool cq_view_cut(const struct cq_view *view);
+
+/* A copy of the record header at offset: 1 when it is sound (its payload is not looked at), 0 when
+ * there is none (yet), -EIO when it is damaged. */
+int cq_view_header(const struct cq_view *view, uint64_t offset,
+                   struct cq_record_header *ret_header);
+
+static inline uint64_t cq_view_last_offset(const struct cq_view *view)
+{
+	return view->map.size - sizeof(struct cq_record_header);
+}
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker.c - a thread that calls a step function; see worker.h */
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "clock.h"
+
+static void sleep_until_kicked(struct cq_worker *w, int ms)
+{
+	const struct timespec until = cq_deadline((uint32_t)ms);
+	int r = 0;
+
+	pthread_mutex_lock(&w->lock);
+	while (!w->kicked && !w->stop && r != ETIMEDOUT)
+		r = pthread_cond_timedwait(&w->wake, &w->lock, &until);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static void *run(void *arg)
+{
+	struct cq_worker *w = arg;
+	bool stop;
+
+	for (;;) {
+		int ms;
+
+		pthread_mutex_lock(&w->lock);
+		stop = w->stop;
+		w->kicked = false;
+		pthread_mutex_unlock(&w->lock);
+		if (stop)
+			return NULL;
+		ms = w->step(w->arg);
+		if (ms > 0)
+			sleep_until_kicked(w, ms);
+	}
+}
+
+int cq_worker_start(struct cq_worker *w, const char *name, cq_step_fn step, void *arg)
+{
+	pthread_condattr_t attr;
+	sigset_t all, old;
+	int r;
+
+	*w = (struct cq_worker){ .step = step, .arg = arg };
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&w->wake, &attr);
+	pthread_condattr_destroy(&attr);
+
+	/* signals are the program's business, not our threads' */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	r = pthread_create(&w->thread, NULL, run, w);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (r != 0) {
+		pthread_cond_destroy(&w->wake);
+		pthread_mutex_destroy(&w->lock);
+		return -r;
+	}
+	w->running = true;
+	(void)pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+void cq_worker_kick(struct cq_worker *w)
+{
+	bool wake;
+
+	if (!w->running)
+		return;
+	pthread_mutex_lock(&w->lock);
+	wake = !w->kicked;
+	w->kicked = true;
+	pthread_mutex_unlock(&w->lock);
+	if (wake)
+		pthread_cond_signal(&w->wake);
+}
+
+void cq_worker_stop(struct cq_worker *w)
+{
+	if (!w->running)
+		return;
+	pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	pthread_mutex_unlock(&w->lock);
+	pthread_cond_signal(&w->wake);
+	pthread_join(w->thread, NULL);
+	w->running = false;
+	pthread_cond_destroy(&w->wake);
+	pthread_mutex_destroy(&w->lock);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer_open.c - open and close a writer
+ *
+ * Order of opening: directory, lock, recovery, then what readers see (control.meta), then the
+ * threads.  Closing goes the other way round; the lock goes last.
+ */
+#include "writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io.h"
+#include "lock.h"
+#include "log.h"
+#include "queue.h"
+#include "recover.h"
+#include "segdir.h"
+
+void cq_config_init(struct cq_config *config)
+{
+	*config = (struct cq_config){ .prealloc_wait_ms = 100 };
+}
+
+static int check_config(const struct cq_config *c)
+{
+	if (c->segment_size != 0 && (c->segment_size < CQ_SEGMENT_SIZE_MIN ||
+	                             c->segment_size > CQ_SEGMENT_SIZE_MAX ||
+	                             c->segment_size % 4096 != 0))
+		return -EINVAL;
+	switch (c->sync) {
+	case CQ_SYNC_NONE:
+	case CQ_SYNC_ALWAYS:
+		return 0;
+	case CQ_SYNC_INTERVAL:
+		return c->sync_interval_ms > 0 ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+static int open_queue_dir(const char *dir, int *ret_fd)
+{
+	enum cq_dir_kind kind;
+	int fd, r;
+
+	r = cq_io_mkdir(AT_FDCWD, dir, 0750);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	r = cq_io_open_dir(AT_FDCWD, dir, &fd);
+	if (r < 0)
+		return r;
+	r = cq_segdir_kind(fd, &kind);
+	if (r == 0 && kind == CQ_DIR_FOREIGN)
+		r = -ENOTEMPTY;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static void report_holder(cq_writer *w)
+{
+	struct cq_holder holder;
+
+	if (cq_lock_holder(w->dirfd, &holder) < 0 || holder.pid == 0)
+		cq_log(&w->config, CQ_ERROR, "the queue is locked by another writer");
+	else if (holder.alive)
+		cq_log(&w->config, CQ_ERROR, "the queue is locked by its writer, process %d",
+		       (int)holder.pid);
+	else
+		cq_log(&w->config, CQ_ERROR,
+		       "the queue is locked; its writer, process %d, has ended, but a process that it "
+		       "started still holds the lock",
+		       (int)holder.pid);
+}
+
+/* index.meta, for chronicle-rs's writer. */
+static int write_position(cq_writer *w)
+{
+	const struct cq_position_file position = { w->active->id, w->active->used };
+	int fd, r;
+
+	r = cq_io_open(w->dirfd, CQ_POSITION_NAME, O_RDWR, &fd);
+	if (r == -ENOENT)
+		r = cq_io_create_new(w->dirfd, CQ_POSITION_NAME, 0640, &fd);
+	if (r < 0)
+		return r;
+	r = cq_io_pwrite(fd, &position, sizeof position, 0);
+	close(fd);
+	return r;
+}
+
+static int recover(cq_writer *w, uint32_t *ret_unsynced_from, bool *ret_created)
+{
+	struct cq_recovered found;
+	int r;
+
+	r = cq_recover(w->dirfd, &w->config, &found);
+	if (r < 0)
+		return r;
+	w->segment_size = found.segment_size;
+	w->active = found.active;
+	w->next_seq = found.next_seq;
+	w->stream_end = found.stream_end;
+	w->last_time = found.last_time;
+	w->epoch = found.epoch;
+	w->retention.oldest = found.oldest;
+	*ret_unsynced_from = found.unsynced_from;
+	*ret_created = found.created;
+	return 0;
+}
+
+/* The first spare is made before the queue is open: a file system that cannot do it is found out
+ * here, and the first roll is as fast as any. */
+static int first_spare(cq_writer *w)
+{
+	int r = cq_prealloc_step(&w->prealloc);
+
+	if (r == -EOPNOTSUPP || r == -EBADMSG)
+		return r;
+	if (r < 0)
+		cq_log(&w->config, CQ_WARNING, "next segment not prepared: %s",
+		       strerrordesc_np(-r));
+	return 0;
+}
+
+int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
+                        cq_writer **ret_writer)
+{
+	uint32_t unsynced_from = 0;
+	bool created = false;
+	cq_writer *w;
+	int r;
+
+	w = calloc(1, sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	w->lockfd = w->dirfd = -1;
+	if (config)
+		w->config = *config;
+	else
+		cq_config_init(&w->config);
+	r = check_config(&w->config);
+	if (r < 0)
+		goto fail;
+	r = open_queue_dir(dir, &w->dirfd);
+	if (r < 0)
+		goto fail;
+	r = cq_lock_acquire(w->dirfd, &w->lockfd);
+	if (r == -EBUSY)
+		report_holder(w);
+	if (r < 0)
+		goto fail;
+	r = recover(w, &unsynced_from, &created);
+	if (r < 0)
+		goto fail;
+	r = cq_lock_describe(w->lockfd, w->epoch);
+	if (r < 0)
+		goto fail_active;
+	r = cq_control_establish(&w->control, w->dirfd, w->segment_size, w->epoch,
+	                         (struct cq_position){ w->active->id, w->active->used });
+	if (r < 0)
+		goto fail_active;
+	r = write_position(w);
+	if (r < 0)
+		goto fail_control;
+	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_live_time, w, &w->queue);
+	if (r < 0)
+		goto fail_control;
+	r = cq_flush_init(w, unsynced_from);
+	if (r < 0)
+		goto fail_queue;
+	if (created) {
+		/* nothing is there, so nothing can be missing: from now on the mark is known */
+		r = cq_durable_store(&w->flush.durable, (struct cq_durable_slot){
+			.segment = w->active->id, .offset = w->active->used, .epoch = w->epoch,
+		});
+		if (r < 0)
+			goto fail_flush;
+	}
+	pthread_mutex_init(&w->lock, NULL);
+	cq_prefault_init(&w->prefault, w->active);
+	r = cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->active->id + 1);
+	if (r < 0)
+		goto fail_lock;
+	r = first_spare(w);
+	if (r == 0 && threads)
+		r = cq_worker_start(&w->preparer, "cq-prepare", cq_writer_prepare_step, w);
+	if (r == 0 && threads)
+		r = cq_worker_start(&w->flusher, "cq-flush", cq_writer_flush_step, w);
+	if (r < 0)
+		goto fail_workers;
+	*ret_writer = w;
+	return 0;
+
+fail_workers:
+	cq_worker_stop(&w->preparer);
+	cq_prealloc_fini(&w->prealloc);
+fail_lock:
+	cq_prefault_fini(&w->prefault);
+	pthread_mutex_destroy(&w->lock);
+fail_flush:
+	cq_flush_fini(w);
+fail_queue:
+	cq_queue_close(w->queue);
+fail_control:
+	cq_control_close(&w->control);
+fail_active:
+	cq_segment_free(w->active);
+fail:
+	cq_lock_release(w->lockfd);
+	if (w->dirfd >= 0)
+		close(w->dirfd);
+	free(w);
+	return r;
+}
+
+int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer)
+{
+	return cq_writer_open_with(dir, config, true, ret_writer);
+}
+
+int cq_writer_close(cq_writer *w)
+{
+	int r;
+
+	if (!w)
+		return 0;
+	cq_worker_stop(&w->preparer);
+	r = cq_writer_sync(w);
+	cq_worker_stop(&w->flusher);
+	/* what the flusher had left to do: answers, indexes, closing times */
+	cq_flush_drain(w);
+	(void)write_position(w);
+	cq_prealloc_fini(&w->prealloc);
+	cq_flush_fini(w);
+	cq_queue_close(w->queue);
+	cq_control_close(&w->control);
+	cq_segment_free(w->active);
+	cq_retention_fini(&w->retention);
+	cq_prefault_fini(&w->prefault);
+	pthread_mutex_destroy(&w->lock);
+	cq_lock_release(w->lockfd);
+	close(w->dirfd);
+	free(w);
+	return r;
+}

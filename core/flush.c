@@ -137,7 +137,9 @@ static int sync_older(cq_writer *w)
 	int r;
 
 	r = cq_segdir_list(w->dirfd, &ids, &count);
-	for (size_t i = 0; r >= 0 && i < count; i++) {
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < count; i++) {
 		char name[CQ_NAME_MAX];
 		int fd;
 
@@ -154,11 +156,10 @@ static int sync_older(cq_writer *w)
 			close(fd);
 		}
 	}
-	if (r >= 0) {
-		free(ids);
+	free(ids);
+	if (r == 0)
 		f->check_older = false;
-	}
-	return r < 0 ? r : 0;
+	return r;
 }
 
 static int sync_extent(cq_writer *w, struct extent *e)
@@ -478,10 +479,19 @@ int cq_flush_step(cq_writer *w)
 	return due > 0 ? due : 1000;
 }
 
-void cq_flush_drain(cq_writer *w)
+int cq_flush_drain(cq_writer *w)
 {
+	struct cq_flush *f = &w->flush;
+	int r = atomic_load(&w->error);
+
+	/* A segment that was left after its last record had been synced: nobody asked for its seal. */
+	pthread_mutex_lock(&f->lock);
+	if (r == 0 && f->sealed)
+		r = lead(w, take_extent(w, true));
+	pthread_mutex_unlock(&f->lock);
 	while (answer_requests(w) || close_one(w))
 		;
+	return r;
 }
 
 static bool find_time(const struct cq_active *s, uint32_t id, uint64_t *ret_time_ns)

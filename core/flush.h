@@ -72,8 +72,9 @@ int cq_flush_sealed(cq_writer *writer);
  * milliseconds as a worker's step does; 0: did something, call again. */
 int cq_flush_step(cq_writer *writer);
 
-/* Answers what has been asked and closes what is synced, until nothing is left. */
-void cq_flush_drain(cq_writer *writer);
+/* After the last call on the writer, its flusher having ended: syncs what is sealed, answers what has
+ * been asked, closes what is synced, until nothing is left. */
+int cq_flush_drain(cq_writer *writer);
 
 /* A sealed segment that still has its final index or times to get: its last record's time. */
 bool cq_flush_live_time(cq_writer *writer, uint32_t id, uint64_t *ret_time_ns);

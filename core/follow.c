@@ -60,7 +60,7 @@ static uint32_t control_segment(const cq_reader *reader)
 static int next_id(const cq_reader *reader, uint32_t from, uint32_t *ret_id)
 {
 	const int dirfd = reader->queue->dirfd;
-	uint32_t id;
+	uint32_t id = 0;
 	int r;
 
 	if (from > CQ_SEGMENT_ID_MAX)
@@ -106,7 +106,7 @@ static int enter(cq_reader *reader, uint32_t from)
 {
 	const enum cq_seq_state state = reader->seq_state;
 	struct cq_view view;
-	uint32_t id;
+	uint32_t id = 0;
 	int r;
 
 	do {
@@ -134,7 +134,7 @@ static int enter(cq_reader *reader, uint32_t from)
 static int enter_first(cq_reader *reader)
 {
 	const uint32_t from = reader->exact ? reader->segment : 0;
-	uint32_t id;
+	uint32_t id = 0;
 	int r;
 
 	r = next_id(reader, from, &id);
@@ -168,8 +168,8 @@ static bool successor_begun(cq_reader *reader)
 {
 	struct cq_record_header h;
 	struct cq_view view;
+	uint32_t id = 0;
 	bool begun;
-	uint32_t id;
 
 	if (next_id(reader, reader->segment + 1, &id) < 0 || cq_reader_view(reader, id, &view) < 0)
 		return false;
@@ -211,7 +211,7 @@ int cq_reader_follow(cq_reader *reader)
 int cq_reader_skip_segment(cq_reader *reader)
 {
 	const enum cq_seq_state state = reader->seq_state;
-	uint32_t wanted = reader->base ? reader->segment + 1 : 0, from = wanted, id;
+	uint32_t wanted = reader->base ? reader->segment + 1 : 0, from = wanted, id = 0;
 	struct cq_view view;
 	int r;
 

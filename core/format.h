@@ -187,7 +187,7 @@ static_assert(offsetof(struct cq_cursor_slot, crc) == 32, "readers/NAME.meta");
 #define CQ_INDEX_MAGIC "CHRIDX1" /* and its terminating zero: 8 bytes */
 #define CQ_INDEX_VERSION 1U
 #define CQ_INDEX_STRIDE 4096U    /* records per entry */
-#define CQ_INDEX_PARTIAL 1U      /* flag: written before the segment was sealed */
+#define CQ_INDEX_PARTIAL 1U      /* flag: covers only what its writer's own run appended */
 
 struct cq_index_header {
 	char magic[8];

@@ -3,7 +3,8 @@
  * reader.c - a position in a queue: open, next, commit, close
  *
  * cq_reader_next() is the hot path: no system call, no clock, no lock as long as records follow one
- * another in a segment.  All else is follow.c's.
+ * another in a segment.  No prefetching either: measured, it costs more than it saves.  All else is
+ * follow.c's.
  *
  * Invariant: the reader moves past a record only after its commit word (acquire) was within bounds
  * and both checksums were right, and past a segment only when its writer has left it.
@@ -13,23 +14,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
-
-/* Records of 64 bytes of payload are 128 apart: a few of them ahead, the hardware's own prefetcher
- * does the rest. */
-#define PREFETCH_AHEAD 512
-
-uint64_t cq_reader_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return now.tv_sec < 0 ? 0 : (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
 
 /* ---- next ---- */
 
@@ -116,8 +106,6 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 		if (likely(reader->offset <= reader->last_offset)) {
 			commit = cq_commit_load(reader->base + reader->offset);
 			if (likely(commit != 0)) {
-				/* not an access: behind the mapping's end it does nothing */
-				__builtin_prefetch(reader->base + reader->offset + PREFETCH_AHEAD);
 				r = take(reader, commit, ret_record);
 				if (r != PASSED)
 					return r;
@@ -171,7 +159,7 @@ int cq_reader_commit(cq_reader *reader)
 	}
 	cursor.segment = reader->segment;
 	cursor.offset = reader->offset;
-	cursor.heartbeat_ns = cq_reader_now_ns();
+	cursor.heartbeat_ns = cq_realtime_ns();
 	r = cq_cursor_write(reader->cursor_fd, &cursor);
 	if (r < 0)
 		return r;

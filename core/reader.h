@@ -79,9 +79,6 @@ int cq_reader_follow(cq_reader *reader);
 /* Maps control.meta if that has not been done, or again if it has been replaced. */
 void cq_reader_control(cq_reader *reader);
 
-/* The clock that the queue's times are of. */
-uint64_t cq_reader_now_ns(void);
-
 /* Stands at a committed position, or where the records before it end, or, where that segment cannot
  * be opened, before whatever takes its place. */
 int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);

@@ -70,13 +70,16 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
                                                           uint32_t commit, uint64_t offset,
                                                           uint64_t size)
 {
+	/* what chronicle-rs writes in our place; one of our own that lost its ext is no such */
+	static const uint8_t none[sizeof *header - offsetof(struct cq_record_header, ext)];
+
 	if (cq_record_span((uint64_t)commit - 1) > size - offset)
 		return CQ_RECORD_BOUNDS;
 	if (header->version > CQ_RECORD_VERSION)
 		return CQ_RECORD_HEADER;
 	if (header->ext == 1 && header->header_crc != cq_record_header_crc(header, commit))
 		return CQ_RECORD_HEADER;
-	if (header->ext > 1)
+	if (header->ext != 1 && memcmp(&header->ext, none, sizeof none) != 0)
 		return CQ_RECORD_HEADER;
 	return CQ_RECORD_OK;
 }

@@ -282,23 +282,23 @@ static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t coun
 	}
 }
 
-int cq_verify(const char *dir, cq_finding_fn finding, void *arg, struct cq_verify_result *ret_result)
+int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
+                    struct cq_verify_result *ret_result)
 {
-	struct cq_verify_walk w = { .v = { .finding = finding, .arg = arg } };
+	struct cq_verify_walk w = {
+		.v = { .queue = queue, .finding = finding, .arg = arg, .at_rest = at_rest },
+	};
 	uint32_t *ids;
 	size_t count;
 	int r;
 
-	r = cq_queue_open(dir, &w.v.queue);
+	r = cq_queue_segment_size(queue, &w.v.segment_size);
 	if (r < 0)
 		return r;
-	r = cq_queue_segment_size(w.v.queue, &w.v.segment_size);
-	if (r < 0)
-		goto close_queue;
 	r = cq_verify_collect(&w.v);
 	if (r < 0)
 		goto free_marks;
-	r = cq_segdir_list(w.v.queue->dirfd, &ids, &count);
+	r = cq_segdir_list(queue->dirfd, &ids, &count);
 	if (r < 0)
 		goto free_marks;
 	if (count > 0) {
@@ -315,7 +315,19 @@ int cq_verify(const char *dir, cq_finding_fn finding, void *arg, struct cq_verif
 		*ret_result = w.v.result;
 free_marks:
 	cq_verify_free_marks(&w.v);
-close_queue:
-	cq_queue_close(w.v.queue);
+	return r;
+}
+
+int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
+              struct cq_verify_result *ret_result)
+{
+	cq_queue *queue;
+	int r;
+
+	r = cq_queue_open(dir, &queue);
+	if (r < 0)
+		return r;
+	r = cq_verify_queue(queue, false, finding, arg, ret_result);
+	cq_queue_close(queue);
 	return r;
 }

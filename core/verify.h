@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "control.h"
 #include "queue.h"
@@ -29,6 +30,7 @@ struct cq_verify {
 	cq_queue *queue;
 	cq_finding_fn finding;
 	void *arg;
+	bool at_rest; /* the caller knows that there is no writer */
 	struct cq_verify_result result;
 	uint64_t segment_size;
 	int error; /* the first thing that could not be read at all */
@@ -38,7 +40,7 @@ struct cq_verify {
 	bool live;
 	bool have_position;
 	struct cq_position position;
-	uint64_t epoch;
+	struct timespec stamp; /* of the lock file, taken first of all */
 
 	struct cq_mark *marks; /* sorted by segment, offset */
 	size_t mark_count;
@@ -84,6 +86,10 @@ struct cq_verify_walk {
 	bool have_unsealed;
 	struct cq_position unsealed; /* end of the last unsealed one */
 };
+
+/* cq_verify() on an open queue; `at_rest`: no need to look for a writer, which takes some 20 ms. */
+int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
+                    struct cq_verify_result *ret_result);
 
 /* Counts and hands on one finding; printf-like. */
 void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,

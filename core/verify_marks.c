@@ -67,7 +67,17 @@ void cq_verify_free_marks(struct cq_verify *v)
 
 /* ---- a writer at work ---- */
 
-static bool lock_held(struct cq_verify *v)
+/* Changes with each writer that takes the lock: it writes its name into the file. */
+static struct timespec lock_stamp(const struct cq_verify *v)
+{
+	struct stat st;
+
+	if (cq_io_stat_at(v->queue->dirfd, CQ_LOCK_NAME, &st) < 0)
+		return (struct timespec){ 0 };
+	return st.st_mtim;
+}
+
+static bool lock_held(const struct cq_verify *v)
 {
 	struct cq_holder holder;
 
@@ -85,15 +95,13 @@ bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t o
 
 bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
 {
-	struct cq_queue_info info;
+	struct timespec now;
 
-	if (!v->live)
-		v->live = lock_held(v);
-	if (!v->live && v->have_position && cq_queue_info(v->queue, &info) == 0)
-		/* it may have come and gone */
-		v->live = info.have_control &&
-		          (info.epoch != v->epoch || info.current != v->position.segment ||
-		           info.offset != v->position.offset);
+	if (!v->live) {
+		/* it may have come, and even gone again */
+		now = lock_stamp(v);
+		v->live = now.tv_sec != v->stamp.tv_sec || now.tv_nsec != v->stamp.tv_nsec;
+	}
 	return cq_verify_unsettled(v, segment, offset);
 }
 
@@ -258,7 +266,6 @@ static int collect_control(struct cq_verify *v)
 	if (r < 0)
 		return 0;
 	segment_size = control.page->segment_size;
-	v->epoch = control.page->epoch;
 	v->have_position = cq_control_position(&control, &v->position) == 0;
 	cq_control_close(&control);
 	if (v->segment_size != 0 && segment_size != v->segment_size)
@@ -279,7 +286,8 @@ int cq_verify_collect(struct cq_verify *v)
 {
 	int r;
 
-	v->live = lock_held(v);
+	v->stamp = lock_stamp(v);
+	v->live = !v->at_rest && lock_held(v);
 	r = collect_readers(v);
 	if (r == 0)
 		r = collect_durable(v);
@@ -320,7 +328,8 @@ void cq_verify_excuse(struct cq_verify *v, uint32_t segment)
 static void judge_stale(struct cq_verify *v, const struct cq_mark *mark)
 {
 	/* a reader stands where it likes and the watermark lags by its nature */
-	if (v->live || !v->have_tail || mark->kind == CQ_MARK_DURABLE || mark->kind == CQ_MARK_READER)
+	if (mark->kind == CQ_MARK_DURABLE || mark->kind == CQ_MARK_READER || !v->have_tail ||
+	    cq_verify_moving(v, UINT64_MAX, 0))
 		return;
 	cq_verify_report(v, false, mark->segment, mark->offset,
 	                 "%s is behind the last record: its writer was killed", mark->name);

@@ -14,6 +14,8 @@
 #include <sched.h>
 #include <time.h>
 
+#include "clock.h"
+
 #define SPINS 200
 #define YIELDS 4
 #define SLICE_NS 100000000U     /* of sleeping on the futex */
@@ -73,7 +75,7 @@ static bool ready_soon(cq_reader *reader)
  * written now is for the next commit to report. */
 static void heartbeat(cq_reader *reader)
 {
-	const uint64_t now = cq_reader_now_ns();
+	const uint64_t now = cq_realtime_ns();
 	struct cq_cursor cursor = reader->cursor;
 
 	if (!reader->have_cursor || now - cursor.heartbeat_ns < HEARTBEAT_NS)

@@ -227,15 +227,17 @@ int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **
 
 int cq_writer_close(cq_writer *w)
 {
-	int r;
+	int r, rest;
 
 	if (!w)
 		return 0;
 	cq_worker_stop(&w->preparer);
 	r = cq_writer_sync(w);
 	cq_worker_stop(&w->flusher);
-	/* what the flusher had left to do: answers, indexes, closing times */
-	cq_flush_drain(w);
+	/* what the flusher had left to do: answers, seals, indexes, closing times */
+	rest = cq_flush_drain(w);
+	if (r == 0)
+		r = rest;
 	(void)write_position(w);
 	cq_prealloc_fini(&w->prealloc);
 	cq_flush_fini(w);

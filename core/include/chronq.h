@@ -335,9 +335,13 @@ enum cq_start {
 #define CQ_READER_PASSIVE 1U
 
 /*
- * Opens a reader.  name NULL: an anonymous one, which holds nothing up in retention.  A named one
- * (characters A-Z a-z 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the
- * queue; one process at a time should use a name.
+ * Opens a reader.  Readers map segment files; so that a file which somebody cuts short gives EIO and
+ * does not end the process, a handler for SIGBUS is installed that answers for these mappings and
+ * passes on every other SIGBUS.
+ *
+ * name NULL: an anonymous reader, which holds nothing up in retention.  A named one (characters A-Z
+ * a-z 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the queue; one process at
+ * a time should use a name.
  *   EINVAL           bad name, start or flags
  *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
  *   ENOTEMPTY        a directory with files but no queue
@@ -379,6 +383,12 @@ CQ_API int cq_reader_skip_segment(cq_reader *reader);
  */
 CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
 
+/*
+ * All seeks: EIO when a damaged record on the way hides the place, EBADMSG when a segment file is not
+ * one of this queue; the reader then has not moved.  They look at headers only: a damaged payload is
+ * for cq_reader_next() to find.
+ */
+
 /* Moves to the first record with this sequence number or a higher one; behind the newest when there
  * is none.  Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run. */
 CQ_API int cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
@@ -390,7 +400,8 @@ CQ_API int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns);
  * Moves to the record that holds payload byte `offset` of the stream (all payloads of the queue one
  * after another), *ret_skip being how many of its bytes come before it.  At or behind the end: to
  * the end, *ret_skip 0.
- *   ENODATA  that byte has been trimmed: the reader stands at the oldest record
+ *   ENODATA  that byte has been trimmed, or its segment is missing: the reader stands at the first
+ *            record behind it
  */
 CQ_API int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip);
 

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * daemon.c - going to the background, the signals that end the mount, messages to people
+ *
+ * Start: the process forks before anything is opened, since threads and the queue's lock belong to
+ * the process that stays.  The parent waits at a pipe: one byte says that the mount answers, its end
+ * that the child failed, after telling why on the common stderr.
+ *
+ * Stop: a thread of its own waits for the signals.  It tells the session to exit, then interrupts
+ * the main thread, again and again until that has left the session's loop: a single interruption
+ * could come just before the main thread goes to sleep.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#define KICK_SIGNAL SIGUSR1
+#define KICK_INTERVAL_NS (10 * 1000 * 1000)
+
+/* ---- messages ---- */
+
+static void say(struct chronfs *fs, enum cq_level level, const char *message)
+{
+	static const int priority[] = {
+		[CQ_ERROR] = LOG_ERR,
+		[CQ_WARNING] = LOG_WARNING,
+		[CQ_NOTICE] = LOG_NOTICE,
+	};
+
+	if (__atomic_load_n(&fs->use_syslog, __ATOMIC_ACQUIRE))
+		syslog(priority[level], "%s: %s", fs->options.queue, message);
+	else
+		fprintf(stderr, "chronfs: %s: %s\n", fs->options.queue, message);
+}
+
+void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
+{
+	char message[512];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(message, sizeof message, format, ap);
+	va_end(ap);
+	say(fs, level, message);
+}
+
+void chronfs_log(void *arg, enum cq_level level, const char *message)
+{
+	say(arg, level, message);
+}
+
+/* ---- background ---- */
+
+/* In the parent: what its caller sees. */
+static _Noreturn void await_child(pid_t child, int fd, const char *mountpoint)
+{
+	struct stat st;
+	ssize_t n;
+	int status;
+	char byte;
+
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == 1 && (stat(mountpoint, &st) == 0 || errno != ENOTCONN))
+		_exit(CHRONFS_EXIT_OK);
+
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			_exit(CHRONFS_EXIT_DAEMON);
+	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK)
+		_exit(WEXITSTATUS(status));
+	fprintf(stderr, "chronfs: the mount ended before it was ready\n");
+	_exit(CHRONFS_EXIT_DAEMON);
+}
+
+int chronfs_daemon_fork(const char *mountpoint, int *ret_ready_fd)
+{
+	int fds[2];
+	pid_t child;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		goto failed;
+	child = fork();
+	if (child < 0) {
+		close(fds[0]);
+		close(fds[1]);
+		goto failed;
+	}
+	if (child > 0) {
+		close(fds[1]);
+		await_child(child, fds[0], mountpoint);
+	}
+	close(fds[0]);
+	if (setsid() < 0 || chdir("/") < 0)
+		goto failed;
+	*ret_ready_fd = fds[1];
+	return CHRONFS_EXIT_OK;
+failed:
+	perror("chronfs: cannot go to the background");
+	return CHRONFS_EXIT_DAEMON;
+}
+
+void chronfs_daemon_ready(struct chronfs *fs)
+{
+	int null;
+
+	if (fs->ready_fd < 0)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	openlog("chronfs", LOG_PID, LOG_DAEMON);
+	__atomic_store_n(&fs->use_syslog, true, __ATOMIC_RELEASE);
+	if (null >= 0) {
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDOUT_FILENO);
+		(void)dup2(null, STDERR_FILENO);
+		if (null > STDERR_FILENO)
+			close(null);
+	}
+	if (write(fs->ready_fd, "", 1) != 1)
+		chronfs_say(fs, CQ_WARNING, "the process that started the mount is gone");
+	close(fs->ready_fd);
+	fs->ready_fd = -1;
+}
+
+/* ---- signals ---- */
+
+struct chronfs_signals {
+	pthread_t thread;
+	pthread_t main;
+	struct fuse_session *session;
+};
+
+static void end_set(sigset_t *set)
+{
+	sigemptyset(set);
+	sigaddset(set, SIGTERM);
+	sigaddset(set, SIGINT);
+	sigaddset(set, SIGHUP);
+}
+
+static void kicked(int number)
+{
+	(void)number; /* to interrupt a system call is all that it is for */
+}
+
+int chronfs_signals_block(void)
+{
+	struct sigaction action = { .sa_handler = kicked };
+	sigset_t set;
+	int r;
+
+	end_set(&set);
+	r = pthread_sigmask(SIG_BLOCK, &set, NULL);
+	if (r != 0)
+		return -r;
+	sigemptyset(&action.sa_mask);
+	if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
+		return -errno;
+	action.sa_handler = SIG_IGN;
+	return sigaction(SIGPIPE, &action, NULL) < 0 ? -errno : 0;
+}
+
+static void *await_signal(void *arg)
+{
+	struct chronfs_signals *signals = arg;
+	const struct timespec interval = { .tv_nsec = KICK_INTERVAL_NS };
+	sigset_t set;
+	int number;
+
+	end_set(&set);
+	while (sigwait(&set, &number) != 0)
+		;
+	fuse_session_exit(signals->session);
+	for (;;) { /* until chronfs_signals_stop() cancels us */
+		pthread_kill(signals->main, KICK_SIGNAL);
+		nanosleep(&interval, NULL);
+	}
+	return NULL;
+}
+
+int chronfs_signals_start(struct fuse_session *session, struct chronfs_signals **ret_signals)
+{
+	struct chronfs_signals *signals;
+	int r;
+
+	signals = calloc(1, sizeof *signals);
+	if (!signals)
+		return -ENOMEM;
+	signals->main = pthread_self();
+	signals->session = session;
+	r = pthread_create(&signals->thread, NULL, await_signal, signals);
+	if (r != 0) {
+		free(signals);
+		return -r;
+	}
+	*ret_signals = signals;
+	return 0;
+}
+
+void chronfs_signals_stop(struct chronfs_signals *signals)
+{
+	if (!signals)
+		return;
+	pthread_cancel(signals->thread);
+	pthread_join(signals->thread, NULL);
+	free(signals);
+}

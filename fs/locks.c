@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * locks.c - flock and POSIX locks
+ *
+ * The kernel would keep locks per inode, and each lookup of a sink is an inode of its own: two that
+ * opened `append` would not exclude each other.  So locks are kept here, per inode number.
+ *
+ * A request that has to wait is parked; the thread that drops the lock it waits for answers it, in
+ * order of arrival, or its interruption does with EINTR.  Invariant: a parked request is in
+ * fs->waiters; who takes it out, under the mutex, is the one who answers.  The close of a duplicate
+ * is not seen here: a POSIX lock goes by an unlock, or when the open file that took it ends.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+
+#define TO_END INT64_MAX
+
+struct chronfs_lock {
+	struct chronfs_lock *next;
+	uint64_t ino;
+	uint64_t owner; /* open file (flock) or process (POSIX), as the kernel numbers them */
+	uint64_t fh;    /* open file by which it was taken */
+	bool flock;     /* the two kinds do not see each other */
+	short type;     /* F_RDLCK, F_WRLCK; in a request also F_UNLCK */
+	int64_t start, end; /* inclusive */
+	pid_t pid;
+};
+
+struct chronfs_waiter {
+	struct chronfs_waiter *next;
+	struct chronfs_lock *wanted;
+	struct chronfs_lock *spare;
+	fuse_req_t req;
+};
+
+static bool same_owner(const struct chronfs_lock *a, const struct chronfs_lock *b)
+{
+	return a->ino == b->ino && a->flock == b->flock && a->owner == b->owner;
+}
+
+static bool overlaps(const struct chronfs_lock *a, const struct chronfs_lock *b)
+{
+	return a->start <= b->end && b->start <= a->end;
+}
+
+static const struct chronfs_lock *find_conflict(const struct chronfs *fs,
+                                                const struct chronfs_lock *wanted)
+{
+	for (const struct chronfs_lock *l = fs->locks; l; l = l->next)
+		if (l->ino == wanted->ino && l->flock == wanted->flock &&
+		    l->owner != wanted->owner && overlaps(l, wanted) &&
+		    (l->type == F_WRLCK || wanted->type == F_WRLCK))
+			return l;
+	return NULL;
+}
+
+/*
+ * Takes the owner's locks out of wanted's range, then puts `wanted` in unless it is an unlock.  A
+ * lock that sticks out on both sides becomes two: `spare` is for its second half; only one of an
+ * owner's locks can do that, since they do not overlap.  Consumes both.
+ */
+static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronfs_lock *spare)
+{
+	struct chronfs_lock **link = &fs->locks;
+
+	while (*link) {
+		struct chronfs_lock *l = *link;
+
+		if (!same_owner(l, wanted) || !overlaps(l, wanted)) {
+			link = &l->next;
+		} else if (l->start < wanted->start) {
+			if (l->end > wanted->end) {
+				*spare = *l;
+				spare->start = wanted->end + 1;
+				l->next = spare;
+				spare = NULL;
+			}
+			l->end = wanted->start - 1;
+			link = &l->next;
+		} else if (l->end > wanted->end) {
+			l->start = wanted->end + 1;
+			link = &l->next;
+		} else {
+			*link = l->next;
+			free(l);
+		}
+	}
+	free(spare);
+	if (wanted->type == F_UNLCK) {
+		free(wanted);
+	} else {
+		wanted->next = fs->locks;
+		fs->locks = wanted;
+	}
+}
+
+/* Gives every parked request whose lock is free now its lock; returns them, to be answered when the
+ * mutex is released. */
+static struct chronfs_waiter *grant(struct chronfs *fs)
+{
+	struct chronfs_waiter **link = &fs->waiters, *granted = NULL;
+
+	while (*link) {
+		struct chronfs_waiter *w = *link;
+
+		if (find_conflict(fs, w->wanted)) {
+			link = &w->next;
+			continue;
+		}
+		*link = w->next;
+		apply(fs, w->wanted, w->spare);
+		w->next = granted;
+		granted = w;
+	}
+	return granted;
+}
+
+static void answer(struct chronfs_waiter *granted)
+{
+	while (granted) {
+		struct chronfs_waiter *next = granted->next;
+
+		fuse_reply_err(granted->req, 0);
+		free(granted);
+		granted = next;
+	}
+}
+
+/* Takes a parked request out, if it is still there. */
+static struct chronfs_waiter *unpark(struct chronfs *fs, fuse_req_t req)
+{
+	for (struct chronfs_waiter **link = &fs->waiters; *link; link = &(*link)->next) {
+		struct chronfs_waiter *w = *link;
+
+		if (w->req == req) {
+			*link = w->next;
+			return w;
+		}
+	}
+	return NULL;
+}
+
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct chronfs *fs = data;
+	struct chronfs_waiter *w;
+
+	pthread_mutex_lock(&fs->locks_lock);
+	w = unpark(fs, req);
+	pthread_mutex_unlock(&fs->locks_lock);
+	if (!w)
+		return; /* answered, or not parked yet: set_lock() looks again */
+	free(w->wanted);
+	free(w->spare);
+	free(w);
+	fuse_reply_err(req, EINTR);
+}
+
+static void park(struct chronfs *fs, struct chronfs_waiter *waiter)
+{
+	struct chronfs_waiter **link = &fs->waiters;
+
+	while (*link)
+		link = &(*link)->next;
+	waiter->next = NULL;
+	*link = waiter;
+}
+
+static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wait)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_lock *wanted = malloc(sizeof *wanted);
+	struct chronfs_lock *spare = malloc(sizeof *spare);
+	struct chronfs_waiter *waiter = malloc(sizeof *waiter), *granted = NULL;
+	int r = 0;
+
+	if (!wanted || !spare || !waiter) {
+		r = ENOMEM;
+		goto out;
+	}
+	*wanted = *request;
+	if (wait)
+		fuse_req_interrupt_func(req, interrupted, fs);
+
+	pthread_mutex_lock(&fs->locks_lock);
+	if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
+		apply(fs, wanted, spare);
+		wanted = spare = NULL;
+		granted = grant(fs); /* a lock made weaker lets others in */
+	} else if (!wait) {
+		r = EAGAIN;
+	} else if (fuse_req_interrupted(req)) {
+		r = EINTR; /* before it was parked: interrupted() has not found it */
+	} else {
+		waiter->wanted = wanted;
+		waiter->spare = spare;
+		waiter->req = req;
+		park(fs, waiter);
+		pthread_mutex_unlock(&fs->locks_lock);
+		return;
+	}
+	pthread_mutex_unlock(&fs->locks_lock);
+	answer(granted);
+out:
+	free(wanted);
+	free(spare);
+	free(waiter);
+	fuse_reply_err(req, r);
+}
+
+void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op)
+{
+	struct chronfs_lock request = {
+		.ino = chronfs_node_ino(node),
+		.owner = fi->lock_owner,
+		.fh = fi->fh,
+		.flock = true,
+		.end = TO_END,
+	};
+
+	switch (op & ~LOCK_NB) {
+	case LOCK_SH:
+		request.type = F_RDLCK;
+		break;
+	case LOCK_EX:
+		request.type = F_WRLCK;
+		break;
+	case LOCK_UN:
+		request.type = F_UNLCK;
+		break;
+	default:
+		fuse_reply_err(req, EINVAL);
+		return;
+	}
+	set_lock(req, &request, !(op & LOCK_NB));
+}
+
+static struct chronfs_lock posix_request(fuse_ino_t node, const struct fuse_file_info *fi,
+                                         const struct flock *lock)
+{
+	/* The kernel gives absolute ranges. */
+	return (struct chronfs_lock){
+		.ino = chronfs_node_ino(node),
+		.owner = fi->lock_owner,
+		.fh = fi->fh,
+		.type = lock->l_type,
+		.start = lock->l_start,
+		.end = lock->l_len > 0 ? lock->l_start + lock->l_len - 1 : TO_END,
+		.pid = lock->l_pid,
+	};
+}
+
+void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
+                      struct flock *lock)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_lock wanted = posix_request(node, fi, lock);
+	const struct chronfs_lock *held;
+	struct flock answer_lock = *lock;
+
+	pthread_mutex_lock(&fs->locks_lock);
+	held = find_conflict(fs, &wanted);
+	if (held) {
+		answer_lock.l_type = held->type;
+		answer_lock.l_whence = SEEK_SET;
+		answer_lock.l_start = held->start;
+		answer_lock.l_len = held->end == TO_END ? 0 : held->end - held->start + 1;
+		answer_lock.l_pid = held->pid;
+	} else {
+		answer_lock.l_type = F_UNLCK;
+	}
+	pthread_mutex_unlock(&fs->locks_lock);
+	fuse_reply_lock(req, &answer_lock);
+}
+
+void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
+                      struct flock *lock, int sleep)
+{
+	struct chronfs_lock request = posix_request(node, fi, lock);
+
+	set_lock(req, &request, sleep != 0);
+}
+
+void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
+{
+	uint64_t ino = chronfs_node_ino(node);
+	struct chronfs_lock **link = &fs->locks;
+	struct chronfs_waiter *granted;
+
+	pthread_mutex_lock(&fs->locks_lock);
+	while (*link) {
+		struct chronfs_lock *l = *link;
+
+		if (l->ino == ino && l->fh == fi->fh) {
+			*link = l->next;
+			free(l);
+		} else {
+			link = &l->next;
+		}
+	}
+	granted = grant(fs);
+	pthread_mutex_unlock(&fs->locks_lock);
+	answer(granted);
+}
+
+void chronfs_locks_fini(struct chronfs *fs)
+{
+	while (fs->locks) {
+		struct chronfs_lock *next = fs->locks->next;
+
+		free(fs->locks);
+		fs->locks = next;
+	}
+	while (fs->waiters) {
+		struct chronfs_waiter *w = fs->waiters;
+
+		fs->waiters = w->next;
+		fuse_reply_err(w->req, ENOTCONN);
+		free(w->wanted);
+		free(w->spare);
+		free(w);
+	}
+	pthread_mutex_destroy(&fs->locks_lock);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pending.c - requests that wait for a flush
+ *
+ * fsync, and a write that must be durable, are parked: the serving thread hands the request to the
+ * writer and goes on; the writer's flusher thread answers it from its callback.  Each parked request
+ * is answered exactly once, at the latest by cq_writer_close(), which runs before the session ends.
+ * It is not interruptible: the flush ends by itself, and the record is appended already.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+struct chronfs_pending {
+	struct cq_sync_request sync; /* first: the callback gets its address */
+	fuse_req_t req;
+	size_t written; /* answer as a write of so many bytes; 0: with plain success */
+};
+
+struct chronfs_pending *chronfs_pending_new(fuse_req_t req)
+{
+	struct chronfs_pending *pending = calloc(1, sizeof *pending);
+
+	if (pending)
+		pending->req = req;
+	return pending;
+}
+
+void chronfs_pending_free(struct chronfs_pending *pending)
+{
+	free(pending);
+}
+
+static void flushed(struct cq_sync_request *request, int result)
+{
+	struct chronfs_pending *pending = (struct chronfs_pending *)request;
+
+	if (result < 0)
+		fuse_reply_err(pending->req, -result);
+	else if (pending->written > 0)
+		fuse_reply_write(pending->req, pending->written);
+	else
+		fuse_reply_err(pending->req, 0);
+	free(pending);
+}
+
+void chronfs_pending_sync(struct chronfs *fs, struct chronfs_pending *pending, size_t written)
+{
+	pending->sync.done = flushed;
+	pending->written = written;
+	cq_writer_sync_async(fs->writer, &pending->sync);
+}
+
+/* Of any file or directory of the mount: there is one queue to flush. */
+void chronfs_op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_pending *pending;
+
+	(void)node;
+	(void)datasync;
+	(void)fi;
+	if (!fs->writer) {
+		fuse_reply_err(req, 0);
+		return;
+	}
+	pending = chronfs_pending_new(req);
+	if (pending)
+		chronfs_pending_sync(fs, pending, 0);
+	else
+		fuse_reply_err(req, ENOMEM);
+}

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * refuse.c - what this file system does not do, and the errno that says so
+ *
+ * The names here are given by the queue, nobody makes or removes them: EPERM.  (Users other than
+ * root do not come this far: the kernel has answered EACCES from the mode of the directory.)  Each is
+ * implemented, since an operation that is not says "Function not implemented".
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+
+void chronfs_refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                          dev_t rdev)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	(void)rdev;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+                           struct fuse_file_info *fi)
+{
+	(void)parent;
+	(void)name;
+	(void)mode;
+	(void)fi;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
+                            const char *name)
+{
+	(void)target;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const char *name)
+{
+	(void)node;
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
+                           fuse_ino_t new_parent, const char *new_name, unsigned int flags)
+{
+	(void)parent;
+	(void)name;
+	(void)new_parent;
+	(void)new_name;
+	(void)flags;
+	fuse_reply_err(req, EPERM);
+}
+
+/* unlink and rmdir */
+void chronfs_refuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	(void)parent;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value,
+                             size_t size, int flags)
+{
+	(void)node;
+	(void)name;
+	(void)value;
+	(void)size;
+	(void)flags;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
+{
+	(void)node;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_refuse_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
+{
+	(void)node;
+	(void)name;
+	(void)size;
+	fuse_reply_err(req, ENODATA);
+}
+
+/* An empty list. */
+void chronfs_refuse_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
+{
+	(void)node;
+	if (size == 0)
+		fuse_reply_xattr(req, 0);
+	else
+		fuse_reply_buf(req, NULL, 0);
+}
+
+/* Space is the queue's to take. */
+void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
+                              off_t length, struct fuse_file_info *fi)
+{
+	(void)node;
+	(void)mode;
+	(void)offset;
+	(void)length;
+	(void)fi;
+	fuse_reply_err(req, EOPNOTSUPP);
+}

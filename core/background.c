@@ -23,6 +23,8 @@ int cq_writer_prepare_step(void *writer)
 	if (cq_flush_unsynced(w) > CQ_UNSYNCED_MAX)
 		(void)cq_flush_sealed(w);
 	r = cq_prealloc_step(&w->prealloc);
+	if (cq_flush_wants_wake(w))
+		cq_worker_kick(&w->flusher);
 	if (r > 0)
 		return 0;
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))

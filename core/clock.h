@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock.h - the three clocks: labels of records, spans that count sleep, deadlines */
+/* clock.h - the clocks: labels of records, spans that count sleep, deadlines; and a pause */
 #ifndef CQ_CLOCK_H
 #define CQ_CLOCK_H
 
@@ -45,6 +45,16 @@ static inline struct timespec cq_deadline(uint32_t ms)
 		t.tv_nsec -= 1000000000L;
 	}
 	return t;
+}
+
+/* In a loop that waits for another thread without sleeping. */
+static inline void cq_pause(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield" ::: "memory");
+#endif
 }
 
 #endif

@@ -80,7 +80,9 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 		return r;
 	page = c.page = (struct cq_control_page *)(void *)c.map.base;
 	if (!page_valid(page)) {
+		/* Nothing in it is believed.  A reader that waits finds out at the end of its slice. */
 		__atomic_store_n(&page->init_state, 0, __ATOMIC_RELEASE);
+		memset(page, 0, sizeof *page);
 		page->magic = CQ_CONTROL_MAGIC;
 		page->version = CQ_CONTROL_VERSION;
 	}

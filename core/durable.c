@@ -52,6 +52,7 @@ int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot)
 
 int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 {
+	static const struct cq_durable_slot none[2];
 	struct cq_durable_slot newest = { 0 };
 	int fd, r;
 
@@ -61,7 +62,9 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 	if (r < 0)
 		return r;
 	r = read_slots(fd, &newest);
-	if (r < 0 && r != -ENOENT) {
+	if (r == -ENOENT) /* whatever stands there, it is no mark */
+		r = cq_io_pwrite(fd, none, sizeof none, 0);
+	if (r < 0) {
 		close(fd);
 		return r;
 	}

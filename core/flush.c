@@ -313,7 +313,21 @@ void cq_flush_add_sealed(cq_writer *w, struct cq_active *segment)
 		f->sealed = segment;
 	f->sealed_last = segment;
 	f->unsynced++;
+	if (f->sealed == segment || f->unsynced >= f->look_at)
+		f->wants_wake = true;
 	pthread_mutex_unlock(&f->lock);
+}
+
+bool cq_flush_wants_wake(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	bool wants;
+
+	pthread_mutex_lock(&f->lock);
+	wants = f->wants_wake;
+	f->wants_wake = false;
+	pthread_mutex_unlock(&f->lock);
+	return wants;
 }
 
 uint64_t cq_flush_unsynced(cq_writer *w)
@@ -348,7 +362,7 @@ static bool answer_requests(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 	struct cq_sync_request *list, *next, *ordered = NULL;
-	uint64_t upto = 0;
+	uint64_t upto = 0, count = 0;
 	int r;
 
 	pthread_mutex_lock(&f->lock);
@@ -363,7 +377,11 @@ static bool answer_requests(cq_writer *w)
 		ordered = list;
 		if (list->upto > upto)
 			upto = list->upto;
+		count++;
 	}
+	pthread_mutex_lock(&f->lock);
+	f->requests += count - 1; /* the flush counts one for them all */
+	pthread_mutex_unlock(&f->lock);
 	r = cq_flush_upto(w, upto);
 	for (; ordered; ordered = next) {
 		next = ordered->next;

@@ -37,6 +37,7 @@ struct cq_flush {
 	bool covered;         /* a flush has covered what was there at open */
 	uint64_t durable_seq; /* records below it are durable, once covered */
 	uint64_t unsynced;    /* sealed segments that wait for a flush or are in it */
+	bool wants_wake;      /* the flusher may be asleep for longer than the sealed ones may wait */
 	uint64_t look_at;     /* when there are so many, some may have been deleted */
 	uint64_t count, requests, ns_total, ns_max;
 	struct cq_sync_request *queue; /* answered by the flusher, newest first */
@@ -57,6 +58,9 @@ void cq_flush_fini(cq_writer *writer);
 
 /* Returns when every record below seq is durable: 0, or -EIO. */
 int cq_flush_upto(cq_writer *writer, uint64_t seq);
+
+/* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */
+bool cq_flush_wants_wake(cq_writer *writer);
 
 /* Roll, under the writer lock: this segment waits for its sync. */
 void cq_flush_add_sealed(cq_writer *writer, struct cq_active *segment);

@@ -8,6 +8,8 @@
 #include "clock.h"
 #include "fault.h"
 
+#define SPIN_NS 100000U
+
 int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
                      uint32_t expected)
 {
@@ -172,6 +174,24 @@ static bool worth_waiting(const struct cq_prealloc *p, uint32_t id, bool timed_o
 	return !timed_out && p->error_id != id;
 }
 
+/*
+ * Looks at the slot for a little while without sleeping.  Where rolls come back to back the segment
+ * is some tens of microseconds away, which a sleep and a wake-up would double; and a writer that is
+ * there at once finds the preparer still awake for the next one.
+ */
+static void spin(struct cq_prealloc *p)
+{
+	const uint64_t end = cq_monotonic_ns() + SPIN_NS;
+
+	do {
+		for (int i = 0; i < 32; i++) {
+			if (atomic_load(&p->state) == CQ_SLOT_READY)
+				return;
+			cq_pause();
+		}
+	} while (cq_monotonic_ns() < end);
+}
+
 int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
                      struct cq_active **ret_segment, bool *ret_waited)
 {
@@ -194,9 +214,14 @@ int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
 			stale = evict_stale(p);
 		if (!worth_waiting(p, id, timed_out))
 			break;
-		if (!waited)
+		if (!waited) {
 			deadline = cq_deadline(wait_ms);
-		waited = true;
+			waited = true;
+			pthread_mutex_unlock(&p->lock);
+			spin(p);
+			pthread_mutex_lock(&p->lock);
+			continue;
+		}
 		if (timed_out)
 			pthread_cond_wait(&p->changed, &p->lock);
 		else

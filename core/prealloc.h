@@ -38,7 +38,7 @@ struct cq_prealloc {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* under lock */
-	enum cq_slot_state state;
+	_Atomic enum cq_slot_state state; /* looked at without it by a roll that spins */
 	uint32_t id;               /* of what is in the slot or on its way there */
 	struct cq_active *segment; /* READY */
 	int error;                 /* why error_id could not be prepared */

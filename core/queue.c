@@ -3,9 +3,9 @@
  * queue.c - the queue's directory and its published segments, seen without changing them
  *
  * Nothing here writes, locks or maps a segment: segments are read by pread, so a file that is cut
- * short under a reader gives EIO and never SIGBUS.  control.meta is opened anew for each look at it,
- * since a writer may replace a broken one.  A handle is immutable but for segment_size, which goes
- * from 0 to its value once: that makes it safe for many threads without a lock.
+ * short under a reader gives EIO and never SIGBUS.  control.meta is opened anew for each look at
+ * it, since a writer may replace a broken one.  A handle is immutable but for segment_size, which
+ * goes from 0 to its value once: that makes it safe for many threads without a lock.
  */
 #include "queue.h"
 
@@ -141,9 +141,9 @@ fail:
 }
 
 /*
- * control.meta says it, if any segment bears it out (or there is none to ask); else the newest valid
- * segment does.  So neither a wrong control.meta nor one segment file that was cut short leads
- * astray while the other is right.
+ * control.meta says it, if any segment bears it out (or there is none to ask); else the newest
+ * valid segment does.  So neither a wrong control.meta nor one segment file that was cut short
+ * leads astray while the other is right.
  */
 static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 {
@@ -299,9 +299,9 @@ ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint6
 }
 
 /*
- * The summary is written while the header may be read: first the fields, then the seal.  A copy that
- * has SEALED therefore has the final fields; one that caught them half-written fails its CRC and is
- * taken again.
+ * The summary is written while the header may be read: first the fields, then the seal.  A copy
+ * that has SEALED therefore has the final fields; one that caught them half-written fails its CRC
+ * and is taken again.
  */
 int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header)
 {
@@ -382,7 +382,8 @@ int cq_segment_stat(cq_segment *segment, struct stat *ret_stat)
 		st.st_mtim.tv_sec = (time_t)(time_ns / 1000000000);
 		st.st_mtim.tv_nsec = (long)(time_ns % 1000000000);
 	}
-	/* the inode's own change time moves with every sync and chmod; a reader is shown the data's */
+	/* the inode's own change time moves with every sync and chmod; a reader is shown the
+	 * data's */
 	st.st_ctim = st.st_mtim;
 	st.st_size = (off_t)segment->size;
 	*ret_stat = st;

@@ -98,7 +98,8 @@ static int find_segment_size(struct recovery *v)
 			r = file_size(v->dirfd, v->ids[v->count - 1], &last);
 		if (r < 0)
 			return r;
-		if (size_sound(first) && (first == last || size == 0))
+		/* one file alone may have been cut short: control.meta knows better */
+		if (size_sound(first) && ((first == last && v->count > 1) || size == 0))
 			size = first;
 		if (size == 0)
 			size = last;
@@ -137,7 +138,9 @@ static int look_at(struct recovery *v, struct candidate *c)
 		return r;
 	memset(&start, 0, sizeof start);
 	r = cq_io_stat(fd, &st);
-	n = r < 0 ? r : cq_io_pread(fd, &start, sizeof start.header + sizeof start.commit, 0);
+	n = r;
+	if (r == 0 && S_ISREG(st.st_mode))
+		n = cq_io_pread(fd, &start, sizeof start.header + sizeof start.commit, 0);
 	close(fd);
 	if (n < 0)
 		return (int)n;
@@ -238,6 +241,7 @@ static bool summary_agrees(const struct candidate *c)
 /* A segment with records, or what may have been one, before or at the last such. */
 static int decide_one(struct recovery *v, struct candidate *c, bool last)
 {
+	bool lost; /* something that was durable */
 	int r;
 
 	if (c->kind == BAD || c->kind == UNWRITTEN) {
@@ -262,7 +266,8 @@ static int decide_one(struct recovery *v, struct candidate *c, bool last)
 		return 0;
 	}
 	end_at(v, c, c->survey.tail);
-	if (c->kind == SEALED && summary_agrees(c)) {
+	lost = v->marked && c->id == v->mark.segment && c->survey.tail < v->mark.offset;
+	if (c->kind == SEALED && summary_agrees(c) && !lost) {
 		c->act = KEEP;
 	} else if (c->kind == SEALED) {
 		c->act = CUT_AND_SEAL;
@@ -271,8 +276,8 @@ static int decide_one(struct recovery *v, struct candidate *c, bool last)
 		c->act = CONTINUE;
 		return 0;
 	} else {
-		c->act = c->survey.damaged ? CUT_AND_SEAL : SEAL;
-		v->hole |= v->marked && c->survey.damaged;
+		c->act = c->survey.damaged || lost ? CUT_AND_SEAL : SEAL;
+		v->hole |= v->marked && c->act == CUT_AND_SEAL;
 	}
 	/* What a sealed segment says of its end is as good as the successor's beginning. */
 	if (c->act != CUT_AND_SEAL) {
@@ -287,22 +292,26 @@ static int decide(struct recovery *v)
 	size_t end = v->candidate_count; /* behind the last segment that is or was in use */
 	int r;
 
-	while (end > 0 && v->candidates[end - 1].kind == FRESH &&
-	       !cq_planted("advance_because_next_exists"))
-		end--;
-	/* an unwritten one is a spare of which only the name arrived, unless something follows it */
-	while (end > 0 && v->candidates[end - 1].kind == UNWRITTEN) {
-		end--;
-		v->candidates[end].act = SET_ASIDE;
+	for (; end > 0; end--) {
+		struct candidate *spare = &v->candidates[end - 1];
+
+		/* an unwritten one is a spare of which only the name arrived */
+		if (spare->kind == UNWRITTEN)
+			spare->act = SET_ASIDE;
+		else if (spare->kind != FRESH || cq_planted("advance_because_next_exists"))
+			break;
 	}
 	v->active_id = v->marked && v->mark.segment <= CQ_SEGMENT_ID_MAX ?
 	                       (uint32_t)v->mark.segment :
 	               v->count > 0 ? v->ids[0] : 0;
 	v->tail = sizeof(struct cq_segment_header);
 	if (v->candidate_count > 0 && v->candidates[0].id > v->active_id) {
-		/* retention took what the watermark last named */
-		v->active_id = v->candidates[0].id;
-		v->marked = v->marked && end > 0;
+		if (v->candidate_count < v->count) { /* retention takes the oldest first */
+			v->hole = true;
+		} else { /* it took what the watermark last named */
+			v->active_id = v->candidates[0].id;
+			v->marked = v->marked && end > 0;
+		}
 	}
 	for (size_t i = 0; i < end; i++) {
 		struct candidate *c = &v->candidates[i];
@@ -476,9 +485,11 @@ static int act(struct recovery *v, struct cq_recovered *out)
 			return r;
 		fresh.header = *cq_active_header(fresh.segment);
 		fresh.survey.tail = sizeof(struct cq_segment_header);
+		fresh.act = CONTINUE;
 		current = &fresh;
+		/* older records may stand behind a first page that never came to the disk */
+		r = cq_segment_is_fresh(fresh.segment) ? act_on(v, &fresh) : -EBADMSG;
 	}
-	r = cq_segment_is_fresh(current->segment) || current->act == CONTINUE ? 0 : -EBADMSG;
 	if (r == 0)
 		r = number(v, current, &end_seq);
 	if (r < 0) {
@@ -494,18 +505,37 @@ static int act(struct recovery *v, struct cq_recovered *out)
 	return 0;
 }
 
-static void report_loss(const struct recovery *v)
+static void report_loss(struct recovery *v)
 {
-	if (v->end_seq_known)
-		cq_log(v->config, v->config->accept_loss ? CQ_WARNING : CQ_ERROR,
+	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
+	uint64_t first = v->end_seq, base;
+
+	if (v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
+	                         find_beginning(v, v->active_id, &first, &base) == 0))
+		cq_log(v->config, level,
 		       "durable records %" PRIu64 " to %" PRIu64 " are missing or damaged, from segment "
 		       "%09u offset %" PRIu64 " on",
-		       v->end_seq, v->mark.seq - 1, v->active_id, v->tail);
+		       first, v->mark.seq - 1, v->active_id, v->tail);
 	else
-		cq_log(v->config, v->config->accept_loss ? CQ_WARNING : CQ_ERROR,
+		cq_log(v->config, level,
 		       "durable records up to %" PRIu64 " are missing or damaged, from segment %09u "
 		       "offset %" PRIu64 " on",
 		       v->mark.seq - 1, v->active_id, v->tail);
+}
+
+/* The loss is accepted: what remained is what was durable.  Else a kill before the next flush would
+ * have it accepted again. */
+static int lower_mark(const struct recovery *v, struct cq_durable_slot mark)
+{
+	struct cq_durable durable;
+	int r;
+
+	r = cq_durable_open(&durable, v->dirfd);
+	if (r < 0)
+		return r;
+	r = cq_durable_store(&durable, mark);
+	cq_durable_close(&durable);
+	return r;
 }
 
 static void free_recovery(struct recovery *v)
@@ -520,6 +550,8 @@ int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *r
 {
 	struct recovery v = { .dirfd = dirfd, .config = config };
 	struct cq_recovered out = { 0 };
+	struct cq_durable_slot remains;
+	bool loss;
 	int r;
 
 	r = cq_segdir_sweep(dirfd);
@@ -541,7 +573,10 @@ int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *r
 		r = decide(&v);
 	if (r < 0)
 		goto out;
-	if (is_loss(&v)) {
+	loss = is_loss(&v);
+	remains = (struct cq_durable_slot){ .segment = v.active_id, .offset = v.tail,
+		                            .epoch = v.mark.epoch };
+	if (loss) {
 		report_loss(&v);
 		r = -EBADMSG;
 		if (!config->accept_loss)
@@ -555,6 +590,12 @@ int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *r
 	r = act(&v, &out);
 	if (r < 0)
 		goto out;
+	remains.seq = out.next_seq;
+	r = loss ? lower_mark(&v, remains) : 0;
+	if (r < 0) {
+		cq_segment_free(out.active);
+		goto out;
+	}
 	out.segment_size = v.segment_size;
 	out.epoch = (uint32_t)v.epoch + 1;
 	out.created = v.count == 0 && !v.marked;

@@ -52,26 +52,28 @@ static void check_header(struct cq_verify_walk *w)
 
 	if ((h->flags & ~CQ_SEALED) != 0)
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, flags), "unknown flags %#" PRIx32,
-		       h->flags);
+		          h->flags);
 	if (h->ext == 0) {
-		if (!cq_verify_all_zero(&h->ext, sizeof *h - offsetof(struct cq_segment_header, ext)))
+		if (!cq_verify_all_zero(&h->ext,
+		                        sizeof *h - offsetof(struct cq_segment_header, ext)))
 			CQ_DAMAGE(w, offsetof(struct cq_segment_header, ext),
-			       "reserved bytes of the segment header are not zero");
+			          "reserved bytes of the segment header are not zero");
 		return;
 	}
 	if (!cq_segment_ext_valid(h)) {
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, ext),
-		       "the summary in the segment header does not match its checksum");
+		          "the summary in the segment header does not match its checksum");
 		return;
 	}
 	if (order->anchored ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, first_seq),
-		       "the header says first sequence number %" PRIu64 " where %" PRIu64
-		       " should be", h->first_seq, order->next_seq);
+		          "the header says first sequence number %" PRIu64 " where %" PRIu64
+		          " should be",
+		          h->first_seq, order->next_seq);
 	if (order->in_stream && h->stream_base != order->stream)
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, stream_base),
-		       "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
-		       h->stream_base, order->stream);
+		          "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
+		          h->stream_base, order->stream);
 	order->anchored = true;
 	order->next_seq = h->first_seq;
 	order->in_stream = true;
@@ -115,7 +117,7 @@ static void read_index(struct cq_verify_walk *w)
 		CQ_NOTE(w, 0, "the index %s is empty", name);
 	else
 		CQ_DAMAGE(w, 0, "the index %s cannot be used: %s", name,
-		       r == -EBADMSG ? "it is damaged" : strerror(-r));
+		          r == -EBADMSG ? "it is damaged" : strerror(-r));
 }
 
 /* A partial index speaks of the records that were there when it was written. */
@@ -127,7 +129,8 @@ static void check_index(struct cq_verify_walk *w)
 		return;
 	if (!w->broken && !cq_verify_unsettled(&w->v, w->id, w->scan.offset)) {
 		if (w->index_next != h->entries)
-			CQ_DAMAGE(w, w->scan.offset, "the index has an entry that is not of a record here");
+			CQ_DAMAGE(w, w->scan.offset,
+			          "the index has an entry that is not of a record here");
 		else if (w->records > 0 && !(h->flags & CQ_INDEX_PARTIAL) &&
 		         (h->min_seq != w->min_seq || h->max_seq != w->max_seq ||
 		          h->min_time_ns != w->min_time || h->max_time_ns != w->max_time))
@@ -226,12 +229,11 @@ static void report_invalid(struct cq_verify_walk *w, bool last)
 }
 
 /* Retention may have deleted it since the listing: then it is older than all that is there now. */
-static bool was_trimmed(struct cq_verify_walk *w)
+static bool was_trimmed(const struct cq_verify_walk *w)
 {
 	uint32_t oldest;
 
-	return cq_segdir_next(w->v.queue->dirfd, w->id, &oldest) == 0 && oldest > w->id &&
-	       w->v.result.segments == 0;
+	return cq_segdir_next(w->v.queue->dirfd, 0, &oldest) == 0 && oldest > w->id;
 }
 
 static void visit_segment(struct cq_verify_walk *w, uint32_t id, bool last)
@@ -274,7 +276,8 @@ static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t coun
 			break;
 		if (i > 0 && ids[i] != ids[i - 1] + 1) {
 			w->id = ids[i - 1] + 1;
-			CQ_DAMAGE(w, 0, "missing: there is no segment from %09" PRIu32 " to %09" PRIu32,
+			CQ_DAMAGE(w, 0,
+			          "missing: there is no segment from %09" PRIu32 " to %09" PRIu32,
 			          w->id, ids[i] - 1);
 			cq_verify_lose_track(w);
 		}

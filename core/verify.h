@@ -35,8 +35,9 @@ struct cq_verify {
 	uint64_t segment_size;
 	int error; /* the first thing that could not be read at all */
 
-	/* The state before anything else was read.  What stands before `position` was complete then
-	 * and does not change; behind it a writer may be at work, since then or from any moment on. */
+	/* The state before anything else was read.  What stands before `position` was complete
+	 * then and does not change; behind it a writer may be at work, since then or from any
+	 * moment on. */
 	bool live;
 	bool have_position;
 	struct cq_position position;
@@ -54,9 +55,9 @@ struct cq_verify {
 
 /* What the next record has to be. */
 struct cq_verify_order {
-	bool anchored;   /* this library's next record has exactly next_seq, else at least that */
+	bool anchored;     /* this library's next record has exactly next_seq, else at least that */
 	uint64_t next_seq; /* the highest sequence number seen, plus 1 */
-	bool in_run;     /* chronicle-rs's next record has run_seq, or 0 after a restart */
+	bool in_run;       /* chronicle-rs's next record has run_seq, or 0 after a restart */
 	uint64_t run_seq;
 	bool in_stream;
 	uint64_t stream;

@@ -89,8 +89,8 @@ bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t o
 {
 	if (!v->live)
 		return false;
-	return !v->have_position || compare_positions(segment, offset, v->position.segment,
-	                                              v->position.offset) >= 0;
+	return !v->have_position ||
+	       compare_positions(segment, offset, v->position.segment, v->position.offset) >= 0;
 }
 
 bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
@@ -107,8 +107,8 @@ bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
 
 /* ---- before the walk ---- */
 
-/* Reads at most `size` bytes of a small file.  *ret_blank: it holds nothing, or zeros only, as a file
- * does whose contents a power cut kept from the disk. */
+/* Reads at most `size` bytes of a small file.  *ret_blank: it holds nothing, or zeros only, as
+ * a file does whose contents a power cut kept from the disk. */
 static int read_small(int dirfd, const char *name, void *buffer, size_t size, size_t *ret_length,
                       bool *ret_blank)
 {
@@ -135,12 +135,13 @@ static int read_small(int dirfd, const char *name, void *buffer, size_t size, si
 static void report_useless(struct cq_verify *v, int dirfd, const char *name)
 {
 	uint8_t bytes[sizeof(struct cq_control_page)];
-	size_t length;
-	bool blank;
+	size_t length = 0;
+	bool blank = true;
 	int r = read_small(dirfd, name, bytes, sizeof bytes, &length, &blank);
 
 	if (r < 0)
-		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name, strerror(-r));
+		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name,
+		                 strerror(-r));
 	else if (blank)
 		cq_verify_report(v, false, UINT32_MAX, 0, "%s is empty", name);
 	else
@@ -150,8 +151,8 @@ static void report_useless(struct cq_verify *v, int dirfd, const char *name)
 static int collect_index(struct cq_verify *v)
 {
 	struct cq_position_file file;
-	size_t length;
-	bool blank;
+	size_t length = 0;
+	bool blank = true;
 	int r;
 
 	r = read_small(v->queue->dirfd, CQ_POSITION_NAME, &file, sizeof file, &length, &blank);
@@ -188,8 +189,8 @@ static void visit_reader(void *arg, const char *name, const struct cq_cursor *cu
 	struct reader_visit *visit = arg;
 
 	if (visit->result == 0)
-		visit->result = add_mark(visit->v, CQ_MARK_READER, name, cursor->segment,
-		                         cursor->offset);
+		visit->result =
+			add_mark(visit->v, CQ_MARK_READER, name, cursor->segment, cursor->offset);
 }
 
 static bool is_marked_reader(const struct cq_verify *v, const char *file)
@@ -271,7 +272,7 @@ static int collect_control(struct cq_verify *v)
 	if (v->segment_size != 0 && segment_size != v->segment_size)
 		cq_verify_report(v, true, UINT32_MAX, 0,
 		                 CQ_CONTROL_NAME " says segments of %" PRIu64
-		                 " bytes, but they have %" PRIu64,
+		                                 " bytes, but they have %" PRIu64,
 		                 segment_size, v->segment_size);
 	if (!v->have_position) {
 		cq_verify_report(v, false, UINT32_MAX, 0,
@@ -343,7 +344,8 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 		if (mark->kind == CQ_MARK_READER)
 			cq_verify_report(v, false, mark->segment, mark->offset,
 			                 "reader %s stands before the oldest segment: what it had "
-			                 "still to read is gone", mark->name);
+			                 "still to read is gone",
+			                 mark->name);
 		else
 			judge_stale(v, mark);
 		return;
@@ -368,11 +370,11 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 		cq_verify_report(v, true, mark->segment, mark->offset,
 		                 "reader %s stands behind the last record", mark->name);
 	else
-		cq_verify_report(v, true, mark->segment, mark->offset,
-		                 "records are missing: %s%s", mark->name,
-		                 mark->kind == CQ_MARK_DURABLE ?
-		                         " says that they were durable up to here" :
-		                         " says that they went up to here");
+		cq_verify_report(v, true, mark->segment, mark->offset, "records are missing: %s%s",
+		                 mark->name,
+		                 mark->kind == CQ_MARK_DURABLE
+		                         ? " says that they were durable up to here"
+		                         : " says that they went up to here");
 }
 
 static void report_set_aside(struct cq_verify *v)

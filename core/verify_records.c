@@ -2,10 +2,11 @@
 /*
  * verify_records.c - cq_verify(): the records of one segment, and what continues between them
  *
- * What has to go on from one record to the next (sequence numbers, stream offsets, epochs) is carried
- * along in struct cq_verify_order, over segments too, and let go of wherever something unreadable or
- * missing makes it unknowable, so that one fault gives one finding.  In an unsealed segment nothing
- * is called damage before cq_verify_moving() has made sure that it is not a writer's work in progress.
+ * What has to go on from one record to the next (sequence numbers, stream offsets, epochs) is
+ * carried along in struct cq_verify_order, over segments too, and let go of wherever something
+ * unreadable or missing makes it unknowable, so that one fault gives one finding.  In an unsealed
+ * segment nothing is called damage before cq_verify_moving() has made sure that it is not a
+ * writer's work in progress.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -57,15 +58,17 @@ static void check_seq(struct cq_verify_walk *w, const struct cq_scan_record *rec
 	if (record->header.ext == 1) {
 		if (order->anchored ? seq != order->next_seq : seq < order->next_seq)
 			CQ_DAMAGE(w, record->offset,
-			       "sequence number %" PRIu64 " where %" PRIu64 " should be", seq,
-			       order->next_seq);
+			          "sequence number %" PRIu64 " where %" PRIu64 " should be", seq,
+			          order->next_seq);
 		order->anchored = true;
 	} else if (order->in_run && seq == 0 && order->run_seq != 0) {
-		CQ_NOTE(w, record->offset, "sequence numbers start again at 0: chronicle-rs "
-		                               "opened the queue here");
+		CQ_NOTE(w, record->offset,
+		        "sequence numbers start again at 0: chronicle-rs "
+		        "opened the queue here");
 	} else if (order->in_run && seq != order->run_seq) {
-		CQ_DAMAGE(w, record->offset, "sequence number %" PRIu64 " where %" PRIu64 " should be",
-		       seq, order->run_seq);
+		CQ_DAMAGE(w, record->offset,
+		          "sequence number %" PRIu64 " where %" PRIu64 " should be", seq,
+		          order->run_seq);
 		order->in_run = false;
 		return;
 	}
@@ -82,13 +85,14 @@ static void check_extension(struct cq_verify_walk *w, const struct cq_scan_recor
 	struct cq_verify_order *order = &w->order;
 
 	if (order->in_stream && h->stream_offset != order->stream)
-		CQ_DAMAGE(w, record->offset, "stream offset %" PRIu64 " where %" PRIu64 " should be",
-		       h->stream_offset, order->stream);
+		CQ_DAMAGE(w, record->offset,
+		          "stream offset %" PRIu64 " where %" PRIu64 " should be", h->stream_offset,
+		          order->stream);
 	order->stream = h->stream_offset;
 	order->in_stream = true;
 	if (h->epoch < order->epoch)
 		CQ_DAMAGE(w, record->offset, "epoch %" PRIu32 " after %" PRIu32, h->epoch,
-		       order->epoch);
+		          order->epoch);
 	order->epoch = h->epoch;
 }
 
@@ -100,12 +104,14 @@ static void check_reserved(struct cq_verify_walk *w, const struct cq_scan_record
 	if (h->ext == 1)
 		clean = clean && cq_verify_all_zero(h->reserved1, sizeof h->reserved1);
 	else
-		clean = clean && cq_verify_all_zero(&h->ext, sizeof *h - offsetof(struct cq_record_header, ext));
+		clean = clean &&
+		        cq_verify_all_zero(&h->ext,
+		                           sizeof *h - offsetof(struct cq_record_header, ext));
 	if (!clean)
 		CQ_DAMAGE(w, record->offset, "reserved bytes of the record header are not zero");
 	if (h->version != (w->header.version == CQ_SEGMENT_VERSION ? CQ_RECORD_VERSION : 0))
 		CQ_DAMAGE(w, record->offset, "record version %u in a segment of version %" PRIu32,
-		       h->version, w->header.version);
+		          h->version, w->header.version);
 }
 
 /* The up to 63 bytes between payload and next record. */
@@ -186,7 +192,7 @@ static bool step_over(struct cq_verify_walk *w)
 		return false;
 	record.end = record.offset + cq_record_span(record.payload_length);
 	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum",
-	       record.header.seq);
+	          record.header.seq);
 	check_record(w, &record);
 	w->scan.offset = record.end;
 	return true;
@@ -197,9 +203,9 @@ static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 {
 	struct cq_verify *v = &w->v;
 	uint64_t offset = w->scan.offset;
-	bool behind = v->have_position && (w->id > v->position.segment ||
-	                                   (w->id == v->position.segment &&
-	                                    offset >= v->position.offset));
+	bool behind = v->have_position &&
+	              (w->id > v->position.segment ||
+	               (w->id == v->position.segment && offset >= v->position.offset));
 
 	if (!w->sealed && cq_verify_moving(v, w->id, offset))
 		return false;
@@ -210,8 +216,8 @@ static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 	if (state == CQ_RECORD_PAYLOAD && step_over(w))
 		return true;
 	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read",
-	       state == CQ_RECORD_BOUNDS ? "a record length that leads out of the segment" :
-	                                   "a damaged record header");
+	          state == CQ_RECORD_BOUNDS ? "a record length that leads out of the segment"
+	                                    : "a damaged record header");
 	give_up_segment(w);
 	return false;
 }

@@ -23,23 +23,6 @@
 #define POLL_NS_MAX 20000000U
 #define HEARTBEAT_NS 1000000000U
 
-static inline void pause_cpu(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
-}
-
-static uint64_t monotonic_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000U + (uint64_t)now.tv_nsec;
-}
-
 /* Would cq_reader_next() give something?  Going on into the successor is no loss: nothing was left
  * behind; an error met on the way is kept for cq_reader_next(). */
 static bool ready(cq_reader *reader)
@@ -61,7 +44,7 @@ static bool ready_soon(cq_reader *reader)
 	for (int i = 0; i < SPINS; i++) {
 		if (cq_reader_has_record(reader))
 			return true;
-		pause_cpu();
+		cq_pause();
 	}
 	for (int i = 0; i < YIELDS; i++) {
 		sched_yield();
@@ -111,12 +94,12 @@ int cq_reader_wait(cq_reader *reader, int timeout_ms)
 		return 1;
 	if (timeout_ms == 0)
 		return 0;
-	start = monotonic_ns();
+	start = cq_monotonic_ns();
 	heartbeat(reader);
 	if (ready_soon(reader))
 		return 1;
 	for (;;) {
-		spent = monotonic_ns() - start;
+		spent = cq_monotonic_ns() - start;
 		if (spent >= limit)
 			return 0;
 		/* a new or a new kind of control.meta also changes how we wait */

@@ -53,23 +53,24 @@ static void place_record(cq_writer *w, uint16_t type, const struct iovec *iov, i
 	const uint64_t at = s->used;
 	const uint64_t next = at + cq_record_span(length);
 	uint8_t *p = s->map.base + at;
-	struct cq_record_header *h = (struct cq_record_header *)(void *)p;
-	const uint32_t commit = (uint32_t)length + 1;
+	struct cq_record_header h = {
+		.commit = (uint32_t)length + 1,
+		.version = (uint8_t)(s->version == CQ_SEGMENT_VERSION_1 ? 0 : CQ_RECORD_VERSION),
+		.seq = w->next_seq,
+		.time_ns = now_ns,
+		.type = type,
+		.ext = 1,
+		.stream_offset = w->stream_end,
+		.epoch = w->epoch,
+	};
 
-	if (next <= s->map.size - sizeof *h && cq_commit_load(s->map.base + next) != 0)
+	if (next <= s->map.size - sizeof h && cq_commit_load(s->map.base + next) != 0)
 		cq_commit_store(s->map.base + next, 0);
-	h->payload_crc = copy_payload(p + sizeof *h, iov, iovcnt);
-	h->version = (uint8_t)(s->version == CQ_SEGMENT_VERSION_1 ? 0 : CQ_RECORD_VERSION);
-	h->seq = w->next_seq;
-	h->time_ns = now_ns;
-	h->type = type;
-	h->flags = 0;
-	h->ext = 1;
-	h->stream_offset = w->stream_end;
-	h->epoch = w->epoch;
-	h->header_crc = cq_record_header_crc(h, commit);
+	h.payload_crc = copy_payload(p + sizeof h, iov, iovcnt);
+	h.header_crc = cq_crc32(0, &h, sizeof h);
+	memcpy(p + sizeof h.commit, (const uint8_t *)&h + sizeof h.commit, sizeof h - sizeof h.commit);
 	cq_point("append.before_commit");
-	cq_commit_store(p, commit);
+	cq_commit_store(p, h.commit);
 	/* Committed: from here on nothing can fail. */
 	cq_segment_count(s, at, w->next_seq, now_ns, length);
 	w->next_seq++;
@@ -138,8 +139,7 @@ static int roll_locked(cq_writer *w)
 	cq_control_notify(&w->control);
 	old->end_seq = w->next_seq;
 	cq_flush_add_sealed(w, old);
-	cq_worker_kick(&w->preparer);
-	cq_worker_kick(&w->flusher);
+	cq_worker_kick(&w->preparer); /* which wakes the flusher where that is due */
 	return 0;
 }
 

@@ -3,8 +3,8 @@
  * append.c - chronq append: the lines of standard input as records
  *
  * Invariant: bytes [0, done) of the buffer are appended, [done, used) are not yet; of these,
- * [done, scanned) hold no newline.  Every byte that was read is appended before the program ends, in
- * order and once, whatever ends it.
+ * [done, scanned) hold no newline.  Every byte that was read is appended before the program ends,
+ * in order and once, whatever ends it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -78,9 +78,9 @@ static int put_pieces(struct output *out, const char *bytes, size_t length)
 	while (length > 0 && r == 0) {
 		size_t n = length < out->limit ? length : out->limit;
 
-		out->batch[out->count++] = (struct cq_message){
-			.payload = bytes, .length = n, .type = CQ_TYPE_DEFAULT
-		};
+		out->batch[out->count++] = (struct cq_message){ .payload = bytes,
+			                                        .length = n,
+			                                        .type = CQ_TYPE_DEFAULT };
 		bytes += n;
 		length -= n;
 		if (out->count == BATCH)
@@ -89,9 +89,9 @@ static int put_pieces(struct output *out, const char *bytes, size_t length)
 	return r;
 }
 
-/* Appends the lines that are complete, and the rest if the input has ended.  Of a rest that is longer
- * than a record can be, pieces of that length go; one byte at least stays, so that the newline, when
- * it comes, does not become a record of its own. */
+/* Appends the lines that are complete, and the rest if the input has ended.  Of a rest that is
+ * longer than a record can be, pieces of that length go; one byte at least stays, so that the
+ * newline, when it comes, does not become a record of its own. */
 static int put_lines(struct input *in, struct output *out)
 {
 	const char *newline;
@@ -143,8 +143,8 @@ static int make_room(struct input *in)
 	return 0;
 }
 
-/* Waits for input or a signal, and reads once.  Signals are let in while it waits only, so that none
- * comes between looking at `stopped` and waiting. */
+/* Waits for input or a signal, and reads once.  Signals are let in while it waits only, so that
+ * none comes between looking at `stopped` and waiting. */
 static int read_some(struct input *in, const sigset_t *waiting)
 {
 	struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -268,15 +268,15 @@ const struct cli_command cli_append = {
 	.name = "append",
 	.arguments = "[--segment-size N[K|M|G]] [--sync] DIR",
 	.summary = "Appends the lines of standard input to a queue, each as one record.",
-	.help = "  -s, --segment-size N   bytes of a segment file, a multiple of 4096, for a queue that is\n"
-	        "                         made here (128M if not given)\n"
-	        "  -S, --sync             have what was read on disk before reading on; without it, at\n"
-	        "                         the end\n"
-	        "  -h, --help             this text\n"
-	        "\n"
-	        "Makes the queue where there is none.  A record keeps its newline, so that chronq cat\n"
-	        "gives back the very input; a last line without one is a record too.  A line that is\n"
-	        "too long for a segment becomes several records, with a message.  SIGINT and SIGTERM\n"
-	        "end the input.  Exit code 1 if there was nothing to append.\n",
+	.help = "  -s, --segment-size N   bytes of a segment file, a multiple of 4096, for a\n"
+		"                         queue that is made here (128M if not given)\n"
+		"  -S, --sync             have what was read on disk before reading on; without\n"
+		"                         it, at the end\n"
+		"  -h, --help             this text\n"
+		"\n"
+		"Makes the queue where there is none. A record keeps its newline, so that\n"
+		"chronq cat gives back the very input; a last line without one is a record too.\n"
+		"A line that is too long for a segment becomes several records, with a message.\n"
+		"SIGINT and SIGTERM end the input. Exit code 1 if there was nothing to append.\n",
 	.run = run,
 };

@@ -25,7 +25,8 @@ static bool parse_range(const char *text, struct range *ret_range)
 	range.last = range.first;
 	if (rest[0] == '-' && rest[1] == '\0')
 		range.last = UINT64_MAX;
-	else if (rest[0] == '-' && (!cli_parse_number(rest + 1, &rest, &range.last) || *rest != '\0'))
+	else if (rest[0] == '-' &&
+	         (!cli_parse_number(rest + 1, &rest, &range.last) || *rest != '\0'))
 		return false;
 	else if (rest[0] != '\0' && rest[0] != '-')
 		return false;
@@ -48,7 +49,8 @@ int cli_step_over(cq_reader *reader, int error)
 		return 1;
 	case EIO:
 		cli_note("damaged at segment %09" PRIu32 " offset %" PRIu64
-		         ": the rest of this segment is left out", stats.segment, stats.offset);
+		         ": the rest of this segment is left out",
+		         stats.segment, stats.offset);
 		return cq_reader_skip_segment(reader);
 	default:
 		return error;
@@ -145,14 +147,16 @@ const struct cli_command cli_cat = {
 	.arguments = "[--seq A[-[B]]] [--json] DIR",
 	.summary = "Writes the payloads of all records to standard output, one after another.",
 	.help = "  -s, --seq A      record A alone\n"
-	        "  -s, --seq A-B    records A to B, by sequence number\n"
-	        "  -s, --seq A-     record A and all after it\n"
-	        "  -j, --json       one JSON object per record and line: seq, time_ns, type, length,\n"
-	        "                   and payload, or payload_base64 where it is not UTF-8\n"
-	        "  -h, --help       this text\n"
-	        "\n"
-	        "The bytes are exactly those that were appended: nothing is put between records.\n"
-	        "Nothing in the directory is changed.  Missing or damaged records are left out, with\n"
-	        "a message and exit code 1, as is a range whose first record is not there.\n",
+		"  -s, --seq A-B    records A to B, by sequence number\n"
+		"  -s, --seq A-     record A and all after it\n"
+		"  -j, --json       one JSON object per record and line: seq, time_ns, type,\n"
+		"                   length, and payload, or payload_base64 where it is not\n"
+		"                   UTF-8\n"
+		"  -h, --help       this text\n"
+		"\n"
+		"The bytes are exactly those that were appended: nothing is put between\n"
+		"records. Nothing in the directory is changed. Missing or damaged records are\n"
+		"left out, with a message and exit code 1, as is a range whose first record is\n"
+		"not there.\n",
 	.run = run,
 };

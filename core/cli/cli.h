@@ -10,7 +10,8 @@
 /* Exit codes of every subcommand. */
 enum {
 	CLI_OK = 0,
-	CLI_PROBLEM = 1, /* it ran, and something is wrong with the queue or there was nothing to do */
+	CLI_PROBLEM =
+		1, /* it ran, and something is wrong with the queue or there was nothing to do */
 	CLI_USAGE = 2,
 	CLI_IO = 3, /* something could not be opened, read or written */
 };
@@ -49,8 +50,8 @@ void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns);
 
 /* ---- cat.c ---- */
 
-/* After cq_reader_next() has failed: says so, and goes past what is missing or damaged.  Returns 1 to
- * go on, 0 when nothing follows, or the error when it is another one. */
+/* After cq_reader_next() has failed: says so, and goes past what is missing or damaged.
+ * Returns 1 to go on, 0 when nothing follows, or the error when it is another one. */
 int cli_step_over(cq_reader *reader, int error);
 
 /* ---- output.c ---- */

@@ -46,15 +46,16 @@ static int inspect(cq_segment *segment, struct row *row)
 		row->records = info.records;
 		row->payload_bytes = info.payload_bytes;
 		row->used = info.used;
-		row->last_time_ns = (uint64_t)st.st_mtim.tv_sec * 1000000000 +
-		                    (uint64_t)st.st_mtim.tv_nsec;
+		row->last_time_ns =
+			(uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
 		return 0;
 	}
 	r = cq_segment_content(segment, &content);
 	if (r < 0)
 		return r;
-	row->state = info.sealed ? SEALED :
-	             content.records > 0 || info.have_summary ? ACTIVE : SPARE;
+	row->state = info.sealed                                ? SEALED
+	             : content.records > 0 || info.have_summary ? ACTIVE
+	                                                        : SPARE;
 	if (content.damaged)
 		row->state = DAMAGED;
 	row->first_seq = content.first_seq;
@@ -100,8 +101,9 @@ static void print_row(uint32_t id, const struct row *row)
 		cli_format_time(time, row->last_time_ns);
 	}
 	printf("%09" PRIu32 "  %-7s %14s %10" PRIu64 " %12" PRIu64 " %11" PRIu64 " %11" PRIu64
-	       "  %s\n", id, names[row->state], first, row->records, row->payload_bytes, row->used,
-	       row->size, time);
+	       "  %s\n",
+	       id, names[row->state], first, row->records, row->payload_bytes, row->used, row->size,
+	       time);
 }
 
 static int list(const char *dir, cq_queue *queue)
@@ -178,7 +180,8 @@ static int print_records(cq_queue *queue, cq_reader *reader)
 
 	r = cq_reader_next(reader, &record);
 	if (r <= 0) {
-		puts(r == 0 ? "records          none" : "records          damaged (see chronq verify)");
+		puts(r == 0 ? "records          none"
+		            : "records          damaged (see chronq verify)");
 		return r == -EIO || r == -EBADMSG || r == -ENODATA ? CLI_PROBLEM : r;
 	}
 	print_record("oldest record    ", record.seq, record.time_ns);
@@ -267,9 +270,9 @@ const struct cli_command cli_info = {
 	.arguments = "DIR",
 	.summary = "Says what there is: geometry, writer, position, oldest and newest record.",
 	.help = "  -h, --help       this text\n"
-	        "\n"
-	        "\"position\" is where the writer stands, or stood when it ended.  Exit code 1 if the\n"
-	        "records cannot be read.\n",
+		"\n"
+		"\"position\" is where the writer stands, or stood when it ended. Exit code 1 if\n"
+		"the records cannot be read.\n",
 	.run = run,
 };
 
@@ -278,10 +281,11 @@ const struct cli_command cli_ls = {
 	.arguments = "DIR",
 	.summary = "Lists the segments.",
 	.help = "  -h, --help       this text\n"
-	        "\n"
-	        "A line per segment: id; state (sealed, active, spare: prepared and not used yet, or\n"
-	        "damaged); sequence number of its first record; records; payload bytes; bytes used and\n"
-	        "size of the file; time of the last record.  Sealed segments tell this in their header;\n"
-	        "others, and those of chronicle-rs, are read.  Exit code 1 if one is damaged.\n",
+		"\n"
+		"A line per segment: id; state (sealed, active, spare: prepared and not used\n"
+		"yet, or damaged); sequence number of its first record; records; payload bytes;\n"
+		"bytes used and size of the file; time of the last record. Sealed segments tell\n"
+		"this in their header; others, and those of chronicle-rs, are read. Exit code 1\n"
+		"if one is damaged.\n",
 	.run = run,
 };

@@ -2,8 +2,8 @@
 /*
  * output.c - records on standard output
  *
- * SIGPIPE is ignored while records are written: a reader that has enough (head, or a terminal pager)
- * ends the output and is no error.
+ * SIGPIPE is ignored while records are written: a reader that has enough (head, or a terminal
+ * pager) ends the output and is no error.
  */
 #include <errno.h>
 #include <inttypes.h>

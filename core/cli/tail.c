@@ -231,13 +231,13 @@ const struct cli_command cli_tail = {
 	.arguments = "[-f] [-n N] [--json] DIR",
 	.summary = "Writes the last records of a queue to standard output, one per line.",
 	.help = "  -n, --lines N    the last N records; 10 if not given\n"
-	        "  -f, --follow     go on with the records that come, until SIGINT, SIGTERM, or until\n"
-	        "                   nobody reads the output any more\n"
-	        "  -j, --json       one JSON object per record and line, as cat --json\n"
-	        "  -h, --help       this text\n"
-	        "\n"
-	        "A payload that does not end in a newline is given one, so that each record begins on\n"
-	        "a line of its own; chronq cat writes the exact bytes.  Missing or damaged records are\n"
-	        "left out, with a message and exit code 1.\n",
+		"  -f, --follow     go on with the records that come, until SIGINT, SIGTERM, or\n"
+		"                   until nobody reads the output any more\n"
+		"  -j, --json       one JSON object per record and line, as cat --json\n"
+		"  -h, --help       this text\n"
+		"\n"
+		"A payload that does not end in a newline is given one, so that each record\n"
+		"begins on a line of its own; chronq cat writes the exact bytes. Missing or\n"
+		"damaged records are left out, with a message and exit code 1.\n",
 	.run = run,
 };

@@ -83,12 +83,12 @@ const struct cli_command cli_verify = {
 	.arguments = "[-q] DIR",
 	.summary = "Checks every header, checksum, sequence number, seal, index and position.",
 	.help = "  -q, --quiet      lines for damage only: no notes, no summary\n"
-	        "  -h, --help       this text\n"
-	        "\n"
-	        "A line per finding, then a summary.  \"damage\" means that something is lost or wrong,\n"
-	        "\"note\" that it is worth knowing: what a killed writer has left, sequence numbers\n"
-	        "that chronicle-rs started again, bytes that recovery has set aside.  While a writer is\n"
-	        "at work, what it appends after the start is not looked at.  Exit code 1 if there is\n"
-	        "damage.\n",
+		"  -h, --help       this text\n"
+		"\n"
+		"A line per finding, then a summary. \"damage\" means that something is lost or\n"
+		"wrong, \"note\" that it is worth knowing: what a killed writer has left,\n"
+		"sequence numbers that chronicle-rs started again, bytes that recovery has set\n"
+		"aside. While a writer is at work, what it appends after the start is not\n"
+		"looked at. Exit code 1 if there is damage.\n",
 	.run = run,
 };

@@ -48,39 +48,40 @@ enum chronfs_exit {
 
 /* What the command line says. */
 struct chronfs_options {
-	char *queue;            /* absolute path */
-	char *mountpoint;       /* absolute path */
+	char *queue;      /* absolute path */
+	char *mountpoint; /* absolute path */
 	bool foreground;
 	bool debug;
 	bool help;
 	bool version;
 	bool read_only;
-	char writing[64];       /* an option was given that needs a writer: its text */
+	char writing[64]; /* an option was given that needs a writer: its text */
 	enum chronfs_sync sync;
 	struct cq_config queue_config;
-	struct fuse_args args;  /* what is left for libfuse */
+	struct fuse_args args; /* what is left for libfuse */
 };
 
 struct chronfs_lock;
 struct chronfs_waiter;
 
 struct chronfs {
-	struct chronfs_options options; /* constant once the session runs, as all down to the next blank */
-	cq_writer *writer;              /* NULL: read-only mount */
-	cq_queue *queue;                /* the writer's, or our own on a read-only mount */
-	int queue_fd;                   /* its directory, for statfs and times */
-	uid_t uid;                      /* of the mounter: owns everything here */
+	struct chronfs_options
+		options;   /* constant once the session runs, as all down to the next blank */
+	cq_writer *writer; /* NULL: read-only mount */
+	cq_queue *queue;   /* the writer's, or our own on a read-only mount */
+	int queue_fd;      /* its directory, for statfs and times */
+	uid_t uid;         /* of the mounter: owns everything here */
 	gid_t gid;
 	struct timespec mount_time;
 	struct fuse_session *session;
-	size_t write_limit;             /* largest payload of one write; set by init */
-	int ready_fd;                   /* init tells the waiting parent here; -1: nobody waits */
+	size_t write_limit; /* largest payload of one write; set by init */
+	int ready_fd;       /* init tells the waiting parent here; -1: nobody waits */
 
 	uint64_t lookups; /* numbers the lookups of sinks; atomic */
 	uint64_t opens;   /* numbers the opens of sinks; atomic */
 	bool use_syslog;  /* atomic: messages go there, since nobody reads our stderr any more */
 
-	pthread_mutex_t publish_lock; /* guards the four below */
+	pthread_mutex_t publish_lock;  /* guards the four below */
 	struct timespec queue_changed; /* the queue directory's mtime when we last listed it */
 	uint32_t oldest, newest;       /* segments then; newest < oldest: none */
 	struct timespec published;     /* when the set of segments changed: what directories show */
@@ -143,7 +144,8 @@ void chronfs_op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t 
 struct chronfs_segments_dir; /* one open segments/ */
 
 /* -ENOENT: not the name, or not the file, of a segment of this queue. */
-int chronfs_segments_lookup(struct chronfs *fs, const char *name, struct fuse_entry_param *ret_entry);
+int chronfs_segments_lookup(struct chronfs *fs, const char *name,
+                            struct fuse_entry_param *ret_entry);
 int chronfs_segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat);
 void chronfs_segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
 void chronfs_segment_read(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi);
@@ -201,8 +203,8 @@ void chronfs_refuse_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, 
 void chronfs_refuse_removexattr(fuse_req_t req, fuse_ino_t node, const char *name);
 void chronfs_refuse_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size);
 void chronfs_refuse_listxattr(fuse_req_t req, fuse_ino_t node, size_t size);
-void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
-                              off_t length, struct fuse_file_info *fi);
+void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
+                              struct fuse_file_info *fi);
 
 /* ---- options.c ---- */
 

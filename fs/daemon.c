@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #define KICK_SIGNAL SIGUSR1
-#define KICK_INTERVAL_NS (10 * 1000 * 1000)
+#define KICK_INTERVAL_NS 10000000L
 
 /* ---- messages ---- */
 

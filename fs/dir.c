@@ -44,7 +44,7 @@ static bool same_time(struct timespec a, struct timespec b)
  */
 static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 {
-	struct cq_queue_info info;
+	struct cq_queue_info info = { 0 };
 	struct stat st;
 	int r = 0;
 
@@ -71,7 +71,7 @@ static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 
 int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
-	struct timespec when;
+	struct timespec when = { 0 };
 	int r;
 
 	r = publish_time(fs, &when);
@@ -199,7 +199,8 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 		return;
 	}
 	fi->fh = (uintptr_t)dir;
-	if (fuse_reply_open(req, fi) == -ENOENT) /* the open was interrupted: no release will come */
+	if (fuse_reply_open(req, fi) ==
+	    -ENOENT) /* the open was interrupted: no release will come */
 		chronfs_segments_closedir(dir);
 }
 

@@ -22,10 +22,10 @@
 struct chronfs_lock {
 	struct chronfs_lock *next;
 	uint64_t ino;
-	uint64_t owner; /* open file (flock) or process (POSIX), as the kernel numbers them */
-	uint64_t fh;    /* open file by which it was taken */
-	bool flock;     /* the two kinds do not see each other */
-	short type;     /* F_RDLCK, F_WRLCK; in a request also F_UNLCK */
+	uint64_t owner;     /* open file (flock) or process (POSIX), as the kernel numbers them */
+	uint64_t fh;        /* open file by which it was taken */
+	bool flock;         /* the two kinds do not see each other */
+	short type;         /* F_RDLCK, F_WRLCK; in a request also F_UNLCK */
 	int64_t start, end; /* inclusive */
 	pid_t pid;
 };
@@ -73,7 +73,7 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 		if (!same_owner(l, wanted) || !overlaps(l, wanted)) {
 			link = &l->next;
 		} else if (l->start < wanted->start) {
-			if (l->end > wanted->end) {
+			if (spare && l->end > wanted->end) {
 				*spare = *l;
 				spare->start = wanted->end + 1;
 				l->next = spare;

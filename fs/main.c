@@ -104,7 +104,7 @@ static const char *open_error(int error)
 	case EOPNOTSUPP:
 		return "the file system lacks what a queue needs (fallocate, rename without replacing)";
 	default:
-		return strerror(-error);
+		return strerrordesc_np(-error);
 	}
 }
 
@@ -131,7 +131,7 @@ static int open_queue(struct chronfs *fs)
 	}
 	fs->queue_fd = open(fs->options.queue, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fs->queue_fd < 0) {
-		chronfs_say(fs, CQ_ERROR, "%s", strerror(errno));
+		chronfs_say(fs, CQ_ERROR, "%s", strerrordesc_np(errno));
 		return CHRONFS_EXIT_SETUP;
 	}
 	return CHRONFS_EXIT_OK;
@@ -149,7 +149,8 @@ static int close_queue(struct chronfs *fs)
 	else
 		cq_queue_close(fs->queue);
 	if (r < 0)
-		chronfs_say(fs, CQ_ERROR, "not everything could be flushed: %s", strerror(-r));
+		chronfs_say(fs, CQ_ERROR, "not everything could be flushed: %s",
+		            strerrordesc_np(-r));
 	return r;
 }
 
@@ -166,7 +167,7 @@ static int serve(struct chronfs *fs)
 	fuse_loop_cfg_set_idle_threads(config, CHRONFS_THREADS);
 	r = chronfs_signals_start(fs->session, &signals);
 	if (r < 0) {
-		chronfs_say(fs, CQ_ERROR, "signals: %s", strerror(-r));
+		chronfs_say(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
 		fuse_loop_cfg_destroy(config);
 		return CHRONFS_EXIT_SIGNALS;
 	}
@@ -174,7 +175,8 @@ static int serve(struct chronfs *fs)
 	chronfs_signals_stop(signals);
 	fuse_loop_cfg_destroy(config);
 	if (r != 0)
-		chronfs_say(fs, CQ_ERROR, "serving requests: %s", r < 0 ? strerror(-r) : "failed");
+		chronfs_say(fs, CQ_ERROR, "serving requests: %s",
+		            r < 0 ? strerrordesc_np(-r) : "failed");
 	return r == 0 ? CHRONFS_EXIT_OK : CHRONFS_EXIT_LOOP;
 }
 
@@ -185,7 +187,7 @@ static int run(struct chronfs *fs)
 
 	r = chronfs_signals_block();
 	if (r < 0) {
-		chronfs_say(fs, CQ_ERROR, "signals: %s", strerror(-r));
+		chronfs_say(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SIGNALS;
 	}
 	code = open_queue(fs);

@@ -33,26 +33,32 @@ enum key {
 	KEY_ACCEPT_LOSS,
 };
 
+/* FUSE_OPT_KEY, without the implicit conversion that clang warns of. */
+#define OPTION(text, key)                 \
+	{                                 \
+		(text), UINT32_MAX, (key) \
+	}
+
 static const struct fuse_opt option_table[] = {
-	FUSE_OPT_KEY("-h", KEY_HELP),
-	FUSE_OPT_KEY("--help", KEY_HELP),
-	FUSE_OPT_KEY("-V", KEY_VERSION),
-	FUSE_OPT_KEY("--version", KEY_VERSION),
-	FUSE_OPT_KEY("-f", KEY_FOREGROUND),
-	FUSE_OPT_KEY("-d", KEY_DEBUG),
-	FUSE_OPT_KEY("debug", KEY_DEBUG),
-	FUSE_OPT_KEY("ro", KEY_READ_ONLY),
-	FUSE_OPT_KEY("rw", KEY_READ_WRITE),
-	FUSE_OPT_KEY("segment_size=", KEY_SEGMENT_SIZE),
-	FUSE_OPT_KEY("sync=", KEY_SYNC),
-	FUSE_OPT_KEY("prealloc_wait=", KEY_PREALLOC_WAIT),
-	FUSE_OPT_KEY("require_prealloc", KEY_REQUIRE_PREALLOC),
-	FUSE_OPT_KEY("retain_segments=", KEY_RETAIN_SEGMENTS),
-	FUSE_OPT_KEY("retain_bytes=", KEY_RETAIN_BYTES),
-	FUSE_OPT_KEY("retain_age=", KEY_RETAIN_AGE),
-	FUSE_OPT_KEY("reader_ttl=", KEY_READER_TTL),
-	FUSE_OPT_KEY("reader_max_lag=", KEY_READER_MAX_LAG),
-	FUSE_OPT_KEY("accept_loss", KEY_ACCEPT_LOSS),
+	OPTION("-h", KEY_HELP),
+	OPTION("--help", KEY_HELP),
+	OPTION("-V", KEY_VERSION),
+	OPTION("--version", KEY_VERSION),
+	OPTION("-f", KEY_FOREGROUND),
+	OPTION("-d", KEY_DEBUG),
+	OPTION("debug", KEY_DEBUG),
+	OPTION("ro", KEY_READ_ONLY),
+	OPTION("rw", KEY_READ_WRITE),
+	OPTION("segment_size=", KEY_SEGMENT_SIZE),
+	OPTION("sync=", KEY_SYNC),
+	OPTION("prealloc_wait=", KEY_PREALLOC_WAIT),
+	OPTION("require_prealloc", KEY_REQUIRE_PREALLOC),
+	OPTION("retain_segments=", KEY_RETAIN_SEGMENTS),
+	OPTION("retain_bytes=", KEY_RETAIN_BYTES),
+	OPTION("retain_age=", KEY_RETAIN_AGE),
+	OPTION("reader_ttl=", KEY_READER_TTL),
+	OPTION("reader_max_lag=", KEY_READER_MAX_LAG),
+	OPTION("accept_loss", KEY_ACCEPT_LOSS),
 	FUSE_OPT_END,
 };
 
@@ -115,15 +121,12 @@ struct unit {
 };
 
 static const struct unit no_unit[] = { { 0, 1 } };
-static const struct unit size_units[] = { { 0, 1 },
-	                                  { 'K', 1ULL << 10 },
-	                                  { 'M', 1ULL << 20 },
-	                                  { 'G', 1ULL << 30 } };
-static const struct unit span_units[] = { { 0, 1000 },
-	                                  { 's', 1000 },
-	                                  { 'm', 60 * 1000 },
-	                                  { 'h', 3600 * 1000 },
-	                                  { 'd', 24 * 3600 * 1000 } };
+static const struct unit size_units[] = {
+	{ 0, 1 }, { 'K', 1ULL << 10 }, { 'M', 1ULL << 20 }, { 'G', 1ULL << 30 }
+};
+static const struct unit span_units[] = {
+	{ 0, 1000 }, { 's', 1000 }, { 'm', 60000 }, { 'h', 3600000 }, { 'd', 86400000 },
+};
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Takes the value behind the last '=' of an option; says what is wrong with it.  Returns 0 or -1. */
@@ -316,7 +319,7 @@ static char *absolute(const char *path)
 static int replace_path(char **path, char *result)
 {
 	if (!result) {
-		fprintf(stderr, "chronfs: %s: %s\n", *path, strerror(errno));
+		fprintf(stderr, "chronfs: %s: %s\n", *path, strerrordesc_np(errno));
 		return -1;
 	}
 	free(*path);

@@ -38,8 +38,7 @@ void chronfs_refuse_create(fuse_req_t req, fuse_ino_t parent, const char *name, 
 	fuse_reply_err(req, EPERM);
 }
 
-void chronfs_refuse_symlink(fuse_req_t req, const char *target, fuse_ino_t parent,
-                            const char *name)
+void chronfs_refuse_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	(void)target;
 	(void)parent;
@@ -111,8 +110,8 @@ void chronfs_refuse_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 }
 
 /* Space is the queue's to take. */
-void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
-                              off_t length, struct fuse_file_info *fi)
+void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
+                              struct fuse_file_info *fi)
 {
 	(void)node;
 	(void)mode;

@@ -62,7 +62,8 @@ static int node_stat(const struct chronfs *fs, uint64_t node, cq_segment *segmen
 }
 
 /* Opens segment `id`, telling which node it is now. */
-static int open_segment(struct chronfs *fs, uint32_t id, uint64_t *ret_node, cq_segment **ret_segment)
+static int open_segment(struct chronfs *fs, uint32_t id, uint64_t *ret_node,
+                        cq_segment **ret_segment)
 {
 	struct cq_segment_info info;
 	cq_segment *segment;
@@ -102,7 +103,8 @@ static int segment_entry(struct chronfs *fs, uint32_t id, struct fuse_entry_para
 	return 0;
 }
 
-int chronfs_segments_lookup(struct chronfs *fs, const char *name, struct fuse_entry_param *ret_entry)
+int chronfs_segments_lookup(struct chronfs *fs, const char *name,
+                            struct fuse_entry_param *ret_entry)
 {
 	uint32_t id;
 
@@ -157,7 +159,8 @@ void chronfs_segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *
 		fi->keep_cache = 1;
 	else
 		fi->direct_io = 1;
-	if (fuse_reply_open(req, fi) == -ENOENT) /* the open was interrupted: no release will come */
+	if (fuse_reply_open(req, fi) ==
+	    -ENOENT) /* the open was interrupted: no release will come */
 		cq_segment_close(segment);
 }
 
@@ -183,7 +186,7 @@ void chronfs_segment_read(fuse_req_t req, size_t size, off_t offset, struct fuse
 void chronfs_segment_lseek(fuse_req_t req, off_t offset, int whence, struct fuse_file_info *fi)
 {
 	struct cq_segment_info info;
-	struct stat st;
+	struct stat st = { 0 };
 	off_t used;
 	int r;
 
@@ -291,7 +294,8 @@ int chronfs_segments_list(struct chronfs *fs, struct chronfs_segments_dir *dir,
 			if (r < 0)
 				break;
 		} else {
-			entry.attr.st_ino = chronfs_node_ino(chronfs_node(CHRONFS_SEGMENT_LIVE, id));
+			entry.attr.st_ino =
+				chronfs_node_ino(chronfs_node(CHRONFS_SEGMENT_LIVE, id));
 			entry.attr.st_mode = S_IFREG;
 		}
 		(void)snprintf(name, sizeof name, "%09u.q", id % 1000000000U);

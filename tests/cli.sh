@@ -1,0 +1,267 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# cli.sh - the command-line tool chronq, as its users meet it; prints TAP
+#
+# Needs CHRONQ (the program), GOLDEN (the queues of chronicle-rs) and FORMAT_CHECK (the second
+# implementation of the format).  Works in a directory of its own, which goes whatever way it ends.
+set -u
+export LC_ALL=C
+
+: "${CHRONQ:?names the program to test}" "${GOLDEN:?names the golden queues}"
+: "${FORMAT_CHECK:?names the checker of the format}"
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/chronq-cli.XXXXXX") || exit 1
+trap 'rm -rf "$tmp"' EXIT
+trap 'exit 1' INT TERM HUP
+cd "$tmp" || exit 1
+cases=0
+
+# ok DESCRIPTION COMMAND...: the command has to succeed
+ok() {
+	local name=$1
+	shift
+	cases=$((cases + 1))
+	if "$@" >out 2>err; then
+		echo "ok $cases - $name"
+	else
+		echo "not ok $cases - $name"
+		sed 's/^/# /' out err | head -n 20
+	fi
+}
+
+# exits CODE COMMAND...
+exits() {
+	local expected=$1 code
+	shift
+	"$@" >exit.out 2>exit.err
+	code=$?
+	[ "$code" -eq "$expected" ] && return 0
+	echo "exit code $code, not $expected:"
+	cat exit.out exit.err
+	return 1
+}
+
+snapshot() {
+	(cd "$1" && find . -type f -exec sha256sum {} + | sort)
+	stat -c '%n %y %z' "$1"
+}
+
+chronq() {
+	"$CHRONQ" "$@"
+}
+
+# ---- queues of chronicle-rs ----
+
+golden() {
+	local queue=$GOLDEN/$1 text=$GOLDEN/$2
+	# its records have no newline: cat puts nothing between them, tail one behind each
+	chronq cat "$queue" | cmp - <(tr -d '\n' <"$text") &&
+		chronq tail -n 1000000 "$queue" | cmp - "$text" &&
+		chronq tail -n 7 "$queue" | cmp - <(tail -n 7 "$text") &&
+		chronq tail "$queue" | cmp - <(tail "$text") &&
+		exits 0 chronq verify "$queue" && grep -q ' damage 0, notes '"$3"'$' exit.out &&
+		exits 0 chronq info "$queue" && exits 0 chronq ls "$queue"
+}
+cp -R "$GOLDEN" golden-before && chmod -R u+w golden-before
+before=$(snapshot "$GOLDEN/v2-small")
+ok "golden v1-small" golden v1-small small.txt 0
+ok "golden v2-small" golden v2-small small.txt 0
+ok "golden v2-reader" golden v2-reader small.txt 0
+ok "golden v2-reopened: the restart is a note" golden v2-reopened small.txt 1
+ok "golden v2-mixed" golden v2-mixed mixed.txt 0
+ok "golden v2-killed" golden v2-killed v2-killed.txt 0
+ok "looking has changed nothing" diff -r "$GOLDEN" golden-before
+ok "nor touched the directory" test "$before" = "$(snapshot "$GOLDEN/v2-small")"
+
+# ---- append and cat ----
+
+seq 1 3000 >lines
+printf '\n\nlast line without newline' >>lines
+appended() {
+	exits 0 chronq append --segment-size 64K q <lines && chronq cat q | cmp - lines &&
+		exits 0 chronq verify q && exits 0 "$FORMAT_CHECK" q
+}
+ok "append and cat give the input back" appended
+ok "one record per line" test "$(chronq cat --json q | wc -l)" = 3003
+again() {
+	exits 0 chronq append q <lines && chronq cat q | cmp - <(cat lines lines)
+}
+ok "append goes on" again
+long_line() {
+	{
+		head -c 20000 /dev/zero | tr '\0' x
+		echo
+		head -c 3968 /dev/zero | tr '\0' y
+		head -c 3967 /dev/zero | tr '\0' z
+		echo
+	} >long
+	exits 0 chronq append -s 4096 long-q <long && grep -q 'split lines of more than 3968' exit.err &&
+		chronq cat long-q | cmp - long &&
+		# 5 x 3968 + 161 with its newline; 3968 + 3968 with its newline
+		[ "$(chronq cat --json long-q | wc -l)" = 8 ]
+}
+ok "a line over the limit is split, nothing lost" long_line
+exact_line() {
+	{
+		head -c 3967 /dev/zero | tr '\0' x
+		echo
+	} >exact
+	exits 0 chronq append -s 4096 exact-q <exact && [ ! -s exit.err ] &&
+		[ "$(chronq cat --json exact-q | wc -l)" = 1 ]
+}
+ok "a line of exactly the limit is one record" exact_line
+no_line() {
+	exits 1 chronq append q </dev/null && grep -q 'nothing to append' exit.err
+}
+ok "nothing to append: exit code 1" no_line
+ok "append --sync" exits 0 chronq append --sync q </etc/hostname
+other_size() {
+	exits 2 chronq append -s 1M q <lines && exits 2 chronq append -s 1000 new-q <lines
+}
+ok "a wrong segment size is refused" other_size
+terminated() {
+	mkfifo pipe
+	"$CHRONQ" append -s 4096 term-q <pipe &
+	local pid=$!
+	exec 9>pipe
+	printf 'first\nsecond without newline' >&9
+	until chronq cat term-q 2>/dev/null | grep -q first; do :; done
+	kill -TERM "$pid" && wait "$pid" && exec 9>&- && [ "$(chronq cat term-q)" = "first
+second without newline" ]
+}
+ok "SIGTERM ends the input, with nothing lost" terminated
+second_writer() {
+	mkfifo hold
+	"$CHRONQ" append -s 4096 busy-q <hold &
+	local pid=$!
+	exec 9>hold
+	echo first >&9
+	until chronq info busy-q 2>/dev/null | grep -q "running, process $pid"; do :; done
+	exits 3 chronq append busy-q <lines
+	local r=$?
+	exec 9>&-
+	wait "$pid" && grep -q "$pid" exit.err && return $r
+}
+ok "a second writer is told who has the queue" second_writer
+
+# ---- ranges and JSON ----
+
+ok "--seq A" test "$(chronq cat --seq 41 q)" = 42
+ok "--seq A-B" test "$(chronq cat -s 2990-2993 q)" = "$(seq 2991 2994)"
+from() {
+	chronq cat -s 3002- q | cmp - <(printf 'last line without newline'; cat lines /etc/hostname)
+}
+ok "--seq A-" from
+ranges() {
+	exits 1 chronq cat -s 999999 q && exits 2 chronq cat -s 5-4 q && exits 2 chronq cat -s x q &&
+		exits 2 chronq cat -s 99999999999999999999 q && exits 2 chronq cat -s 1-2-3 q
+}
+ok "ranges that are none" ranges
+json() {
+	printf 'caf\xc3\xa9 "x"\\\t\x01\0\n\xff\xfe\n' | chronq append json-q &&
+		chronq cat --json json-q >json.out && python3 - json.out <<'PY'
+import base64, json, sys
+rows = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+assert [list(row) for row in rows] == [
+    ["seq", "time_ns", "type", "length", "payload"],
+    ["seq", "time_ns", "type", "length", "payload_base64"]], rows
+text = "caf\u00e9 \"x\"\\\t\x01\0\n"
+assert rows[0]["payload"] == text and rows[0]["length"] == len(text.encode()), rows
+assert base64.b64decode(rows[1]["payload_base64"]) == b"\xff\xfe\n" and rows[1]["seq"] == 1, rows
+assert rows[0]["type"] == 1 and rows[0]["time_ns"] > 10**18, rows
+PY
+}
+ok "--json" json
+
+# ---- tail -f ----
+
+followed() {
+	local pid
+	"$CHRONQ" tail -f -n 2 follow-q >followed &
+	pid=$!
+	until [ "$(wc -l <followed)" -ge 2 ]; do kill -0 "$pid" || return 1; done
+	seq 11 500 | chronq append follow-q
+	until [ "$(wc -l <followed)" -ge 492 ]; do kill -0 "$pid" || return 1; done
+	kill -INT "$pid" && wait "$pid" && cmp followed <(seq 9 500)
+}
+seq 1 10 | chronq append -s 4096 follow-q
+followed_term() {
+	local pid # signals go to it when its output shows that it is there
+	"$CHRONQ" tail -f -n 1 follow-q >ended &
+	pid=$!
+	until [ -s ended ]; do kill -0 "$pid" || return 1; done
+	kill -TERM "$pid" && wait "$pid" && [ "$(cat ended)" = 500 ]
+}
+ok "tail -f shows what comes, over rolls; SIGINT ends it" followed
+ok "SIGTERM ends tail -f" followed_term
+follow_pipe() {
+	local codes
+	timeout 20 "$CHRONQ" tail -f follow-q | head -n 1
+	codes=("${PIPESTATUS[@]}")
+	[ "${codes[0]}" -eq 0 ]
+}
+ok "tail -f ends when nobody reads" follow_pipe
+pipe_closed() {
+	local codes
+	chronq cat "$GOLDEN/v2-killed" | head -c 8 >first
+	codes=("${PIPESTATUS[@]}")
+	[ "${codes[0]}" -eq 0 ] && [ "$(cat first)" = "record 1" ]
+}
+ok "cat into a closed pipe is no error" pipe_closed
+full_disk() {
+	chronq cat q >/dev/full
+	[ $? -eq 3 ]
+}
+ok "a full disk is one" full_disk
+
+# ---- damage ----
+
+damage() {
+	cp -R q bad && printf X | dd of=bad/000000000.q bs=1 seek=128 conv=notrunc status=none
+	exits 1 chronq verify bad && grep -q '^damage: segment 000000000 offset 64: ' exit.out &&
+		exits 1 chronq verify -q bad && [ "$(wc -l <exit.out)" = 1 ] &&
+		exits 1 chronq cat bad && grep -q damaged exit.err
+}
+ok "damage: a line, exit code 1" damage
+gap() {
+	rm bad/000000000.q && mv bad/000000001.q aside && cp q/000000000.q bad/
+	exits 1 chronq cat bad && grep -q 'records are missing' exit.err &&
+		exits 1 chronq verify bad && grep -q '^damage: segment 000000001' exit.out
+}
+ok "a missing segment: a message, exit code 1" gap
+names() {
+	mkdir -p q/readers && : >"q/readers/$(printf 'a\033[31m.meta')"
+	exits 0 chronq verify q && grep -q 'a\\x1b\[31m.meta is empty' exit.out
+}
+ok "names are escaped" names
+
+# ---- usage ----
+
+usage() {
+	local command
+	for command in info ls cat tail append verify; do
+		exits 0 chronq $command --help && grep -q "^Usage: chronq $command " exit.out &&
+			exits 2 chronq $command && exits 2 chronq $command q q &&
+			exits 2 chronq $command --nonsense q || return 1
+	done
+	exits 0 chronq --help && exits 2 chronq && exits 2 chronq nonsense &&
+		exits 0 chronq --version && grep -q '^chronq [0-9]' exit.out
+}
+ok "help and usage errors" usage
+no_queue() {
+	local command
+	mkdir foreign && : >foreign/file
+	for command in info ls cat tail verify append; do
+		exits 3 chronq $command foreign </dev/null || return 1
+		[ $command = append ] || exits 3 chronq $command none || return 1
+	done
+	[ "$(ls foreign)" = file ]
+}
+ok "what is no queue: exit code 3" no_queue
+empty() {
+	mkdir empty && exits 0 chronq cat empty && exits 0 chronq info empty && exits 0 chronq ls empty &&
+		exits 0 chronq tail empty && [ -z "$(ls empty)" ]
+}
+ok "an empty directory is an empty queue" empty
+
+echo "1..$cases"

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: strace.sh SUBJECT
+#
+# Traces the system calls of strace_subject.c and looks at what they do to segments.  A final name is
+# `NNNNNNNNN.q`.  Output: TAP.
+set -u
+shopt -s lastpipe
+subject=$1
+unset CMOCKA_MESSAGE_OUTPUT
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+log=$tmp/log
+
+if ! strace -o /dev/null true 2>/dev/null; then
+	echo "1..0 # SKIP strace cannot trace here"
+	exit 0
+fi
+echo 1..10
+count=0
+# is DESCRIPTION: reads the lines that should not be there.
+none() {
+	local lines
+	lines=$(cat)
+	count=$((count + 1))
+	if [ -z "$lines" ]; then
+		echo "ok $count - $1"
+	else
+		echo "not ok $count - $1"
+		printf '%s\n' "$lines" | head -5 | sed 's/^/# /'
+	fi
+}
+# some DESCRIPTION: reads lines of which there has to be one at least.
+some() {
+	local lines
+	lines=$(cat)
+	count=$((count + 1))
+	[ -n "$lines" ] || printf 'not '
+	echo "ok $count - $1"
+}
+
+timeout 100 strace -f -y -qq -o "$log" "$subject" "$tmp/queue" >&2
+echo $? | grep -vx 0 | none "the traced program succeeds"
+
+final='"[0-9]{9}\.q"'
+grep -E 'O_TRUNC' "$log" | none "nothing is opened with O_TRUNC"
+grep -E 'truncate\(.*[0-9]{9}\.q' "$log" | none "no segment is truncated"
+grep -E "(open|openat|openat2|creat)\(.*$final.*O_CREAT" "$log" |
+	none "nothing is created under a final name"
+grep -E "openat\(.*$final, O_RDWR" "$log" | some "writers open segments for writing"
+reader=$(awk '/"MARK-reader"/ { print $1; exit }' "$log")
+grep -E "^${reader:-none} .*$final.*O_(RDWR|WRONLY)" "$log" | none "a reader does not"
+grep -E "^${reader:-none} .*openat\(.*$final, O_RDONLY" "$log" | some "it opens them for reading"
+grep -E "(rename|renameat|renameat2|link|linkat)\(.*$final" "$log" | grep -v RENAME_NOREPLACE |
+	none "segments get their names by RENAME_NOREPLACE alone"
+# The appending thread, from one mark to the next: waking somebody up is all that it does.
+calls=$(awk '/"MARK-roll-begin"/ { inside[$1] = 1; rolls++; next }
+	/"MARK-roll-end"/ { delete inside[$1]; next }
+	inside[$1] && !/ (futex|clock_gettime)\(/ && !/<\.\.\. (futex|clock_gettime) resumed>/
+	END { if (rolls != 5) print "rolls:", rolls }' "$log")
+printf '%s' "$calls" | none "a roll with a ready segment makes no call on a file"
+grep -E 'fdatasync\(' "$log" | some "segments are synced"

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* support.h - what tests of core share: temporary directories, golden queues, small queues */
+#ifndef CQ_TEST_SUPPORT_H
+#define CQ_TEST_SUPPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define PATH_SIZE 512
+
+/* A fresh directory; support_remove() deletes it with all that is in it. */
+void support_temp_dir(char path[PATH_SIZE]);
+void support_remove(const char *path);
+
+/* path = dir/name; name may be empty. */
+void support_path(char path[PATH_SIZE], const char *dir, const char *name);
+/* A file or queue of the golden data ($GOLDEN). */
+void support_golden(char path[PATH_SIZE], const char *name);
+/* Copies a directory of files and directories of files. */
+void support_copy(const char *from, const char *to);
+
+/* The whole file, with a zero byte behind it; to be freed. */
+char *support_slurp(const char *path, size_t *ret_size);
+void support_peek(const char *dir, const char *name, uint64_t offset, void *bytes, size_t length);
+void support_poke(const char *dir, const char *name, uint64_t offset, const void *bytes,
+                  size_t length);
+bool support_exists(const char *dir, const char *name);
+
+/* fork(), but the child ends with its parent, however that ends: no test leaves a process behind. */
+pid_t support_fork(void);
+
+/* Appends `count` records "record FIRST", "record FIRST+1" and so on with a writer of 4096-byte
+ * segments; 31 of them fill one.  Closes it. */
+#define SUPPORT_PER_SEGMENT 31
+void support_append(const char *dir, unsigned first, unsigned count);
+
+#endif

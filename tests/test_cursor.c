@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_cursor.c - readers/NAME.meta: slots, older files, files that are no positions */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cursor.h"
+#include "support.h"
+
+struct fixture {
+	char dir[PATH_SIZE];
+	int dirfd;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+
+	support_temp_dir(f->dir);
+	f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	*state = f;
+	return f->dirfd < 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	close(f->dirfd);
+	support_remove(f->dir);
+	free(f);
+	return 0;
+}
+
+static void make_file(struct fixture *f, const char *name, const void *bytes, size_t length)
+{
+	char path[PATH_SIZE];
+	int fd;
+
+	(void)mkdirat(f->dirfd, "readers", 0750);
+	support_path(path, f->dir, name);
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, bytes, length), (ssize_t)length);
+	close(fd);
+}
+
+static int read_named(struct fixture *f, const char *name, struct cq_cursor *cursor)
+{
+	int fd, r;
+
+	r = cq_cursor_open(f->dirfd, name, false, &fd);
+	if (r < 0)
+		return r;
+	r = cq_cursor_read(fd, cursor);
+	close(fd);
+	return r;
+}
+
+static void names(void **state)
+{
+	char longest[66];
+
+	(void)state;
+	memset(longest, 'x', sizeof longest);
+	longest[64] = '\0';
+	assert_true(cq_cursor_name_valid(longest));
+	longest[64] = 'x';
+	longest[65] = '\0';
+	assert_false(cq_cursor_name_valid(longest));
+	assert_true(cq_cursor_name_valid("a.B_9-"));
+	assert_false(cq_cursor_name_valid(""));
+	assert_false(cq_cursor_name_valid(".a"));
+	assert_false(cq_cursor_name_valid("a/b"));
+	assert_false(cq_cursor_name_valid("../../x"));
+	assert_false(cq_cursor_name_valid("a\xc3\xa4"));
+}
+
+static void golden_alpha(void **state)
+{
+	char dir[PATH_SIZE];
+	struct cq_cursor cursor;
+	int dirfd, fd;
+
+	(void)state;
+	support_golden(dir, "v2-reader");
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(cq_cursor_open(dirfd, "alpha", false, &fd), 0);
+	assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+	assert_int_equal(cursor.segment, 1);
+	assert_int_equal(cursor.offset, 0x4c0);
+	assert_int_equal(cursor.generation, 2);
+	close(fd);
+	close(dirfd);
+}
+
+/* Whatever a write of one slot leaves behind, the other one still counts. */
+static void slots_alternate(void **state)
+{
+	static const uint8_t rubbish[40] = { 1, 2, 3 };
+	struct fixture *f = *state;
+	struct cq_cursor c = { .segment = 3, .offset = 64, .heartbeat_ns = 7 }, got;
+	struct stat st;
+	int fd;
+
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", false, &fd), -ENOENT);
+	assert_false(support_exists(f->dir, "readers"));
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), 0);
+	assert_int_equal(cq_cursor_read(fd, &got), -ENOENT);
+	for (uint64_t i = 1; i <= 9; i++) {
+		c.offset = 64 * i;
+		assert_int_equal(cq_cursor_write(fd, &c), 0);
+		assert_int_equal(c.generation, i);
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(st.st_size, 80);
+		assert_int_equal(cq_cursor_read(fd, &got), 0);
+		assert_memory_equal(&got, &c, sizeof c);
+	}
+	/* generation 9 is in slot 1: as if it had been written in part */
+	support_poke(f->dir, "readers/a.meta", 40, rubbish, 13);
+	assert_int_equal(cq_cursor_read(fd, &got), 0);
+	assert_int_equal(got.generation, 8);
+	assert_int_equal(got.offset, 64 * 8);
+	support_poke(f->dir, "readers/a.meta", 0, rubbish, 13);
+	assert_int_equal(cq_cursor_read(fd, &got), -ENOENT);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0640 & ~(unsigned)umask(umask(0)));
+	close(fd);
+}
+
+static void every_flipped_bit_is_noticed(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_cursor c = { .segment = 3, .offset = 128, .heartbeat_ns = 7 }, got;
+	uint8_t byte;
+	int fd;
+
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &c), 0);
+	c.segment = 4;
+	assert_int_equal(cq_cursor_write(fd, &c), 0); /* generation 2, in slot 0 */
+	for (uint64_t bit = 0; bit < 36 * 8; bit++) {
+		support_peek(f->dir, "readers/a.meta", bit / 8, &byte, 1);
+		byte ^= (uint8_t)(1 << bit % 8);
+		support_poke(f->dir, "readers/a.meta", bit / 8, &byte, 1);
+		assert_int_equal(cq_cursor_read(fd, &got), 0);
+		assert_int_equal(got.segment, 3);
+		byte ^= (uint8_t)(1 << bit % 8);
+		support_poke(f->dir, "readers/a.meta", bit / 8, &byte, 1);
+	}
+	assert_int_equal(cq_cursor_read(fd, &got), 0);
+	assert_int_equal(got.segment, 4);
+	close(fd);
+}
+
+static void older_files(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t offset = 640, both[2] = { 5, 1280 }, odd[2] = { 5, 1281 };
+	struct cq_cursor cursor;
+	int fd;
+
+	make_file(f, "readers/eight.meta", &offset, sizeof offset);
+	make_file(f, "readers/sixteen.meta", both, sizeof both);
+	make_file(f, "readers/odd.meta", odd, sizeof odd);
+	make_file(f, "readers/short.meta", both, 7);
+	make_file(f, "readers/empty.meta", both, 0);
+	assert_int_equal(read_named(f, "eight", &cursor), 0);
+	assert_int_equal(cursor.segment, 0);
+	assert_int_equal(cursor.offset, 640);
+	assert_int_equal(read_named(f, "sixteen", &cursor), 0);
+	assert_int_equal(cursor.segment, 5);
+	assert_int_equal(cursor.offset, 1280);
+	assert_int_equal(read_named(f, "odd", &cursor), -ENOENT);
+	assert_int_equal(read_named(f, "short", &cursor), -ENOENT);
+	assert_int_equal(read_named(f, "empty", &cursor), -ENOENT);
+	/* the first write makes one of today's out of it */
+	assert_int_equal(cq_cursor_open(f->dirfd, "sixteen", true, &fd), 0);
+	assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+	cursor.offset = 1344;
+	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	close(fd);
+	assert_int_equal(read_named(f, "sixteen", &cursor), 0);
+	assert_int_equal(cursor.segment, 5);
+	assert_int_equal(cursor.offset, 1344);
+	assert_int_equal(cursor.generation, 1);
+}
+
+static void links_are_not_followed(void **state)
+{
+	struct fixture *f = *state;
+	char path[PATH_SIZE];
+	int fd;
+
+	make_file(f, "victim", "12345678", 8);
+	assert_int_equal(mkdirat(f->dirfd, "readers", 0750), -1);
+	support_path(path, f->dir, "victim");
+	assert_int_equal(symlinkat(path, f->dirfd, "readers/soft.meta"), 0);
+	assert_int_equal(linkat(f->dirfd, "victim", f->dirfd, "readers/hard.meta", 0), 0);
+	assert_int_equal(mkfifoat(f->dirfd, "readers/fifo.meta", 0600), 0);
+	assert_int_equal(mkdirat(f->dirfd, "readers/dir.meta", 0700), 0);
+	assert_int_equal(cq_cursor_open(f->dirfd, "soft", true, &fd), -ELOOP);
+	assert_int_equal(cq_cursor_open(f->dirfd, "hard", true, &fd), -EBADMSG);
+	assert_int_equal(cq_cursor_open(f->dirfd, "fifo", true, &fd), -EBADMSG);
+	assert_int_equal(cq_cursor_open(f->dirfd, "dir", true, &fd), -EISDIR);
+	assert_int_equal(cq_cursor_open(f->dirfd, "../victim", true, &fd), -EINVAL);
+	support_path(path, f->dir, "readers");
+	assert_int_equal(renameat(f->dirfd, "readers", f->dirfd, "elsewhere"), 0);
+	assert_int_equal(symlinkat("elsewhere", f->dirfd, "readers"), 0);
+	assert_true(cq_cursor_open(f->dirfd, "new", true, &fd) < 0);
+	assert_false(support_exists(f->dir, "elsewhere/new.meta"));
+}
+
+struct seen {
+	unsigned count;
+	uint64_t segments;
+};
+
+static void see(void *arg, const char *name, const struct cq_cursor *cursor)
+{
+	struct seen *seen = arg;
+
+	assert_true(strcmp(name, "good") == 0 || strcmp(name, "old") == 0);
+	seen->count++;
+	seen->segments += cursor->segment;
+}
+
+/* One bad file hides no other reader. */
+static void each_skips_what_is_no_position(void **state)
+{
+	const uint64_t both[2] = { 5, 1280 };
+	struct cq_cursor c = { .segment = 9, .offset = 64 };
+	struct fixture *f = *state;
+	struct seen seen = { 0 };
+	int fd;
+
+	assert_int_equal(cq_cursor_each(f->dirfd, see, &seen), 0);
+	assert_int_equal(cq_cursor_open(f->dirfd, "good", true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &c), 0);
+	close(fd);
+	make_file(f, "readers/old.meta", both, sizeof both);
+	make_file(f, "readers/bad.meta", "rubbish", 7);
+	make_file(f, "readers/.hidden.meta", both, sizeof both);
+	make_file(f, "readers/notes.txt", both, sizeof both);
+	make_file(f, "readers/.meta", both, sizeof both);
+	assert_int_equal(symlinkat("good.meta", f->dirfd, "readers/soft.meta"), 0);
+	assert_int_equal(mkdirat(f->dirfd, "readers/dir.meta", 0700), 0);
+	assert_int_equal(cq_cursor_each(f->dirfd, see, &seen), 0);
+	assert_int_equal(seen.count, 2);
+	assert_int_equal(seen.segments, 14);
+}
+
+#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names),
+		cmocka_unit_test(golden_alpha),
+		WITH(slots_alternate),
+		WITH(every_flipped_bit_is_noticed),
+		WITH(older_files),
+		WITH(links_are_not_followed),
+		WITH(each_skips_what_is_no_position),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_prealloc.c - the slot between the preparer and the roll: its states, stale results, waiting */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "fault.h"
+#include "prealloc.h"
+#include "queue_support.h"
+#include "record.h"
+#include "writer.h"
+
+static void init(struct qs *q, struct cq_prealloc *p, uint32_t expected)
+{
+	assert_int_equal(cq_prealloc_init(p, q->dirfd, QS_SIZE, expected), 0);
+}
+
+static void the_ordinary_way(void **state)
+{
+	struct qs *q = *state;
+	struct cq_active *s = NULL;
+	struct cq_prealloc p;
+	bool waited = true;
+
+	init(q, &p, 1);
+	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(p.state, CQ_SLOT_READY);
+	assert_int_equal(p.id, 1);
+	assert_true(support_exists(q->dir, "000000001.q")); /* published before it is offered */
+	assert_int_equal(cq_prealloc_step(&p), 0);
+	assert_int_equal(cq_prealloc_take(&p, 1, 0, &s, &waited), 1);
+	assert_false(waited);
+	assert_int_equal(s->id, 1);
+	assert_true(s->populated > 0);
+	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.expected, 2);
+	cq_segment_free(s);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(p.id, 2);
+	assert_int_equal(p.made, 2);
+	assert_int_equal(p.published, 2);
+	assert_int_equal(p.stale + p.failed, 0);
+	cq_prealloc_fini(&p);
+	assert_true(support_exists(q->dir, "000000002.q"));
+	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
+}
+
+/* A segment for an id that the writer has gone past: in the slot, and as a file on the disk. */
+static void stale_prealloc_is_ignored(void **state)
+{
+	struct qs *q = *state;
+	struct qs_snapshot before;
+	struct cq_active *s = NULL;
+	struct cq_prealloc p;
+	bool waited;
+
+	init(q, &p, 1);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	support_poke(q->dir, "000000001.q", 4001, "S", 1);
+	qs_snapshot(q->dir, &before);
+	cq_prealloc_expect(&p, 2);
+	assert_int_equal(cq_prealloc_take(&p, 2, 0, &s, &waited), 0);
+	assert_null(s);
+	assert_int_equal(p.stale, 1);
+	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.expected, 3);
+	qs_unchanged(q->dir, &before); /* published: it stays, unwritten */
+
+	/* the preparer finds it stale too */
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(p.id, 3);
+	cq_prealloc_expect(&p, 5);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(p.id, 5);
+	assert_int_equal(p.stale, 2);
+
+	/* 1 and 3 lie on the disk: each is opened when it is its turn, and only then */
+	cq_prealloc_expect(&p, 3);
+	support_poke(q->dir, "000000003.q", 4001, "T", 1);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(cq_prealloc_take(&p, 3, 0, &s, &waited), 1);
+	assert_int_equal(s->id, 3);
+	assert_int_equal(s->map.base[4001], 'T');
+	cq_segment_free(s);
+	cq_prealloc_fini(&p);
+	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
+	assert_int_equal(qs_count_names(q->dir, ".q"), 3);
+}
+
+/* The same seen from a writer. */
+static void stale_slot_of_a_writer(void **state)
+{
+	struct qs *q = *state;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 31);
+	/* segment 1 is in the slot; as if the writer had gone past it: now 2 is expected */
+	cq_prealloc_expect(&q->writer->prealloc, 2);
+	qs_prepare(q->writer);
+	assert_int_equal(qs_stats(q->writer).prealloc_stale, 1);
+	qs_append(q->writer, 31, 1); /* needs 1, has 2 in the slot */
+	assert_int_equal(qs_stats(q->writer).segment, 1);
+	assert_int_equal(qs_stats(q->writer).rolls_fallback, 1);
+	qs_append(q->writer, 32, 40);
+	qs_close(q);
+	qs_expect(q->dir, 0, 72);
+	qs_format_check(q->dir, "--closed");
+}
+
+static void unfit_file_is_left_alone(void **state)
+{
+	static const uint32_t commit = 1;
+	struct qs *q = *state;
+	struct qs_snapshot before;
+	struct cq_prealloc p;
+
+	init(q, &p, 1);
+	qs_make_segment(q->dir, 1, QS_SIZE);
+	support_poke(q->dir, "000000001.q", 64, &commit, sizeof commit); /* holds a record */
+	qs_snapshot(q->dir, &before);
+	assert_int_equal(cq_prealloc_step(&p), -EBADMSG);
+	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.failed, 1);
+	qs_unchanged(q->dir, &before);
+	cq_prealloc_fini(&p);
+}
+
+static void bounded_wait(void **state)
+{
+	struct qs *q = *state;
+	uint64_t start = cq_monotonic_ns(), span;
+	struct cq_active *s = NULL;
+	struct cq_prealloc p;
+	bool waited = false;
+
+	init(q, &p, 1);
+	assert_int_equal(cq_prealloc_take(&p, 1, 30, &s, &waited), 0);
+	span = cq_monotonic_ns() - start;
+	assert_true(waited);
+	assert_true(span >= 30000000U);
+	assert_true(span < 5000000000U);
+	assert_int_equal(p.expected, 2);
+	cq_prealloc_fini(&p);
+}
+
+static void require_prealloc(void **state)
+{
+	struct qs *q = *state;
+	struct cq_stats before, after;
+
+	q->config.require_prealloc = true;
+	q->config.prealloc_wait_ms = 5;
+	qs_open(q);
+	qs_append(q->writer, 0, 62); /* the slot is empty now */
+	before = qs_stats(q->writer);
+	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EAGAIN);
+	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EAGAIN);
+	assert_int_equal(cq_writer_roll(q->writer), -EAGAIN);
+	after = qs_stats(q->writer);
+	assert_memory_equal(&before, &after, sizeof before);
+	assert_false(support_exists(q->dir, "000000002.q"));
+	assert_int_equal(qs_peek32(q->dir, "000000001.q", 12), 0);
+	qs_prepare(q->writer);
+	qs_append(q->writer, 62, 1);
+	assert_int_equal(qs_stats(q->writer).rolls_ready, 2);
+	assert_int_equal(qs_stats(q->writer).rolls_fallback, 0);
+	qs_close(q);
+	qs_expect(q->dir, 0, 63);
+}
+
+/* ---- a roll that comes at the wrong moment: the preparer is held at a point ---- */
+
+#ifdef CQ_FAULTS
+struct stepper {
+	struct cq_prealloc *prealloc;
+	int result;
+};
+
+static void *step(void *arg)
+{
+	struct stepper *s = arg;
+
+	s->result = cq_prealloc_step(s->prealloc);
+	return NULL;
+}
+
+struct taker {
+	struct cq_prealloc *prealloc;
+	struct cq_active *segment;
+	uint32_t wait_ms;
+	int result;
+	bool waited;
+	_Atomic pid_t tid;
+};
+
+static void *take(void *arg)
+{
+	struct taker *t = arg;
+
+	atomic_store(&t->tid, gettid());
+	t->result = cq_prealloc_take(t->prealloc, 1, t->wait_ms, &t->segment, &t->waited);
+	return NULL;
+}
+
+static pthread_t start_taker(struct taker *t)
+{
+	pthread_t thread;
+
+	CHILD(pthread_create(&thread, NULL, take, t) == 0);
+	while (atomic_load(&t->tid) == 0)
+		;
+	qs_await_sleep(getpid(), atomic_load(&t->tid));
+	return thread;
+}
+
+/* The roll does not wait: what is being prepared is discarded, unlinked and never published. */
+static void roll_while_preparing_child(struct qs *q)
+{
+	struct cq_prealloc p;
+	struct stepper worker = { .prealloc = &p };
+	struct cq_active *s = NULL;
+	pthread_t thread;
+	bool waited;
+
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	qs_hold(q, "prepare.prepared");
+	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
+	qs_hold_reached(q);
+	CHILD(support_exists(q->dir, "000000001.q.tmp"));
+	CHILD(cq_prealloc_take(&p, 1, 0, &s, &waited) == 0);
+	CHILD(!waited);
+	qs_hold_go(q);
+	pthread_join(thread, NULL);
+	CHILD(worker.result == 1);
+	CHILD(p.state == CQ_SLOT_EMPTY);
+	CHILD(p.stale == 1 && p.made == 0);
+	CHILD(!support_exists(q->dir, "000000001.q"));
+	CHILD(!support_exists(q->dir, "000000001.q.tmp"));
+	CHILD(cq_prealloc_step(&p) == 1 && p.id == 2);
+	cq_prealloc_fini(&p);
+}
+
+static void roll_while_preparing(void **state)
+{
+	qs_run(roll_while_preparing_child, *state);
+}
+
+/* The roll comes during the one rename: it waits for that, without a limit, and takes the segment. */
+static void roll_while_publishing_child(struct qs *q)
+{
+	struct cq_prealloc p;
+	struct stepper worker = { .prealloc = &p };
+	struct taker roll = { .prealloc = &p, .wait_ms = 0 };
+	pthread_t thread, taking;
+
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	qs_hold(q, "prepare.before_publish");
+	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
+	qs_hold_reached(q);
+	taking = start_taker(&roll);
+	CHILD(!support_exists(q->dir, "000000001.q"));
+	qs_hold_go(q);
+	pthread_join(thread, NULL);
+	pthread_join(taking, NULL);
+	CHILD(roll.result == 1);
+	CHILD(roll.waited);
+	CHILD(roll.segment->id == 1);
+	CHILD(support_exists(q->dir, "000000001.q"));
+	CHILD(p.stale == 0 && p.made == 1);
+	cq_segment_free(roll.segment);
+	cq_prealloc_fini(&p);
+}
+
+static void roll_while_publishing(void **state)
+{
+	qs_run(roll_while_publishing_child, *state);
+}
+
+/* Another publish wins between prepare and rename: that file counts and is not touched. */
+static void publish_finds_the_name_taken_child(struct qs *q)
+{
+	struct cq_prealloc p;
+	struct stepper worker = { .prealloc = &p };
+	pthread_t thread;
+	uint8_t byte;
+
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	qs_hold(q, "prepare.before_publish");
+	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
+	qs_hold_reached(q);
+	qs_make_segment(q->dir, 1, QS_SIZE);
+	support_poke(q->dir, "000000001.q", 4001, "S", 1);
+	qs_hold_go(q);
+	pthread_join(thread, NULL);
+	CHILD(worker.result == 1);
+	CHILD(p.state == CQ_SLOT_READY);
+	CHILD(p.segment->map.base[4001] == 'S');
+	support_peek(q->dir, "000000001.q", 4001, &byte, 1);
+	CHILD(byte == 'S');
+	CHILD(!support_exists(q->dir, "000000001.q.tmp"));
+	cq_prealloc_fini(&p);
+}
+
+static void publish_finds_the_name_taken(void **state)
+{
+	qs_run(publish_finds_the_name_taken_child, *state);
+}
+
+/* A roll that waits learns at once that there is nothing to wait for. */
+static void failure_ends_the_wait_child(struct qs *q)
+{
+	struct cq_prealloc p;
+	struct taker roll = { .prealloc = &p, .wait_ms = 100000 };
+	struct cq_active *s = NULL;
+	pthread_t taking;
+	bool waited;
+
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	taking = start_taker(&roll);
+	cq_fault_set("allocate", ENOSPC, 0, -1);
+	CHILD(cq_prealloc_step(&p) == -ENOSPC);
+	pthread_join(taking, NULL); /* the test's time limit is below the 100 s */
+	CHILD(roll.result == 0);
+	CHILD(roll.waited);
+	CHILD(p.failed == 1 && p.state == CQ_SLOT_EMPTY);
+	/* and one that comes later does not even begin to wait */
+	cq_prealloc_expect(&p, 1);
+	CHILD(cq_prealloc_step(&p) == -ENOSPC);
+	CHILD(cq_prealloc_take(&p, 1, 100000, &s, &waited) == 0);
+	CHILD(!waited);
+	/* once there is room again, all is well */
+	cq_fault_set(NULL, 0, 0, 0);
+	cq_prealloc_expect(&p, 1);
+	CHILD(cq_prealloc_step(&p) == 1);
+	CHILD(cq_prealloc_take(&p, 1, 100000, &s, &waited) == 1);
+	cq_segment_free(s);
+	cq_prealloc_fini(&p);
+}
+
+static void failure_ends_the_wait(void **state)
+{
+	const uint64_t start = cq_monotonic_ns();
+
+	qs_run(failure_ends_the_wait_child, *state);
+	assert_true(cq_monotonic_ns() - start < 90000000000U);
+}
+
+/* The roll waits for the preparer and gets its segment. */
+static void roll_waits_for_the_preparer_child(struct qs *q)
+{
+	struct cq_prealloc p;
+	struct taker roll = { .prealloc = &p, .wait_ms = 100000 };
+	pthread_t taking;
+
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	taking = start_taker(&roll);
+	CHILD(cq_prealloc_step(&p) == 1);
+	pthread_join(taking, NULL);
+	CHILD(roll.result == 1 && roll.waited && roll.segment->id == 1);
+	CHILD(p.expected == 2);
+	cq_segment_free(roll.segment);
+	cq_prealloc_fini(&p);
+}
+
+static void roll_waits_for_the_preparer(void **state)
+{
+	qs_run(roll_waits_for_the_preparer_child, *state);
+}
+
+static void failed_publish_leaves_no_temp(void **state)
+{
+	struct qs *q = *state;
+	struct cq_prealloc p;
+
+	init(q, &p, 1);
+	cq_fault_set("rename_noreplace", EIO, 0, 1);
+	assert_int_equal(cq_prealloc_step(&p), -EIO);
+	assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
+	assert_int_equal(p.failed, 1);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	cq_prealloc_fini(&p);
+}
+#endif
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(the_ordinary_way),
+	QS_TEST(stale_prealloc_is_ignored),
+	QS_TEST(stale_slot_of_a_writer),
+	QS_TEST(unfit_file_is_left_alone),
+	QS_TEST(bounded_wait),
+	QS_TEST(require_prealloc),
+	QS_FAULT_TEST(roll_while_preparing)
+	QS_FAULT_TEST(roll_while_publishing)
+	QS_FAULT_TEST(publish_finds_the_name_taken)
+	QS_FAULT_TEST(failure_ends_the_wait)
+	QS_FAULT_TEST(roll_waits_for_the_preparer)
+	QS_FAULT_TEST(failed_publish_leaves_no_temp)
+};
+
+QS_MAIN(tests)

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_retention.c - which segments may go, and letting them go */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cursor.h"
+#include "fault.h"
+#include "queue_support.h"
+#include "retention.h"
+#include "segdir.h"
+#include "writer.h"
+
+/* ---- the pure function ---- */
+
+#define NOW 1000000U
+
+static const struct cq_reader_seen reader_at_5 = { .segment = 5, .changed_ms = NOW - 500 };
+static const struct cq_reader_seen reader_at_2 = { .segment = 2, .changed_ms = NOW - 500 };
+
+/* Segments of 1000 bytes, 2 to 9, the active one being 9. */
+static const struct {
+	const char *what;
+	struct cq_config config;
+	uint64_t oldest_age_ms;
+	const struct cq_reader_seen *reader;
+	uint32_t keep_from;
+} cases[] = {
+	{ "no limit", { .retain_segments = 0 }, 1U << 30, NULL, 2 },
+	{ "as many as allowed", { .retain_segments = 8 }, 0, NULL, 2 },
+	{ "one too many", { .retain_segments = 7 }, 0, NULL, 3 },
+	{ "only the active one", { .retain_segments = 1 }, 0, NULL, 9 },
+	{ "as many bytes as allowed", { .retain_bytes = 8000 }, 0, NULL, 2 },
+	{ "a byte too many", { .retain_bytes = 7999 }, 0, NULL, 3 },
+	{ "fewer bytes than one segment", { .retain_bytes = 1 }, 0, NULL, 9 },
+	{ "the stricter one counts", { .retain_segments = 6, .retain_bytes = 4000 }, 0, NULL, 6 },
+	{ "and the other way round", { .retain_segments = 3, .retain_bytes = 6000 }, 0, NULL, 7 },
+	{ "too old", { .retain_age_ms = 100 }, 101, NULL, 3 },
+	{ "not yet too old", { .retain_age_ms = 100 }, 100, NULL, 2 },
+	{ "many, but young", { .retain_segments = 5, .retain_age_ms = 100 }, 0, NULL, 5 },
+	{ "a reader in the middle", { .retain_segments = 1 }, 0, &reader_at_5, 5 },
+	{ "a reader at the oldest", { .retain_segments = 1 }, 0, &reader_at_2, 2 },
+	{ "a reader and age", { .retain_age_ms = 1 }, 5, &reader_at_2, 2 },
+	{ "a live reader", { .retain_segments = 1, .reader_ttl_ms = 500 }, 0, &reader_at_5, 5 },
+	{ "a dead reader", { .retain_segments = 1, .reader_ttl_ms = 499 }, 0, &reader_at_5, 9 },
+	{ "not too far behind", { .retain_segments = 1, .reader_max_lag_bytes = 4000 }, 0,
+	  &reader_at_5, 5 },
+	{ "too far behind", { .retain_segments = 1, .reader_max_lag_bytes = 3999 }, 0,
+	  &reader_at_5, 9 },
+};
+
+static void what_may_go(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		const struct cq_retention_view view = {
+			.oldest = 2,
+			.active = 9,
+			.segment_size = 1000,
+			.oldest_age_ms = cases[i].oldest_age_ms,
+			.now_ms = NOW,
+			.readers = cases[i].reader,
+			.reader_count = cases[i].reader ? 1 : 0,
+		};
+		uint32_t keep = cq_retention_keep_from(&cases[i].config, &view);
+
+		if (keep != cases[i].keep_from)
+			print_error("%s\n", cases[i].what);
+		assert_int_equal(keep, cases[i].keep_from);
+	}
+}
+
+static void several_readers(void **state)
+{
+	const struct cq_reader_seen readers[] = {
+		{ .segment = 8, .changed_ms = NOW }, { .segment = 4, .changed_ms = NOW },
+		{ .segment = 3, .changed_ms = NOW - 5000 }, { .segment = 700, .changed_ms = NOW },
+	};
+	const struct cq_retention_view view = { .oldest = 2, .active = 9, .segment_size = 1000,
+		                                .now_ms = NOW, .readers = readers,
+		                                .reader_count = 4 };
+	struct cq_config config = { .retain_segments = 1, .reader_ttl_ms = 1000 };
+
+	(void)state;
+	assert_int_equal(cq_retention_keep_from(&config, &view), 4);
+	config.reader_ttl_ms = 0; /* always live */
+	assert_int_equal(cq_retention_keep_from(&config, &view), 3);
+}
+
+/* ---- on files ---- */
+
+/* Segments 0 to 6, the last one in use, all synced and indexed; and a spare. */
+static void make(struct qs *q)
+{
+	qs_open(q);
+	for (unsigned i = 0; i < 7; i++) {
+		qs_append(q->writer, i * 31, 31);
+		qs_prepare(q->writer);
+	}
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	while (cq_flush_step(q->writer) == 0)
+		;
+}
+
+static void expect_oldest(struct qs *q, uint32_t oldest)
+{
+	char name[CQ_NAME_MAX];
+
+	for (uint32_t id = 0; id < 8; id++) {
+		cq_segment_name(name, id);
+		assert_int_equal(support_exists(q->dir, name), id >= oldest);
+		cq_index_name(name, id);
+		assert_int_equal(support_exists(q->dir, name), id >= oldest && id < 6);
+	}
+}
+
+static void place_reader(struct qs *q, uint64_t segment)
+{
+	struct cq_cursor cursor = { 0 };
+	int fd;
+
+	assert_int_equal(cq_cursor_open(q->dirfd, "r", true, &fd), 0);
+	(void)cq_cursor_read(fd, &cursor);
+	cursor.segment = segment;
+	cursor.offset = 64;
+	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	close(fd);
+}
+
+static void retire_all(struct qs *q)
+{
+	while (cq_retention_step(q->writer) > 0)
+		;
+}
+
+static void nothing_goes_by_default(void **state)
+{
+	struct qs *q = *state;
+
+	make(q);
+	retire_all(q);
+	expect_oldest(q, 0);
+}
+
+static void oldest_first_one_at_a_time(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 3;
+	make(q);
+	for (uint32_t oldest = 1; oldest <= 4; oldest++) {
+		assert_int_equal(cq_retention_step(q->writer), 1);
+		expect_oldest(q, oldest);
+		assert_int_equal(qs_stats(q->writer).retired, oldest);
+	}
+	assert_int_equal(cq_retention_step(q->writer), 0);
+	qs_append(q->writer, 7 * 31, 31); /* one more: one goes */
+	retire_all(q);
+	assert_false(support_exists(q->dir, "000000004.q"));
+	assert_true(support_exists(q->dir, "000000005.q"));
+	qs_close(q);
+	qs_format_check(q->dir, "--closed");
+	qs_open(q); /* and a queue without its beginning is opened */
+	assert_int_equal(qs_stats(q->writer).next_seq, 8 * 31);
+	qs_close(q);
+	qs_expect(q->dir, 5 * 31, 3 * 31);
+}
+
+static void never_the_current_one(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_bytes = 1;
+	make(q);
+	retire_all(q);
+	expect_oldest(q, 6); /* and the spare is there too */
+}
+
+static void by_age(void **state)
+{
+	const struct timespec past[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	struct qs *q = *state;
+
+	q->config.retain_age_ms = 3600 * 1000;
+	make(q);
+	assert_int_equal(utimensat(q->dirfd, "000000001.q", past, 0), 0);
+	retire_all(q);
+	expect_oldest(q, 0); /* an older one stands before it */
+	assert_int_equal(utimensat(q->dirfd, "000000000.q", past, 0), 0);
+	retire_all(q);
+	expect_oldest(q, 2);
+}
+
+static void pinned_by_a_reader(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	make(q);
+	place_reader(q, 2);
+	retire_all(q);
+	expect_oldest(q, 2);
+	place_reader(q, 5);
+	retire_all(q);
+	expect_oldest(q, 5);
+	assert_int_equal(unlinkat(q->dirfd, "readers/r.meta", 0), 0);
+	retire_all(q);
+	expect_oldest(q, 6);
+}
+
+static void dead_reader_pins_nothing(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	q->config.reader_ttl_ms = 5;
+	make(q);
+	place_reader(q, 2);
+	retire_all(q);
+	assert_true(support_exists(q->dir, "000000006.q"));
+	while (support_exists(q->dir, "000000005.q")) {
+		usleep(1000);
+		retire_all(q);
+	}
+	expect_oldest(q, 6);
+}
+
+static void reader_too_far_behind_pins_nothing(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	q->config.reader_max_lag_bytes = 4 * QS_SIZE;
+	make(q);
+	place_reader(q, 2); /* four behind */
+	retire_all(q);
+	expect_oldest(q, 2);
+	place_reader(q, 1);
+	retire_all(q);
+	expect_oldest(q, 6);
+}
+
+static void bad_reader_files_do_not_matter(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	make(q);
+	place_reader(q, 3);
+	qs_write_file(q->dir, "readers/bad.meta", "rubbish", 7);
+	qs_write_file(q->dir, "readers/notes.txt", "1", 1);
+	assert_int_equal(symlinkat("/dev/zero", q->dirfd, "readers/link.meta"), 0);
+	assert_int_equal(mkdirat(q->dirfd, "readers/dir.meta", 0700), 0);
+	retire_all(q);
+	expect_oldest(q, 3);
+}
+
+/* Who cannot see the readers deletes nothing. */
+static void unreadable_readers(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	make(q);
+	qs_write_file(q->dir, "readers", "not a directory", 15);
+	retire_all(q);
+	retire_all(q);
+	expect_oldest(q, 0);
+	assert_true(qs_logged(q, "warning retention: segment 000000000 not deleted: Not a dir"));
+	assert_null(strstr(strstr(q->log, "retention") + 1, "retention")); /* told once */
+	assert_int_equal(unlinkat(q->dirfd, "readers", 0), 0);
+#ifdef CQ_FAULTS
+	place_reader(q, 2);
+	cq_fault_set("open_dir", EMFILE, 0, -1);
+	retire_all(q);
+	expect_oldest(q, 0);
+	cq_fault_set("list", EMFILE, 0, -1);
+	retire_all(q);
+	expect_oldest(q, 0);
+	cq_fault_set("open", EMFILE, 0, -1); /* the reader's file itself */
+	retire_all(q);
+	expect_oldest(q, 0);
+	cq_fault_set(NULL, 0, 0, 0);
+	retire_all(q);
+	expect_oldest(q, 2);
+	assert_int_equal(unlinkat(q->dirfd, "readers/r.meta", 0), 0);
+#endif
+	retire_all(q);
+	expect_oldest(q, 6);
+}
+
+/* A segment that a reader is in can be read to its end; then the gap is told. */
+static void segment_in_use_survives(void **state)
+{
+	struct qs *q = *state;
+	struct cq_reader_stats stats;
+	struct cq_record record;
+	cq_reader *reader;
+
+	q->config.retain_segments = 1;
+	make(q);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	retire_all(q);
+	expect_oldest(q, 6);
+	for (uint64_t seq = 1; seq < 31; seq++) {
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, seq);
+		assert_memory_equal(record.payload, "record ", 7);
+	}
+	assert_int_equal(cq_reader_next(reader, &record), -ENODATA);
+	cq_reader_stats(reader, &stats);
+	assert_int_equal(stats.gap_segments, 5);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 6 * 31);
+	cq_reader_close(reader);
+}
+
+/* All of it in the background, while the writer goes on and a named reader follows. */
+static void with_threads(void **state)
+{
+	struct qs *q = *state;
+	struct cq_record record;
+	cq_reader *reader;
+	uint64_t next = 0;
+
+	q->config.retain_segments = 2;
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	for (unsigned i = 0; i < 40; i++) {
+		qs_append(q->writer, i * 31, 31);
+		while (cq_reader_next(reader, &record) == 1)
+			assert_int_equal(record.seq, next++);
+		assert_int_equal(cq_reader_commit(reader), 0);
+	}
+	assert_int_equal(next, 40 * 31);
+	while (qs_stats(q->writer).retired < 38)
+		usleep(1000);
+	cq_reader_close(reader);
+	qs_close(q);
+	qs_expect(q->dir, 38 * 31, 2 * 31);
+	qs_format_check(q->dir, "--closed");
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(what_may_go),
+	cmocka_unit_test(several_readers),
+	QS_TEST(nothing_goes_by_default),
+	QS_TEST(oldest_first_one_at_a_time),
+	QS_TEST(never_the_current_one),
+	QS_TEST(by_age),
+	QS_TEST(pinned_by_a_reader),
+	QS_TEST(dead_reader_pins_nothing),
+	QS_TEST(reader_too_far_behind_pins_nothing),
+	QS_TEST(bad_reader_files_do_not_matter),
+	QS_TEST(unreadable_readers),
+	QS_TEST(segment_in_use_survives),
+	QS_TEST(with_threads),
+};
+
+QS_MAIN(tests)

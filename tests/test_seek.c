@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_seek.c - seek by sequence number, time and stream offset; ends; wrong and missing indexes */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chronq.h"
+#include "format.h"
+#include "support.h"
+
+struct fixture {
+	char dir[PATH_SIZE];
+	cq_reader *reader;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof *f);
+
+	support_temp_dir(f->dir);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	cq_reader_close(f->reader);
+	support_remove(f->dir);
+	free(f);
+	return 0;
+}
+
+static void open_reader(struct fixture *f)
+{
+	cq_reader_close(f->reader);
+	f->reader = NULL;
+	assert_int_equal(cq_reader_open(f->dir, NULL, CQ_START_OLDEST, 0, &f->reader), 0);
+}
+
+static void copy_golden(struct fixture *f, const char *name)
+{
+	char golden[PATH_SIZE];
+
+	support_golden(golden, name);
+	support_copy(golden, f->dir);
+	open_reader(f);
+}
+
+static void remove_file(struct fixture *f, const char *name)
+{
+	char path[PATH_SIZE];
+
+	support_path(path, f->dir, name);
+	assert_int_equal(unlink(path), 0);
+}
+
+static void remove_indexes(struct fixture *f)
+{
+	DIR *dir = opendir(f->dir);
+	struct dirent *entry;
+
+	while ((entry = readdir(dir)))
+		if (strstr(entry->d_name, ".idx"))
+			remove_file(f, entry->d_name);
+	closedir(dir);
+}
+
+static void expect_seq(struct fixture *f, uint64_t target, uint64_t seq)
+{
+	struct cq_record record;
+
+	assert_int_equal(cq_reader_seek_seq(f->reader, target), 0);
+	assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	assert_int_equal(record.seq, seq);
+}
+
+static void expect_end(struct fixture *f)
+{
+	struct cq_record record;
+
+	assert_int_equal(cq_reader_next(f->reader, &record), 0);
+}
+
+static void expect_line(struct fixture *f, const char *line)
+{
+	struct cq_record record;
+
+	assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	assert_int_equal(record.length, strlen(line));
+	assert_memory_equal(record.payload, line, record.length);
+}
+
+static void to_each_seq(void **state)
+{
+	struct fixture *f = *state;
+
+	support_append(f->dir, 0, 200);
+	open_reader(f);
+	for (int round = 0; round < 2; round++) {
+		for (uint64_t seq = 0; seq < 200; seq++)
+			expect_seq(f, seq, seq);
+		assert_int_equal(cq_reader_seek_seq(f->reader, 200), 0);
+		expect_end(f);
+		assert_int_equal(cq_reader_seek_seq(f->reader, UINT64_MAX), 0);
+		expect_end(f);
+		remove_indexes(f);
+	}
+	support_append(f->dir, 200, 1);
+	expect_line(f, "record 200");
+}
+
+/* Segments that are missing at the beginning and in the middle: the next record there is. */
+static void to_missing_seq(void **state)
+{
+	struct fixture *f = *state;
+
+	support_append(f->dir, 0, 6 * SUPPORT_PER_SEGMENT);
+	remove_file(f, "000000000.q");
+	remove_file(f, "000000003.q");
+	open_reader(f);
+	expect_seq(f, 0, SUPPORT_PER_SEGMENT);
+	expect_seq(f, 3 * SUPPORT_PER_SEGMENT - 1, 3 * SUPPORT_PER_SEGMENT - 1);
+	for (unsigned i = 0; i < SUPPORT_PER_SEGMENT; i++)
+		expect_seq(f, 3 * SUPPORT_PER_SEGMENT + i, 4 * SUPPORT_PER_SEGMENT);
+}
+
+/* chronicle-rs began anew at 0: 0 to 24, then 0 to 14, which begins inside a segment. */
+static void last_run_wins(void **state)
+{
+	struct fixture *f = *state;
+	char line[32];
+
+	copy_golden(f, "v2-reopened");
+	for (int round = 0; round < 2; round++) {
+		for (unsigned seq = 0; seq < 25; seq++) {
+			assert_int_equal(cq_reader_seek_seq(f->reader, seq), 0);
+			snprintf(line, sizeof line, "line %u", seq < 15 ? 26 + seq : 1 + seq);
+			expect_line(f, line);
+		}
+		assert_int_equal(cq_reader_seek_seq(f->reader, 25), 0);
+		expect_end(f);
+		remove_indexes(f);
+	}
+}
+
+static void golden_by_seq(void **state)
+{
+	struct fixture *f = *state;
+	char line[32];
+
+	copy_golden(f, "v2-killed");
+	for (int round = 0; round < 2; round++) {
+		for (unsigned seq = 0; seq < 19929; seq += round ? 6007 : 331) {
+			assert_int_equal(cq_reader_seek_seq(f->reader, seq), 0);
+			snprintf(line, sizeof line, "record %u", seq + 1);
+			expect_line(f, line);
+		}
+		remove_indexes(f);
+	}
+}
+
+/* Every byte of the stream, whoever wrote the queue, against the stream as it was read. */
+static void check_stream(struct fixture *f, uint64_t step)
+{
+	struct cq_record record;
+	uint64_t size = 0, skip = 0;
+	char *stream = NULL;
+
+	open_reader(f);
+	while (cq_reader_next(f->reader, &record) == 1) {
+		stream = realloc(stream, size + record.length + 1);
+		memcpy(stream + size, record.payload, record.length);
+		size += record.length;
+	}
+	for (uint64_t at = 0; at < size; at += step) {
+		assert_int_equal(cq_reader_seek_stream(f->reader, at, &skip), 0);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		assert_true(skip < record.length);
+		assert_true(at >= skip && record.length <= size - (at - skip));
+		assert_memory_equal(record.payload, stream + (at - skip), record.length);
+		if (record.have_stream)
+			assert_int_equal(record.stream_offset, at - skip);
+	}
+	for (uint64_t past = 0; past < 3; past++) {
+		assert_int_equal(cq_reader_seek_stream(f->reader, size + past, &skip), 0);
+		assert_int_equal(skip, 0);
+		expect_end(f);
+	}
+	free(stream);
+}
+
+/* An index that lies is found out, and the segment walked instead. */
+static void wrong_index_leads_nowhere(void **state)
+{
+	struct fixture *f = *state;
+	const uint64_t wrong_offset = 64 + 128 * 9, in_payload = 64 + 64, wrong_seq = 3, low = 5;
+
+	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
+	open_reader(f);
+	support_poke(f->dir, "000000001.idx", 80 + 16, &wrong_offset, 8);
+	for (uint64_t seq = 0; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
+		expect_seq(f, seq, seq);
+	support_poke(f->dir, "000000001.idx", 80 + 16, &in_payload, 8);
+	check_stream(f, 1);
+	support_poke(f->dir, "000000001.idx", 80, &wrong_seq, 8);
+	support_poke(f->dir, "000000001.idx", 40, &wrong_seq, 8);
+	support_poke(f->dir, "000000001.idx", 48, &low, 8);
+	for (uint64_t seq = 0; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
+		expect_seq(f, seq, seq);
+	/* a highest number that hides half of the segment */
+	support_poke(f->dir, "000000000.idx", 48, &low, 8);
+	for (uint64_t seq = 0; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
+		expect_seq(f, seq, seq);
+}
+
+#define BIG (1ULL << 20)
+#define BIG_COUNT 40000U
+
+/* Indexes with several entries: empty records, 16383 to a segment. */
+static void within_large_segments(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_config config;
+	struct cq_record record;
+	cq_writer *writer;
+
+	cq_config_init(&config);
+	config.segment_size = BIG;
+	assert_int_equal(cq_writer_open(f->dir, &config, &writer), 0);
+	for (unsigned i = 0; i < BIG_COUNT; i++)
+		assert_int_equal(cq_writer_append(writer, 1, "x", i % 1000 == 0, NULL), 0);
+	assert_int_equal(cq_writer_close(writer), 0);
+	open_reader(f);
+	for (uint64_t seq = 0; seq < BIG_COUNT; seq += 997) {
+		uint64_t time, skip = 9;
+
+		expect_seq(f, seq, seq);
+		assert_int_equal(cq_reader_seek_seq(f->reader, seq), 0);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		time = record.time_ns;
+		assert_int_equal(cq_reader_seek_time(f->reader, time), 0);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		assert_int_equal(record.time_ns, time);
+		assert_true(record.seq <= seq);
+		assert_int_equal(cq_reader_seek_stream(f->reader, seq / 1000, &skip), 0);
+		assert_int_equal(skip, 0);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		assert_int_equal(record.seq, seq / 1000 * 1000);
+		assert_int_equal(record.length, 1);
+	}
+}
+
+static void to_each_time(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_record record;
+	uint64_t times[200], last = 0;
+
+	support_append(f->dir, 0, 200);
+	open_reader(f);
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		times[i] = record.time_ns;
+	}
+	for (unsigned i = 0; i < 200; i++) {
+		assert_int_equal(cq_reader_seek_time(f->reader, times[i]), 0);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		assert_int_equal(record.time_ns, times[i]);
+		assert_true(record.seq == 0 || times[record.seq - 1] < times[i]);
+		assert_int_equal(cq_reader_seek_time(f->reader, last + 1), 0);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		assert_int_equal(record.time_ns, times[i] > last ? times[i] : record.time_ns);
+		last = times[i];
+	}
+	assert_int_equal(cq_reader_seek_time(f->reader, 0), 0);
+	expect_line(f, "record 0");
+	assert_int_equal(cq_reader_seek_time(f->reader, last + 1), 0);
+	expect_end(f);
+}
+
+static void to_each_byte(void **state)
+{
+	struct fixture *f = *state;
+
+	support_append(f->dir, 0, 200);
+	check_stream(f, 1);
+	remove_indexes(f);
+	check_stream(f, 1);
+}
+
+static void golden_by_byte(void **state)
+{
+	struct fixture *f = *state;
+
+	copy_golden(f, "v2-mixed");
+	check_stream(f, 101);
+	remove_indexes(f);
+	check_stream(f, 1009);
+}
+
+/* chronicle-rs's records first, then ours, in one queue. */
+static void continued_by_byte(void **state)
+{
+	struct fixture *f = *state;
+
+	copy_golden(f, "v2-small");
+	support_append(f->dir, 40, 60);
+	check_stream(f, 1);
+}
+
+static void trimmed_bytes(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_record record;
+	uint64_t skip = 77, base;
+
+	support_append(f->dir, 0, 4 * SUPPORT_PER_SEGMENT);
+	remove_file(f, "000000000.q");
+	remove_file(f, "000000002.q");
+	open_reader(f);
+	assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	base = record.stream_offset;
+	assert_int_equal(cq_reader_seek_stream(f->reader, base - 1, &skip), -ENODATA);
+	assert_int_equal(skip, 77);
+	expect_line(f, "record 31");
+	assert_int_equal(cq_reader_seek_stream(f->reader, base, &skip), 0);
+	assert_int_equal(skip, 0);
+	expect_line(f, "record 31");
+	/* in the segment that is missing: behind it */
+	assert_int_equal(cq_reader_seek_stream(f->reader, base + 9 * SUPPORT_PER_SEGMENT + 5, &skip),
+	                 -ENODATA);
+	expect_line(f, "record 93");
+}
+
+static void ends(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t skip;
+
+	/* of nothing */
+	open_reader(f);
+	assert_int_equal(cq_reader_seek_end(f->reader), 0);
+	assert_int_equal(cq_reader_seek_oldest(f->reader), 0);
+	assert_int_equal(cq_reader_seek_seq(f->reader, 5), 0);
+	assert_int_equal(cq_reader_seek_time(f->reader, 5), 0);
+	assert_int_equal(cq_reader_seek_stream(f->reader, 5, &skip), 0);
+	expect_end(f);
+	support_append(f->dir, 0, 10);
+	expect_line(f, "record 0");
+	assert_int_equal(cq_reader_seek_end(f->reader), 0);
+	expect_end(f);
+	/* in the segment that is being written, not in the spare that is there already */
+	assert_true(support_exists(f->dir, "000000001.q"));
+	support_append(f->dir, 10, 1);
+	expect_line(f, "record 10");
+	/* exactly one full segment: the next record goes to the one after it */
+	support_append(f->dir, 11, SUPPORT_PER_SEGMENT - 11);
+	assert_int_equal(cq_reader_seek_end(f->reader), 0);
+	expect_end(f);
+	support_append(f->dir, SUPPORT_PER_SEGMENT, 2);
+	expect_line(f, "record 31");
+	assert_int_equal(cq_reader_seek_oldest(f->reader), 0);
+	expect_line(f, "record 0");
+	assert_int_equal(cq_reader_seek_end(f->reader), 0);
+	expect_end(f);
+}
+
+/* What cannot be found for damage is an error, and the reader stays. */
+static void damage_on_the_way(void **state)
+{
+	struct fixture *f = *state;
+	const uint32_t commit = 0x7fffffff;
+
+	support_append(f->dir, 0, 2 * SUPPORT_PER_SEGMENT);
+	open_reader(f);
+	expect_line(f, "record 0");
+	support_poke(f->dir, "000000000.q", 64 + 128 * 5, &commit, sizeof commit);
+	assert_int_equal(cq_reader_seek_seq(f->reader, 9), -EIO);
+	expect_line(f, "record 1");
+	expect_seq(f, 3, 3);
+	expect_seq(f, 40, 40);
+}
+
+#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		WITH(to_each_seq),
+		WITH(to_missing_seq),
+		WITH(last_run_wins),
+		WITH(golden_by_seq),
+		WITH(wrong_index_leads_nowhere),
+		WITH(within_large_segments),
+		WITH(to_each_time),
+		WITH(to_each_byte),
+		WITH(golden_by_byte),
+		WITH(continued_by_byte),
+		WITH(trimmed_bytes),
+		WITH(ends),
+		WITH(damage_on_the_way),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What `meson install` gives: one header, one shared library that shows what the header declares and
+# nothing else, a pkg-config file that a stranger's program builds with.
+set -uo pipefail
+
+build=$1
+cases=0
+failed=0
+
+# check DESCRIPTION STATUS: one TAP line.
+check() {
+	cases=$((cases + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $cases - $1"
+	else
+		echo "not ok $cases - $1"
+		failed=1
+	fi
+}
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+DESTDIR=$dir meson install -C "$build" --no-rebuild >"$dir/log" 2>&1
+status=$?
+[ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
+check "meson install" "$status"
+
+headers=$(find "$dir" -name '*.h' -printf '%f\n' | sort | tr '\n' ' ')
+[ "$headers" = 'chronq.h ' ]
+check "chronq.h is the only header installed (found: $headers)" $?
+
+header=$(find "$dir" -name chronq.h)
+library=$(find "$dir" -name 'libchronq.so')
+declared=$(sed -n '/^CQ_API/,/;/p' "$header" | tr '\n' ' ' | grep -o '\bcq_[a-z_]*(' | tr -d '(' | sort -u)
+# the linker's own marks and a sanitizer's are nobody's API
+exported=$(nm -D --defined-only "$library" | awk '$2 ~ /^[TDBR]$/ {print $3}' | grep -vE '^(_|__)' | sort -u)
+[ -n "$exported" ] && [ "$exported" = "$declared" ]
+status=$?
+[ "$status" -eq 0 ] || diff <(echo "$declared") <(echo "$exported") | sed 's/^/# /'
+check "the library exports what chronq.h declares, and no more" "$status"
+
+cat >"$dir/program.c" <<'C'
+#include <chronq.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+	cq_writer *writer;
+	int r = cq_writer_open(argc > 1 ? argv[1] : "q", NULL, &writer);
+
+	if (r == 0)
+		r = cq_writer_append(writer, CQ_TYPE_DEFAULT, "built\n", 6, NULL);
+	return r < 0 || cq_writer_close(writer) < 0;
+}
+C
+pc=$(dirname "$(find "$dir" -name chronq.pc)")
+export PKG_CONFIG_PATH=$pc PKG_CONFIG_SYSROOT_DIR=$dir
+# shellcheck disable=SC2046 # words are meant
+cc $(pkg-config --cflags chronq) -o "$dir/program" "$dir/program.c" $(pkg-config --libs chronq) 2>"$dir/log" &&
+	LD_LIBRARY_PATH=$(dirname "$library") "$dir/program" "$dir/q" 2>>"$dir/log" &&
+	[ "$("$CHRONQ" cat "$dir/q")" = built ]
+status=$?
+[ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
+check "a program builds with pkg-config chronq, appends, and its record is there" "$status"
+
+[ -x "$(find "$dir" -path '*/bin/chronfs')" ] && [ -x "$(find "$dir" -path '*/bin/chronq')" ]
+check "chronfs and chronq are installed" $?
+
+echo "1..$cases"
+exit "$failed"

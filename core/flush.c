@@ -75,9 +75,7 @@ struct extent {
 	bool all;                 /* of the sealed ones, also the young */
 	struct cq_durable_slot mark;
 	uint64_t names;
-	/* the result */
-	struct cq_active *young;  /* list: not dealt with, in order */
-	bool synced;
+	bool synced; /* the result: there was something to sync, and it went well */
 };
 
 /* Under f->lock, and for the active segment also under the writer lock. */
@@ -106,26 +104,63 @@ static bool is_deleted(const struct cq_active *s)
 	return cq_io_stat(s->map.fd, &st) == 0 && st.st_nlink == 0;
 }
 
-/* Takes the segments that need no sync now off the list: deleted ones to *ret_deleted; young ones,
- * which are the last of the list, to e->young. */
-static void sort_out(struct extent *e, struct cq_active **ret_deleted)
+/* Says of each segment what is to become of it.  Touches no link: cq_flush_live_time() walks them. */
+static void classify(const struct extent *e)
 {
 	const uint64_t now = cq_boottime_ms();
-	struct cq_active **at = &e->sealed, *s;
 
-	*ret_deleted = NULL;
-	while ((s = *at)) {
-		if (is_deleted(s)) {
-			*at = s->next;
-			s->next = *ret_deleted;
-			*ret_deleted = s;
-		} else if (!e->all && now - s->sealed_ms < SEALED_DELAY_MS) {
-			e->young = s;
-			*at = NULL;
-		} else {
-			at = &s->next;
-		}
+	for (struct cq_active *s = e->sealed; s; s = s->next) {
+		if (is_deleted(s))
+			s->fate = CQ_FATE_DROP;
+		else if (!e->all && now - s->sealed_ms < SEALED_DELAY_MS)
+			s->fate = CQ_FATE_WAIT;
+		else
+			s->fate = CQ_FATE_SYNC;
 	}
+}
+
+static void append_list(struct cq_active **list, struct cq_active *more)
+{
+	while (*list)
+		list = &(*list)->next;
+	*list = more;
+}
+
+/* Under f->lock: puts segments back before what was sealed since. */
+static void put_back(struct cq_flush *f, struct cq_active *waiting)
+{
+	struct cq_active *last = waiting;
+
+	if (!waiting)
+		return;
+	while (last->next)
+		last = last->next;
+	if (!f->sealed)
+		f->sealed_last = last;
+	last->next = f->sealed;
+	f->sealed = waiting;
+}
+
+/* Under f->lock: each segment to the list that its fate names; e->sealed keeps what is to be synced.
+ * Order is kept. */
+static void split(struct cq_flush *f, struct extent *e)
+{
+	struct cq_active *lists[CQ_FATES] = { NULL };
+	struct cq_active **ends[CQ_FATES], *next;
+
+	for (int i = 0; i < CQ_FATES; i++)
+		ends[i] = &lists[i];
+	for (struct cq_active *s = e->sealed; s; s = next) {
+		next = s->next;
+		s->next = NULL;
+		*ends[s->fate] = s;
+		ends[s->fate] = &s->next;
+		if (s->fate == CQ_FATE_DROP)
+			f->unsynced--;
+	}
+	append_list(&f->synced, lists[CQ_FATE_DROP]);
+	put_back(f, lists[CQ_FATE_WAIT]);
+	e->sealed = f->flushing = lists[CQ_FATE_SYNC];
 }
 
 /* Sealed by an earlier process of the writer, which may not have come to sync them. */
@@ -194,33 +229,6 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	return 0;
 }
 
-static uint64_t append_list(struct cq_active **list, struct cq_active *more)
-{
-	uint64_t count = 0;
-
-	while (*list)
-		list = &(*list)->next;
-	*list = more;
-	for (; more; more = more->next)
-		count++;
-	return count;
-}
-
-/* Under f->lock: puts the young ones back before what was sealed since. */
-static void put_back(struct cq_flush *f, struct cq_active *young)
-{
-	struct cq_active *since = f->sealed, *last = young;
-
-	if (!young)
-		return;
-	while (last->next)
-		last = last->next;
-	if (!since)
-		f->sealed_last = last;
-	last->next = since;
-	f->sealed = young;
-}
-
 static void poison(cq_writer *w, int error)
 {
 	int none = 0;
@@ -236,22 +244,24 @@ static void poison(cq_writer *w, int error)
 static int lead(cq_writer *w, struct extent e)
 {
 	struct cq_flush *f = &w->flush;
-	struct cq_active *deleted;
 	uint64_t start, span;
 	int r;
 
 	pthread_mutex_unlock(&f->lock);
 	start = cq_monotonic_ns();
-	sort_out(&e, &deleted);
+	classify(&e);
+	pthread_mutex_lock(&f->lock);
+	split(f, &e);
+	pthread_mutex_unlock(&f->lock);
 	r = sync_extent(w, &e);
 	span = cq_monotonic_ns() - start;
 	if (r < 0)
 		poison(w, r);
 	pthread_mutex_lock(&f->lock);
 	f->running = false;
-	f->unsynced -= append_list(&f->synced, deleted);
-	f->unsynced -= append_list(&f->synced, e.sealed);
-	put_back(f, e.young);
+	for (const struct cq_active *s = e.sealed; s; s = s->next)
+		f->unsynced--;
+	append_list(&f->synced, e.sealed);
 	f->look_at = f->unsynced + SEALED_LOOK;
 	f->flushing = NULL;
 	if (e.synced) {

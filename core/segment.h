@@ -21,6 +21,9 @@
 #include "format.h"
 #include "mapping.h"
 
+/* What a flush has decided about a sealed segment (flush.c). */
+enum cq_fate { CQ_FATE_SYNC, CQ_FATE_WAIT, CQ_FATE_DROP, CQ_FATES };
+
 /* A writable segment in this process. */
 struct cq_active {
 	struct cq_mapping map;
@@ -43,7 +46,8 @@ struct cq_active {
 	bool published;
 	bool mixed;            /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
 	                        * records of a chronicle-rs that started anew; gets no summary */
-	struct cq_active *next; /* in a list of sealed segments */
+	enum cq_fate fate;      /* of the flush that runs */
+	struct cq_active *next; /* in a list of sealed segments; under the flush lock */
 };
 
 static inline struct cq_segment_header *cq_active_header(struct cq_active *segment)

@@ -20,8 +20,9 @@ int cq_writer_prepare_step(void *writer)
 	cq_writer *w = writer;
 	int r;
 
-	if (cq_flush_unsynced(w) > CQ_UNSYNCED_MAX)
-		(void)cq_flush_sealed(w);
+	while (cq_flush_open(w) > CQ_SEALED_OPEN_MAX)
+		if (!cq_flush_close_one(w) && cq_flush_sealed(w) <= 0)
+			break;
 	r = cq_prealloc_step(&w->prealloc);
 	if (cq_flush_wants_wake(w))
 		cq_worker_kick(&w->flusher);
@@ -60,13 +61,14 @@ int cq_writer_flush_step(void *writer)
 {
 	cq_writer *w = writer;
 	int wait, due;
+	bool busy;
 
 	__atomic_store_n(&w->control.page->heartbeat_ns, cq_realtime_ns(), __ATOMIC_RELAXED);
 	wait = cq_flush_step(w);
-	if (wait == 0)
-		return 0;
-	if (cq_retention_step(w) > 0)
-		return 0;
+	/* each time, however much there is to sync and to close */
+	busy = cq_retention_step(w) > 0;
 	due = interval_sync(w);
+	if (wait == 0 || busy)
+		return 0;
 	return due < wait ? (due > 0 ? due : 1) : wait;
 }

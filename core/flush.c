@@ -15,7 +15,6 @@
 #include "io.h"
 #include "log.h"
 #include "record.h"
-#include "seekindex.h"
 #include "segdir.h"
 #include "writer.h"
 
@@ -75,7 +74,8 @@ struct extent {
 	bool all;                 /* of the sealed ones, also the young */
 	struct cq_durable_slot mark;
 	uint64_t names;
-	bool synced; /* the result: there was something to sync, and it went well */
+	bool dropped; /* some were deleted meanwhile */
+	bool synced;  /* the result: there was something to sync, and it went well */
 };
 
 /* Under f->lock, and for the active segment also under the writer lock. */
@@ -155,8 +155,10 @@ static void split(struct cq_flush *f, struct extent *e)
 		s->next = NULL;
 		*ends[s->fate] = s;
 		ends[s->fate] = &s->next;
-		if (s->fate == CQ_FATE_DROP)
+		if (s->fate == CQ_FATE_DROP) {
 			f->unsynced--;
+			e->dropped = true;
+		}
 	}
 	append_list(&f->synced, lists[CQ_FATE_DROP]);
 	put_back(f, lists[CQ_FATE_WAIT]);
@@ -240,7 +242,7 @@ static void poison(cq_writer *w, int error)
 }
 
 /* Runs the flush of an extent just taken.  Called and left with f->lock held, and no other lock: a
- * running flush waits for nobody, so that everybody may wait for it. */
+ * running flush waits for nobody, so that everybody may wait for it.  1: it had something to do. */
 static int lead(cq_writer *w, struct extent e)
 {
 	struct cq_flush *f = &w->flush;
@@ -274,7 +276,7 @@ static int lead(cq_writer *w, struct extent e)
 			f->durable_seq = e.mark.seq;
 	}
 	pthread_cond_broadcast(&f->done);
-	return r < 0 ? -EIO : 0;
+	return r < 0 ? -EIO : e.dropped || e.synced;
 }
 
 int cq_flush_upto(cq_writer *w, uint64_t seq)
@@ -323,9 +325,20 @@ void cq_flush_add_sealed(cq_writer *w, struct cq_active *segment)
 		f->sealed = segment;
 	f->sealed_last = segment;
 	f->unsynced++;
+	f->open++;
 	if (f->sealed == segment || f->unsynced >= f->look_at)
 		f->wants_wake = true;
 	pthread_mutex_unlock(&f->lock);
+}
+
+uint64_t cq_flush_open(cq_writer *w)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&w->flush.lock);
+	n = w->flush.open;
+	pthread_mutex_unlock(&w->flush.lock);
+	return n;
 }
 
 bool cq_flush_wants_wake(cq_writer *w)
@@ -400,77 +413,6 @@ static bool answer_requests(cq_writer *w)
 	return true;
 }
 
-static void write_index(cq_writer *w, const struct cq_active *s)
-{
-	struct cq_seekindex index = {
-		.header = {
-			.magic = CQ_INDEX_MAGIC,
-			.version = CQ_INDEX_VERSION,
-			.header_length = sizeof index.header,
-			.segment = s->id,
-			.segment_size = s->map.size,
-			.data_offset = sizeof(struct cq_segment_header),
-			.stride = CQ_INDEX_STRIDE,
-			.min_seq = s->first_seq,
-			.max_seq = s->last_seq,
-			.min_time_ns = s->min_time,
-			.max_time_ns = s->max_time,
-			.entries = s->index_count,
-		},
-		.entries = s->index,
-	};
-	int r;
-
-	if (s->records == 0)
-		return;
-	if (s->mixed) { /* an index of chronicle-rs may be there, of the part that it wrote */
-		char name[CQ_NAME_MAX];
-
-		cq_index_name(name, s->id);
-		(void)cq_io_unlink(w->dirfd, name);
-		return;
-	}
-	r = cq_seekindex_write(w->dirfd, &index);
-	if (r < 0)
-		cq_log(&w->config, CQ_WARNING, "index of segment %09u not written: %s", s->id,
-		       strerrordesc_np(-r));
-}
-
-/* The last things that a segment's files get; then its times stand still for ever. */
-static void finalise(cq_writer *w, const struct cq_active *s)
-{
-	const struct timespec times[2] = {
-		{ .tv_nsec = UTIME_OMIT },
-		{ .tv_sec = (time_t)(s->last_time / 1000000000U),
-		  .tv_nsec = (long)(s->last_time % 1000000000U) },
-	};
-	struct stat st;
-
-	if (cq_io_stat(s->map.fd, &st) < 0 || st.st_nlink == 0)
-		return;
-	write_index(w, s);
-	if (s->records > 0)
-		(void)futimens(s->map.fd, times);
-}
-
-static bool close_one(cq_writer *w)
-{
-	struct cq_flush *f = &w->flush;
-	struct cq_active *s;
-
-	pthread_mutex_lock(&f->lock);
-	s = f->synced;
-	pthread_mutex_unlock(&f->lock);
-	if (!s || __atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) > 0)
-		return false;
-	finalise(w, s);
-	pthread_mutex_lock(&f->lock);
-	f->synced = s->next;
-	pthread_mutex_unlock(&f->lock);
-	cq_segment_free(s);
-	return true;
-}
-
 /* Milliseconds until the sealed segments are due; -1: there are none. */
 static int sealed_due(cq_writer *w)
 {
@@ -497,12 +439,12 @@ int cq_flush_step(cq_writer *w)
 		return 0;
 	if (atomic_load(&w->error) == 0) {
 		due = sealed_due(w);
-		if (due == 0 && cq_flush_sealed(w) == 0)
+		if (due == 0 && cq_flush_sealed(w) > 0)
 			return 0;
 	} else {
 		due = -1;
 	}
-	if (close_one(w))
+	if (cq_flush_close_one(w))
 		return 0;
 	return due > 0 ? due : 1000;
 }
@@ -515,32 +457,9 @@ int cq_flush_drain(cq_writer *w)
 	/* A segment that was left after its last record had been synced: nobody asked for its seal. */
 	pthread_mutex_lock(&f->lock);
 	if (r == 0 && f->sealed)
-		r = lead(w, take_extent(w, true));
+		r = lead(w, take_extent(w, true)) < 0 ? -EIO : 0;
 	pthread_mutex_unlock(&f->lock);
-	while (answer_requests(w) || close_one(w))
+	while (answer_requests(w) || cq_flush_close_one(w))
 		;
 	return r;
-}
-
-static bool find_time(const struct cq_active *s, uint32_t id, uint64_t *ret_time_ns)
-{
-	for (; s; s = s->next) {
-		if (s->id == id && s->records > 0) {
-			*ret_time_ns = s->last_time;
-			return true;
-		}
-	}
-	return false;
-}
-
-bool cq_flush_live_time(cq_writer *w, uint32_t id, uint64_t *ret_time_ns)
-{
-	struct cq_flush *f = &w->flush;
-	bool found;
-
-	pthread_mutex_lock(&f->lock);
-	found = find_time(f->sealed, id, ret_time_ns) || find_time(f->flushing, id, ret_time_ns) ||
-	        find_time(f->synced, id, ret_time_ns);
-	pthread_mutex_unlock(&f->lock);
-	return found;
 }

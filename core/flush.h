@@ -9,8 +9,7 @@
  * Invariants
  *   A sealed segment keeps the descriptor that it was written through until it has been synced: the
  *   kernel reports a failed write-back once per descriptor.
- *   Only a flush (one at a time) takes segments off the sealed list, and only the flusher's step
- *   closes them.
+ *   Only a flush (one at a time) takes segments off the sealed list.
  *   A failed flush is final: the kernel may have dropped the pages, so the writer is poisoned and
  *   every waiter, now and later, gets EIO.
  */
@@ -26,8 +25,9 @@
 #include "durable.h"
 #include "segment.h"
 
-/* More sealed segments than this do not wait for their sync: the preparer syncs before it prepares. */
-#define CQ_UNSYNCED_MAX 256
+/* More sealed segments than this are not kept open: past it the preparer syncs and closes some before
+ * it prepares the next, or they would use up the process's descriptors. */
+#define CQ_SEALED_OPEN_MAX 256
 
 struct cq_flush {
 	pthread_mutex_t lock;
@@ -37,6 +37,7 @@ struct cq_flush {
 	bool covered;         /* a flush has covered what was there at open */
 	uint64_t durable_seq; /* records below it are durable, once covered */
 	uint64_t unsynced;    /* sealed segments that wait for a flush or are in it */
+	uint64_t open;        /* sealed segments that are not closed yet */
 	bool wants_wake;      /* the flusher may be asleep for longer than the sealed ones may wait */
 	uint64_t look_at;     /* when there are so many, some may have been deleted */
 	uint64_t count, requests, ns_total, ns_max;
@@ -65,16 +66,22 @@ bool cq_flush_wants_wake(cq_writer *writer);
 /* Roll, under the writer lock: this segment waits for its sync. */
 void cq_flush_add_sealed(cq_writer *writer, struct cq_active *segment);
 
-/* How many do. */
+/* How many do; and how many are open still, also for their index. */
 uint64_t cq_flush_unsynced(cq_writer *writer);
+uint64_t cq_flush_open(cq_writer *writer);
 
 /* Syncs them, without the active segment and without the writer lock: a roll may hold that while it
- * waits for the preparer, which calls this. */
+ * waits for the preparer, which calls this.  1: some need no sync any more; 0: none did, or all are
+ * so young that they can wait. */
 int cq_flush_sealed(cq_writer *writer);
 
 /* Answers requests, syncs sealed segments that are due, closes those that are synced.  Returns
  * milliseconds as a worker's step does; 0: did something, call again. */
 int cq_flush_step(cq_writer *writer);
+
+/* Indexes and closes a segment that is synced; false if there is none.  Any thread's, but for one that
+ * holds a lock (closing.c). */
+bool cq_flush_close_one(cq_writer *writer);
 
 /* After the last call on the writer, its flusher having ended: syncs what is sealed, answers what has
  * been asked, closes what is synced, until nothing is left. */

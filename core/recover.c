@@ -301,9 +301,9 @@ static int decide(struct recovery *v)
 		else if (spare->kind != FRESH || cq_planted("advance_because_next_exists"))
 			break;
 	}
-	v->active_id = v->marked && v->mark.segment <= CQ_SEGMENT_ID_MAX ?
-	                       (uint32_t)v->mark.segment :
-	               v->count > 0 ? v->ids[0] : 0;
+	v->active_id = v->marked && v->mark.segment <= CQ_SEGMENT_ID_MAX ? (uint32_t)v->mark.segment
+	               : v->count > 0                                    ? v->ids[0]
+	                                                                 : 0;
 	v->tail = sizeof(struct cq_segment_header);
 	if (v->candidate_count > 0 && v->candidates[0].id > v->active_id) {
 		if (v->candidate_count < v->count) { /* retention takes the oldest first */
@@ -351,9 +351,9 @@ static int act_on(struct recovery *v, struct candidate *c)
 		if (r == 0)
 			cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id,
 			       aside,
-			       c->kind == BAD || c->kind == UNWRITTEN ?
-			               "it is not a sound segment" :
-			               "records before it are missing");
+			       c->kind == BAD || c->kind == UNWRITTEN
+			               ? "it is not a sound segment"
+			               : "records before it are missing");
 		return r;
 	}
 	if (c->act == KEEP)
@@ -406,8 +406,8 @@ static int find_beginning(struct recovery *v, uint32_t id, uint64_t *ret_seq, ui
 			seq = s.max_seq + 1;
 		if (s.anchored || cq_segment_ext_valid(&c.header)) {
 			*ret_seq = seq > c.header.first_seq ? seq : c.header.first_seq;
-			*ret_base = behind + (s.anchored ? s.stream_end :
-			                      c.header.stream_base + s.payload_bytes);
+			*ret_base = behind + (s.anchored ? s.stream_end
+			                                 : c.header.stream_base + s.payload_bytes);
 			return 0;
 		}
 		behind += s.payload_bytes;
@@ -513,12 +513,14 @@ static void report_loss(struct recovery *v)
 	if (v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
 	                         find_beginning(v, v->active_id, &first, &base) == 0))
 		cq_log(v->config, level,
-		       "durable records %" PRIu64 " to %" PRIu64 " are missing or damaged, from segment "
+		       "durable records %" PRIu64 " to %" PRIu64
+		       " are missing or damaged, from segment "
 		       "%09u offset %" PRIu64 " on",
 		       first, v->mark.seq - 1, v->active_id, v->tail);
 	else
 		cq_log(v->config, level,
-		       "durable records up to %" PRIu64 " are missing or damaged, from segment %09u "
+		       "durable records up to %" PRIu64
+		       " are missing or damaged, from segment %09u "
 		       "offset %" PRIu64 " on",
 		       v->mark.seq - 1, v->active_id, v->tail);
 }
@@ -574,7 +576,8 @@ int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *r
 	if (r < 0)
 		goto out;
 	loss = is_loss(&v);
-	remains = (struct cq_durable_slot){ .segment = v.active_id, .offset = v.tail,
+	remains = (struct cq_durable_slot){ .segment = v.active_id,
+		                            .offset = v.tail,
 		                            .epoch = v.mark.epoch };
 	if (loss) {
 		report_loss(&v);

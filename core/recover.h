@@ -17,7 +17,7 @@
  *   What survives is a prefix: behind the first record that is missing or damaged, everything is set
  *   aside, never deleted: bytes to NNNNNNNNN.q.broken, whole segments to NNNNNNNNN.q.corrupt.  If
  *   the watermark says that some of it was durable, that is a loss: nothing is changed, EBADMSG,
- *   unless the caller accepts it.
+ *   unless the caller accepts it; the watermark then comes down to what is left.
  */
 #ifndef CQ_RECOVER_H
 #define CQ_RECOVER_H

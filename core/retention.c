@@ -14,6 +14,8 @@
 #include "segdir.h"
 #include "writer.h"
 
+#define MOST_AT_ONCE 16 /* between two looks at the readers, and at what else the flusher has to do */
+
 /* The lowest segment that a live reader has still to read. */
 static uint64_t pinned_from(const struct cq_config *config, const struct cq_retention_view *view)
 {
@@ -152,17 +154,14 @@ static int retire(cq_writer *w, uint32_t id)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int retire_oldest(cq_writer *w)
+/* view: all but what is about the oldest segment. */
+static int retire_oldest(cq_writer *w, struct cq_retention_view view)
 {
 	struct cq_retention *t = &w->retention;
-	struct cq_retention_view view = { .segment_size = w->segment_size };
 	char name[CQ_NAME_MAX];
 	struct stat st;
 	int r;
 
-	pthread_mutex_lock(&w->lock);
-	view.active = w->active->id;
-	pthread_mutex_unlock(&w->lock);
 	r = cq_segdir_next(w->dirfd, t->oldest, &t->oldest);
 	if (r < 0 || t->oldest >= view.active)
 		return 0;
@@ -170,14 +169,8 @@ static int retire_oldest(cq_writer *w)
 	r = cq_io_stat_at(w->dirfd, name, &st);
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
-	view.now_ms = cq_boottime_ms();
-	r = look_at_readers(t, w->dirfd, view.now_ms);
-	if (r < 0)
-		return r; /* better keep too much */
 	view.oldest = t->oldest;
 	view.oldest_age_ms = age_ms(&st);
-	view.readers = t->readers;
-	view.reader_count = t->count;
 	if (cq_retention_keep_from(&w->config, &view) <= t->oldest)
 		return 0;
 	r = retire(w, t->oldest);
@@ -191,16 +184,26 @@ static int retire_oldest(cq_writer *w)
 int cq_retention_step(cq_writer *w)
 {
 	const struct cq_config *c = &w->config;
-	int r;
+	struct cq_retention_view view = { .segment_size = w->segment_size,
+		                          .now_ms = cq_boottime_ms() };
+	int r, done = 0;
 
 	if (c->retain_segments == 0 && c->retain_bytes == 0 && c->retain_age_ms == 0)
 		return 0;
-	r = retire_oldest(w);
+	pthread_mutex_lock(&w->lock);
+	view.active = w->active->id;
+	pthread_mutex_unlock(&w->lock);
+	r = look_at_readers(&w->retention, w->dirfd, view.now_ms);
+	view.readers = w->retention.readers;
+	view.reader_count = w->retention.count;
+	/* if a reader may be missing in the table: better keep too much */
+	while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, view)) > 0)
+		done++;
 	if (r < 0 && !w->retention.warned)
 		cq_log(c, CQ_WARNING, "retention: segment %09u not deleted: %s", w->retention.oldest,
 		       strerrordesc_np(-r));
 	w->retention.warned = r < 0;
-	return r == 1;
+	return done;
 }
 
 void cq_retention_fini(struct cq_retention *retention)

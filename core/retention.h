@@ -45,7 +45,7 @@ struct cq_retention_view {
 uint32_t cq_retention_keep_from(const struct cq_config *config,
                                 const struct cq_retention_view *view);
 
-/* Deletes at most one segment with its index.  Returns 1 if it did, 0 if there was nothing to do. */
+/* Deletes some of the oldest segments with their indexes.  Returns how many; 0: nothing to do. */
 int cq_retention_step(cq_writer *writer);
 
 void cq_retention_fini(struct cq_retention *retention);

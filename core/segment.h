@@ -47,6 +47,7 @@ struct cq_active {
 	bool mixed;            /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
 	                        * records of a chronicle-rs that started anew; gets no summary */
 	enum cq_fate fate;      /* of the flush that runs */
+	bool closing;           /* a thread has taken it to close it; under the flush lock */
 	struct cq_active *next; /* in a list of sealed segments; under the flush lock */
 };
 

@@ -99,11 +99,12 @@ int cq_reader_wait(cq_reader *reader, int timeout_ms)
 	if (ready_soon(reader))
 		return 1;
 	for (;;) {
+		/* a new or a new kind of control.meta also changes how we wait: looked for once at
+		 * least, however short the wait */
+		cq_reader_control(reader);
 		spent = cq_monotonic_ns() - start;
 		if (spent >= limit)
 			return 0;
-		/* a new or a new kind of control.meta also changes how we wait */
-		cq_reader_control(reader);
 		slice = SLICE_NS;
 		if (!reader->control.page || !reader->control.writable) {
 			slice = poll;

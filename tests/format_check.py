@@ -564,10 +564,6 @@ class Checker:
             return
         for name in sorted(os.listdir(folder)):
             where = f"readers/{name}"
-            if name.endswith(".meta.tmp") and READER_NAME.match(name[:-4]):
-                if self.closed:
-                    self.bad(where, "temporary file left in a closed queue")
-                continue
             if not READER_NAME.match(name) or len(name) > 64 + len(".meta"):
                 self.bad(where, "unknown name")
                 continue

@@ -2,10 +2,10 @@
 /* queue_support.c - see queue_support.h; whatever fails here fails the test */
 #include "queue_support.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -367,8 +367,7 @@ unsigned qs_count_names(const char *dir, const char *suffix)
 	while ((entry = readdir(stream))) {
 		size_t n = strlen(entry->d_name);
 
-		if (n >= strlen(suffix) &&
-		    strcmp(entry->d_name + n - strlen(suffix), suffix) == 0)
+		if (n >= strlen(suffix) && strcmp(entry->d_name + n - strlen(suffix), suffix) == 0)
 			count++;
 	}
 	closedir(stream);

@@ -33,12 +33,12 @@ int qs_teardown(void **state); /* closes the writer, if any */
 void qs_anew(struct qs *q);
 
 /* Runs all tests, or the one whose name stands on the command line. */
-#define QS_MAIN(tests)                                                      \
-	int main(int argc, char **argv)                                     \
-	{                                                                   \
-		if (argc > 1)                                               \
-			cmocka_set_test_filter(argv[1]);                    \
-		return cmocka_run_group_tests(tests, NULL, NULL);           \
+#define QS_MAIN(tests)                                            \
+	int main(int argc, char **argv)                           \
+	{                                                         \
+		if (argc > 1)                                     \
+			cmocka_set_test_filter(argv[1]);          \
+		return cmocka_run_group_tests(tests, NULL, NULL); \
 	}
 #define QS_TEST(test) cmocka_unit_test_setup_teardown(test, qs_setup, qs_teardown)
 
@@ -57,12 +57,12 @@ struct cq_stats qs_stats(cq_writer *writer);
 /* ---- processes ---- */
 
 /* For children of a test: a failed check ends the child with status 99. */
-#define CHILD(condition)                                                              \
-	do {                                                                          \
-		if (!(condition)) {                                                   \
+#define CHILD(condition)                                                                \
+	do {                                                                            \
+		if (!(condition)) {                                                     \
 			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			_exit(99);                                                    \
-		}                                                                     \
+			_exit(99);                                                      \
+		}                                                                       \
 	} while (0)
 
 /* Runs it in a process of its own; returns what waitpid() tells. */
@@ -131,12 +131,5 @@ void qs_unseal(const char *dir, uint32_t id);
 void qs_zero(const char *dir, const char *name, uint64_t from, uint64_t to);
 /* An empty segment as a preallocation leaves it. */
 void qs_make_segment(const char *dir, uint32_t id, uint64_t size);
-
-/* tests of the failpoints exist in builds that have them */
-#ifdef CQ_FAULTS
-#define QS_FAULT_TEST(test) QS_TEST(test),
-#else
-#define QS_FAULT_TEST(test)
-#endif
 
 #endif

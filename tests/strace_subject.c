@@ -116,7 +116,8 @@ static void killed(void)
 
 	fill(w);
 	append(w);
-	memset(w->active->map.base + w->active->used + 8, 'r', 100); /* an append that got no further */
+	memset(w->active->map.base + w->active->used + 8, 'r',
+	       100); /* an append that got no further */
 	kill(getpid(), SIGKILL);
 }
 

@@ -6,10 +6,10 @@
  * Its old records are all there, unchanged; the new ones have the highest number seen + 1 and on;
  * and what chronicle-rs's writer looks at when it opens is as it needs it.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -178,12 +178,8 @@ static void version_1(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(small),
-	QS_TEST(reopened),
-	QS_TEST(mixed_sizes),
-	QS_TEST(with_a_reader),
-	QS_TEST(killed),
-	QS_TEST(version_1),
+	QS_TEST(small),         QS_TEST(reopened), QS_TEST(mixed_sizes),
+	QS_TEST(with_a_reader), QS_TEST(killed),   QS_TEST(version_1),
 };
 
 QS_MAIN(tests)

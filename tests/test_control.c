@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_control.c - control.meta: the position's sequence lock, waiters, dead waiters */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -21,7 +21,8 @@
 static void establish(struct qs *q, struct cq_control *c, uint32_t segment, uint64_t offset)
 {
 	assert_int_equal(cq_control_establish(c, q->dirfd, QS_SIZE, 3,
-	                                      (struct cq_position){ segment, offset }), 0);
+	                                      (struct cq_position){ segment, offset }),
+	                 0);
 }
 
 static void position_is_what_was_set(void **state)

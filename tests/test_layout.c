@@ -6,10 +6,10 @@
  * neither format.h's structures nor the library's code are used.  Only times are taken over from
  * what was written.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -41,7 +41,7 @@ static const struct message {
 	char fill;
 	size_t length;
 } messages[] = {
-	{ 0, 1, 'a', 5 },  { 0, 0, 0, 0 },     { 0, 0xFFFE, 'b', 64 }, { 0, 7, 'c', 65 },
+	{ 0, 1, 'a', 5 },    { 0, 0, 0, 0 },     { 0, 0xFFFE, 'b', 64 }, { 0, 7, 'c', 65 },
 	{ 0, 1, 'd', 3000 }, { 1, 1, 'e', 400 }, { 1, 1, 'f', 5 },
 };
 #define COUNT (sizeof messages / sizeof messages[0])
@@ -125,7 +125,8 @@ static void write_queue(struct qs *q)
 	for (size_t i = 0; i < COUNT; i++) {
 		memset(payload, messages[i].fill, sizeof payload);
 		assert_int_equal(cq_writer_append(q->writer, (uint16_t)messages[i].type, payload,
-		                                  messages[i].length, NULL), 0);
+		                                  messages[i].length, NULL),
+		                 0);
 	}
 	qs_prepare(q->writer);
 	qs_close(q);
@@ -237,7 +238,8 @@ static void lock_text(void **state)
 	assert_int_equal(sscanf(strrchr(stat_text, ')') + 1,
 	                        " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d "
 	                        "%*d %*d %*d %llu",
-	                        &start), 1);
+	                        &start),
+	                 1);
 	qs_open(q);
 	qs_close(q);
 	qs_open(q);

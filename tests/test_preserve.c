@@ -5,10 +5,10 @@
  * A sentinel byte far inside the published, still empty successor tells: whoever truncates, replaces
  * or writes that file anew makes it vanish or changes the inode.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -138,7 +138,7 @@ static void recovery_that_repairs(struct qs *q)
 
 static void open_or_create_preserves_preallocated(void **state)
 {
-	static void (*const ways[])(struct qs *q) = {
+	static void (*const ways[])(struct qs * q) = {
 		roll_takes_the_ready_one, fallback_roll_opens_it, worker_meets_it,
 		close_and_reopen,         recovery_after_a_kill,  recovery_that_repairs,
 	};

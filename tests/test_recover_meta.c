@@ -5,10 +5,10 @@
  * Whatever a crash, or somebody, has done to them: the records are all there, numbering goes on, and
  * they are right again afterwards.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -200,14 +200,27 @@ static void all_zeroed(struct qs *q)
 
 static void hints_are_only_hints(void **state)
 {
-	static void (*const damages[])(struct qs *q) = {
-		control_missing,     control_zeroed,         control_short,
-		control_empty,       control_rubbish,        control_half_initialised,
-		control_seqlock_odd, control_wrong_position, control_wrong_geometry,
-		position_missing,    position_stale,         position_ahead,
-		position_short,      mark_missing,           mark_rubbish,
-		mark_torn,           mark_short,             lock_missing,
-		all_missing,         all_zeroed,
+	static void (*const damages[])(struct qs * q) = {
+		control_missing,
+		control_zeroed,
+		control_short,
+		control_empty,
+		control_rubbish,
+		control_half_initialised,
+		control_seqlock_odd,
+		control_wrong_position,
+		control_wrong_geometry,
+		position_missing,
+		position_stale,
+		position_ahead,
+		position_short,
+		mark_missing,
+		mark_rubbish,
+		mark_torn,
+		mark_short,
+		lock_missing,
+		all_missing,
+		all_zeroed,
 	};
 	struct qs *q = *state;
 

@@ -5,10 +5,10 @@
  * Below the watermark (durable.meta) nothing may be missing: EBADMSG, and the directory stays as it
  * is.  Above it what remains is a prefix, the rest is set aside.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -396,8 +396,9 @@ static void temp_names_are_swept_and_no_others(void **state)
 {
 	static const char *const ours[] = { "000000003.q.tmp", "000000009.q.new.tmp",
 		                            "000000001.idx.tmp", "control.tmp" };
-	static const char *const others[] = { "00000003.q.tmp", "000000003.q.tmp2", "notes.tmp",
-		                              "0000000030.q.tmp", "000000003.q.bak", ".tmp",
+	static const char *const others[] = { "00000003.q.tmp",      "000000003.q.tmp2",
+		                              "notes.tmp",           "0000000030.q.tmp",
+		                              "000000003.q.bak",     ".tmp",
 		                              "000000000.q.corrupt", "x000000003.q.tmp" };
 	struct qs *q = *state;
 

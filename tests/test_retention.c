@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_retention.c - which segments may go, and letting them go */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -53,10 +53,16 @@ static const struct {
 	{ "a reader and age", { .retain_age_ms = 1 }, 5, &reader_at_2, 2 },
 	{ "a live reader", { .retain_segments = 1, .reader_ttl_ms = 500 }, 0, &reader_at_5, 5 },
 	{ "a dead reader", { .retain_segments = 1, .reader_ttl_ms = 499 }, 0, &reader_at_5, 9 },
-	{ "not too far behind", { .retain_segments = 1, .reader_max_lag_bytes = 4000 }, 0,
-	  &reader_at_5, 5 },
-	{ "too far behind", { .retain_segments = 1, .reader_max_lag_bytes = 3999 }, 0,
-	  &reader_at_5, 9 },
+	{ "not too far behind",
+	  { .retain_segments = 1, .reader_max_lag_bytes = 4000 },
+	  0,
+	  &reader_at_5,
+	  5 },
+	{ "too far behind",
+	  { .retain_segments = 1, .reader_max_lag_bytes = 3999 },
+	  0,
+	  &reader_at_5,
+	  9 },
 };
 
 static void what_may_go(void **state)
@@ -83,11 +89,16 @@ static void what_may_go(void **state)
 static void several_readers(void **state)
 {
 	const struct cq_reader_seen readers[] = {
-		{ .segment = 8, .changed_ms = NOW }, { .segment = 4, .changed_ms = NOW },
-		{ .segment = 3, .changed_ms = NOW - 5000 }, { .segment = 700, .changed_ms = NOW },
+		{ .segment = 8, .changed_ms = NOW },
+		{ .segment = 4, .changed_ms = NOW },
+		{ .segment = 3, .changed_ms = NOW - 5000 },
+		{ .segment = 700, .changed_ms = NOW },
 	};
-	const struct cq_retention_view view = { .oldest = 2, .active = 9, .segment_size = 1000,
-		                                .now_ms = NOW, .readers = readers,
+	const struct cq_retention_view view = { .oldest = 2,
+		                                .active = 9,
+		                                .segment_size = 1000,
+		                                .now_ms = NOW,
+		                                .readers = readers,
 		                                .reader_count = 4 };
 	struct cq_config config = { .retain_segments = 1, .reader_ttl_ms = 1000 };
 
@@ -152,18 +163,28 @@ static void nothing_goes_by_default(void **state)
 	expect_oldest(q, 0);
 }
 
-static void oldest_first_one_at_a_time(void **state)
+/* One that cannot be deleted stops it: nothing newer goes before it. */
+static void oldest_first(void **state)
 {
 	struct qs *q = *state;
+	char segment[PATH_SIZE], aside[PATH_SIZE];
 
 	q->config.retain_segments = 3;
 	make(q);
-	for (uint32_t oldest = 1; oldest <= 4; oldest++) {
-		assert_int_equal(cq_retention_step(q->writer), 1);
-		expect_oldest(q, oldest);
-		assert_int_equal(qs_stats(q->writer).retired, oldest);
-	}
-	assert_int_equal(cq_retention_step(q->writer), 0);
+	support_path(segment, q->dir, "000000002.q");
+	support_path(aside, q->dir, "aside");
+	assert_int_equal(rename(segment, aside), 0);
+	assert_int_equal(mkdir(segment, 0700), 0);
+	retire_all(q);
+	assert_false(support_exists(q->dir, "000000000.q"));
+	assert_false(support_exists(q->dir, "000000001.q"));
+	assert_true(support_exists(q->dir, "000000003.q"));
+	assert_int_equal(qs_stats(q->writer).retired, 2);
+	assert_int_equal(rmdir(segment), 0);
+	assert_int_equal(rename(aside, segment), 0);
+	retire_all(q);
+	expect_oldest(q, 4);
+	assert_int_equal(qs_stats(q->writer).retired, 4);
 	qs_append(q->writer, 7 * 31, 31); /* one more: one goes */
 	retire_all(q);
 	assert_false(support_exists(q->dir, "000000004.q"));
@@ -357,7 +378,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_may_go),
 	cmocka_unit_test(several_readers),
 	QS_TEST(nothing_goes_by_default),
-	QS_TEST(oldest_first_one_at_a_time),
+	QS_TEST(oldest_first),
 	QS_TEST(never_the_current_one),
 	QS_TEST(by_age),
 	QS_TEST(pinned_by_a_reader),

@@ -12,9 +12,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -321,7 +320,7 @@ static void changes_during_the_walk(void **state)
 	struct fixture *f = *state;
 	struct cq_config config;
 
-	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
+	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT - 10);
 	flip(f, "000000000.q", 128, 1);
 	f->meanwhile = trim_three;
 	assert_int_equal(verify(f), 10);
@@ -334,15 +333,17 @@ static void changes_during_the_walk(void **state)
 	flip(f, "000000003.q", 128, 1);
 	assert_int_equal(verify(f), 0);
 
-	/* a writer that rolls */
+	/* a writer that rolls, into a segment that was there when it began */
 	cq_config_init(&config);
 	assert_int_equal(cq_writer_open(f->dir, &config, &f->writer), 0);
 	append_forty(f);
-	flip(f, "000000006.q", 128, 1);
+	while (!support_exists(f->dir, "000000008.q"))
+		sched_yield();
+	flip(f, "000000007.q", 128, 1);
 	f->meanwhile = append_forty;
 	assert_int_equal(verify_live(f), 10);
 	assert_int_equal(cq_writer_close(f->writer), 0);
-	flip(f, "000000006.q", 128, 1);
+	flip(f, "000000007.q", 128, 1);
 	assert_int_equal(verify(f), 0);
 }
 

@@ -42,6 +42,7 @@ mkdir "$m"
 cleanup() {
 	local status=$? dir
 	trap - EXIT
+	trap '' INT TERM HUP
 	IFS=$' \t\n' # a read interrupted by a signal leaves its own
 	if [ -n "$helper" ] && kill "$helper" 2>/dev/null; then
 		wait "$helper" # it ends what it has started

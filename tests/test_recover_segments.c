@@ -185,6 +185,25 @@ static void unwritten_segment_in_the_middle(void **state)
 	goes_on_with(q, 31);
 }
 
+/* One that was durable and sealed long ago: people are told, the queue goes on. */
+static void missing_segment_far_below(void **state)
+{
+	struct qs *q = *state;
+	char path[PATH_SIZE];
+
+	qs_open(q);
+	qs_append(q->writer, 0, 5 * 31);
+	qs_flush(q->writer);
+	qs_close(q);
+	support_path(path, q->dir, "000000001.q");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(qs_try_open(q), 0);
+	assert_true(qs_logged(q, "segments 000000001 to 000000001 are missing"));
+	qs_append(q->writer, 5 * 31, 1);
+	assert_int_equal(qs_stats(q->writer).next_seq, 5 * 31 + 1);
+	qs_close(q);
+}
+
 static void missing_segment_in_the_middle(void **state)
 {
 	struct qs *q = *state;
@@ -425,6 +444,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(empty_then_unwritten_spare),
 	QS_TEST(unwritten_segment_in_the_middle),
 	QS_TEST(missing_segment_in_the_middle),
+	QS_TEST(missing_segment_far_below),
 	QS_TEST(set_aside_again),
 	QS_TEST(damage_below_the_watermark),
 	QS_TEST(damage_below_the_watermark_with_successors),

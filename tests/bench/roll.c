@@ -25,7 +25,7 @@ static void run(const char *dir, uint64_t size, size_t rolls, uint64_t bytes_per
 {
 	static const char payload[PAYLOAD] = { 'x' };
 	const uint64_t per_segment = (size - 64) / (PAYLOAD + 64);
-	const uint64_t record_ns = bytes_per_second ? 1000000000U * (PAYLOAD + 64) / bytes_per_second : 0;
+	const uint64_t record_ns = bytes_per_second ? 1000000000ULL * (PAYLOAD + 64) / bytes_per_second : 0;
 	struct cq_config config;
 	uint64_t next;
 	cq_writer *w;

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recover_decide.c - what is to be done; see recovery.h */
+#include "recovery.h"
+
+#include "fault.h"
+#include "record.h"
+
+/* Does this segment begin where the one before it ended?  Unknown counts as yes. */
+static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	uint64_t first;
+
+	if (cq_segment_ext_valid(&c->header))
+		first = c->header.first_seq;
+	else if (c->survey.records > 0 && c->survey.anchored)
+		first = c->survey.first_seq;
+	else
+		return true;
+	return !v->end_seq_known || first == v->end_seq;
+}
+
+static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t tail)
+{
+	v->active_id = c->id;
+	v->tail = tail;
+	if (c->survey.records > 0) {
+		v->end_seq = c->survey.max_seq + 1;
+		v->end_seq_known = c->survey.anchored;
+	} else if (cq_segment_ext_valid(&c->header)) {
+		v->end_seq = c->header.first_seq;
+		v->end_seq_known = true;
+	}
+}
+
+static bool summary_agrees(const struct cq_candidate *c)
+{
+	const struct cq_segment_header *h = &c->header;
+
+	if (!cq_segment_ext_valid(h))
+		return !c->survey.damaged;
+	return h->used == c->survey.tail && h->records == c->survey.records &&
+	       h->payload_bytes == c->survey.payload_bytes;
+}
+
+/* A segment with records, or what may have been one, before or at the last such. */
+static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
+{
+	bool lost; /* something that was durable */
+	int r;
+
+	if (c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN) {
+		c->act = CQ_ACT_SET_ASIDE;
+		v->hole = true;
+		v->active_id = c->id;
+		v->tail = sizeof(struct cq_segment_header);
+		return 0;
+	}
+	if (c->kind == CQ_KIND_SEALED && !v->marked) { /* taken as it is */
+		v->active_id = c->id + 1;
+		v->tail = sizeof(struct cq_segment_header);
+		v->end_seq_known = false;
+		return 0;
+	}
+	r = cq_recover_survey(v, c);
+	if (r < 0)
+		return r;
+	if (v->marked && !connects(v, c)) {
+		c->act = CQ_ACT_SET_ASIDE;
+		v->hole = true;
+		return 0;
+	}
+	end_at(v, c, c->survey.tail);
+	lost = v->marked && c->id == v->mark.segment && c->survey.tail < v->mark.offset;
+	if (c->kind == CQ_KIND_SEALED && summary_agrees(c) && !lost) {
+		c->act = CQ_ACT_KEEP;
+	} else if (c->kind == CQ_KIND_SEALED) {
+		c->act = CQ_ACT_CUT_AND_SEAL;
+		v->hole = true;
+	} else if (last) {
+		c->act = CQ_ACT_CONTINUE;
+		return 0;
+	} else {
+		c->act = c->survey.damaged || lost ? CQ_ACT_CUT_AND_SEAL : CQ_ACT_SEAL;
+		v->hole |= v->marked && c->act == CQ_ACT_CUT_AND_SEAL;
+	}
+	/* What a sealed segment says of its end is as good as the successor's beginning. */
+	if (c->act != CQ_ACT_CUT_AND_SEAL) {
+		v->active_id = c->id + 1;
+		v->tail = sizeof(struct cq_segment_header);
+	}
+	return 0;
+}
+
+int cq_recover_decide(struct cq_recovery *v)
+{
+	size_t end = v->candidate_count; /* behind the last segment that is or was in use */
+	int r;
+
+	for (; end > 0; end--) {
+		struct cq_candidate *spare = &v->candidates[end - 1];
+
+		/* an unwritten one is a spare of which only the name arrived */
+		if (spare->kind == CQ_KIND_UNWRITTEN)
+			spare->act = CQ_ACT_SET_ASIDE;
+		else if (spare->kind != CQ_KIND_FRESH || cq_planted("advance_because_next_exists"))
+			break;
+	}
+	v->active_id = v->marked && v->mark.segment <= CQ_SEGMENT_ID_MAX ? (uint32_t)v->mark.segment
+	               : v->count > 0                                    ? v->ids[0]
+	                                                                 : 0;
+	v->tail = sizeof(struct cq_segment_header);
+	if (v->candidate_count > 0 && v->candidates[0].id > v->active_id) {
+		if (v->candidate_count < v->count) { /* retention takes the oldest first */
+			v->hole = true;
+		} else { /* it took what the watermark last named */
+			v->active_id = v->candidates[0].id;
+			v->marked = v->marked && end > 0;
+		}
+	}
+	for (size_t i = 0; i < end; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		if (v->marked && i > 0 && c->id != v->candidates[i - 1].id + 1)
+			v->hole = true;
+		if (v->hole && v->marked) {
+			if (c->kind != CQ_KIND_FRESH)
+				c->act = CQ_ACT_SET_ASIDE;
+			continue;
+		}
+		r = decide_one(v, c, i + 1 == end);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+bool cq_recover_is_loss(const struct cq_recovery *v)
+{
+	if (!v->marked)
+		return false;
+	return v->active_id < v->mark.segment ||
+	       (v->active_id == v->mark.segment && v->tail < v->mark.offset);
+}

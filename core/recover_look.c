@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recover_look.c - what is there; see recovery.h */
+#include "recovery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "io.h"
+#include "log.h"
+#include "record.h"
+#include "segdir.h"
+
+#define GAPS_TOLD 10
+
+static int file_size(int dirfd, uint32_t id, uint64_t *ret_size)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int r;
+
+	cq_segment_name(name, id);
+	r = cq_io_stat_at(dirfd, name, &st);
+	if (r == 0)
+		*ret_size = S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+	return r;
+}
+
+static bool size_sound(uint64_t size)
+{
+	return size >= CQ_FORMAT_SIZE_MIN && size <= CQ_FORMAT_SIZE_MAX && size % CQ_ALIGN == 0;
+}
+
+/* Geometry: what the files agree on, else control.meta, else the caller's wish. */
+int cq_recover_geometry(struct cq_recovery *v)
+{
+	uint64_t first = 0, last = 0, size = 0, wish = v->config->segment_size;
+	struct cq_control control;
+	int r;
+
+	if (cq_control_open(&control, v->dirfd, false) == 0) {
+		if (size_sound(control.page->segment_size))
+			size = control.page->segment_size;
+		v->epoch = control.page->epoch;
+		cq_control_close(&control);
+	}
+	if (v->count > 0) {
+		r = file_size(v->dirfd, v->ids[0], &first);
+		if (r == 0)
+			r = file_size(v->dirfd, v->ids[v->count - 1], &last);
+		if (r < 0)
+			return r;
+		/* one file alone may have been cut short: control.meta knows better */
+		if (size_sound(first) && ((first == last && v->count > 1) || size == 0))
+			size = first;
+		if (size == 0)
+			size = last;
+		if (!size_sound(size)) {
+			cq_log(v->config, CQ_ERROR, "no segment has a size that the format knows");
+			return -EBADMSG;
+		}
+	}
+	if (size != 0 && wish != 0 && wish != size) {
+		cq_log(v->config, CQ_ERROR,
+		       "the queue has segments of %" PRIu64 " bytes, not %" PRIu64, size, wish);
+		return -EINVAL;
+	}
+	v->segment_size = size ? size : wish ? wish : CQ_SEGMENT_SIZE_DEFAULT;
+	return 0;
+}
+
+int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c)
+{
+	struct {
+		struct cq_segment_header header;
+		uint32_t commit;
+	} start;
+	static const struct cq_segment_header zero;
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	ssize_t n;
+	int fd, r;
+
+	c->kind = CQ_KIND_BAD;
+	cq_segment_name(name, c->id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r == -ELOOP)
+		return 0;
+	if (r < 0)
+		return r;
+	memset(&start, 0, sizeof start);
+	r = cq_io_stat(fd, &st);
+	n = r;
+	if (r == 0 && S_ISREG(st.st_mode))
+		n = cq_io_pread(fd, &start, sizeof start.header + sizeof start.commit, 0);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	c->header = start.header;
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	if (memcmp(&start.header, &zero, sizeof zero) == 0 && start.commit == 0)
+		c->kind = CQ_KIND_UNWRITTEN;
+	if ((uint64_t)st.st_size != v->segment_size)
+		return 0;
+	if (start.header.magic == CQ_SEGMENT_MAGIC && start.header.version > CQ_SEGMENT_VERSION) {
+		cq_log(v->config, CQ_ERROR, "segment %09u has format version %u; this is too new",
+		       c->id, start.header.version);
+		return -EPROTONOSUPPORT;
+	}
+	if (!cq_segment_header_valid(&start.header, c->id))
+		return 0;
+	if (start.header.flags & CQ_SEALED)
+		c->kind = CQ_KIND_SEALED;
+	else
+		c->kind = start.commit == 0 ? CQ_KIND_FRESH : CQ_KIND_OPEN;
+	return 0;
+}
+
+/* Ids without a file between those that have one.  Readers meet them as gaps; people are told here. */
+static void report_gaps(const struct cq_recovery *v)
+{
+	unsigned told = 0;
+
+	for (size_t i = 1; i < v->count && told < GAPS_TOLD; i++) {
+		if (v->ids[i] == v->ids[i - 1] + 1)
+			continue;
+		cq_log(v->config, CQ_WARNING, "segments %09u to %09u are missing", v->ids[i - 1] + 1,
+		       v->ids[i] - 1);
+		told++;
+	}
+}
+
+int cq_recover_look(struct cq_recovery *v)
+{
+	size_t first = 0;
+	int r;
+
+	report_gaps(v);
+	while (v->marked && first < v->count && v->ids[first] < v->mark.segment)
+		first++;
+	v->candidate_count = v->count - first;
+	v->candidates = calloc(v->candidate_count + 1, sizeof *v->candidates);
+	if (!v->candidates)
+		return -ENOMEM;
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		v->candidates[i].id = v->ids[first + i];
+		r = cq_recover_look_at(v, &v->candidates[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Opens the segment and counts what it holds. */
+int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c)
+{
+	int r;
+
+	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
+	if (r == 0)
+		r = cq_survey(c->segment->map.fd, v->segment_size, &c->header, c->segment,
+		              &c->survey);
+	if (r == 0 && c->survey.epoch > v->epoch)
+		v->epoch = c->survey.epoch;
+	return r;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prealloc.c - the slot through which the worker hands over the next segment; see prealloc.h */
+/* prealloc.c - the slots through which the worker hands over the next segments; see prealloc.h */
 #include "prealloc.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #define SPIN_NS 20000U /* measured: 100 us takes a core from the threads that make room */
 
-int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
+int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size, uint32_t depth,
                      uint32_t expected)
 {
 	pthread_condattr_t attr;
@@ -19,6 +19,7 @@ int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_s
 	*prealloc = (struct cq_prealloc){
 		.dirfd = dirfd,
 		.segment_size = segment_size,
+		.depth = depth,
 		.expected = expected,
 		.error_id = UINT32_MAX,
 		.look_first = true,
@@ -37,37 +38,62 @@ int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_s
 
 void cq_prealloc_fini(struct cq_prealloc *prealloc)
 {
-	cq_segment_free(prealloc->segment);
-	prealloc->segment = NULL;
+	for (uint32_t i = 0; i < prealloc->depth; i++)
+		cq_segment_free(prealloc->slots[i].segment);
 	pthread_cond_destroy(&prealloc->changed);
 	pthread_mutex_destroy(&prealloc->lock);
 }
 
+static struct cq_slot *slot_of(struct cq_prealloc *p, uint32_t id)
+{
+	return &p->slots[id % p->depth];
+}
+
 static bool is_expected(struct cq_prealloc *p, uint32_t id)
 {
-	return atomic_load(&p->expected) == id || cq_planted("no_id_check");
+	uint32_t expected = atomic_load(&p->expected);
+
+	return (id >= expected && id - expected < p->depth) || cq_planted("no_id_check");
 }
 
 /* Under lock.  Takes a segment out of the slot that the writer has gone past; the caller frees it
  * outside the lock.  Its file is published and stays. */
-static struct cq_active *evict_stale(struct cq_prealloc *p)
+static struct cq_active *evict_stale(struct cq_prealloc *p, struct cq_slot *slot)
 {
 	struct cq_active *stale;
 
-	if (p->state != CQ_SLOT_READY || is_expected(p, p->id))
+	if (slot->state != CQ_SLOT_READY || is_expected(p, slot->id))
 		return NULL;
-	stale = p->segment;
-	p->segment = NULL;
-	p->state = CQ_SLOT_EMPTY;
+	stale = slot->segment;
+	slot->segment = NULL;
+	slot->state = CQ_SLOT_EMPTY;
 	p->stale++;
 	return stale;
 }
 
 /* Under lock. */
-static void settle(struct cq_prealloc *p, enum cq_slot_state state)
+static void settle(struct cq_prealloc *p, struct cq_slot *slot, enum cq_slot_state state)
 {
-	p->state = state;
+	slot->state = state;
 	pthread_cond_broadcast(&p->changed);
+}
+
+/* Under lock: the lowest id that is expected and not there.  A stale segment in its slot goes to
+ * *ret_stale. */
+static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_active **ret_stale)
+{
+	const uint32_t expected = atomic_load(&p->expected);
+
+	for (uint32_t id = expected; id - expected < p->depth && id <= CQ_SEGMENT_ID_MAX; id++) {
+		struct cq_slot *slot = slot_of(p, id);
+
+		*ret_stale = evict_stale(p, slot);
+		if (slot->state != CQ_SLOT_READY) {
+			*ret_id = id;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* Makes segment `id` present under its temp name.  Where an earlier run, or a roll that could not
@@ -104,22 +130,23 @@ static int publish(struct cq_prealloc *p, struct cq_active **segment)
 
 int cq_prealloc_step(struct cq_prealloc *p)
 {
-	struct cq_active *segment = NULL, *stale;
-	bool current;
-	uint32_t id;
+	struct cq_active *segment = NULL, *stale = NULL;
+	struct cq_slot *slot;
+	bool current, wanted;
+	uint32_t id = 0;
 	int r;
 
 	pthread_mutex_lock(&p->lock);
-	stale = evict_stale(p);
-	id = atomic_load(&p->expected);
-	if (p->state == CQ_SLOT_READY || id > CQ_SEGMENT_ID_MAX) {
-		pthread_mutex_unlock(&p->lock);
-		return 0;
+	wanted = next_to_prepare(p, &id, &stale);
+	slot = slot_of(p, id);
+	if (wanted) {
+		slot->id = id;
+		slot->state = CQ_SLOT_PREPARING;
 	}
-	p->id = id;
-	p->state = CQ_SLOT_PREPARING;
 	pthread_mutex_unlock(&p->lock);
 	cq_segment_free(stale);
+	if (!wanted)
+		return 0;
 
 	r = make(p, id, &segment);
 	cq_point("prepare.prepared");
@@ -128,7 +155,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 	pthread_mutex_lock(&p->lock);
 	current = is_expected(p, id);
 	if (r == 0 && current)
-		settle(p, CQ_SLOT_PUBLISHING);
+		settle(p, slot, CQ_SLOT_PUBLISHING);
 	pthread_mutex_unlock(&p->lock);
 
 	if (r == 0 && current && !segment->published) {
@@ -150,16 +177,16 @@ int cq_prealloc_step(struct cq_prealloc *p)
 		p->error = r;
 		p->error_id = id;
 		p->failed++;
-		settle(p, CQ_SLOT_EMPTY);
+		settle(p, slot, CQ_SLOT_EMPTY);
 	} else if (!current) {
 		p->stale++;
-		settle(p, CQ_SLOT_EMPTY);
+		settle(p, slot, CQ_SLOT_EMPTY);
 	} else {
-		p->segment = segment;
+		slot->segment = segment;
 		segment = NULL;
 		p->made++;
 		p->error_id = UINT32_MAX;
-		settle(p, CQ_SLOT_READY);
+		settle(p, slot, CQ_SLOT_READY);
 	}
 	pthread_mutex_unlock(&p->lock);
 	cq_segment_free(segment);
@@ -167,9 +194,10 @@ int cq_prealloc_step(struct cq_prealloc *p)
 }
 
 /* Under lock: something for `id` may still come. */
-static bool worth_waiting(const struct cq_prealloc *p, uint32_t id, bool timed_out)
+static bool worth_waiting(const struct cq_prealloc *p, const struct cq_slot *slot, uint32_t id,
+                          bool timed_out)
 {
-	if (p->state == CQ_SLOT_PUBLISHING && p->id == id)
+	if (slot->state == CQ_SLOT_PUBLISHING && slot->id == id)
 		return true; /* one rename; going past it is what must not happen */
 	return !timed_out && p->error_id != id;
 }
@@ -179,13 +207,13 @@ static bool worth_waiting(const struct cq_prealloc *p, uint32_t id, bool timed_o
  * is some tens of microseconds away, which a sleep and a wake-up would double; and a writer that is
  * there at once finds the preparer still awake for the next one.
  */
-static void spin(struct cq_prealloc *p)
+static void spin(struct cq_slot *slot)
 {
 	const uint64_t end = cq_monotonic_ns() + SPIN_NS;
 
 	do {
 		for (int i = 0; i < 32; i++) {
-			if (atomic_load(&p->state) == CQ_SLOT_READY)
+			if (atomic_load(&slot->state) == CQ_SLOT_READY)
 				return;
 			cq_pause();
 		}
@@ -195,6 +223,7 @@ static void spin(struct cq_prealloc *p)
 int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
                      struct cq_active **ret_segment, bool *ret_waited)
 {
+	struct cq_slot *slot = slot_of(p, id);
 	struct timespec deadline = { 0 };
 	bool timed_out = wait_ms == 0;
 	bool waited = false;
@@ -203,22 +232,23 @@ int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
 
 	pthread_mutex_lock(&p->lock);
 	for (;;) {
-		if (p->state == CQ_SLOT_READY && (p->id == id || cq_planted("no_id_check"))) {
-			*ret_segment = p->segment;
-			p->segment = NULL;
-			p->state = CQ_SLOT_EMPTY;
+		if (slot->state == CQ_SLOT_READY &&
+		    (slot->id == id || cq_planted("no_id_check"))) {
+			*ret_segment = slot->segment;
+			slot->segment = NULL;
+			slot->state = CQ_SLOT_EMPTY;
 			r = 1;
 			break;
 		}
 		if (!stale)
-			stale = evict_stale(p);
-		if (!worth_waiting(p, id, timed_out))
+			stale = evict_stale(p, slot);
+		if (!worth_waiting(p, slot, id, timed_out))
 			break;
 		if (!waited) {
 			deadline = cq_deadline(wait_ms);
 			waited = true;
 			pthread_mutex_unlock(&p->lock);
-			spin(p);
+			spin(slot);
 			pthread_mutex_lock(&p->lock);
 			continue;
 		}

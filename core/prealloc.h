@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prealloc.h - the slot through which the worker hands the next segment to the writer
+ * prealloc.h - the slots through which the worker hands the next segments to the writer
  *
  *                cq_prealloc_step() in the worker              cq_prealloc_take() in a roll
  *   EMPTY -> PREPARING -> PUBLISHING -> READY ------------------------> EMPTY
  *                 \__________ stale or failed: EMPTY
  *
+ * There are `depth` slots, one as a rule; segment `id` goes through slot id mod depth, which is
+ * tagged with the id of what is in it.
+ *
  * Invariants
  *   `expected` is the id that the next roll needs.  Only the writer changes it, under the slot lock.
- *   A result is published only while its id is the expected one, and taken only if it still is:
- *   a stale one is unlinked if unpublished, left for a later open if published, never written.
+ *   A result is published only while its id is expected, that is one of the `depth` ids from
+ *   `expected` on, and taken only if it is the very one: a stale one is unlinked if unpublished, left
+ *   for a later open if published, never written.
  *   A roll never passes an id that is PUBLISHING: it waits for that one rename.  So no id appears
  *   in the directory after the writer has gone past it, and nothing that retention has deleted comes
  *   back.
@@ -23,6 +27,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chronq.h"
 #include "segment.h"
 
 enum cq_slot_state { CQ_SLOT_EMPTY, CQ_SLOT_PREPARING, CQ_SLOT_PUBLISHING, CQ_SLOT_READY };
@@ -30,6 +35,7 @@ enum cq_slot_state { CQ_SLOT_EMPTY, CQ_SLOT_PREPARING, CQ_SLOT_PUBLISHING, CQ_SL
 struct cq_prealloc {
 	int dirfd;             /* constant, the writer's */
 	uint64_t segment_size; /* constant */
+	uint32_t depth;        /* constant: slots in use */
 
 	_Atomic uint32_t expected; /* stored under lock, loaded anywhere */
 	bool look_first;           /* the worker's: there may be published spares */
@@ -38,21 +44,23 @@ struct cq_prealloc {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* under lock */
-	_Atomic enum cq_slot_state state; /* looked at without it by a roll that spins */
-	uint32_t id;               /* of what is in the slot or on its way there */
-	struct cq_active *segment; /* READY */
+	struct cq_slot {
+		_Atomic enum cq_slot_state state; /* looked at without it by a roll that spins */
+		uint32_t id;               /* of what is in the slot or on its way there */
+		struct cq_active *segment; /* READY */
+	} slots[CQ_SPARES_MAX];
 	int error;                 /* why error_id could not be prepared */
 	uint32_t error_id;
 	uint64_t made, stale, failed;
 };
 
-int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
+int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size, uint32_t depth,
                      uint32_t expected);
 
-/* Drops what is in the slot; the worker must have ended. */
+/* Drops what is in the slots; the worker must have ended. */
 void cq_prealloc_fini(struct cq_prealloc *prealloc);
 
-/* Worker: prepares the expected segment if it is not there.  Returns 1 if it did something, 0 if
+/* Worker: prepares the lowest expected segment that is not there.  Returns 1 if it did something, 0 if
  * there was nothing to do, the error of a failed preparation. */
 int cq_prealloc_step(struct cq_prealloc *prealloc);
 

@@ -22,7 +22,7 @@
 
 void cq_config_init(struct cq_config *config)
 {
-	*config = (struct cq_config){ .prealloc_wait_ms = 100 };
+	*config = (struct cq_config){ .prealloc_wait_ms = 100, .spares = 1 };
 }
 
 static int check_config(const struct cq_config *c)
@@ -30,6 +30,8 @@ static int check_config(const struct cq_config *c)
 	if (c->segment_size != 0 && (c->segment_size < CQ_SEGMENT_SIZE_MIN ||
 	                             c->segment_size > CQ_SEGMENT_SIZE_MAX ||
 	                             c->segment_size % 4096 != 0))
+		return -EINVAL;
+	if (c->spares < 1 || c->spares > CQ_SPARES_MAX)
 		return -EINVAL;
 	switch (c->sync) {
 	case CQ_SYNC_NONE:
@@ -185,7 +187,8 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 	}
 	pthread_mutex_init(&w->lock, NULL);
 	cq_prefault_init(&w->prefault, w->active);
-	r = cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->active->id + 1);
+	r = cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
+	                     w->active->id + 1);
 	if (r < 0)
 		goto fail_lock;
 	r = first_spare(w);

@@ -24,6 +24,7 @@ enum key {
 	KEY_SEGMENT_SIZE,
 	KEY_SYNC,
 	KEY_PREALLOC_WAIT,
+	KEY_SPARES,
 	KEY_REQUIRE_PREALLOC,
 	KEY_RETAIN_SEGMENTS,
 	KEY_RETAIN_BYTES,
@@ -52,6 +53,7 @@ static const struct fuse_opt option_table[] = {
 	OPTION("segment_size=", KEY_SEGMENT_SIZE),
 	OPTION("sync=", KEY_SYNC),
 	OPTION("prealloc_wait=", KEY_PREALLOC_WAIT),
+	OPTION("spares=", KEY_SPARES),
 	OPTION("require_prealloc", KEY_REQUIRE_PREALLOC),
 	OPTION("retain_segments=", KEY_RETAIN_SEGMENTS),
 	OPTION("retain_bytes=", KEY_RETAIN_BYTES),
@@ -81,6 +83,7 @@ void chronfs_options_help(const char *program)
 	       "    -o sync=always         a write returns when its record is durable\n"
 	       "    -o prealloc_wait=MS    how long a write waits for the next segment file to be\n"
 	       "                           prepared before it makes one itself (default 100)\n"
+	       "    -o spares=N            segment files prepared ahead (default 1, at most 8)\n"
 	       "    -o require_prealloc    fail with EAGAIN then, instead of making one\n"
 	       "    -o retain_segments=N   delete the oldest segments when there are more than N,\n"
 	       "    -o retain_bytes=SIZE   when they are larger than SIZE in all,\n"
@@ -220,6 +223,7 @@ static int take_path(struct chronfs_options *options, const char *arg)
 static int take_writing(struct chronfs_options *options, const char *arg, enum key key)
 {
 	struct cq_config *config = &options->queue_config;
+	uint64_t number;
 
 	switch (key) {
 	case KEY_SEGMENT_SIZE:
@@ -229,6 +233,11 @@ static int take_writing(struct chronfs_options *options, const char *arg, enum k
 		return take_sync(options, arg);
 	case KEY_PREALLOC_WAIT:
 		return take_milliseconds(arg, &config->prealloc_wait_ms);
+	case KEY_SPARES:
+		if (take_count(arg, 1, CQ_SPARES_MAX, &number) < 0)
+			return -1;
+		config->spares = (uint32_t)number;
+		return 0;
 	case KEY_REQUIRE_PREALLOC:
 		config->require_prealloc = true;
 		return 0;

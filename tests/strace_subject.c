@@ -73,7 +73,7 @@ static void await_spare(cq_writer *w)
 	do {
 		usleep(1000);
 		pthread_mutex_lock(&w->prealloc.lock);
-		state = w->prealloc.state;
+		state = w->prealloc.slots[0].state;
 		pthread_mutex_unlock(&w->prealloc.lock);
 	} while (state != CQ_SLOT_READY);
 }

@@ -23,7 +23,7 @@
 
 static void init(struct qs *q, struct cq_prealloc *p, uint32_t expected)
 {
-	assert_int_equal(cq_prealloc_init(p, q->dirfd, QS_SIZE, expected), 0);
+	assert_int_equal(cq_prealloc_init(p, q->dirfd, QS_SIZE, 1, expected), 0);
 }
 
 static void the_ordinary_way(void **state)
@@ -34,27 +34,64 @@ static void the_ordinary_way(void **state)
 	bool waited = true;
 
 	init(q, &p, 1);
-	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(cq_prealloc_step(&p), 1);
-	assert_int_equal(p.state, CQ_SLOT_READY);
-	assert_int_equal(p.id, 1);
+	assert_int_equal(p.slots[0].state, CQ_SLOT_READY);
+	assert_int_equal(p.slots[0].id, 1);
 	assert_true(support_exists(q->dir, "000000001.q")); /* published before it is offered */
 	assert_int_equal(cq_prealloc_step(&p), 0);
 	assert_int_equal(cq_prealloc_take(&p, 1, 0, &s, &waited), 1);
 	assert_false(waited);
 	assert_int_equal(s->id, 1);
 	assert_true(s->populated > 0);
-	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(p.expected, 2);
 	cq_segment_free(s);
 	assert_int_equal(cq_prealloc_step(&p), 1);
-	assert_int_equal(p.id, 2);
+	assert_int_equal(p.slots[0].id, 2);
 	assert_int_equal(p.made, 2);
 	assert_int_equal(p.published, 2);
 	assert_int_equal(p.stale + p.failed, 0);
 	cq_prealloc_fini(&p);
 	assert_true(support_exists(q->dir, "000000002.q"));
 	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
+}
+
+/* Three slots: prepared in order, taken in order; what the writer has gone past is stale in each. */
+static void several_spares(void **state)
+{
+	struct qs *q = *state;
+	struct cq_active *s = NULL;
+	struct cq_prealloc p;
+	bool waited;
+
+	assert_int_equal(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 3, 1), 0);
+	for (uint32_t id = 1; id <= 3; id++)
+		assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(cq_prealloc_step(&p), 0);
+	assert_true(support_exists(q->dir, "000000003.q"));
+	assert_false(support_exists(q->dir, "000000004.q"));
+	for (uint32_t id = 1; id <= 3; id++) {
+		assert_int_equal(cq_prealloc_take(&p, id, 0, &s, &waited), 1);
+		assert_false(waited);
+		assert_int_equal(s->id, id);
+		cq_segment_free(s);
+	}
+	for (uint32_t id = 4; id <= 6; id++)
+		assert_int_equal(cq_prealloc_step(&p), 1);
+	cq_prealloc_expect(&p, 6); /* gone past 4 and 5 */
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(cq_prealloc_step(&p), 0);
+	assert_int_equal(p.stale, 2);
+	assert_int_equal(p.made, 8);
+	for (uint32_t id = 6; id <= 8; id++) {
+		assert_int_equal(cq_prealloc_take(&p, id, 0, &s, &waited), 1);
+		assert_int_equal(s->id, id);
+		cq_segment_free(s);
+	}
+	assert_int_equal(cq_prealloc_take(&p, 9, 0, &s, &waited), 0);
+	cq_prealloc_fini(&p);
 }
 
 /* A segment for an id that the writer has gone past: in the slot, and as a file on the disk. */
@@ -74,16 +111,16 @@ static void stale_prealloc_is_ignored(void **state)
 	assert_int_equal(cq_prealloc_take(&p, 2, 0, &s, &waited), 0);
 	assert_null(s);
 	assert_int_equal(p.stale, 1);
-	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(p.expected, 3);
 	qs_unchanged(q->dir, &before); /* published: it stays, unwritten */
 
 	/* the preparer finds it stale too */
 	assert_int_equal(cq_prealloc_step(&p), 1);
-	assert_int_equal(p.id, 3);
+	assert_int_equal(p.slots[0].id, 3);
 	cq_prealloc_expect(&p, 5);
 	assert_int_equal(cq_prealloc_step(&p), 1);
-	assert_int_equal(p.id, 5);
+	assert_int_equal(p.slots[0].id, 5);
 	assert_int_equal(p.stale, 2);
 
 	/* 1 and 3 lie on the disk: each is opened when it is its turn, and only then */
@@ -131,7 +168,7 @@ static void unfit_file_is_left_alone(void **state)
 	support_poke(q->dir, "000000001.q", 64, &commit, sizeof commit); /* holds a record */
 	qs_snapshot(q->dir, &before);
 	assert_int_equal(cq_prealloc_step(&p), -EBADMSG);
-	assert_int_equal(p.state, CQ_SLOT_EMPTY);
+	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(p.failed, 1);
 	qs_unchanged(q->dir, &before);
 	cq_prealloc_fini(&p);
@@ -234,7 +271,7 @@ static void roll_while_preparing_child(struct qs *q)
 	pthread_t thread;
 	bool waited;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
 	qs_hold(q, "prepare.prepared");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -244,11 +281,11 @@ static void roll_while_preparing_child(struct qs *q)
 	qs_hold_go(q);
 	pthread_join(thread, NULL);
 	CHILD(worker.result == 1);
-	CHILD(p.state == CQ_SLOT_EMPTY);
+	CHILD(p.slots[0].state == CQ_SLOT_EMPTY);
 	CHILD(p.stale == 1 && p.made == 0);
 	CHILD(!support_exists(q->dir, "000000001.q"));
 	CHILD(!support_exists(q->dir, "000000001.q.tmp"));
-	CHILD(cq_prealloc_step(&p) == 1 && p.id == 2);
+	CHILD(cq_prealloc_step(&p) == 1 && p.slots[0].id == 2);
 	cq_prealloc_fini(&p);
 }
 
@@ -265,7 +302,7 @@ static void roll_while_publishing_child(struct qs *q)
 	struct taker roll = { .prealloc = &p, .wait_ms = 0 };
 	pthread_t thread, taking;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
 	qs_hold(q, "prepare.before_publish");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -296,7 +333,7 @@ static void publish_finds_the_name_taken_child(struct qs *q)
 	pthread_t thread;
 	uint8_t byte;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
 	qs_hold(q, "prepare.before_publish");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -305,7 +342,7 @@ static void publish_finds_the_name_taken_child(struct qs *q)
 	qs_hold_go(q);
 	pthread_join(thread, NULL);
 	CHILD(worker.result == 1);
-	CHILD(p.state == CQ_SLOT_READY);
+	CHILD(p.slots[0].state == CQ_SLOT_READY);
 	CHILD(p.segment->map.base[4001] == 'S');
 	support_peek(q->dir, "000000001.q", 4001, &byte, 1);
 	CHILD(byte == 'S');
@@ -327,14 +364,14 @@ static void failure_ends_the_wait_child(struct qs *q)
 	pthread_t taking;
 	bool waited;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
 	taking = start_taker(&roll);
 	cq_fault_set("allocate", ENOSPC, 0, -1);
 	CHILD(cq_prealloc_step(&p) == -ENOSPC);
 	pthread_join(taking, NULL); /* the test's time limit is below the 100 s */
 	CHILD(roll.result == 0);
 	CHILD(roll.waited);
-	CHILD(p.failed == 1 && p.state == CQ_SLOT_EMPTY);
+	CHILD(p.failed == 1 && p.slots[0].state == CQ_SLOT_EMPTY);
 	/* and one that comes later does not even begin to wait */
 	cq_prealloc_expect(&p, 1);
 	CHILD(cq_prealloc_step(&p) == -ENOSPC);
@@ -364,7 +401,7 @@ static void roll_waits_for_the_preparer_child(struct qs *q)
 	struct taker roll = { .prealloc = &p, .wait_ms = 100000 };
 	pthread_t taking;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1) == 0);
+	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
 	taking = start_taker(&roll);
 	CHILD(cq_prealloc_step(&p) == 1);
 	pthread_join(taking, NULL);
@@ -396,6 +433,7 @@ static void failed_publish_leaves_no_temp(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(the_ordinary_way),
+	QS_TEST(several_spares),
 	QS_TEST(stale_prealloc_is_ignored),
 	QS_TEST(stale_slot_of_a_writer),
 	QS_TEST(unfit_file_is_left_alone),

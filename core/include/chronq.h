@@ -50,6 +50,7 @@ typedef struct cq_segment cq_segment; /* one published segment file, opened for 
 #define CQ_SEGMENT_SIZE_MIN 4096ULL                     /* of a queue that we create */
 #define CQ_SEGMENT_SIZE_MAX ((4ULL << 30) - 4096)       /* of a queue that we create */
 #define CQ_SEGMENT_ID_MAX 999999999U                    /* nine digits: the last segment */
+#define CQ_SPARES_MAX 8U
 #define CQ_TYPE_DEFAULT 1U                              /* record type of an ordinary message */
 #define CQ_TYPE_MAX 0xFFFEU                             /* 0xFFFF marks padding in the format */
 #define CQ_READER_NAME_MAX 64U
@@ -85,6 +86,11 @@ struct cq_config {
 	/* How long a roll waits for the segment that the background worker is preparing before the
 	 * appending thread makes one itself.  Default 100. */
 	uint32_t prealloc_wait_ms;
+
+	/* How many segments are prepared ahead, 1 to CQ_SPARES_MAX.  Default 1, which is also all that
+	 * chronicle-rs leaves behind.  More help where small segments roll thousands of times a
+	 * second; each takes the space of a segment. */
+	uint32_t spares;
 
 	/* A roll that finds no prepared segment within prealloc_wait_ms fails with EAGAIN, nothing
 	 * appended, instead of making one. */

@@ -80,8 +80,8 @@ struct outcome {
 	double seconds;
 };
 
-static void run(const char *dir, size_t rolls, uint64_t period_ns, struct samples *samples,
-                struct outcome *out)
+static void run(const char *dir, size_t rolls, uint64_t period_ns, uint32_t spares,
+                struct samples *samples, struct outcome *out)
 {
 	static const char payload[PAYLOAD] = { 'x' };
 	struct deleter deleter = { .dir = dir };
@@ -92,6 +92,7 @@ static void run(const char *dir, size_t rolls, uint64_t period_ns, struct sample
 
 	cq_config_init(&config);
 	config.segment_size = SEGMENT_SIZE;
+	config.spares = spares;
 	must("open", cq_writer_open(dir, &config, &w));
 	must("append", cq_writer_append(w, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL));
 	must("thread", -pthread_create(&thread, NULL, delete_loop, &deleter));
@@ -122,14 +123,16 @@ int main(int argc, char **argv)
 	const size_t rolls = argc > 2 ? strtoul(argv[2], NULL, 10) : 10000;
 	const uint64_t period_us = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
 	const size_t runs = argc > 4 ? strtoul(argv[4], NULL, 10) : 5;
+	const uint32_t spares = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 1;
 	char dir[4096];
 
 	if (runs < 1 || runs > MOST_RUNS || rolls < 1) {
-		fprintf(stderr, "usage: dir_contention [DIR [ROLLS [PERIOD_US [RUNS]]]]\n");
+		fprintf(stderr, "usage: dir_contention [DIR [ROLLS [PERIOD_US [RUNS [SPARES]]]]]\n");
 		return 2;
 	}
-	printf("%zu rolls of %u-byte segments, %s, listed and deleted from every millisecond, %zu runs\n",
-	       rolls, SEGMENT_SIZE, period_us ? "one a period" : "back to back", runs);
+	printf("%zu rolls of %u-byte segments, %s, %u prepared ahead, listed and deleted from every "
+	       "millisecond, %zu runs\n",
+	       rolls, SEGMENT_SIZE, period_us ? "one a period" : "back to back", spares, runs);
 	if (period_us)
 		printf("  period %llu us\n", (unsigned long long)period_us);
 	for (size_t i = 0; i < runs; i++) {
@@ -138,7 +141,7 @@ int main(int argc, char **argv)
 
 		snprintf(dir, sizeof dir, "%s/dir-contention-%d-%zu", parent, (int)getpid(), i);
 		samples_init(&samples, rolls);
-		run(dir, rolls, period_us * 1000, &samples, &out);
+		run(dir, rolls, period_us * 1000, spares, &samples, &out);
 		samples_percentiles(&samples, results[i]);
 		printf("  run %zu: %.2f s, ready %llu, waited %llu, fallback %llu; %llu deleted in %llu "
 		       "listings\n",

@@ -30,7 +30,7 @@ for bad in segment_size= segment_size=12x segment_size=4096KK segment_size=-4096
 	segment_size=4095 segment_size=5G segment_size=99999999999999999999 sync=often \
 	sync=interval= sync=interval=0 sync=interval=1s prealloc_wait=x prealloc_wait=5000000000 \
 	retain_segments=0 retain_bytes=1T retain_age=1y retain_age=99999999999999d reader_ttl= \
-	reader_max_lag=+1; do
+	reader_max_lag=+1 spares=0 spares=9; do
 	gives 1 "-o $bad" "$bad" "$q" "$m" -o "$bad"
 done 2>/dev/null
 gives 1 "segment_size" "a size that is no multiple of 4096" "$q" "$m" -o segment_size=5000
@@ -90,6 +90,16 @@ ok "no temporary file is left" no_temp_files
 ok "a read-only mount without a writer" "$CHRONFS" "$q" "$m" -o ro
 ok "shows the files" diff "$m/segments/000000000.q" "$q/000000000.q"
 ok "unmount" umount "$m"
+
+# Prepared ahead: as many as asked for, at the start and again after a roll.
+q=$tmp/ahead
+start_mount -o segment_size=64K,spares=3
+# shellcheck disable=SC2317 # called by wait_for
+newest_is() { [ "$(ls "$m/segments" | tail -n 1)" = "$1" ]; }
+ok "spares=3: three beyond the current one" wait_for 20 newest_is 000000003.q
+for ((i = 0; i < 17; i++)); do printf '%4000s' x >"$m/append"; done
+ok "and three again after a roll" wait_for 20 newest_is 000000004.q
+stop_mount
 
 # Damage is found before anything is mounted.
 q=$tmp/sound

@@ -51,6 +51,10 @@ void cq_prefault_step(struct cq_prefault *p, uint64_t tail)
 	if (!near)
 		return;
 	(void)cq_segment_prefault(s, from);
+	/* The roll is near, and will store the seal: written back meanwhile, the header's page would
+	 * have to be made writable again under the writer lock. */
+	if (__atomic_load_n(&s->populated, __ATOMIC_RELAXED) == s->map.size)
+		(void)cq_mapping_populate(&s->map, 0, sizeof(struct cq_segment_header));
 	pthread_mutex_lock(&p->lock);
 	if (p->segment == s)
 		set_wanted(p, s);

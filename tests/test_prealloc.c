@@ -343,7 +343,7 @@ static void publish_finds_the_name_taken_child(struct qs *q)
 	pthread_join(thread, NULL);
 	CHILD(worker.result == 1);
 	CHILD(p.slots[0].state == CQ_SLOT_READY);
-	CHILD(p.segment->map.base[4001] == 'S');
+	CHILD(p.slots[0].segment->map.base[4001] == 'S');
 	support_peek(q->dir, "000000001.q", 4001, &byte, 1);
 	CHILD(byte == 'S');
 	CHILD(!support_exists(q->dir, "000000001.q.tmp"));

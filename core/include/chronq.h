@@ -158,6 +158,7 @@ CQ_API int cq_writer_close(cq_writer *writer);
  *   ENOSPC, EDQUOT   no room for another segment
  *   EAGAIN           require_prealloc is set and no segment was ready in time
  *   EIO              an earlier sync failed: the writer takes nothing until it is opened anew
+ *   EBADMSG          what stands under the next segment's name is no empty segment of this queue
  *   EOVERFLOW        the segment ids are used up
  * In CQ_SYNC_ALWAYS mode also the errors of cq_writer_sync(); the record is then appended and
  * visible, but not known to be durable.

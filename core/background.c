@@ -3,17 +3,39 @@
  * background.c - the two steps that a writer's threads repeat (worker.h)
  *
  * The preparer makes the next segment and the pages ahead; a roll may wait for it, under the writer
- * lock, so it never takes that lock.  The flusher syncs, closes, indexes, retires and gives the sign
- * of life.
+ * lock, so it never takes that lock, nor calls anybody who might.  The flusher syncs, closes,
+ * indexes, retires, gives the sign of life, and tells those who wait for room that there is some.
  */
 #include "writer.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "clock.h"
 #include "log.h"
 
-#define TICK_MS 1000 /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
+#define TICK_MS 1000   /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
+#define STARVED_MS 100 /* between two tries to prepare, while appends fail for want of room */
+
+void cq_writer_tell_space(cq_writer *w)
+{
+	if (atomic_exchange(&w->space.news, false) && w->config.space)
+		w->config.space(w->config.space_arg);
+}
+
+static bool is_want_of_room(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
+/* A segment was prepared: if the disk has been full until now, there is room again. */
+static void prepared(cq_writer *w)
+{
+	if (is_want_of_room(atomic_exchange(&w->prepare_error, 0)))
+		atomic_store(&w->space.starved, true); /* none was refused yet; tell all the same */
+	if (cq_space_relieved(&w->space))
+		cq_worker_kick(&w->flusher);
+}
 
 int cq_writer_prepare_step(void *writer)
 {
@@ -24,18 +46,19 @@ int cq_writer_prepare_step(void *writer)
 		if (!cq_flush_close_one(w) && cq_flush_sealed(w) <= 0)
 			break;
 	r = cq_prealloc_step(&w->prealloc);
-	if (cq_flush_wants_wake(w))
+	/* what retention may delete makes a place for the next one before it is needed */
+	if (cq_flush_wants_wake(w) || w->prealloc.refused)
 		cq_worker_kick(&w->flusher);
-	if (r > 0)
+	if (r > 0) {
+		prepared(w);
 		return 0;
+	}
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
 		cq_log(&w->config, CQ_WARNING, "next segment not prepared: %s",
 		       strerrordesc_np(-r));
-	else if (r == 0)
-		atomic_store(&w->prepare_error, 0);
 	cq_prefault_step(&w->prefault,
 	                 __atomic_load_n(&w->control.page->write_offset, __ATOMIC_RELAXED));
-	return TICK_MS;
+	return atomic_load(&w->space.starved) ? STARVED_MS : TICK_MS;
 }
 
 /* Milliseconds until the next sync of CQ_SYNC_INTERVAL is due; does it when it is. */
@@ -67,8 +90,12 @@ int cq_writer_flush_step(void *writer)
 	wait = cq_flush_step(w);
 	/* each time, however much there is to sync and to close */
 	busy = cq_retention_step(w) > 0;
+	cq_writer_tell_space(w);
 	due = interval_sync(w);
 	if (wait == 0 || busy)
 		return 0;
-	return due < wait ? (due > 0 ? due : 1) : wait;
+	if (due < wait)
+		wait = due > 0 ? due : 1;
+	due = cq_retention_due(w);
+	return due < wait ? due : wait;
 }

@@ -3,7 +3,7 @@
  * closing.c - the end of a sealed segment in its writer's process
  *
  * Synced, it gets its index and its last modification time, and is unmapped and closed.  From the
- * seal on, the time that its file shows is that of its last record: told by cq_flush_live_time()
+ * seal on, the time that its file shows is that of its last record: told by cq_flush_live()
  * first, by the file itself afterwards.  So a segment leaves the lists only after its file says so.
  */
 #include "flush.h"
@@ -13,11 +13,21 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "fault.h"
 #include "io.h"
 #include "log.h"
+#include "queue.h"
 #include "seekindex.h"
 #include "segdir.h"
 #include "writer.h"
+
+static void remove_index(cq_writer *w, const struct cq_active *s)
+{
+	char name[CQ_NAME_MAX];
+
+	cq_index_name(name, s->id);
+	(void)cq_io_unlink(w->dirfd, name);
+}
 
 static void write_index(cq_writer *w, const struct cq_active *s)
 {
@@ -43,10 +53,7 @@ static void write_index(cq_writer *w, const struct cq_active *s)
 	if (s->records == 0)
 		return;
 	if (s->mixed) { /* an index of chronicle-rs may be there, of the part that it wrote */
-		char name[CQ_NAME_MAX];
-
-		cq_index_name(name, s->id);
-		(void)cq_io_unlink(w->dirfd, name);
+		remove_index(w, s);
 		return;
 	}
 	r = cq_seekindex_write(w->dirfd, &index);
@@ -63,13 +70,17 @@ static void finalise(cq_writer *w, const struct cq_active *s)
 		{ .tv_sec = (time_t)(s->last_time / 1000000000U),
 		  .tv_nsec = (long)(s->last_time % 1000000000U) },
 	};
-	struct stat st;
 
-	if (cq_io_stat(s->map.fd, &st) < 0 || st.st_nlink == 0)
+	if (cq_segment_is_deleted(s))
 		return;
+	cq_point("close.before_index");
 	write_index(w, s);
 	if (s->records > 0)
 		(void)futimens(s->map.fd, times);
+	/* Whoever deletes a segment removes its index before and after it (retention.c): so an
+	 * index that has come too late for that is seen here. */
+	if (cq_segment_is_deleted(s))
+		remove_index(w, s);
 }
 
 /* Under the flush lock: the first that nobody closes yet and no prefault is using. */
@@ -105,25 +116,25 @@ bool cq_flush_close_one(cq_writer *w)
 	return true;
 }
 
-static bool find_time(const struct cq_active *s, uint32_t id, uint64_t *ret_time_ns)
+static bool find(const struct cq_active *s, uint32_t id, struct cq_live *ret_live)
 {
 	for (; s; s = s->next) {
-		if (s->id == id && s->records > 0) {
-			*ret_time_ns = s->last_time;
+		if (s->id == id) {
+			cq_segment_live(s, true, ret_live);
 			return true;
 		}
 	}
 	return false;
 }
 
-bool cq_flush_live_time(cq_writer *w, uint32_t id, uint64_t *ret_time_ns)
+bool cq_flush_live(cq_writer *w, uint32_t id, struct cq_live *ret_live)
 {
 	struct cq_flush *f = &w->flush;
 	bool found;
 
 	pthread_mutex_lock(&f->lock);
-	found = find_time(f->sealed, id, ret_time_ns) || find_time(f->flushing, id, ret_time_ns) ||
-	        find_time(f->synced, id, ret_time_ns);
+	found = find(f->sealed, id, ret_live) || find(f->flushing, id, ret_live) ||
+	        find(f->synced, id, ret_live);
 	pthread_mutex_unlock(&f->lock);
 	return found;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* flush.c - group commit, sealed segments, the watermark; see flush.h */
+/* flush.c - group commit, what a flush covers, the watermark; see flush.h */
 #include "flush.h"
 
 #include <errno.h>
@@ -14,16 +14,9 @@
 #include "fault.h"
 #include "io.h"
 #include "log.h"
-#include "record.h"
+#include "sealed.h"
 #include "segdir.h"
 #include "writer.h"
-
-/* Without a request, a sealed segment is synced when it is this old, or when this many wait: rolls
- * come in bursts that share a sync, and what is deleted meanwhile needs none. */
-#define SEALED_DELAY_MS 50
-#define SEALED_MANY 128
-/* So many more than last time are worth a look whether they are deleted. */
-#define SEALED_LOOK 32
 
 int cq_flush_init(cq_writer *w, uint32_t older_from)
 {
@@ -35,7 +28,7 @@ int cq_flush_init(cq_writer *w, uint32_t older_from)
 		.check_older = true,
 		.older_from = older_from,
 		.older_to = w->active->id,
-		.look_at = SEALED_LOOK,
+		.look_at = CQ_SEALED_LOOK,
 		.names_synced = UINT64_MAX, /* names given before we came are not synced for sure */
 	};
 	r = cq_durable_open(&f->durable, w->dirfd);
@@ -67,7 +60,7 @@ void cq_flush_fini(cq_writer *w)
 	pthread_mutex_destroy(&f->lock);
 }
 
-/* What one flush makes durable: what is sealed and, if asked for, the active segment as it stands. */
+/* What one flush makes durable: what is sealed and, if asked for, the active segment as it is. */
 struct extent {
 	struct cq_active *sealed; /* list, in order */
 	struct cq_active *active; /* NULL: without it */
@@ -85,7 +78,7 @@ static struct extent take_extent(cq_writer *w, bool with_active)
 	struct extent e = { .names = atomic_load(&w->prealloc.published), .mark.epoch = w->epoch };
 
 	e.sealed = f->flushing = f->sealed;
-	e.all = with_active || f->unsynced >= SEALED_MANY;
+	e.all = with_active || cq_sealed_many(f);
 	if (with_active) {
 		e.active = w->active;
 		e.mark.segment = w->active->id;
@@ -97,92 +90,26 @@ static struct extent take_extent(cq_writer *w, bool with_active)
 	return e;
 }
 
-static bool is_deleted(const struct cq_active *s)
-{
-	struct stat st;
-
-	return cq_io_stat(s->map.fd, &st) == 0 && st.st_nlink == 0;
-}
-
-/* Says of each segment what is to become of it.  Touches no link: cq_flush_live_time() walks them. */
-static void classify(const struct extent *e)
-{
-	const uint64_t now = cq_boottime_ms();
-
-	for (struct cq_active *s = e->sealed; s; s = s->next) {
-		if (is_deleted(s))
-			s->fate = CQ_FATE_DROP;
-		else if (!e->all && now - s->sealed_ms < SEALED_DELAY_MS)
-			s->fate = CQ_FATE_WAIT;
-		else
-			s->fate = CQ_FATE_SYNC;
-	}
-}
-
-static void append_list(struct cq_active **list, struct cq_active *more)
-{
-	while (*list)
-		list = &(*list)->next;
-	*list = more;
-}
-
-/* Under f->lock: puts segments back before what was sealed since. */
-static void put_back(struct cq_flush *f, struct cq_active *waiting)
-{
-	struct cq_active *last = waiting;
-
-	if (!waiting)
-		return;
-	while (last->next)
-		last = last->next;
-	if (!f->sealed)
-		f->sealed_last = last;
-	last->next = f->sealed;
-	f->sealed = waiting;
-}
-
-/* Under f->lock: each segment to the list that its fate names; e->sealed keeps what is to be synced.
- * Order is kept. */
-static void split(struct cq_flush *f, struct extent *e)
-{
-	struct cq_active *lists[CQ_FATES] = { NULL };
-	struct cq_active **ends[CQ_FATES], *next;
-
-	for (int i = 0; i < CQ_FATES; i++)
-		ends[i] = &lists[i];
-	for (struct cq_active *s = e->sealed; s; s = next) {
-		next = s->next;
-		s->next = NULL;
-		*ends[s->fate] = s;
-		ends[s->fate] = &s->next;
-		if (s->fate == CQ_FATE_DROP) {
-			f->unsynced--;
-			e->dropped = true;
-		}
-	}
-	append_list(&f->synced, lists[CQ_FATE_DROP]);
-	put_back(f, lists[CQ_FATE_WAIT]);
-	e->sealed = f->flushing = lists[CQ_FATE_SYNC];
-}
-
 /* Sealed by an earlier process of the writer, which may not have come to sync them. */
 static int sync_older(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
-	uint32_t *ids;
-	size_t count;
-	int r;
+	uint32_t id = f->older_from;
+	int r = 0;
 
-	r = cq_segdir_list(w->dirfd, &ids, &count);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; r == 0 && i < count; i++) {
+	/* one after the other by name: none are there to list a large directory for, mostly */
+	for (; r == 0 && id < f->older_to; id++) {
 		char name[CQ_NAME_MAX];
 		int fd;
 
-		if (ids[i] < f->older_from || ids[i] >= f->older_to)
-			continue;
-		cq_segment_name(name, ids[i]);
+		r = cq_segdir_next(w->dirfd, id, &id);
+		if (r == -ENOENT || (r == 0 && id >= f->older_to)) {
+			r = 0;
+			break;
+		}
+		if (r < 0)
+			break;
+		cq_segment_name(name, id);
 		r = cq_io_open(w->dirfd, name, O_RDONLY, &fd);
 		if (r == -ENOENT) { /* retention */
 			r = 0;
@@ -193,7 +120,6 @@ static int sync_older(cq_writer *w)
 			close(fd);
 		}
 	}
-	free(ids);
 	if (r == 0)
 		f->check_older = false;
 	return r;
@@ -241,6 +167,17 @@ static void poison(cq_writer *w, int error)
 		       strerrordesc_np(-error));
 }
 
+/* Under f->lock. */
+static void count_flush(struct cq_flush *f, uint64_t ns)
+{
+	f->count++;
+	f->ns_total += ns;
+	if (ns > f->ns_max)
+		f->ns_max = ns;
+	for (int i = 0; i < CQ_SYNC_BUCKETS; i++)
+		f->within[i] += ns <= CQ_SYNC_BUCKET_NS(i);
+}
+
 /* Runs the flush of an extent just taken.  Called and left with f->lock held, and no other lock: a
  * running flush waits for nobody, so that everybody may wait for it.  1: it had something to do. */
 static int lead(cq_writer *w, struct extent e)
@@ -251,9 +188,9 @@ static int lead(cq_writer *w, struct extent e)
 
 	pthread_mutex_unlock(&f->lock);
 	start = cq_monotonic_ns();
-	classify(&e);
+	cq_sealed_classify(e.sealed, e.all);
 	pthread_mutex_lock(&f->lock);
-	split(f, &e);
+	e.sealed = f->flushing = cq_sealed_split(f, e.sealed, &e.dropped);
 	pthread_mutex_unlock(&f->lock);
 	r = sync_extent(w, &e);
 	span = cq_monotonic_ns() - start;
@@ -263,14 +200,11 @@ static int lead(cq_writer *w, struct extent e)
 	f->running = false;
 	for (const struct cq_active *s = e.sealed; s; s = s->next)
 		f->unsynced--;
-	append_list(&f->synced, e.sealed);
-	f->look_at = f->unsynced + SEALED_LOOK;
+	cq_sealed_append(&f->synced, e.sealed);
+	f->look_at = f->unsynced + CQ_SEALED_LOOK;
 	f->flushing = NULL;
 	if (e.synced) {
-		f->count++;
-		f->ns_total += span;
-		if (span > f->ns_max)
-			f->ns_max = span;
+		count_flush(f, span);
 		f->covered = true;
 		if (e.mark.seq > f->durable_seq)
 			f->durable_seq = e.mark.seq;
@@ -311,56 +245,6 @@ int cq_flush_upto(cq_writer *w, uint64_t seq)
 	}
 	pthread_mutex_unlock(&f->lock);
 	return r;
-}
-
-void cq_flush_add_sealed(cq_writer *w, struct cq_active *segment)
-{
-	struct cq_flush *f = &w->flush;
-
-	segment->sealed_ms = cq_boottime_ms();
-	pthread_mutex_lock(&f->lock);
-	if (f->sealed)
-		f->sealed_last->next = segment;
-	else
-		f->sealed = segment;
-	f->sealed_last = segment;
-	f->unsynced++;
-	f->open++;
-	if (f->sealed == segment || f->unsynced >= f->look_at)
-		f->wants_wake = true;
-	pthread_mutex_unlock(&f->lock);
-}
-
-uint64_t cq_flush_open(cq_writer *w)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&w->flush.lock);
-	n = w->flush.open;
-	pthread_mutex_unlock(&w->flush.lock);
-	return n;
-}
-
-bool cq_flush_wants_wake(cq_writer *w)
-{
-	struct cq_flush *f = &w->flush;
-	bool wants;
-
-	pthread_mutex_lock(&f->lock);
-	wants = f->wants_wake;
-	f->wants_wake = false;
-	pthread_mutex_unlock(&f->lock);
-	return wants;
-}
-
-uint64_t cq_flush_unsynced(cq_writer *w)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&w->flush.lock);
-	n = w->flush.unsynced;
-	pthread_mutex_unlock(&w->flush.lock);
-	return n;
 }
 
 int cq_flush_sealed(cq_writer *w)
@@ -413,24 +297,6 @@ static bool answer_requests(cq_writer *w)
 	return true;
 }
 
-/* Milliseconds until the sealed segments are due; -1: there are none. */
-static int sealed_due(cq_writer *w)
-{
-	struct cq_flush *f = &w->flush;
-	uint64_t waited;
-	int due = -1;
-
-	pthread_mutex_lock(&f->lock);
-	if (f->sealed) {
-		waited = cq_boottime_ms() - f->sealed->sealed_ms;
-		due = waited < SEALED_DELAY_MS ? (int)(SEALED_DELAY_MS - waited) : 0;
-		if (f->unsynced >= f->look_at)
-			due = 0;
-	}
-	pthread_mutex_unlock(&f->lock);
-	return due;
-}
-
 int cq_flush_step(cq_writer *w)
 {
 	int due;
@@ -438,15 +304,22 @@ int cq_flush_step(cq_writer *w)
 	if (answer_requests(w))
 		return 0;
 	if (atomic_load(&w->error) == 0) {
-		due = sealed_due(w);
+		due = cq_sealed_due(w);
 		if (due == 0 && cq_flush_sealed(w) > 0)
 			return 0;
+		if (due == 0)
+			due = cq_sealed_due(w); /* none was deleted: the young may wait */
 	} else {
 		due = -1;
 	}
-	if (cq_flush_close_one(w))
+	if (cq_flush_close_one(w)) {
+		if (atomic_load(&w->space.starved)) /* it may have been a deleted one */
+			cq_worker_kick(&w->preparer);
 		return 0;
-	return due > 0 ? due : 1000;
+	}
+	if (due < 0)
+		return 1000;
+	return due > 0 ? due : 1;
 }
 
 int cq_flush_drain(cq_writer *w)
@@ -454,7 +327,7 @@ int cq_flush_drain(cq_writer *w)
 	struct cq_flush *f = &w->flush;
 	int r = atomic_load(&w->error);
 
-	/* A segment that was left after its last record had been synced: nobody asked for its seal. */
+	/* A segment left after its last record had been synced: nobody asked for its seal. */
 	pthread_mutex_lock(&f->lock);
 	if (r == 0 && f->sealed)
 		r = lead(w, take_extent(w, true)) < 0 ? -EIO : 0;

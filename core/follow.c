@@ -9,7 +9,7 @@
  * control.meta saying that the writer is further on, which is how a segment ends that its writer
  * could not seal.
  *
- * That the successor's file exists says nothing: it is published long before it is used.
+ * The rules by which a segment is left are successor.c's.
  */
 #include "reader.h"
 
@@ -18,61 +18,22 @@
 #include <string.h>
 
 #include "fault.h"
-#include "io.h"
-#include "segdir.h"
+#include "successor.h"
 
 void cq_reader_control(cq_reader *reader)
 {
-	struct stat mapped, named;
-	struct cq_control control;
-
-	if (reader->control.page && cq_io_stat(reader->control.map.fd, &mapped) == 0 &&
-	    cq_io_stat_at(reader->queue->dirfd, CQ_CONTROL_NAME, &named) == 0 &&
-	    mapped.st_ino == named.st_ino && mapped.st_dev == named.st_dev)
-		return;
-	if (cq_control_open(&control, reader->queue->dirfd, !reader->passive) < 0)
-		return;
-	if (reader->control.page)
-		cq_control_close(&reader->control);
-	reader->control = control;
+	cq_successor_control(&reader->control, reader->queue->dirfd, !reader->passive);
 }
 
 int cq_reader_view(cq_reader *reader, uint32_t id, struct cq_view *ret_view)
 {
-	uint64_t size;
-	int r;
-
-	r = cq_queue_segment_size(reader->queue, &size);
-	if (r < 0)
-		return r;
-	return cq_view_open(reader->queue->dirfd, id, size, ret_view);
-}
-
-/* The segment that the writer is in, as far as control.meta tells; else 0. */
-static uint32_t control_segment(const cq_reader *reader)
-{
-	if (!reader->control.page)
-		return 0;
-	return __atomic_load_n(&reader->control.page->current_segment, __ATOMIC_ACQUIRE);
+	return cq_view_of(reader->queue, id, ret_view);
 }
 
 /* Lowest published id from `from` on. */
 static int next_id(const cq_reader *reader, uint32_t from, uint32_t *ret_id)
 {
-	const int dirfd = reader->queue->dirfd;
-	uint32_t id = 0;
-	int r;
-
-	if (from > CQ_SEGMENT_ID_MAX)
-		return -ENOENT;
-	r = cq_segdir_next(dirfd, from, &id);
-	/* A listing may miss what is published while it runs and yet show what is published after
-	 * that.  But whoever sees a later segment can look the one before it up by name. */
-	if (r == 0 && id != from)
-		r = cq_segdir_next(dirfd, from, &id);
-	if (r == 0)
-		*ret_id = id;
-	return r;
+	return cq_successor_next(reader->queue->dirfd, from, ret_id);
 }
 
 /* How many records are missing before the segment that the reader now stands at the start of. */
@@ -117,7 +78,7 @@ static int enter(cq_reader *reader, uint32_t from)
 		/* ENOENT: retention was faster */
 	} while (r == -ENOENT);
 	if (r == -EAGAIN) /* without a header; is that where the writer is, or has been? */
-		return control_segment(reader) > id ? -EBADMSG : 0;
+		return cq_successor_current(&reader->control) > id ? -EBADMSG : 0;
 	if (r < 0)
 		return r;
 	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
@@ -152,44 +113,9 @@ static int enter_first(cq_reader *reader)
 	return -ENODATA;
 }
 
-/* The writer's own summary says whether this is where the records end. */
-static bool ends_too_early(const cq_reader *reader)
-{
-	struct cq_segment_header summary;
-
-	if (cq_view_cut(&reader->view))
-		return true;
-	return cq_view_sealed(&reader->view) && cq_view_summary(&reader->view, &summary) &&
-	       reader->offset < summary.used;
-}
-
-/* The segment after this one has a record in it. */
-static bool successor_begun(cq_reader *reader)
-{
-	struct cq_record_header h;
-	struct cq_view view;
-	uint32_t id = 0;
-	bool begun;
-
-	if (next_id(reader, reader->segment + 1, &id) < 0 || cq_reader_view(reader, id, &view) < 0)
-		return false;
-	begun = cq_view_header(&view, sizeof(struct cq_segment_header), &h) != 0;
-	cq_view_close(&view);
-	return begun;
-}
-
-/*
- * The writer has left this segment: nothing will be added to it.  Where there is no seal,
- * control.meta is asked; since that may be wrong, it is believed only when there is something to
- * go on to.
- */
 static bool left(cq_reader *reader)
 {
-	if (cq_view_sealed(&reader->view))
-		return true;
-	if (cq_planted("reader_follows_unsealed"))
-		return true;
-	return control_segment(reader) > reader->segment && successor_begun(reader);
+	return cq_successor_left(reader->queue, &reader->control, &reader->view);
 }
 
 int cq_reader_follow(cq_reader *reader)
@@ -203,7 +129,7 @@ int cq_reader_follow(cq_reader *reader)
 		if (cq_reader_has_record(reader) && !cq_planted("reader_no_second_look"))
 			return 1;
 	}
-	if (ends_too_early(reader))
+	if (cq_view_ends_early(&reader->view, reader->offset))
 		return -EIO;
 	return enter(reader, reader->segment + 1);
 }

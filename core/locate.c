@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * locate.c - where things are inside a segment, and where segments are in the stream
+ * locate.c - where records are inside a segment
  *
- * What this library wrote says where it is: a segment's header its base and first sequence number,
- * a record's its stream offset.  What chronicle-rs wrote is walked, and what that gave is kept in
- * the reader.  An index file is believed as far as the records that it names bear it out.
+ * An index file is believed as far as the records that it names bear it out.
  */
 #include "locate.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "record.h"
 #include "seekindex.h"
 
 int cq_locate_record(const struct cq_view *view, uint64_t *offset,
@@ -52,15 +45,14 @@ static bool begins_before(const struct cq_record_header *h, enum cq_key key, uin
 	}
 }
 
-uint64_t cq_locate_start(const cq_reader *reader, const struct cq_view *view, enum cq_key key,
-                         uint64_t value)
+uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key, uint64_t value)
 {
 	uint64_t start = sizeof(struct cq_segment_header);
 	struct cq_record_header h;
 	struct cq_seekindex index;
 	uint64_t low = 0, high;
 
-	if (cq_seekindex_read(reader->queue->dirfd, view->id, view->map.size, &index) < 0)
+	if (cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
 		return start;
 	high = index.header.entries;
 	while (low < high) {
@@ -113,7 +105,7 @@ struct seq_plan {
 	bool ascending; /* one after another: the first that fits is the best */
 };
 
-static struct seq_plan plan_seq(const cq_reader *reader, const struct cq_view *view, uint64_t seq,
+static struct seq_plan plan_seq(int dirfd, const struct cq_view *view, uint64_t seq,
                                 uint64_t best_seq)
 {
 	struct seq_plan plan = { .start = sizeof(struct cq_segment_header) };
@@ -122,7 +114,7 @@ static struct seq_plan plan_seq(const cq_reader *reader, const struct cq_view *v
 	uint64_t min, max;
 
 	if (!cq_view_sealed(view) ||
-	    cq_seekindex_read(reader->queue->dirfd, view->id, view->map.size, &index) < 0)
+	    cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
 		return plan;
 	min = index.header.min_seq;
 	max = index.header.max_seq;
@@ -133,14 +125,14 @@ static struct seq_plan plan_seq(const cq_reader *reader, const struct cq_view *v
 	}
 	cq_seekindex_fini(&index);
 	if (plan.ascending && !plan.none)
-		plan.start = cq_locate_start(reader, view, CQ_KEY_SEQ, seq);
+		plan.start = cq_locate_start(dirfd, view, CQ_KEY_SEQ, seq);
 	return plan;
 }
 
-int cq_locate_seq(const cq_reader *reader, const struct cq_view *view, uint64_t seq,
-                  uint64_t *best_seq, uint64_t *best_offset)
+int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
+                  uint64_t *best_offset)
 {
-	const struct seq_plan plan = plan_seq(reader, view, seq, *best_seq);
+	const struct seq_plan plan = plan_seq(dirfd, view, seq, *best_seq);
 	uint64_t offset = plan.start, at = 0, best = *best_seq;
 	struct cq_record_header h;
 	bool found = false;
@@ -165,164 +157,4 @@ int cq_locate_seq(const cq_reader *reader, const struct cq_view *view, uint64_t 
 		*best_offset = at;
 	}
 	return found;
-}
-
-/* ---- stream offsets ---- */
-
-static struct cq_stream_base *cached(const cq_reader *reader, uint32_t id)
-{
-	size_t low = 0, high = reader->base_count;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (reader->bases[middle].id < id)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < reader->base_count && reader->bases[low].id == id ? &reader->bases[low] : NULL;
-}
-
-/* Without memory to remember it, it is found again when needed. */
-static void remember(cq_reader *reader, struct cq_stream_base base)
-{
-	struct cq_stream_base *grown;
-	size_t i = reader->base_count;
-
-	if (cached(reader, base.id))
-		return;
-	grown = realloc(reader->bases, (reader->base_count + 1) * sizeof *grown);
-	if (!grown)
-		return;
-	reader->bases = grown;
-	for (; i > 0 && grown[i - 1].id > base.id; i--)
-		grown[i] = grown[i - 1];
-	grown[i] = base;
-	reader->base_count++;
-}
-
-/* The base as the segment itself tells it: in its header, or through its first record. */
-static bool own_base(const struct cq_view *view, uint64_t *ret_base)
-{
-	uint64_t offset = sizeof(struct cq_segment_header);
-	struct cq_segment_header summary;
-	struct cq_record_header h;
-
-	if (cq_view_summary(view, &summary)) {
-		*ret_base = summary.stream_base;
-		return true;
-	}
-	if (cq_locate_record(view, &offset, &h) != 1 || h.ext != 1)
-		return false;
-	*ret_base = h.stream_offset;
-	return true;
-}
-
-/*
- * Payload bytes in a segment.  *base comes in as what the segments before it make it, and goes out
- * as what the first record of ours in it says.
- */
-static int measure(const struct cq_view *view, uint64_t *base, uint64_t *ret_bytes)
-{
-	uint64_t offset = sizeof(struct cq_segment_header), bytes = 0;
-	struct cq_segment_header summary;
-	struct cq_record_header h;
-	bool told = false;
-	int r;
-
-	if (cq_view_sealed(view) && cq_view_summary(view, &summary)) {
-		*base = summary.stream_base;
-		*ret_bytes = summary.payload_bytes;
-		return 0;
-	}
-	while ((r = cq_locate_record(view, &offset, &h)) == 1) {
-		if (h.ext == 1 && !told && h.stream_offset >= bytes) {
-			*base = h.stream_offset - bytes;
-			told = true;
-		}
-		bytes += (uint64_t)h.commit - 1;
-		offset = cq_locate_behind(offset, &h);
-	}
-	if (r < 0)
-		return r;
-	*ret_bytes = bytes;
-	return 0;
-}
-
-static int known_base(cq_reader *reader, uint32_t id, uint64_t *ret_base)
-{
-	const struct cq_stream_base *hit = cached(reader, id);
-	struct cq_view view;
-	int r;
-
-	if (hit) {
-		*ret_base = hit->base;
-		return 1;
-	}
-	r = cq_reader_view(reader, id, &view);
-	if (r < 0)
-		return r;
-	r = own_base(&view, ret_base);
-	cq_view_close(&view);
-	return r;
-}
-
-/* Base of a segment and bytes in it, given what the segments before make its base. */
-static int measure_id(cq_reader *reader, uint32_t id, uint64_t base, uint64_t *ret_base,
-                      uint64_t *ret_bytes)
-{
-	const struct cq_stream_base *hit = cached(reader, id);
-	struct cq_view view;
-	uint64_t bytes = 0;
-	bool sealed;
-	int r;
-
-	if (hit) {
-		*ret_base = hit->base;
-		*ret_bytes = hit->bytes;
-		return 0;
-	}
-	r = cq_reader_view(reader, id, &view);
-	if (r < 0)
-		return r;
-	sealed = cq_view_sealed(&view); /* before the walk, which then misses nothing */
-	r = measure(&view, &base, &bytes);
-	if (r == 0 && sealed)
-		remember(reader, (struct cq_stream_base){ id, base, bytes });
-	cq_view_close(&view);
-	if (r < 0)
-		return r;
-	*ret_base = base;
-	*ret_bytes = bytes;
-	return 0;
-}
-
-int cq_locate_base(cq_reader *reader, const uint32_t *ids, size_t index, uint64_t *ret_base)
-{
-	uint64_t base = 0, bytes;
-	size_t from = index;
-	int r;
-
-	for (;; from--) {
-		r = known_base(reader, ids[from], &base);
-		if (r < 0)
-			return r;
-		if (r > 0 || from == 0)
-			break;
-	}
-	if (r == 0) {
-		/* the oldest segment there is: at 0, unless a record of ours is further on in it */
-		r = measure_id(reader, ids[0], 0, &base, &bytes);
-		if (r < 0)
-			return r;
-	}
-	for (; from < index; from++) {
-		r = measure_id(reader, ids[from], base, &base, &bytes);
-		if (r < 0)
-			return r;
-		base += bytes;
-	}
-	*ret_base = base;
-	return 0;
 }

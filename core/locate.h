@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* locate.h - where things are inside a segment, and where segments are in the stream */
+/* locate.h - where records are inside a segment */
 #ifndef CQ_LOCATE_H
 #define CQ_LOCATE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "reader.h"
+#include "record.h"
 #include "view.h"
 
 /* The first record at or behind *offset that is not padding: 1 with *offset at it; 0 at the end,
@@ -24,18 +24,14 @@ enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
 /* A record's offset from where to walk to the first one whose key is `value` or higher (that holds
  * byte `value`, for CQ_KEY_STREAM), supposing that keys ascend in this segment. The sparse index
  * makes it close; without one that bears checking it is the beginning. */
-uint64_t cq_locate_start(const cq_reader *reader, const struct cq_view *view, enum cq_key key,
-                         uint64_t value);
+uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key, uint64_t value);
 
 /*
  * Looks through a segment, whatever order its sequence numbers are in, for the lowest one that is
  * `seq` or higher and lower than *best_seq, the last of equal ones.  1 with *best_seq and
  * *best_offset changed when there is one, else 0.
  */
-int cq_locate_seq(const cq_reader *reader, const struct cq_view *view, uint64_t seq,
-                  uint64_t *best_seq, uint64_t *best_offset);
-
-/* Payload bytes of the queue before segment ids[index]; ids are all that there are, ascending. */
-int cq_locate_base(cq_reader *reader, const uint32_t *ids, size_t index, uint64_t *ret_base);
+int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
+                  uint64_t *best_offset);
 
 #endif

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * queue.c - the queue's directory and its published segments, seen without changing them
+ * queue.c - the queue's directory, seen without changing it
  *
- * Nothing here writes, locks or maps a segment: segments are read by pread, so a file that is cut
- * short under a reader gives EIO and never SIGBUS.  control.meta is opened anew for each look at
- * it, since a writer may replace a broken one.  A handle is immutable but for segment_size, which
- * goes from 0 to its value once: that makes it safe for many threads without a lock.
+ * control.meta is opened anew for each look at it, since a writer may replace a broken one.  A handle
+ * is safe for many threads: what is in it never changes, but for atomic words (segment_size,
+ * which goes from 0 to its value once, oldest and newest, which are hints) and what locks itself.
  */
 #include "queue.h"
 
@@ -19,22 +18,9 @@
 #include "format.h"
 #include "io.h"
 #include "lock.h"
-#include "record.h"
 #include "segdir.h"
 
-#define HEADER_TRIES 100
-
-struct cq_segment {
-	cq_queue *queue;
-	uint32_t id;
-	int fd;
-	uint64_t size;
-};
-
-static bool size_possible(uint64_t size)
-{
-	return size >= CQ_FORMAT_SIZE_MIN && size <= CQ_FORMAT_SIZE_MAX && size % CQ_ALIGN == 0;
-}
+#define PROBES 64 /* names asked for before the directory is listed */
 
 /* ---- the directory ---- */
 
@@ -58,6 +44,7 @@ int cq_queue_open(const char *dir, cq_queue **ret_queue)
 	if (!queue)
 		goto fail;
 	queue->dirfd = dirfd;
+	cq_known_init(&queue->known);
 	*ret_queue = queue;
 	return 0;
 fail:
@@ -65,8 +52,8 @@ fail:
 	return r;
 }
 
-int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_time_fn live_time,
-                             void *live_arg, cq_queue **ret_queue)
+int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
+                             cq_live_queue_fn live_queue, void *live_arg, cq_queue **ret_queue)
 {
 	cq_queue *queue = calloc(1, sizeof *queue);
 
@@ -80,8 +67,10 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_time_fn l
 		return r;
 	}
 	queue->segment_size = segment_size;
-	queue->live_time = live_time;
+	queue->live = live;
+	queue->live_queue = live_queue;
 	queue->live_arg = live_arg;
+	cq_known_init(&queue->known);
 	*ret_queue = queue;
 	return 0;
 }
@@ -90,6 +79,7 @@ void cq_queue_close(cq_queue *queue)
 {
 	if (!queue)
 		return;
+	cq_known_fini(&queue->known);
 	close(queue->dirfd);
 	free(queue);
 }
@@ -99,46 +89,102 @@ int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder)
 	return cq_lock_holder(queue->dirfd, ret_holder);
 }
 
+static void saw_ends(cq_queue *queue, uint32_t oldest, uint32_t newest)
+{
+	__atomic_store_n(&queue->oldest, oldest, __ATOMIC_RELAXED);
+	__atomic_store_n(&queue->newest, newest, __ATOMIC_RELAXED);
+}
+
 int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
 {
-	return cq_segdir_list(queue->dirfd, ret_ids, ret_count);
+	int r = cq_segdir_list(queue->dirfd, ret_ids, ret_count);
+
+	if (r == 0 && *ret_count > 0)
+		saw_ends(queue, (*ret_ids)[0], (*ret_ids)[*ret_count - 1]);
+	return r;
+}
+
+uint32_t cq_queue_oldest(cq_queue *queue)
+{
+	struct cq_live_queue live;
+
+	if (!queue->live_queue)
+		return __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
+	queue->live_queue(queue->live_arg, &live);
+	return live.oldest;
+}
+
+/* ---- oldest and newest ---- */
+
+static bool is_there(const cq_queue *queue, uint64_t id)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+
+	if (id > CQ_SEGMENT_ID_MAX)
+		return false;
+	cq_segment_name(name, (uint32_t)id);
+	return cq_io_stat_at(queue->dirfd, name, &st) == 0;
+}
+
+/*
+ * Both ends only move up, a few segments at a time.  So they are found by asking for the names that
+ * come next; false: they are further away.
+ */
+static bool follow_ends(const cq_queue *queue, uint32_t *oldest, uint32_t *newest)
+{
+	uint64_t low = *oldest, high = *newest;
+
+	while (!is_there(queue, low))
+		if (++low > (uint64_t)*oldest + PROBES)
+			return false;
+	if (high < low)
+		high = low;
+	else if (!is_there(queue, high)) /* somebody has taken it away */
+		return false;
+	while (is_there(queue, high + 1))
+		if (++high > (uint64_t)*newest + PROBES)
+			return false;
+	*oldest = (uint32_t)low;
+	*newest = (uint32_t)high;
+	return true;
+}
+
+int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest)
+{
+	uint32_t oldest = __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
+	uint32_t newest = __atomic_load_n(&queue->newest, __ATOMIC_RELAXED);
+	struct cq_live_queue live;
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	if (queue->live_queue) {
+		queue->live_queue(queue->live_arg, &live);
+		oldest = live.oldest;
+		if (newest < live.active)
+			newest = live.active;
+	}
+	if (follow_ends(queue, &oldest, &newest)) {
+		saw_ends(queue, oldest, newest);
+	} else {
+		r = cq_queue_list(queue, &ids, &count);
+		if (r < 0)
+			return r;
+		if (count > 0) {
+			oldest = ids[0];
+			newest = ids[count - 1];
+		}
+		free(ids);
+		if (count == 0)
+			return -ENOENT;
+	}
+	*ret_oldest = oldest;
+	*ret_newest = newest;
+	return 0;
 }
 
 /* ---- geometry ---- */
-
-/* Opens a regular file with a valid header for id.  EBADMSG: it is not one. */
-static int open_valid(int dirfd, uint32_t id, int *ret_fd, uint64_t *ret_size)
-{
-	struct cq_segment_header header;
-	char name[CQ_NAME_MAX];
-	struct stat st;
-	ssize_t n;
-	int fd, r;
-
-	cq_segment_name(name, id);
-	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
-	if (r == -ELOOP || r == -ENXIO) /* a symbolic link, a socket */
-		return -EBADMSG;
-	if (r < 0)
-		return r;
-	r = cq_io_stat(fd, &st);
-	if (r < 0)
-		goto fail;
-	r = -EBADMSG;
-	if (!S_ISREG(st.st_mode) || st.st_size < 0 || !size_possible((uint64_t)st.st_size))
-		goto fail;
-	n = cq_io_pread(fd, &header, sizeof header, 0);
-	if (n < 0)
-		r = (int)n;
-	if (n != (ssize_t)sizeof header || !cq_segment_header_valid(&header, id))
-		goto fail;
-	*ret_fd = fd;
-	*ret_size = (uint64_t)st.st_size;
-	return 0;
-fail:
-	close(fd);
-	return r;
-}
 
 /*
  * control.meta says it, if any segment bears it out (or there is none to ask); else the newest
@@ -158,14 +204,14 @@ static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 	if (r == 0) {
 		stated = control.page->segment_size;
 		cq_control_close(&control);
-		if (!size_possible(stated))
+		if (!cq_segment_size_possible(stated))
 			stated = 0;
 	}
 	r = cq_segdir_list(queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;
 	for (size_t i = count; i-- > 0 && !borne_out;) {
-		r = open_valid(queue->dirfd, ids[i], &fd, &size);
+		r = cq_segment_open_file(queue->dirfd, ids[i], &fd, &size);
 		if (r == -EBADMSG || r == -ENOENT)
 			continue;
 		if (r < 0)
@@ -197,32 +243,41 @@ int cq_queue_segment_size(cq_queue *queue, uint64_t *ret_size)
 	return 0;
 }
 
+int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
+{
+	struct cq_queue_info info = { .have_control = true };
+	struct cq_position position;
+	struct cq_control control;
+	int r;
+
+	r = cq_control_open(&control, queue->dirfd, false);
+	if (r < 0)
+		return -ENOENT;
+	r = cq_control_position(&control, &position);
+	if (r == 0) {
+		info.current = position.segment;
+		info.offset = position.offset;
+		info.epoch = control.page->epoch;
+		info.heartbeat_ns = __atomic_load_n(&control.page->heartbeat_ns, __ATOMIC_RELAXED);
+		*ret_info = info;
+	}
+	cq_control_close(&control);
+	return r < 0 ? -ENOENT : 0;
+}
+
 int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 {
 	struct cq_queue_info info = { 0 };
-	struct cq_position position;
-	struct cq_control control;
 	uint32_t *ids;
 	size_t count;
 	int r;
 
+	/* before the listing, so that `current` is not ahead of `newest` */
+	(void)cq_queue_position(queue, &info);
 	r = cq_queue_segment_size(queue, &info.segment_size);
 	if (r < 0)
 		return r;
-	/* before the listing, so that `current` is not ahead of `newest` */
-	r = cq_control_open(&control, queue->dirfd, false);
-	if (r == 0) {
-		if (cq_control_position(&control, &position) == 0) {
-			info.have_control = true;
-			info.current = position.segment;
-			info.offset = position.offset;
-			info.epoch = control.page->epoch;
-			info.heartbeat_ns =
-				__atomic_load_n(&control.page->heartbeat_ns, __ATOMIC_RELAXED);
-		}
-		cq_control_close(&control);
-	}
-	r = cq_segdir_list(queue->dirfd, &ids, &count);
+	r = cq_queue_list(queue, &ids, &count);
 	if (r < 0)
 		return r;
 	info.segments = count;
@@ -232,160 +287,5 @@ int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 	}
 	free(ids);
 	*ret_info = info;
-	return 0;
-}
-
-/* ---- one segment ---- */
-
-int cq_segment_open(cq_queue *queue, uint32_t id, cq_segment **ret_segment)
-{
-	cq_segment *segment;
-	uint64_t expected, size;
-	int fd, r;
-
-	if (id > CQ_SEGMENT_ID_MAX)
-		return -ENOENT;
-	r = cq_queue_segment_size(queue, &expected);
-	if (r < 0)
-		return r;
-	r = open_valid(queue->dirfd, id, &fd, &size);
-	if (r < 0)
-		return r;
-	r = -EBADMSG;
-	if (size != expected)
-		goto fail;
-	r = -ENOMEM;
-	segment = malloc(sizeof *segment);
-	if (!segment)
-		goto fail;
-	*segment = (cq_segment){ .queue = queue, .id = id, .fd = fd, .size = size };
-	*ret_segment = segment;
-	return 0;
-fail:
-	close(fd);
-	return r;
-}
-
-void cq_segment_close(cq_segment *segment)
-{
-	if (!segment)
-		return;
-	close(segment->fd);
-	free(segment);
-}
-
-int cq_segment_fd(const cq_segment *segment)
-{
-	return segment->fd;
-}
-
-uint64_t cq_segment_size(const cq_segment *segment)
-{
-	return segment->size;
-}
-
-ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint64_t offset)
-{
-	ssize_t n;
-
-	if (offset >= segment->size)
-		return 0;
-	if (length > segment->size - offset)
-		length = (size_t)(segment->size - offset);
-	n = cq_io_pread(segment->fd, buffer, length, offset);
-	if (n >= 0 && (size_t)n < length) /* never a short answer that could pass for an end */
-		return -EIO;
-	return n;
-}
-
-/*
- * The summary is written while the header may be read: first the fields, then the seal.  A copy
- * that has SEALED therefore has the final fields; one that caught them half-written fails its CRC
- * and is taken again.
- */
-int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header)
-{
-	struct cq_segment_header header;
-
-	for (int i = 0; i < HEADER_TRIES; i++) {
-		ssize_t n = cq_segment_pread(segment, &header, sizeof header, 0);
-
-		if (n < 0)
-			return (int)n;
-		if (header.ext == 0 || cq_segment_ext_valid(&header))
-			break;
-	}
-	if (!cq_segment_header_valid(&header, segment->id))
-		return -EBADMSG;
-	*ret_header = header;
-	return 0;
-}
-
-/* The CRC says that the fields are as written, not that a sane program wrote them. */
-static bool summary_possible(const struct cq_segment_header *header, uint64_t size)
-{
-	uint64_t room;
-
-	if (!cq_segment_ext_valid(header))
-		return false;
-	if (!(header->flags & CQ_SEALED))
-		return true;
-	if (header->used < sizeof *header || header->used > size || header->used % CQ_ALIGN != 0)
-		return false;
-	room = header->used - sizeof *header;
-	return header->records <= room / sizeof(struct cq_record_header) &&
-	       header->payload_bytes <= room - header->records * sizeof(struct cq_record_header);
-}
-
-int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info)
-{
-	struct cq_segment_info info = { .id = segment->id };
-	struct cq_segment_header header;
-	struct stat st;
-	int r;
-
-	r = cq_io_stat(segment->fd, &st);
-	if (r < 0)
-		return r;
-	if ((uint64_t)st.st_size != segment->size)
-		return -EIO;
-	r = cq_segment_header(segment, &header);
-	if (r < 0)
-		return r;
-	info.version = header.version;
-	info.sealed = (header.flags & CQ_SEALED) != 0;
-	info.have_summary = summary_possible(&header, segment->size);
-	if (info.have_summary) {
-		info.first_seq = header.first_seq;
-		info.stream_base = header.stream_base;
-	}
-	if (info.have_summary && info.sealed) {
-		info.records = header.records;
-		info.used = header.used;
-		info.payload_bytes = header.payload_bytes;
-	}
-	*ret_info = info;
-	return 0;
-}
-
-int cq_segment_stat(cq_segment *segment, struct stat *ret_stat)
-{
-	const cq_queue *queue = segment->queue;
-	struct stat st;
-	uint64_t time_ns;
-	int r;
-
-	r = cq_io_stat(segment->fd, &st);
-	if (r < 0)
-		return r;
-	if (queue->live_time && queue->live_time(queue->live_arg, segment->id, &time_ns)) {
-		st.st_mtim.tv_sec = (time_t)(time_ns / 1000000000);
-		st.st_mtim.tv_nsec = (long)(time_ns % 1000000000);
-	}
-	/* the inode's own change time moves with every sync and chmod; a reader is shown the
-	 * data's */
-	st.st_ctim = st.st_mtim;
-	st.st_size = (off_t)segment->size;
-	*ret_stat = st;
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader.h - inside of cq_reader: shared by reader.c, follow.c, wait.c, locate.c and seek.c
+ * reader.h - inside of cq_reader: shared by reader.c, follow.c, wait.c and seek*.c
  *
  * A reader belongs to one thread.  It is a position {segment, offset} with the segment mapped (its
  * view), or, while there is no segment at all, a position alone (view.map.base is NULL).
@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bases.h"
 #include "chronq.h"
 #include "control.h"
 #include "cursor.h"
@@ -25,13 +26,6 @@ enum cq_seq_state {
 	CQ_SEQ_NEXT,     /* it is next_seq: the record before it stands in the same segment */
 	CQ_SEQ_BOUNDARY, /* it should be next_seq, and records are missing if it is higher */
 	CQ_SEQ_GAP,      /* the same, but ENODATA has been reported for that already */
-};
-
-/* Payload bytes of the queue before a segment, and in it, found by walking it. */
-struct cq_stream_base {
-	uint32_t id;
-	uint64_t base;
-	uint64_t bytes;
 };
 
 struct cq_reader {
@@ -57,8 +51,7 @@ struct cq_reader {
 	bool have_cursor;                  /* cursor is the committed position */
 	struct cq_cursor cursor;
 
-	struct cq_stream_base *bases; /* ascending ids; sealed segments only */
-	size_t base_count;
+	struct cq_bases bases; /* as of the last seek by stream offset */
 };
 
 /* Takes the view over and stands at offset in it, not knowing what came before. */

@@ -20,6 +20,20 @@ static inline uint32_t cq_crc32(uint32_t crc, const void *data, size_t length)
 	return libdeflate_crc32(crc, data, length);
 }
 
+/* Copies, and goes on with the checksum of what was stored in `to` (the owner of `from` may be
+ * changing it): in pieces that stay in the cache until their checksum is taken. */
+static inline uint32_t cq_crc32_copy(uint32_t crc, void *to, const void *from, size_t length)
+{
+	const size_t piece = 32U << 10;
+
+	for (size_t done = 0, n; done < length; done += n) {
+		n = length - done < piece ? length - done : piece;
+		memcpy((uint8_t *)to + done, (const uint8_t *)from + done, n);
+		crc = cq_crc32(crc, (const uint8_t *)to + done, n);
+	}
+	return crc;
+}
+
 /* Bytes that a record with this payload takes. */
 static inline uint64_t cq_record_span(uint64_t payload_length)
 {

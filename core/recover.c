@@ -131,12 +131,14 @@ static int act(struct cq_recovery *v, struct cq_recovered *out)
 	uint64_t end_seq;
 	int r;
 
+	out->segments = v->count;
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		struct cq_candidate *c = &v->candidates[i];
 
 		r = act_on(v, c);
 		if (r < 0)
 			return r;
+		out->segments -= c->act == CQ_ACT_SET_ASIDE;
 		if (c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL) {
 			r = number(v, c, &end_seq);
 			if (r < 0)
@@ -160,6 +162,7 @@ static int act(struct cq_recovery *v, struct cq_recovered *out)
 		                              &fresh.segment);
 		if (r < 0)
 			return r;
+		out->segments += fresh.segment->populated > 0; /* made, not opened */
 		fresh.header = *cq_active_header(fresh.segment);
 		fresh.survey.tail = sizeof(struct cq_segment_header);
 		fresh.act = CQ_ACT_CONTINUE;
@@ -233,9 +236,7 @@ int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *r
 	bool loss;
 	int r;
 
-	r = cq_segdir_sweep(dirfd);
-	if (r == 0)
-		r = cq_segdir_list(dirfd, &v.ids, &v.count);
+	r = cq_segdir_sweep(dirfd, &v.ids, &v.count);
 	if (r < 0)
 		return r;
 	r = cq_recover_geometry(&v);

@@ -36,6 +36,7 @@ struct cq_recovered {
 	uint32_t epoch;           /* for this writer: higher than any before */
 	bool created;             /* there was nothing before */
 	uint32_t oldest;          /* lowest published id */
+	uint64_t segments;        /* published files */
 	uint32_t unsynced_from;   /* segments below it are on stable storage */
 };
 

@@ -70,6 +70,12 @@ int cq_recover_geometry(struct cq_recovery *v)
 		return -EINVAL;
 	}
 	v->segment_size = size ? size : wish ? wish : CQ_SEGMENT_SIZE_DEFAULT;
+	if (v->config->max_bytes != 0 && v->config->max_bytes / 2 < v->segment_size) {
+		cq_log(v->config, CQ_ERROR,
+		       "max_bytes has to hold two segments of %" PRIu64 " bytes at least",
+		       v->segment_size);
+		return -EINVAL;
+	}
 	return 0;
 }
 

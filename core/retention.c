@@ -14,10 +14,19 @@
 #include "segdir.h"
 #include "writer.h"
 
-#define MOST_AT_ONCE 16 /* between two looks at the readers, and at what else the flusher has to do */
+/* Between two looks at the readers, and at what else the flusher has to do. */
+#define MOST_AT_ONCE 16
 
-/* The lowest segment that a live reader has still to read. */
-static uint64_t pinned_from(const struct cq_config *config, const struct cq_retention_view *view)
+/* Milliseconds between two steps: as a rule; while an append waits for what retention may delete;
+ * and between two looks at what others have deleted, while one waits for that. */
+#define TICK_MS 1000
+#define FULL_TICK_MS 10
+#define STRANGERS_MS 100
+
+/* ---- the rules ---- */
+
+uint64_t cq_retention_pinned_from(const struct cq_config *config,
+                                  const struct cq_retention_view *view)
 {
 	uint64_t lowest = UINT64_MAX;
 
@@ -58,11 +67,18 @@ uint32_t cq_retention_keep_from(const struct cq_config *config,
 		keep = (uint64_t)view->oldest + 1;
 	if (keep > view->active)
 		keep = view->active;
-	pinned = pinned_from(config, view);
+	pinned = cq_retention_pinned_from(config, view);
 	if (keep > pinned)
 		keep = pinned > view->oldest ? pinned : view->oldest;
 	return (uint32_t)keep;
 }
+
+static bool has_rules(const struct cq_config *c)
+{
+	return c->retain_segments > 0 || c->retain_bytes > 0 || c->retain_age_ms > 0;
+}
+
+/* ---- the readers ---- */
 
 struct round {
 	struct cq_retention *retention;
@@ -127,6 +143,81 @@ static int look_at_readers(struct cq_retention *t, int dirfd, uint64_t now_ms)
 	return 0;
 }
 
+/* ---- deleting ---- */
+
+int cq_retention_oldest(cq_writer *w, uint32_t *ret_id)
+{
+	const uint32_t known = atomic_load(&w->oldest);
+	uint32_t id;
+	int r;
+
+	r = cq_segdir_next(w->dirfd, known, &id);
+	if (r < 0)
+		return r;
+	if (id != known) { /* others delete, too; or an id was never there */
+		atomic_store(&w->oldest, id);
+		atomic_store(&w->space.doubt, true);
+	}
+	*ret_id = id;
+	return 0;
+}
+
+int cq_retention_look(cq_writer *w, struct cq_retention_view *ret_view)
+{
+	struct cq_retention *t = &w->retention;
+	struct cq_retention_view view = { .segment_size = w->segment_size,
+		                          .now_ms = cq_boottime_ms() };
+	int r;
+
+	pthread_mutex_lock(&w->lock);
+	view.active = w->active->id;
+	pthread_mutex_unlock(&w->lock);
+	r = cq_retention_oldest(w, &view.oldest);
+	if (r == 0)
+		r = look_at_readers(t, w->dirfd, view.now_ms);
+	if (r < 0)
+		return r;
+	t->readers_ms = view.now_ms;
+	view.readers = t->readers;
+	view.reader_count = t->count;
+	*ret_view = view;
+	return 0;
+}
+
+/* Room: who makes segments can go on. */
+static void freed(cq_writer *w)
+{
+	cq_prealloc_retry(&w->prealloc);
+	cq_worker_kick(&w->preparer);
+}
+
+/*
+ * The index goes first: an index without its segment would be left for ever, the other way round it
+ * is only missing.  And once more: the segment may be in the hands of a thread that closes it,
+ * which looks whether it is still there after it has written the index (closing.c).
+ */
+int cq_retention_delete(cq_writer *w, uint32_t id)
+{
+	char index[CQ_NAME_MAX], name[CQ_NAME_MAX];
+	int r;
+
+	cq_index_name(index, id);
+	cq_segment_name(name, id);
+	r = cq_io_unlink(w->dirfd, index);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = cq_io_unlink(w->dirfd, name);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	(void)cq_io_unlink(w->dirfd, index);
+	atomic_store(&w->oldest, id + 1);
+	atomic_fetch_add(&w->retention.retired, 1);
+	cq_space_deleted(&w->space);
+	cq_flush_deleted(w);
+	freed(w);
+	return 0;
+}
+
 static uint64_t age_ms(const struct stat *st)
 {
 	struct timespec now;
@@ -138,76 +229,92 @@ static uint64_t age_ms(const struct stat *st)
 	return ms > 0 ? (uint64_t)ms : 0;
 }
 
-/* The index goes first: an index without its segment would be left for ever, the other way round it
- * is only missing. */
-static int retire(cq_writer *w, uint32_t id)
+/* 1: done, or others have. */
+static int retire_oldest(cq_writer *w, struct cq_retention_view *view)
 {
-	char name[CQ_NAME_MAX];
-	int r;
-
-	cq_index_name(name, id);
-	r = cq_io_unlink(w->dirfd, name);
-	if (r < 0 && r != -ENOENT)
-		return r;
-	cq_segment_name(name, id);
-	r = cq_io_unlink(w->dirfd, name);
-	return r == -ENOENT ? 0 : r;
-}
-
-/* view: all but what is about the oldest segment. */
-static int retire_oldest(cq_writer *w, struct cq_retention_view view)
-{
-	struct cq_retention *t = &w->retention;
 	char name[CQ_NAME_MAX];
 	struct stat st;
 	int r;
 
-	r = cq_segdir_next(w->dirfd, t->oldest, &t->oldest);
-	if (r < 0 || t->oldest >= view.active)
+	r = cq_retention_oldest(w, &view->oldest);
+	if (r < 0 || view->oldest >= view->active)
 		return 0;
-	cq_segment_name(name, t->oldest);
+	cq_segment_name(name, view->oldest);
 	r = cq_io_stat_at(w->dirfd, name, &st);
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
-	view.oldest = t->oldest;
-	view.oldest_age_ms = age_ms(&st);
-	if (cq_retention_keep_from(&w->config, &view) <= t->oldest)
+	view->oldest_age_ms = age_ms(&st);
+	if (cq_retention_keep_from(&w->config, view) <= view->oldest)
 		return 0;
-	r = retire(w, t->oldest);
-	if (r < 0)
-		return r;
-	t->oldest++;
-	atomic_fetch_add(&t->retired, 1);
-	return 1;
+	r = cq_retention_delete(w, view->oldest);
+	return r < 0 ? r : 1;
+}
+
+static int retire(cq_writer *w)
+{
+	struct cq_retention *t = &w->retention;
+	struct cq_retention_view view;
+	int r, done = 0;
+
+	/* if a reader may be missing in the view: better keep too much */
+	r = cq_retention_look(w, &view);
+	while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, &view)) > 0)
+		done++;
+	if (r < 0 && !t->warned)
+		cq_log(&w->config, CQ_WARNING, "retention: segment %09u not deleted: %s",
+		       atomic_load(&w->oldest), strerrordesc_np(-r));
+	t->warned = r < 0;
+	return done;
+}
+
+/* Who has deleted segments without telling?  The whole directory is looked at only while an append
+ * waits for room, or when the oldest segment is not there any more. */
+static void look_for_strangers(cq_writer *w)
+{
+	struct cq_retention *t = &w->retention;
+	const uint64_t now = cq_boottime_ms();
+	const bool full = atomic_load(&w->space.full);
+	uint32_t id;
+
+	if (now - t->strangers_ms < (full ? STRANGERS_MS : TICK_MS))
+		return;
+	t->strangers_ms = now;
+	(void)cq_retention_oldest(w, &id);
+	if ((full || atomic_load(&w->space.doubt)) && cq_space_look(&w->space, w->dirfd))
+		freed(w);
 }
 
 int cq_retention_step(cq_writer *w)
 {
-	const struct cq_config *c = &w->config;
-	struct cq_retention_view view = { .segment_size = w->segment_size,
-		                          .now_ms = cq_boottime_ms() };
-	int r, done = 0;
+	struct cq_retention *t = &w->retention;
+	struct cq_retention_view view;
+	int done = 0;
 
-	if (c->retain_segments == 0 && c->retain_bytes == 0 && c->retain_age_ms == 0)
-		return 0;
-	pthread_mutex_lock(&w->lock);
-	view.active = w->active->id;
-	pthread_mutex_unlock(&w->lock);
-	r = look_at_readers(&w->retention, w->dirfd, view.now_ms);
-	view.readers = w->retention.readers;
-	view.reader_count = w->retention.count;
-	/* if a reader may be missing in the table: better keep too much */
-	while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, view)) > 0)
-		done++;
-	if (r < 0 && !w->retention.warned)
-		cq_log(c, CQ_WARNING, "retention: segment %09u not deleted: %s", w->retention.oldest,
-		       strerrordesc_np(-r));
-	w->retention.warned = r < 0;
+	pthread_mutex_lock(&t->lock);
+	look_for_strangers(w);
+	if (has_rules(&w->config))
+		done = retire(w);
+	else if (w->config.reader_ttl_ms > 0 && cq_boottime_ms() - t->readers_ms >= TICK_MS)
+		(void)cq_retention_look(w, &view); /* so that a trim knows who is alive */
+	pthread_mutex_unlock(&t->lock);
 	return done;
+}
+
+int cq_retention_due(cq_writer *w)
+{
+	if (!atomic_load(&w->space.full))
+		return TICK_MS;
+	return has_rules(&w->config) ? FULL_TICK_MS : STRANGERS_MS;
+}
+
+void cq_retention_init(struct cq_retention *retention)
+{
+	*retention = (struct cq_retention){ 0 };
+	pthread_mutex_init(&retention->lock, NULL);
 }
 
 void cq_retention_fini(struct cq_retention *retention)
 {
 	free(retention->readers);
-	retention->readers = NULL;
+	pthread_mutex_destroy(&retention->lock);
 }

@@ -13,6 +13,7 @@
 #include "reader.h"
 #include "seek.h"
 #include "segdir.h"
+#include "successor.h"
 
 #define TRIES 1000 /* each means that a segment went while we looked */
 
@@ -20,7 +21,6 @@ static const uint64_t beginning = sizeof(struct cq_segment_header);
 
 static int is_spare(cq_reader *reader, uint32_t id)
 {
-	struct cq_record_header h;
 	struct cq_view view;
 	int r;
 
@@ -29,7 +29,7 @@ static int is_spare(cq_reader *reader, uint32_t id)
 		return 1;
 	if (r < 0)
 		return r;
-	r = !cq_view_sealed(&view) && cq_view_header(&view, beginning, &h) == 0;
+	r = cq_successor_unused(&view);
 	cq_view_close(&view);
 	return r;
 }
@@ -195,36 +195,11 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 	return r;
 }
 
-/* ---- by time, by stream offset ---- */
+/* ---- by time ---- */
 
-/* 1 if segment `index` begins with what comes before `target`. */
-typedef int (*begins_fn)(cq_reader *reader, const struct cq_listing *l, size_t index,
-                         uint64_t target);
-
-/* Last segment that begins before the target; the oldest where none does. */
-static int bisect(cq_reader *reader, const struct cq_listing *l, begins_fn begins, uint64_t target,
-                  size_t *ret_index)
-{
-	size_t low = 0, high = l->count;
-	int r;
-
-	while (high - low > 1) {
-		size_t middle = low + (high - low) / 2;
-
-		r = begins(reader, l, middle, target);
-		if (r < 0)
-			return r;
-		if (r > 0)
-			low = middle;
-		else
-			high = middle;
-	}
-	*ret_index = low;
-	return 0;
-}
-
-static int begins_before_time(cq_reader *reader, const struct cq_listing *l, size_t index,
-                              uint64_t time_ns)
+/* 1 if segment `index` begins with a record from before that time. */
+static int begins_before(cq_reader *reader, const struct cq_listing *l, size_t index,
+                         uint64_t time_ns)
 {
 	uint64_t offset = beginning;
 	struct cq_record_header h;
@@ -242,13 +217,26 @@ static int begins_before_time(cq_reader *reader, const struct cq_listing *l, siz
 	return r > 0 ? h.time_ns < time_ns : r;
 }
 
-static int begins_at_or_before(cq_reader *reader, const struct cq_listing *l, size_t index,
-                               uint64_t target)
+/* Last segment that begins before that time; the oldest where none does. */
+static int bisect(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns,
+                  size_t *ret_index)
 {
-	uint64_t base;
-	int r = cq_locate_base(reader, l->ids, index, &base);
+	size_t low = 0, high = l->count;
+	int r;
 
-	return r < 0 ? r : base <= target;
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		r = begins_before(reader, l, middle, time_ns);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			low = middle;
+		else
+			high = middle;
+	}
+	*ret_index = low;
+	return 0;
 }
 
 /* Walks from segment `index` on; 1 with the reader placed when a record of that time or later is
@@ -262,14 +250,14 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 	int r;
 
 	(void)arg;
-	r = bisect(reader, l, begins_before_time, time_ns, &i);
+	r = bisect(reader, l, time_ns, &i);
 	if (r < 0)
 		return r;
 	for (; i < l->count; i++) {
 		r = cq_reader_view(reader, l->ids[i], &view);
 		if (r < 0)
 			return r;
-		offset = cq_locate_start(reader, &view, CQ_KEY_TIME, time_ns);
+		offset = cq_locate_start(reader->queue->dirfd, &view, CQ_KEY_TIME, time_ns);
 		while ((r = cq_locate_record(&view, &offset, &h)) == 1 && h.time_ns < time_ns)
 			offset = cq_locate_behind(offset, &h);
 		if (r == 1) {
@@ -288,6 +276,8 @@ int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
 	return cq_seek_run(reader, seek_time, time_ns, NULL);
 }
 
+/* ---- by stream offset ---- */
+
 /*
  * Finds the record of this segment that holds byte `target`, or that begins behind it.  position
  * is where the segment begins in the stream.  1 with *offset at it and *position where its payload
@@ -299,7 +289,7 @@ static int find_byte(cq_reader *reader, const struct cq_view *view, uint64_t tar
 	struct cq_record_header h;
 	int r;
 
-	*offset = cq_locate_start(reader, view, CQ_KEY_STREAM, target);
+	*offset = cq_locate_start(reader->queue->dirfd, view, CQ_KEY_STREAM, target);
 	while ((r = cq_locate_record(view, offset, &h)) == 1) {
 		if (h.ext == 1)
 			*position = h.stream_offset;
@@ -313,33 +303,39 @@ static int find_byte(cq_reader *reader, const struct cq_view *view, uint64_t tar
 
 static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
 {
+	struct cq_bases *bases = &reader->bases;
 	uint64_t position, offset;
 	bool trimmed = false;
+	struct cq_base base;
 	struct cq_view view;
-	size_t i;
+	uint32_t next;
 	int r;
 
-	r = bisect(reader, l, begins_at_or_before, target, &i);
-	for (; r == 0 && i < l->count; i++) {
-		r = cq_locate_base(reader, l->ids, i, &position);
-		if (r < 0)
-			break;
-		if (i == 0)
-			trimmed = target < position;
-		r = cq_reader_view(reader, l->ids[i], &view);
-		if (r < 0)
-			break;
-		r = find_byte(reader, &view, target, &position, &offset);
-		if (r <= 0) {
-			cq_view_close(&view);
-			continue;
-		}
-		cq_reader_place(reader, &view, offset);
-		*(uint64_t *)arg = position <= target ? target - position : 0;
-		/* the byte was before the first there is, or in a segment that is missing */
-		return position <= target ? 0 : -ENODATA;
+	r = cq_bases_list(bases, l->ids, l->count);
+	if (r == 0) {
+		r = cq_bases_find(bases, reader->queue, target, &base);
+		trimmed = r > 0 && target < base.base;
 	}
-	if (r == 0)
+	while (r > 0) {
+		r = cq_reader_view(reader, base.id, &view);
+		if (r < 0)
+			break;
+		position = base.base;
+		r = find_byte(reader, &view, target, &position, &offset);
+		if (r > 0) {
+			cq_reader_place(reader, &view, offset);
+			*(uint64_t *)arg = position <= target ? target - position : 0;
+			/* the byte was before the first there is, or in a segment that is missing */
+			return position <= target ? 0 : -ENODATA;
+		}
+		cq_view_close(&view);
+		if (r < 0 || !cq_bases_next(bases, base.id + 1, &next))
+			break;
+		r = cq_bases_place(bases, reader->queue, next, &base);
+		if (r == 0)
+			r = 1;
+	}
+	if (r >= 0)
 		r = cq_seek_place_end(reader, l);
 	return r == 0 && trimmed ? -ENODATA : r;
 }

@@ -84,7 +84,7 @@ static int match_seq(cq_reader *reader, uint32_t id, uint64_t seq, struct seq_ma
 	r = cq_reader_view(reader, id, &view);
 	if (r < 0)
 		return r;
-	r = cq_locate_seq(reader, &view, seq, &match->seq, &match->offset);
+	r = cq_locate_seq(reader->queue->dirfd, &view, seq, &match->seq, &match->offset);
 	if (r > 0) {
 		match->found = true;
 		match->id = id;

@@ -69,6 +69,7 @@ static int each_name(int dirfd, int (*visit)(void *arg, const char *name), void 
 }
 
 struct id_list {
+	int dirfd;
 	uint32_t *ids;
 	size_t count;
 	size_t capacity;
@@ -101,15 +102,16 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-int cq_segdir_list(int dirfd, uint32_t **ret_ids, size_t *ret_count)
+static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32_t **ret_ids,
+                    size_t *ret_count)
 {
-	struct id_list list = { .capacity = 64 };
+	struct id_list list = { .dirfd = dirfd, .capacity = 64 };
 	int r;
 
 	list.ids = malloc(list.capacity * sizeof *list.ids);
 	if (!list.ids)
 		return -ENOMEM;
-	r = each_name(dirfd, collect_id, &list);
+	r = each_name(dirfd, visit, &list);
 	if (r < 0) {
 		free(list.ids);
 		return r;
@@ -118,6 +120,11 @@ int cq_segdir_list(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 	*ret_ids = list.ids;
 	*ret_count = list.count;
 	return 0;
+}
+
+int cq_segdir_list(int dirfd, uint32_t **ret_ids, size_t *ret_count)
+{
+	return list_ids(dirfd, collect_id, ret_ids, ret_count);
 }
 
 struct next_search {
@@ -200,15 +207,16 @@ int cq_segdir_kind(int dirfd, enum cq_dir_kind *ret_kind)
 
 static int sweep_name(void *arg, const char *name)
 {
+	struct id_list *list = arg;
 	int r;
 
 	if (!is_temp_name(name))
-		return 0;
-	r = cq_io_unlink(*(const int *)arg, name);
+		return collect_id(list, name);
+	r = cq_io_unlink(list->dirfd, name);
 	return r == -ENOENT ? 0 : r;
 }
 
-int cq_segdir_sweep(int dirfd)
+int cq_segdir_sweep(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 {
-	return each_name(dirfd, sweep_name, &dirfd);
+	return list_ids(dirfd, sweep_name, ret_ids, ret_count);
 }

@@ -26,7 +26,8 @@ int cq_segdir_next(int dirfd, uint32_t from, uint32_t *ret_id);
 enum cq_dir_kind { CQ_DIR_EMPTY, CQ_DIR_QUEUE, CQ_DIR_FOREIGN };
 int cq_segdir_kind(int dirfd, enum cq_dir_kind *ret_kind);
 
-/* Unlinks what a dead writer left half-prepared: our temp names and chronicle-rs's, nothing else. */
-int cq_segdir_sweep(int dirfd);
+/* The same, and on the way (a look at every name takes its time) unlinks what a dead writer left
+ * half-prepared: our temp names and chronicle-rs's, nothing else. */
+int cq_segdir_sweep(int dirfd, uint32_t **ret_ids, size_t *ret_count);
 
 #endif

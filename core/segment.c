@@ -11,6 +11,7 @@
 
 #include "fault.h"
 #include "io.h"
+#include "queue.h"
 #include "record.h"
 #include "segdir.h"
 
@@ -260,6 +261,22 @@ void cq_segment_count(struct cq_active *segment, uint64_t offset, uint64_t seq, 
 	segment->used = offset + cq_record_span(payload_length);
 }
 
+void cq_segment_live(const struct cq_active *segment, bool sealed, struct cq_live *ret_live)
+{
+	*ret_live = (struct cq_live){
+		.records = segment->records,
+		.payload_bytes = segment->payload_bytes,
+		.used = segment->used,
+		.first_seq = segment->first_seq,
+		.last_seq = segment->last_seq,
+		/* the index has an entry of the first record in any case */
+		.first_time_ns = segment->records > 0 ? segment->index[0].time_ns : 0,
+		.last_time_ns = segment->last_time,
+		.stream_base = segment->stream_base,
+		.sealed = sealed,
+	};
+}
+
 void cq_segment_seal(struct cq_active *segment)
 {
 	struct cq_segment_header *h = cq_active_header(segment);
@@ -274,4 +291,11 @@ void cq_segment_seal(struct cq_active *segment)
 		write_ext(segment);
 	}
 	__atomic_store_n(&h->flags, h->flags | CQ_SEALED, __ATOMIC_RELEASE);
+}
+
+bool cq_segment_is_deleted(const struct cq_active *segment)
+{
+	struct stat st;
+
+	return cq_io_stat(segment->map.fd, &st) == 0 && st.st_nlink == 0;
 }

@@ -93,8 +93,15 @@ void cq_segment_take(struct cq_active *segment, uint64_t first_seq, uint64_t str
 void cq_segment_count(struct cq_active *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,
                       uint64_t payload_length);
 
+/* Tells what it holds (queue.h), under whatever guards its fields. */
+struct cq_live;
+void cq_segment_live(const struct cq_active *segment, bool sealed, struct cq_live *ret_live);
+
 /* Writes the summary, then the seal.  Nothing is stored in the segment afterwards. */
 void cq_segment_seal(struct cq_active *segment);
+
+/* Its name is gone: retention, or somebody else. */
+bool cq_segment_is_deleted(const struct cq_active *segment);
 
 /* Unmaps, closes, frees; no file is touched. */
 void cq_segment_free(struct cq_active *segment);

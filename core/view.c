@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "queue.h"
 #include "record.h"
 #include "segdir.h"
 
@@ -52,6 +53,17 @@ int cq_view_open(int dirfd, uint32_t id, uint64_t size, struct cq_view *ret_view
 	return r;
 }
 
+int cq_view_of(cq_queue *queue, uint32_t id, struct cq_view *ret_view)
+{
+	uint64_t size;
+	int r;
+
+	r = cq_queue_segment_size(queue, &size);
+	if (r < 0)
+		return r;
+	return cq_view_open(queue->dirfd, id, size, ret_view);
+}
+
 void cq_view_close(struct cq_view *view)
 {
 	/* the range first: once unmapped, its addresses may become somebody else's */
@@ -93,20 +105,11 @@ bool cq_view_cut(const struct cq_view *view)
 	return cq_io_stat(view->map.fd, &st) == 0 && (uint64_t)st.st_size < view->map.size;
 }
 
-int cq_view_header(const struct cq_view *view, uint64_t offset, struct cq_record_header *ret_header)
+bool cq_view_ends_early(const struct cq_view *view, uint64_t offset)
 {
-	struct cq_record_header h;
-	uint32_t commit;
+	struct cq_segment_header summary;
 
-	if (offset > cq_view_last_offset(view))
-		return 0;
-	commit = cq_commit_load(view->map.base + offset);
-	if (commit == 0)
-		return cq_view_cut(view) ? -EIO : 0;
-	memcpy(&h, view->map.base + offset, sizeof h);
-	h.commit = commit;
-	if (cq_record_check_header(&h, commit, offset, view->map.size) != CQ_RECORD_OK)
-		return -EIO;
-	*ret_header = h;
-	return 1;
+	if (cq_view_cut(view))
+		return true;
+	return cq_view_sealed(view) && cq_view_summary(view, &summary) && offset < summary.used;
 }

@@ -43,11 +43,9 @@ static void *run(void *arg)
 	}
 }
 
-int cq_worker_start(struct cq_worker *w, const char *name, cq_step_fn step, void *arg)
+void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg)
 {
 	pthread_condattr_t attr;
-	sigset_t all, old;
-	int r;
 
 	*w = (struct cq_worker){ .step = step, .arg = arg };
 	pthread_mutex_init(&w->lock, NULL);
@@ -55,17 +53,20 @@ int cq_worker_start(struct cq_worker *w, const char *name, cq_step_fn step, void
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&w->wake, &attr);
 	pthread_condattr_destroy(&attr);
+}
+
+int cq_worker_start(struct cq_worker *w, const char *name)
+{
+	sigset_t all, old;
+	int r;
 
 	/* signals are the program's business, not our threads' */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	r = pthread_create(&w->thread, NULL, run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0) {
-		pthread_cond_destroy(&w->wake);
-		pthread_mutex_destroy(&w->lock);
+	if (r != 0)
 		return -r;
-	}
 	w->running = true;
 	(void)pthread_setname_np(w->thread, name);
 	return 0;
@@ -75,8 +76,6 @@ void cq_worker_kick(struct cq_worker *w)
 {
 	bool wake;
 
-	if (!w->running)
-		return;
 	pthread_mutex_lock(&w->lock);
 	wake = !w->kicked;
 	w->kicked = true;
@@ -95,6 +94,11 @@ void cq_worker_stop(struct cq_worker *w)
 	pthread_cond_signal(&w->wake);
 	pthread_join(w->thread, NULL);
 	w->running = false;
+}
+
+void cq_worker_fini(struct cq_worker *w)
+{
+	cq_worker_stop(w);
 	pthread_cond_destroy(&w->wake);
 	pthread_mutex_destroy(&w->lock);
 }

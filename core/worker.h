@@ -20,20 +20,25 @@ struct cq_worker {
 	cq_step_fn step;
 	void *arg;
 	pthread_t thread;
-	bool running;
+	bool running; /* its starter's alone */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool kicked; /* under lock */
 	bool stop;   /* under lock */
 };
 
-/* name: up to 15 characters, as tools show it.  EAGAIN: no thread to be had. */
-int cq_worker_start(struct cq_worker *worker, const char *name, cq_step_fn step, void *arg);
+/* Makes it; from here on it may be kicked.  Workers that kick each other are all made before the first
+ * is started, and all stopped before the first is released. */
+void cq_worker_init(struct cq_worker *worker, cq_step_fn step, void *arg);
 
-/* There is something to do.  Does nothing for a worker that was not started. */
+/* Starts its thread.  name: up to 15 characters, as tools show it.  EAGAIN: no thread to be had. */
+int cq_worker_start(struct cq_worker *worker, const char *name);
+
+/* There is something to do.  Of no effect without a thread. */
 void cq_worker_kick(struct cq_worker *worker);
 
 /* Waits for the step under way, if any, and ends the thread.  Harmless if it was not started. */
 void cq_worker_stop(struct cq_worker *worker);
+void cq_worker_fini(struct cq_worker *worker);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer.c - append, batch, roll, sync, statistics
+ * writer.c - append, batch, sync, statistics
  *
- * The way of a record: cq_writer_append() > append_locked() > place_record().  Under the writer lock
+ * The way of a record: cq_writer_append() > append_locked() > place_record(), by way of
+ * cq_writer_roll_locked() (writer_roll.c) where it does not fit any more.  Under the writer lock
  * nothing allocates and nothing calls the system, but for the wake-up of a waiting reader and, once
- * in a segment or a prefault window, of the preparer; the one exception is the counted fallback of a
- * roll that found no segment prepared.
+ * in a segment or a prefault window, of the preparer; the one exception is a roll that found no
+ * segment prepared.
  *
  * Crash contract of place_record(): the commit word behind the record is zero before the record's
  * bytes are stored, and the record's own commit word is stored last.  Killed in between, the bytes
@@ -19,28 +20,16 @@
 
 #include "clock.h"
 #include "fault.h"
+#include "queue.h"
 #include "record.h"
 
-/* Copies in pieces that stay in the cache until their checksum is taken.  The checksum is of what
- * was stored, not of memory that its owner may be changing. */
 static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 {
-	const size_t piece = 32U << 10;
 	uint32_t crc = 0;
 
 	for (int i = 0; i < iovcnt; i++) {
-		const uint8_t *from = iov[i].iov_base;
-		size_t left = iov[i].iov_len;
-
-		while (left > 0) {
-			size_t n = left < piece ? left : piece;
-
-			memcpy(to, from, n);
-			crc = cq_crc32(crc, to, n);
-			to += n;
-			from += n;
-			left -= n;
-		}
+		crc = cq_crc32_copy(crc, to, iov[i].iov_base, iov[i].iov_len);
+		to += iov[i].iov_len;
 	}
 	return crc;
 }
@@ -68,7 +57,8 @@ static void place_record(cq_writer *w, uint16_t type, const struct iovec *iov, i
 		cq_commit_store(s->map.base + next, 0);
 	h.payload_crc = copy_payload(p + sizeof h, iov, iovcnt);
 	h.header_crc = cq_crc32(0, &h, sizeof h);
-	memcpy(p + sizeof h.commit, (const uint8_t *)&h + sizeof h.commit, sizeof h - sizeof h.commit);
+	memcpy(p + sizeof h.commit, (const uint8_t *)&h + sizeof h.commit,
+	       sizeof h - sizeof h.commit);
 	cq_point("append.before_commit");
 	cq_commit_store(p, h.commit);
 	/* Committed: from here on nothing can fail. */
@@ -84,65 +74,6 @@ static void place_record(cq_writer *w, uint16_t type, const struct iovec *iov, i
 		cq_worker_kick(&w->preparer);
 }
 
-/* The next segment: the prepared one, or one that this thread opens or makes now. */
-static int next_segment(cq_writer *w, struct cq_active **ret_segment)
-{
-	const uint32_t id = w->active->id + 1;
-	bool waited;
-	int r;
-
-	if (id > CQ_SEGMENT_ID_MAX)
-		return -EOVERFLOW;
-	r = cq_prealloc_take(&w->prealloc, id, w->config.prealloc_wait_ms, ret_segment, &waited);
-	if (r > 0) {
-		if (waited)
-			w->rolls_waited++;
-		else
-			w->rolls_ready++;
-		return 0;
-	}
-	if (w->config.require_prealloc) {
-		cq_prealloc_expect(&w->prealloc, id);
-		cq_worker_kick(&w->preparer);
-		return -EAGAIN;
-	}
-	r = cq_segment_open_or_create(w->dirfd, id, w->segment_size, CQ_BY_WRITER, ret_segment);
-	if (r == 0 && !cq_segment_is_fresh(*ret_segment)) {
-		cq_segment_free(*ret_segment);
-		r = -EBADMSG;
-	}
-	if (r < 0) {
-		cq_prealloc_expect(&w->prealloc, id);
-		return r;
-	}
-	atomic_fetch_add(&w->prealloc.published, 1);
-	w->rolls_fallback++;
-	return 0;
-}
-
-/* Order: the successor is there; seal; position moves; only then the first record. */
-static int roll_locked(cq_writer *w)
-{
-	struct cq_active *old = w->active, *next;
-	int r;
-
-	r = next_segment(w, &next);
-	if (r < 0)
-		return r;
-	cq_segment_seal(old);
-	cq_point("roll.sealed");
-	cq_segment_take(next, w->next_seq, w->stream_end);
-	w->active = next;
-	cq_prefault_follow(&w->prefault, next);
-	cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
-	cq_point("roll.moved");
-	cq_control_notify(&w->control);
-	old->end_seq = w->next_seq;
-	cq_flush_add_sealed(w, old);
-	cq_worker_kick(&w->preparer); /* which wakes the flusher where that is due */
-	return 0;
-}
-
 static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                          size_t length, uint64_t now_ns)
 {
@@ -155,7 +86,7 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 	if (length > cq_record_max_payload(w->segment_size))
 		return -EMSGSIZE;
 	if (cq_record_span(length) > w->segment_size - w->active->used) {
-		r = roll_locked(w);
+		r = cq_writer_roll_locked(w);
 		if (r < 0)
 			return r;
 	}
@@ -220,8 +151,8 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 	pthread_mutex_lock(&w->lock);
 	first = w->next_seq;
 	for (done = 0; done < count; done++) {
-		const struct iovec iov = readonly_iovec(messages[done].payload,
-		                                        messages[done].length);
+		const struct iovec iov =
+			readonly_iovec(messages[done].payload, messages[done].length);
 
 		r = append_locked(w, messages[done].type, &iov, 1, iov.iov_len, now_ns);
 		if (r < 0)
@@ -238,18 +169,6 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 			return r;
 	}
 	return (ssize_t)done;
-}
-
-int cq_writer_roll(cq_writer *w)
-{
-	int r;
-
-	pthread_mutex_lock(&w->lock);
-	r = atomic_load(&w->error);
-	if (r == 0 && w->active->records > 0)
-		r = roll_locked(w);
-	pthread_mutex_unlock(&w->lock);
-	return r;
 }
 
 /* ---- durability ---- */
@@ -293,7 +212,9 @@ cq_queue *cq_writer_queue(cq_writer *w)
 
 void cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 {
-	struct cq_stats s = { .segment_size = w->segment_size, .epoch = w->epoch };
+	struct cq_stats s = { .segment_size = w->segment_size,
+		              .epoch = w->epoch,
+		              .max_bytes = w->config.max_bytes };
 	struct cq_prealloc *p = &w->prealloc;
 	struct cq_flush *f = &w->flush;
 
@@ -308,6 +229,7 @@ void cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	s.rolls_ready = w->rolls_ready;
 	s.rolls_waited = w->rolls_waited;
 	s.rolls_fallback = w->rolls_fallback;
+	s.full = w->full;
 	pthread_mutex_unlock(&w->lock);
 	pthread_mutex_lock(&p->lock);
 	s.prealloc_made = p->made;
@@ -320,24 +242,37 @@ void cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	s.sync_requests = f->requests;
 	s.sync_ns_total = f->ns_total;
 	s.sync_ns_max = f->ns_max;
+	memcpy(s.sync_within, f->within, sizeof s.sync_within);
 	pthread_mutex_unlock(&f->lock);
 	s.unsynced = cq_flush_unsynced(w);
 	s.retired = atomic_load(&w->retention.retired);
+	s.oldest = atomic_load(&w->oldest);
+	s.file_bytes = cq_space_files(&w->space) * w->segment_size;
 	s.error = atomic_load(&w->error);
 	*ret_stats = s;
 }
 
 /* cq_queue's question (queue.h).  A segment goes from here to the flush before it is not here. */
-bool cq_writer_live_time(void *writer, uint32_t id, uint64_t *ret_time_ns)
+bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live)
 {
 	cq_writer *w = writer;
-	bool found = false;
+	bool found;
 
 	pthread_mutex_lock(&w->lock);
-	if (w->active->id == id && w->active->records > 0) {
-		*ret_time_ns = w->active->last_time;
-		found = true;
-	}
+	found = w->active->id == id;
+	if (found)
+		cq_segment_live(w->active, false, ret_live);
 	pthread_mutex_unlock(&w->lock);
-	return found || cq_flush_live_time(w, id, ret_time_ns);
+	return found || cq_flush_live(w, id, ret_live);
+}
+
+void cq_writer_live_queue(void *writer, struct cq_live_queue *ret_live)
+{
+	cq_writer *w = writer;
+
+	pthread_mutex_lock(&w->lock);
+	ret_live->active = w->active->id;
+	ret_live->stream_end = w->stream_end;
+	pthread_mutex_unlock(&w->lock);
+	ret_live->oldest = atomic_load(&w->oldest);
 }

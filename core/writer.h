@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer.h - the writer's state, shared by writer*.c, background.c, flush.c and retention.c
+ * writer.h - the writer's state, shared by writer*.c, background.c, flush.c, closing.c, retention.c
+ * and trim.c
  *
- * Lock order: writer lock > slot lock (prealloc.h), flush lock, prefault lock; these three are never
- * held together.  No lock is held during a system call on a file, but for the counted fallback of a
- * roll, under the writer lock.  A roll waits for the preparer under the writer lock; so the preparer
- * never takes that lock, nor waits for anybody who does.
+ * Lock order: retention lock (retention.h) > writer lock > slot lock (prealloc.h), flush lock,
+ * prefault lock > space lock (space.h).  The three in the middle are never held together.  No lock
+ * is held during a system call on a file, with two exceptions: the retention lock while segments
+ * are looked at and deleted, and the writer lock in a roll that found no segment prepared.  A roll
+ * waits for the preparer under the writer lock; so the preparer never takes that lock, nor the
+ * retention lock, nor waits for anybody who has them.
  */
 #ifndef CQ_WRITER_H
 #define CQ_WRITER_H
@@ -21,6 +24,7 @@
 #include "prefault.h"
 #include "retention.h"
 #include "segment.h"
+#include "space.h"
 #include "worker.h"
 
 struct cq_writer {
@@ -39,16 +43,19 @@ struct cq_writer {
 	uint64_t last_time;
 	uint64_t records, bytes; /* since open */
 	uint64_t rolls_ready, rolls_waited, rolls_fallback;
+	uint64_t full; /* appends and rolls refused for config.max_bytes */
 	struct cq_control control;
-	_Atomic int error;         /* 0, or why nothing is accepted any more */
+	_Atomic int error;       /* 0, or why nothing is accepted any more */
+	_Atomic uint32_t oldest; /* no published id is below it; grows under the retention lock */
 
 	struct cq_prefault prefault;   /* locks itself */
 	struct cq_prealloc prealloc;   /* locks itself */
 	struct cq_flush flush;         /* locks itself */
-	struct cq_retention retention; /* the flusher's alone, as are the next two */
-	uint64_t last_interval_ms;     /* CLOCK_BOOTTIME */
+	struct cq_space space;         /* locks itself */
+	struct cq_retention retention; /* locks itself */
+	uint64_t last_interval_ms;     /* the flusher's, as is the next; CLOCK_BOOTTIME */
 	uint64_t last_interval_seq;
-	_Atomic int prepare_error;     /* the last one that was reported */
+	_Atomic int prepare_error; /* the last one that was reported */
 	struct cq_worker preparer, flusher;
 };
 
@@ -58,10 +65,19 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 int cq_writer_prepare_step(void *writer);
 int cq_writer_flush_step(void *writer);
 
+/* Under the writer lock: seals the current segment and goes on in the next one. */
+int cq_writer_roll_locked(cq_writer *writer);
+
+/* With no lock held: calls config.space if there is news for it (space.h). */
+void cq_writer_tell_space(cq_writer *writer);
+
 /* Sequence number behind the newest record. */
 uint64_t cq_writer_appended(cq_writer *writer);
 
-/* For cq_queue (queue.h): the last record's time of a segment that is not finalised yet. */
-bool cq_writer_live_time(void *writer, uint32_t id, uint64_t *ret_time_ns);
+/* For cq_queue (queue.h): a segment that is not finalised yet; and the ends of the queue. */
+struct cq_live;
+struct cq_live_queue;
+bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live);
+void cq_writer_live_queue(void *writer, struct cq_live_queue *ret_live);
 
 #endif

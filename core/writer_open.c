@@ -27,9 +27,9 @@ void cq_config_init(struct cq_config *config)
 
 static int check_config(const struct cq_config *c)
 {
-	if (c->segment_size != 0 && (c->segment_size < CQ_SEGMENT_SIZE_MIN ||
-	                             c->segment_size > CQ_SEGMENT_SIZE_MAX ||
-	                             c->segment_size % 4096 != 0))
+	if (c->segment_size != 0 &&
+	    (c->segment_size < CQ_SEGMENT_SIZE_MIN || c->segment_size > CQ_SEGMENT_SIZE_MAX ||
+	     c->segment_size % 4096 != 0))
 		return -EINVAL;
 	if (c->spares < 1 || c->spares > CQ_SPARES_MAX)
 		return -EINVAL;
@@ -111,7 +111,9 @@ static int recover(cq_writer *w, uint32_t *ret_unsynced_from, bool *ret_created)
 	w->stream_end = found.stream_end;
 	w->last_time = found.last_time;
 	w->epoch = found.epoch;
-	w->retention.oldest = found.oldest;
+	atomic_init(&w->oldest, found.oldest);
+	cq_space_init(&w->space, w->config.max_bytes, w->segment_size, found.segments);
+	cq_retention_init(&w->retention);
 	*ret_unsynced_from = found.unsynced_from;
 	*ret_created = found.created;
 	return 0;
@@ -171,7 +173,8 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 	r = write_position(w);
 	if (r < 0)
 		goto fail_control;
-	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_live_time, w, &w->queue);
+	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_live,
+	                             cq_writer_live_queue, w, &w->queue);
 	if (r < 0)
 		goto fail_control;
 	r = cq_flush_init(w, unsynced_from);
@@ -180,29 +183,34 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 	if (created) {
 		/* nothing is there, so nothing can be missing: from now on the mark is known */
 		r = cq_durable_store(&w->flush.durable, (struct cq_durable_slot){
-			.segment = w->active->id, .offset = w->active->used, .epoch = w->epoch,
-		});
+								.segment = w->active->id,
+								.offset = w->active->used,
+								.epoch = w->epoch,
+							});
 		if (r < 0)
 			goto fail_flush;
 	}
 	pthread_mutex_init(&w->lock, NULL);
 	cq_prefault_init(&w->prefault, w->active);
 	r = cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
-	                     w->active->id + 1);
+	                     w->active->id + 1, &w->space);
 	if (r < 0)
 		goto fail_lock;
+	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
+	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
 	r = first_spare(w);
 	if (r == 0 && threads)
-		r = cq_worker_start(&w->preparer, "cq-prepare", cq_writer_prepare_step, w);
+		r = cq_worker_start(&w->preparer, "cq-prepare");
 	if (r == 0 && threads)
-		r = cq_worker_start(&w->flusher, "cq-flush", cq_writer_flush_step, w);
+		r = cq_worker_start(&w->flusher, "cq-flush");
 	if (r < 0)
 		goto fail_workers;
 	*ret_writer = w;
 	return 0;
 
 fail_workers:
-	cq_worker_stop(&w->preparer);
+	cq_worker_fini(&w->preparer);
+	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
 fail_lock:
 	cq_prefault_fini(&w->prefault);
@@ -215,6 +223,8 @@ fail_control:
 	cq_control_close(&w->control);
 fail_active:
 	cq_segment_free(w->active);
+	cq_retention_fini(&w->retention);
+	cq_space_fini(&w->space);
 fail:
 	cq_lock_release(w->lockfd);
 	if (w->dirfd >= 0)
@@ -242,12 +252,15 @@ int cq_writer_close(cq_writer *w)
 	if (r == 0)
 		r = rest;
 	(void)write_position(w);
+	cq_worker_fini(&w->preparer);
+	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
 	cq_flush_fini(w);
 	cq_queue_close(w->queue);
 	cq_control_close(&w->control);
 	cq_segment_free(w->active);
 	cq_retention_fini(&w->retention);
+	cq_space_fini(&w->space);
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->lock);
 	cq_lock_release(w->lockfd);

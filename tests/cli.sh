@@ -70,6 +70,17 @@ ok "golden v2-reader" golden v2-reader small.txt 0
 ok "golden v2-reopened: the restart is a note" golden v2-reopened small.txt 1
 ok "golden v2-mixed" golden v2-mixed mixed.txt 0
 ok "golden v2-killed" golden v2-killed v2-killed.txt 0
+readers() {
+	local -r at='segment 000000001, offset 1216, 0 bytes behind, last seen 2'
+	exits 0 chronq info "$GOLDEN/v2-reader" && grep -q "^reader           alpha: $at" exit.out &&
+		exits 0 chronq info "$GOLDEN/v2-small" && ! grep -q '^reader' exit.out &&
+		cp -R "$GOLDEN/v2-reader" behind && chmod -R u+w behind &&
+		exits 0 chronq append behind <<<x && exits 0 chronq info behind &&
+		grep -q '^reader           alpha: .* 1216, [1-9][0-9]* bytes behind' exit.out &&
+		rm -r behind/readers && : >behind/readers && exits 0 chronq info behind &&
+		grep -q '^readers          unknown: Not a directory$' exit.out
+}
+ok "info tells of the named readers" readers
 ok "looking has changed nothing" diff -r "$GOLDEN" golden-before
 ok "nor touched the directory" test "$before" = "$(snapshot "$GOLDEN/v2-small")"
 

@@ -72,6 +72,29 @@ static void nothing_new_needs_no_flush(void **state)
 	assert_int_equal(qs_stats(q->writer).sync_requests, 3);
 }
 
+/* Each flush is in every bucket whose bound it kept to. */
+static void time_of_flushes(void **state)
+{
+	struct qs *q = *state;
+	struct cq_stats s;
+
+	qs_open(q);
+	s = qs_stats(q->writer);
+	assert_int_equal(s.sync_within[CQ_SYNC_BUCKETS - 1], 0);
+	for (unsigned i = 0; i < 20; i++) {
+		qs_append(q->writer, i, 1);
+		assert_int_equal(cq_writer_sync(q->writer), 0);
+	}
+	s = qs_stats(q->writer);
+	assert_int_equal(s.syncs, 20);
+	for (int i = 0; i < CQ_SYNC_BUCKETS; i++) {
+		assert_true(s.sync_within[i] <= s.syncs);
+		assert_true(i == 0 || s.sync_within[i] >= s.sync_within[i - 1]);
+		assert_int_equal(s.sync_within[i] == s.syncs,
+		                 s.sync_ns_max <= CQ_SYNC_BUCKET_NS(i));
+	}
+}
+
 static void close_flushes(void **state)
 {
 	struct cq_durable_slot mark;
@@ -408,6 +431,7 @@ static void mark_that_cannot_be_stored(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(watermark),
 	QS_TEST(nothing_new_needs_no_flush),
+	QS_TEST(time_of_flushes),
 	QS_TEST(close_flushes),
 	QS_TEST(group_commit),
 	QS_TEST(async_requests_once_and_in_order),

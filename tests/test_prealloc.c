@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_prealloc.c - the slot between the preparer and the roll: its states, stale results, waiting */
+/* test_prealloc.c - the slot between the preparer and the roll: states, stale results, waiting */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,9 +21,32 @@
 #include "record.h"
 #include "writer.h"
 
+static struct cq_space space; /* without a limit; test_cap.c has those with one */
+
+static int init_depth(struct qs *q, struct cq_prealloc *p, uint32_t depth, uint32_t expected)
+{
+	cq_space_init(&space, 0, QS_SIZE, 0);
+	return cq_prealloc_init(p, q->dirfd, QS_SIZE, depth, expected, &space);
+}
+
 static void init(struct qs *q, struct cq_prealloc *p, uint32_t expected)
 {
-	assert_int_equal(cq_prealloc_init(p, q->dirfd, QS_SIZE, 1, expected), 0);
+	assert_int_equal(init_depth(q, p, 1, expected), 0);
+}
+
+static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
+                    struct cq_active **ret_segment, bool *ret_waited)
+{
+	struct cq_taken taken = { 0 };
+	int r = cq_prealloc_take(p, id, wait_ms, false, &taken);
+
+	if (taken.placed) { /* as if the caller had made it */
+		cq_space_made(&space);
+		cq_prealloc_expect(p, id + 1, 0);
+	}
+	*ret_segment = taken.segment;
+	*ret_waited = taken.waited;
+	return r;
 }
 
 static void the_ordinary_way(void **state)
@@ -40,7 +63,7 @@ static void the_ordinary_way(void **state)
 	assert_int_equal(p.slots[0].id, 1);
 	assert_true(support_exists(q->dir, "000000001.q")); /* published before it is offered */
 	assert_int_equal(cq_prealloc_step(&p), 0);
-	assert_int_equal(cq_prealloc_take(&p, 1, 0, &s, &waited), 1);
+	assert_int_equal(take_now(&p, 1, 0, &s, &waited), 1);
 	assert_false(waited);
 	assert_int_equal(s->id, 1);
 	assert_true(s->populated > 0);
@@ -57,7 +80,7 @@ static void the_ordinary_way(void **state)
 	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
 }
 
-/* Three slots: prepared in order, taken in order; what the writer has gone past is stale in each. */
+/* Three slots: prepared in order, taken in order; what the writer has gone past is stale. */
 static void several_spares(void **state)
 {
 	struct qs *q = *state;
@@ -65,32 +88,32 @@ static void several_spares(void **state)
 	struct cq_prealloc p;
 	bool waited;
 
-	assert_int_equal(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 3, 1), 0);
+	assert_int_equal(init_depth(q, &p, 3, 1), 0);
 	for (uint32_t id = 1; id <= 3; id++)
 		assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(cq_prealloc_step(&p), 0);
 	assert_true(support_exists(q->dir, "000000003.q"));
 	assert_false(support_exists(q->dir, "000000004.q"));
 	for (uint32_t id = 1; id <= 3; id++) {
-		assert_int_equal(cq_prealloc_take(&p, id, 0, &s, &waited), 1);
+		assert_int_equal(take_now(&p, id, 0, &s, &waited), 1);
 		assert_false(waited);
 		assert_int_equal(s->id, id);
 		cq_segment_free(s);
 	}
 	for (uint32_t id = 4; id <= 6; id++)
 		assert_int_equal(cq_prealloc_step(&p), 1);
-	cq_prealloc_expect(&p, 6); /* gone past 4 and 5 */
+	cq_prealloc_expect(&p, 6, 0); /* gone past 4 and 5 */
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(cq_prealloc_step(&p), 0);
 	assert_int_equal(p.stale, 2);
 	assert_int_equal(p.made, 8);
 	for (uint32_t id = 6; id <= 8; id++) {
-		assert_int_equal(cq_prealloc_take(&p, id, 0, &s, &waited), 1);
+		assert_int_equal(take_now(&p, id, 0, &s, &waited), 1);
 		assert_int_equal(s->id, id);
 		cq_segment_free(s);
 	}
-	assert_int_equal(cq_prealloc_take(&p, 9, 0, &s, &waited), 0);
+	assert_int_equal(take_now(&p, 9, 0, &s, &waited), 0);
 	cq_prealloc_fini(&p);
 }
 
@@ -107,8 +130,8 @@ static void stale_prealloc_is_ignored(void **state)
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	support_poke(q->dir, "000000001.q", 4001, "S", 1);
 	qs_snapshot(q->dir, &before);
-	cq_prealloc_expect(&p, 2);
-	assert_int_equal(cq_prealloc_take(&p, 2, 0, &s, &waited), 0);
+	cq_prealloc_expect(&p, 2, 0);
+	assert_int_equal(take_now(&p, 2, 0, &s, &waited), 0);
 	assert_null(s);
 	assert_int_equal(p.stale, 1);
 	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
@@ -118,16 +141,16 @@ static void stale_prealloc_is_ignored(void **state)
 	/* the preparer finds it stale too */
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(p.slots[0].id, 3);
-	cq_prealloc_expect(&p, 5);
+	cq_prealloc_expect(&p, 5, 0);
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(p.slots[0].id, 5);
 	assert_int_equal(p.stale, 2);
 
 	/* 1 and 3 lie on the disk: each is opened when it is its turn, and only then */
-	cq_prealloc_expect(&p, 3);
+	cq_prealloc_expect(&p, 3, 0);
 	support_poke(q->dir, "000000003.q", 4001, "T", 1);
 	assert_int_equal(cq_prealloc_step(&p), 1);
-	assert_int_equal(cq_prealloc_take(&p, 3, 0, &s, &waited), 1);
+	assert_int_equal(take_now(&p, 3, 0, &s, &waited), 1);
 	assert_int_equal(s->id, 3);
 	assert_int_equal(s->map.base[4001], 'T');
 	cq_segment_free(s);
@@ -144,7 +167,7 @@ static void stale_slot_of_a_writer(void **state)
 	qs_open(q);
 	qs_append(q->writer, 0, 31);
 	/* segment 1 is in the slot; as if the writer had gone past it: now 2 is expected */
-	cq_prealloc_expect(&q->writer->prealloc, 2);
+	cq_prealloc_expect(&q->writer->prealloc, 2, 0);
 	qs_prepare(q->writer);
 	assert_int_equal(qs_stats(q->writer).prealloc_stale, 1);
 	qs_append(q->writer, 31, 1); /* needs 1, has 2 in the slot */
@@ -183,7 +206,7 @@ static void bounded_wait(void **state)
 	bool waited = false;
 
 	init(q, &p, 1);
-	assert_int_equal(cq_prealloc_take(&p, 1, 30, &s, &waited), 0);
+	assert_int_equal(take_now(&p, 1, 30, &s, &waited), 0);
 	span = cq_monotonic_ns() - start;
 	assert_true(waited);
 	assert_true(span >= 30000000U);
@@ -247,7 +270,7 @@ static void *take(void *arg)
 	struct taker *t = arg;
 
 	atomic_store(&t->tid, gettid());
-	t->result = cq_prealloc_take(t->prealloc, 1, t->wait_ms, &t->segment, &t->waited);
+	t->result = take_now(t->prealloc, 1, t->wait_ms, &t->segment, &t->waited);
 	return NULL;
 }
 
@@ -271,12 +294,12 @@ static void roll_while_preparing_child(struct qs *q)
 	pthread_t thread;
 	bool waited;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
+	CHILD(init_depth(q, &p, 1, 1) == 0);
 	qs_hold(q, "prepare.prepared");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
 	CHILD(support_exists(q->dir, "000000001.q.tmp"));
-	CHILD(cq_prealloc_take(&p, 1, 0, &s, &waited) == 0);
+	CHILD(take_now(&p, 1, 0, &s, &waited) == 0);
 	CHILD(!waited);
 	qs_hold_go(q);
 	pthread_join(thread, NULL);
@@ -294,7 +317,7 @@ static void roll_while_preparing(void **state)
 	qs_run(roll_while_preparing_child, *state);
 }
 
-/* The roll comes during the one rename: it waits for that, without a limit, and takes the segment. */
+/* The roll comes during the one rename: it waits for that, without a limit, and takes it. */
 static void roll_while_publishing_child(struct qs *q)
 {
 	struct cq_prealloc p;
@@ -302,7 +325,7 @@ static void roll_while_publishing_child(struct qs *q)
 	struct taker roll = { .prealloc = &p, .wait_ms = 0 };
 	pthread_t thread, taking;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
+	CHILD(init_depth(q, &p, 1, 1) == 0);
 	qs_hold(q, "prepare.before_publish");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -333,7 +356,7 @@ static void publish_finds_the_name_taken_child(struct qs *q)
 	pthread_t thread;
 	uint8_t byte;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
+	CHILD(init_depth(q, &p, 1, 1) == 0);
 	qs_hold(q, "prepare.before_publish");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -364,7 +387,7 @@ static void failure_ends_the_wait_child(struct qs *q)
 	pthread_t taking;
 	bool waited;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
+	CHILD(init_depth(q, &p, 1, 1) == 0);
 	taking = start_taker(&roll);
 	cq_fault_set("allocate", ENOSPC, 0, -1);
 	CHILD(cq_prealloc_step(&p) == -ENOSPC);
@@ -373,15 +396,15 @@ static void failure_ends_the_wait_child(struct qs *q)
 	CHILD(roll.waited);
 	CHILD(p.failed == 1 && p.slots[0].state == CQ_SLOT_EMPTY);
 	/* and one that comes later does not even begin to wait */
-	cq_prealloc_expect(&p, 1);
+	cq_prealloc_expect(&p, 1, 0);
 	CHILD(cq_prealloc_step(&p) == -ENOSPC);
-	CHILD(cq_prealloc_take(&p, 1, 100000, &s, &waited) == 0);
+	CHILD(take_now(&p, 1, 100000, &s, &waited) == 0);
 	CHILD(!waited);
 	/* once there is room again, all is well */
 	cq_fault_set(NULL, 0, 0, 0);
-	cq_prealloc_expect(&p, 1);
+	cq_prealloc_expect(&p, 1, 0);
 	CHILD(cq_prealloc_step(&p) == 1);
-	CHILD(cq_prealloc_take(&p, 1, 100000, &s, &waited) == 1);
+	CHILD(take_now(&p, 1, 100000, &s, &waited) == 1);
 	cq_segment_free(s);
 	cq_prealloc_fini(&p);
 }
@@ -401,7 +424,7 @@ static void roll_waits_for_the_preparer_child(struct qs *q)
 	struct taker roll = { .prealloc = &p, .wait_ms = 100000 };
 	pthread_t taking;
 
-	CHILD(cq_prealloc_init(&p, q->dirfd, QS_SIZE, 1, 1) == 0);
+	CHILD(init_depth(q, &p, 1, 1) == 0);
 	taking = start_taker(&roll);
 	CHILD(cq_prealloc_step(&p) == 1);
 	pthread_join(taking, NULL);
@@ -414,6 +437,37 @@ static void roll_waits_for_the_preparer_child(struct qs *q)
 static void roll_waits_for_the_preparer(void **state)
 {
 	qs_run(roll_waits_for_the_preparer_child, *state);
+}
+
+static void *append_one(void *arg)
+{
+	qs_append(arg, 62, 1);
+	return NULL;
+}
+
+/* While a roll makes its own segment the next is not begun: it could take the first's room. */
+static void nothing_is_begun_beside_a_fallback_child(struct qs *q)
+{
+	pthread_t thread;
+
+	CHILD(qs_try_open(q) == 0);
+	qs_append(q->writer, 0, 62);
+	qs_hold(q, "open_or_create.before_publish");
+	CHILD(pthread_create(&thread, NULL, append_one, q->writer) == 0);
+	qs_hold_reached(q);
+	CHILD(cq_writer_prepare_step(q->writer) > 0);
+	CHILD(qs_count_names(q->dir, ".q") == 2);
+	CHILD(qs_count_names(q->dir, ".tmp") == 1); /* the roll's */
+	qs_hold_go(q);
+	pthread_join(thread, NULL);
+	CHILD(cq_writer_prepare_step(q->writer) == 0);
+	CHILD(support_exists(q->dir, "000000003.q"));
+	qs_close(q);
+}
+
+static void nothing_is_begun_beside_a_fallback(void **state)
+{
+	qs_run(nothing_is_begun_beside_a_fallback_child, *state);
 }
 
 static void failed_publish_leaves_no_temp(void **state)
@@ -445,6 +499,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(publish_finds_the_name_taken),
 	QS_TEST(failure_ends_the_wait),
 	QS_TEST(roll_waits_for_the_preparer),
+	QS_TEST(nothing_is_begun_beside_a_fallback),
 	QS_TEST(failed_publish_leaves_no_temp),
 #endif
 };

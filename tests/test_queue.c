@@ -110,6 +110,7 @@ static void kinds_of_directories(void **state)
 	assert_int_equal(info.segments, 0);
 	assert_int_equal(info.segment_size, 0);
 	assert_false(info.have_control);
+	assert_int_equal(cq_queue_position(f->queue, &info), -ENOENT);
 
 	make_file(f->dir, "letter", 3);
 	assert_int_equal(cq_queue_open(f->dir, &queue), -ENOTEMPTY);
@@ -121,7 +122,7 @@ static void kinds_of_directories(void **state)
 static void geometry_without_control(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_queue_info info;
+	struct cq_queue_info info, position;
 	uint64_t wrong = 8192;
 	char golden[PATH_SIZE];
 
@@ -136,6 +137,11 @@ static void geometry_without_control(void **state)
 	assert_int_equal(info.current, 1);
 	assert_int_equal(info.offset, 1216);
 	assert_int_equal(info.epoch, 1);
+	assert_int_equal(cq_queue_position(f->queue, &position), 0);
+	assert_true(position.have_control);
+	assert_int_equal(position.current, 1);
+	assert_int_equal(position.offset, 1216);
+	assert_int_equal(position.epoch, 1);
 
 	/* no segment bears out what control.meta says: the segments are right */
 	support_poke(f->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, segment_size),
@@ -203,6 +209,24 @@ static void lists_by_name(void **state)
 	assert_int_equal(ids[0], 9);
 	assert_int_equal(ids[1], 10);
 	free(ids);
+}
+
+static void tells_a_version_of_the_future(void **state)
+{
+	struct fixture *f = *state;
+	char golden[PATH_SIZE];
+
+	info_of(f);
+	assert_int_equal(cq_queue_check_version(f->queue), 0); /* no segment at all */
+	support_golden(golden, "v2-small");
+	support_copy(golden, f->dir);
+	assert_int_equal(cq_queue_check_version(f->queue), 0);
+	support_poke(f->dir, "000000002.q", offsetof(struct cq_segment_header, version), "\3", 1);
+	assert_int_equal(cq_queue_check_version(f->queue), -EPROTONOSUPPORT);
+	support_poke(f->dir, "000000002.q", 0, "x", 1); /* nothing that we know */
+	assert_int_equal(cq_queue_check_version(f->queue), 0);
+	cut(f->dir, "000000002.q", 3);
+	assert_int_equal(cq_queue_check_version(f->queue), 0);
 }
 
 static void refuses_what_is_no_segment(void **state)
@@ -359,12 +383,17 @@ static void reads_exact_bytes(void **state)
 	assert_int_equal(cq_segment_info(f->segment, &info), -EIO);
 }
 
-static bool live_time(void *arg, uint32_t id, uint64_t *ret_time_ns)
+static bool live_segment(void *arg, uint32_t id, struct cq_live *ret_live)
 {
 	if (id != *(const uint32_t *)arg)
 		return false;
-	*ret_time_ns = 5000000007;
+	*ret_live = (struct cq_live){ .records = 1, .last_time_ns = 5000000007 };
 	return true;
+}
+
+static void live_ends(void *arg, struct cq_live_queue *ret_live)
+{
+	*ret_live = (struct cq_live_queue){ .active = *(const uint32_t *)arg };
 }
 
 static void times_of_segments(void **state)
@@ -378,7 +407,9 @@ static void times_of_segments(void **state)
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 1);
 	dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dirfd >= 0);
-	assert_int_equal(cq_queue_open_for_writer(dirfd, 4096, live_time, &live, &f->queue), 0);
+	assert_int_equal(
+		cq_queue_open_for_writer(dirfd, 4096, live_segment, live_ends, &live, &f->queue),
+		0);
 	close(dirfd);
 
 	assert_int_equal(cq_segment_open(f->queue, 1, &f->segment), 0);
@@ -472,6 +503,7 @@ int main(void)
 		WITH(short_newest_does_not_mislead),
 		WITH(odd_sequence_lock),
 		WITH(lists_by_name),
+		WITH(tells_a_version_of_the_future),
 		WITH(refuses_what_is_no_segment),
 		WITH(info_of_segments),
 		WITH(impossible_summary),

@@ -345,6 +345,47 @@ static void trimmed_bytes(void **state)
 	expect_line(f, "record 93");
 }
 
+/* Of chronicle-rs's segments nothing says where they begin but those before them, while they last. */
+static void bytes_keep_their_places(void **state)
+{
+	struct fixture *f = *state;
+	char golden[PATH_SIZE], later[PATH_SIZE], from[PATH_SIZE], to[PATH_SIZE], name[32];
+	uint64_t size = 0, skip;
+	struct cq_record record;
+
+	support_golden(golden, "v2-killed");
+	support_copy(golden, f->dir);
+	support_temp_dir(later);
+	for (unsigned id = 20; id < 40; id++) {
+		snprintf(name, sizeof name, "%09u.q", id);
+		support_path(from, f->dir, name);
+		support_path(to, later, name);
+		assert_int_equal(rename(from, to), 0);
+	}
+	open_reader(f);
+	while (cq_reader_next(f->reader, &record) == 1)
+		size += record.length;
+	assert_int_equal(cq_reader_seek_stream(f->reader, size - 1, &skip), 0);
+	/* now there are twenty others; the last one of the first is there for a look at it */
+	for (unsigned id = 0; id < 40; id++) {
+		snprintf(name, sizeof name, "%09u.q", id);
+		support_path(from, later, name);
+		support_path(to, f->dir, name);
+		if (id < 19)
+			assert_int_equal(unlink(to), 0);
+		else if (id > 19)
+			assert_int_equal(rename(from, to), 0);
+	}
+	assert_int_equal(cq_reader_seek_stream(f->reader, size + 3, &skip), 0);
+	remove_file(f, "000000019.q");
+	assert_int_equal(cq_reader_seek_stream(f->reader, size + 3, &skip), 0);
+	assert_int_equal(skip, 3);
+	assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	assert_int_equal(record.segment, 20);
+	assert_int_equal(cq_reader_seek_stream(f->reader, size - 1, &skip), -ENODATA);
+	support_remove(later);
+}
+
 static void ends(void **state)
 {
 	struct fixture *f = *state;
@@ -410,6 +451,7 @@ int main(void)
 		WITH(golden_by_byte),
 		WITH(continued_by_byte),
 		WITH(trimmed_bytes),
+		WITH(bytes_keep_their_places),
 		WITH(ends),
 		WITH(damage_on_the_way),
 	};

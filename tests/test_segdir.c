@@ -141,17 +141,23 @@ static void sweep_takes_our_temp_names_alone(void **state)
 		"CONTROL.tmp",  "000000000.new.tmp"
 	};
 	struct qs *q = *state;
+	uint32_t *ids;
+	size_t count;
 
 	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
 		touch(q, ours[i]);
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		touch(q, others[i]);
-	assert_int_equal(cq_segdir_sweep(q->dirfd), 0);
+	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), 0);
+	assert_int_equal(count, 1); /* and it lists what is published */
+	assert_int_equal(ids[0], 0);
+	free(ids);
 	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
 		assert_false(support_exists(q->dir, ours[i]));
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		assert_true(support_exists(q->dir, others[i]));
-	assert_int_equal(cq_segdir_sweep(q->dirfd), 0);
+	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), 0);
+	free(ids);
 }
 
 #ifdef CQ_FAULTS
@@ -168,9 +174,10 @@ static void failures_are_told(void **state)
 	assert_int_equal(cq_segdir_next(q->dirfd, 0, &id), -EMFILE);
 	assert_int_equal(cq_segdir_kind(q->dirfd, &k), -EMFILE);
 	cq_fault_set("unlink", EACCES, 0, -1);
-	assert_int_equal(cq_segdir_sweep(q->dirfd), -EACCES);
+	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), -EACCES);
 	cq_fault_set("unlink", ENOENT, 0, -1); /* somebody was faster */
-	assert_int_equal(cq_segdir_sweep(q->dirfd), 0);
+	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), 0);
+	free(ids);
 	cq_fault_set(NULL, 0, 0, 0);
 }
 #endif

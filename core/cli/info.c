@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -161,6 +162,22 @@ static void print_control(const struct cq_queue_info *info)
 	printf("last written     %s\n", info->heartbeat_ns != 0 ? time : "never");
 }
 
+static void print_reader(void *arg, const struct cq_reader_position *reader)
+{
+	const struct cq_queue_info *info = arg;
+	char time[CLI_TIME_MAX];
+
+	printf("reader           %s: segment %09" PRIu32 ", offset %" PRIu64, reader->name,
+	       reader->segment, reader->offset);
+	if (info->have_control)
+		printf(", %" PRIu64 " bytes behind", reader->lag_bytes);
+	if (reader->heartbeat_ns != 0) {
+		cli_format_time(time, reader->heartbeat_ns);
+		printf(", last seen %s", time);
+	}
+	putchar('\n');
+}
+
 static void print_record(const char *title, uint64_t seq, uint64_t time_ns)
 {
 	char time[CLI_TIME_MAX];
@@ -230,6 +247,9 @@ static int show_info(const char *dir, cq_queue *queue)
 		       info.segments, info.oldest, info.newest);
 	print_holder(&holder);
 	print_control(&info);
+	r = cq_queue_readers(queue, print_reader, &info);
+	if (r < 0)
+		printf("readers          unknown: %s\n", strerrordesc_np(-r));
 	r = print_records(queue, reader);
 	cq_reader_close(reader);
 	return r < 0 ? cli_fail(dir, r) : r;
@@ -268,11 +288,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cli_info = {
 	.name = "info",
 	.arguments = "DIR",
-	.summary = "Says what there is: geometry, writer, position, oldest and newest record.",
+	.summary = "Says what there is: geometry, writer, readers, oldest and newest record.",
 	.help = "  -h, --help       this text\n"
 		"\n"
-		"\"position\" is where the writer stands, or stood when it ended. Exit code 1 if\n"
-		"the records cannot be read.\n",
+		"\"position\" is where the writer stands, or stood when it ended. A line for each\n"
+		"named reader says where it stands, and how many bytes of segment files that is\n"
+		"behind the writer. Exit code 1 if the records cannot be read.\n",
 	.run = run,
 };
 

@@ -45,6 +45,7 @@ typedef struct cq_writer cq_writer;   /* the one appender of a queue */
 typedef struct cq_reader cq_reader;   /* a position in a queue */
 typedef struct cq_queue cq_queue;     /* a queue's directory, seen without changing it */
 typedef struct cq_segment cq_segment; /* one published segment file, opened for reading */
+typedef struct cq_stream cq_stream;   /* a queue's payload bytes, read at any position */
 
 #define CQ_SEGMENT_SIZE_DEFAULT (128ULL << 20)
 #define CQ_SEGMENT_SIZE_MIN 4096ULL                     /* of a queue that we create */
@@ -108,6 +109,22 @@ struct cq_config {
 	uint64_t retain_bytes;
 	uint64_t retain_age_ms;
 
+	/* The most bytes of segment files that the queue may have, prepared ones included; 0: no
+	 * limit, else two segments at least.  An append that would need one more segment fails with
+	 * EDQUOT.  Never exceeded by this writer; a queue that is larger already takes what still
+	 * fits into its current segment.  (Opening makes a current segment where a crash has left none,
+	 * also beyond the limit: retention and trims need an open queue.)  Retention that is to make
+	 * room in time keeps less than this: by the prepared segments, and one. */
+	uint64_t max_bytes;
+
+	/* Called when an append that met EDQUOT or ENOSPC is worth trying again: segments were
+	 * deleted, by whomever, or the disk has room again.  From one of the library's threads or one
+	 * that trims, with no lock held, also before cq_writer_open() has returned; it may append.
+	 * Whoever waits for the call tries once more when it can be sure to be found by it: room that
+	 * was made before is not told again.  NULL: nobody asks. */
+	void (*space)(void *arg);
+	void *space_arg;
+
 	/* A named reader protects what it has not committed while it is live: it has committed or
 	 * waited within reader_ttl_ms (0: always live), and it is not further behind the writer than
 	 * reader_max_lag_bytes of segment files (0: any distance). */
@@ -155,7 +172,8 @@ CQ_API int cq_writer_close(cq_writer *writer);
  *
  *   EMSGSIZE         longer than cq_writer_max_payload()
  *   EINVAL           type is 0xFFFF
- *   ENOSPC, EDQUOT   no room for another segment
+ *   ENOSPC           no room for another segment on the disk
+ *   EDQUOT           another segment would exceed config.max_bytes, or the disk's quota
  *   EAGAIN           require_prealloc is set and no segment was ready in time
  *   EIO              an earlier sync failed: the writer takes nothing until it is opened anew
  *   EBADMSG          what stands under the next segment's name is no empty segment of this queue
@@ -185,6 +203,12 @@ struct cq_message {
 CQ_API ssize_t cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
                                       size_t count, uint64_t *ret_first_seq);
 
+/*
+ * Whether appending `length` bytes would find room as far as config.max_bytes goes: 0, or the error
+ * that it would give: EDQUOT, EMSGSIZE, or EIO of a poisoned writer.
+ */
+CQ_API int cq_writer_room(cq_writer *writer, size_t length);
+
 /* Seals the current segment and goes on in the next one.  Nothing happens when the current one holds
  * no record.  Errors as cq_writer_append(). */
 CQ_API int cq_writer_roll(cq_writer *writer);
@@ -209,8 +233,28 @@ struct cq_sync_request {
 };
 CQ_API void cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *request);
 
+/*
+ * Deletes sealed segments, oldest first, as long as all records of the oldest are below `seq`, but
+ * `most` of them at most (each costs the time of an unlink).  Returns how many; 0: the oldest holds a
+ * record that stays, or is the current one.
+ *   EBUSY         a live named reader has still to read the oldest one
+ *   EBADMSG, EIO  the oldest one is damaged: neither it nor its successor tells what it holds
+ * None was deleted then; an error behind the first deleted is the next call's.
+ */
+CQ_API int cq_writer_trim(cq_writer *writer, uint64_t seq, unsigned most);
+
+/*
+ * Deletes one segment with its index.
+ *   ENOENT  there is no such segment
+ *   EBUSY   it is not the oldest, not sealed, or a live named reader has still to read it
+ */
+CQ_API int cq_writer_remove(cq_writer *writer, uint32_t id);
+
 /* The largest payload that fits into one record of this queue: segment size - 128. */
 CQ_API size_t cq_writer_max_payload(const cq_writer *writer);
+
+#define CQ_SYNC_BUCKETS 10
+#define CQ_SYNC_BUCKET_NS(i) (100000ULL << (2 * (i))) /* 0.1 ms, 0.4 ms, ... 26 s */
 
 struct cq_stats {
 	uint64_t next_seq;        /* sequence number that the next record will get */
@@ -233,8 +277,13 @@ struct cq_stats {
 	uint64_t sync_requests;   /* requests that they answered */
 	uint64_t sync_ns_total;   /* time spent in flushes */
 	uint64_t sync_ns_max;
+	uint64_t sync_within[CQ_SYNC_BUCKETS]; /* flushes that took no longer than CQ_SYNC_BUCKET_NS(i) */
 	uint64_t unsynced;        /* sealed segments that wait for their sync */
-	uint64_t retired;         /* segments deleted by retention */
+	uint64_t retired;         /* segments deleted, by retention or on request */
+	uint64_t full;            /* appends and rolls refused for max_bytes */
+	uint64_t max_bytes;       /* config's */
+	uint32_t oldest;          /* oldest published segment */
+	uint64_t file_bytes;      /* of all published segment files, prepared ones included */
 	int error;                /* 0, or the negative errno that poisoned the writer */
 };
 CQ_API void cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
@@ -273,6 +322,36 @@ struct cq_queue_info {
 	uint64_t heartbeat_ns; /* last sign of life of the writer */
 };
 CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
+
+/*
+ * The fields of it from have_control on, without the cost of listing the directory; the others are 0.
+ *   ENOENT  have_control would be false
+ */
+CQ_API int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info);
+
+/* EPROTONOSUPPORT: the newest segment's format version is newer than this library.  Such segments are
+ * no segments for the functions below. */
+CQ_API int cq_queue_check_version(cq_queue *queue);
+
+/*
+ * The oldest and the newest published segment, as cq_queue_info() tells them, at the cost of asking for
+ * a few names: the directory is listed only when they have moved far since the last look.
+ *   ENOENT  there is no segment
+ */
+CQ_API int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest);
+
+/* Where a named reader stands. */
+struct cq_reader_position {
+	char name[CQ_READER_NAME_MAX + 1];
+	uint32_t segment;
+	uint64_t offset;
+	uint64_t heartbeat_ns; /* when it last committed or waited */
+	uint64_t lag_bytes;    /* of segment files, between it and the writer; 0 where that is unknown */
+};
+
+/* Calls visit for each named reader of the queue that has a committed position, in no order. */
+typedef void (*cq_reader_visit_fn)(void *arg, const struct cq_reader_position *position);
+CQ_API int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg);
 
 /* Ids of all published segments, ascending, by name alone (no file is opened).  *ret_ids is the
  * caller's to free(), also when *ret_count is 0. */
@@ -322,11 +401,84 @@ CQ_API int cq_segment_content(cq_segment *segment, struct cq_segment_content *re
  */
 CQ_API int cq_segment_stat(cq_segment *segment, struct stat *ret_stat);
 
+/*
+ * The same numbers, without reading all of the segment where they are known otherwise: from its
+ * summary and its index once it is sealed, from the writer while this process is its writer.  Damage
+ * is found only where all is read.
+ */
+CQ_API int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_content);
+
+/*
+ * Attributes of a published segment by its id.  What is known of a sealed segment is remembered in
+ * the queue handle: its file is opened once, later calls only check that it is the same file.
+ *   ENOENT, EBADMSG  as cq_segment_open()
+ */
+struct cq_segment_attr {
+	struct stat stat;       /* as cq_segment_stat() */
+	bool sealed;
+	bool have_payload;      /* payload_bytes is known without reading all of the segment */
+	uint64_t payload_bytes;
+};
+CQ_API int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr);
+
 /* Bytes of the file, exactly, as pread(2); live data of a running writer included. */
 CQ_API ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint64_t offset);
 
 /* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
 CQ_API int cq_segment_fd(const cq_segment *segment);
+
+/* ---- stream --------------------------------------------------------------------------------- */
+
+/*
+ * The payloads of a queue, one after another, as bytes at positions.  A position never changes its
+ * meaning: it counts all payload bytes ever appended, trimmed ones included; where chronicle-rs
+ * wrote, from the oldest segment that there was when the position was first asked for.  May be used
+ * by many threads at once.  Segment files are mapped for reading, with the guard against SIGBUS of
+ * cq_reader_open(); nothing in the queue is changed, no lock is taken, no waiter registered.
+ * `queue` must outlive the stream.
+ */
+CQ_API int cq_stream_open(cq_queue *queue, cq_stream **ret_stream);
+CQ_API void cq_stream_close(cq_stream *stream);
+
+/*
+ * The positions of the oldest byte that there is, and behind the newest.  Both only grow.  Cheap
+ * while this process is the queue's writer; of another's queue, two system calls when nothing has
+ * changed.  The last few segments that were read stay mapped, and a deleted file takes space for as
+ * long as it is: this call lets go of those that were trimmed, so call it now and then.
+ */
+CQ_API int cq_stream_extent(cq_stream *stream, uint64_t *ret_begin, uint64_t *ret_end);
+
+/*
+ * Reads payload bytes from `position` on.  Returns how many: fewer than `length` at the end of the
+ * stream, or before bytes that cannot be read (then the next call tells why); 0 at or behind the end.
+ * A record's checksum is checked before the first of its bytes is given.
+ *   ENODATA  the byte at `position` has been trimmed, or its segment is missing
+ *   EIO      the record that holds it is damaged, or its file was cut short
+ */
+CQ_API ssize_t cq_stream_pread(cq_stream *stream, void *buffer, size_t length, uint64_t position);
+
+/* The first position at or behind `position` whose byte is there: the end of the stream where none
+ * is.  What was trimmed and what is missing is passed over; what is damaged is there, and where damage
+ * hides how much a segment holds, one byte stands for the rest of it. */
+CQ_API int cq_stream_next_data(cq_stream *stream, uint64_t position, uint64_t *ret_position);
+
+/* The first position behind `position` (whose byte is there) from which on bytes are missing: the end
+ * of the stream where none are. */
+CQ_API int cq_stream_next_hole(cq_stream *stream, uint64_t position, uint64_t *ret_position);
+
+/* The part of the stream that one segment holds. */
+struct cq_span {
+	uint64_t begin; /* position of its first byte */
+	uint64_t bytes;
+	bool sealed;    /* it will not grow any more */
+};
+/* ENOENT, EBADMSG as cq_segment_open(); EIO: a damaged record hides where it ends. */
+CQ_API int cq_stream_segment(cq_stream *stream, uint32_t id, struct cq_span *ret_span);
+
+/* cq_stream_pread() within one segment, whatever stands beside it: position 0 is its first byte.
+ * ENOENT: it is gone. */
+CQ_API ssize_t cq_stream_segment_pread(cq_stream *stream, uint32_t id, void *buffer, size_t length,
+                                       uint64_t position);
 
 /* ---- reader --------------------------------------------------------------------------------- */
 

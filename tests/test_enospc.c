@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_enospc.c - a disk that is full: what an append says, and that it goes on
+ *
+ * On a tmpfs of 2 MiB in a mount name space of this process's own, so that nobody else sees it and
+ * it goes when the process ends.  Where that is not permitted there are no tests.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "queue_support.h"
+#include "writer.h"
+
+#define DISK "size=2m"
+#define SEGMENT (256U << 10)
+#define PAYLOAD 8000U /* 32 records to a segment */
+#define PER_SEGMENT 32U
+#define PATIENCE_S 60
+
+static sem_t told;
+
+static void tell(void *arg)
+{
+	sem_post(arg);
+}
+
+/* This process's mounts become its own: 0, or the errno. */
+static int separate(void)
+{
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+		return errno;
+	return 0;
+}
+
+static int setup(void **state)
+{
+	struct qs *q;
+
+	assert_int_equal(qs_setup(state), 0);
+	q = *state;
+	assert_int_equal(mount("none", q->base, "tmpfs", 0, DISK), 0);
+	support_path(q->dir, q->base, "q");
+	assert_int_equal(sem_init(&told, 0, 0), 0);
+	q->config.segment_size = SEGMENT;
+	q->config.prealloc_wait_ms = 1000;
+	q->config.space = tell;
+	q->config.space_arg = &told;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct qs *q = *state;
+
+	(void)cq_writer_close(q->writer);
+	q->writer = NULL;
+	assert_int_equal(umount2(q->base, MNT_DETACH), 0);
+	sem_destroy(&told);
+	return qs_teardown(state);
+}
+
+/* A file of somebody else, which takes what is left of the disk. */
+static void fill_disk(struct qs *q)
+{
+	static const char bytes[4096];
+	char path[PATH_SIZE];
+	int fd;
+
+	support_path(path, q->base, "filler");
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+}
+
+static void free_disk(struct qs *q)
+{
+	char path[PATH_SIZE];
+
+	support_path(path, q->base, "filler");
+	assert_int_equal(unlink(path), 0);
+}
+
+/* Every byte of a record tells its number. */
+static int append_numbered(cq_writer *w, uint64_t number)
+{
+	uint64_t payload[PAYLOAD / 8];
+
+	for (size_t i = 0; i < PAYLOAD / 8; i++)
+		payload[i] = number;
+	return cq_writer_append(w, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL);
+}
+
+static uint64_t fill_queue(cq_writer *w, uint64_t number)
+{
+	int r;
+
+	while ((r = append_numbered(w, number)) == 0)
+		number++;
+	assert_int_equal(r, -ENOSPC);
+	return number;
+}
+
+static void expect_numbered(cq_reader *reader, uint64_t from, uint64_t to)
+{
+	struct cq_record record;
+	uint64_t word;
+
+	for (uint64_t number = from; number < to; number++) {
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, number);
+		assert_int_equal(record.length, PAYLOAD);
+		for (size_t i = 0; i < PAYLOAD; i += 8) {
+			memcpy(&word, (const char *)record.payload + i, 8);
+			assert_int_equal(word, number);
+		}
+	}
+	assert_int_equal(cq_reader_next(reader, &record), 0);
+}
+
+static void await_told(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += PATIENCE_S;
+	assert_int_equal(sem_timedwait(&told, &until), 0);
+}
+
+/* ENOSPC, at once and each time; nothing is lost, the reader reads on; and once there is room the
+ * writer says so, and goes on. */
+static void full_and_again_room(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+	uint64_t start, n;
+
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	for (n = 0; n < 2 * PER_SEGMENT; n++)
+		assert_int_equal(append_numbered(q->writer, n), 0);
+	fill_disk(q);
+	n = fill_queue(q->writer, n);
+	assert_true(n <= 7 * PER_SEGMENT);
+	start = cq_monotonic_ns();
+	for (unsigned i = 0; i < 50; i++)
+		assert_int_equal(append_numbered(q->writer, n), -ENOSPC);
+	/* 50 times prealloc_wait_ms would be 50 s */
+	assert_true(cq_monotonic_ns() - start < 25000000000U);
+	assert_int_equal(cq_writer_roll(q->writer), -ENOSPC);
+	assert_int_equal(cq_writer_room(q->writer, PAYLOAD), 0); /* that is about max_bytes */
+	assert_int_equal(qs_count_names(q->dir, ".new.tmp"), 0);
+	expect_numbered(reader, 0, n);
+	while (sem_trywait(&told) == 0)
+		;
+	free_disk(q);
+	await_told();
+	for (unsigned i = 0; i < PER_SEGMENT; i++, n++)
+		assert_int_equal(append_numbered(q->writer, n), 0);
+	cq_reader_close(reader);
+	qs_close(q);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	expect_numbered(reader, 0, n);
+	cq_reader_close(reader);
+	qs_format_check(q->dir, "--closed");
+}
+
+/* Without waiting for the background to notice: the next append finds the room by itself. */
+static void room_is_found_at_once(void **state)
+{
+	struct qs *q = *state;
+	uint64_t n = 0;
+
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		fill_disk(q);
+		n = fill_queue(q->writer, n);
+		free_disk(q);
+		assert_int_equal(append_numbered(q->writer, n++), 0);
+	}
+}
+
+/* What is deleted gives its room back at once, also before it has been synced. */
+static void trims_make_room(void **state)
+{
+	struct qs *q = *state;
+	uint64_t n;
+
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	n = fill_queue(q->writer, 0);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 1), 1);
+		while (append_numbered(q->writer, n) == -ENOSPC)
+			await_told();
+		n = fill_queue(q->writer, n + 1);
+	}
+	assert_true(n >= 10 * PER_SEGMENT);
+}
+
+/* What fits into the current segment has its room already: a full disk is nothing to it. */
+static void current_segment_has_its_room(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+	uint64_t n;
+
+	qs_open(q);
+	fill_disk(q);
+	for (n = 0; n < 2 * PER_SEGMENT; n++) /* and the spare has, too */
+		assert_int_equal(append_numbered(q->writer, n), 0);
+	assert_int_equal(append_numbered(q->writer, n), -ENOSPC);
+	assert_int_equal(cq_writer_append(q->writer, 1, "small", 5, NULL), 0);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_close(q); /* also without room for an index, or anything else */
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader),
+	                 0);
+	for (uint64_t i = 0; i < n; i++) {
+		struct cq_record record;
+
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, i);
+	}
+	cq_reader_close(reader);
+	qs_open(q); /* a full disk is no reason not to open */
+	assert_int_equal(qs_stats(q->writer).next_seq, n + 1);
+	assert_int_equal(append_numbered(q->writer, n), -ENOSPC);
+}
+
+static void no_room_for_the_first(void **state)
+{
+	struct qs *q = *state;
+
+	fill_disk(q);
+	assert_int_equal(qs_try_open(q), -ENOSPC);
+	free_disk(q);
+	qs_open(q);
+	assert_int_equal(append_numbered(q->writer, 0), 0);
+}
+
+/* A writer that waits is told when retention has made room. */
+static void retention_makes_room(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+	uint64_t n = 0;
+
+	q->config.retain_segments = 3;
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	while (n < 40 * PER_SEGMENT) {
+		int r = append_numbered(q->writer, n);
+
+		if (r == -ENOSPC)
+			await_told();
+		else
+			assert_int_equal(r, 0);
+		n += r == 0;
+	}
+	while (qs_stats(q->writer).retired < 37)
+		usleep(1000);
+	qs_close(q);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	expect_numbered(reader, 37 * PER_SEGMENT, n);
+	cq_reader_close(reader);
+	qs_format_check(q->dir, "--closed");
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	TEST(full_and_again_room),          TEST(room_is_found_at_once), TEST(trims_make_room),
+	TEST(current_segment_has_its_room), TEST(no_room_for_the_first), TEST(retention_makes_room),
+};
+
+int main(int argc, char **argv)
+{
+	const int error = separate();
+
+	if (error != 0) {
+		printf("1..0 # SKIP no mounts of our own: %s\n", strerrordesc_np(error));
+		return 0;
+	}
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_readers.c - the named readers of a queue: where they stand, how far behind */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "cursor.h"
+#include "fault.h"
+#include "queue_support.h"
+
+#define AT(record) (64 + (uint64_t)(record)*128) /* of a segment that holds 31 */
+#define END AT(31)
+
+struct seen {
+	struct cq_reader_position readers[8];
+	unsigned count;
+};
+
+static void see(void *arg, const struct cq_reader_position *position)
+{
+	struct seen *seen = arg;
+
+	assert_true(seen->count < 8);
+	seen->readers[seen->count++] = *position;
+}
+
+static struct seen look(cq_queue *queue)
+{
+	struct seen seen = { .count = 0 };
+
+	assert_int_equal(cq_queue_readers(queue, see, &seen), 0);
+	return seen;
+}
+
+static const struct cq_reader_position *find(const struct seen *seen, const char *name)
+{
+	static const struct cq_reader_position nobody;
+
+	for (unsigned i = 0; i < seen->count; i++)
+		if (strcmp(seen->readers[i].name, name) == 0)
+			return &seen->readers[i];
+	fail_msg("no reader %s", name);
+	return &nobody;
+}
+
+static void place(struct qs *q, const char *name, uint64_t segment, uint64_t offset)
+{
+	struct cq_cursor cursor = { .segment = segment, .offset = offset, .heartbeat_ns = 12345 };
+	int fd;
+
+	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	close(fd);
+}
+
+static void none(void **state)
+{
+	struct qs *q = *state;
+
+	qs_open(q);
+	assert_int_equal(look(cq_writer_queue(q->writer)).count, 0);
+	assert_int_equal(mkdirat(q->dirfd, "readers", 0750), 0);
+	assert_int_equal(look(cq_writer_queue(q->writer)).count, 0);
+	qs_write_file(q->dir, "readers/bad.meta", "rubbish", 7);
+	assert_int_equal(look(cq_writer_queue(q->writer)).count, 0);
+}
+
+/* A reader that follows: nothing between it and the writer; then some records, then segments. */
+static void distance(void **state)
+{
+	const uint64_t before = cq_realtime_ns();
+	struct qs *q = *state;
+	const struct cq_reader_position *p;
+	struct cq_record record;
+	cq_reader *reader;
+	cq_queue *queue;
+	struct seen seen;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 10);
+	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_OLDEST, 0, &reader), 0);
+	assert_int_equal(look(queue).count, 0); /* it has committed nothing yet */
+	for (unsigned i = 0; i < 10; i++)
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	seen = look(queue);
+	p = find(&seen, "r");
+	assert_int_equal(p->segment, 0);
+	assert_int_equal(p->offset, AT(10));
+	assert_int_equal(p->lag_bytes, 0);
+	assert_true(p->heartbeat_ns >= before && p->heartbeat_ns <= cq_realtime_ns());
+	qs_append(q->writer, 10, 5);
+	seen = look(queue);
+	assert_int_equal(find(&seen, "r")->lag_bytes, 5 * 128);
+	qs_append(q->writer, 15, 3 * 31); /* three segments further, the same place in them */
+	seen = look(cq_writer_queue(q->writer));
+	assert_int_equal(find(&seen, "r")->lag_bytes, 3 * QS_SIZE + 5 * 128);
+	cq_reader_close(reader);
+	qs_close(q);
+	seen = look(queue); /* also when nobody writes */
+	assert_int_equal(find(&seen, "r")->lag_bytes, 3 * QS_SIZE + 5 * 128);
+	assert_int_equal(unlinkat(q->dirfd, "control.meta", 0), 0);
+	seen = look(queue); /* and when nobody knows where the writer was */
+	assert_int_equal(find(&seen, "r")->lag_bytes, 0);
+	assert_int_equal(find(&seen, "r")->offset, AT(10));
+	cq_queue_close(queue);
+}
+
+static void several(void **state)
+{
+	const uint64_t both[2] = { 1, 1280 };
+	char longest[CQ_READER_NAME_MAX + 1];
+	struct qs *q = *state;
+	struct seen seen;
+
+	memset(longest, 'x', sizeof longest - 1);
+	longest[sizeof longest - 1] = '\0';
+	qs_open(q);
+	qs_append(q->writer, 0, 3 * 31);
+	place(q, "a", 0, 64);
+	place(q, longest, 2, 64);
+	place(q, "ahead", 999999999, 64); /* of another time, or somebody's invention */
+	qs_write_file(q->dir, "readers/old.meta", both, sizeof both);
+	seen = look(cq_writer_queue(q->writer));
+	assert_int_equal(seen.count, 4);
+	assert_int_equal(find(&seen, "a")->lag_bytes, 2 * QS_SIZE + END - 64);
+	assert_int_equal(find(&seen, "a")->heartbeat_ns, 12345);
+	assert_int_equal(find(&seen, longest)->lag_bytes, END - 64);
+	assert_int_equal(find(&seen, "ahead")->lag_bytes, 0);
+	assert_int_equal(find(&seen, "ahead")->segment, 999999999);
+	assert_int_equal(find(&seen, "old")->lag_bytes, QS_SIZE + END - 1280);
+	assert_int_equal(find(&seen, "old")->heartbeat_ns, 0);
+#ifdef CQ_FAULTS
+	cq_fault_set("list", EMFILE, 0, -1);
+	assert_int_equal(cq_queue_readers(cq_writer_queue(q->writer), see, &seen), -EMFILE);
+	cq_fault_set(NULL, 0, 0, 0);
+#endif
+}
+
+static const struct CMUnitTest tests[] = { QS_TEST(none), QS_TEST(distance), QS_TEST(several) };
+
+QS_MAIN(tests)

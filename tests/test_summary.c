@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_summary.c - what a segment holds: known without reading it, and the same as by reading it */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "io.h"
+#include "look_support.h"
+#include "queue.h"
+#include "segdir.h"
+
+static void same_content(const struct cq_segment_content *a, const struct cq_segment_content *b)
+{
+	assert_int_equal(a->records, b->records);
+	assert_int_equal(a->payload_bytes, b->payload_bytes);
+	assert_int_equal(a->used, b->used);
+	assert_int_equal(a->damaged, b->damaged);
+	if (a->records == 0)
+		return;
+	assert_int_equal(a->first_seq, b->first_seq);
+	assert_int_equal(a->last_seq, b->last_seq);
+	assert_int_equal(a->first_time_ns, b->first_time_ns);
+	assert_int_equal(a->last_time_ns, b->last_time_ns);
+}
+
+/* Returns what both say. */
+static struct cq_segment_content summary_is_content(cq_queue *queue, uint32_t id)
+{
+	struct cq_segment_content summary, content;
+	cq_segment *segment;
+
+	assert_int_equal(cq_segment_open(queue, id, &segment), 0);
+	assert_int_equal(cq_segment_content(segment, &content), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(cq_segment_summary(segment, &summary), 0);
+		same_content(&summary, &content);
+	}
+	cq_segment_close(segment);
+	return content;
+}
+
+static void all_summaries_of(const char *dir)
+{
+	cq_queue *queue = look_open(dir);
+	uint32_t *ids;
+	size_t count;
+
+	assert_int_equal(cq_queue_list(queue, &ids, &count), 0);
+	assert_true(count > 0);
+	for (size_t i = 0; i < count; i++) {
+		struct cq_segment_content content = summary_is_content(queue, ids[i]);
+		struct cq_segment_attr attr = look_attr(queue, ids[i]);
+
+		/* what had to be counted is known from then on */
+		if (attr.sealed) {
+			assert_true(attr.have_payload);
+			assert_int_equal(attr.payload_bytes, content.payload_bytes);
+		}
+	}
+	free(ids);
+	cq_queue_close(queue);
+}
+
+static void summaries_of_all_kinds(void **state)
+{
+	static const char *const golden[] = { "v1-small",  "v2-killed",   "v2-mixed",
+		                              "v2-reader", "v2-reopened", "v2-small" };
+	struct qs *q = *state;
+	char path[PATH_SIZE];
+
+	look_make(q, 12);
+	all_summaries_of(q->dir);
+	for (size_t i = 0; i < sizeof golden / sizeof golden[0]; i++) {
+		/* chronicle-rs's; then continued by us, so that segments of both kinds are there */
+		qs_anew(q);
+		support_golden(path, golden[i]);
+		support_copy(path, q->dir);
+		all_summaries_of(q->dir);
+		q->config.segment_size = 0;
+		qs_open(q);
+		for (unsigned n = 0; n < 3; n++) {
+			qs_append(q->writer, n * 5, 5);
+			assert_int_equal(cq_writer_roll(q->writer), 0);
+		}
+		qs_close(q);
+		all_summaries_of(q->dir);
+	}
+}
+
+/* A record in the middle is damaged: whoever reads all of the segment notices. */
+static void damage(struct qs *q, uint32_t id)
+{
+	char name[CQ_NAME_MAX];
+
+	cq_segment_name(name, id);
+	support_poke(q->dir, name, 64 + 128 * 10 + 64, "XXXX", 4);
+}
+
+static void keep_times(const char *dir, uint32_t id, struct stat *st, bool put_back)
+{
+	char name[CQ_NAME_MAX], path[PATH_SIZE];
+
+	cq_segment_name(name, id);
+	support_path(path, dir, name);
+	if (put_back)
+		assert_int_equal(utimensat(AT_FDCWD, path,
+		                           (struct timespec[]){ st->st_atim, st->st_mtim }, 0),
+		                 0);
+	else
+		assert_int_equal(stat(path, st), 0);
+}
+
+/* True if the summary of this segment reads its records. */
+static bool is_read(struct qs *q, uint32_t id)
+{
+	struct cq_segment_content content;
+	cq_queue *queue = look_open(q->dir);
+	cq_segment *segment;
+
+	assert_int_equal(cq_segment_open(queue, id, &segment), 0);
+	assert_int_equal(cq_segment_summary(segment, &content), 0);
+	assert_int_equal(content.records, content.damaged ? 10 : LOOK_PER_SEGMENT);
+	cq_segment_close(segment);
+	cq_queue_close(queue);
+	return content.damaged;
+}
+
+static void what_is_told_is_not_read(void **state)
+{
+	struct qs *q = *state;
+	uint64_t highest;
+	struct stat st;
+
+	look_make(q, 4);
+	for (uint32_t id = 0; id < 4; id++) {
+		keep_times(q->dir, id, &st, false);
+		damage(q, id);
+		keep_times(q->dir, id, &st, true);
+	}
+	assert_false(is_read(q, 0));
+
+	/* what leaves a doubt about the last record's time, or the first one's */
+	st.st_mtim.tv_nsec ^= 1;
+	keep_times(q->dir, 0, &st, true);
+	assert_true(is_read(q, 0));
+	look_delete_name(q->dir, "000000001.idx");
+	assert_true(is_read(q, 1));
+	support_poke(q->dir, "000000002.idx", 40, &(uint64_t){ 1 }, 8); /* lowest seq */
+	assert_true(is_read(q, 2));
+	highest = qs_peek64(q->dir, "000000003.idx", 64);
+	assert_int_not_equal(highest, qs_peek64(q->dir, "000000003.idx", 80 + 8));
+	support_poke(q->dir, "000000003.idx", 80 + 8, &highest, 8); /* time of the first record */
+	assert_true(is_read(q, 3));
+}
+
+static void counted_ones_are_remembered(void **state)
+{
+	struct qs *q = *state;
+	cq_queue *queue;
+	char golden[PATH_SIZE];
+	struct cq_segment_content content;
+	cq_segment *segment;
+	struct stat st;
+
+	support_golden(golden, "v2-small");
+	qs_anew(q);
+	support_copy(golden, q->dir);
+	queue = look_open(q->dir);
+	assert_false(look_attr(queue, 0).have_payload);
+	assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
+	assert_int_equal(cq_segment_summary(segment, &content), 0);
+	assert_true(look_attr(queue, 0).have_payload);
+	assert_int_equal(cq_io_stat(segment->fd, &st), 0);
+	memset(&content, 0, sizeof content);
+	assert_true(cq_known_get_content(&queue->known, 0, cq_file_id(&st), &content));
+	assert_int_equal(content.records, LOOK_PER_SEGMENT);
+	damage(q, 0); /* another file, as far as times tell */
+	assert_int_equal(cq_segment_summary(segment, &content), 0);
+	assert_true(content.damaged);
+	assert_false(look_attr(queue, 0).have_payload); /* a payload's end is not known */
+	cq_segment_close(segment);
+	cq_queue_close(queue);
+}
+
+static void summaries_of_live_ones(void **state)
+{
+	struct qs *q = *state;
+	cq_queue *queue;
+
+	qs_open(q);
+	queue = cq_writer_queue(q->writer);
+	(void)summary_is_content(queue, 0);
+	for (unsigned i = 0; i < 3 * LOOK_PER_SEGMENT; i++) {
+		qs_append(q->writer, i, 1);
+		for (uint32_t id = 0; id <= i / LOOK_PER_SEGMENT; id++)
+			(void)summary_is_content(queue, id);
+	}
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_flush(q->writer);
+	for (uint32_t id = 0; id < 3; id++)
+		(void)summary_is_content(queue, id);
+	qs_close(q);
+	qs_open(q); /* the last one is continued */
+	queue = cq_writer_queue(q->writer);
+	qs_append(q->writer, 3 * LOOK_PER_SEGMENT, 3);
+	for (uint32_t id = 0; id < 4; id++)
+		(void)summary_is_content(queue, id);
+}
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(summaries_of_all_kinds),
+	QS_TEST(what_is_told_is_not_read),
+	QS_TEST(counted_ones_are_remembered),
+	QS_TEST(summaries_of_live_ones),
+};
+
+QS_MAIN(tests)

@@ -2,10 +2,11 @@
 /*
  * chronfs.h - the mount: its one state, and what its files give each other
  *
- * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Handlers run
- * on several threads at once.  Two rules hold for all of them:
- *   - no thread that serves requests waits for a flush or a lock: such a request is parked and
- *     answered later (pending.c, locks.c);
+ * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Each kind of
+ * node (node.h) has a table of what it does, in a file of its own; ops.c only chooses among them.
+ * Handlers run on several threads at once.  Two rules hold for all of them:
+ *   - no thread that serves requests waits for a flush, for room or for a lock: such a request is
+ *     parked and answered later (pending.c, waiting.c, locks.c, poll.c);
  *   - no reply is sent while one of our mutexes is held: the reply may end the life of what the mutex
  *     guards, and the client's next request may need it.
  */
@@ -21,16 +22,19 @@
 #include <time.h>
 
 #include "chronq.h"
+#include "framer.h"
 #include "node.h"
+#include "options.h"
 
 #define CHRONFS_MAX_WRITE (1U << 20) /* largest WRITE request that we let the kernel send */
 #define CHRONFS_SINK_BLKSIZE 65536   /* Python and awk take it as their buffer size */
+#define CHRONFS_LINES_MEMORY ((size_t)256 << 20) /* for open lines of all files */
 
 /* Seconds that the kernel may trust what it was told without asking again. */
 #define CHRONFS_NAME_TIMEOUT 1.0     /* a sealed segment's name: retention may take it */
 #define CHRONFS_SEALED_TIMEOUT 3600. /* a sealed segment's attributes: frozen */
 
-enum chronfs_sync { CHRONFS_SYNC_NONE, CHRONFS_SYNC_INTERVAL, CHRONFS_SYNC_ALWAYS };
+#define CHRONFS_ASKED 32 /* lookups of `stream` that are remembered until the open */
 
 enum chronfs_exit {
 	CHRONFS_EXIT_OK = 0,
@@ -46,39 +50,36 @@ enum chronfs_exit {
 	CHRONFS_EXIT_VERSION = 12,
 };
 
-/* What the command line says. */
-struct chronfs_options {
-	char *queue;      /* absolute path */
-	char *mountpoint; /* absolute path */
-	bool foreground;
-	bool debug;
-	bool help;
-	bool version;
-	bool read_only;
-	char writing[64]; /* an option was given that needs a writer: its text */
-	enum chronfs_sync sync;
-	struct cq_config queue_config;
-	struct fuse_args args; /* what is left for libfuse */
-};
-
+struct chronfs_backings;
+struct chronfs_job;
+struct chronfs_lines_file;
 struct chronfs_lock;
-struct chronfs_waiter;
+struct chronfs_lock_waiter;
+struct chronfs_opened;
+struct chronfs_poller;
+struct chronfs_sink_file;
+struct chronfs_ticker;
+struct chronfs_waiting;
 
 struct chronfs {
 	struct chronfs_options
 		options;   /* constant once the session runs, as all down to the next blank */
 	cq_writer *writer; /* NULL: read-only mount */
 	cq_queue *queue;   /* the writer's, or our own on a read-only mount */
+	cq_stream *stream; /* its payload bytes */
 	int queue_fd;      /* its directory, for statfs and times */
 	uid_t uid;         /* of the mounter: owns everything here */
 	gid_t gid;
 	struct timespec mount_time;
 	struct fuse_session *session;
-	size_t write_limit; /* largest payload of one write; set by init */
+	size_t write_limit; /* largest payload of one record; set by init */
 	int ready_fd;       /* init tells the waiting parent here; -1: nobody waits */
+	struct chronfs_ticker *ticker;     /* ticker.c */
+	struct chronfs_backings *backings; /* passthrough.c; NULL: no passthrough */
 
 	uint64_t lookups; /* numbers the lookups of sinks; atomic */
-	uint64_t opens;   /* numbers the opens of sinks; atomic */
+	uint64_t opens;   /* numbers what is opened, to tell opens apart; atomic */
+	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
 	bool use_syslog;  /* atomic: messages go there, since nobody reads our stderr any more */
 
 	pthread_mutex_t publish_lock;  /* guards the four below */
@@ -86,9 +87,59 @@ struct chronfs {
 	uint32_t oldest, newest;       /* segments then; newest < oldest: none */
 	struct timespec published;     /* when the set of segments changed: what directories show */
 
-	pthread_mutex_t locks_lock;     /* guards the two below */
-	struct chronfs_lock *locks;     /* held */
-	struct chronfs_waiter *waiters; /* parked requests for locks, oldest first */
+	pthread_mutex_t locks_lock;          /* guards the two below */
+	struct chronfs_lock *locks;          /* held */
+	struct chronfs_lock_waiter *lock_waiters; /* parked requests for locks, oldest first */
+
+	pthread_mutex_t opened_lock;   /* guards the two below */
+	struct chronfs_opened *opened; /* open files of the kinds that look for each other */
+	struct chronfs_copies {        /* of `stream`: streamcopy.c */
+		uint64_t last;         /* node that the name led to last; 0: none */
+		uint64_t begin, end;   /* positions, as they were told of it */
+		unsigned next;         /* numbers the others */
+		unsigned cached;       /* open files that are */
+		unsigned next_asked;
+		struct chronfs_asked {  /* threads that have looked the name up, and not opened */
+			pid_t thread;   /* 0: none */
+			uint64_t node;  /* that it was led to */
+			uint64_t begin; /* its first position */
+			bool sent_away; /* it is to ask again for a node of its own */
+		} asked[CHRONFS_ASKED];
+	} copies;
+
+	pthread_mutex_t sinks_lock;      /* guards the three below */
+	struct chronfs_sink_file *sinks; /* open sinks */
+	/* Files that may have an open line, by the time of their last write. */
+	struct chronfs_lines_file *lines_first, *lines_last;
+
+	struct chronfs_budget lines_memory; /* of open lines */
+	uint64_t lines_open;                /* files with an open line; atomic, as is the next */
+	uint64_t lines_bytes;               /* of these lines */
+
+	pthread_mutex_t waiting_lock; /* guards the four below */
+	/* Requests that wait for room, oldest first; atomic to look whether any, as is the next. */
+	struct chronfs_waiting *waiting;
+	struct chronfs_waiting *orphans; /* what closed files have left to append, oldest first */
+	size_t waiting_count;            /* requests */
+	size_t waiting_bytes;            /* that they hold */
+
+	pthread_mutex_t pollers_lock;   /* guards the one below */
+	struct chronfs_poller *pollers; /* files that somebody polls; atomic to look whether any */
+
+	pthread_mutex_t jobs_lock; /* guards the one below */
+	struct chronfs_job *jobs;  /* asked for through ctl and unlink, oldest first */
+
+	struct chronfs_counters {       /* since the mount; atomic */
+		uint64_t too_long;      /* writes refused with EMSGSIZE */
+		uint64_t full;          /* with EDQUOT or EAGAIN for want of room in the queue */
+		uint64_t no_space;      /* with ENOSPC */
+		uint64_t interrupted;   /* with EINTR */
+		uint64_t failed;        /* with any other error */
+		uint64_t waited;        /* writes that waited for room */
+		uint64_t partials;      /* records that do not end in a newline, from append.lines */
+		uint64_t partials_lost; /* of these, not appended when their file was closed */
+		uint64_t read_errors;   /* reads that gave EIO */
+	} counters;
 };
 
 static inline struct chronfs *chronfs_of(fuse_req_t req)
@@ -96,15 +147,92 @@ static inline struct chronfs *chronfs_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
+static inline void chronfs_count(uint64_t *counter)
+{
+	__atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+}
+
+/* On a clock that is never set. */
+static inline uint64_t chronfs_now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
 /* ---- ops.c: the table of operations, and what is common to all kinds ---- */
 
 extern const struct fuse_lowlevel_ops chronfs_ops;
+
+/*
+ * What the nodes of one kind do.  An operation that is NULL does what its comment says.
+ */
+struct chronfs_kind_ops {
+	/* Attributes, and for how many seconds the kernel may keep them (preset: 0). */
+	int (*stat)(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout);
+
+	/* Files only.  The open flags that every read-only file refuses are refused already. */
+	void (*open)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
+	void (*read)(fuse_req_t req, uint64_t node, size_t size, off_t offset,
+	             struct fuse_file_info *fi); /* NULL: end of file */
+	void (*write)(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
+	              struct fuse_file_info *fi); /* NULL: a read-only file */
+	void (*lseek)(fuse_req_t req, uint64_t node, off_t offset, int whence,
+	              struct fuse_file_info *fi); /* NULL: no holes */
+	/* poll(2) events that hold now, of those in question. */
+	unsigned (*ready)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
+	                  unsigned events); /* NULL: all of them */
+	/* poll(2) has said that `events` hold. */
+	void (*told)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
+	             unsigned events); /* NULL: nothing to remember */
+	/* One descriptor is being closed. */
+	void (*flush)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi); /* NULL: success */
+	void (*fsync)(fuse_req_t req, uint64_t node,
+	              struct fuse_file_info *fi); /* NULL: the queue is flushed */
+	void (*release)(struct chronfs *fs, uint64_t node,
+	                struct fuse_file_info *fi); /* NULL: nothing to free */
+
+	/* Value of an extended attribute, at most CHRONFS_XATTR_MAX bytes: its length or -ENODATA. */
+	ssize_t (*xattr)(struct chronfs *fs, uint64_t node, const char *name,
+	                 char *value); /* NULL: it has none */
+	/* Names of those that are listed, each with its zero byte. */
+	const char *(*xattr_list)(struct chronfs *fs, uint64_t node,
+	                          size_t *ret_size); /* NULL: none is */
+
+	unsigned attributes; /* FS_*_FL, as lsattr shows them */
+	bool sink;           /* setting its times or cutting it to nothing is accepted and ignored */
+};
+
+#define CHRONFS_XATTR_MAX 64
+
+/* The operations of a node's kind; NULL: there is no such kind. */
+const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node);
 
 /* Attributes that are alike for all nodes: inode number, mode, owner, links, times `when`. */
 void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,
                   struct stat *ret_stat);
 
-/* ---- dir.c: directories ---- */
+/* Answers an open; when that was interrupted no release will come, so it is called here. */
+void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
+
+/* Answers a read from a buffer that is filled by `fill` (as pread).  With `whole`, what cannot be
+ * filled up to the end of the file is an error, for the kernel takes a short answer for the end. */
+typedef ssize_t (*chronfs_fill_fn)(void *arg, void *buffer, size_t length, uint64_t offset);
+void chronfs_reply_read(fuse_req_t req, chronfs_fill_fn fill, void *arg, size_t size, off_t offset,
+                        bool whole);
+
+/* ---- xattr.c ---- */
+
+void chronfs_op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size);
+void chronfs_op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size);
+void chronfs_op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value,
+                         size_t size, int flags);
+void chronfs_op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name);
+
+/* ---- dir.c: directories, the root ---- */
+
+extern const struct chronfs_kind_ops chronfs_root_ops;
 
 /* Collects directory entries until the reply's buffer is full. */
 struct chronfs_listing {
@@ -128,35 +256,161 @@ void chronfs_op_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t 
 void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void chronfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
 
-/* Attributes of the root and of segments/. */
-int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat);
+/* Attributes of the root, segments/ and payload/. */
+int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout);
 
-/* ---- sink.c: append ---- */
+/* ---- segmentdir.c: segments/ and payload/, whose names are made of segment ids ---- */
 
-void chronfs_sink_entry(struct chronfs *fs, struct fuse_entry_param *ret_entry);
-void chronfs_sink_stat(const struct chronfs *fs, uint64_t node, struct stat *ret_stat);
-void chronfs_sink_open(fuse_req_t req, struct fuse_file_info *fi);
-void chronfs_op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,
-                      struct fuse_file_info *fi);
+extern const struct chronfs_kind_ops chronfs_segments_ops;
+extern const struct chronfs_kind_ops chronfs_payloads_ops;
 
-/* ---- segments.c: segments/ ---- */
+struct chronfs_segmentdir; /* one that is open */
 
-struct chronfs_segments_dir; /* one open segments/ */
-
-/* -ENOENT: not the name, or not the file, of a segment of this queue. */
-int chronfs_segments_lookup(struct chronfs *fs, const char *name,
-                            struct fuse_entry_param *ret_entry);
-int chronfs_segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat);
-void chronfs_segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
-void chronfs_segment_read(fuse_req_t req, size_t size, off_t offset, struct fuse_file_info *fi);
-void chronfs_segment_lseek(fuse_req_t req, off_t offset, int whence, struct fuse_file_info *fi);
-void chronfs_segment_release(struct fuse_file_info *fi);
-
-int chronfs_segments_opendir(struct chronfs_segments_dir **ret_dir);
+/* -ENOENT: not the name, or not the file, of a segment of this queue.  dir: which directory. */
+int chronfs_segmentdir_lookup(struct chronfs *fs, uint64_t dir, const char *name,
+                              struct fuse_entry_param *ret_entry);
+int chronfs_segmentdir_open(struct chronfs_segmentdir **ret_dir);
 /* Adds the segments whose cookie is above `after`; after 0: the list is made anew. */
-int chronfs_segments_list(struct chronfs *fs, struct chronfs_segments_dir *dir,
-                          struct chronfs_listing *listing, uint64_t after);
-void chronfs_segments_closedir(struct chronfs_segments_dir *dir);
+int chronfs_segmentdir_list(struct chronfs *fs, uint64_t dir, struct chronfs_segmentdir *open,
+                            struct chronfs_listing *listing, uint64_t after);
+void chronfs_segmentdir_close(struct chronfs_segmentdir *open);
+/* Id of the segment that is called `name` in directory `dir`. */
+bool chronfs_segmentdir_parse(uint64_t dir, const char *name, uint32_t *ret_id);
+
+/* ---- sink.c, lines.c: append and append.lines ---- */
+
+extern const struct chronfs_kind_ops chronfs_append_ops;
+extern const struct chronfs_kind_ops chronfs_lines_ops;
+
+/* Gives a new node of a sink's kind (or of ctl). */
+void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
+                        struct fuse_entry_param *ret_entry);
+
+/* Commits what has waited long enough for the rest of its line.  Milliseconds until it has to be
+ * called again, -1: not before somebody writes. */
+int chronfs_lines_step(struct chronfs *fs);
+
+/* When no request is served any more: answers those that wait for room, then closes every open sink,
+ * which commits its open line; says what is lost. */
+void chronfs_sinks_fini(struct chronfs *fs);
+
+/* How many open files have an open line, and the bytes of these lines. */
+void chronfs_lines_figures(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes);
+
+/* ---- waiting.c: what waits for room in the queue ---- */
+
+/* Tries again, answers what went through or has waited too long.  As chronfs_lines_step(). */
+int chronfs_waiting_step(struct chronfs *fs);
+/* How many requests wait, and the bytes that they hold. */
+void chronfs_waiting_figures(struct chronfs *fs, uint64_t *ret_writes, uint64_t *ret_bytes);
+
+/* ---- opened.c: open files that have to be found by their node ---- */
+
+/* The first part of what such a file keeps: its handle leads to it. */
+struct chronfs_opened {
+	struct chronfs_opened *next, **link; /* in fs->opened, under opened_lock */
+	uint64_t node;
+};
+
+/* These with opened_lock held. */
+void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file);
+void chronfs_opened_remove(struct chronfs_opened *file);
+/* NULL: the node is not open. */
+struct chronfs_opened *chronfs_opened_find(const struct chronfs *fs, uint64_t node);
+/* When no request is served any more: releases those that are still open. */
+void chronfs_opened_fini(struct chronfs *fs);
+
+/* ---- stream.c, payload.c, segments.c: what can be read ---- */
+
+extern const struct chronfs_kind_ops chronfs_stream_ops;
+extern const struct chronfs_kind_ops chronfs_payload_live_ops;
+extern const struct chronfs_kind_ops chronfs_payload_sealed_ops;
+extern const struct chronfs_kind_ops chronfs_segment_live_ops;
+extern const struct chronfs_kind_ops chronfs_segment_sealed_ops;
+
+/* For a lookup by this thread. */
+int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry);
+/* EAGAIN: it would take too long for a listing. */
+int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry);
+int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry);
+
+/* Attributes of segment `id`, as a node of the kind `live` or, once it is sealed, `sealed`. */
+int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind live,
+                         enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
+                         uint64_t *ret_node, struct stat *ret_stat);
+/* An entry for that; one of a sealed segment may be remembered. */
+void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entry_param *ret_entry);
+
+/* ---- streamcopy.c: which of the nodes of `stream` its name leads to ---- */
+
+/* The node for a lookup by this thread, which is told that `stream` goes from `begin` to `end`. */
+uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread);
+/* The kernel is told another end of the node. */
+void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end);
+/* Takes in an open file of file->node that may be cached.  1: it is, 0: it must not.
+ *   ESTALE  not taken in: the name is to be looked up again */
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached);
+void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached);
+
+/* ---- segmentxattr.c: what segments and payloads say of themselves ---- */
+
+ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value);
+const char *chronfs_segment_xattr_list(struct chronfs *fs, uint64_t node, size_t *ret_size);
+
+/* ---- passthrough.c: reads that the kernel does without us ---- */
+
+/* In init: asks the kernel for it where the options, libfuse and our rights allow. */
+void chronfs_passthrough_init(struct chronfs *fs, struct fuse_conn_info *conn);
+/* Lets the kernel read `fd` for an open of `node`.  False: it cannot, and *fi is as it was.  True or
+ * false, each open is to be followed by a release. */
+bool chronfs_passthrough_open(struct chronfs *fs, uint64_t node, int fd, struct fuse_file_info *fi);
+/* The open has ended, or was interrupted. */
+void chronfs_passthrough_release(struct chronfs *fs, uint64_t node);
+/* Whether segments are read so now. */
+bool chronfs_passthrough_on(struct chronfs *fs);
+void chronfs_passthrough_fini(struct chronfs *fs);
+
+/* ---- info.c: stats.json and metrics; stats.h: the figures in them ---- */
+
+/* When the queue was last written to: the time of its newest record; on a read-only mount that of
+ * its current segment.  The time of the mount while there is none. */
+struct timespec chronfs_last_change(struct chronfs *fs);
+
+extern const struct chronfs_kind_ops chronfs_stats_ops;
+extern const struct chronfs_kind_ops chronfs_metrics_ops;
+
+/* ---- ctl.c: ctl, and deleting segments by unlink ---- */
+
+extern const struct chronfs_kind_ops chronfs_ctl_ops;
+
+void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+/* Does one piece of the work that was asked for.  As chronfs_lines_step(). */
+int chronfs_ctl_step(struct chronfs *fs);
+void chronfs_ctl_fini(struct chronfs *fs);
+
+/* ---- poll.c ---- */
+
+void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
+                     struct fuse_pollhandle *handle);
+/* Something was appended, or room was made: whoever polls is told, by the ticker.  Cheap when nobody
+ * polls. */
+void chronfs_poll_changed(struct chronfs *fs);
+/* An open file ends: it is not polled any more. */
+void chronfs_poll_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi);
+/* As chronfs_lines_step(). */
+int chronfs_poll_step(struct chronfs *fs);
+void chronfs_poll_fini(struct chronfs *fs);
+
+/* ---- ticker.c: the one thread for what no request does ---- */
+
+int chronfs_ticker_start(struct chronfs *fs);
+/* There is something to do: the steps run now. */
+void chronfs_ticker_wake(struct chronfs *fs);
+/* Ends the thread; a wake still does no harm. */
+void chronfs_ticker_stop(struct chronfs *fs);
+void chronfs_ticker_fini(struct chronfs *fs);
 
 /* ---- pending.c: requests that wait for a flush ---- */
 
@@ -172,6 +426,7 @@ void chronfs_pending_free(struct chronfs_pending *pending);
 void chronfs_pending_sync(struct chronfs *fs, struct chronfs_pending *pending, size_t written);
 
 void chronfs_op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi);
+void chronfs_op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi);
 
 /* ---- locks.c: flock and POSIX locks ---- */
 
@@ -197,34 +452,51 @@ void chronfs_refuse_symlink(fuse_req_t req, const char *target, fuse_ino_t paren
 void chronfs_refuse_link(fuse_req_t req, fuse_ino_t node, fuse_ino_t parent, const char *name);
 void chronfs_refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
                            fuse_ino_t new_parent, const char *new_name, unsigned int flags);
-void chronfs_refuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name);
-void chronfs_refuse_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value,
-                             size_t size, int flags);
-void chronfs_refuse_removexattr(fuse_req_t req, fuse_ino_t node, const char *name);
-void chronfs_refuse_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size);
-void chronfs_refuse_listxattr(fuse_req_t req, fuse_ino_t node, size_t size);
+void chronfs_refuse_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
 void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
                               struct fuse_file_info *fi);
 
-/* ---- options.c ---- */
+/* ---- usage.c ---- */
 
-/* Returns 0, or an exit code after saying on stderr what is wrong. */
-int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **argv);
-void chronfs_options_fini(struct chronfs_options *options);
-void chronfs_options_help(const char *program);
+void chronfs_usage_print(const char *program);
+void chronfs_usage_print_helper(const char *program); /* called by mount(8) */
+void chronfs_usage_print_version(void);
 
-/* ---- daemon.c: going to the background, signals, messages ---- */
+/* ---- mountpoint.c: what stands at the mount point before us ---- */
 
-/* Forks.  In the child: 0, with the pipe for the readiness in *ret_ready_fd.  In the parent: waits
- * until the mount answers or the child ends, and exits. */
-int chronfs_daemon_fork(const char *mountpoint, int *ret_ready_fd);
+/* Takes away a dead mount of ours there, if that is wanted.  Returns 0 when we can mount there, else
+ * the exit code, having said why not. */
+int chronfs_mountpoint_check(struct chronfs *fs);
 
-/* The mount answers: lets the parent go and leaves its terminal. */
-void chronfs_daemon_ready(struct chronfs *fs);
+/* ---- queue.c ---- */
+
+/* Returns 0, or the exit code, having said what is wrong. */
+int chronfs_queue_open(struct chronfs *fs);
+/* When no request is served any more, also after a failed open: answers what is parked.  Everything
+ * is flushed when this returns, or the error has been said. */
+int chronfs_queue_close(struct chronfs *fs);
+
+/* ---- messages.c: to people, on stderr or in the log of the system ---- */
 
 void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void chronfs_log(void *arg, enum cq_level level, const char *message); /* a cq_log_fn */
+/* From now on libfuse's messages take the same way as ours. */
+void chronfs_log_fuse(struct chronfs *fs);
+/* From now on nobody reads our stderr. */
+void chronfs_log_to_syslog(struct chronfs *fs);
+
+/* ---- daemon.c: going to the background, signals ---- */
+
+/* Before any file is opened: takes care that none gets the number of a standard stream. */
+int chronfs_daemon_streams(void);
+
+/* Forks.  In the child: 0.  In the parent: waits until the mount answers or the child ends, and
+ * exits. */
+int chronfs_daemon_fork(struct chronfs *fs);
+
+/* The mount answers: lets the parent go and leaves its terminal. */
+void chronfs_daemon_ready(struct chronfs *fs);
 
 /* The signals that end the mount, blocked in every thread but the one that waits for them. */
 int chronfs_signals_block(void);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * daemon.c - going to the background, the signals that end the mount, messages to people
+ * daemon.c - going to the background, the signals that end the mount
  *
  * Start: the process forks before anything is opened, since threads and the queue's lock belong to
  * the process that stays.  The parent waits at a pipe: one byte says that the mount answers, its end
@@ -15,52 +15,32 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #define KICK_SIGNAL SIGUSR1
 #define KICK_INTERVAL_NS 10000000L
 
-/* ---- messages ---- */
-
-static void say(struct chronfs *fs, enum cq_level level, const char *message)
-{
-	static const int priority[] = {
-		[CQ_ERROR] = LOG_ERR,
-		[CQ_WARNING] = LOG_WARNING,
-		[CQ_NOTICE] = LOG_NOTICE,
-	};
-
-	if (__atomic_load_n(&fs->use_syslog, __ATOMIC_ACQUIRE))
-		syslog(priority[level], "%s: %s", fs->options.queue, message);
-	else
-		fprintf(stderr, "chronfs: %s: %s\n", fs->options.queue, message);
-}
-
-void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
-{
-	char message[512];
-	va_list ap;
-
-	va_start(ap, format);
-	(void)vsnprintf(message, sizeof message, format, ap);
-	va_end(ap);
-	say(fs, level, message);
-}
-
-void chronfs_log(void *arg, enum cq_level level, const char *message)
-{
-	say(arg, level, message);
-}
-
 /* ---- background ---- */
 
+int chronfs_daemon_streams(void)
+{
+	/* Else the queue's lock could be opened as number 0, and be closed when we leave our standard
+	 * streams.  Without O_CLOEXEC: fusermount3 gets them, too. */
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (open("/dev/null", O_RDWR) < 0) // NOLINT(android-cloexec-open): see above
+			return -errno;
+	}
+	return 0;
+}
+
 /* In the parent: what its caller sees. */
-static _Noreturn void await_child(pid_t child, int fd, const char *mountpoint)
+static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_options *options)
 {
 	struct stat st;
 	ssize_t n;
@@ -70,19 +50,23 @@ static _Noreturn void await_child(pid_t child, int fd, const char *mountpoint)
 	do
 		n = read(fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n == 1 && (stat(mountpoint, &st) == 0 || errno != ENOTCONN))
+	if (n == 1 && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN)) {
+		if (options->verbose)
+			dprintf(STDOUT_FILENO, "chronfs: %s mounted at %s\n", options->queue,
+			        options->mountpoint);
 		_exit(CHRONFS_EXIT_OK);
+	}
 
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(CHRONFS_EXIT_DAEMON);
 	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK)
 		_exit(WEXITSTATUS(status));
-	fprintf(stderr, "chronfs: the mount ended before it was ready\n");
+	(void)fprintf(stderr, "chronfs: %s: the mount ended before it was ready\n", options->queue);
 	_exit(CHRONFS_EXIT_DAEMON);
 }
 
-int chronfs_daemon_fork(const char *mountpoint, int *ret_ready_fd)
+int chronfs_daemon_fork(struct chronfs *fs)
 {
 	int fds[2];
 	pid_t child;
@@ -97,15 +81,15 @@ int chronfs_daemon_fork(const char *mountpoint, int *ret_ready_fd)
 	}
 	if (child > 0) {
 		close(fds[1]);
-		await_child(child, fds[0], mountpoint);
+		await_child(child, fds[0], &fs->options);
 	}
 	close(fds[0]);
 	if (setsid() < 0 || chdir("/") < 0)
 		goto failed;
-	*ret_ready_fd = fds[1];
+	fs->ready_fd = fds[1];
 	return CHRONFS_EXIT_OK;
 failed:
-	perror("chronfs: cannot go to the background");
+	chronfs_say(fs, CQ_ERROR, "cannot go to the background: %s", strerrordesc_np(errno));
 	return CHRONFS_EXIT_DAEMON;
 }
 
@@ -116,8 +100,7 @@ void chronfs_daemon_ready(struct chronfs *fs)
 	if (fs->ready_fd < 0)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	openlog("chronfs", LOG_PID, LOG_DAEMON);
-	__atomic_store_n(&fs->use_syslog, true, __ATOMIC_RELEASE);
+	chronfs_log_to_syslog(fs);
 	if (null >= 0) {
 		(void)dup2(null, STDIN_FILENO);
 		(void)dup2(null, STDOUT_FILENO);

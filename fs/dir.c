@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dir.c - directories: looking up and listing, in the root and in segments/
+ * dir.c - directories: looking up and listing; what the root holds
  *
  * Names that are not there are never remembered by the kernel: a segment has to show up at once when
  * its rename is done.
@@ -19,10 +19,17 @@
 static const struct view {
 	const char *name;
 	enum chronfs_kind kind;
-	bool writing; /* not on a read-only mount */
+	bool writing;      /* not on a read-only mount */
+	bool per_lookup;   /* one lookup may give another node than the next */
 } views[] = {
-	{ "append", CHRONFS_APPEND, true },
-	{ "segments", CHRONFS_SEGMENTS, false },
+	{ "append", CHRONFS_APPEND, true, true },
+	{ "append.lines", CHRONFS_LINES, true, true },
+	{ "ctl", CHRONFS_CTL, true, true },
+	{ "metrics", CHRONFS_METRICS, false, false },
+	{ "payload", CHRONFS_PAYLOADS, false, false },
+	{ "segments", CHRONFS_SEGMENTS, false, false },
+	{ "stats.json", CHRONFS_STATS, false, false },
+	{ "stream", CHRONFS_STREAM, false, true },
 };
 #define VIEW_COUNT (sizeof views / sizeof views[0])
 
@@ -44,7 +51,7 @@ static bool same_time(struct timespec a, struct timespec b)
  */
 static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 {
-	struct cq_queue_info info = { 0 };
+	uint32_t oldest = 1, newest = 0; /* none */
 	struct stat st;
 	int r = 0;
 
@@ -52,11 +59,10 @@ static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 		return -errno;
 	pthread_mutex_lock(&fs->publish_lock);
 	if (!same_time(st.st_mtim, fs->queue_changed))
-		r = cq_queue_info(fs->queue, &info);
+		r = cq_queue_ends(fs->queue, &oldest, &newest);
+	if (r == -ENOENT)
+		r = 0;
 	if (r == 0 && !same_time(st.st_mtim, fs->queue_changed)) {
-		uint32_t oldest = info.segments > 0 ? info.oldest : 1;
-		uint32_t newest = info.segments > 0 ? info.newest : 0;
-
 		if (oldest != fs->oldest || newest != fs->newest || fs->published.tv_sec == 0)
 			fs->published = st.st_mtim;
 		fs->oldest = oldest;
@@ -69,44 +75,56 @@ static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 	return r;
 }
 
-int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
+	const enum chronfs_kind kind = chronfs_node_kind(node);
 	struct timespec when = { 0 };
+	mode_t mode = 0555;
 	int r;
 
+	(void)ret_timeout;
 	r = publish_time(fs, &when);
 	if (r < 0)
 		return r;
-	chronfs_attr(fs, node, S_IFDIR | 0555, when, ret_stat);
-	ret_stat->st_nlink = chronfs_node_kind(node) == CHRONFS_ROOT ? 3 : 2;
+	if (kind == CHRONFS_SEGMENTS && fs->options.allow_trim)
+		mode = 0755;
+	chronfs_attr(fs, node, S_IFDIR | mode, when, ret_stat);
+	ret_stat->st_nlink = kind == CHRONFS_ROOT ? 4 : 2; /* itself, and the two below the root */
 	return 0;
 }
 
+const struct chronfs_kind_ops chronfs_root_ops = {
+	.stat = chronfs_dir_stat,
+};
+
 /* ---- lookup ---- */
 
-static int view_entry(struct chronfs *fs, const struct view *view,
+static int view_entry(struct chronfs *fs, const struct view *view, pid_t thread,
                       struct fuse_entry_param *ret_entry)
 {
 	struct fuse_entry_param entry = { 0 };
 	int r;
 
-	if (view->kind == CHRONFS_APPEND) {
-		chronfs_sink_entry(fs, ret_entry);
+	if (view->kind == CHRONFS_STREAM)
+		return chronfs_stream_entry(fs, thread, ret_entry);
+	if (view->per_lookup) {
+		chronfs_sink_entry(fs, view->kind, ret_entry);
 		return 0;
 	}
 	entry.ino = chronfs_node(view->kind, 0);
 	entry.entry_timeout = CHRONFS_NAME_TIMEOUT;
-	r = chronfs_dir_stat(fs, entry.ino, &entry.attr);
+	r = chronfs_kind_of(entry.ino)->stat(fs, entry.ino, &entry.attr, &entry.attr_timeout);
 	if (r == 0)
 		*ret_entry = entry;
 	return r;
 }
 
-static int root_lookup(struct chronfs *fs, const char *name, struct fuse_entry_param *ret_entry)
+static int root_lookup(struct chronfs *fs, const char *name, pid_t thread,
+                       struct fuse_entry_param *ret_entry)
 {
 	for (size_t i = 0; i < VIEW_COUNT; i++)
 		if (view_shown(fs, &views[i]) && strcmp(name, views[i].name) == 0)
-			return view_entry(fs, &views[i], ret_entry);
+			return view_entry(fs, &views[i], thread, ret_entry);
 	return -ENOENT;
 }
 
@@ -114,12 +132,12 @@ void chronfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct chronfs *fs = chronfs_of(req);
 	struct fuse_entry_param entry;
-	int r = -ENOTDIR;
+	int r;
 
 	if (chronfs_node_kind(parent) == CHRONFS_ROOT)
-		r = root_lookup(fs, name, &entry);
-	else if (chronfs_node_kind(parent) == CHRONFS_SEGMENTS)
-		r = chronfs_segments_lookup(fs, name, &entry);
+		r = root_lookup(fs, name, fuse_req_ctx(req)->pid, &entry);
+	else
+		r = chronfs_segmentdir_lookup(fs, parent, name, &entry);
 	if (r < 0)
 		fuse_reply_err(req, -r);
 	else
@@ -158,8 +176,8 @@ static bool add_self(struct chronfs_listing *listing, uint64_t node, uint64_t af
 	return after >= COOKIE_PARENT || chronfs_listing_add(listing, "..", &entry, COOKIE_PARENT);
 }
 
-/* Sinks go without attributes: handing them out would make the one that somebody has open another
- * node than its name leads to. */
+/* What has several nodes goes without attributes: handing them out would make the one that somebody
+ * has open another node than its name leads to. */
 static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64_t after)
 {
 	for (size_t i = 0; i < VIEW_COUNT; i++) {
@@ -168,11 +186,11 @@ static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64
 
 		if (i + COOKIE_FIRST <= after || !view_shown(fs, &views[i]))
 			continue;
-		if (views[i].kind == CHRONFS_APPEND) {
+		if (views[i].per_lookup) {
 			entry.attr.st_ino = chronfs_node(views[i].kind, 0);
 			entry.attr.st_mode = S_IFREG;
 		} else {
-			r = view_entry(fs, &views[i], &entry);
+			r = view_entry(fs, &views[i], 0, &entry);
 		}
 		if (r < 0)
 			return r;
@@ -182,18 +200,18 @@ static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64
 	return 0;
 }
 
-static struct chronfs_segments_dir *handle(const struct fuse_file_info *fi)
+static struct chronfs_segmentdir *handle(const struct fuse_file_info *fi)
 {
-	return (struct chronfs_segments_dir *)(uintptr_t)fi->fh;
+	return (struct chronfs_segmentdir *)(uintptr_t)fi->fh;
 }
 
 void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	struct chronfs_segments_dir *dir = NULL;
+	struct chronfs_segmentdir *dir = NULL;
 	int r = 0;
 
-	if (chronfs_node_kind(node) == CHRONFS_SEGMENTS)
-		r = chronfs_segments_opendir(&dir);
+	if (chronfs_node_kind(node) != CHRONFS_ROOT)
+		r = chronfs_segmentdir_open(&dir);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
@@ -201,13 +219,13 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi) ==
 	    -ENOENT) /* the open was interrupted: no release will come */
-		chronfs_segments_closedir(dir);
+		chronfs_segmentdir_close(dir);
 }
 
 void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	(void)node;
-	chronfs_segments_closedir(handle(fi));
+	chronfs_segmentdir_close(handle(fi));
 	fuse_reply_err(req, 0);
 }
 
@@ -225,7 +243,7 @@ static void list(fuse_req_t req, uint64_t node, size_t size, uint64_t after, boo
 	}
 	if (add_self(&listing, node, after)) {
 		if (handle(fi))
-			r = chronfs_segments_list(fs, handle(fi), &listing, after);
+			r = chronfs_segmentdir_list(fs, node, handle(fi), &listing, after);
 		else
 			r = root_list(fs, &listing, after);
 	}

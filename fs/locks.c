@@ -7,7 +7,7 @@
  *
  * A request that has to wait is parked; the thread that drops the lock it waits for answers it, in
  * order of arrival, or its interruption does with EINTR.  Invariant: a parked request is in
- * fs->waiters; who takes it out, under the mutex, is the one who answers.  The close of a duplicate
+ * fs->lock_waiters; who takes it out, under the mutex, is the one who answers.  The close of a duplicate
  * is not seen here: a POSIX lock goes by an unlock, or when the open file that took it ends.
  */
 #include "chronfs.h"
@@ -30,8 +30,8 @@ struct chronfs_lock {
 	pid_t pid;
 };
 
-struct chronfs_waiter {
-	struct chronfs_waiter *next;
+struct chronfs_lock_waiter {
+	struct chronfs_lock_waiter *next;
 	struct chronfs_lock *wanted;
 	struct chronfs_lock *spare;
 	fuse_req_t req;
@@ -100,12 +100,12 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 
 /* Gives every parked request whose lock is free now its lock; returns them, to be answered when the
  * mutex is released. */
-static struct chronfs_waiter *grant(struct chronfs *fs)
+static struct chronfs_lock_waiter *grant(struct chronfs *fs)
 {
-	struct chronfs_waiter **link = &fs->waiters, *granted = NULL;
+	struct chronfs_lock_waiter **link = &fs->lock_waiters, *granted = NULL;
 
 	while (*link) {
-		struct chronfs_waiter *w = *link;
+		struct chronfs_lock_waiter *w = *link;
 
 		if (find_conflict(fs, w->wanted)) {
 			link = &w->next;
@@ -119,10 +119,10 @@ static struct chronfs_waiter *grant(struct chronfs *fs)
 	return granted;
 }
 
-static void answer(struct chronfs_waiter *granted)
+static void answer(struct chronfs_lock_waiter *granted)
 {
 	while (granted) {
-		struct chronfs_waiter *next = granted->next;
+		struct chronfs_lock_waiter *next = granted->next;
 
 		fuse_reply_err(granted->req, 0);
 		free(granted);
@@ -131,10 +131,10 @@ static void answer(struct chronfs_waiter *granted)
 }
 
 /* Takes a parked request out, if it is still there. */
-static struct chronfs_waiter *unpark(struct chronfs *fs, fuse_req_t req)
+static struct chronfs_lock_waiter *unpark(struct chronfs *fs, fuse_req_t req)
 {
-	for (struct chronfs_waiter **link = &fs->waiters; *link; link = &(*link)->next) {
-		struct chronfs_waiter *w = *link;
+	for (struct chronfs_lock_waiter **link = &fs->lock_waiters; *link; link = &(*link)->next) {
+		struct chronfs_lock_waiter *w = *link;
 
 		if (w->req == req) {
 			*link = w->next;
@@ -147,7 +147,7 @@ static struct chronfs_waiter *unpark(struct chronfs *fs, fuse_req_t req)
 static void interrupted(fuse_req_t req, void *data)
 {
 	struct chronfs *fs = data;
-	struct chronfs_waiter *w;
+	struct chronfs_lock_waiter *w;
 
 	pthread_mutex_lock(&fs->locks_lock);
 	w = unpark(fs, req);
@@ -160,9 +160,9 @@ static void interrupted(fuse_req_t req, void *data)
 	fuse_reply_err(req, EINTR);
 }
 
-static void park(struct chronfs *fs, struct chronfs_waiter *waiter)
+static void park(struct chronfs *fs, struct chronfs_lock_waiter *waiter)
 {
-	struct chronfs_waiter **link = &fs->waiters;
+	struct chronfs_lock_waiter **link = &fs->lock_waiters;
 
 	while (*link)
 		link = &(*link)->next;
@@ -175,7 +175,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_lock *wanted = malloc(sizeof *wanted);
 	struct chronfs_lock *spare = malloc(sizeof *spare);
-	struct chronfs_waiter *waiter = malloc(sizeof *waiter), *granted = NULL;
+	struct chronfs_lock_waiter *waiter = malloc(sizeof *waiter), *granted = NULL;
 	int r = 0;
 
 	if (!wanted || !spare || !waiter) {
@@ -289,7 +289,7 @@ void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_
 {
 	uint64_t ino = chronfs_node_ino(node);
 	struct chronfs_lock **link = &fs->locks;
-	struct chronfs_waiter *granted;
+	struct chronfs_lock_waiter *granted;
 
 	pthread_mutex_lock(&fs->locks_lock);
 	while (*link) {
@@ -315,10 +315,10 @@ void chronfs_locks_fini(struct chronfs *fs)
 		free(fs->locks);
 		fs->locks = next;
 	}
-	while (fs->waiters) {
-		struct chronfs_waiter *w = fs->waiters;
+	while (fs->lock_waiters) {
+		struct chronfs_lock_waiter *w = fs->lock_waiters;
 
-		fs->waiters = w->next;
+		fs->lock_waiters = w->next;
 		fuse_reply_err(w->req, ENOTCONN);
 		free(w->wanted);
 		free(w->spare);

@@ -3,12 +3,17 @@
  * node.h - node ids: arithmetic on (kind, value), no table
  *
  * A node id is what the kernel names an inode by.  Its low eight bits are the kind, the rest a value
- * whose meaning the kind gives: a segment's id, or a number that makes each lookup of a sink a node
- * of its own.  Since nothing is stored per node, forgetting one is nothing to do.
+ * whose meaning the kind gives: a segment's id, a position in the stream, or a number that makes each
+ * lookup of a sink a node of its own.  Since nothing is stored per node, forgetting one is nothing to
+ * do.
  *
- * Two rules for all kinds:
+ * Three rules for all kinds:
  *   - st_ino does not depend on what makes nodes of one path differ (chronfs_node_ino), so a path
  *     keeps its inode number.
+ *   - `stream` begins at the oldest byte that there is when it is looked up, and an open file keeps
+ *     that beginning: so the node carries it.  Once more was trimmed, its name leads to another node.
+ *     It has several nodes for one beginning, too: copies, which have page caches of their own
+ *     (stream.c says why).
  *   - a sealed segment is another node than the same segment while it was live.  So the kernel's page
  *     cache of a sealed node holds sealed bytes only, and may be kept from one open to the next.
  */
@@ -19,11 +24,20 @@
 
 enum chronfs_kind {
 	CHRONFS_NONE = 0,
-	CHRONFS_ROOT = 1,           /* value 0: FUSE_ROOT_ID */
-	CHRONFS_APPEND = 2,         /* value: number of the lookup */
-	CHRONFS_SEGMENTS = 3,       /* value 0: the directory */
-	CHRONFS_SEGMENT_LIVE = 4,   /* value: segment id */
-	CHRONFS_SEGMENT_SEALED = 5, /* value: segment id */
+	CHRONFS_ROOT = 1,            /* value 0: FUSE_ROOT_ID */
+	CHRONFS_APPEND = 2,          /* value: number of the lookup, as of all sinks */
+	CHRONFS_LINES = 3,           /* append.lines */
+	CHRONFS_CTL = 4,
+	CHRONFS_SEGMENTS = 5,        /* value 0: the directory */
+	CHRONFS_SEGMENT_LIVE = 6,    /* value: segment id */
+	CHRONFS_SEGMENT_SEALED = 7,  /* value: segment id */
+	CHRONFS_PAYLOADS = 8,        /* value 0: the directory payload/ */
+	CHRONFS_PAYLOAD_LIVE = 9,    /* value: segment id */
+	CHRONFS_PAYLOAD_SEALED = 10, /* value: segment id */
+	CHRONFS_STREAM = 11,         /* value: chronfs_stream_value() */
+	CHRONFS_STATS = 12,          /* stats.json */
+	CHRONFS_METRICS = 13,
+	CHRONFS_KINDS,
 };
 
 #define CHRONFS_KIND_BITS 8
@@ -49,18 +63,58 @@ static inline uint32_t chronfs_node_segment(uint64_t node)
 	return (uint32_t)chronfs_node_value(node);
 }
 
+/*
+ * Of a node of `stream`: number of the copy, and stream position of its first byte.  Of the position
+ * there are only the low bits (1 PiB): the rest is what makes it the last such one up to the end of the
+ * stream.  Of a node that is open its file knows it all.
+ */
+#define CHRONFS_COPY_BITS 6
+#define CHRONFS_COPIES (1U << CHRONFS_COPY_BITS)
+#define CHRONFS_POSITION_BITS (64 - CHRONFS_KIND_BITS - CHRONFS_COPY_BITS)
+
+static inline uint64_t chronfs_stream_value(uint64_t begin, unsigned copy)
+{
+	const uint64_t mask = (1ULL << CHRONFS_POSITION_BITS) - 1;
+
+	return (begin & mask) << CHRONFS_COPY_BITS | copy;
+}
+
+static inline unsigned chronfs_stream_copy(uint64_t value)
+{
+	return (unsigned)value & (CHRONFS_COPIES - 1);
+}
+
+static inline uint64_t chronfs_stream_begin(uint64_t value, uint64_t end)
+{
+	const uint64_t mask = (1ULL << CHRONFS_POSITION_BITS) - 1;
+
+	return end - ((end - (value >> CHRONFS_COPY_BITS)) & mask);
+}
+
 /* Inode number that users see: one per path. */
 static inline uint64_t chronfs_node_ino(uint64_t node)
 {
-	switch (chronfs_node_kind(node)) {
+	const enum chronfs_kind kind = chronfs_node_kind(node);
+
+	switch (kind) {
 	case CHRONFS_APPEND:
-		return chronfs_node(CHRONFS_APPEND, 0);
+	case CHRONFS_LINES:
+	case CHRONFS_CTL:
+	case CHRONFS_STREAM:
+		return chronfs_node(kind, 0);
 	case CHRONFS_SEGMENT_SEALED:
 		return chronfs_node(CHRONFS_SEGMENT_LIVE, chronfs_node_value(node));
+	case CHRONFS_PAYLOAD_SEALED:
+		return chronfs_node(CHRONFS_PAYLOAD_LIVE, chronfs_node_value(node));
 	case CHRONFS_NONE:
 	case CHRONFS_ROOT:
 	case CHRONFS_SEGMENTS:
 	case CHRONFS_SEGMENT_LIVE:
+	case CHRONFS_PAYLOADS:
+	case CHRONFS_PAYLOAD_LIVE:
+	case CHRONFS_STATS:
+	case CHRONFS_METRICS:
+	case CHRONFS_KINDS:
 	default:
 		return node;
 	}

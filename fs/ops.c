@@ -5,11 +5,29 @@
 #include "chronfs.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/fs.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+/* Since libfuse 3.17 there are functions for it, and not both ways may be gone. */
+static void want(struct fuse_conn_info *conn, unsigned flags, bool wanted)
+{
+#if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
+	if (wanted)
+		(void)fuse_set_feature_flag(conn, flags);
+	else
+		fuse_unset_feature_flag(conn, flags);
+#else
+	if (wanted)
+		conn->want |= flags & conn->capable;
+	else
+		conn->want &= ~flags;
+#endif
+}
 
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
@@ -19,11 +37,14 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 	if (conn->max_write > CHRONFS_MAX_WRITE)
 		conn->max_write = CHRONFS_MAX_WRITE;
-	/* Splicing costs more calls than it saves copies for requests of this size. */
-	conn->want &= ~(unsigned int)(FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE |
-	                              FUSE_CAP_SPLICE_MOVE | FUSE_CAP_READDIRPLUS_AUTO);
-	if (conn->capable & FUSE_CAP_READDIRPLUS)
-		conn->want |= FUSE_CAP_READDIRPLUS;
+	/* Splicing costs more calls than it saves copies for requests of this size.  What is in the
+	 * page cache never changes, it only grows: no need to ask before each read whether it has.
+	 * The pieces of a large write have to come one after another, also by asynchronous IO. */
+	want(conn,
+	     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
+		     FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ASYNC_DIO,
+	     false);
+	want(conn, FUSE_CAP_READDIRPLUS, true);
 
 	fs->write_limit = conn->max_write - page;
 	if (fs->writer) {
@@ -31,6 +52,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 		if (payload < fs->write_limit)
 			fs->write_limit = payload;
 	}
+	chronfs_passthrough_init(fs, conn);
 	chronfs_daemon_ready(fs);
 }
 
@@ -51,29 +73,37 @@ void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct t
 	ret_stat->st_ctim = when;
 }
 
+/* ---- kinds ---- */
+
+static const struct chronfs_kind_ops *const kinds[CHRONFS_KINDS] = {
+	[CHRONFS_ROOT] = &chronfs_root_ops,
+	[CHRONFS_APPEND] = &chronfs_append_ops,
+	[CHRONFS_LINES] = &chronfs_lines_ops,
+	[CHRONFS_CTL] = &chronfs_ctl_ops,
+	[CHRONFS_SEGMENTS] = &chronfs_segments_ops,
+	[CHRONFS_SEGMENT_LIVE] = &chronfs_segment_live_ops,
+	[CHRONFS_SEGMENT_SEALED] = &chronfs_segment_sealed_ops,
+	[CHRONFS_PAYLOADS] = &chronfs_payloads_ops,
+	[CHRONFS_PAYLOAD_LIVE] = &chronfs_payload_live_ops,
+	[CHRONFS_PAYLOAD_SEALED] = &chronfs_payload_sealed_ops,
+	[CHRONFS_STREAM] = &chronfs_stream_ops,
+	[CHRONFS_STATS] = &chronfs_stats_ops,
+	[CHRONFS_METRICS] = &chronfs_metrics_ops,
+};
+
+const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node)
+{
+	const enum chronfs_kind kind = chronfs_node_kind(node);
+
+	return kind < CHRONFS_KINDS ? kinds[kind] : NULL;
+}
+
 static int node_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	int r = 0;
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
 
 	*ret_timeout = 0;
-	switch (chronfs_node_kind(node)) {
-	case CHRONFS_ROOT:
-	case CHRONFS_SEGMENTS:
-		return chronfs_dir_stat(fs, node, ret_stat);
-	case CHRONFS_APPEND:
-		chronfs_sink_stat(fs, node, ret_stat);
-		return 0;
-	case CHRONFS_SEGMENT_SEALED:
-		r = chronfs_segment_stat(fs, node, ret_stat);
-		if (r == 0)
-			*ret_timeout = CHRONFS_SEALED_TIMEOUT;
-		return r;
-	case CHRONFS_SEGMENT_LIVE:
-		return chronfs_segment_stat(fs, node, ret_stat);
-	case CHRONFS_NONE:
-	default:
-		return -ENOENT;
-	}
+	return ops ? ops->stat(fs, node, ret_stat, ret_timeout) : -ENOENT;
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
@@ -111,11 +141,12 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
                        struct fuse_file_info *fi)
 {
 	struct stat st;
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
 	double timeout;
 	int r;
 
 	(void)fi;
-	if (chronfs_node_kind(node) == CHRONFS_APPEND) /* touch means nothing to a sink */
+	if (ops && ops->sink) /* touch means nothing to a sink */
 		to_set &= FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID |
 		          FUSE_SET_ATTR_SIZE;
 	r = node_stat(chronfs_of(req), node, &st, &timeout);
@@ -127,84 +158,185 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
 		fuse_reply_attr(req, &st, timeout);
 }
 
+/* Of the file system below; where the queue has a cap, of that. */
 static void op_statfs(fuse_req_t req, fuse_ino_t node)
 {
+	struct chronfs *fs = chronfs_of(req);
+	struct cq_stats stats;
 	struct statvfs st;
+	uint64_t left;
 
 	(void)node;
-	if (fstatvfs(chronfs_of(req)->queue_fd, &st) < 0)
+	if (fstatvfs(fs->queue_fd, &st) < 0) {
 		fuse_reply_err(req, errno);
-	else
-		fuse_reply_statfs(req, &st);
+		return;
+	}
+	if (fs->writer && fs->options.queue_config.max_bytes > 0) {
+		cq_writer_stats(fs->writer, &stats);
+		left = stats.max_bytes > stats.file_bytes ? stats.max_bytes - stats.file_bytes : 0;
+		st.f_blocks = stats.max_bytes / st.f_frsize;
+		if (left / st.f_frsize < st.f_bavail)
+			st.f_bavail = left / st.f_frsize;
+		st.f_bfree = st.f_bavail;
+	}
+	fuse_reply_statfs(req, &st);
 }
 
-/* lsattr: append-only sinks, immutable sealed segments.  Nothing can be set. */
+/*
+ * lsattr and chattr: append-only sinks, immutable sealed segments, and nothing can be set.  Before
+ * it lets anybody set something the kernel asks for all that there is (FSGETXATTR).
+ */
 static void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *arg,
                      struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
                      size_t out_size)
 {
-	unsigned int attributes = 0;
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const unsigned int attributes = ops ? ops->attributes : 0;
+	struct fsxattr all = { 0 };
 
 	(void)arg;
 	(void)fi;
 	(void)in;
 	(void)in_size;
 	(void)flags;
-	if (cmd == (unsigned int)FS_IOC_SETFLAGS) {
+	if (attributes & FS_APPEND_FL)
+		all.fsx_xflags |= FS_XFLAG_APPEND;
+	if (attributes & FS_IMMUTABLE_FL)
+		all.fsx_xflags |= FS_XFLAG_IMMUTABLE;
+
+	if (cmd == (unsigned int)FS_IOC_SETFLAGS || cmd == (unsigned int)FS_IOC_FSSETXATTR)
 		fuse_reply_err(req, EPERM);
-		return;
-	}
-	if (cmd != (unsigned int)FS_IOC_GETFLAGS || out_size < sizeof attributes) {
+	else if (cmd == (unsigned int)FS_IOC_GETFLAGS && out_size >= sizeof attributes)
+		fuse_reply_ioctl(req, 0, &attributes, sizeof attributes);
+	else if (cmd == (unsigned int)FS_IOC_FSGETXATTR && out_size >= sizeof all)
+		fuse_reply_ioctl(req, 0, &all, sizeof all);
+	else
 		fuse_reply_err(req, ENOTTY);
-		return;
-	}
-	if (chronfs_node_kind(node) == CHRONFS_APPEND)
-		attributes = FS_APPEND_FL;
-	else if (chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
-		attributes = FS_IMMUTABLE_FL;
-	fuse_reply_ioctl(req, 0, &attributes, sizeof attributes);
 }
 
 /* ---- open files ---- */
 
-static bool is_segment(fuse_ino_t node)
+void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
-	return chronfs_node_kind(node) == CHRONFS_SEGMENT_LIVE ||
-	       chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED;
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	struct chronfs *fs = chronfs_of(req);
+
+	/* -ENOENT: the open was interrupted, no release will come */
+	if (fuse_reply_open(req, fi) == -ENOENT && ops->release)
+		ops->release(fs, node, fi);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	if (is_segment(node))
-		chronfs_segment_open(req, node, fi);
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	/* The kernel has refused users without the right to write; this is for root. */
+	if (!ops || !ops->open)
+		fuse_reply_err(req, EINVAL);
+	else if (!ops->write && ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)))
+		fuse_reply_err(req, EPERM);
 	else
-		chronfs_sink_open(req, fi);
+		ops->open(req, node, fi);
 }
 
-/* A sink reads as an empty file, so that copying or searching the whole mount works. */
+void chronfs_reply_read(fuse_req_t req, chronfs_fill_fn fill, void *arg, size_t size, off_t offset,
+                        bool whole)
+{
+	struct chronfs *fs = chronfs_of(req);
+	size_t done = 0;
+	ssize_t n = 0;
+	char *buffer;
+
+	buffer = malloc(size);
+	if (!buffer) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	do {
+		n = fill(arg, buffer + done, size - done, (uint64_t)offset + done);
+		if (n > 0)
+			done += (size_t)n;
+	} while (n > 0 && done < size && whole);
+	if (n == -EIO)
+		chronfs_count(&fs->counters.read_errors);
+	if (n < 0 && (whole || done == 0))
+		fuse_reply_err(req, (int)-n);
+	else
+		fuse_reply_buf(req, buffer, done);
+	free(buffer);
+}
+
+/* A file that cannot be read, a sink, is empty: so copying or searching the whole mount works. */
 static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-	if (is_segment(node))
-		chronfs_segment_read(req, size, offset, fi);
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	if (ops && ops->read)
+		ops->read(req, node, size, offset, fi);
 	else
 		fuse_reply_buf(req, NULL, 0);
+}
+
+static void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,
+                     struct fuse_file_info *fi)
+{
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	if (ops && ops->write)
+		ops->write(req, node, data, size, offset, fi);
+	else
+		fuse_reply_err(req, EBADF);
+}
+
+/* SEEK_DATA and SEEK_HOLE in a file without holes. */
+static void lseek_without_holes(fuse_req_t req, uint64_t node, off_t offset, int whence)
+{
+	struct stat st;
+	double timeout;
+	int r;
+
+	r = node_stat(chronfs_of(req), node, &st, &timeout);
+	if (r == 0 && (offset < 0 || offset >= st.st_size))
+		r = -ENXIO;
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_lseek(req, whence == SEEK_DATA ? offset : st.st_size);
 }
 
 static void op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-	if (is_segment(node))
-		chronfs_segment_lseek(req, offset, whence, fi);
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		fuse_reply_err(req, EINVAL);
+	else if (ops && ops->lseek)
+		ops->lseek(req, node, offset, whence, fi);
 	else
-		fuse_reply_err(req, ENXIO); /* no data and no hole in an empty file */
+		lseek_without_holes(req, node, offset, whence);
+}
+
+static void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	if (ops && ops->flush)
+		ops->flush(req, node, fi);
+	else
+		fuse_reply_err(req, 0);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	chronfs_locks_release(chronfs_of(req), node, fi);
-	if (is_segment(node))
-		chronfs_segment_release(fi);
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	struct chronfs *fs = chronfs_of(req);
+
+	chronfs_locks_release(fs, node, fi);
+	chronfs_poll_release(fs, node, fi);
+	if (ops && ops->release)
+		ops->release(fs, node, fi);
 	fuse_reply_err(req, 0);
 }
 
@@ -237,13 +369,15 @@ const struct fuse_lowlevel_ops chronfs_ops = {
 	.readdir = chronfs_op_readdir,
 	.readdirplus = chronfs_op_readdirplus,
 	.releasedir = chronfs_op_releasedir,
-	.fsyncdir = chronfs_op_fsync,
+	.fsyncdir = chronfs_op_fsyncdir,
 
 	.open = op_open,
 	.read = op_read,
-	.write = chronfs_op_write,
+	.write = op_write,
+	.flush = op_flush,
 	.fsync = chronfs_op_fsync,
 	.lseek = op_lseek,
+	.poll = chronfs_op_poll,
 	.release = op_release,
 	.flock = chronfs_op_flock,
 	.getlk = chronfs_op_getlk,
@@ -255,11 +389,11 @@ const struct fuse_lowlevel_ops chronfs_ops = {
 	.symlink = chronfs_refuse_symlink,
 	.link = chronfs_refuse_link,
 	.rename = chronfs_refuse_rename,
-	.unlink = chronfs_refuse_remove,
-	.rmdir = chronfs_refuse_remove,
-	.setxattr = chronfs_refuse_setxattr,
-	.removexattr = chronfs_refuse_removexattr,
-	.getxattr = chronfs_refuse_getxattr,
-	.listxattr = chronfs_refuse_listxattr,
+	.unlink = chronfs_op_unlink,
+	.rmdir = chronfs_refuse_rmdir,
+	.setxattr = chronfs_op_setxattr,
+	.removexattr = chronfs_op_removexattr,
+	.getxattr = chronfs_op_getxattr,
+	.listxattr = chronfs_op_listxattr,
 	.fallocate = chronfs_refuse_fallocate,
 };

@@ -53,14 +53,10 @@ void chronfs_pending_sync(struct chronfs *fs, struct chronfs_pending *pending, s
 }
 
 /* Of any file or directory of the mount: there is one queue to flush. */
-void chronfs_op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+static void sync_queue(fuse_req_t req, struct chronfs *fs)
 {
-	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_pending *pending;
 
-	(void)node;
-	(void)datasync;
-	(void)fi;
 	if (!fs->writer) {
 		fuse_reply_err(req, 0);
 		return;
@@ -70,4 +66,23 @@ void chronfs_op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse
 		chronfs_pending_sync(fs, pending, 0);
 	else
 		fuse_reply_err(req, ENOMEM);
+}
+
+void chronfs_op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	(void)datasync;
+	if (ops && ops->fsync)
+		ops->fsync(req, node, fi);
+	else
+		sync_queue(req, chronfs_of(req));
+}
+
+void chronfs_op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	(void)node;
+	(void)datasync;
+	(void)fi;
+	sync_queue(req, chronfs_of(req));
 }

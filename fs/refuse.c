@@ -65,51 +65,15 @@ void chronfs_refuse_rename(fuse_req_t req, fuse_ino_t parent, const char *name,
 	fuse_reply_err(req, EPERM);
 }
 
-/* unlink and rmdir */
-void chronfs_refuse_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
+void chronfs_refuse_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	(void)parent;
 	(void)name;
 	fuse_reply_err(req, EPERM);
 }
 
-void chronfs_refuse_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value,
-                             size_t size, int flags)
-{
-	(void)node;
-	(void)name;
-	(void)value;
-	(void)size;
-	(void)flags;
-	fuse_reply_err(req, EPERM);
-}
-
-void chronfs_refuse_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
-{
-	(void)node;
-	(void)name;
-	fuse_reply_err(req, EPERM);
-}
-
-void chronfs_refuse_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
-{
-	(void)node;
-	(void)name;
-	(void)size;
-	fuse_reply_err(req, ENODATA);
-}
-
-/* An empty list. */
-void chronfs_refuse_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
-{
-	(void)node;
-	if (size == 0)
-		fuse_reply_xattr(req, 0);
-	else
-		fuse_reply_buf(req, NULL, 0);
-}
-
-/* Space is the queue's to take. */
+/* Space is the queue's to take.  Not EOPNOTSUPP: upon that posix_fallocate() of glibc writes a zero
+ * byte into every block, and each would be a record. */
 void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset, off_t length,
                               struct fuse_file_info *fi)
 {
@@ -118,5 +82,5 @@ void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t o
 	(void)offset;
 	(void)length;
 	(void)fi;
-	fuse_reply_err(req, EOPNOTSUPP);
+	fuse_reply_err(req, EPERM);
 }

@@ -1,54 +1,215 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sink.c - `append`: one write(2) is one record
+ * sink.c - `append`: one write(2) is one record; and what it has in common with append.lines
  *
  * The way of a write: the kernel sends it in one WRITE request, since the file is opened for direct
- * IO (a cached file is torn into pages); chronfs_op_write() appends it under the writer's lock; the
- * reply goes out.  A write that must be durable goes through pending.c between the two.
+ * IO (a cached file is torn into pages); append_write() appends it under the writer's lock; the reply
+ * goes out.  A write that finds no room may be parked before that with a copy of its data (waiting.c),
+ * one that must be durable goes through pending.c before it is answered.
  *
  * A write is whole or refused.  The kernel splits what is larger than max_write, and the first piece
  * of a split is larger than max_write minus one page: with the limit there, it is refused and the
  * kernel sends no other.
  *
  * Every lookup gives a node of its own: the kernel holds an inode's lock during a write, so writers
- * that shared one would wait for each other's flushes.
+ * that shared one would wait for each other's flushes.  What belongs to an open file is found by its
+ * handle, or by its node where the kernel gives no handle; two opens of one node there are only where
+ * /proc/PID/fd was opened.
  */
-#include "chronfs.h"
+#include "sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-void chronfs_op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,
-                      struct fuse_file_info *fi)
+#include "waiting.h"
+
+/* ---- both sinks ---- */
+
+int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	struct chronfs *fs = chronfs_of(req);
+	(void)ret_timeout;
+	chronfs_attr(fs, node, S_IFREG | 0644, fs->mount_time, ret_stat);
+	ret_stat->st_blksize = CHRONFS_SINK_BLKSIZE;
+	return 0;
+}
+
+void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
+                        struct fuse_entry_param *ret_entry)
+{
+	uint64_t number = __atomic_add_fetch(&fs->lookups, 1, __ATOMIC_RELAXED);
+	double timeout;
+
+	memset(ret_entry, 0, sizeof *ret_entry);
+	ret_entry->ino = chronfs_node(kind, number);
+	(void)chronfs_kind_of(ret_entry->ino)->stat(fs, ret_entry->ino, &ret_entry->attr, &timeout);
+}
+
+void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node)
+{
+	file->node = node;
+	file->previous = NULL;
+	pthread_mutex_lock(&fs->sinks_lock);
+	file->next = fs->sinks;
+	if (file->next)
+		file->next->previous = file;
+	fs->sinks = file;
+	pthread_mutex_unlock(&fs->sinks_lock);
+}
+
+void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file)
+{
+	pthread_mutex_lock(&fs->sinks_lock);
+	if (file->previous)
+		file->previous->next = file->next;
+	else
+		fs->sinks = file->next;
+	if (file->next)
+		file->next->previous = file->previous;
+	pthread_mutex_unlock(&fs->sinks_lock);
+}
+
+void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq)
+{
+	uint64_t was = __atomic_load_n(&file->appended, __ATOMIC_RELAXED);
+
+	/* two threads may come here in the other order than they appended */
+	while (was < seq + 1 && !__atomic_compare_exchange_n(&file->appended, &was, seq + 1, true,
+	                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
+	chronfs_poll_changed(fs);
+}
+
+void chronfs_sink_refuse(struct chronfs *fs, fuse_req_t req, int error)
+{
+	uint64_t *counter;
+
+	switch (-error) {
+	case EMSGSIZE:
+		counter = &fs->counters.too_long;
+		break;
+	case EDQUOT:
+	case EAGAIN:
+		counter = &fs->counters.full;
+		break;
+	case ENOSPC:
+		counter = &fs->counters.no_space;
+		break;
+	case EINTR:
+		counter = &fs->counters.interrupted;
+		break;
+	default:
+		counter = &fs->counters.failed;
+		break;
+	}
+	chronfs_count(counter);
+	fuse_reply_err(req, -error);
+}
+
+int chronfs_sink_durable(const struct chronfs *fs, fuse_req_t req, int flags,
+                         struct chronfs_pending **ret_pending)
+{
 	struct chronfs_pending *pending = NULL;
+
+	if (fs->options.sync == CHRONFS_SYNC_ALWAYS || (flags & O_DSYNC)) {
+		pending = chronfs_pending_new(req);
+		if (!pending)
+			return -ENOMEM;
+	}
+	*ret_pending = pending;
+	return 0;
+}
+
+/* Readable, for there is end of file to be read; writable if the largest record has room and nobody
+ * is waiting for it. */
+unsigned chronfs_sink_ready(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
+                            unsigned events)
+{
+	unsigned now = POLLIN | POLLRDNORM;
 	int r;
 
 	(void)node;
-	(void)offset;
-	if (size > fs->write_limit) {
-		fuse_reply_err(req, EMSGSIZE);
-		return;
-	}
-	if (size == 0) {
-		fuse_reply_write(req, 0);
-		return;
-	}
-	/* The flags of this request, not of the open: they follow fcntl() and pwritev2(). */
-	if (fs->options.sync == CHRONFS_SYNC_ALWAYS || (fi->flags & O_DSYNC)) {
-		pending = chronfs_pending_new(req);
-		if (!pending) {
-			fuse_reply_err(req, ENOMEM);
-			return;
-		}
-	}
+	(void)fi;
+	if (!(events & (POLLOUT | POLLWRNORM)))
+		return now & events;
+	r = cq_writer_room(fs->writer, fs->write_limit);
+	if (r == -EIO)
+		now |= POLLERR;
+	if (r != -EDQUOT && !chronfs_waiting_any(fs))
+		now |= POLLOUT | POLLWRNORM;
+	return now & (events | POLLERR);
+}
 
-	r = cq_writer_append(fs->writer, CQ_TYPE_DEFAULT, data, size, NULL);
+/* What was appended through the open file of this node; of two, the later. */
+ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value)
+{
+	uint64_t appended = 0;
+
+	if (strcmp(name, "user.chronfs.last_seq") != 0)
+		return -ENODATA;
+	pthread_mutex_lock(&fs->sinks_lock);
+	for (const struct chronfs_sink_file *f = fs->sinks; f; f = f->next) {
+		uint64_t its = __atomic_load_n(&f->appended, __ATOMIC_RELAXED);
+
+		if (f->node == node && its > appended)
+			appended = its;
+	}
+	pthread_mutex_unlock(&fs->sinks_lock);
+	if (appended == 0)
+		return -ENODATA;
+	return snprintf(value, CHRONFS_XATTR_MAX, "%llu", (unsigned long long)appended - 1);
+}
+
+void chronfs_sinks_fini(struct chronfs *fs)
+{
+	chronfs_waiting_end(fs);
+	while (fs->sinks) {
+		struct fuse_file_info fi = { .fh = (uintptr_t)fs->sinks };
+		uint64_t node = fs->sinks->node;
+
+		chronfs_kind_of(node)->release(fs, node, &fi);
+	}
+	chronfs_waiting_fini(fs);
+	pthread_mutex_destroy(&fs->sinks_lock);
+}
+
+/* ---- append ---- */
+
+/* A write that waits for room. */
+struct parked_write {
+	struct chronfs_waiting waiting; /* first */
+	struct chronfs_sink_file *file;
+	struct chronfs_pending *pending; /* NULL: need not be durable */
+	size_t size;
+	char data[];
+};
+
+static struct chronfs_sink_file *handle(const struct fuse_file_info *fi)
+{
+	return (struct chronfs_sink_file *)(uintptr_t)fi->fh;
+}
+
+static int append(struct chronfs *fs, struct chronfs_sink_file *file, const char *data, size_t size)
+{
+	uint64_t seq;
+	int r;
+
+	r = cq_writer_append(fs->writer, CQ_TYPE_DEFAULT, data, size, &seq);
+	if (r == 0)
+		chronfs_sink_appended(fs, file, seq);
+	return r;
+}
+
+static void answer(struct chronfs *fs, fuse_req_t req, struct chronfs_pending *pending, size_t size,
+                   int r)
+{
 	if (r < 0) {
 		chronfs_pending_free(pending);
-		fuse_reply_err(req, -r);
+		chronfs_sink_refuse(fs, req, r);
 	} else if (pending) {
 		chronfs_pending_sync(fs, pending, size);
 	} else {
@@ -56,28 +217,96 @@ void chronfs_op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t 
 	}
 }
 
-void chronfs_sink_stat(const struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
 {
-	chronfs_attr(fs, node, S_IFREG | 0644, fs->mount_time, ret_stat);
-	ret_stat->st_blksize = CHRONFS_SINK_BLKSIZE;
+	const struct parked_write *w = (const struct parked_write *)waiting;
+
+	return append(fs, w->file, w->data, w->size);
 }
 
-void chronfs_sink_entry(struct chronfs *fs, struct fuse_entry_param *ret_entry)
+static void finish(struct chronfs *fs, struct chronfs_waiting *waiting, int result)
 {
-	uint64_t number = __atomic_add_fetch(&fs->lookups, 1, __ATOMIC_RELAXED);
+	struct parked_write *w = (struct parked_write *)waiting;
 
-	memset(ret_entry, 0, sizeof *ret_entry);
-	ret_entry->ino = chronfs_node(CHRONFS_APPEND, number);
-	chronfs_sink_stat(fs, ret_entry->ino, &ret_entry->attr);
+	answer(fs, waiting->req, w->pending, w->size, result);
+	free(w);
 }
 
-void chronfs_sink_open(fuse_req_t req, struct fuse_file_info *fi)
+/* False: no memory. */
+static bool park(fuse_req_t req, struct chronfs_sink_file *file, struct chronfs_pending *pending,
+                 const char *data, size_t size)
+{
+	struct parked_write *w = malloc(sizeof *w + size);
+
+	if (!w)
+		return false;
+	w->waiting.req = req;
+	w->waiting.held = size;
+	w->waiting.attempt = attempt;
+	w->waiting.finish = finish;
+	w->file = file;
+	w->pending = pending;
+	w->size = size;
+	memcpy(w->data, data, size);
+	chronfs_waiting_park(chronfs_of(req), &w->waiting);
+	return true;
+}
+
+static void append_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
+                         struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_pending *pending = NULL;
+	int r;
 
-	/* Any access mode; O_TRUNC means nothing.  The handle only tells opens apart (locks.c). */
-	fi->fh = __atomic_add_fetch(&fs->opens, 1, __ATOMIC_RELAXED);
+	(void)node;
+	(void)offset;
+	if (size == 0) {
+		fuse_reply_write(req, 0);
+		return;
+	}
+	/* The flags of this request, not of the open: they follow fcntl() and pwritev2(). */
+	r = size > fs->write_limit ? -EMSGSIZE : chronfs_sink_durable(fs, req, fi->flags, &pending);
+	if (r == 0)
+		r = chronfs_waiting_any(fs) ? -EDQUOT : append(fs, handle(fi), data, size);
+	if (r == -EDQUOT && chronfs_waiting_allowed(fs, fi->flags & O_NONBLOCK, &r)) {
+		if (park(req, handle(fi), pending, data, size))
+			return;
+		r = -ENOMEM;
+	}
+	answer(fs, req, pending, size, r);
+}
+
+static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_sink_file *file = calloc(1, sizeof *file);
+
+	if (!file) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	chronfs_sink_add(chronfs_of(req), file, node);
+	/* Any access mode; O_TRUNC means nothing. */
+	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
 	fi->noflush = 1;
-	fuse_reply_open(req, fi);
+	chronfs_reply_open(req, node, fi);
 }
+
+static void append_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	(void)node;
+	chronfs_sink_remove(fs, handle(fi));
+	free(handle(fi));
+}
+
+const struct chronfs_kind_ops chronfs_append_ops = {
+	.stat = chronfs_sink_stat,
+	.open = append_open,
+	.write = append_write,
+	.ready = chronfs_sink_ready,
+	.release = append_release,
+	.xattr = chronfs_sink_xattr,
+	.attributes = FS_APPEND_FL,
+	.sink = true,
+};

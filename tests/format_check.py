@@ -39,6 +39,7 @@ SEGMENT_HEADER = struct.Struct("<IIII II QQQQQ")
 RECORD_HEADER = struct.Struct("<I B3s QQ HHI II Q I12s")
 SLOT = struct.Struct("<QQQQII")          # readers/NAME.meta
 DURABLE_SLOT = struct.Struct("<QQQIIII")  # durable.meta
+NAMES_RECORD = struct.Struct("<QQQIIII")  # behind its slots
 INDEX_HEADER = struct.Struct("<8sHHIQQIIQQQQQ")
 INDEX_ENTRY = struct.Struct("<QQQ")
 for layout, size in ((SEGMENT_HEADER, 64), (RECORD_HEADER, 64), (SLOT, 40), (DURABLE_SLOT, 40),
@@ -522,9 +523,11 @@ class Checker:
         data = self.read(name)
         if data is None:
             return
-        if len(data) != 80:
-            self.bad_unless_crashed(name, f"{len(data)} bytes long, should be 80")
+        if len(data) not in (80, 120):
+            self.bad_unless_crashed(name, f"{len(data)} bytes long, should be 80 or 120")
             return
+        if len(data) == 120:
+            self.check_names(name, data[80:])
         valid = self.valid_slots(name, data, DURABLE_SLOT, 5)
         for slot, (number, offset, seq, epoch, _, _, _) in valid:
             where = f"{name} slot {slot}"
@@ -541,6 +544,19 @@ class Checker:
                 self.bad(name, f"generations {older[4]} and {newer[4]}, in the order of positions")
             elif step not in (1, (1 << 32) - 1):
                 self.bad(name, f"generations {older[4]} and {newer[4]}")
+
+    def check_names(self, name, data):
+        inode, modified, changed, oldest, newest, crc, reserved = NAMES_RECORD.unpack(data)
+        if crc != zlib.crc32(data[:32]):
+            self.bad_unless_crashed(name, "the record of names has a wrong CRC")
+            return
+        if reserved:
+            self.bad(name, "the record of names: the last four bytes are not zero")
+        st = os.stat(self.path)
+        if (inode, modified, changed) != (st.st_ino, st.st_mtime_ns, st.st_ctime_ns):
+            return
+        if sorted(self.segments) != list(range(oldest, newest + 1)):
+            self.bad(name, f"says that there are segments {oldest} to {newest}")
 
     def seq_at(self, number, offset):
         """Sequence number of the next record at a position, where our records tell it."""

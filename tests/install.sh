@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # What `meson install` gives: one header, one shared library that shows what the header declares and
-# nothing else, a pkg-config file that a stranger's program builds with.
+# nothing else, a pkg-config file that a stranger's program builds with; the programs, their manual
+# pages, the helpers that mount(8) looks for, and a unit for systemd.
 set -uo pipefail
 
 build=$1
@@ -68,6 +69,75 @@ check "a program builds with pkg-config chronq, appends, and its record is there
 
 [ -x "$(find "$dir" -path '*/bin/chronfs')" ] && [ -x "$(find "$dir" -path '*/bin/chronq')" ]
 check "chronfs and chronq are installed" $?
+
+for page in chronfs.1 chronq.1; do
+	[ -n "$(find "$dir" -path "*/man/man1/$page")" ]
+	check "man page $page" $?
+done
+
+program=$(find "$dir" -path '*/bin/chronfs')
+program=${program#"$dir"}
+prefix=${program%/bin/chronfs}
+for name in mount.chronfs mount.fuse.chronfs; do
+	helper=$(find "$dir" -name "$name")
+	case $prefix in
+	/usr | /usr/local)
+		[ "$helper" = "$dir/sbin/$name" ] && [ "$(readlink "$helper")" = "$program" ]
+		;;
+	*) [ -z "$helper" ] ;;
+	esac
+	check "$name: where mount(8) looks, to the program (prefix $prefix)" $?
+done
+
+unit=$(find "$dir" -name 'chronfs@.service')
+[ -n "$unit" ] && grep -q "^ExecStart=$program " "$unit"
+check "chronfs@.service runs the installed program" $?
+if command -v systemd-analyze >/dev/null; then
+	mkdir "$dir/unit"
+	sed "s|=$program |=$CHRONFS |" "$unit" >"$dir/unit/chronfs@.service"
+	output=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no --recursive-errors=no \
+		"$dir/unit/chronfs@.service" 2>&1)
+	status=$?
+	[ "$status" -eq 0 ] && [ -z "$output" ]
+	status=$?
+	[ "$status" -eq 0 ] || printf '%s\n' "$output" | sed 's/^/# /'
+	check "systemd has nothing to say about it" "$status"
+else
+	cases=$((cases + 1))
+	echo "ok $cases - systemd has nothing to say about it # SKIP no systemd-analyze here"
+fi
+
+# The same with other options.  Only what has the tag `system` is installed, so nothing is built.
+# installed OPTION...: what that is.
+installed() {
+	rm -rf "$dir/other"
+	for program in usr opt/here; do # what the links lead to has to be there
+		mkdir -p "$dir/other/$program/bin"
+		: >"$dir/other/$program/bin/chronfs"
+	done
+	local again=()
+	[ ! -d "$dir/build" ] || again=(--reconfigure)
+	if ! meson setup "${again[@]}" "$dir/build" "$source" "$@" >"$dir/log" 2>&1 ||
+		! DESTDIR=$dir/other meson install -C "$dir/build" --no-rebuild --tags system \
+			>>"$dir/log" 2>&1; then
+		sed 's/^/# /' "$dir/log" >&2
+	fi
+	(cd "$dir/other" && find . ! -type d ! -name chronfs | sort | tr '\n' ' ')
+}
+source=$(cd "$(dirname "$0")/.." && pwd)
+found=$(installed --prefix=/usr -Dsystemd_unit_dir=/units)
+[ "$found" = './sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ' ] &&
+	[ "$(readlink "$dir/other/sbin/mount.chronfs")" = /usr/bin/chronfs ]
+check "prefix /usr: $found" $?
+found=$(installed --prefix=/opt/here -Dsystemd_unit_dir=auto)
+[ "$found" = './opt/here/lib/systemd/system/chronfs@.service ' ]
+check "another prefix: $found" $?
+found=$(installed -Dmount_helper_dir= -Dsystemd_unit_dir=)
+[ -z "$found" ]
+check "none wanted: $found" $?
+found=$(installed -Dmount_helper_dir=/helpers)
+[ "$found" = './helpers/mount.chronfs ./helpers/mount.fuse.chronfs ' ]
+check "another directory: $found" $?
 
 echo "1..$cases"
 exit "$failed"

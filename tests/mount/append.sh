@@ -9,7 +9,8 @@ payloads() { "$CHRONQ" cat "$q"; }
 start_mount
 is "append is an empty file" "$(stat -c '%F %a %s %h %o' "$m/append")" \
 	"regular empty file 644 0 1 65536"
-is "ls shows the two views" "$(ls "$m" | tr '\n' ' ')" "append segments "
+is "ls shows all views" "$(ls "$m" | tr '\n' ' ')" \
+	"append append.lines ctl metrics payload segments stats.json stream "
 before=$(stat -c '%i %X %Y %Z' "$m/append")
 
 echo hello >>"$m/append"

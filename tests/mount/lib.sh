@@ -85,13 +85,15 @@ note() {
 
 # ok DESCRIPTION COMMAND...: passes if the command succeeds.
 ok() {
-	local what=$1 output
+	local what=$1 output status
 	shift
-	if output=$("$@" 2>&1); then
+	output=$("$@" 2>&1)
+	status=$?
+	if [ "$status" -eq 0 ]; then
 		pass "$what"
 	else
 		fail "$what"
-		note "$* gave status $?: $output"
+		note "$* gave status $status: $output"
 	fi
 }
 
@@ -118,6 +120,21 @@ refused() {
 	else
 		fail "$what"
 		note "$* said: $output"
+	fi
+}
+
+# gives STATUS TEXT DESCRIPTION COMMAND...: two cases: it ends with this status, and says this.
+gives() {
+	local wanted=$1 text=$2 what=$3 output status
+	shift 3
+	output=$(timeout 60 "$@" 2>&1)
+	status=$?
+	is "$what: exit status" "$status" "$wanted"
+	if [[ $output == *"$text"* ]]; then
+		pass "$what: says \"$text\""
+	else
+		fail "$what: says \"$text\""
+		note "$output"
 	fi
 }
 

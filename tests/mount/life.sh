@@ -4,41 +4,42 @@
 # life.sh - start and stop: what the parent waits for, exit codes, who holds the queue, read-only
 . "$(dirname "$0")/lib.sh"
 
-# gives STATUS TEXT DESCRIPTION ARGUMENT...: the start fails so, says so, and mounts nothing.
-gives() {
-	local wanted=$1 text=$2 what=$3 output status
-	shift 3
-	output=$(timeout 60 "$CHRONFS" "$@" 2>&1)
-	status=$?
-	is "$what: exit code" "$status" "$wanted"
-	if [[ $output == *"$text"* ]]; then
-		pass "$what: says \"$text\""
-	else
-		fail "$what: says \"$text\""
-		note "$output"
-	fi
-}
+# exits STATUS TEXT DESCRIPTION ARGUMENT...: the start ends so, and says so.
+exits() { gives "${@:1:3}" "$CHRONFS" "${@:4}"; }
 
-gives 0 "usage:" "--help" --help
-gives 0 "libfuse" "-V" -V
-gives 1 "no queue" "no arguments"
-gives 2 "no mount point" "no mount point" "$q"
-gives 2 "No such file" "a mount point that is not there" "$q" "$tmp/nowhere"
-gives 1 "unexpected argument" "three arguments" "$q" "$m" more
-gives 1 "unknown option" "an unknown option" "$q" "$m" -o nonsense
+exits 0 "usage:" "--help" --help
+exits 0 "libfuse" "-V" -V
+exits 1 "no queue" "no arguments"
+exits 2 "no mount point" "no mount point" "$q"
+exits 2 "No such file" "a mount point that is not there" "$q" "$tmp/nowhere"
+exits 1 "unexpected argument" "three arguments" "$q" "$m" more
+exits 2 "Not a directory" "a mount point that is a file" "$q" /etc/passwd
+exits 2 "would hide the queue" "the queue as mount point" "$q" "$q"
+exits 2 "would hide the queue" "the queue below the mount point" "$m/queue" "$m"
+exits 1 "unknown option" "an unknown option" "$q" "$m" -o nonsense
+exits 1 "-o remount" "remount" "$q" "$m" -o remount,ro
 for bad in segment_size= segment_size=12x segment_size=4096KK segment_size=-4096 \
 	segment_size=4095 segment_size=5G segment_size=99999999999999999999 sync=often \
 	sync=interval= sync=interval=0 sync=interval=1s prealloc_wait=x prealloc_wait=5000000000 \
 	retain_segments=0 retain_bytes=1T retain_age=1y retain_age=99999999999999d reader_ttl= \
-	reader_max_lag=+1 spares=0 spares=9; do
-	gives 1 "-o $bad" "$bad" "$q" "$m" -o "$bad"
-done 2>/dev/null
-gives 1 "segment_size" "a size that is no multiple of 4096" "$q" "$m" -o segment_size=5000
-gives 1 "no meaning" "a writer's option on a read-only mount" "$q" "$m" -o ro,sync=always
-gives 3 "No such file" "a read-only mount of no queue" "$tmp/nothing" "$m" -o ro
+	reader_max_lag=+1 spares=0 spares=9 segment_size=5000 sync=interval=4294967296 max_bytes= \
+	max_bytes=8191 max_bytes=1P full= full=wait full=block= full=block=0 full=block=9999999999 \
+	full=block=1s line_timeout= line_timeout=-1 line_timeout=1w passthrough= passthrough=on; do
+	exits 1 "-o $bad" "$bad" "$q" "$m" -o "$bad"
+done
+ok "nothing was made for these" [ ! -e "$q" ]
+for writing in segment_size=64K sync=none sync=interval=9 sync=always prealloc_wait=1 spares=2 \
+	require_prealloc retain_segments=5 retain_bytes=1G retain_age=1d reader_ttl=1h reader_max_lag=1M \
+	accept_loss max_bytes=1G full=error full=block full=block=5 line_timeout=5 allow_trim; do
+	exits 1 "-o $writing has no meaning on a read-only mount" "ro,$writing" "$q" "$m" -r -o "$writing"
+done
+exits 1 "max_bytes has to hold two segments" "max_bytes below two segments" \
+	"$q" "$m" -o segment_size=64K,max_bytes=131071
+rm -rf "$q"
+exits 3 "No such file" "a read-only mount of no queue" "$tmp/nothing" "$m" -o ro
 mkdir "$tmp/foreign"
 echo x >"$tmp/foreign/file"
-gives 3 "no queue" "a directory of something else" "$tmp/foreign" "$m"
+exits 3 "no queue" "a directory of something else" "$tmp/foreign" "$m"
 ok "which stays as it was" [ "$(ls "$tmp/foreign")" = file ]
 rm -rf "$q"
 
@@ -57,8 +58,8 @@ echo first >>"$m/append"
 
 # A second one.
 mkdir "$tmp/second"
-gives 10 "process $pid (" "a second mount" "$q" "$tmp/second"
-gives 10 "process $pid (" "a second mount in the foreground" "$q" "$tmp/second" -f
+exits 10 "process $pid (" "a second mount" "$q" "$tmp/second"
+exits 10 "process $pid (" "a second mount in the foreground" "$q" "$tmp/second" -f
 ok "it leaves nothing mounted" not is_mounted "$tmp/second"
 echo second >>"$m/append"
 is "the first goes on" "$("$CHRONQ" cat "$q")" $'first\nsecond'
@@ -68,7 +69,8 @@ mounts+=("$tmp/second")
 listing() { find "$q" -printf '%f %i %s %m %T@\n' | sort; }
 before=$(listing)
 ok "a read-only mount beside the writer" "$CHRONFS" "$q" "$tmp/second" -o ro
-is "it has no sink" "$(ls "$tmp/second")" segments
+is "it has no sink and no ctl" "$(ls "$tmp/second" | tr '\n' ' ')" \
+	"metrics payload segments stats.json stream "
 ok "it shows the same segments" diff -r "$m/segments" "$tmp/second/segments"
 refused "nothing can be made in it" "Read-only" touch "$tmp/second/append"
 refused "a segment cannot be opened for writing" "Read-only" \
@@ -86,10 +88,32 @@ ok "unmount of the writer" umount "$m"
 ok "it ends" wait_for 20 gone
 ok "no temporary file is left" no_temp_files
 
-# The same without any writer.
-ok "a read-only mount without a writer" "$CHRONFS" "$q" "$m" -o ro
+exits 1 "segments of 65536 bytes, not 131072" "another segment size than the queue's" \
+	"$q" "$m" -o segment_size=128K
+
+# The same without any writer; options that do not write are taken.
+ok "a read-only mount without a writer" "$CHRONFS" "$q" "$m" -o ro,recover,passthrough=off,sync
 ok "shows the files" diff "$m/segments/000000000.q" "$q/000000000.q"
 ok "unmount" umount "$m"
+
+# Where nothing can be written.
+mkdir "$tmp/fixed"
+mount --bind "$q" "$tmp/fixed" && mount -o remount,bind,ro "$tmp/fixed"
+mounts+=("$tmp/fixed")
+exits 3 "$tmp/fixed: the file system is read-only (-o ro" "a directory that is read-only" "$tmp/fixed" "$m"
+ok "nothing is mounted" not is_mounted "$m"
+ok "-o ro of it" "$CHRONFS" "$tmp/fixed" "$m" -o ro
+ok "unmount" umount "$m"
+umount -l "$tmp/fixed" # its daemon may be ending still
+user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if "${user[@]}" test -x "$CHRONFS"; then
+	gives 3 "no permission to write there (-o ro" "another user's queue" \
+		"${user[@]}" "$CHRONFS" "$q" "$m"
+	gives 3 "no permission to read there" "another user's queue, -o ro" \
+		"${user[@]}" "$CHRONFS" "$q" "$m" -o ro
+else
+	skip "another user's queue" "the program is not to be reached by other users"
+fi
 
 # Prepared ahead: as many as asked for, at the start and again after a roll.
 q=$tmp/ahead
@@ -108,9 +132,11 @@ echo "a durable record" >>"$m/append"
 stop_mount
 cp -a "$q" "$tmp/damaged"
 printf 'A' | dd of="$tmp/damaged/000000000.q" bs=1 seek=128 conv=notrunc status=none
-gives 11 "damaged" "a damaged queue" "$tmp/damaged" "$m"
+exits 11 "damaged" "a damaged queue" "$tmp/damaged" "$m"
 cp -a "$q" "$tmp/future"
 printf '\3' | dd of="$tmp/future/000000000.q" bs=1 seek=4 conv=notrunc status=none
-gives 12 "newer" "a queue of a future version" "$tmp/future" "$m"
+exits 12 "newer" "a queue of a future version" "$tmp/future" "$m"
+printf '\3' | dd of="$tmp/future/000000001.q" bs=1 seek=4 conv=notrunc status=none
+exits 12 "newer" "the same, -o ro" "$tmp/future" "$m" -o ro
 ok "nothing is mounted" not is_mounted "$m"
 finish

@@ -1,41 +1,27 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""scan.py MOUNT - reads segments/ in small pieces while segments are published and trimmed.
+"""scan.py MOUNT NAME KEPT SIZE - reads the directory MOUNT/NAME in pieces of SIZE bytes while segments
+are published and trimmed.
 
-The mount keeps 100 segments of 4096 bytes.  A segment that is there during the whole scan has to be
-seen exactly once; one that comes or goes meanwhile, at most once.
+The mount keeps KEPT segments of 4096 bytes.  A segment that is there during the whole scan has to be
+seen exactly once; one that comes or goes meanwhile, at most once.  An offset in the middle leads to
+what comes behind it, whatever has come and gone since it was given.
 """
 
-import ctypes
 import os
-import struct
 import sys
 import time
 
+from getdents import names, names_from, pieces
+
 mount = sys.argv[1]
-libc = ctypes.CDLL(None, use_errno=True)
+path = mount + "/" + sys.argv[2]
+kept = int(sys.argv[3])
+size = int(sys.argv[4])
 
 
 def case(what, good):
-    print(("ok - " if good else "not ok - ") + what)
-
-
-def pieces(fd, size):
-    """The names that one getdents64 after the other gives."""
-    buffer = ctypes.create_string_buffer(size)
-    while True:
-        n = libc.getdents64(fd, buffer, size)
-        if n < 0:
-            raise OSError(ctypes.get_errno(), "getdents64")
-        if n == 0:
-            return
-        at = 0
-        names = []
-        while at < n:
-            length = struct.unpack_from("<H", buffer.raw, at + 16)[0]
-            names.append(buffer.raw[at + 19:at + length].split(b"\0")[0].decode())
-            at += length
-        yield [name for name in names if not name.startswith(".")]
+    print(("ok - " if good else "not ok - ") + f"{sys.argv[2]}: {what}")
 
 
 def roll(fd, count):
@@ -45,7 +31,7 @@ def roll(fd, count):
 
 def settled(condition):
     """The mount prepares and trims in the background, and a name may be known for a second."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + 20
     while not condition():
         if time.monotonic() > until:
             return False
@@ -54,32 +40,41 @@ def settled(condition):
 
 
 sink = os.open(mount + "/append", os.O_WRONLY)
-roll(sink, 150)
-if not settled(lambda: 100 <= len(os.listdir(mount + "/segments")) <= 102):
+roll(sink, max(kept - len(os.listdir(path)), 0) + 50)
+if not settled(lambda: kept <= len(os.listdir(path)) <= kept + 2):
     sys.exit("nothing is trimmed")
-start = set(os.listdir(mount + "/segments"))
-directory = os.open(mount + "/segments", os.O_RDONLY)
+start = set(os.listdir(path))
+directory = os.open(path, os.O_RDONLY)
 seen = []
-for names in pieces(directory, 256):
-    seen += names
+offsets = []
+for entries in pieces(directory, size):
+    seen += [name for name, _ in entries]
+    offsets += entries[-1:]
     roll(sink, 4)
-settled(lambda: not start <= set(os.listdir(mount + "/segments")))
-end = set(os.listdir(mount + "/segments"))
-case("many pieces were read", len(seen) > 50)
+settled(lambda: kept <= len(os.listdir(path)) <= kept + 2)
+end = set(os.listdir(path))
+case("many pieces were read", len(offsets) > 10)
 case("segments came and went meanwhile", start - end and end - start)
 case("in ascending order, none twice", seen == sorted(set(seen)))
 case("what was there all the time was seen", start & end <= set(seen))
 
 
+def goes_on(name, offset):
+    return names_from(path, offset) == sorted(other for other in os.listdir(path) if other > name)
+
+
+case("an offset leads to what is behind it now",
+     all(settled(lambda: goes_on(*offset)) for offset in offsets[::len(offsets) // 6]))
+
+
 def rewound():
     os.lseek(directory, 0, os.SEEK_SET)
-    return {name for names in pieces(directory, 4096) for name in names}
+    return set(names(directory))
 
 
 def is_gone():
-    return not os.path.exists(f"{mount}/segments/{min(start - end)}")
+    return not os.path.exists(f"{path}/{min(start - end)}")
 
 
-case("a rewound directory shows what is there now",
-     settled(lambda: rewound() == set(os.listdir(mount + "/segments"))))
+case("a rewound directory shows what is there now", settled(lambda: rewound() == set(os.listdir(path))))
 case("a trimmed segment is gone", settled(is_gone))

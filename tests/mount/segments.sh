@@ -97,7 +97,7 @@ stop_mount
 # A scan of the directory goes on at the right place while segments come and go.
 q=$tmp/trimmed
 start_mount -o segment_size=4K,retain_segments=100
-cases_of python3 "$here/scan.py" "$m"
+cases_of python3 "$here/scan.py" "$m" segments 100 256
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
 finish

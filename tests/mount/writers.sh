@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# writers.sh - eight shells append at once: each record whole, nothing lost, each shell's in order
+# writers.sh - many write at once: each record whole, nothing lost, each writer's in order
 . "$(dirname "$0")/lib.sh"
 
 each=250
@@ -27,5 +27,19 @@ for w in 1 2 3 4 5 6 7 8; do
 	ok "writer $w: all, in order" cmp <(grep "^writer $w " "$tmp/all" | cut -d' ' -f4) \
 		<(seq 0 $((each - 1)))
 done
+ok "the queue is sound" "$CHRONQ" verify "$q"
+
+q=$tmp/mixed
+start_mount -o segment_size=1M
+cases_of python3 "$here/writers.py" "$m" "$q"
+stop_mount
+ok "the queue is sound" "$CHRONQ" verify "$q"
+
+# The same when they fill the queue all the time and have to wait.
+q=$tmp/full
+start_mount -o segment_size=256K,max_bytes=1M,full=block
+cases_of python3 "$here/writers.py" "$m" "$q" consume
+ok "some have waited" not grep -qE '"waited": *0\b' "$m/stats.json"
+stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
 finish

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * ctl.c - ctl: one verb per write(2); and deleting a segment by unlink(2)
+ *
+ *   roll      seals the current segment
+ *   sync      answered when everything appended before is durable
+ *   trim SEQ  deletes the sealed segments all of whose records are below SEQ, oldest first
+ *
+ * `sync` is the flusher's (pending.c).  The rest may take longer than a serving thread has: a roll
+ * may wait for the segment that is being prepared, an unlink takes tens of milliseconds.  These are
+ * jobs: parked, and done by the ticker's thread in the order of arrival, one piece at a time, so that
+ * its other steps have their turn between two pieces.
+ *
+ * Invariants: a job is in fs->jobs until it is answered; who takes it out, under the mutex, answers.
+ * Only the first is worked on.  While a piece of it is being done it stays where it is: its
+ * interruption marks it then, and counts after that piece unless the piece was the last.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "option_values.h"
+
+#define COMMAND_MAX 64 /* bytes; the longest that has a meaning is shorter */
+
+struct chronfs_job {
+	struct chronfs_job *next;
+	fuse_req_t req;
+	size_t written; /* answer as a write of so many bytes; 0: with plain success */
+	enum job_kind { JOB_ROLL, JOB_TRIM, JOB_REMOVE } kind;
+	uint64_t seq;     /* JOB_TRIM: records below it */
+	uint32_t segment; /* JOB_REMOVE: this one */
+	bool deleted;     /* JOB_TRIM: at least one is gone; the ticker's */
+	bool working;     /* under the mutex, as is the next */
+	bool interrupted;
+};
+
+static void answer(struct chronfs_job *job, int result)
+{
+	if (result < 0)
+		fuse_reply_err(job->req, -result);
+	else if (job->written > 0)
+		fuse_reply_write(job->req, job->written);
+	else
+		fuse_reply_err(job->req, 0);
+	free(job);
+}
+
+static void interrupted(fuse_req_t req, void *data)
+{
+	struct chronfs *fs = data;
+	struct chronfs_job **link, *job;
+
+	pthread_mutex_lock(&fs->jobs_lock);
+	for (link = &fs->jobs; *link && (*link)->req != req; link = &(*link)->next)
+		;
+	job = *link; /* NULL: answered, or not parked yet: park() looks again */
+	if (job && job->working) {
+		job->interrupted = true;
+		job = NULL;
+	}
+	if (job)
+		*link = job->next;
+	pthread_mutex_unlock(&fs->jobs_lock);
+	if (job)
+		answer(job, -EINTR);
+}
+
+static void park(struct chronfs *fs, const struct chronfs_job *request)
+{
+	struct chronfs_job *job = malloc(sizeof *job), **link;
+	fuse_req_t req = request->req;
+	bool late;
+
+	if (!job) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	*job = *request;
+	fuse_req_interrupt_func(req, interrupted, fs);
+	pthread_mutex_lock(&fs->jobs_lock);
+	late = fuse_req_interrupted(req); /* interrupted() has not found it */
+	if (!late) {
+		for (link = &fs->jobs; *link; link = &(*link)->next)
+			;
+		*link = job;
+	}
+	pthread_mutex_unlock(&fs->jobs_lock);
+	if (late)
+		answer(job, -EINTR);
+	else
+		chronfs_ticker_wake(fs);
+}
+
+/* Returns 1 when there is more to do, else the result. */
+static int do_piece(struct chronfs *fs, struct chronfs_job *job)
+{
+	int r;
+
+	switch (job->kind) {
+	case JOB_ROLL:
+		return cq_writer_roll(fs->writer);
+	case JOB_REMOVE:
+		return cq_writer_remove(fs->writer, job->segment);
+	case JOB_TRIM:
+	default:
+		r = cq_writer_trim(fs->writer, job->seq, 1);
+		if (r > 0)
+			job->deleted = true;
+		else if (r == -EBUSY && job->deleted)
+			r = 0; /* a reader keeps the rest */
+		return r;
+	}
+}
+
+int chronfs_ctl_step(struct chronfs *fs)
+{
+	struct chronfs_job *job;
+	bool more;
+	int r;
+
+	pthread_mutex_lock(&fs->jobs_lock);
+	job = fs->jobs;
+	if (job)
+		job->working = true;
+	pthread_mutex_unlock(&fs->jobs_lock);
+	if (!job)
+		return -1;
+
+	r = do_piece(fs, job);
+
+	pthread_mutex_lock(&fs->jobs_lock);
+	job->working = false;
+	if (r > 0 && job->interrupted)
+		r = -EINTR;
+	if (r <= 0)
+		fs->jobs = job->next; /* others come in behind it */
+	more = fs->jobs != NULL;
+	pthread_mutex_unlock(&fs->jobs_lock);
+	if (r <= 0)
+		answer(job, r);
+	return more ? 0 : -1;
+}
+
+void chronfs_ctl_fini(struct chronfs *fs)
+{
+	while (fs->jobs) {
+		struct chronfs_job *job = fs->jobs;
+
+		fs->jobs = job->next;
+		answer(job, -ENOTCONN);
+	}
+	pthread_mutex_destroy(&fs->jobs_lock);
+}
+
+/* ---- unlink ---- */
+
+void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_job job = { .req = req, .kind = JOB_REMOVE };
+
+	if (chronfs_node_kind(parent) != CHRONFS_SEGMENTS || !fs->writer || !fs->options.allow_trim)
+		fuse_reply_err(req, EPERM);
+	else if (!chronfs_segmentdir_parse(parent, name, &job.segment))
+		fuse_reply_err(req, ENOENT);
+	else
+		park(fs, &job);
+}
+
+/* ---- ctl ---- */
+
+static int ctl_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
+{
+	(void)ret_timeout;
+	chronfs_attr(fs, node, S_IFREG | 0200, fs->mount_time, ret_stat);
+	return 0;
+}
+
+static void ctl_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+
+	/* As a sink: the number tells opens apart, and O_TRUNC means nothing. */
+	fi->fh = __atomic_add_fetch(&fs->opens, 1, __ATOMIC_RELAXED);
+	fi->direct_io = 1;
+	fi->noflush = 1;
+	chronfs_reply_open(req, node, fi);
+}
+
+static void sync_now(fuse_req_t req, struct chronfs *fs, size_t written)
+{
+	struct chronfs_pending *pending = chronfs_pending_new(req);
+
+	if (pending)
+		chronfs_pending_sync(fs, pending, written);
+	else
+		fuse_reply_err(req, ENOMEM);
+}
+
+static bool is_blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* The sequence number that the rest of "trim SEQ" is. */
+static bool parse_seq(const char *text, uint64_t *ret_seq)
+{
+	const char *end;
+	uint64_t seq;
+
+	if (!is_blank(*text))
+		return false;
+	while (is_blank(*text))
+		text++;
+	if (!chronfs_parse_number(text, &seq, &end) || *end != '\0')
+		return false;
+	*ret_seq = seq;
+	return true;
+}
+
+static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
+                      struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_job job = { .req = req, .written = size };
+	char command[COMMAND_MAX + 1] = "";
+	size_t length = size;
+
+	(void)node;
+	(void)offset;
+	(void)fi;
+	if (size == 0) {
+		fuse_reply_write(req, 0);
+		return;
+	}
+	while (length > 0 && is_blank(data[length - 1]))
+		length--;
+	if (length <= COMMAND_MAX && !memchr(data, '\0', length))
+		memcpy(command, data, length);
+
+	if (strcmp(command, "sync") == 0) {
+		sync_now(req, fs, size);
+	} else if (strcmp(command, "roll") == 0) {
+		job.kind = JOB_ROLL;
+		park(fs, &job);
+	} else if (strncmp(command, "trim", 4) == 0 && parse_seq(command + 4, &job.seq)) {
+		job.kind = JOB_TRIM;
+		park(fs, &job);
+	} else {
+		fuse_reply_err(req, EINVAL);
+	}
+}
+
+const struct chronfs_kind_ops chronfs_ctl_ops = {
+	.stat = ctl_stat,
+	.open = ctl_open,
+	.write = ctl_write,
+	.sink = true,
+};

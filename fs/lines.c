@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lines.c - `append.lines`: one line is one record, its newline in it
+ *
+ * A write's lines are appended in batches, straight from the request's buffer.  What is behind the
+ * last newline, the open line, belongs to the open file until the next write continues it (framer.h).
+ * It becomes a record without a newline when the limit is reached, when the descriptor by which the
+ * last write came is closed, when the file is, after line_timeout (lines_overdue.c), at the end of
+ * the mount, and when it has to be durable: by an fsync of the file or a write that is to be.
+ *
+ * A failure in the middle of a write makes it short: the bytes that are in records count, the rest was
+ * not taken, and the line that was open before stays what it was unless it has become a record.
+ *
+ * Requests that need room and find none are parked (waiting.c), each with the rest of its data; while
+ * one of a file waits, no other changes that file.  A closed file with an open line that cannot be
+ * appended lives on as an orphan there, so that nothing is lost while there is a chance.
+ *
+ * Who owns what: a file's fields have their lock, and requests on one file may come from two threads.
+ * No request on a file is under way when it is released: only the ticker may still hold a reference.
+ */
+#include "lines.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH 256
+
+/* A request that may append lines: a WRITE, or one that commits the open line. */
+struct lines_request {
+	struct chronfs_waiting waiting; /* first; used once it is parked */
+	fuse_req_t req;
+	struct chronfs_lines_file *file;
+	struct chronfs_pending *pending; /* NULL: need not be durable */
+	bool is_write;
+	bool nonblock;
+	bool end;         /* the end of the data ends a record */
+	uint64_t owner;   /* a WRITE's lock owner */
+	const char *data; /* what has not been taken yet, as is the next */
+	size_t size;
+	size_t done; /* bytes that were */
+	char copy[]; /* of the data, once it is parked */
+};
+
+static struct chronfs_lines_file *handle(const struct fuse_file_info *fi)
+{
+	return (struct chronfs_lines_file *)(uintptr_t)fi->fh;
+}
+
+/* ---- appending; all under the file's lock ---- */
+
+/* Brings fs->lines_open and fs->lines_bytes to what the file holds now. */
+static void account(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	const uint64_t is = file->framer.used, was = file->accounted;
+
+	if ((is > 0) != (was > 0))
+		__atomic_add_fetch(&fs->lines_open, is > 0 ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+	if (is != was)
+		__atomic_add_fetch(&fs->lines_bytes, is - was, __ATOMIC_RELAXED);
+	file->accounted = file->framer.used;
+}
+
+static void count_partials(struct chronfs *fs, const struct cq_message *messages, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const char *bytes = messages[i].payload;
+
+		if (bytes[messages[i].length - 1] != '\n')
+			chronfs_count(&fs->counters.partials);
+	}
+}
+
+/*
+ * Appends the records that end in *data, whose *size bytes follow the open line, and moves both on;
+ * then keeps what is left for the open line.  `behind`: somebody is before us, so it is as if there
+ * were no room.  On failure what is left in *data was not taken.
+ */
+static int take(struct chronfs *fs, struct chronfs_lines_file *file, const char **data,
+                size_t *size, bool end, bool behind)
+{
+	struct chronfs_framer *framer = &file->framer;
+	struct cq_message messages[BATCH];
+	ssize_t count;
+	uint64_t seq;
+	size_t taken;
+	int r = 0;
+
+	while ((count = chronfs_framer_cut(framer, *data, *size, end, messages, BATCH)) > 0) {
+		count = behind ? -EDQUOT
+		               : cq_writer_append_batch(fs->writer, messages, (size_t)count, &seq);
+		if (count < 0)
+			break;
+		chronfs_sink_appended(fs, &file->sink, seq + (uint64_t)count - 1);
+		count_partials(fs, messages, (size_t)count);
+		taken = chronfs_framer_appended(framer, messages, (size_t)count);
+		*data += taken;
+		*size -= taken;
+	}
+	if (count < 0)
+		r = (int)count;
+	else
+		r = chronfs_framer_keep(framer, *data, *size);
+	if (r == 0)
+		*size = 0;
+	chronfs_framer_settle(framer);
+	account(fs, file);
+	return r;
+}
+
+int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	const char *data = "";
+	size_t size = 0;
+
+	return take(fs, file, &data, &size, true, chronfs_waiting_any(fs));
+}
+
+/* As far as a request can go.  -EDQUOT: it can go on when there is room. */
+static int advance(struct chronfs *fs, struct lines_request *request, bool behind)
+{
+	struct chronfs_lines_file *file = request->file;
+	const size_t had = request->size;
+	int r;
+
+	r = take(fs, file, &request->data, &request->size, request->end, behind);
+	request->done += had - request->size;
+	if (request->is_write && had > request->size) {
+		file->owner = request->owner;
+		file->nonblock = request->nonblock;
+		chronfs_lines_await(fs, file);
+	}
+	return r;
+}
+
+/* ---- requests ---- */
+
+/* A write that was taken in part succeeds for that part. */
+static void answer(struct chronfs *fs, const struct lines_request *request, int r)
+{
+	if (r < 0 && request->done == 0) {
+		chronfs_pending_free(request->pending);
+		chronfs_sink_refuse(fs, request->req, r);
+	} else if (request->pending) {
+		chronfs_pending_sync(fs, request->pending, request->done);
+	} else if (request->is_write) {
+		fuse_reply_write(request->req, request->done);
+	} else {
+		fuse_reply_err(request->req, 0);
+	}
+}
+
+static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
+{
+	struct lines_request *request = (struct lines_request *)waiting;
+	int r;
+
+	pthread_mutex_lock(&request->file->lock);
+	r = advance(fs, request, false);
+	pthread_mutex_unlock(&request->file->lock);
+	return r;
+}
+
+static void finish(struct chronfs *fs, struct chronfs_waiting *waiting, int result)
+{
+	struct lines_request *request = (struct lines_request *)waiting;
+	struct chronfs_lines_file *file = request->file;
+
+	pthread_mutex_lock(&file->lock);
+	file->parked--;
+	chronfs_lines_await(fs, file); /* it may have been dropped meanwhile */
+	pthread_mutex_unlock(&file->lock);
+	answer(fs, request, result);
+	free(request);
+}
+
+/* NULL: no memory. */
+static struct lines_request *parked_copy(const struct lines_request *request)
+{
+	struct lines_request *copy = malloc(sizeof *copy + request->size);
+
+	if (!copy)
+		return NULL;
+	*copy = *request;
+	if (copy->size > 0)
+		memcpy(copy->copy, request->data, copy->size);
+	copy->data = copy->copy;
+	copy->waiting.req = copy->req;
+	copy->waiting.held = copy->size;
+	copy->waiting.attempt = attempt;
+	copy->waiting.finish = finish;
+	return copy;
+}
+
+static void serve(struct chronfs *fs, struct lines_request *request)
+{
+	struct chronfs_lines_file *file = request->file;
+	struct lines_request *parked = NULL;
+	int r = -EDQUOT;
+
+	pthread_mutex_lock(&file->lock);
+	if (file->parked == 0)
+		r = advance(fs, request, chronfs_waiting_any(fs));
+	if (r == -EDQUOT && chronfs_waiting_allowed(fs, request->nonblock, &r)) {
+		parked = parked_copy(request);
+		if (parked)
+			file->parked++;
+		else
+			r = -ENOMEM;
+	}
+	pthread_mutex_unlock(&file->lock);
+	if (parked)
+		chronfs_waiting_park(fs, &parked->waiting);
+	else
+		answer(fs, request, r);
+}
+
+static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
+                        struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct lines_request request = {
+		.req = req,
+		.file = handle(fi),
+		.is_write = true,
+		.nonblock = fi->flags & O_NONBLOCK,
+		.owner = fi->lock_owner,
+		.data = data,
+		.size = size,
+	};
+	int r;
+
+	(void)node;
+	(void)offset;
+	if (size == 0) {
+		fuse_reply_write(req, 0);
+		return;
+	}
+	r = chronfs_sink_durable(fs, req, fi->flags, &request.pending);
+	if (r < 0) {
+		chronfs_sink_refuse(fs, req, r);
+		return;
+	}
+	request.end = request.pending != NULL;
+	serve(fs, &request);
+}
+
+/* Commits the open line if the descriptor that is being closed may be the one it was written by. */
+static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_lines_file *file = handle(fi);
+	struct lines_request request = { .req = req, .file = file, .data = "", .end = true };
+	bool concerned;
+
+	(void)node;
+	pthread_mutex_lock(&file->lock);
+	concerned = file->framer.used > 0 && file->owner == fi->lock_owner;
+	request.nonblock = file->nonblock;
+	pthread_mutex_unlock(&file->lock);
+	if (concerned)
+		serve(chronfs_of(req), &request);
+	else
+		fuse_reply_err(req, 0);
+}
+
+static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_lines_file *file = handle(fi);
+	struct lines_request request = {
+		.req = req,
+		.file = file,
+		.pending = chronfs_pending_new(req),
+		.data = "",
+		.end = true,
+	};
+
+	(void)node;
+	if (!request.pending) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	pthread_mutex_lock(&file->lock);
+	request.nonblock = file->nonblock;
+	pthread_mutex_unlock(&file->lock);
+	serve(chronfs_of(req), &request);
+}
+
+/* ---- open and release ---- */
+
+static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_lines_file *file = calloc(1, sizeof *file);
+
+	if (!file) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	pthread_mutex_init(&file->lock, NULL);
+	chronfs_framer_init(&file->framer, fs->write_limit, &fs->lines_memory);
+	file->references = 1;
+	chronfs_sink_add(fs, &file->sink, node);
+	/* Any access mode; O_TRUNC means nothing.  No noflush: closing a descriptor ends its line. */
+	fi->fh = (uintptr_t)file;
+	fi->direct_io = 1;
+	chronfs_reply_open(req, node, fi);
+}
+
+void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	unsigned left;
+
+	pthread_mutex_lock(&fs->sinks_lock);
+	left = --file->references;
+	pthread_mutex_unlock(&fs->sinks_lock);
+	if (left > 0)
+		return;
+	chronfs_framer_fini(&file->framer);
+	account(fs, file); /* what was lost */
+	pthread_mutex_destroy(&file->lock);
+	free(file);
+}
+
+static struct chronfs_lines_file *orphan_file(struct chronfs_waiting *waiting)
+{
+	return (struct chronfs_lines_file *)((char *)waiting -
+	                                     offsetof(struct chronfs_lines_file, orphan));
+}
+
+static int commit_orphan(struct chronfs *fs, struct chronfs_waiting *waiting)
+{
+	struct chronfs_lines_file *file = orphan_file(waiting);
+	const char *data = "";
+	size_t size = 0;
+	int r;
+
+	pthread_mutex_lock(&file->lock);
+	r = take(fs, file, &data, &size, true, false);
+	pthread_mutex_unlock(&file->lock);
+	return r;
+}
+
+static void finish_orphan(struct chronfs *fs, struct chronfs_waiting *waiting, int result)
+{
+	struct chronfs_lines_file *file = orphan_file(waiting);
+
+	if (result < 0) {
+		chronfs_count(&fs->counters.partials_lost);
+		chronfs_say(
+			fs, CQ_ERROR,
+			"append.lines: %zu bytes that were written without a newline are lost: %s",
+			file->framer.used, strerrordesc_np(-result));
+	}
+	chronfs_lines_put(fs, file);
+}
+
+static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_lines_file *file = handle(fi);
+
+	(void)node;
+	chronfs_sink_remove(fs, &file->sink);
+	chronfs_lines_unlist(fs, file);
+	file->orphan.attempt = commit_orphan;
+	file->orphan.finish = finish_orphan;
+	if (commit_orphan(fs, &file->orphan) == 0)
+		chronfs_lines_put(fs, file);
+	else
+		chronfs_waiting_park(fs, &file->orphan);
+}
+
+void chronfs_lines_figures(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes)
+{
+	*ret_files = __atomic_load_n(&fs->lines_open, __ATOMIC_RELAXED);
+	*ret_bytes = __atomic_load_n(&fs->lines_bytes, __ATOMIC_RELAXED);
+}
+
+const struct chronfs_kind_ops chronfs_lines_ops = {
+	.stat = chronfs_sink_stat,
+	.open = lines_open,
+	.write = lines_write,
+	.ready = chronfs_sink_ready,
+	.flush = lines_flush,
+	.fsync = lines_fsync,
+	.release = lines_release,
+	.xattr = chronfs_sink_xattr,
+	.attributes = FS_APPEND_FL,
+	.sink = true,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* lines.h - an open file of append.lines, as lines.c and lines_overdue.c share it */
+#ifndef CHRONFS_LINES_H
+#define CHRONFS_LINES_H
+
+#include "framer.h"
+#include "sink.h"
+#include "waiting.h"
+
+struct chronfs_lines_file {
+	struct chronfs_sink_file sink; /* first */
+	struct chronfs_waiting
+		orphan; /* when the file is closed and its open line is not appended */
+
+	/* Held while lines are appended, never while a request is answered or parked.  Lock order: this
+	 * one > sinks_lock, waiting_lock, the library's. */
+	pthread_mutex_t lock;
+	/* under lock */
+	struct chronfs_framer framer;
+	uint64_t owner;   /* lock owner of the last write that left something */
+	bool nonblock;    /* that write's O_NONBLOCK */
+	unsigned parked;  /* requests of this file that wait for room */
+	size_t accounted; /* bytes of its open line in fs->lines_bytes */
+
+	uint64_t due_ms; /* under both locks: when its open line has waited long enough */
+	/* under sinks_lock */
+	struct chronfs_lines_file *earlier, *later; /* from fs->lines_first on, if it is listed */
+	bool listed;
+	unsigned
+		references; /* the open file's, or its orphan's; and that of who looks whether it is due */
+};
+
+/* Under the file's lock: appends the open line as a record.  -EDQUOT: others wait for room. */
+int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file);
+
+/* Under the file's lock: from now on its open line, if it has one, waits for its end. */
+void chronfs_lines_await(struct chronfs *fs, struct chronfs_lines_file *file);
+
+/* It does not any more. */
+void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file);
+
+/* Gives a reference back; the last one frees the file. */
+void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * lines_overdue.c - open lines that have waited long enough for their end (line_timeout)
+ *
+ * A write that leaves a line open puts its file last into a list; since all wait equally long, the
+ * first is due first.  The ticker commits what is due.  A file whose line was ended meanwhile is only
+ * dropped from the list then, so ending a line costs nothing here.
+ *
+ * Invariant: a file with an open line is in the list, unless a request of it waits for room (which
+ * puts it there when it is over), it is closed, or there is no line_timeout.
+ */
+#include "lines.h"
+
+#include <errno.h>
+
+#define RETRY_MS 100 /* after an append that failed */
+
+/* Under sinks_lock, as is the next. */
+static void take_out(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	if (!file->listed)
+		return;
+	if (file->earlier)
+		file->earlier->later = file->later;
+	else
+		fs->lines_first = file->later;
+	if (file->later)
+		file->later->earlier = file->earlier;
+	else
+		fs->lines_last = file->earlier;
+	file->listed = false;
+}
+
+static void put_last(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	file->earlier = fs->lines_last;
+	file->later = NULL;
+	if (file->earlier)
+		file->earlier->later = file;
+	else
+		fs->lines_first = file;
+	fs->lines_last = file;
+	file->listed = true;
+}
+
+void chronfs_lines_await(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	bool alone;
+
+	if (fs->options.line_timeout_ms == 0 || file->framer.used == 0)
+		return;
+	pthread_mutex_lock(&fs->sinks_lock);
+	take_out(fs, file);
+	alone = !fs->lines_first;
+	file->due_ms = chronfs_now_ms() + fs->options.line_timeout_ms;
+	put_last(fs, file);
+	pthread_mutex_unlock(&fs->sinks_lock);
+	if (alone)
+		chronfs_ticker_wake(fs); /* it may be sleeping without an end */
+}
+
+void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	pthread_mutex_lock(&fs->sinks_lock);
+	take_out(fs, file);
+	pthread_mutex_unlock(&fs->sinks_lock);
+}
+
+/* The first file of the list with a reference, if it is due; else NULL and when to look again. */
+static struct chronfs_lines_file *first_due(struct chronfs *fs, int *ret_next_ms)
+{
+	const uint64_t now = chronfs_now_ms();
+	struct chronfs_lines_file *file;
+	int next = -1;
+
+	pthread_mutex_lock(&fs->sinks_lock);
+	file = fs->lines_first;
+	if (file && file->due_ms > now) {
+		next = file->due_ms - now < INT32_MAX ? (int)(file->due_ms - now) : INT32_MAX;
+		file = NULL;
+	}
+	if (file)
+		file->references++;
+	pthread_mutex_unlock(&fs->sinks_lock);
+	if (!file)
+		*ret_next_ms = next;
+	return file;
+}
+
+/* Another write may have come before we had the lock: then it is not due any more. */
+static int commit_due(struct chronfs *fs, struct chronfs_lines_file *file)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&file->lock);
+	if (file->due_ms <= chronfs_now_ms()) {
+		if (file->parked == 0)
+			r = chronfs_lines_commit(fs, file);
+		if (r == 0)
+			chronfs_lines_unlist(fs, file);
+	}
+	pthread_mutex_unlock(&file->lock);
+	return r;
+}
+
+int chronfs_lines_step(struct chronfs *fs)
+{
+	struct chronfs_lines_file *file;
+	int next_ms, r;
+
+	while ((file = first_due(fs, &next_ms))) {
+		r = commit_due(fs, file);
+		chronfs_lines_put(fs, file);
+		if (r < 0)
+			return RETRY_MS; /* the others' turn comes when this one has gone */
+	}
+	return next_ms;
+}

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mountpoint.c - what stands at the mount point before we mount there
+ *
+ * A mount whose process has died answers ENOTCONN to everything, its mount point included, until
+ * somebody unmounts it.  With -o recover that somebody are we, if it was a mount of this queue by us
+ * (its type and source in the table of mounts), so that a service can simply be started again.  A
+ * mount of anything else, or one that answers, is never touched.
+ *
+ * Which mount a path leads into is asked of the kernel, through a descriptor that names the place
+ * without opening it: that works for a dead mount, too, and for several on top of each other.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* A line of the table of mounts. */
+struct mount_line {
+	char *text; /* what the others point into */
+	char *mountpoint;
+	char *type;
+	char *source;
+};
+
+/* The table writes blanks and backslashes as \ooo. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (const char *from = text; *from; to++) {
+		if (from[0] == '\\' && from[1] && from[2] && from[3]) {
+			*to = (char)((from[1] - '0') * 64 + (from[2] - '0') * 8 + (from[3] - '0'));
+			from += 4;
+		} else {
+			*to = *from++;
+		}
+	}
+	*to = '\0';
+}
+
+/*
+ * ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
+ *
+ * Takes the line apart if it is that of mount `id`.
+ */
+static bool take_line(char *text, uint64_t id, struct mount_line *ret_line)
+{
+	enum { ROOT = 3, MOUNTPOINT, OPTIONS, FIELDS };
+	struct mount_line line = { .text = text };
+	char *rest, *field;
+
+	if (strtoull(text, NULL, 10) != id)
+		return false;
+	rest = strstr(text, " - ");
+	if (!rest)
+		return false;
+	*rest = '\0';
+	rest += 3;
+	line.type = strsep(&rest, " ");
+	line.source = strsep(&rest, " ");
+	for (int i = 0; i < FIELDS; i++) {
+		field = strsep(&text, " ");
+		if (i == MOUNTPOINT)
+			line.mountpoint = field;
+	}
+	if (!line.source || !line.mountpoint)
+		return false;
+	unescape(line.source);
+	unescape(line.mountpoint);
+	*ret_line = line;
+	return true;
+}
+
+/* The mount with this number.  False: not to be found.  To be freed: ret_line->text. */
+static bool find_mount(uint64_t id, struct mount_line *ret_line)
+{
+	FILE *table = fopen("/proc/self/mountinfo", "re");
+	char *text = NULL;
+	size_t size = 0;
+	bool found = false;
+
+	if (!table)
+		return false;
+	while (!found && getline(&text, &size, table) > 0)
+		found = take_line(text, id, ret_line);
+	(void)fclose(table);
+	if (!found)
+		free(text);
+	return found;
+}
+
+/* The number of the mount that a descriptor lies in, as in the first field of the table. */
+static bool mount_number(int fd, uint64_t *ret_id)
+{
+	static const char key[] = "mnt_id:";
+	char path[64], line[128];
+	bool found = false;
+	FILE *info;
+
+	(void)snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+	info = fopen(path, "re");
+	if (!info)
+		return false;
+	while (!found && fgets(line, sizeof line, info))
+		found = strncmp(line, key, sizeof key - 1) == 0;
+	if (found)
+		*ret_id = strtoull(line + sizeof key - 1, NULL, 10);
+	(void)fclose(info);
+	return found;
+}
+
+/* The mount that a path leads into; one that is dead hides what is below it, so that its own mount
+ * point is as far as the path goes.  To be freed: ret_line->text. */
+static bool mount_of(const char *path, struct mount_line *ret_line)
+{
+	char *reach = strdup(path), *slash;
+	bool found = false;
+	uint64_t id;
+	int fd = -1;
+
+	while (reach) {
+		fd = open(*reach ? reach : "/", O_PATH | O_CLOEXEC);
+		slash = strrchr(reach, '/');
+		if (fd >= 0 || !slash)
+			break;
+		*slash = '\0';
+	}
+	if (fd >= 0) {
+		found = mount_number(fd, &id) && find_mount(id, ret_line);
+		close(fd);
+	}
+	free(reach);
+	return found;
+}
+
+/* Whether it is a mount of our queue, made by us, at the very place where we are to mount. */
+static bool is_ours(const struct chronfs *fs, const struct mount_line *line)
+{
+	const struct chronfs_options *options = &fs->options;
+
+	return strcmp(line->type, "fuse.chronfs") == 0 &&
+	       strcmp(line->mountpoint, options->mountpoint) == 0 &&
+	       strcmp(line->source, options->source ? options->source : options->queue) == 0;
+}
+
+/* Takes the topmost mount away from a path; what has files open there keeps them. */
+static int detach(const char *path)
+{
+	int status;
+	pid_t child;
+
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+		return 0;
+	if (errno != EPERM)
+		return -errno;
+	child = fork();
+	if (child < 0)
+		return -errno;
+	if (child == 0) {
+		execlp("fusermount3", "fusermount3", "-u", "-z", "--", path, (char *)NULL);
+		_exit(127);
+	}
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
+}
+
+/* The mount point answers ENOTCONN.  0: the dead mount was taken away, look again. */
+static int clear_dead(struct chronfs *fs)
+{
+	const char *path = fs->options.mountpoint;
+	struct mount_line line;
+	int code = CHRONFS_EXIT_NO_MOUNTPOINT, r;
+
+	if (!mount_of(path, &line)) {
+		chronfs_say(fs, CQ_ERROR, "%s: %s", path, strerrordesc_np(ENOTCONN));
+		return code;
+	}
+	if (strcmp(line.mountpoint, path) != 0) {
+		chronfs_say(fs, CQ_ERROR, "%s lies below a mount whose process died: %s (%s of %s)",
+		            path, line.mountpoint, line.type, line.source);
+	} else if (!is_ours(fs, &line)) {
+		chronfs_say(fs, CQ_ERROR,
+		            "at %s there is a mount whose process died, not one of this queue: %s "
+		            "of %s; fusermount3 -u %s takes it away",
+		            path, line.type, line.source, path);
+	} else if (!fs->options.recover || fs->options.fake) {
+		chronfs_say(fs, CQ_ERROR,
+		            "at %s there is a mount of this queue whose process died; -o recover, "
+		            "or fusermount3 -u %s, takes it away",
+		            path, path);
+		if (fs->options.recover)
+			code = CHRONFS_EXIT_OK;
+	} else {
+		r = detach(path);
+		if (r < 0) {
+			chronfs_say(fs, CQ_ERROR, "the dead mount at %s cannot be taken away: %s",
+			            path, strerrordesc_np(-r));
+		} else {
+			chronfs_say(fs, CQ_NOTICE, "a dead mount was taken away from %s", path);
+			code = CHRONFS_EXIT_OK;
+		}
+	}
+	free(line.text);
+	return code;
+}
+
+/* A mount of this queue that is alive stays what it is. */
+static int refuse_live(struct chronfs *fs)
+{
+	const char *path = fs->options.mountpoint;
+	int code = CHRONFS_EXIT_OK;
+	struct mount_line line;
+
+	if (!mount_of(path, &line))
+		return CHRONFS_EXIT_OK;
+	if (is_ours(fs, &line)) {
+		chronfs_say(fs, CQ_ERROR, "mounted at %s already, by a process that is alive",
+		            path);
+		code = CHRONFS_EXIT_NO_MOUNTPOINT;
+	}
+	free(line.text);
+	return code;
+}
+
+/* Below the mount point, the queue would be out of reach for everybody else. */
+static bool hides_queue(const struct chronfs_options *options)
+{
+	const size_t length = strlen(options->mountpoint);
+
+	return strncmp(options->queue, options->mountpoint, length) == 0 &&
+	       (options->queue[length] == '\0' || options->queue[length] == '/');
+}
+
+int chronfs_mountpoint_check(struct chronfs *fs)
+{
+	const struct chronfs_options *options = &fs->options;
+	struct stat st;
+	int code;
+
+	if (hides_queue(options)) {
+		chronfs_say(fs, CQ_ERROR, "a mount at %s would hide the queue",
+		            options->mountpoint);
+		return CHRONFS_EXIT_NO_MOUNTPOINT;
+	}
+	while (stat(options->mountpoint, &st) < 0) {
+		if (errno != ENOTCONN) {
+			chronfs_say(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
+			            strerrordesc_np(errno));
+			return CHRONFS_EXIT_NO_MOUNTPOINT;
+		}
+		code = clear_dead(fs);
+		if (code != CHRONFS_EXIT_OK || options->fake)
+			return code;
+	}
+	if (!S_ISDIR(st.st_mode)) {
+		chronfs_say(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
+		            strerrordesc_np(ENOTDIR));
+		return CHRONFS_EXIT_NO_MOUNTPOINT;
+	}
+	return refuse_live(fs);
+}

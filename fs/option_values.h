@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * option_values.h - the numbers in options: counts, sizes, times
+ *
+ * Each chronfs_take_... takes the value behind the last '=' of an option, from min to max, or says on
+ * stderr what is wrong with it.  They return 0 or -1.
+ */
+#ifndef CHRONFS_OPTION_VALUES_H
+#define CHRONFS_OPTION_VALUES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Decimal digits only, then the rest in *ret_rest; false: none, or too large a number. */
+bool chronfs_parse_number(const char *text, uint64_t *ret_value, const char **ret_rest);
+
+int chronfs_take_count(const char *option, uint64_t min, uint64_t max, uint64_t *ret_value);
+/* With K, M or G; in bytes. */
+int chronfs_take_size(const char *option, uint64_t min, uint64_t max, uint64_t *ret_value);
+/* With s, m, h or d, seconds when none is given; in milliseconds. */
+int chronfs_take_span(const char *option, uint64_t min_ms, uint64_t *ret_ms);
+/* A plain number of milliseconds. */
+int chronfs_take_milliseconds(const char *option, uint32_t *ret_ms);
+
+#endif

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * payload.c - payload/NNNNNNNNN: the payloads of one segment, one after another
+ *
+ * As the segment itself (segments.c): of a sealed one the kernel may keep what it read; a live one
+ * grows, and every read comes to us.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define BLOCK 512 /* unit of st_blocks */
+
+struct payload_file {
+	struct chronfs_opened opened; /* first: it is found as that */
+	struct stat last;             /* attributes told last; under opened_lock */
+};
+
+/* ---- attributes ---- */
+
+static int look(struct chronfs *fs, uint32_t id, bool listing, uint64_t *ret_node,
+                struct stat *ret_stat)
+{
+	struct cq_segment_attr attr;
+	struct cq_span span;
+	struct stat st;
+	uint64_t node;
+	int r;
+
+	r = chronfs_segment_look(fs, id, CHRONFS_PAYLOAD_LIVE, CHRONFS_PAYLOAD_SEALED, &attr, &node,
+	                         &st);
+	if (r < 0)
+		return r;
+	if (!attr.have_payload) {
+		if (listing)
+			return -EAGAIN;
+		r = cq_stream_segment(fs->stream, id, &span);
+		if (r < 0)
+			return r == -EBADMSG ? -ENOENT : r;
+		attr.payload_bytes = span.bytes;
+	}
+	st.st_size = (off_t)attr.payload_bytes;
+	st.st_blocks = (blkcnt_t)((attr.payload_bytes + BLOCK - 1) / BLOCK);
+	*ret_node = node;
+	*ret_stat = st;
+	return 0;
+}
+
+int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry)
+{
+	struct stat st;
+	uint64_t node;
+	int r;
+
+	r = look(fs, id, listing, &node, &st);
+	if (r == 0)
+		chronfs_segment_fill(node, &st, ret_entry);
+	return r;
+}
+
+/* For when the segment is deleted while it is open. */
+static void keep(struct chronfs *fs, uint64_t node, const struct stat *st)
+{
+	pthread_mutex_lock(&fs->opened_lock);
+	for (struct chronfs_opened *o = fs->opened; o; o = o->next)
+		if (o->node == node)
+			((struct payload_file *)o)->last = *st;
+	pthread_mutex_unlock(&fs->opened_lock);
+}
+
+static int deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+{
+	struct payload_file *file;
+
+	pthread_mutex_lock(&fs->opened_lock);
+	file = (struct payload_file *)chronfs_opened_find(fs, node);
+	if (file) {
+		*ret_stat = file->last;
+		ret_stat->st_nlink = 0;
+	}
+	pthread_mutex_unlock(&fs->opened_lock);
+	return file ? 0 : -ENOENT;
+}
+
+static int payload_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                        double *ret_timeout)
+{
+	uint64_t now;
+	int r;
+
+	r = look(fs, chronfs_node_segment(node), false, &now, ret_stat);
+	if (r == 0)
+		keep(fs, node, ret_stat);
+	else if (r == -ENOENT)
+		r = deleted_stat(fs, node, ret_stat);
+	if (r == 0 && chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED)
+		*ret_timeout = CHRONFS_SEALED_TIMEOUT;
+	return r;
+}
+
+/* ---- reading ---- */
+
+static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct payload_file *file;
+	uint64_t now;
+	int r;
+
+	file = calloc(1, sizeof *file);
+	if (!file) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	r = look(fs, chronfs_node_segment(node), false, &now, &file->last);
+	if (r < 0) {
+		free(file);
+		fuse_reply_err(req, -r);
+		return;
+	}
+	file->opened.node = node;
+	pthread_mutex_lock(&fs->opened_lock);
+	chronfs_opened_add(fs, &file->opened);
+	pthread_mutex_unlock(&fs->opened_lock);
+	fi->fh = (uintptr_t)file;
+	fi->noflush = 1;
+	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segments.c says */
+		fi->keep_cache = 1;
+	else
+		fi->direct_io = 1;
+	chronfs_reply_open(req, node, fi);
+}
+
+struct source {
+	cq_stream *stream;
+	uint32_t id;
+};
+
+static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
+{
+	const struct source *source = arg;
+	ssize_t n;
+
+	n = cq_stream_segment_pread(source->stream, source->id, buffer, length, offset);
+	return n == -ENOENT ? -ENODATA : n;
+}
+
+static void payload_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
+                         struct fuse_file_info *fi)
+{
+	struct source source = { chronfs_of(req)->stream, chronfs_node_segment(node) };
+
+	(void)fi;
+	chronfs_reply_read(req, fill, &source, size, offset,
+	                   chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED);
+}
+
+static void payload_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct payload_file *file = (struct payload_file *)(uintptr_t)fi->fh;
+
+	(void)node;
+	pthread_mutex_lock(&fs->opened_lock);
+	chronfs_opened_remove(&file->opened);
+	pthread_mutex_unlock(&fs->opened_lock);
+	free(file);
+}
+
+const struct chronfs_kind_ops chronfs_payload_live_ops = {
+	.stat = payload_stat,
+	.open = payload_open,
+	.read = payload_read,
+	.release = payload_release,
+	.xattr = chronfs_segment_xattr,
+	.xattr_list = chronfs_segment_xattr_list,
+};
+
+const struct chronfs_kind_ops chronfs_payload_sealed_ops = {
+	.stat = payload_stat,
+	.open = payload_open,
+	.read = payload_read,
+	.release = payload_release,
+	.xattr = chronfs_segment_xattr,
+	.xattr_list = chronfs_segment_xattr_list,
+};

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * queue.c - the mount's queue: opening it, closing it, and what is said when that fails
+ *
+ * The library tells us by its log what it found (who holds the lock, which value does not fit, what
+ * is damaged); what is added here is the one line that says what it means for the mount.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* An unmount is over for the user before its daemon has flushed: a mount that follows at once waits
+ * for it so long before it says that the queue is in use. */
+#define LOCK_WAIT_MS 1000
+#define LOCK_POLL_MS 20
+
+/* Says who has the queue. */
+static void say_holder(struct chronfs *fs, const struct cq_holder *holder)
+{
+	char path[64], name[64] = "";
+	FILE *comm;
+
+	if (holder->pid == 0) {
+		chronfs_say(fs, CQ_ERROR, "in use by another process");
+		return;
+	}
+	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)holder->pid);
+	comm = fopen(path, "re");
+	if (comm) {
+		if (fgets(name, sizeof name, comm))
+			name[strcspn(name, "\n")] = '\0';
+		(void)fclose(comm);
+	}
+	chronfs_say(fs, CQ_ERROR, "in use by process %d (%s)", (int)holder->pid,
+	            *name ? name : "name unknown");
+}
+
+/* Waits a little for a writer that has the queue.  -EBUSY: it keeps it. */
+static int await_holder(struct chronfs *fs)
+{
+	const struct timespec interval = { .tv_nsec = LOCK_POLL_MS * 1000000L };
+	struct cq_holder holder = { 0 };
+	cq_queue *queue;
+
+	if (cq_queue_open(fs->options.queue, &queue) < 0)
+		return 0; /* a new queue, or cq_writer_open() tells what is wrong */
+	for (int waited = 0;; waited += LOCK_POLL_MS) {
+		if (cq_queue_holder(queue, &holder) < 0)
+			holder.locked = false;
+		if (!holder.locked || waited >= LOCK_WAIT_MS)
+			break;
+		nanosleep(&interval, NULL);
+	}
+	cq_queue_close(queue);
+	if (!holder.locked)
+		return 0;
+	say_holder(fs, &holder);
+	return -EBUSY;
+}
+
+static int exit_code(int error)
+{
+	switch (-error) {
+	case 0:
+		return CHRONFS_EXIT_OK;
+	case EBUSY:
+		return CHRONFS_EXIT_LOCKED;
+	case EBADMSG:
+		return CHRONFS_EXIT_CORRUPT;
+	case EPROTONOSUPPORT:
+		return CHRONFS_EXIT_VERSION;
+	case EINVAL:
+		return CHRONFS_EXIT_OPTIONS;
+	default:
+		return CHRONFS_EXIT_SETUP;
+	}
+}
+
+/* Why the queue did not open, where the errno alone would not tell a person. */
+static const char *open_error(const struct chronfs *fs, int error)
+{
+	switch (-error) {
+	case EBADMSG:
+		return "the queue is damaged (chronq verify tells more; -o accept_loss goes on)";
+	case EPROTONOSUPPORT:
+		return "the queue's format is newer than this program";
+	case EINVAL:
+		return "the queue cannot have these options"; /* the log said which */
+	case ENOTEMPTY:
+		return "the directory holds files, but no queue";
+	case EOPNOTSUPP:
+		return "the file system lacks what a queue needs (fallocate, rename without replacing)";
+	case EROFS:
+		return "the file system is read-only (-o ro reads the queue)";
+	case EACCES:
+		return fs->options.read_only
+		               ? "no permission to read there"
+		               : "no permission to write there (-o ro reads the queue)";
+	case ENOSPC:
+	case EDQUOT:
+		return "no room for the first segment";
+	case EOVERFLOW:
+		return "the segment ids are used up";
+	default:
+		return strerrordesc_np(-error);
+	}
+}
+
+/* The library's: segments were deleted. */
+static void room_made(void *arg)
+{
+	chronfs_ticker_wake(arg);
+}
+
+int chronfs_queue_open(struct chronfs *fs)
+{
+	struct cq_config *config = &fs->options.queue_config;
+	int r;
+
+	if (fs->options.read_only) {
+		r = cq_queue_open(fs->options.queue, &fs->queue);
+		if (r == 0) /* or a queue of the future would be shown as an empty one */
+			r = cq_queue_check_version(fs->queue);
+	} else {
+		config->log = chronfs_log;
+		config->log_arg = fs;
+		config->space = room_made;
+		config->space_arg = fs;
+		r = await_holder(fs);
+		if (r < 0)
+			return exit_code(r);
+		r = cq_writer_open(fs->options.queue, config, &fs->writer);
+		if (r == 0)
+			fs->queue = cq_writer_queue(fs->writer);
+	}
+	if (r == 0)
+		r = cq_stream_open(fs->queue, &fs->stream);
+	if (r < 0) {
+		chronfs_say(fs, CQ_ERROR, "%s", r == -EBUSY ? "in use" : open_error(fs, r));
+		return exit_code(r);
+	}
+	fs->queue_fd = open(fs->options.queue, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fs->queue_fd < 0) {
+		r = -errno;
+		chronfs_say(fs, CQ_ERROR, "%s", open_error(fs, r));
+		return exit_code(r);
+	}
+	return CHRONFS_EXIT_OK;
+}
+
+int chronfs_queue_close(struct chronfs *fs)
+{
+	int r = 0;
+
+	chronfs_sinks_fini(fs);
+	chronfs_ctl_fini(fs);
+	chronfs_poll_fini(fs);
+	chronfs_opened_fini(fs);
+	cq_stream_close(fs->stream);
+	if (fs->queue_fd >= 0)
+		close(fs->queue_fd);
+	if (fs->writer)
+		r = cq_writer_close(fs->writer);
+	else
+		cq_queue_close(fs->queue);
+	if (r < 0)
+		chronfs_say(fs, CQ_ERROR, "not everything could be flushed: %s",
+		            strerrordesc_np(-r));
+	return r;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sink.h - what append and append.lines have in common; see sink.c */
+#ifndef CHRONFS_SINK_H
+#define CHRONFS_SINK_H
+
+#include "chronfs.h"
+
+/* An open file of either, first in a larger struct; fi->fh is its address. */
+struct chronfs_sink_file {
+	struct chronfs_sink_file *next, *previous; /* in fs->sinks, under sinks_lock */
+	uint64_t node;                             /* constant */
+	uint64_t appended; /* 1 + sequence number of the last record through it, 0: none; atomic */
+};
+
+/* Puts an open file into the list of all, and takes it out. */
+void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node);
+void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file);
+
+/* Records up to `seq` were appended through the file: remembers it, tells those who poll. */
+void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq);
+
+/* Answers and counts a write, or what else needs room, that failed. */
+void chronfs_sink_refuse(struct chronfs *fs, fuse_req_t req, int error);
+
+/* Whether a WRITE with these flags is answered only when it is durable: then with what waits for
+ * that in *ret_pending, else NULL there.
+ *   ENOMEM  nothing must be appended */
+int chronfs_sink_durable(const struct chronfs *fs, fuse_req_t req, int flags,
+                         struct chronfs_pending **ret_pending);
+
+int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                      double *ret_timeout);
+unsigned chronfs_sink_ready(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
+                            unsigned events);
+ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream.c - `stream`: all live payloads as one growing file
+ *
+ * Byte 0 of an open file is the oldest one that there was when its name was looked up; it stays that
+ * whatever is trimmed since, so offsets do not move and the size never shrinks.
+ *
+ * Reads go through the page cache, which is kept: a queue at rest is read as fast as a file.
+ * streamcopy.c says what that needs when it grows.
+ *
+ * A read that goes through the page cache is answered whole or with an error, since the kernel takes a
+ * short answer for the end of the file: bytes that share a page with trimmed ones cannot be read so.
+ * That is nothing where segments are large; a queue with retention and small ones is not cached.
+ * Opening with O_NONBLOCK or O_DIRECT goes past the page cache: exact to the byte, for poll, too.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BLOCK 512 /* unit of st_blocks */
+#define CACHED_SEGMENT_MIN (1U << 20)
+
+struct stream_file {
+	struct chronfs_opened opened; /* first: it is found as that */
+	uint64_t begin;               /* position of byte 0 */
+	bool cached;                  /* reads go through the page cache */
+	uint64_t seen; /* position up to which poll(2) has nothing to tell; atomic */
+};
+
+static struct stream_file *handle(const struct fuse_file_info *fi)
+{
+	return (struct stream_file *)(uintptr_t)fi->fh;
+}
+
+/* ---- the name ---- */
+
+static void fill_stat(struct chronfs *fs, uint64_t node, uint64_t size, struct stat *ret_stat)
+{
+	chronfs_attr(fs, node, S_IFREG | 0444, chronfs_last_change(fs), ret_stat);
+	ret_stat->st_size = (off_t)size;
+	ret_stat->st_blocks = (blkcnt_t)((size + BLOCK - 1) / BLOCK);
+}
+
+int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry)
+{
+	uint64_t begin, end;
+	int r;
+
+	r = cq_stream_extent(fs->stream, &begin, &end);
+	if (r < 0)
+		return r;
+	memset(ret_entry, 0, sizeof *ret_entry);
+	ret_entry->ino = chronfs_copy_choose(fs, begin, end, thread);
+	fill_stat(fs, ret_entry->ino, end - begin, &ret_entry->attr);
+	return 0;
+}
+
+/* Position of byte 0. */
+static uint64_t node_begin(struct chronfs *fs, uint64_t node, uint64_t end)
+{
+	uint64_t begin = chronfs_stream_begin(chronfs_node_value(node), end);
+	struct chronfs_opened *file;
+
+	pthread_mutex_lock(&fs->opened_lock);
+	file = chronfs_opened_find(fs, node);
+	if (file)
+		begin = ((struct stream_file *)file)->begin;
+	pthread_mutex_unlock(&fs->opened_lock);
+	return begin;
+}
+
+static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                       double *ret_timeout)
+{
+	uint64_t begin, end;
+	int r;
+
+	(void)ret_timeout;
+	r = cq_stream_extent(fs->stream, &begin, &end);
+	if (r < 0)
+		return r;
+	chronfs_copy_told(fs, node, end);
+	fill_stat(fs, node, end - node_begin(fs, node, end), ret_stat);
+	return 0;
+}
+
+/* ---- opening ---- */
+
+/*
+ * Retention that takes small segments moves its edge by little at a time, and close behind those who
+ * read: then bytes that are there must not be lost for sharing a page with others that are not.
+ */
+static bool may_be_cached(struct chronfs *fs, int flags)
+{
+	const struct cq_config *config = &fs->options.queue_config;
+	struct cq_stats stats;
+
+	if (flags & (O_NONBLOCK | O_DIRECT))
+		return false;
+	if (!config->retain_segments && !config->retain_bytes && !config->retain_age_ms)
+		return true;
+	cq_writer_stats(fs->writer, &stats);
+	return stats.segment_size >= CACHED_SEGMENT_MIN;
+}
+
+static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct stream_file *file;
+	uint64_t begin, end;
+	int r;
+
+	r = cq_stream_extent(fs->stream, &begin, &end);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	file = calloc(1, sizeof *file);
+	if (!file) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	file->opened.node = node;
+	file->begin = node_begin(fs, node, end);
+	file->seen = file->begin;
+	r = chronfs_copy_admit(fs, &file->opened, fuse_req_ctx(req)->pid,
+	                       may_be_cached(fs, fi->flags));
+	if (r < 0) {
+		free(file);
+		fuse_reply_err(req, -r);
+		return;
+	}
+	file->cached = r > 0;
+	fi->fh = (uintptr_t)file;
+	fi->noflush = 1;
+	fi->direct_io = !file->cached;
+	fi->keep_cache = 1; /* or even an open past the page cache would empty it */
+	chronfs_reply_open(req, node, fi);
+}
+
+static void stream_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct stream_file *file = handle(fi);
+
+	(void)node;
+	chronfs_copy_leave(fs, &file->opened, file->cached);
+	free(file);
+}
+
+/* ---- reading ---- */
+
+struct source {
+	cq_stream *stream;
+	struct stream_file *file;
+};
+
+/* The end of what was read: of a cached file, of all that the page cache was given. */
+static void saw(struct stream_file *file, uint64_t position)
+{
+	uint64_t before = __atomic_load_n(&file->seen, __ATOMIC_RELAXED);
+
+	while ((position > before || !file->cached) &&
+	       !__atomic_compare_exchange_n(&file->seen, &before, position, true, __ATOMIC_RELAXED,
+	                                    __ATOMIC_RELAXED))
+		;
+}
+
+static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
+{
+	const struct source *source = arg;
+	uint64_t position = source->file->begin + offset;
+	ssize_t n;
+
+	if (offset > UINT64_MAX - source->file->begin)
+		return 0;
+	n = cq_stream_pread(source->stream, buffer, length, position);
+	if (n >= 0)
+		saw(source->file, position + (uint64_t)n);
+	return n;
+}
+
+static void stream_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
+                        struct fuse_file_info *fi)
+{
+	struct source source = { chronfs_of(req)->stream, handle(fi) };
+
+	(void)node;
+	chronfs_reply_read(req, fill, &source, size, offset, source.file->cached);
+}
+
+/* ---- poll ---- */
+
+#define IN ((unsigned)(POLLIN | POLLRDNORM))
+
+static unsigned stream_ready(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
+                             unsigned events)
+{
+	uint64_t begin, end;
+
+	(void)node;
+	if (cq_stream_extent(fs->stream, &begin, &end) == 0 &&
+	    end <= __atomic_load_n(&handle(fi)->seen, __ATOMIC_RELAXED))
+		events &= ~IN;
+	return events & (IN | POLLOUT | POLLWRNORM);
+}
+
+/* The page cache may have it all, so that no read of the user comes to us: what was told once is not
+ * told again. */
+static void stream_told(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
+                        unsigned events)
+{
+	uint64_t begin, end;
+
+	(void)node;
+	if (handle(fi)->cached && (events & IN) &&
+	    cq_stream_extent(fs->stream, &begin, &end) == 0)
+		saw(handle(fi), end);
+}
+
+/* ---- data and holes ---- */
+
+/* The page that holds an offset can be read through the page cache: no byte of it is missing. */
+static int page_is_whole(cq_stream *stream, const struct stream_file *file, uint64_t page,
+                         uint64_t page_size, uint64_t end)
+{
+	const uint64_t first = file->begin + page;
+	const uint64_t behind = end - first > page_size ? first + page_size : end;
+	uint64_t position;
+	int r;
+
+	r = cq_stream_next_data(stream, first, &position);
+	if (r < 0 || position != first)
+		return r;
+	r = cq_stream_next_hole(stream, first, &position);
+	return r < 0 ? r : position >= behind;
+}
+
+/* The first position from `position` on that can be read through this file; `end` if none can. */
+static int next_readable(cq_stream *stream, const struct stream_file *file, uint64_t position,
+                         uint64_t end, uint64_t *ret_position)
+{
+	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	int r;
+
+	for (;;) {
+		uint64_t page;
+
+		r = cq_stream_next_data(stream, position, &position);
+		if (r < 0)
+			return r;
+		if (position >= end || !file->cached)
+			break;
+		page = (position - file->begin) / page_size * page_size;
+		r = page_is_whole(stream, file, page, page_size, end);
+		if (r < 0)
+			return r;
+		if (r > 0)
+			break;
+		position = file->begin + page + page_size;
+		if (position >= end)
+			break;
+	}
+	*ret_position = position < end ? position : end;
+	return 0;
+}
+
+static int find_data(cq_stream *stream, const struct stream_file *file, uint64_t position,
+                     uint64_t end, uint64_t *ret_position)
+{
+	int r;
+
+	r = next_readable(stream, file, position, end, ret_position);
+	if (r == 0 && *ret_position == end)
+		return -ENXIO;
+	return r;
+}
+
+static int find_hole(cq_stream *stream, const struct stream_file *file, uint64_t position,
+                     uint64_t end, uint64_t *ret_position)
+{
+	const uint64_t page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t found;
+	int r;
+
+	r = next_readable(stream, file, position, end, &found);
+	if (r < 0)
+		return r;
+	if (found == position) {
+		r = cq_stream_next_hole(stream, position, &found);
+		if (r < 0)
+			return r;
+		if (file->cached && found < end) /* the page with the first missing byte */
+			found -= (found - file->begin) % page_size;
+		*ret_position = found < end ? found : end;
+	} else {
+		*ret_position = position;
+	}
+	return 0;
+}
+
+static void stream_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence,
+                         struct fuse_file_info *fi)
+{
+	const struct stream_file *file = handle(fi);
+	cq_stream *stream = chronfs_of(req)->stream;
+	uint64_t begin, end, found;
+	int r;
+
+	(void)node;
+	r = cq_stream_extent(stream, &begin, &end);
+	if (r == 0 && (offset < 0 || (uint64_t)offset >= end - file->begin))
+		r = -ENXIO;
+	if (r == 0)
+		r = (whence == SEEK_DATA ? find_data : find_hole)(
+			stream, file, file->begin + (uint64_t)offset, end, &found);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_lseek(req, (off_t)(found - file->begin));
+}
+
+const struct chronfs_kind_ops chronfs_stream_ops = {
+	.stat = stream_stat,
+	.open = stream_open,
+	.read = stream_read,
+	.lseek = stream_lseek,
+	.ready = stream_ready,
+	.told = stream_told,
+	.release = stream_release,
+};

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * streamcopy.c - which of the nodes of `stream` its name leads to
+ *
+ * A page cache has a trap for what grows.  The page with the end of the file is filled up with zeros;
+ * when the kernel is told of a larger size it takes that over first, and drops the page after that: to
+ * another open file that reads in between it gives the zeros (measured: with four readers at the
+ * growing end, two reads in a hundred).  So no two open files share a page cache that one of them may
+ * see grow.  `stream` has many copies, each a node with pages of its own.  Its name leads to one that
+ * nobody has open: to the one that it led to last, if `stream` has not grown since that was told its
+ * size, so that a queue at rest is read from the page cache; else to another, whose cache is empty.
+ *
+ * Invariant: of the open files of a node one at most is cached, and it was there first.  Those who
+ * look the name up at the same time are led to the same node.  The first open has it; the others are
+ * answered with ESTALE, upon which the kernel looks the name up anew, unseen by its user, and each is
+ * led to a node that nobody else is led to.  That works once for an open, and only for one that has a
+ * name: by /proc/PID/fd, or for an ioctl, the kernel opens a node that it has; such an open shares the
+ * node, not cached.  So it is noted which thread was led where.
+ *
+ * Many readers at once would fill the memory with copies: only some are cached.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+
+#define SHARED (CHRONFS_COPIES - 1) /* when all others are open; never cached */
+#define CACHED_MAX 8
+
+static uint64_t copy_node(uint64_t begin, unsigned copy)
+{
+	return chronfs_node(CHRONFS_STREAM, chronfs_stream_value(begin, copy));
+}
+
+/* A node that is not open, nor was it for as long as can be. */
+static uint64_t another(struct chronfs *fs, uint64_t begin)
+{
+	for (unsigned tries = 0; tries < SHARED; tries++) {
+		uint64_t node = copy_node(begin, fs->copies.next++ % SHARED);
+
+		if (!chronfs_opened_find(fs, node))
+			return node;
+	}
+	return copy_node(begin, SHARED);
+}
+
+/* ---- who has asked for the name ---- */
+
+static struct chronfs_asked *find_asked(struct chronfs *fs, pid_t thread)
+{
+	for (size_t i = 0; i < CHRONFS_ASKED; i++)
+		if (fs->copies.asked[i].thread == thread && thread != 0)
+			return &fs->copies.asked[i];
+	return NULL;
+}
+
+/* Notes a thread in place of an older one, if possible of one that is not sent away. */
+static struct chronfs_asked *note_asked(struct chronfs *fs, pid_t thread)
+{
+	struct chronfs_asked *asked;
+
+	for (size_t i = 0; i < CHRONFS_ASKED; i++) {
+		asked = &fs->copies.asked[fs->copies.next_asked++ % CHRONFS_ASKED];
+		if (!asked->sent_away)
+			break;
+	}
+	*asked = (struct chronfs_asked){ .thread = thread };
+	return asked;
+}
+
+/* ---- the name ---- */
+
+/* For one who was sent away. */
+static uint64_t own_node(struct chronfs *fs, uint64_t begin, const struct chronfs_asked *asked)
+{
+	if (asked->node != 0 && asked->begin == begin) /* one open may look up twice */
+		return asked->node;
+	return another(fs, begin);
+}
+
+static uint64_t common_node(struct chronfs *fs, uint64_t begin, uint64_t end)
+{
+	struct chronfs_copies *c = &fs->copies;
+
+	if (c->last == 0 || c->begin != begin || c->end != end || chronfs_opened_find(fs, c->last))
+		c->last = another(fs, begin);
+	c->begin = begin;
+	c->end = end;
+	return c->last;
+}
+
+uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread)
+{
+	struct chronfs_asked *asked;
+	uint64_t node;
+
+	pthread_mutex_lock(&fs->opened_lock);
+	asked = find_asked(fs, thread);
+	if (!asked)
+		asked = note_asked(fs, thread);
+	if (asked->sent_away)
+		node = own_node(fs, begin, asked);
+	else
+		node = common_node(fs, begin, end);
+	asked->node = node;
+	asked->begin = begin;
+	pthread_mutex_unlock(&fs->opened_lock);
+	return node;
+}
+
+void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end)
+{
+	pthread_mutex_lock(&fs->opened_lock);
+	if (node == fs->copies.last && end > fs->copies.end)
+		fs->copies.end = end;
+	pthread_mutex_unlock(&fs->opened_lock);
+}
+
+/* ---- open files ---- */
+
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached)
+{
+	const bool shared = chronfs_stream_copy(chronfs_node_value(file->node)) == SHARED;
+	struct chronfs_asked *asked;
+	bool taken;
+	int r = 0;
+
+	pthread_mutex_lock(&fs->opened_lock);
+	asked = find_asked(fs, thread);
+	taken = !shared && chronfs_opened_find(fs, file->node);
+	if (taken && asked && asked->node == file->node && !asked->sent_away) {
+		asked->sent_away = true;
+		asked->node = 0;
+		r = -ESTALE;
+	} else {
+		if (asked)
+			*asked = (struct chronfs_asked){ 0 };
+		if (cached && !taken && !shared && fs->copies.cached < CACHED_MAX)
+			r = 1;
+		fs->copies.cached += (unsigned)r;
+		chronfs_opened_add(fs, file);
+	}
+	pthread_mutex_unlock(&fs->opened_lock);
+	return r;
+}
+
+void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached)
+{
+	pthread_mutex_lock(&fs->opened_lock);
+	chronfs_opened_remove(file);
+	fs->copies.cached -= cached;
+	pthread_mutex_unlock(&fs->opened_lock);
+}

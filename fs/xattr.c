@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * xattr.c - extended attributes: the protocol; each kind of node has its own values
+ *
+ * All are read-only.  What is asked for most, security.capability and the like, is answered with
+ * ENODATA at once; ENOSYS would end all attributes of the mount.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+
+static void reply_value(fuse_req_t req, const char *value, size_t length, size_t room)
+{
+	if (room == 0)
+		fuse_reply_xattr(req, length);
+	else if (length > room)
+		fuse_reply_err(req, ERANGE);
+	else
+		fuse_reply_buf(req, value, length);
+}
+
+void chronfs_op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
+{
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	char value[CHRONFS_XATTR_MAX];
+	ssize_t n = -ENODATA;
+
+	if (ops && ops->xattr)
+		n = ops->xattr(chronfs_of(req), node, name, value);
+	if (n < 0)
+		fuse_reply_err(req, (int)-n);
+	else
+		reply_value(req, value, (size_t)n, size);
+}
+
+void chronfs_op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
+{
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const char *names = NULL;
+	size_t length = 0;
+
+	if (ops && ops->xattr_list)
+		names = ops->xattr_list(chronfs_of(req), node, &length);
+	reply_value(req, names, length, size);
+}
+
+void chronfs_op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value,
+                         size_t size, int flags)
+{
+	(void)node;
+	(void)name;
+	(void)value;
+	(void)size;
+	(void)flags;
+	fuse_reply_err(req, EPERM);
+}
+
+void chronfs_op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
+{
+	(void)node;
+	(void)name;
+	fuse_reply_err(req, EPERM);
+}

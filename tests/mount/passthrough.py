@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""passthrough.py MOUNT QUEUE PID - segments that the kernel reads without the daemon PID, which is stopped
+meanwhile; prints a line per case."""
+
+import ctypes
+import mmap
+import os
+import signal
+import sys
+import time
+
+mount, queue, pid = sys.argv[1], sys.argv[2], int(sys.argv[3])
+SIZE = 65536
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
+                      ctypes.c_long]
+
+
+def case(what, good):
+    print(("ok - " if good else "not ok - ") + what, flush=True)
+
+
+def content(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def open_read(name):
+    return os.open(f"{mount}/segments/{name}", os.O_RDONLY)
+
+
+class Stopped:
+    """The daemon does nothing: whatever works now works without it.  Should it not, it goes on after
+    a while, and the case fails."""
+
+    def __enter__(self):
+        os.kill(pid, signal.SIGSTOP)
+        self.child = os.fork()
+        if self.child == 0:
+            time.sleep(5)
+            os.kill(pid, signal.SIGCONT)
+            os._exit(0)
+        until = time.monotonic() + 4
+        while not self.without_it() and time.monotonic() < until:
+            time.sleep(0.01)
+        return self
+
+    def without_it(self):
+        """Each of its threads is stopped."""
+        states = set()
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat") as file:
+                states.add(file.read().rsplit(")", 1)[1].split()[0])
+        return states == {"T"}
+
+    def __exit__(self, *_):
+        os.kill(self.child, signal.SIGKILL)
+        os.waitpid(self.child, 0)
+        os.kill(pid, signal.SIGCONT)
+
+
+names = sorted(os.listdir(mount + "/segments"))
+sealed = names[0]
+live = next(n for n in names if os.getxattr(f"{mount}/segments/{n}", "user.chronfs.sealed") == b"0")
+sink = os.open(mount + "/append", os.O_WRONLY)
+for kind, name in (("sealed", sealed), ("live", live)):
+    fd, second = open_read(name), open_read(name)
+    at = libc.mmap(None, SIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
+    case(f"{kind}: it can be mapped shared", at != ctypes.c_void_p(-1).value)
+    with Stopped() as stopped:
+        image = os.pread(fd, SIZE, 0)
+        again = os.pread(second, SIZE, 0)
+        mapped = ctypes.string_at(at, SIZE)
+        case(f"{kind}: read and mapped while the daemon is stopped", stopped.without_it())
+        case(f"{kind}: and they are the file's bytes",
+             image == again == mapped == content(f"{queue}/{name}"))
+    if kind == "live":
+        for i in range(20):
+            text = b"passed through %d" % i
+            os.write(sink, text)
+            if text not in os.pread(fd, SIZE, 0) or text not in ctypes.string_at(at, SIZE):
+                case("live: what is written is seen at once, read and mapped", False)
+                break
+        else:
+            case("live: what is written is seen at once, read and mapped", True)
+        for i in range(40):
+            os.write(sink, b"x" * 4000)
+        case("live: sealed while it is open",
+             os.pread(fd, SIZE, 0) == ctypes.string_at(at, SIZE) == content(f"{queue}/{name}"))
+        new = open_read(name)
+        case("and opened anew", os.pread(new, SIZE, 0) == os.pread(fd, SIZE, 0))
+        os.close(new)
+    os.close(second)
+    os.close(fd)
+good = True
+for _ in range(200):
+    for name in (sealed, live):
+        fds = [open_read(name) for _ in range(3)]
+        os.close(fds.pop(1))
+        good &= all(len(os.pread(fd, SIZE, 0)) == SIZE for fd in fds)
+        for fd in fds:
+            os.close(fd)
+case("opened and closed many times, several at once", good)

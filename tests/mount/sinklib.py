@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the sinks share: cases, records, waiting for something, clients as processes."""
+
+import errno
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+
+from records import Follower
+
+PATIENCE = 30  # seconds until something that has to happen counts as not happening
+
+
+def case(what, good, got=None):
+    if not good and got is not None:
+        print(f"got {got!r:.2000}")
+    print(("ok - " if good else "not ok - ") + what, flush=True)
+
+
+def is_(what, got, wanted):
+    if got != wanted:
+        print(f"wanted {wanted!r:.2000}")
+    case(what, got == wanted, got)
+
+
+def outcome(call, *args):
+    """What it returns, or the name of its errno."""
+    try:
+        return call(*args)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+
+
+def wait_for(condition):
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.005)
+    return True
+
+
+def stats(mount):
+    with open(mount + "/stats.json", "rb") as file:
+        return json.load(file)
+
+
+def waiting(mount, count):
+    """Whether so many requests wait for room, before long."""
+    return wait_for(lambda: stats(mount)["waiting"]["writes"] == count)
+
+
+class New(Follower):
+    """The new records, or the first so many of them when they have come."""
+
+    def take(self, count):
+        found = []
+        wait_for(lambda: found.extend(self.new()) or len(found) >= count)
+        return found
+
+
+def client(source, *args):
+    """A Python process of its own that has os, sys and its arguments in argv."""
+    return subprocess.Popen([sys.executable, "-c", "import os, sys; argv = sys.argv\n" + source,
+                             *map(str, args)], stdout=subprocess.PIPE, stdin=subprocess.PIPE)
+
+
+def write_all(fd, data, step):
+    """In pieces of `step` bytes; a short write goes on where it ended."""
+    for at in range(0, len(data), step):
+        piece = data[at:at + step]
+        while piece:
+            piece = piece[os.write(fd, piece):]
+
+
+def lines_of(data, limit):
+    """The records that append.lines makes of these bytes, however they are written."""
+    return [line[at:at + limit] for line in io.BytesIO(data)
+            for at in range(0, len(line), limit)]

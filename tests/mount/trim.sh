@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# trim.sh - rm in segments/: the oldest sealed segment, with -o allow_trim, and nothing else ever
+. "$(dirname "$0")/lib.sh"
+
+nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+# make_segments N: as many sealed segments of one record each.
+make_segments() {
+	local i
+	for ((i = 0; i < $1; i++)); do
+		echo "record $i" >>"$m/append"
+		echo roll >>"$m/ctl"
+	done
+}
+
+# Not asked for: nothing can be deleted.
+start_mount -o segment_size=64K,allow_other
+make_segments 2
+refused "rm without allow_trim" "Operation not permitted" rm -f "$m/segments/000000000.q"
+refused "rm without allow_trim, others" "Permission denied" \
+	"${nobody[@]}" rm -f "$m/segments/000000000.q"
+is "segments/ is not writable" "$(stat -c %a "$m/segments")" 555
+ok "nothing is gone" [ -e "$q/000000000.q" ]
+stop_mount
+
+start_mount -o segment_size=64K,allow_trim,allow_other
+make_segments 6
+is "segments/ belongs to the mounter, who may write there" "$(stat -c '%a %U' "$m/segments")" \
+	"755 root"
+refused "rm by others" "Permission denied" "${nobody[@]}" rm -f "$m/segments/000000000.q"
+refused "rm of another than the oldest" "resource busy" rm -f "$m/segments/000000001.q"
+refused "rm of what is not there" "No such file" rm "$m/segments/000000999.q"
+refused "rm of no segment's name" "No such file" rm "$m/segments/readers"
+for what in "$m/append" "$m/ctl" "$m/stats.json" "$m/payload/000000000" "$m/stream"; do
+	[ -e "$what" ] && refused "rm of ${what#"$m/"}" "Operation not permitted" rm -f "$what"
+done
+refused "rmdir" "Operation not permitted" rmdir "$m/segments"
+refused "mv within segments/" "Operation not permitted" \
+	mv "$m/segments/000000000.q" "$m/segments/000000100.q"
+refused "touch of a new name" "Operation not permitted" touch "$m/segments/000000100.q"
+refused "mkdir" "Operation not permitted" mkdir "$m/segments/dir"
+
+# The oldest goes, at once and for all who look.
+cat "$m/segments/000000000.q" >/dev/null
+ok "rm of the oldest" rm -f "$m/segments/000000000.q"
+ok "its file is gone" not ls "$q"/000000000.*
+ok "it is found no more" not [ -e "$m/segments/000000000.q" ]
+ok "nor listed" not grep -q 000000000 <<<"$(ls "$m/segments")"
+refused "rm of it again" "No such file" rm "$m/segments/000000000.q"
+is "what follows is still there" "$(ls "$m/segments" | head -n 2 | tr '\n' ' ')" "000000001.q 000000002.q "
+is "and can be read" "$("$CHRONQ" cat "$q" | head -n 1)" "record 1"
+cases_of python3 "$here/trim.py" "$m" "$q"
+ok "rm -f segments/* complains" not rm -f "$m"/segments/*
+current=$(printf '%09d.q' "$(sed -n 's/^chronfs_segment //p' "$m/metrics")")
+is "and takes all but the current one, and those prepared" "$(ls "$m/segments" | head -n 1)" \
+	"$current"
+refused "the current one" "resource busy" rm -f "$m/segments/$current"
+stop_mount
+ok "the queue is sound" "$CHRONQ" verify "$q"
+
+# An ordinary user's mount is that user's to trim.  /dev/fuse may not be for users here: one that is
+# stands in its place, for these commands only.
+what="a user's own mount"
+if command -v runuser >/dev/null && [ -u "$(command -v fusermount3)" ] &&
+	unshare -m true 2>/dev/null && mknod -m 666 "$tmp/fuse" c 10 229 2>/dev/null; then
+	mkdir "$tmp/users" "$tmp/users/mnt"
+	chown -R nobody "$tmp/users"
+	# shellcheck disable=SC2016 # for the inner shell
+	ok "$what: rm and trim" unshare -m --propagation slave bash -euc '
+		mount --bind "$1/fuse" /dev/fuse
+		cd "$1/users"
+		runuser -u nobody -- "$CHRONFS" q mnt -o segment_size=64K,allow_trim
+		trap "umount mnt" EXIT
+		runuser -u nobody -- bash -euc "
+			for i in 1 2 3; do echo \$i >mnt/append; echo roll >mnt/ctl; done
+			rm -f mnt/segments/000000000.q
+			echo trim 2 >mnt/ctl"' bash "$tmp"
+	is "$what: what is left" "$(cd "$tmp/users/q" && echo ?????????.q | cut -d' ' -f1)" \
+		000000002.q
+else
+	skip "$what" "no runuser, no namespaces, or fusermount3 is not for users here"
+fi
+
+start_mount -o ro
+refused "a read-only mount" "Read-only" rm -f "$m/segments/$current"
+stop_mount
+finish

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sink_support.h - append and append.lines without a mount
+ *
+ * libfuse's replies and the writer's calls are replaced by ours (--wrap).  The writer is a list of
+ * records with room for so many; a request remembers its answer and can be interrupted; the ticker's
+ * steps are called by the tests.
+ */
+#ifndef CHRONFS_TEST_SINK_SUPPORT_H
+#define CHRONFS_TEST_SINK_SUPPORT_H
+
+#include "chronfs.h"
+
+#define LIMIT 1000   /* longest record */
+#define MEMORY 4400U /* for open lines */
+#define MOST_RECORDS 64
+
+extern struct chronfs fs;
+
+extern struct request {
+	int replies;
+	int result; /* NONE, 0, or a positive errno */
+	size_t written;
+	bool interrupted;
+	fuse_interrupt_func_t func;
+	void *data;
+} requests[8];
+
+extern struct queue {
+	char records[MOST_RECORDS][LIMIT + 1]; /* as strings */
+	size_t count;
+	size_t room; /* records that may still come */
+	int error;   /* what an append gives when there is no more */
+	struct cq_sync_request *sync;
+	int interrupt; /* this request is interrupted during the next append; NONE */
+	bool no_memory;
+	char said[256]; /* the last message to a person */
+} queue;
+
+/* A test ends as the mount does. */
+int sink_setup(void **state);
+int sink_teardown(void **state);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, sink_setup, sink_teardown)
+
+#define REQ(i) ((fuse_req_t)(void *)&requests[i])
+#define APPEND chronfs_node(CHRONFS_APPEND, 1)
+#define LINES chronfs_node(CHRONFS_LINES, 2)
+
+struct fuse_file_info opened(uint64_t node);
+void released(uint64_t node, struct fuse_file_info *fi);
+
+/* These give the answer to request i: a number of bytes, ERROR(errno), or NONE while there is none. */
+#define NONE (-1)
+#define ERROR(e) (-1000L - (e))
+long answer_of(int i);
+long write_flags(int i, uint64_t node, const struct fuse_file_info *fi, const char *text,
+                 uint64_t owner, int flags);
+long write_text(int i, uint64_t node, const struct fuse_file_info *fi, const char *text);
+long flush(int i, const struct fuse_file_info *fi, uint64_t owner);
+long fsync_lines(int i, const struct fuse_file_info *fi);
+/* The events. */
+long poll_sink(int i, uint64_t node, const struct fuse_file_info *fi, unsigned events);
+
+void interrupt(int i);
+
+/* The flush that was asked for ends, with this result. */
+void flushed(int result);
+
+/* The records so far, with a bar behind each; then there are none. */
+const char *records(void);
+
+#endif

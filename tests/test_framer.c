@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_framer.c - records do not depend on how the bytes were cut into pieces
+ *
+ * The reference cuts the whole text at once: behind every newline, and where a record has reached the
+ * limit.  Each test feeds a framer pieces and compares what it "appended".
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "framer.h"
+
+#define LIMIT 7
+
+static const char *const samples[] = {
+	"",
+	"\n",
+	"\n\n\n",
+	"a",
+	"a\n",
+	"ab\ncd\nef",
+	"abcdef\n",  /* exactly the limit with its newline */
+	"abcdefg\n", /* the limit without: the newline is a record of its own */
+	"abcdefg",
+	"abcdefgh\nij\n",
+	"abcdefghijklmnopqrstu", /* no newline at all, three times the limit */
+	"abcdefghijklmnopqrstuv\nw",
+	"one\ntwo\n\nthree and more\n\n\nx",
+};
+#define SAMPLES (sizeof samples / sizeof samples[0])
+
+/* What is appended: each record with its length before it, so that borders count. */
+struct record_list {
+	char bytes[4096];
+	size_t used;
+};
+
+static void add(struct record_list *list, const char *bytes, size_t length)
+{
+	assert_in_range(length, 1, 255);
+	assert_true(list->used + length + 1 <= sizeof list->bytes);
+	list->bytes[list->used++] = (char)length;
+	memcpy(list->bytes + list->used, bytes, length);
+	list->used += length;
+}
+
+static void reference(const char *text, size_t size, size_t limit, struct record_list *list)
+{
+	size_t begin = 0;
+
+	list->used = 0;
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == '\n' || i + 1 - begin == limit) {
+			add(list, text + begin, i + 1 - begin);
+			begin = i + 1;
+		}
+	}
+	if (begin < size)
+		add(list, text + begin, size - begin);
+}
+
+/* Feeds one piece; at most `most` records at a time, of which every `refuse`th attempt appends one
+ * fewer than it was given (0: never). */
+static void feed(struct chronfs_framer *framer, struct record_list *list, const char *data,
+                 size_t size, bool end, size_t most, unsigned refuse)
+{
+	struct cq_message messages[8];
+	unsigned attempts = 0;
+	ssize_t count;
+	size_t taken;
+
+	/* a copy of exactly this size: reading behind it is seen by AddressSanitizer */
+	char *copy = malloc(size > 0 ? size : 1), *at = copy;
+
+	assert_non_null(copy);
+	assert_in_range(most, 1, 8);
+	if (size > 0)
+		memcpy(copy, data, size);
+	while ((count = chronfs_framer_cut(framer, at, size, end, messages, most)) > 0) {
+		assert_true((size_t)count <= most);
+		if (refuse > 0 && ++attempts % refuse == 0 && --count == 0)
+			continue; /* refused altogether: nothing has changed */
+		for (ssize_t i = 0; i < count; i++)
+			add(list, messages[i].payload, messages[i].length);
+		taken = chronfs_framer_appended(framer, messages, (size_t)count);
+		assert_true(taken <= size);
+		at += taken;
+		size -= taken;
+	}
+	assert_int_equal(count, 0);
+	assert_int_equal(chronfs_framer_keep(framer, at, size), 0);
+	chronfs_framer_settle(framer);
+	assert_true(framer->used < framer->limit);
+	free(copy);
+}
+
+static void assert_same(const struct record_list *got, const struct record_list *wanted)
+{
+	assert_int_equal(got->used, wanted->used);
+	assert_memory_equal(got->bytes, wanted->bytes, wanted->used);
+}
+
+/* One text in the pieces [0,a) [a,b) [b,size), then its end. */
+static void three_pieces(const char *text, size_t a, size_t b, size_t most, unsigned refuse)
+{
+	struct chronfs_budget budget = { .most = 4096 };
+	struct chronfs_framer framer;
+	struct record_list got = { .used = 0 }, wanted;
+	const size_t size = strlen(text);
+
+	chronfs_framer_init(&framer, LIMIT, &budget);
+	feed(&framer, &got, text, a, false, most, refuse);
+	feed(&framer, &got, text + a, b - a, false, most, refuse);
+	feed(&framer, &got, text + b, size - b, false, most, refuse);
+	feed(&framer, &got, "", 0, true, most, refuse);
+	reference(text, size, LIMIT, &wanted);
+	assert_same(&got, &wanted);
+	assert_int_equal(framer.used, 0);
+	chronfs_framer_fini(&framer);
+	assert_int_equal(budget.used, 0);
+}
+
+static void every_two_cuts_of_every_sample(void **state)
+{
+	(void)state;
+	for (size_t s = 0; s < SAMPLES; s++)
+		for (size_t b = 0; b <= strlen(samples[s]); b++)
+			for (size_t a = 0; a <= b; a++)
+				three_pieces(samples[s], a, b, 8, 0);
+}
+
+static void batches_of_one_and_refusals(void **state)
+{
+	(void)state;
+	for (size_t s = 0; s < SAMPLES; s++) {
+		for (size_t b = 0; b <= strlen(samples[s]); b++) {
+			for (size_t a = 0; a <= b; a++) {
+				three_pieces(samples[s], a, b, 1, 0);
+				three_pieces(samples[s], a, b, 1, 2);
+				three_pieces(samples[s], a, b, 3, 2);
+			}
+		}
+	}
+}
+
+/* With `end` a piece leaves nothing open. */
+static void the_end_of_a_piece_can_end_a_record(void **state)
+{
+	struct chronfs_budget budget = { .most = 4096 };
+	struct chronfs_framer framer;
+	struct record_list got = { .used = 0 }, wanted = { .used = 0 };
+
+	(void)state;
+	chronfs_framer_init(&framer, LIMIT, &budget);
+	feed(&framer, &got, "ab", 2, false, 8, 0);
+	feed(&framer, &got, "cd\nef", 5, true, 8, 0);
+	assert_int_equal(framer.used, 0);
+	feed(&framer, &got, "gh", 2, true, 8, 0);
+	feed(&framer, &got, "ijklmnopqr", 10, true, 8, 0);
+	feed(&framer, &got, "", 0, true, 8, 0); /* nothing is no record */
+	add(&wanted, "abcd\n", 5);
+	add(&wanted, "ef", 2);
+	add(&wanted, "gh", 2);
+	add(&wanted, "ijklmno", 7);
+	add(&wanted, "pqr", 3);
+	assert_same(&got, &wanted);
+	chronfs_framer_fini(&framer);
+}
+
+/* Lines that begin in the data are not copied, the joined one only is. */
+static void lines_are_taken_where_they_are(void **state)
+{
+	static const char data[] = "c\nd\nrest";
+	struct chronfs_budget budget = { .most = 4096 };
+	struct cq_message messages[8];
+	struct chronfs_framer framer;
+
+	(void)state;
+	chronfs_framer_init(&framer, LIMIT, &budget);
+	assert_int_equal(chronfs_framer_cut(&framer, data, 4, false, messages, 8), 2);
+	assert_ptr_equal(messages[0].payload, data);
+	assert_ptr_equal(messages[1].payload, data + 2);
+	assert_int_equal(messages[1].type, CQ_TYPE_DEFAULT);
+	assert_int_equal(budget.used, 0);
+
+	assert_int_equal(chronfs_framer_keep(&framer, "ab", 2), 0);
+	assert_int_equal(chronfs_framer_cut(&framer, data, sizeof data - 1, false, messages, 8), 2);
+	assert_ptr_equal(messages[0].payload, framer.open);
+	assert_memory_equal(messages[0].payload, "abc\n", 4);
+	assert_ptr_equal(messages[1].payload, data + 2);
+	assert_int_equal(framer.used, 2); /* until it is appended */
+	assert_int_equal(chronfs_framer_appended(&framer, messages, 2), 4);
+	assert_int_equal(framer.used, 0);
+	chronfs_framer_fini(&framer);
+}
+
+static void without_memory_nothing_happens(void **state)
+{
+	struct chronfs_budget budget = { .most = 300 };
+	struct cq_message messages[8];
+	struct chronfs_framer one, two;
+	static const char zeros[400];
+
+	(void)state;
+	chronfs_framer_init(&one, 1000, &budget);
+	chronfs_framer_init(&two, 1000, &budget);
+	assert_int_equal(chronfs_framer_keep(&one, "abc", 3), 0);
+	assert_int_equal(budget.used, 256);
+	assert_int_equal(chronfs_framer_keep(&two, "x", 1), -ENOMEM);
+	assert_int_equal(two.used, 0);
+	assert_int_equal(chronfs_framer_keep(&one, zeros, 400), -ENOMEM);
+	assert_int_equal(chronfs_framer_cut(&one, zeros, 400, true, messages, 8), -ENOMEM);
+	assert_int_equal(one.used, 3);
+	assert_memory_equal(one.open, "abc", 3);
+	assert_int_equal(budget.used, 256);
+	/* what fits still does */
+	assert_int_equal(chronfs_framer_cut(&one, "d\n", 2, false, messages, 8), 1);
+	assert_memory_equal(messages[0].payload, "abcd\n", 5);
+	chronfs_framer_fini(&one);
+	assert_int_equal(chronfs_framer_keep(&two, "x", 1), 0);
+	chronfs_framer_fini(&two);
+	assert_int_equal(budget.used, 0);
+}
+
+/* A long line's memory goes when the line has gone, a short one's stays. */
+static void large_memory_is_given_back(void **state)
+{
+	const size_t large = 200000;
+	struct chronfs_budget budget = { .most = 1 << 20 };
+	struct cq_message messages[8];
+	struct chronfs_framer framer;
+	char *zeros = calloc(1, large);
+
+	(void)state;
+	assert_non_null(zeros);
+	chronfs_framer_init(&framer, 1000000, &budget);
+	assert_int_equal(chronfs_framer_keep(&framer, zeros, large), 0);
+	chronfs_framer_settle(&framer);
+	assert_true(budget.used >= large);
+	assert_int_equal(chronfs_framer_cut(&framer, "\n", 1, false, messages, 8), 1);
+	assert_int_equal(messages[0].length, large + 1);
+	assert_int_equal(chronfs_framer_appended(&framer, messages, 1), 1);
+	chronfs_framer_settle(&framer);
+	assert_int_equal(budget.used, 0);
+
+	assert_int_equal(chronfs_framer_keep(&framer, "short", 5), 0);
+	assert_int_equal(chronfs_framer_cut(&framer, "", 0, true, messages, 8), 1);
+	assert_int_equal(chronfs_framer_appended(&framer, messages, 1), 0);
+	chronfs_framer_settle(&framer);
+	assert_in_range(budget.used, 5, 65536);
+	chronfs_framer_fini(&framer);
+	free(zeros);
+}
+
+/* Below n; the same numbers each time. */
+static unsigned next(unsigned *state, unsigned n)
+{
+	*state = *state * 1103515245U + 12345U;
+	return (*state >> 16) % n;
+}
+
+static void random_pieces(void **state)
+{
+	struct chronfs_budget budget = { .most = 1 << 16 };
+	unsigned random = 12345;
+	char text[1000];
+
+	(void)state;
+	for (int round = 0; round < 2000; round++) {
+		struct record_list got = { .used = 0 }, wanted;
+		struct chronfs_framer framer;
+		size_t limit, at = 0, size;
+
+		limit = 1 + next(&random, 60);
+		size = next(&random, sizeof text);
+		for (size_t i = 0; i < size; i++)
+			text[i] = (char)(next(&random, 20) == 0 ? '\n' : 'a' + next(&random, 26));
+		chronfs_framer_init(&framer, limit, &budget);
+		while (at < size) {
+			size_t n = 1 + next(&random, 100), most = 1 + next(&random, 8);
+
+			if (n > size - at)
+				n = size - at;
+			feed(&framer, &got, text + at, n, false, most, 2 * next(&random, 3));
+			at += n;
+		}
+		feed(&framer, &got, "", 0, true, 1, 0);
+		reference(text, size, limit, &wanted);
+		assert_same(&got, &wanted);
+		chronfs_framer_fini(&framer);
+		assert_int_equal(budget.used, 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_two_cuts_of_every_sample),
+		cmocka_unit_test(batches_of_one_and_refusals),
+		cmocka_unit_test(the_end_of_a_piece_can_end_a_record),
+		cmocka_unit_test(lines_are_taken_where_they_are),
+		cmocka_unit_test(without_memory_nothing_happens),
+		cmocka_unit_test(large_memory_is_given_back),
+		cmocka_unit_test(random_pieces),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_sinks.c - append and append.lines without a mount: what becomes a record, what is answered */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "sink_support.h"
+
+/* ---- append ---- */
+
+static void write_is_one_record(void **state)
+{
+	struct fuse_file_info fi = opened(APPEND);
+
+	(void)state;
+	assert_int_equal(write_text(0, APPEND, &fi, "one\ntwo\n"), 8);
+	assert_string_equal(records(), "one\ntwo\n|");
+	assert_null(queue.sync);
+	assert_int_equal(write_flags(0, APPEND, &fi, "", 1, O_DSYNC), 0);
+	assert_string_equal(records(), "");
+	assert_null(queue.sync);
+}
+
+static void write_over_the_limit_appends_nothing(void **state)
+{
+	struct fuse_file_info fi = opened(APPEND);
+	char text[LIMIT + 2];
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	text[LIMIT + 1] = '\0';
+	assert_int_equal(write_text(0, APPEND, &fi, text), ERROR(EMSGSIZE));
+	assert_int_equal(queue.count, 0);
+	assert_int_equal(fs.counters.too_long, 1);
+	assert_int_equal(write_text(0, APPEND, &fi, text + 1), LIMIT);
+}
+
+static void errors_of_the_queue_pass_through(void **state)
+{
+	const int errors[] = { EMSGSIZE, ENOSPC, EDQUOT, EAGAIN, EIO, EOVERFLOW, EMFILE };
+	const uint64_t nodes[] = { APPEND, LINES };
+
+	(void)state;
+	queue.room = 0;
+	for (size_t n = 0; n < 2; n++) {
+		struct fuse_file_info fi = opened(nodes[n]);
+
+		for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+			queue.error = -errors[i];
+			assert_int_equal(
+				write_flags(0, nodes[n], &fi, "a line\n", 1, i % 2 ? O_DSYNC : 0),
+				ERROR(errors[i]));
+			assert_null(queue.sync); /* what was not appended is not waited for */
+		}
+	}
+	assert_int_equal(fs.counters.too_long, 2);
+	assert_int_equal(fs.counters.no_space, 2);
+	assert_int_equal(fs.counters.full, 4);
+	assert_int_equal(fs.counters.failed, 6);
+}
+
+static void durable_write_is_answered_after_the_flush(void **state)
+{
+	const int flags[] = { O_DSYNC, O_SYNC, 0 };
+	const uint64_t nodes[] = { APPEND, LINES };
+
+	(void)state;
+	for (size_t n = 0; n < 6; n++) {
+		const uint64_t node = nodes[n % 2];
+		struct fuse_file_info fi = opened(node);
+
+		fs.options.sync = flags[n / 2] ? CHRONFS_SYNC_NONE : CHRONFS_SYNC_ALWAYS;
+		assert_int_equal(write_flags(0, node, &fi, "bytes", 1, flags[n / 2]), NONE);
+		assert_string_equal(records(), "bytes|"); /* a line, too, has to be on the disk */
+		flushed(n < 5 ? 0 : -EIO);
+		assert_int_equal(answer_of(0), n < 5 ? 5 : ERROR(EIO));
+	}
+}
+
+static void durable_write_without_memory_appends_nothing(void **state)
+{
+	const uint64_t nodes[] = { APPEND, LINES };
+
+	(void)state;
+	queue.no_memory = true;
+	for (size_t n = 0; n < 2; n++) {
+		struct fuse_file_info fi = opened(nodes[n]);
+
+		assert_int_equal(write_flags(0, nodes[n], &fi, "line\n", 1, O_DSYNC),
+		                 ERROR(ENOMEM));
+		assert_int_equal(queue.count, 0);
+	}
+}
+
+static void interrupted_open_leaves_nothing(void **state)
+{
+	struct fuse_file_info fi = { .flags = O_WRONLY };
+
+	(void)state;
+	requests[0].interrupted = true;
+	chronfs_ops.open(REQ(0), APPEND, &fi);
+	assert_null(fs.sinks);
+	chronfs_ops.open(REQ(0), LINES, &fi);
+	assert_null(fs.sinks);
+}
+
+/* ---- append.lines ---- */
+
+static void lines_are_joined_over_writes(void **state)
+{
+	struct fuse_file_info a = opened(LINES), b = opened(LINES);
+	uint64_t files, bytes;
+
+	(void)state;
+	assert_int_equal(write_text(0, LINES, &a, "one\ntw"), 6);
+	assert_string_equal(records(), "one\n|");
+	assert_int_equal(write_text(0, LINES, &b, "other "), 6);
+	assert_int_equal(write_text(0, LINES, &a, "o\nthree\nfo"), 10);
+	assert_string_equal(records(), "two\n|three\n|");
+	chronfs_lines_figures(&fs, &files, &bytes);
+	assert_int_equal(files, 2);
+	assert_int_equal(bytes, 8);
+	assert_int_equal(write_text(0, LINES, &b, "file\n"), 5);
+	assert_string_equal(records(), "other file\n|");
+	assert_int_equal(fs.counters.partials, 0);
+	released(LINES, &a);
+	assert_string_equal(records(), "fo|");
+	assert_int_equal(fs.counters.partials, 1);
+}
+
+static void flush_of_the_last_writer_commits(void **state)
+{
+	struct fuse_file_info fi = opened(LINES);
+
+	(void)state;
+	assert_int_equal(flush(0, &fi, 1), 0);
+	assert_int_equal(write_flags(0, LINES, &fi, "of one", 1, 0), 6);
+	assert_int_equal(flush(0, &fi, 2), 0); /* say, of a child that ends */
+	assert_string_equal(records(), "");
+	assert_int_equal(write_flags(0, LINES, &fi, " and two", 2, 0), 8);
+	assert_int_equal(flush(0, &fi, 1), 0);
+	assert_string_equal(records(), "");
+	assert_int_equal(flush(0, &fi, 2), 0);
+	assert_string_equal(records(), "of one and two|");
+	assert_int_equal(flush(0, &fi, 2), 0);
+	assert_string_equal(records(), "");
+}
+
+static void fsync_commits_first(void **state)
+{
+	struct fuse_file_info fi = opened(LINES);
+
+	(void)state;
+	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
+	assert_int_equal(fsync_lines(1, &fi), NONE);
+	assert_string_equal(records(), "open|");
+	flushed(0);
+	assert_int_equal(answer_of(1), 0);
+
+	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
+	queue.room = 0;
+	assert_int_equal(fsync_lines(1, &fi), ERROR(EDQUOT));
+	assert_null(queue.sync);
+	queue.room = 8;
+	assert_int_equal(write_text(0, LINES, &fi, "ed\n"), 3);
+	assert_string_equal(records(), "opened\n|");
+}
+
+static void failure_within_a_write_makes_it_short(void **state)
+{
+	struct fuse_file_info fi = opened(LINES);
+
+	(void)state;
+	assert_int_equal(write_text(0, LINES, &fi, "be"), 2);
+	queue.room = 0;
+	assert_int_equal(write_text(0, LINES, &fi, "gin\nnext\n"), ERROR(EDQUOT));
+	assert_int_equal(write_text(0, LINES, &fi, "g"), 1); /* needs no room */
+	queue.room = 2;
+	assert_int_equal(write_text(0, LINES, &fi, "in\nnext\nlast\nrest"), 8);
+	assert_string_equal(records(), "begin\n|next\n|");
+	queue.error = -EIO;
+	assert_int_equal(write_text(0, LINES, &fi, "last\nrest"), ERROR(EIO));
+	queue.room = 8;
+	assert_int_equal(write_text(0, LINES, &fi, "last\nrest"), 9);
+	assert_int_equal(flush(1, &fi, 1), 0);
+	assert_string_equal(records(), "last\n|rest|");
+}
+
+/* What is to be durable is not kept open: the last bytes are refused with the rest. */
+static void short_durable_write(void **state)
+{
+	struct fuse_file_info fi = opened(LINES);
+
+	(void)state;
+	queue.room = 1;
+	assert_int_equal(write_flags(0, LINES, &fi, "one\ntwo", 1, O_DSYNC), NONE);
+	assert_string_equal(records(), "one\n|");
+	flushed(0);
+	assert_int_equal(answer_of(0), 4);
+	assert_int_equal(fs.lines_bytes, 0);
+}
+
+static void memory_for_open_lines_is_bounded(void **state)
+{
+	struct fuse_file_info fi[5];
+	char text[LIMIT];
+
+	(void)state;
+	memset(text, 'x', sizeof text);
+	text[LIMIT - 1] = '\0';
+	for (int i = 0; i < 5; i++) {
+		fi[i] = opened(LINES);
+		assert_int_equal(write_text(0, LINES, &fi[i], text),
+		                 i < 4 ? LIMIT - 1 : ERROR(ENOMEM));
+	}
+	assert_int_equal(write_text(0, LINES, &fi[4], "line\nrest"), 9); /* little is left */
+	assert_int_equal(write_text(0, LINES, &fi[4], text), ERROR(ENOMEM));
+	assert_string_equal(records(), "line\n|");
+	assert_int_equal(write_text(0, LINES, &fi[0], "x"), 1); /* the limit: a record */
+	assert_int_equal(queue.count, 1);
+}
+
+static void lines_become_due(void **state)
+{
+	struct fuse_file_info a = opened(LINES), b = opened(LINES);
+	int ms;
+
+	(void)state;
+	assert_int_equal(chronfs_lines_step(&fs), -1);
+	fs.options.line_timeout_ms = 60000;
+	assert_int_equal(write_text(0, LINES, &a, "later"), 5);
+	ms = chronfs_lines_step(&fs);
+	assert_in_range(ms, 59000, 60000);
+	assert_string_equal(records(), "");
+
+	fs.options.line_timeout_ms = 1;
+	assert_int_equal(write_text(0, LINES, &a, "!"), 1); /* its time begins anew */
+	assert_int_equal(write_text(0, LINES, &b, "done\n"), 5);
+	assert_string_equal(records(), "done\n|");
+	queue.room = 0;
+	while ((ms = chronfs_lines_step(&fs)) < 100)
+		assert_in_range(ms, 0, 1);
+	assert_int_equal(ms, 100); /* full: again later */
+	queue.room = 1;
+	assert_int_equal(chronfs_lines_step(&fs), -1);
+	assert_string_equal(records(), "later!|");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(write_is_one_record),
+		TEST(write_over_the_limit_appends_nothing),
+		TEST(errors_of_the_queue_pass_through),
+		TEST(durable_write_is_answered_after_the_flush),
+		TEST(durable_write_without_memory_appends_nothing),
+		TEST(interrupted_open_leaves_nothing),
+		TEST(lines_are_joined_over_writes),
+		TEST(flush_of_the_last_writer_commits),
+		TEST(fsync_commits_first),
+		TEST(failure_within_a_write_makes_it_short),
+		TEST(short_durable_write),
+		TEST(memory_for_open_lines_is_bounded),
+		TEST(lines_become_due),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

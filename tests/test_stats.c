@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_stats.c - the table of figures, stats.json and metrics, without a mount
+ *
+ * What is rendered is made up: every figure at its largest, or missing.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "stats.h"
+
+#define ALL_SOURCES (~0U)
+
+static struct chronfs_stats stats;
+static struct chronfs fs;
+static char path[PATH_MAX];
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&stats, 0, sizeof stats);
+	memset(&fs, 0, sizeof fs);
+	stats.sources = ALL_SOURCES;
+	stats.version = stats.libfuse_version = "999.999.999";
+	stats.sync_mode = "interval";
+	memset(path, 0, sizeof path);
+	(void)strcpy(path, "/queue");
+	fs.options.queue = path;
+	(void)strcpy(stats.queue, path);
+	return 0;
+}
+
+/* Every figure of the table gets the largest value that its member can hold. */
+static void fill(const struct chronfs_figure *table, size_t count, void *base)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *member = (char *)base + table[i].offset;
+		const int error = -EPROTONOSUPPORT; /* a long name */
+
+		switch (table[i].form) {
+		case CHRONFS_FLAG:
+			memset(member, 0, table[i].size);
+			break;
+		case CHRONFS_ARRAY:
+			if (table[i].size < sizeof stats.queue)
+				memset(member, 'W', table[i].size - 1);
+			break;
+		case CHRONFS_ERRNO:
+			memcpy(member, &error, sizeof error);
+			break;
+		case CHRONFS_TEXT:
+			break;
+		case CHRONFS_COUNT:
+		case CHRONFS_NS:
+		case CHRONFS_MS:
+		case CHRONFS_LATENCY:
+		default:
+			memset(member, 0xff, table[i].size);
+		}
+	}
+}
+
+static void fill_all(void)
+{
+	fill(chronfs_figures, chronfs_figure_count, &stats);
+	stats.readers_shown = CHRONFS_READERS_SHOWN;
+	for (size_t i = 0; i < CHRONFS_READERS_SHOWN; i++)
+		fill(chronfs_reader_figures, chronfs_reader_figure_count, &stats.reader[i]);
+}
+
+/* ---- the table ---- */
+
+static void check_form(const struct chronfs_figure *figure)
+{
+	switch (figure->form) {
+	case CHRONFS_COUNT:
+		assert_true(figure->size == 4 || figure->size == 8);
+		break;
+	case CHRONFS_NS:
+	case CHRONFS_MS:
+		assert_int_equal(figure->size, sizeof(uint64_t));
+		break;
+	case CHRONFS_FLAG:
+		assert_int_equal(figure->size, sizeof(bool));
+		break;
+	case CHRONFS_TEXT:
+		assert_int_equal(figure->size, sizeof(char *));
+		break;
+	case CHRONFS_ARRAY:
+		assert_true(figure->size > sizeof(char *));
+		break;
+	case CHRONFS_ERRNO:
+		assert_int_equal(figure->size, sizeof(int));
+		break;
+	case CHRONFS_LATENCY:
+	default:
+		assert_int_equal(figure->size, sizeof(struct chronfs_latency));
+	}
+}
+
+static bool same(const char *a, const char *b)
+{
+	return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static bool ends_in(const char *text, const char *end)
+{
+	const size_t length = strlen(text), end_length = strlen(end);
+
+	return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+static void check_table(const struct chronfs_figure *table, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct chronfs_figure *f = &table[i];
+		bool first = true;
+
+		check_form(f);
+		assert_non_null(f->key);
+		assert_int_not_equal(f->source, 0);
+		for (size_t j = 0; j < i; j++) {
+			assert_false(same(table[j].key, f->key) && same(table[j].group, f->group));
+			if (f->metric && same(table[j].metric, f->metric)) {
+				assert_false(same(table[j].label, f->label));
+				assert_int_equal(table[j].counter, f->counter);
+				assert_int_equal(table[j].source, f->source);
+				assert_true(same(table[i - 1].metric, f->metric)); /* together */
+				first = false;
+			}
+		}
+		if (!f->metric)
+			continue;
+		assert_true((f->help != NULL) == first);
+		assert_int_equal(strncmp(f->metric, "chronfs_", 8), 0);
+		assert_int_equal(f->counter, ends_in(f->metric, "_total"));
+		if (f->form == CHRONFS_NS || f->form == CHRONFS_MS)
+			assert_true(ends_in(f->metric, "_seconds"));
+	}
+}
+
+static void table_is_well_formed(void **state)
+{
+	(void)state;
+	check_table(chronfs_figures, chronfs_figure_count);
+	check_table(chronfs_reader_figures, chronfs_reader_figure_count);
+	assert_int_equal(chronfs_reader_figures[0].form, CHRONFS_ARRAY);
+}
+
+/* ---- stats.json ---- */
+
+static json_t *render_json(void)
+{
+	const size_t size = chronfs_json_size(&fs);
+	json_error_t error;
+	json_t *root;
+	char *text;
+
+	assert_int_equal(chronfs_json_render(&stats, size, &text), 0);
+	assert_int_equal(text[size - 1], '\n');
+	root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
+	assert_non_null(root);
+	free(text);
+	return root;
+}
+
+static json_int_t number_in(const json_t *root, const char *group, const char *key)
+{
+	const json_t *value = json_object_get(json_object_get(root, group), key);
+
+	assert_true(json_is_integer(value));
+	return json_integer_value(value);
+}
+
+/* Whatever the path: each byte of it may take six. */
+static void largest_figures_fit(void **state)
+{
+	json_t *root;
+
+	(void)state;
+	fill_all();
+	for (size_t length = 1; length < sizeof path; length += length < 1400 ? 1 : 97) {
+		memset(path, 1, length);
+		(void)strcpy(stats.queue, path);
+		root = render_json();
+		json_decref(root);
+	}
+	root = render_json();
+	assert_int_equal(
+		json_array_size(json_object_get(json_object_get(root, "readers"), "listed")),
+		CHRONFS_READERS_SHOWN);
+	assert_true(number_in(root, "limits", "max_bytes") == INT64_MAX);
+	assert_true(number_in(root, "position", "epoch") == UINT32_MAX);
+	assert_string_equal(json_string_value(json_object_get(root, "writer_error")),
+	                    "EPROTONOSUPPORT");
+	json_decref(root);
+}
+
+static void too_small_a_size_is_an_error(void **state)
+{
+	char *text;
+
+	(void)state;
+	assert_int_equal(chronfs_json_render(&stats, 100, &text), -EOVERFLOW);
+}
+
+static void what_is_not_known_is_not_shown(void **state)
+{
+	json_t *root;
+
+	(void)state;
+	stats.sources = CHRONFS_FROM_MOUNT | CHRONFS_FROM_FILES;
+	stats.writer.segment_size = 4096;
+	stats.read_only = true;
+	root = render_json();
+	assert_true(json_is_true(json_object_get(root, "read_only")));
+	assert_int_equal(number_in(root, "limits", "segment_size_bytes"), 4096);
+	assert_null(json_object_get(json_object_get(root, "limits"), "record_bytes"));
+	assert_null(json_object_get(root, "position"));
+	assert_null(json_object_get(root, "readers"));
+	assert_null(json_object_get(root, "writer_error"));
+	json_decref(root);
+}
+
+static void limits_that_there_are_not_are_not_shown(void **state)
+{
+	json_t *root;
+
+	(void)state;
+	root = render_json();
+	assert_non_null(json_object_get(root, "retention"));
+	assert_null(json_object_get(json_object_get(root, "retention"), "retain_segments"));
+	assert_null(json_object_get(json_object_get(root, "limits"), "max_bytes"));
+	assert_int_equal(number_in(root, "appended", "records"), 0); /* a zero that is known */
+	assert_true(json_is_integer(json_object_get(root, "writer_error")));
+	json_decref(root);
+	stats.config.retain_segments = 7;
+	root = render_json();
+	assert_int_equal(number_in(root, "retention", "retain_segments"), 7);
+	json_decref(root);
+}
+
+/* ---- metrics ---- */
+
+static char *render_metrics(void)
+{
+	size_t length;
+	char *text;
+
+	assert_int_equal(chronfs_prometheus_render(&stats, &text, &length), 0);
+	assert_int_equal(strlen(text), length);
+	assert_int_equal(text[length - 1], '\n');
+	return text;
+}
+
+static void has_line(const char *text, const char *line)
+{
+	char wanted[256];
+
+	(void)snprintf(wanted, sizeof wanted, "\n%s\n", line);
+	if (!strstr(text, wanted))
+		fail_msg("no line: %s", line);
+}
+
+static int occurrences(const char *text, const char *what)
+{
+	int count = 0;
+
+	for (; (text = strstr(text, what)); text += strlen(what))
+		count++;
+	return count;
+}
+
+static void labels_are_escaped(void **state)
+{
+	char *text;
+
+	(void)state;
+	(void)strcpy(stats.queue, "/a \"b\"\\c\nd");
+	text = render_metrics();
+	assert_non_null(strstr(text, "{queue=\"/a \\\"b\\\"\\\\c\\nd\",version="));
+	free(text);
+}
+
+static void units_are_seconds_and_bytes(void **state)
+{
+	char *text;
+
+	(void)state;
+	stats.mount_time_ns = 1700000000000000000;
+	stats.config.retain_age_ms = 86400500;
+	stats.sync = (struct chronfs_latency){
+		.count = 3, .total_ns = 1000000001, .max_ns = 999999000, .within = { 0, 1, 1, 2 }
+	};
+	stats.writer.rolls_waited = UINT64_MAX;
+	stats.writer.error = -EIO;
+	text = render_metrics();
+	has_line(text, "chronfs_mount_time_seconds 1700000000.0");
+	has_line(text, "chronfs_retain_age_seconds 86400.5");
+	has_line(text, "chronfs_sync_max_seconds 0.999999");
+	has_line(text, "# TYPE chronfs_sync_seconds histogram");
+	has_line(text, "chronfs_sync_seconds_bucket{le=\"0.0001\"} 0");
+	has_line(text, "chronfs_sync_seconds_bucket{le=\"0.0064\"} 2");
+	has_line(text, "chronfs_sync_seconds_bucket{le=\"26.2144\"} 0");
+	has_line(text, "chronfs_sync_seconds_bucket{le=\"+Inf\"} 3");
+	has_line(text, "chronfs_sync_seconds_sum 1.000000001");
+	has_line(text, "chronfs_sync_seconds_count 3");
+	has_line(text, "chronfs_rolls_total{kind=\"waited\"} 18446744073709551615");
+	has_line(text, "chronfs_writer_error 1");
+	free(text);
+}
+
+static void a_line_for_each_reader(void **state)
+{
+	char *text;
+
+	(void)state;
+	stats.readers_shown = 2;
+	(void)strcpy(stats.reader[0].position.name, "slow");
+	(void)strcpy(stats.reader[1].position.name, "quick");
+	stats.reader[0].position.lag_bytes = 8192;
+	stats.reader[1].heartbeat_age_ns = 1500000000;
+	text = render_metrics();
+	has_line(text, "chronfs_reader_lag_bytes{reader=\"slow\"} 8192");
+	has_line(text, "chronfs_reader_lag_bytes{reader=\"quick\"} 0");
+	has_line(text, "chronfs_reader_heartbeat_age_seconds{reader=\"quick\"} 1.5");
+	assert_null(strstr(text, "heartbeat_age_seconds{reader=\"slow\"}")); /* unknown */
+	assert_int_equal(occurrences(text, "# TYPE chronfs_reader_lag_bytes"), 1);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(table_is_well_formed, setup),
+		cmocka_unit_test_setup(largest_figures_fit, setup),
+		cmocka_unit_test_setup(too_small_a_size_is_an_error, setup),
+		cmocka_unit_test_setup(what_is_not_known_is_not_shown, setup),
+		cmocka_unit_test_setup(limits_that_there_are_not_are_not_shown, setup),
+		cmocka_unit_test_setup(labels_are_escaped, setup),
+		cmocka_unit_test_setup(units_are_seconds_and_bytes, setup),
+		cmocka_unit_test_setup(a_line_for_each_reader, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

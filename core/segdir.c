@@ -196,8 +196,14 @@ static int classify(void *arg, const char *name)
 int cq_segdir_kind(int dirfd, enum cq_dir_kind *ret_kind)
 {
 	enum cq_dir_kind kind = CQ_DIR_EMPTY;
+	struct stat st;
 	int r;
 
+	/* the usual answer needs no listing */
+	if (cq_io_stat_at(dirfd, CQ_CONTROL_NAME, &st) == 0) {
+		*ret_kind = CQ_DIR_QUEUE;
+		return 0;
+	}
 	r = each_name(dirfd, classify, &kind);
 	if (r < 0)
 		return r;

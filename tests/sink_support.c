@@ -36,7 +36,8 @@ int __wrap_cq_writer_room(cq_writer *writer, size_t length);
 void __wrap_cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *sync);
 struct chronfs_pending *__wrap_chronfs_pending_new(fuse_req_t req);
 struct chronfs_pending *__real_chronfs_pending_new(fuse_req_t req);
-void __wrap_chronfs_say(struct chronfs *of, enum cq_level level, const char *format, ...);
+void __wrap_chronfs_say(struct chronfs *of, enum cq_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 static struct request *of(fuse_req_t req)
 {

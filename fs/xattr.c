@@ -8,6 +8,7 @@
 #include "chronfs.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void reply_value(fuse_req_t req, const char *value, size_t length, size_t room)
 {
@@ -44,20 +45,27 @@ void chronfs_op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 	reply_value(req, names, length, size);
 }
 
+/*
+ * There are no POSIX ACLs here.  A program that would copy one, as cp -p does, may fall back on the
+ * mode only where it is told that they do not exist, not that they may not be set.
+ */
+static int set_refusal(const char *name)
+{
+	return strncmp(name, "system.", strlen("system.")) == 0 ? EOPNOTSUPP : EPERM;
+}
+
 void chronfs_op_setxattr(fuse_req_t req, fuse_ino_t node, const char *name, const char *value,
                          size_t size, int flags)
 {
 	(void)node;
-	(void)name;
 	(void)value;
 	(void)size;
 	(void)flags;
-	fuse_reply_err(req, EPERM);
+	fuse_reply_err(req, set_refusal(name));
 }
 
 void chronfs_op_removexattr(fuse_req_t req, fuse_ino_t node, const char *name)
 {
 	(void)node;
-	(void)name;
-	fuse_reply_err(req, EPERM);
+	fuse_reply_err(req, set_refusal(name));
 }

@@ -42,6 +42,7 @@ set user.new             EPERM/EACCES  EPERM/EACCES  EPERM/EACCES   EPERM/EACCES
 set user.chronfs.sealed  EPERM/EACCES  EPERM/EACCES  EPERM/EACCES   EPERM/EACCES  EROFS    EROFS
 set trusted.new          EPERM         EPERM         EPERM          EPERM         EROFS    EROFS
 set security.new         EPERM         EPERM         EPERM          EPERM         EROFS    EROFS
+set an ACL               EOPNOTSUPP/EPERM  EOPNOTSUPP/EPERM  EOPNOTSUPP/EPERM  EOPNOTSUPP/EPERM  EROFS  EROFS
 remove user.nothing      EPERM/EACCES  EPERM/EACCES  EPERM/EACCES   EPERM/EACCES  EROFS    EROFS
 remove user.chronfs.sealed  EPERM/EACCES  EPERM/EACCES  EPERM/EACCES  EPERM/EACCES  EROFS  EROFS
 list                     ok            ok            ok             ok            ok       ok
@@ -79,6 +80,9 @@ F_SETFL            ok      ok        ok/EACCES  ok        ok      ok
 isatty             ENOTTY  ENOTTY    ENOTTY/EACCES  ENOTTY  ENOTTY  ENOTTY
 statfs             ok      ok        ok         ok        ok      ok
 """
+
+# u::rw-,g::r--,o::r--, as the kernel keeps it: version 2, then tag, permissions and id of each.
+ACL = struct.pack("<I" + 3 * "HHI", 2, 1, 6, 2**32 - 1, 4, 4, 2**32 - 1, 0x20, 4, 2**32 - 1)
 
 TABLES = [("setattr", SETATTR), ("xattr", XATTR), ("xattr", XATTR_NAMES), ("lsattr", FLAGS),
           ("file", FILE)]
@@ -163,6 +167,7 @@ CALLS = {
     "set user.chronfs.sealed": lambda path: os.setxattr(path, "user.chronfs.sealed", b"1"),
     "set trusted.new": lambda path: os.setxattr(path, "trusted.new", b"x"),
     "set security.new": lambda path: os.setxattr(path, "security.new", b"x"),
+    "set an ACL": lambda path: os.setxattr(path, "system.posix_acl_access", ACL),
     "remove user.nothing": lambda path: os.removexattr(path, "user.nothing"),
     "remove user.chronfs.sealed": lambda path: os.removexattr(path, "user.chronfs.sealed"),
     "list": xattr_names,

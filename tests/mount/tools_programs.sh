@@ -75,9 +75,12 @@ if have rsync "rsync into the mount"; then
 	says "rsync over append" 23 "mkstemp" 'rsync -a $T/file append'
 	nothing "rsync into the mount"
 fi
-says "cp -p" 1 "preserving permissions for" 'cp -p $T/file append'
+chmod 600 "$tmp/file"
+says "cp -p, another mode" 1 "preserving permissions for" 'cp -p $T/file append'
 appended
 is "cp -p: the data are appended, though" "$(<"$tmp/appended")" '"text\n"'
+chmod 644 "$tmp/file"
+appends "cp -p, the same mode" 'cp -p $T/file append' '"text\n"'
 appends "cp --preserve=timestamps instead" 'cp --preserve=timestamps $T/file append' '"text\n"'
 
 # An ordinary user, who has no right to write here, sees that.

@@ -128,7 +128,7 @@ works "find -exec, -ls, -printf" 'find segments -name "*0.q" -exec cat {} + | wc
 	find . -printf "%p %s %T@ %i\n" >/dev/null' 65536
 works "stat" 'stat -c "%n %s %F %a" stream payload/000000004' \
 	"stream $bytes regular file 444"$'\npayload/000000004 0 regular empty file 444'
-works "stat as it comes, stat -f" 'stat * >/dev/null; stat -f . >/dev/null; stat -f -c %T .' fuseblk
+works "stat as it comes, stat -f" 'stat * >/dev/null; stat -f . >/dev/null; stat -f -c %t .' 65735546
 is "du: the real blocks" "$(cd "$m" && du -s --block-size=512 segments | cut -f1)" \
 	"$(stat -c %b "$q"/*.q | awk '{ n += $1 } END { print n }')"
 works "du --apparent-size" \

@@ -125,6 +125,15 @@ static int sync_older(cq_writer *w)
 	return r;
 }
 
+/* Nothing is stored in a sealed segment any more.  While it is mapped writable, its write-back has to
+ * interrupt every processor that this process runs on, once for each page, to take the page out of
+ * the mapping.  The flush has the segment to itself, but for pins (prefault.h). */
+static void unmap_sealed(struct cq_active *s)
+{
+	if (__atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) == 0)
+		cq_mapping_unmap(&s->map);
+}
+
 static int sync_extent(cq_writer *w, struct extent *e)
 {
 	struct cq_flush *f = &w->flush;
@@ -134,8 +143,11 @@ static int sync_extent(cq_writer *w, struct extent *e)
 		return 0;
 	if (f->check_older)
 		r = sync_older(w);
-	for (struct cq_active *s = e->sealed; s && s->next; s = s->next)
-		cq_io_start_writeback(s->map.fd);
+	for (struct cq_active *s = e->sealed; s; s = s->next) {
+		unmap_sealed(s);
+		if (s->next)
+			cq_io_start_writeback(s->map.fd);
+	}
 	for (struct cq_active *s = e->sealed; s && r == 0; s = s->next) {
 		r = cq_io_sync_data(s->map.fd);
 		if (!e->active) {

@@ -76,10 +76,16 @@ int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t 
 	return cq_io_populate(mapping->base + start, length + (offset - start));
 }
 
-void cq_mapping_close(struct cq_mapping *mapping)
+void cq_mapping_unmap(struct cq_mapping *mapping)
 {
 	if (mapping->base)
 		cq_io_unmap(mapping->base, mapping->size);
+	mapping->base = NULL;
+}
+
+void cq_mapping_close(struct cq_mapping *mapping)
+{
+	cq_mapping_unmap(mapping);
 	if (mapping->fd >= 0)
 		close(mapping->fd);
 	*mapping = CQ_MAPPING_NONE;

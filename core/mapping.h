@@ -26,6 +26,9 @@ int cq_mapping_open(struct cq_mapping *ret_mapping, int dirfd, const char *name,
 /* Faults the pages of this range in for writing, as far as they are in the file. */
 int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t length);
 
+/* Unmaps; the descriptor stays open. */
+void cq_mapping_unmap(struct cq_mapping *mapping);
+
 /* Unmaps and closes; does nothing for CQ_MAPPING_NONE. */
 void cq_mapping_close(struct cq_mapping *mapping);
 

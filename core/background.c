@@ -71,9 +71,8 @@ static int interval_sync(cq_writer *w)
 	now = cq_boottime_ms();
 	if (now - w->last_interval_ms >= w->config.sync_interval_ms) {
 		seq = cq_writer_appended(w);
-		if (seq != w->last_interval_seq)
-			(void)cq_flush_upto(w, seq);
-		w->last_interval_seq = seq;
+		if (seq == w->last_interval_seq || cq_flush_upto(w, seq) == 0)
+			w->last_interval_seq = seq;
 		w->last_interval_ms = now;
 	}
 	now = w->last_interval_ms + w->config.sync_interval_ms - now;
@@ -87,6 +86,10 @@ int cq_writer_flush_step(void *writer)
 	bool busy;
 
 	__atomic_store_n(&w->control.page->heartbeat_ns, cq_realtime_ns(), __ATOMIC_RELAXED);
+	if (atomic_exchange(&w->cut_short, false))
+		cq_log(&w->config, CQ_ERROR,
+		       "the current segment's file was cut short; the queue accepts nothing until it is "
+		       "opened anew");
 	wait = cq_flush_step(w);
 	/* each time, however much there is to sync and to close */
 	busy = cq_retention_step(w) > 0;

@@ -39,7 +39,7 @@ static int read_head(const cq_queue *queue, uint32_t id, struct head *ret_head)
 
 	cq_segment_name(name, id);
 	r = cq_io_open(queue->dirfd, name, O_RDONLY, &fd);
-	if (r == -ELOOP || r == -ENXIO) /* a symbolic link, a socket */
+	if (r == -ELOOP) /* a symbolic link */
 		return -EBADMSG;
 	if (r < 0)
 		return r;
@@ -51,7 +51,7 @@ static int read_head(const cq_queue *queue, uint32_t id, struct head *ret_head)
 	}
 	close(fd);
 	if (n < 0)
-		return n == -EISDIR ? -EBADMSG : (int)n;
+		return (int)n;
 	if ((size_t)n < sizeof head.segment)
 		return -EBADMSG;
 	if (!cq_segment_header_valid(&head.segment, id))
@@ -114,8 +114,8 @@ int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_walk *ret_walk)
 	struct cq_view view;
 	int r;
 
-	r = cq_view_of(queue, id, &view);
-	if (r == -EIO) { /* cut short */
+	r = cq_view_or_damage(queue, id, &view);
+	if (r > 0) {
 		*ret_walk = (struct cq_walk){ .damaged = true };
 		return 0;
 	}

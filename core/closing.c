@@ -75,8 +75,10 @@ static void finalise(cq_writer *w, const struct cq_active *s)
 		return;
 	cq_point("close.before_index");
 	write_index(w, s);
+	cq_point("close.index");
 	if (s->records > 0)
-		(void)futimens(s->map.fd, times);
+		(void)cq_io_set_times(s->map.fd, times);
+	cq_point("close.times");
 	/* Whoever deletes a segment removes its index before and after it (retention.c): so an
 	 * index that has come too late for that is seen here. */
 	if (cq_segment_is_deleted(s))

@@ -20,6 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "io.h"
 
 #define POSITION_TRIES 10000
@@ -60,7 +61,7 @@ static int open_full_size(struct cq_mapping *ret_map, int dirfd)
 	int r;
 
 	r = cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
-	if (r != -ENOENT && r != -EBADMSG)
+	if (r != -ENOENT && r != -EBADMSG && r != -ELOOP)
 		return r;
 	r = cq_io_replace(dirfd, CQ_CONTROL_TEMP, CQ_CONTROL_NAME, &empty, sizeof empty);
 	if (r < 0)
@@ -83,6 +84,7 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 		/* Nothing in it is believed.  A reader that waits finds out at the end of its slice. */
 		__atomic_store_n(&page->init_state, 0, __ATOMIC_RELEASE);
 		memset(page, 0, sizeof *page);
+		cq_point("control.cleared");
 		page->magic = CQ_CONTROL_MAGIC;
 		page->version = CQ_CONTROL_VERSION;
 	}
@@ -90,6 +92,7 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 	page->segment_size = segment_size;
 	page->segment_gen &= ~1U;
 	cq_control_move(&c, position);
+	cq_point("control.filled");
 	__atomic_store_n(&page->init_state, CQ_CONTROL_READY, __ATOMIC_RELEASE);
 	*ret_control = c;
 	return 0;
@@ -129,7 +132,9 @@ void cq_control_move(struct cq_control *control, struct cq_position position)
 
 	__atomic_store_n(&page->segment_gen, gen + 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
+	cq_point("control.odd");
 	__atomic_store_n(&page->current_segment, position.segment, __ATOMIC_RELAXED);
+	cq_point("control.half");
 	__atomic_store_n(&page->write_offset, position.offset, __ATOMIC_RELAXED);
 	__atomic_store_n(&page->segment_gen, gen + 2, __ATOMIC_RELEASE);
 }

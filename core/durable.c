@@ -7,12 +7,21 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chronq.h"
+#include "fault.h"
 #include "io.h"
 #include "record.h"
 
 static uint32_t slot_crc(const struct cq_durable_slot *slot)
 {
 	return cq_crc32(0, slot, offsetof(struct cq_durable_slot, crc));
+}
+
+bool cq_durable_slot_valid(const struct cq_durable_slot *slot)
+{
+	return slot->crc == slot_crc(slot) && slot->segment <= CQ_SEGMENT_ID_MAX + 1ULL &&
+	       slot->offset <= CQ_FORMAT_SIZE_MAX && slot->offset % CQ_ALIGN == 0 &&
+	       slot->seq <= CQ_COUNT_MAX;
 }
 
 static int read_slots(int fd, struct cq_durable_slot *ret_slot)
@@ -27,7 +36,7 @@ static int read_slots(int fd, struct cq_durable_slot *ret_slot)
 	if (n < 0)
 		return (int)n;
 	for (int i = 0; i < 2; i++) {
-		if (memcmp(&slots[i], &none, sizeof none) == 0 || slots[i].crc != slot_crc(&slots[i]))
+		if (memcmp(&slots[i], &none, sizeof none) == 0 || !cq_durable_slot_valid(&slots[i]))
 			continue;
 		if (!best || (int32_t)(slots[i].generation - best->generation) > 0)
 			best = &slots[i];
@@ -62,8 +71,11 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 	if (r < 0)
 		return r;
 	r = read_slots(fd, &newest);
-	if (r == -ENOENT) /* whatever stands there, it is no mark */
+	if (r == -ENOENT) { /* whatever stands there, it is no mark */
+		cq_point("durable.created");
 		r = cq_io_pwrite(fd, none, sizeof none, 0);
+		cq_point("durable.emptied");
+	}
 	if (r < 0) {
 		close(fd);
 		return r;

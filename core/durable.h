@@ -8,7 +8,12 @@
 #ifndef CQ_DURABLE_H
 #define CQ_DURABLE_H
 
+#include <stdbool.h>
+
 #include "format.h"
+
+/* Its checksum is right, and it names a place that there can be. */
+bool cq_durable_slot_valid(const struct cq_durable_slot *slot);
 
 /* -ENOENT: no file or no valid slot. */
 int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot);

@@ -15,14 +15,26 @@
 #error "fault.c belongs to builds with -Dplanted_faults=true"
 #endif
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct {
-	char name[40];
-	int error;
+#define NAME_MAX_LENGTH 39
+#define FAULTS 8  /* that are set at a time */
+#define CALLS 64  /* failpoints that there are, at most */
+
+struct fault {
+	char name[NAME_MAX_LENGTH + 1];
+	int error; /* 0: none */
 	int skip;
 	int count;
-	bool asked_environment;
-} fail; /* under lock */
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct fault faults[FAULTS]; /* under lock */
+static bool asked_environment;      /* under lock */
+static struct {
+	char name[NAME_MAX_LENGTH + 1];
+	unsigned count;
+} calls[CALLS];         /* under lock: in the order of their first call */
+static size_t call_count; /* under lock */
+static unsigned given;  /* under lock: failures since cq_fault_forget() */
 static bool held;     /* under lock: the hold happens once */
 static int kill_left; /* under lock: 0 = not counted yet */
 
@@ -65,11 +77,15 @@ static void hold(const char *path)
 	close(fd);
 }
 
+void (*cq_point_heard)(const char *name);
+
 void cq_point(const char *name)
 {
 	const char *rest = about("CHRONQ_HOLD", name);
 	bool mine = false;
 
+	if (cq_point_heard)
+		cq_point_heard(name);
 	if (rest) {
 		pthread_mutex_lock(&lock);
 		mine = !held;
@@ -93,20 +109,72 @@ void cq_point(const char *name)
 	}
 }
 
-static void set_fault(const char *name, int error, int skip, int count)
+/* ---- failing calls ---- */
+
+/* Under lock. */
+static void add_fault(const char *name, int error, int skip, int count)
 {
-	snprintf(fail.name, sizeof fail.name, "%s", name ? name : "");
-	fail.error = error;
-	fail.skip = skip;
-	fail.count = count;
-	fail.asked_environment = true;
+	for (size_t i = 0; i < FAULTS; i++) {
+		if (faults[i].error != 0)
+			continue;
+		snprintf(faults[i].name, sizeof faults[i].name, "%s", name);
+		faults[i].error = error;
+		faults[i].skip = skip;
+		faults[i].count = count;
+		return;
+	}
+}
+
+void cq_fault_add(const char *name, int error, int skip, int count)
+{
+	pthread_mutex_lock(&lock);
+	asked_environment = true;
+	add_fault(name, error, skip, count);
+	pthread_mutex_unlock(&lock);
 }
 
 void cq_fault_set(const char *name, int error, int skip, int count)
 {
 	pthread_mutex_lock(&lock);
-	set_fault(name, error, skip, count);
+	asked_environment = true;
+	memset(faults, 0, sizeof faults);
+	if (name)
+		add_fault(name, error, skip, count);
 	pthread_mutex_unlock(&lock);
+}
+
+/* Under lock: CHRONQ_FAIL, once. */
+static void ask_environment(void)
+{
+	const char *value = getenv("CHRONQ_FAIL");
+
+	if (asked_environment)
+		return;
+	asked_environment = true;
+	while (value && *value) {
+		char which[NAME_MAX_LENGTH + 1] = "";
+		int error = 0, skip = 0, count = 1;
+
+		if (sscanf(value, "%39[^:,]:%d:%d:%d", which, &error, &skip, &count) >= 2)
+			add_fault(which, error, skip, count);
+		value = strchr(value, ',');
+		if (value)
+			value++;
+	}
+}
+
+/* Under lock. */
+static void count_call(const char *name)
+{
+	size_t i = 0;
+
+	while (i < call_count && strcmp(calls[i].name, name) != 0)
+		i++;
+	if (i == CALLS)
+		return;
+	if (i == call_count)
+		snprintf(calls[call_count++].name, sizeof calls[i].name, "%s", name);
+	calls[i].count++;
 }
 
 int cq_failpoint(const char *name)
@@ -114,24 +182,54 @@ int cq_failpoint(const char *name)
 	int r = 0;
 
 	pthread_mutex_lock(&lock);
-	if (!fail.asked_environment) {
-		char which[40] = "";
-		int error = 0, skip = 0, count = 1;
-		const char *value = getenv("CHRONQ_FAIL");
+	ask_environment();
+	count_call(name);
+	for (size_t i = 0; i < FAULTS && r == 0; i++) {
+		struct fault *f = &faults[i];
 
-		fail.asked_environment = true;
-		if (value && sscanf(value, "%39[^:]:%d:%d:%d", which, &error, &skip, &count) >= 2)
-			set_fault(which, error, skip, count);
-	}
-	if (fail.error != 0 && strcmp(fail.name, name) == 0) {
-		if (fail.skip > 0) {
-			fail.skip--;
-		} else if (fail.count != 0) {
-			if (fail.count > 0)
-				fail.count--;
-			r = -fail.error;
+		if (f->error == 0 || strcmp(f->name, name) != 0)
+			continue;
+		if (f->skip > 0) {
+			f->skip--;
+		} else if (f->count != 0) {
+			if (f->count > 0)
+				f->count--;
+			r = -f->error;
+			given++;
 		}
 	}
 	pthread_mutex_unlock(&lock);
 	return r;
+}
+
+void cq_fault_forget(void)
+{
+	pthread_mutex_lock(&lock);
+	memset(calls, 0, sizeof calls);
+	call_count = 0;
+	given = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned cq_fault_given(void)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&lock);
+	n = given;
+	pthread_mutex_unlock(&lock);
+	return n;
+}
+
+const char *cq_fault_call(size_t nth, unsigned *ret_count)
+{
+	const char *name = NULL;
+
+	pthread_mutex_lock(&lock);
+	if (nth < call_count) {
+		name = calls[nth].name;
+		*ret_count = calls[nth].count;
+	}
+	pthread_mutex_unlock(&lock);
+	return name;
 }

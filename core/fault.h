@@ -10,22 +10,35 @@
  *                   until the test lets it go).  CHRONQ_KILL=NAME[:N] ends the process there with
  *                   SIGKILL, the Nth time.
  * cq_failpoint(NAME) 0, or the negative errno that a test wants from the call NAME: set with
- *                   cq_fault_set() in the process, or CHRONQ_FAIL=NAME:ERRNO[:SKIP[:COUNT]].
+ *                   cq_fault_set() in the process, or CHRONQ_FAIL=NAME:ERRNO[:SKIP[:COUNT]][,NAME:...].
  */
 #ifndef CQ_FAULT_H
 #define CQ_FAULT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #ifdef CQ_FAULTS
 
 bool cq_planted(const char *name);
 void cq_point(const char *name);
+/* Called at every place before the variables are looked at.  To be set while there is one thread. */
+extern void (*cq_point_heard)(const char *name);
 int cq_failpoint(const char *name);
 
-/* From now on calls named `name` (NULL: none) fail with error (a positive errno) after `skip`
- * successes, `count` times (negative: for ever). */
+/* From now on calls named `name` fail with error (a positive errno) after `skip` successes, `count`
+ * times (negative: for ever), and no other calls do.  NULL: none do. */
 void cq_fault_set(const char *name, int error, int skip, int count);
+/* These as well: up to 8 such rules.  A call takes the first of its name that lets it fail. */
+void cq_fault_add(const char *name, int error, int skip, int count);
+
+/* How often each call was made, failed or not, in the order of their first ones, since the process
+ * began or this was last forgotten.  NULL: so many there were not.  The name is good until the next
+ * cq_fault_forget(). */
+const char *cq_fault_call(size_t nth, unsigned *ret_count);
+/* How many of them failed on request. */
+unsigned cq_fault_given(void);
+void cq_fault_forget(void);
 
 #else
 

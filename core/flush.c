@@ -18,6 +18,8 @@
 #include "segdir.h"
 #include "writer.h"
 
+#define AGAIN_MS 100 /* after a flush that could not begin */
+
 int cq_flush_init(cq_writer *w, uint32_t older_from)
 {
 	struct cq_flush *f = &w->flush;
@@ -90,13 +92,16 @@ static struct extent take_extent(cq_writer *w, bool with_active)
 	return e;
 }
 
-/* Sealed by an earlier process of the writer, which may not have come to sync them. */
-static int sync_older(cq_writer *w)
+/* Sealed by an earlier process of the writer, which may not have come to sync them.  *ret_failed: a
+ * sync failed; else the error is that of a call before one, and nothing has happened. */
+static int sync_older(cq_writer *w, bool *ret_failed)
 {
 	struct cq_flush *f = &w->flush;
 	uint32_t id = f->older_from;
 	int r = 0;
 
+	if (!f->check_older || cq_planted("older_unsynced_skipped"))
+		return 0;
 	/* one after the other by name: none are there to list a large directory for, mostly */
 	for (; r == 0 && id < f->older_to; id++) {
 		char name[CQ_NAME_MAX];
@@ -117,6 +122,7 @@ static int sync_older(cq_writer *w)
 		}
 		if (r == 0) {
 			r = cq_io_sync_data(fd);
+			*ret_failed = r < 0;
 			close(fd);
 		}
 	}
@@ -134,6 +140,18 @@ static void unmap_sealed(struct cq_active *s)
 		cq_mapping_unmap(&s->map);
 }
 
+/* What somebody has cut off is not durable, however well the rest of the file was synced. */
+static int sync_whole(const struct cq_active *s)
+{
+	struct stat st;
+	int r;
+
+	r = cq_io_sync_data(s->map.fd);
+	if (r == 0)
+		r = cq_io_stat(s->map.fd, &st);
+	return r == 0 && (uint64_t)st.st_size < s->map.size ? -EIO : r;
+}
+
 static int sync_extent(cq_writer *w, struct extent *e)
 {
 	struct cq_flush *f = &w->flush;
@@ -141,23 +159,29 @@ static int sync_extent(cq_writer *w, struct extent *e)
 
 	if (!e->sealed && !e->active)
 		return 0;
-	if (f->check_older)
-		r = sync_older(w);
+	cq_point("sync.begun");
+	if (e->active && cq_planted("watermark_leads"))
+		(void)cq_durable_store(&f->durable, e->mark);
 	for (struct cq_active *s = e->sealed; s; s = s->next) {
 		unmap_sealed(s);
 		if (s->next)
 			cq_io_start_writeback(s->map.fd);
 	}
 	for (struct cq_active *s = e->sealed; s && r == 0; s = s->next) {
-		r = cq_io_sync_data(s->map.fd);
+		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(s);
+		cq_point("sync.sealed");
 		if (!e->active) {
 			e->mark.segment = (uint64_t)s->id + 1;
 			e->mark.offset = sizeof(struct cq_segment_header);
 			e->mark.seq = s->end_seq;
 		}
 	}
-	if (r == 0 && e->active)
-		r = cq_io_sync_data(e->active->map.fd);
+	/* Nobody of ours deletes the active segment; what is in a file without a name is lost. */
+	if (r == 0 && e->active && cq_segment_is_deleted(e->active))
+		r = -ESTALE;
+	if (r == 0 && e->active && !cq_planted("ack_without_data_sync"))
+		r = sync_whole(e->active);
+	cq_point("sync.data");
 	if (r == 0 && e->names != f->names_synced && !cq_planted("no_directory_fsync"))
 		r = cq_io_sync_dir(w->dirfd);
 	if (r < 0)
@@ -165,7 +189,9 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	f->names_synced = e->names;
 	e->synced = true;
 	/* A watermark that cannot be stored stays where it was, which is allowed. */
+	cq_point("sync.durable");
 	(void)cq_durable_store(&f->durable, e->mark);
+	cq_point("sync.marked");
 	return 0;
 }
 
@@ -173,6 +199,8 @@ static void poison(cq_writer *w, int error)
 {
 	int none = 0;
 
+	if (cq_planted("failed_sync_retried"))
+		return;
 	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
 		cq_log(&w->config, CQ_ERROR,
 		       "sync failed: %s; the queue accepts nothing until it is opened anew",
@@ -191,22 +219,30 @@ static void count_flush(struct cq_flush *f, uint64_t ns)
 }
 
 /* Runs the flush of an extent just taken.  Called and left with f->lock held, and no other lock: a
- * running flush waits for nobody, so that everybody may wait for it.  1: it had something to do. */
+ * running flush waits for nobody, so that everybody may wait for it.  1: it had something to do.
+ * EIO: a sync failed.  Any other error: it could not begin, and may be tried again. */
 static int lead(cq_writer *w, struct extent e)
 {
 	struct cq_flush *f = &w->flush;
+	bool failed = false;
 	uint64_t start, span;
 	int r;
 
 	pthread_mutex_unlock(&f->lock);
 	start = cq_monotonic_ns();
+	r = sync_older(w, &failed);
 	cq_sealed_classify(e.sealed, e.all);
+	for (struct cq_active *s = e.sealed; s && r < 0; s = s->next)
+		s->fate = CQ_FATE_WAIT;
 	pthread_mutex_lock(&f->lock);
 	e.sealed = f->flushing = cq_sealed_split(f, e.sealed, &e.dropped);
 	pthread_mutex_unlock(&f->lock);
-	r = sync_extent(w, &e);
+	if (r == 0) {
+		r = sync_extent(w, &e);
+		failed = r < 0;
+	}
 	span = cq_monotonic_ns() - start;
-	if (r < 0)
+	if (failed)
 		poison(w, r);
 	pthread_mutex_lock(&f->lock);
 	f->running = false;
@@ -222,7 +258,9 @@ static int lead(cq_writer *w, struct extent e)
 			f->durable_seq = e.mark.seq;
 	}
 	pthread_cond_broadcast(&f->done);
-	return r < 0 ? -EIO : e.dropped || e.synced;
+	if (r < 0)
+		return failed ? -EIO : r;
+	return e.dropped || e.synced;
 }
 
 int cq_flush_upto(cq_writer *w, uint64_t seq)
@@ -252,8 +290,11 @@ int cq_flush_upto(cq_writer *w, uint64_t seq)
 		if (mine)
 			e = take_extent(w, true);
 		pthread_mutex_unlock(&w->lock);
-		if (mine)
-			(void)lead(w, e);
+		if (mine) {
+			r = lead(w, e);
+			if (r < 0)
+				break;
+		}
 	}
 	pthread_mutex_unlock(&f->lock);
 	return r;
@@ -311,15 +352,18 @@ static bool answer_requests(cq_writer *w)
 
 int cq_flush_step(cq_writer *w)
 {
-	int due;
+	int due, r;
 
 	if (answer_requests(w))
 		return 0;
 	if (atomic_load(&w->error) == 0) {
 		due = cq_sealed_due(w);
-		if (due == 0 && cq_flush_sealed(w) > 0)
+		r = due == 0 ? cq_flush_sealed(w) : 0;
+		if (r > 0)
 			return 0;
-		if (due == 0)
+		if (r < 0)
+			due = AGAIN_MS;
+		else if (due == 0)
 			due = cq_sealed_due(w); /* none was deleted: the young may wait */
 	} else {
 		due = -1;
@@ -342,9 +386,9 @@ int cq_flush_drain(cq_writer *w)
 	/* A segment left after its last record had been synced: nobody asked for its seal. */
 	pthread_mutex_lock(&f->lock);
 	if (r == 0 && f->sealed)
-		r = lead(w, take_extent(w, true)) < 0 ? -EIO : 0;
+		r = lead(w, take_extent(w, true));
 	pthread_mutex_unlock(&f->lock);
 	while (answer_requests(w) || cq_flush_close_one(w))
 		;
-	return r;
+	return r < 0 ? r : 0;
 }

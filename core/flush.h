@@ -10,8 +10,9 @@
  *   A sealed segment keeps the descriptor that it was written through until it has been synced: the
  *   kernel reports a failed write-back once per descriptor.
  *   Only a flush (one at a time) takes segments off the sealed list.
- *   A failed flush is final: the kernel may have dropped the pages, so the writer is poisoned and
- *   every waiter, now and later, gets EIO.
+ *   A failed sync is final: the kernel may have dropped the pages, so the writer is poisoned and
+ *   every waiter, now and later, gets EIO.  (A flush that could not begin, for want of a descriptor
+ *   to an older segment, is none: its error is its waiters', and the next one tries again.)
  */
 #ifndef CQ_FLUSH_H
 #define CQ_FLUSH_H
@@ -58,7 +59,7 @@ struct cq_flush {
 int cq_flush_init(cq_writer *writer, uint32_t older_from);
 void cq_flush_fini(cq_writer *writer);
 
-/* Returns when every record below seq is durable: 0, or -EIO. */
+/* Returns when every record below seq is durable: 0; -EIO; or why the flush could not begin. */
 int cq_flush_upto(cq_writer *writer, uint64_t seq);
 
 /* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "fault.h"
+#include "seek.h"
 #include "successor.h"
 
 void cq_reader_control(cq_reader *reader)
@@ -98,6 +99,13 @@ static int enter_first(cq_reader *reader)
 	uint32_t id = 0;
 	int r;
 
+	if (reader->exact && reader->offset > sizeof(struct cq_segment_header)) {
+		r = cq_seek_place_committed(reader, from, reader->offset);
+		if (r == 0)
+			return 1;
+		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG)
+			return r;
+	}
 	r = next_id(reader, from, &id);
 	if (r == 0)
 		return enter(reader, reader->exact ? from : id);

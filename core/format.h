@@ -78,6 +78,9 @@ static_assert(offsetof(struct cq_segment_header, payload_bytes) == 56, "segment 
 /* ---- record ---- */
 
 #define CQ_RECORD_VERSION 1U                  /* 0 in segments of version 1 */
+#define CQ_COUNT_MAX (1ULL << 62)             /* of sequence numbers and stream positions: adding what a
+                                               * segment can hold never overflows */
+#define CQ_EPOCH_HINT_MAX 0x7FFFFFFFU         /* control.meta is not believed to know a higher one */
 #define CQ_TYPE_PAD 0xFFFFU                   /* skip; payload not checked; counts nowhere */
 
 struct cq_record_header {

@@ -43,7 +43,11 @@ static uintptr_t page_mask;            /* set before the handler is installed */
 static struct earlier *latest_earlier; /* atomic; the one to pass on to */
 static struct earlier *all_earlier;    /* under install_lock */
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
-static __thread bool passing_on;
+/* What this thread passes on, and where on its stack: a handler need not return. */
+static __thread struct {
+	const siginfo_t *info;
+	uintptr_t frame;
+} passing;
 
 static struct cq_guard *slot_of(uintptr_t address)
 {
@@ -68,18 +72,22 @@ static void pass_on(int signal, siginfo_t *info, void *context)
 	const struct earlier *to = __atomic_load_n(&latest_earlier, __ATOMIC_ACQUIRE);
 	const struct sigaction *a = to ? &to->action : NULL;
 
-	/* passing_on: a later handler passes on to ours, and ours to it */
-	if (!a || passing_on || a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN) {
+	const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
+	/* The same signal, further down the stack: a later handler passes on to ours, and ours to it. */
+	const bool round = info == passing.info && frame < passing.frame;
+
+	if (!a || round || a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN) {
 		/* the access is repeated when we return, and ends the process as it would have */
 		sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 		return;
 	}
-	passing_on = true;
+	passing.info = info;
+	passing.frame = frame;
 	if (a->sa_flags & SA_SIGINFO)
 		a->sa_sigaction(signal, info, context);
 	else
 		a->sa_handler(signal);
-	passing_on = false;
+	passing.info = NULL;
 }
 
 static void on_sigbus(int signal, siginfo_t *info, void *context)

@@ -14,9 +14,12 @@
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
+#include <time.h>
 
 /* Returns the descriptor. */
 int cq_io_open_dir(int dirfd, const char *path, int *ret_fd);
+/* A regular file, else EBADMSG (a symbolic link: ELOOP); for writing one that is ours, else EPERM
+ * (trust.h). */
 int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd);
 /* O_CREAT|O_EXCL, read-write, mode set whatever the umask adds, never less than the umask takes. */
 int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd);
@@ -25,7 +28,8 @@ int cq_io_mkdir(int dirfd, const char *name, mode_t mode);
 int cq_io_stat(int fd, struct stat *ret_stat);
 int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
 
-/* fallocate() of the whole file: space is really there, or the call fails. */
+/* fallocate() of the whole file: space is really there, or the call fails.  Beyond RLIMIT_FSIZE it
+ * gives EFBIG, as cq_io_pwrite() does; no SIGXFSZ comes of either. */
 int cq_io_allocate(int fd, uint64_t size);
 
 /* Reads until length, end of file, or error; returns the bytes read. */
@@ -35,11 +39,19 @@ int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset);
 /* First offset at or behind `offset` that may hold data; the file's end when only a hole follows. */
 int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_offset);
 
+int cq_io_truncate(int fd, uint64_t size);
+int cq_io_set_times(int fd, const struct timespec times[2]);
+
+/* flock() for this open file alone, without waiting; EBUSY: another has it. */
+int cq_io_lock(int fd);
+int cq_io_duplicate(int fd, int *ret_fd);
+
 /* Starts writing the file's dirty pages, so that several files share what a sync costs. */
 void cq_io_start_writeback(int fd);
 int cq_io_sync_data(int fd);
 int cq_io_sync_dir(int fd);
 
+/* EOPNOTSUPP where it cannot be done without replacing. */
 int cq_io_rename_noreplace(int dirfd, const char *from, const char *to);
 int cq_io_rename(int dirfd, const char *from, const char *to);
 int cq_io_unlink(int dirfd, const char *name);
@@ -55,5 +67,7 @@ int cq_io_replace(int dirfd, const char *temp, const char *name, const void *buf
 
 /* Opens a fresh stream over the directory, positioned at its beginning. */
 int cq_io_list(int dirfd, DIR **ret_dir);
+/* The next name in it, good until the next call: 1; 0: that was all. */
+int cq_io_next_name(DIR *dir, const char **ret_name);
 
 #endif

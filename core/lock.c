@@ -7,10 +7,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "format.h"
 #include "io.h"
 
@@ -20,12 +20,12 @@ static int process_start_time(pid_t pid, uint64_t *ret_start)
 	char path[32], text[1024];
 	const char *at;
 	ssize_t n;
-	int fd;
+	int fd, r;
 
 	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
+	r = cq_io_open(AT_FDCWD, path, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
 	n = cq_io_pread(fd, text, sizeof text - 1, 0);
 	close(fd);
 	if (n < 0)
@@ -56,33 +56,43 @@ int cq_lock_describe(int fd, uint64_t epoch)
 	r = cq_io_pwrite(fd, text, (size_t)length, 0);
 	if (r < 0)
 		return r;
-	return ftruncate(fd, length) < 0 ? -errno : 0;
+	cq_point("lock.described");
+	return cq_io_truncate(fd, (uint64_t)length);
+}
+
+static int take(int fd, int *ret_fd)
+{
+	int r = cq_io_lock(fd);
+
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	cq_point("lock.held");
+	*ret_fd = fd;
+	return 0;
+}
+
+int cq_lock_try(int dirfd, int *ret_fd)
+{
+	int fd, r;
+
+	r = cq_io_open(dirfd, CQ_LOCK_NAME, O_RDWR, &fd);
+	return r < 0 ? r : take(fd, ret_fd);
 }
 
 int cq_lock_acquire(int dirfd, int *ret_fd)
 {
 	int fd, r;
 
-	r = cq_io_open(dirfd, CQ_LOCK_NAME, O_RDWR, &fd);
-	if (r == -ENOENT) {
-		r = cq_io_create_new(dirfd, CQ_LOCK_NAME, 0640, &fd);
-		if (r == -EEXIST) /* another writer made it just now */
-			r = cq_io_open(dirfd, CQ_LOCK_NAME, O_RDWR, &fd);
-	}
-	if (r < 0)
+	r = cq_lock_try(dirfd, ret_fd);
+	if (r != -ENOENT)
 		return r;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-		goto fail;
-	}
-	r = cq_lock_describe(fd, 0);
-	if (r < 0)
-		goto fail;
-	*ret_fd = fd;
-	return 0;
-fail:
-	close(fd);
-	return r;
+	r = cq_io_create_new(dirfd, CQ_LOCK_NAME, 0640, &fd);
+	cq_point("lock.created");
+	if (r == -EEXIST) /* another writer made it just now */
+		return cq_lock_try(dirfd, ret_fd);
+	return r < 0 ? r : take(fd, ret_fd);
 }
 
 /*

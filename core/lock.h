@@ -12,10 +12,14 @@
 
 #include "chronq.h"
 
-/* Takes the lock for this process and writes its name.  -EBUSY: somebody has it. */
+/* Takes the lock for this process, making the file where it is missing.  What is in it stays as it is
+ * until cq_lock_describe(): an open that is refused changes nothing.  -EBUSY: somebody has it. */
 int cq_lock_acquire(int dirfd, int *ret_fd);
 
-/* Writes the text anew, with the epoch that recovery found. */
+/* The same without making the file: -ENOENT. */
+int cq_lock_try(int dirfd, int *ret_fd);
+
+/* Writes the text anew: this process, with that epoch (0: not known yet). */
 int cq_lock_describe(int fd, uint64_t epoch);
 
 /* Who has it, or had it last; for cq_queue_holder() and the message that goes with EBUSY.  Takes

@@ -9,22 +9,39 @@
 #include "fault.h"
 #include "io.h"
 
+/* Guarded from the first moment on. */
+static int map(struct cq_mapping *m, bool writable)
+{
+	void *base;
+	int r;
+
+	r = cq_io_map(m->fd, m->size, writable, &base);
+	if (r < 0)
+		return r;
+	r = cq_guard_add(base, m->size, &m->guard);
+	if (r < 0)
+		cq_io_unmap(base, m->size);
+	else
+		m->base = base;
+	return r;
+}
+
 int cq_mapping_create_new(struct cq_mapping *ret_mapping, int dirfd, const char *name, size_t size)
 {
 	struct cq_mapping m = { .fd = -1, .size = size };
-	void *base;
 	int r;
 
 	r = cq_io_create_new(dirfd, name, 0640, &m.fd);
 	if (r < 0)
 		return r;
+	cq_point("create.named");
 	r = cq_io_allocate(m.fd, size);
 	if (r < 0)
 		goto fail;
-	r = cq_io_map(m.fd, size, 1, &base);
+	cq_point("create.allocated");
+	r = map(&m, true);
 	if (r < 0)
 		goto fail;
-	m.base = base;
 	*ret_mapping = m;
 	return 0;
 fail:
@@ -38,7 +55,6 @@ int cq_mapping_open(struct cq_mapping *ret_mapping, int dirfd, const char *name,
 {
 	struct cq_mapping m = CQ_MAPPING_NONE;
 	struct stat st;
-	void *base;
 	int r;
 
 	r = cq_io_open(dirfd, name, writable ? O_RDWR : O_RDONLY, &m.fd);
@@ -48,19 +64,19 @@ int cq_mapping_open(struct cq_mapping *ret_mapping, int dirfd, const char *name,
 	if (r < 0)
 		goto fail;
 	r = -EBADMSG;
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
+	if (st.st_size <= 0)
 		goto fail;
 	if (size != 0 && (uint64_t)st.st_size != size)
 		goto fail;
 	m.size = (size_t)st.st_size;
-	r = cq_io_map(m.fd, m.size, writable, &base);
+	r = map(&m, writable);
 	if (r < 0)
 		goto fail;
-	m.base = base;
 	*ret_mapping = m;
 	return 0;
 fail:
-	close(m.fd);
+	if (!cq_planted("fd_leak_on_error"))
+		close(m.fd);
 	return r;
 }
 
@@ -78,6 +94,9 @@ int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t 
 
 void cq_mapping_unmap(struct cq_mapping *mapping)
 {
+	/* the guard first: once unmapped, its addresses may become somebody else's */
+	cq_guard_remove(mapping->guard);
+	mapping->guard = NULL;
 	if (mapping->base)
 		cq_io_unmap(mapping->base, mapping->size);
 	mapping->base = NULL;

@@ -7,10 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guard.h"
+
 struct cq_mapping {
 	int fd;
 	size_t size;
 	uint8_t *base;
+	struct cq_guard *guard; /* while it is mapped: somebody may cut the file short (guard.h) */
 };
 
 #define CQ_MAPPING_NONE ((struct cq_mapping){ .fd = -1 })
@@ -25,6 +28,13 @@ int cq_mapping_open(struct cq_mapping *ret_mapping, int dirfd, const char *name,
 
 /* Faults the pages of this range in for writing, as far as they are in the file. */
 int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t length);
+
+/* Pages of it were missing when they were touched: what was read there was never in the file, and what
+ * was stored there is not either. */
+static inline bool cq_mapping_cut(const struct cq_mapping *mapping)
+{
+	return mapping->guard && cq_guard_cut(mapping->guard);
+}
 
 /* Unmaps; the descriptor stays open. */
 void cq_mapping_unmap(struct cq_mapping *mapping);

@@ -289,7 +289,7 @@ static int still_there(const struct cq_view *view)
 		return r;
 	if (st.st_nlink == 0)
 		return -ENOENT;
-	return cq_guard_cut(view->guard) || (uint64_t)st.st_size < view->map.size ? -EIO : 0;
+	return cq_mapping_cut(&view->map) || (uint64_t)st.st_size < view->map.size ? -EIO : 0;
 }
 
 ssize_t cq_payload_read(struct cq_payload *p, void *buffer, size_t length, uint64_t position)

@@ -124,7 +124,7 @@ static int publish(struct cq_prealloc *p, struct cq_active **segment)
 	r = cq_segment_publish(p->dirfd, *segment, CQ_BY_WORKER);
 	if (r == 0)
 		return 1;
-	if (r == -EEXIST) {
+	if (r == -EEXIST && !cq_planted("prealloc_gives_up")) {
 		p->look_first = true;
 		atomic_store(&p->space->doubt, true);
 		cq_segment_discard(p->dirfd, *segment, CQ_BY_WORKER);

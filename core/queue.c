@@ -56,13 +56,12 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
                              cq_live_queue_fn live_queue, void *live_arg, cq_queue **ret_queue)
 {
 	cq_queue *queue = calloc(1, sizeof *queue);
+	int r;
 
 	if (!queue)
 		return -ENOMEM;
-	queue->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
-	if (queue->dirfd < 0) {
-		int r = -errno;
-
+	r = cq_io_duplicate(dirfd, &queue->dirfd);
+	if (r < 0) {
 		free(queue);
 		return r;
 	}
@@ -116,35 +115,43 @@ uint32_t cq_queue_oldest(cq_queue *queue)
 
 /* ---- oldest and newest ---- */
 
-static bool is_there(const cq_queue *queue, uint64_t id)
+/* 1, 0, or an error. */
+static int is_there(const cq_queue *queue, uint64_t id)
 {
 	char name[CQ_NAME_MAX];
 	struct stat st;
+	int r;
 
 	if (id > CQ_SEGMENT_ID_MAX)
-		return false;
+		return 0;
 	cq_segment_name(name, (uint32_t)id);
-	return cq_io_stat_at(queue->dirfd, name, &st) == 0;
+	r = cq_io_stat_at(queue->dirfd, name, &st);
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
 }
 
 /*
  * Both ends only move up, a few segments at a time.  So they are found by asking for the names that
- * come next; false: they are further away.
+ * come next; false: they are further away, or a name cannot be asked for.
  */
 static bool follow_ends(const cq_queue *queue, uint32_t *oldest, uint32_t *newest)
 {
 	uint64_t low = *oldest, high = *newest;
+	int there;
 
-	while (!is_there(queue, low))
+	while ((there = is_there(queue, low)) == 0)
 		if (++low > (uint64_t)*oldest + PROBES)
 			return false;
+	if (there < 0)
+		return false;
 	if (high < low)
 		high = low;
-	else if (!is_there(queue, high)) /* somebody has taken it away */
+	else if (is_there(queue, high) <= 0) /* somebody has taken it away */
 		return false;
-	while (is_there(queue, high + 1))
+	while ((there = is_there(queue, high + 1)) > 0)
 		if (++high > (uint64_t)*newest + PROBES)
 			return false;
+	if (there < 0)
+		return false;
 	*oldest = (uint32_t)low;
 	*newest = (uint32_t)high;
 	return true;

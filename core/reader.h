@@ -41,7 +41,8 @@ struct cq_reader {
 	struct cq_reader_stats stats;
 
 	struct cq_view view;
-	bool exact; /* without a view: the position is of that very segment, any other is a gap */
+	bool exact; /* without a view: the position is of that very segment, any other is a gap; an
+	             * offset in it is one that could not be gone to yet */
 	cq_queue *queue;
 	bool passive;
 	struct cq_control control; /* page is NULL: not there (yet) */

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "fault.h"
 #include "format.h"
 
 static inline uint32_t cq_crc32(uint32_t crc, const void *data, size_t length)
@@ -87,13 +88,23 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
 	/* what chronicle-rs writes in our place; one of our own that lost its ext is no such */
 	static const uint8_t none[sizeof *header - offsetof(struct cq_record_header, ext)];
 
-	if (cq_record_span((uint64_t)commit - 1) > size - offset)
+	if (cq_record_span((uint64_t)commit - 1) > size - offset && !cq_planted("length_trusted"))
 		return CQ_RECORD_BOUNDS;
 	if (header->version > CQ_RECORD_VERSION)
 		return CQ_RECORD_HEADER;
-	if (header->ext == 1 && header->header_crc != cq_record_header_crc(header, commit))
+	if (header->ext == 1 && header->header_crc != cq_record_header_crc(header, commit) &&
+	    !cq_planted("header_crc_ignored"))
+		return CQ_RECORD_HEADER;
+	if (header->ext == 1 &&
+	    (header->seq >= CQ_COUNT_MAX || header->stream_offset > CQ_COUNT_MAX))
 		return CQ_RECORD_HEADER;
 	if (header->ext != 1 && memcmp(&header->ext, none, sizeof none) != 0)
+		return CQ_RECORD_HEADER;
+	/* no record that was written is all zero: a changed bit where nothing stands would be one,
+	 * empty, with the right checksum of nothing */
+	if (header->ext != 1 && memcmp(&header->version, none,
+	                               offsetof(struct cq_record_header, ext) -
+	                                       offsetof(struct cq_record_header, version)) == 0)
 		return CQ_RECORD_HEADER;
 	return CQ_RECORD_OK;
 }
@@ -112,9 +123,13 @@ static inline uint32_t cq_segment_ext_crc(const struct cq_segment_header *header
 	                sizeof *header - offsetof(struct cq_segment_header, stream_base));
 }
 
+/* With the CRC right, still no more than can be: whoever adds these numbers need not look. */
 static inline bool cq_segment_ext_valid(const struct cq_segment_header *header)
 {
-	return header->ext == 1 && header->ext_crc == cq_segment_ext_crc(header);
+	return header->ext == 1 && header->ext_crc == cq_segment_ext_crc(header) &&
+	       header->stream_base <= CQ_COUNT_MAX && header->first_seq <= CQ_COUNT_MAX &&
+	       header->used <= CQ_FORMAT_SIZE_MAX && header->records <= header->used &&
+	       header->payload_bytes <= header->used;
 }
 
 /* A complete header of segment `id`, sealed or not, of a version that we read. */

@@ -5,204 +5,221 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "fault.h"
 #include "io.h"
+#include "lock.h"
 #include "log.h"
 #include "record.h"
 #include "recovery.h"
 #include "repair.h"
 #include "segdir.h"
 
-static int act_on(struct cq_recovery *v, struct cq_candidate *c)
+static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 {
 	char aside[CQ_NAME_MAX];
+	int r;
+
+	r = cq_repair_set_aside(v->dirfd, c->id, aside);
+	if (r == 0)
+		cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id, aside,
+		       cq_recover_why_aside(c));
+	return r;
+}
+
+/* Removes what stands behind the tail. */
+static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
+{
 	uint64_t bytes;
 	int r;
 
-	if (c->act == CQ_ACT_SET_ASIDE) {
-		r = cq_repair_set_aside(v->dirfd, c->id, aside);
-		if (r == 0)
-			cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id,
-			       aside,
-			       c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN
-			               ? "it is not a sound segment"
-			               : "records before it are missing");
-		return r;
-	}
-	if (c->act == CQ_ACT_KEEP)
-		return 0;
 	r = cq_repair_tail(v->dirfd, c->segment, c->survey.tail, &bytes);
+	if (r < 0 || bytes == 0)
+		return r;
+	cq_log(v->config, CQ_NOTICE,
+	       "segment %09u: what an unfinished write left behind offset %" PRIu64
+	       " is now in " CQ_SEGMENT_BROKEN,
+	       c->id, c->survey.tail, c->id);
+	return 0;
+}
+
+/* An index that chronicle-rs left of an unsealed segment would not be one of all its records. */
+static int seal(struct cq_recovery *v, struct cq_candidate *c)
+{
+	uint64_t end_seq;
+	int r = 0;
+
+	if (!c->segment)
+		r = cq_recover_survey(v, c);
+	if (r == 0)
+		r = cq_repair_drop_index(v->dirfd, c->id);
+	if (r == 0)
+		r = clear_tail(v, c);
+	if (r == 0)
+		r = cq_recover_number(v, c, &end_seq);
 	if (r < 0)
 		return r;
-	if (bytes > 0)
-		cq_log(v->config, CQ_NOTICE,
-		       "segment %09u: what an unfinished write left behind offset %" PRIu64
-		       " is now in " CQ_SEGMENT_BROKEN,
-		       c->id, c->survey.tail, c->id);
-	return 0;
+	cq_point("recover.numbered");
+	cq_segment_seal(c->segment);
+	cq_point("recover.sealed");
+	r = cq_io_sync_data(c->segment->map.fd);
+	cq_point("recover.seal_synced");
+	if (v->active_id == c->id)
+		v->active_id++; /* cut short: go on behind it */
+	return r;
 }
 
-/* The numbers that hold at the beginning of segment `id`, from what is before it. */
-static int find_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base)
+/* Of the segment to go on in. */
+static int prepare_current(struct cq_recovery *v, struct cq_candidate *c)
 {
-	uint64_t seq = 0, behind = 0;
-
-	for (size_t i = v->count; i-- > 0;) {
-		struct cq_candidate c = { .id = v->ids[i] };
-		struct cq_survey s;
-		char name[CQ_NAME_MAX];
-		int fd, r;
-
-		if (c.id >= id)
-			continue;
-		r = cq_recover_look_at(v, &c);
-		if (r == -ENOENT || c.kind == CQ_KIND_BAD || c.kind == CQ_KIND_UNWRITTEN)
-			continue; /* set aside, or missing */
-		if (r < 0)
-			return r;
-		if (c.kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c.header)) {
-			uint64_t next = c.header.first_seq + c.header.records;
-
-			*ret_seq = next > seq ? next : seq;
-			*ret_base = c.header.stream_base + c.header.payload_bytes + behind;
-			return 0;
-		}
-		cq_segment_name(name, c.id);
-		r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
-		if (r < 0)
-			return r;
-		r = cq_survey(fd, v->segment_size, &c.header, NULL, &s);
-		close(fd);
-		if (r < 0)
-			return r;
-		if (s.records > 0 && s.max_seq + 1 > seq)
-			seq = s.max_seq + 1;
-		if (s.anchored || cq_segment_ext_valid(&c.header)) {
-			*ret_seq = seq > c.header.first_seq ? seq : c.header.first_seq;
-			*ret_base = behind + (s.anchored ? s.stream_end
-			                                 : c.header.stream_base + s.payload_bytes);
-			return 0;
-		}
-		behind += s.payload_bytes;
-	}
-	*ret_seq = seq;
-	*ret_base = behind;
-	return 0;
-}
-
-/* Gives a counted segment the numbers that it began with. */
-static int number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq)
-{
-	struct cq_active *s = c->segment;
-	uint64_t seq, base;
+	uint64_t first;
 	int r;
 
-	if (cq_segment_ext_valid(&c->header)) {
-		seq = c->header.first_seq;
-		base = c->header.stream_base;
-	} else {
-		r = find_beginning(v, c->id, &seq, &base);
-		if (r < 0)
-			return r;
+	r = cq_repair_drop_index(v->dirfd, c->id);
+	if (r == 0)
+		r = cq_repair_first_residue(c->segment->map.fd, v->segment_size, c->survey.tail,
+		                            &first);
+	if (r < 0 || first == v->segment_size)
+		return r;
+	return clear_tail(v, c);
+}
+
+/* A next segment without a record whose later bytes came to the disk before a power cut, or that was
+ * numbered already: it would go on with what was lost. */
+static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
+{
+	static const uint8_t none[sizeof c->header - offsetof(struct cq_segment_header, ext)];
+	struct cq_segment_header *h;
+	int r;
+
+	if (cq_planted("spare_not_cleared"))
+		return 0;
+	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
+	if (r < 0)
+		return r;
+	c->survey.tail = sizeof c->header;
+	h = cq_active_header(c->segment);
+	r = clear_tail(v, c);
+	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0) {
+		memset(&h->ext, 0, sizeof none);
+		r = cq_io_sync_data(c->segment->map.fd);
 	}
-	if (c->survey.anchored)
-		base = c->survey.stream_end - c->survey.payload_bytes;
-	*ret_end_seq = seq;
-	if (c->survey.records > 0) {
-		if (c->survey.max_seq + 1 > seq)
-			*ret_end_seq = c->survey.max_seq + 1;
-		seq = c->survey.first_seq;
-		/* earlier segments went further: counting from here would not show it */
-		if (seq + c->survey.records != *ret_end_seq)
-			s->mixed = true;
+	cq_segment_free(c->segment);
+	c->segment = NULL;
+	return r;
+}
+
+static int stand_in(struct cq_recovery *v, const struct cq_gap *gap)
+{
+	uint64_t seq, base;
+	int r = 0;
+
+	for (uint32_t id = gap->first; r == 0 && id <= gap->last; id++) {
+		r = cq_recover_beginning(v, id, &seq, &base);
+		if (r == 0) /* it may have been left behind */
+			r = cq_repair_drop_index(v->dirfd, id);
+		if (r == 0)
+			r = cq_repair_stand_in(v->dirfd, id, v->segment_size, seq, base);
 	}
-	cq_segment_take(s, seq, base);
-	return 0;
+	return r;
+}
+
+/*
+ * Seals go from the oldest segment to the newest, what is set aside from the newest to the oldest:
+ * wherever this is cut off, what is left has the hole that it had, and whoever looks at it decides
+ * the same.
+ */
+static int act_on_all(struct cq_recovery *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		if (c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL)
+			r = seal(v, c);
+		else if (c->act == CQ_ACT_CONTINUE)
+			r = prepare_current(v, c);
+		else if (c->act == CQ_ACT_KEEP && c->kind == CQ_KIND_FRESH)
+			r = clear_spare(v, c);
+	}
+	for (size_t i = v->candidate_count; r == 0 && i-- > 0;)
+		if (v->candidates[i].act == CQ_ACT_SET_ASIDE)
+			r = set_aside(v, &v->candidates[i]);
+	for (size_t i = 0; r == 0 && i < v->gap_count; i++)
+		r = stand_in(v, &v->gaps[i]);
+	if (r == 0 && v->repairer)
+		r = cq_recover_build_indexes(v);
+	return r;
+}
+
+static uint64_t count_segments(const struct cq_recovery *v)
+{
+	uint64_t n = v->count;
+
+	for (size_t i = 0; i < v->candidate_count; i++)
+		n -= v->candidates[i].act == CQ_ACT_SET_ASIDE;
+	for (size_t i = 0; i < v->gap_count; i++)
+		n += (uint64_t)v->gaps[i].last - v->gaps[i].first + 1;
+	return n;
+}
+
+/* Opens, or makes, an empty segment to go on in. */
+static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
+{
+	int r;
+
+	if (v->active_id > CQ_SEGMENT_ID_MAX)
+		return -EOVERFLOW;
+	fresh->id = v->active_id;
+	r = cq_segment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
+	                              &fresh->segment);
+	if (r < 0)
+		return r;
+	fresh->header = *cq_active_header(fresh->segment);
+	fresh->survey.tail = sizeof(struct cq_segment_header);
+	/* older records may stand behind a first page that never came to the disk */
+	r = cq_segment_is_fresh(fresh->segment) ? prepare_current(v, fresh) : -EBADMSG;
+	cq_point("recover.fresh");
+	return r;
 }
 
 static int act(struct cq_recovery *v, struct cq_recovered *out)
 {
+	struct cq_candidate fresh = { .kind = CQ_KIND_FRESH, .act = CQ_ACT_CONTINUE };
 	struct cq_candidate *current = NULL;
-	struct cq_candidate fresh = { .id = v->active_id, .kind = CQ_KIND_FRESH };
 	uint64_t end_seq;
 	int r;
 
-	out->segments = v->count;
-	for (size_t i = 0; i < v->candidate_count; i++) {
-		struct cq_candidate *c = &v->candidates[i];
-
-		r = act_on(v, c);
-		if (r < 0)
-			return r;
-		out->segments -= c->act == CQ_ACT_SET_ASIDE;
-		if (c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL) {
-			r = number(v, c, &end_seq);
-			if (r < 0)
-				return r;
-			cq_segment_seal(c->segment);
-			r = cq_io_sync_data(c->segment->map.fd);
-			if (r < 0)
-				return r;
-			if (v->active_id == c->id)
-				v->active_id++; /* cut short: go on behind it */
-			fresh.id = v->active_id;
-		} else if (c->act == CQ_ACT_CONTINUE) {
-			current = c;
-		}
-	}
+	r = act_on_all(v);
+	if (r < 0)
+		return r;
 	cq_point("recover.repaired");
+	out->segments = count_segments(v);
+	for (size_t i = 0; i < v->candidate_count; i++)
+		if (v->candidates[i].act == CQ_ACT_CONTINUE)
+			current = &v->candidates[i];
 	if (!current) {
-		if (fresh.id > CQ_SEGMENT_ID_MAX)
-			return -EOVERFLOW;
-		r = cq_segment_open_or_create(v->dirfd, fresh.id, v->segment_size, CQ_BY_WRITER,
-		                              &fresh.segment);
-		if (r < 0)
-			return r;
-		out->segments += fresh.segment->populated > 0; /* made, not opened */
-		fresh.header = *cq_active_header(fresh.segment);
-		fresh.survey.tail = sizeof(struct cq_segment_header);
-		fresh.act = CQ_ACT_CONTINUE;
+		r = open_fresh(v, &fresh);
 		current = &fresh;
-		/* older records may stand behind a first page that never came to the disk */
-		r = cq_segment_is_fresh(fresh.segment) ? act_on(v, &fresh) : -EBADMSG;
 	}
 	if (r == 0)
-		r = number(v, current, &end_seq);
+		r = cq_recover_number(v, current, &end_seq);
 	if (r < 0) {
-		if (current == &fresh)
-			cq_segment_free(fresh.segment);
+		cq_segment_free(fresh.segment);
 		return r;
 	}
+	out->segments += fresh.segment && fresh.segment->populated > 0; /* made, not opened */
 	out->active = current->segment;
 	current->segment = NULL;
 	out->next_seq = end_seq;
 	out->stream_end = out->active->stream_base + out->active->payload_bytes;
 	out->last_time = current->survey.last_time;
 	return 0;
-}
-
-static void report_loss(struct cq_recovery *v)
-{
-	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
-	uint64_t first = v->end_seq, base;
-
-	if (v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
-	                         find_beginning(v, v->active_id, &first, &base) == 0))
-		cq_log(v->config, level,
-		       "durable records %" PRIu64 " to %" PRIu64
-		       " are missing or damaged, from segment "
-		       "%09u offset %" PRIu64 " on",
-		       first, v->mark.seq - 1, v->active_id, v->tail);
-	else
-		cq_log(v->config, level,
-		       "durable records up to %" PRIu64
-		       " are missing or damaged, from segment %09u "
-		       "offset %" PRIu64 " on",
-		       v->mark.seq - 1, v->active_id, v->tail);
 }
 
 /* The loss is accepted: what remained is what was durable.  Else a kill before the next flush would
@@ -216,6 +233,8 @@ static int lower_mark(const struct cq_recovery *v, struct cq_durable_slot mark)
 	if (r < 0)
 		return r;
 	r = cq_durable_store(&durable, mark);
+	if (r == 0)
+		r = cq_io_sync_data(durable.fd);
 	cq_durable_close(&durable);
 	return r;
 }
@@ -225,47 +244,135 @@ static void free_recovery(struct cq_recovery *v)
 	for (size_t i = 0; i < v->candidate_count; i++)
 		cq_segment_free(v->candidates[i].segment);
 	free(v->candidates);
+	free(v->gaps);
 	free(v->ids);
 }
 
-int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *ret_recovered)
+/*
+ * A watermark behind the newest segment is that of a flush after a roll: the segment was sealed.  If
+ * it is not, or if no segment could be where the mark is, the mark tells that something is lost and
+ * not where to go on: readers would wait in the newest segment for ever.
+ */
+static int look_behind(struct cq_recovery *v)
 {
-	struct cq_recovery v = { .dirfd = dirfd, .config = config };
+	struct cq_candidate newest = { 0 };
+	int r;
+
+	if (!v->marked || v->count == 0 || v->mark.segment <= v->ids[v->count - 1])
+		return 0;
+	newest.id = v->ids[v->count - 1];
+	r = cq_recover_look_at(v, &newest);
+	if (r < 0)
+		return r;
+	v->adrift = newest.kind == CQ_KIND_OPEN || newest.kind == CQ_KIND_FRESH ||
+	            (v->mark.segment > CQ_SEGMENT_ID_MAX && newest.id < CQ_SEGMENT_ID_MAX);
+	v->marked = !v->adrift;
+	return 0;
+}
+
+static int plan(struct cq_recovery *v)
+{
+	int r;
+
+	r = cq_segdir_look(v->dirfd, &v->ids, &v->count, &v->leftovers);
+	if (r < 0)
+		return r;
+	r = cq_recover_geometry(v);
+	if (r < 0)
+		return r;
+	r = cq_durable_read(v->dirfd, &v->mark);
+	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
+		return r;
+	v->marked = r == 0;
+	if (v->marked && v->mark.epoch > v->epoch)
+		v->epoch = v->mark.epoch;
+	r = look_behind(v);
+	if (r < 0)
+		return r;
+	r = cq_recover_look(v);
+	if (r == 0)
+		r = cq_recover_decide(v);
+	if (r == 0 && v->repairer)
+		r = cq_recover_audit(v);
+	return r;
+}
+
+/* What speaks against acting: a loss that nobody has accepted, or that there is nothing to do. */
+static int consent(struct cq_recovery *v, bool loss)
+{
+	const bool accepted = v->config->accept_loss;
+	int r;
+
+	if (loss)
+		cq_recover_report_loss(v);
+	else if (!v->marked && v->hole && !accepted)
+		cq_log(v->config, CQ_ERROR, "segment %09u is not a sound segment", v->active_id);
+	if (v->repairer) {
+		r = cq_recover_tell(v, loss);
+		if (r < 0)
+			return r;
+	}
+	if ((loss || v->given_up || (!v->marked && v->hole)) && !accepted) {
+		if (v->repairer)
+			v->repairer->result.refused = true;
+		return -EBADMSG;
+	}
+	if (v->repairer && (v->repairer->config->dry_run || v->repairer->result.steps == 0))
+		return -ECANCELED;
+	return 0;
+}
+
+/* From here on files change: the lock's text says who does it. */
+static int begin(struct cq_recovery *v, int lockfd)
+{
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	r = cq_lock_describe(lockfd, 0);
+	if (r < 0 || !v->leftovers)
+		return r;
+	r = cq_segdir_sweep(v->dirfd, &ids, &count);
+	if (r < 0)
+		return r;
+	free(ids);
+	cq_point("recover.swept");
+	return 0;
+}
+
+int cq_recover(int dirfd, int lockfd, const struct cq_config *config,
+               struct cq_repairer *repairer, struct cq_recovered *ret_recovered)
+{
+	struct cq_recovery v = { .dirfd = dirfd, .config = config, .repairer = repairer };
 	struct cq_recovered out = { 0 };
 	struct cq_durable_slot remains;
 	bool loss;
 	int r;
 
-	r = cq_segdir_sweep(dirfd, &v.ids, &v.count);
-	if (r < 0)
-		return r;
-	r = cq_recover_geometry(&v);
-	if (r < 0)
-		goto out;
-	r = cq_durable_read(dirfd, &v.mark);
-	if (r < 0 && r != -ENOENT && r != -EIO)
-		goto out;
-	v.marked = r == 0;
-	if (v.marked && v.mark.epoch > v.epoch)
-		v.epoch = v.mark.epoch;
-	r = cq_recover_look(&v);
-	if (r == 0)
-		r = cq_recover_decide(&v);
+	r = plan(&v);
 	if (r < 0)
 		goto out;
 	loss = cq_recover_is_loss(&v);
+	r = consent(&v, loss);
+	if (r == 0)
+		r = begin(&v, lockfd);
+	if (r < 0)
+		goto out;
 	remains = (struct cq_durable_slot){ .segment = v.active_id,
 		                            .offset = v.tail,
 		                            .epoch = v.mark.epoch };
-	if (loss) {
-		report_loss(&v);
-		r = -EBADMSG;
-		if (!config->accept_loss)
+	/* Retention took the segment that the watermark names, and nothing is left of the next one:
+	 * were this cut off when that is set aside, it would look like a loss. */
+	if (v.mark.generation > 0 && !loss && v.candidate_count > 0 &&
+	    v.candidates[0].id > v.mark.segment && v.candidates[0].id == v.ids[0] &&
+	    v.candidates[0].act == CQ_ACT_SET_ASIDE) {
+		struct cq_durable_slot mark = v.mark;
+
+		mark.segment = v.ids[0];
+		mark.offset = sizeof(struct cq_segment_header);
+		r = lower_mark(&v, mark);
+		if (r < 0)
 			goto out;
-	} else if (!v.marked && v.hole && !config->accept_loss) {
-		cq_log(config, CQ_ERROR, "segment %09u is not a sound segment", v.active_id);
-		r = -EBADMSG;
-		goto out;
 	}
 	out.unsynced_from = v.marked ? (uint32_t)v.mark.segment : 0;
 	r = act(&v, &out);
@@ -273,13 +380,17 @@ int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *r
 		goto out;
 	remains.seq = out.next_seq;
 	r = loss ? lower_mark(&v, remains) : 0;
+	cq_point("recover.mark_lowered");
 	if (r < 0) {
 		cq_segment_free(out.active);
 		goto out;
 	}
 	out.segment_size = v.segment_size;
-	out.epoch = (uint32_t)v.epoch + 1;
+	out.epoch = v.epoch < UINT32_MAX ? (uint32_t)v.epoch + 1 : UINT32_MAX; /* never lower */
+	if (cq_planted("epoch_not_bumped"))
+		out.epoch = v.epoch > 0 ? (uint32_t)v.epoch : 1;
 	out.created = v.count == 0 && !v.marked;
+	out.marked = v.marked || loss;
 	out.oldest = v.count > 0 ? v.ids[0] : out.active->id;
 	*ret_recovered = out;
 out:

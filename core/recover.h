@@ -35,12 +35,19 @@ struct cq_recovered {
 	uint64_t last_time;       /* of the newest record in the active segment; 0: none */
 	uint32_t epoch;           /* for this writer: higher than any before */
 	bool created;             /* there was nothing before */
+	bool marked;              /* there is a watermark */
 	uint32_t oldest;          /* lowest published id */
 	uint64_t segments;        /* published files */
 	uint32_t unsynced_from;   /* segments below it are on stable storage */
 };
 
-/* Under the writer lock's file lock.  Errors as cq_writer_open(). */
-int cq_recover(int dirfd, const struct cq_config *config, struct cq_recovered *ret_recovered);
+/*
+ * Under the file lock of the writer, lockfd.  Errors as cq_writer_open(); with EBADMSG, EINVAL and
+ * EPROTONOSUPPORT nothing at all has been changed.  repairer (recovery.h) is NULL for a writer that
+ * opens.  A repair looks at more, tells what it finds, and ends with ECANCELED where nothing is done.
+ */
+struct cq_repairer;
+int cq_recover(int dirfd, int lockfd, const struct cq_config *config,
+               struct cq_repairer *repairer, struct cq_recovered *ret_recovered);
 
 #endif

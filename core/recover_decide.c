@@ -4,6 +4,7 @@
 
 #include "fault.h"
 #include "record.h"
+#include "repair.h"
 
 /* Does this segment begin where the one before it ended?  Unknown counts as yes. */
 static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
@@ -19,6 +20,12 @@ static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
 	return !v->end_seq_known || first == v->end_seq;
 }
 
+bool cq_recover_is_stand_in(const struct cq_candidate *c)
+{
+	return c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
+	       c->header.records == 0 && c->header.used == CQ_STAND_IN_USED;
+}
+
 static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t tail)
 {
 	v->active_id = c->id;
@@ -26,13 +33,22 @@ static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t
 	if (c->survey.records > 0) {
 		v->end_seq = c->survey.max_seq + 1;
 		v->end_seq_known = c->survey.anchored;
+	} else if (cq_recover_is_stand_in(c)) {
+		v->end_seq_known = false; /* how much is missing, what follows tells */
 	} else if (cq_segment_ext_valid(&c->header)) {
 		v->end_seq = c->header.first_seq;
 		v->end_seq_known = true;
 	}
+	/* It may hold chronicle-rs's records alone, or none, and say nothing of itself: ours that came
+	 * behind are lost, and so those in the next segment do not follow. */
+	if (!v->end_seq_known && v->marked && c->id == v->mark.segment && tail == v->mark.offset &&
+	    !cq_recover_is_stand_in(c)) {
+		v->end_seq = v->mark.seq;
+		v->end_seq_known = true;
+	}
 }
 
-static bool summary_agrees(const struct cq_candidate *c)
+bool cq_recover_summary_agrees(const struct cq_candidate *c)
 {
 	const struct cq_segment_header *h = &c->header;
 
@@ -71,8 +87,10 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 	}
 	end_at(v, c, c->survey.tail);
 	lost = v->marked && c->id == v->mark.segment && c->survey.tail < v->mark.offset;
-	if (c->kind == CQ_KIND_SEALED && summary_agrees(c) && !lost) {
-		c->act = CQ_ACT_KEEP;
+	if (c->kind == CQ_KIND_SEALED && cq_recover_summary_agrees(c) && !lost) {
+		/* a recovery may have been killed while it wrote a new summary */
+		c->act = c->header.ext != 0 && !cq_segment_ext_valid(&c->header) ? CQ_ACT_SEAL
+		                                                                 : CQ_ACT_KEEP;
 	} else if (c->kind == CQ_KIND_SEALED) {
 		c->act = CQ_ACT_CUT_AND_SEAL;
 		v->hole = true;
@@ -91,13 +109,47 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 	return 0;
 }
 
+uint32_t cq_recover_current(const struct cq_recovery *v)
+{
+	uint32_t id = v->active_id;
+
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+
+		if ((c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL) && c->id == id)
+			id++;
+	}
+	return id;
+}
+
+/* The next segments to be written follow the current one without a gap.  A power cut may have left
+ * the name of a later one alone: a gap that would stay. */
+static void set_spares_aside(struct cq_recovery *v)
+{
+	const uint32_t current = cq_recover_current(v);
+	uint64_t next = (uint64_t)current + 1;
+
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		if (c->id <= current || c->act == CQ_ACT_SET_ASIDE)
+			continue;
+		if (c->kind == CQ_KIND_FRESH && c->id != next)
+			c->act = CQ_ACT_SET_ASIDE;
+		else
+			next = (uint64_t)c->id + 1;
+	}
+}
+
 int cq_recover_decide(struct cq_recovery *v)
 {
-	size_t end = v->candidate_count; /* behind the last segment that is or was in use */
+	struct cq_candidate *const candidates = v->candidates + v->trusted;
+	const size_t count = v->candidate_count - v->trusted;
+	size_t end = count; /* behind the last segment that is or was in use */
 	int r;
 
 	for (; end > 0; end--) {
-		struct cq_candidate *spare = &v->candidates[end - 1];
+		struct cq_candidate *spare = &candidates[end - 1];
 
 		/* an unwritten one is a spare of which only the name arrived */
 		if (spare->kind == CQ_KIND_UNWRITTEN)
@@ -109,18 +161,23 @@ int cq_recover_decide(struct cq_recovery *v)
 	               : v->count > 0                                    ? v->ids[0]
 	                                                                 : 0;
 	v->tail = sizeof(struct cq_segment_header);
-	if (v->candidate_count > 0 && v->candidates[0].id > v->active_id) {
-		if (v->candidate_count < v->count) { /* retention takes the oldest first */
+	/* segments just below the watermark are gone, and the one that it names: the oldest go first,
+	 * so this is no retention */
+	if (v->marked && count < v->count && (count == 0 || candidates[0].id > v->active_id) &&
+	    v->ids[v->count - count - 1] + 1 < v->active_id)
+		v->active_id = v->ids[v->count - count - 1] + 1;
+	if (count > 0 && candidates[0].id > v->active_id) {
+		if (count < v->count) { /* retention takes the oldest first */
 			v->hole = true;
 		} else { /* it took what the watermark last named */
-			v->active_id = v->candidates[0].id;
+			v->active_id = candidates[0].id;
 			v->marked = v->marked && end > 0;
 		}
 	}
 	for (size_t i = 0; i < end; i++) {
-		struct cq_candidate *c = &v->candidates[i];
+		struct cq_candidate *c = &candidates[i];
 
-		if (v->marked && i > 0 && c->id != v->candidates[i - 1].id + 1)
+		if (v->marked && i > 0 && c->id != candidates[i - 1].id + 1)
 			v->hole = true;
 		if (v->hole && v->marked) {
 			if (c->kind != CQ_KIND_FRESH)
@@ -131,13 +188,23 @@ int cq_recover_decide(struct cq_recovery *v)
 		if (r < 0)
 			return r;
 	}
+	set_spares_aside(v);
 	return 0;
 }
 
 bool cq_recover_is_loss(const struct cq_recovery *v)
 {
 	if (!v->marked)
-		return false;
+		return v->adrift;
 	return v->active_id < v->mark.segment ||
 	       (v->active_id == v->mark.segment && v->tail < v->mark.offset);
+}
+
+const char *cq_recover_why_aside(const struct cq_candidate *c)
+{
+	if (c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN)
+		return "it is not a sound segment";
+	if (c->kind == CQ_KIND_FRESH)
+		return "segments before it are missing";
+	return c->lost ? "it does not hold all of its records" : "records before it are missing";
 }

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "record.h"
 #include "segdir.h"
+#include "trust.h"
 
 #define GAPS_TOLD 10
 
@@ -35,6 +36,25 @@ static bool size_sound(uint64_t size)
 	return size >= CQ_FORMAT_SIZE_MIN && size <= CQ_FORMAT_SIZE_MAX && size % CQ_ALIGN == 0;
 }
 
+/* Of a queue just made, a power cut may have left the names alone: 0 then, nothing is in it. */
+static int size_of_any(const struct cq_recovery *v, uint64_t *ret_size)
+{
+	uint64_t size = 0;
+	bool empty = true;
+	int r;
+
+	for (size_t i = 0; i < v->count; i++) {
+		r = file_size(v->dirfd, v->ids[i], &size);
+		if (r == 0 && size_sound(size))
+			*ret_size = size;
+		if (r < 0 || size_sound(size))
+			return r;
+		empty = empty && size == 0;
+	}
+	*ret_size = 0;
+	return empty ? 0 : -EBADMSG;
+}
+
 /* Geometry: what the files agree on, else control.meta, else the caller's wish. */
 int cq_recover_geometry(struct cq_recovery *v)
 {
@@ -45,7 +65,8 @@ int cq_recover_geometry(struct cq_recovery *v)
 	if (cq_control_open(&control, v->dirfd, false) == 0) {
 		if (size_sound(control.page->segment_size))
 			size = control.page->segment_size;
-		v->epoch = control.page->epoch;
+		if (control.page->epoch <= CQ_EPOCH_HINT_MAX)
+			v->epoch = control.page->epoch;
 		cq_control_close(&control);
 	}
 	if (v->count > 0) {
@@ -59,10 +80,11 @@ int cq_recover_geometry(struct cq_recovery *v)
 			size = first;
 		if (size == 0)
 			size = last;
-		if (!size_sound(size)) {
+		r = size_sound(size) ? 0 : size_of_any(v, &size);
+		if (r == -EBADMSG)
 			cq_log(v->config, CQ_ERROR, "no segment has a size that the format knows");
-			return -EBADMSG;
-		}
+		if (r < 0)
+			return r;
 	}
 	if (size != 0 && wish != 0 && wish != size) {
 		cq_log(v->config, CQ_ERROR,
@@ -94,21 +116,19 @@ int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c)
 	c->kind = CQ_KIND_BAD;
 	cq_segment_name(name, c->id);
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
-	if (r == -ELOOP)
+	if (r == -ELOOP || r == -EBADMSG)
 		return 0;
 	if (r < 0)
 		return r;
 	memset(&start, 0, sizeof start);
 	r = cq_io_stat(fd, &st);
 	n = r;
-	if (r == 0 && S_ISREG(st.st_mode))
+	if (r == 0)
 		n = cq_io_pread(fd, &start, sizeof start.header + sizeof start.commit, 0);
 	close(fd);
 	if (n < 0)
 		return (int)n;
 	c->header = start.header;
-	if (!S_ISREG(st.st_mode))
-		return 0;
 	if (memcmp(&start.header, &zero, sizeof zero) == 0 && start.commit == 0)
 		c->kind = CQ_KIND_UNWRITTEN;
 	if ((uint64_t)st.st_size != v->segment_size)
@@ -149,12 +169,22 @@ int cq_recover_look(struct cq_recovery *v)
 	report_gaps(v);
 	while (v->marked && first < v->count && v->ids[first] < v->mark.segment)
 		first++;
-	v->candidate_count = v->count - first;
-	v->candidates = calloc(v->candidate_count + 1, sizeof *v->candidates);
+	if (v->repairer) {
+		v->trusted = first;
+		first = 0;
+	}
+	v->candidates = calloc(v->count - first + 1, sizeof *v->candidates);
 	if (!v->candidates)
 		return -ENOMEM;
+	v->candidate_count = v->count - first;
 	for (size_t i = 0; i < v->candidate_count; i++) {
+		char name[CQ_NAME_MAX];
+
 		v->candidates[i].id = v->ids[first + i];
+		cq_segment_name(name, v->candidates[i].id);
+		r = cq_trust_named(v->dirfd, name, v->config);
+		if (r < 0)
+			return r;
 		r = cq_recover_look_at(v, &v->candidates[i]);
 		if (r < 0)
 			return r;
@@ -171,7 +201,28 @@ int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c)
 	if (r == 0)
 		r = cq_survey(c->segment->map.fd, v->segment_size, &c->header, c->segment,
 		              &c->survey);
+	c->surveyed = r == 0;
 	if (r == 0 && c->survey.epoch > v->epoch)
 		v->epoch = c->survey.epoch;
 	return r;
+}
+
+void cq_recover_report_loss(struct cq_recovery *v)
+{
+	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
+	uint64_t first = v->end_seq, base;
+
+	if (v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
+	                         cq_recover_beginning(v, v->active_id, &first, &base) == 0))
+		cq_log(v->config, level,
+		       "durable records %" PRIu64 " to %" PRIu64
+		       " are missing or damaged, from segment "
+		       "%09u offset %" PRIu64 " on",
+		       first, v->mark.seq - 1, v->active_id, v->tail);
+	else
+		cq_log(v->config, level,
+		       "durable records up to %" PRIu64
+		       " are missing or damaged, from segment %09u "
+		       "offset %" PRIu64 " on",
+		       v->mark.seq - 1, v->active_id, v->tail);
 }

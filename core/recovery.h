@@ -3,6 +3,11 @@
  * recovery.h - inside of recover.c: what a recovery looks at, and what it decides
  *
  * recover_look.c looks and recover_decide.c decides; neither changes anything.  recover.c acts.
+ * recover_number.c finds the numbers of what is sealed and gone on with.
+ *
+ * A repair (cq_repair()) is a recovery that takes nothing on trust: recover_audit.c judges what an
+ * opening writer does not read, recover_hints.c the small files and indexes, and recover_tell.c tells
+ * what all of them have decided, before anything is done.
  */
 #ifndef CQ_RECOVERY_H
 #define CQ_RECOVERY_H
@@ -25,7 +30,7 @@ enum cq_kind {
 	CQ_KIND_BAD,       /* anything else: wrong size, header, ... */
 };
 
-/* What is to be done with it. */
+/* What is to be done with it.  A set-aside one that others follow gets a stand-in. */
 enum cq_act { CQ_ACT_KEEP, CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE, CQ_ACT_SET_ASIDE };
 
 struct cq_candidate {
@@ -35,6 +40,20 @@ struct cq_candidate {
 	struct cq_segment_header header;
 	struct cq_active *segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
 	struct cq_survey survey;
+	bool surveyed;
+	bool lost;  /* a repair gives up what it holds */
+	bool index; /* its index is to be built anew, or removed if it is not sealed */
+};
+
+/* Ids that have no segment, or have one no more, with segments on both sides. */
+struct cq_gap {
+	uint32_t first, last;
+};
+
+/* What a repair adds to a recovery. */
+struct cq_repairer {
+	const struct cq_repair_config *config;
+	struct cq_repair_result result;
 };
 
 struct cq_recovery {
@@ -44,11 +63,15 @@ struct cq_recovery {
 	uint32_t *ids; /* all that are published */
 	size_t count;
 	bool marked;   /* the watermark is known */
+	bool adrift;   /* it was, but is ahead of all that is there: no place to go on at */
 	struct cq_durable_slot mark;
 	uint64_t epoch; /* highest seen */
+	bool leftovers; /* there are temp files */
+	struct cq_repairer *repairer; /* NULL: a writer opens */
 
-	struct cq_candidate *candidates; /* from the watermark on */
+	struct cq_candidate *candidates; /* of a repair: all; else from the watermark on */
 	size_t candidate_count;
+	size_t trusted; /* so many of them are below the watermark */
 
 	/* the plan */
 	uint32_t active_id;
@@ -56,6 +79,9 @@ struct cq_recovery {
 	bool hole;        /* something before a later segment is missing */
 	uint64_t end_seq; /* next sequence number at that point, where known */
 	bool end_seq_known;
+	struct cq_gap *gaps; /* a repair's */
+	size_t gap_count;
+	bool given_up; /* it sets aside, or misses, what an opening writer trusts */
 };
 
 /* Finds v->segment_size: what the files agree on, else control.meta, else the caller's wish. */
@@ -64,7 +90,7 @@ int cq_recover_geometry(struct cq_recovery *v);
 /* Tells what segment c->id is, by its header and its first commit word. */
 int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c);
 
-/* The same for all segments from the watermark on: v->candidates.  Reports missing ids. */
+/* The same for all segments that matter: v->candidates.  Reports missing ids. */
 int cq_recover_look(struct cq_recovery *v);
 
 /* Opens a segment and counts what it holds. */
@@ -75,5 +101,53 @@ int cq_recover_decide(struct cq_recovery *v);
 
 /* By that end, something that was durable is gone. */
 bool cq_recover_is_loss(const struct cq_recovery *v);
+
+/* Says so in the log. */
+void cq_recover_report_loss(struct cq_recovery *v);
+
+/* What a sealed segment's summary says is what it holds. */
+bool cq_recover_summary_agrees(const struct cq_candidate *c);
+
+/* Why a segment is set aside, for people. */
+const char *cq_recover_why_aside(const struct cq_candidate *c);
+
+/* The numbers that hold at the beginning of segment `id`, from what is before it. */
+int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base);
+
+/* Gives a counted segment the numbers that it began with; *ret_end_seq: those that follow it. */
+int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq);
+
+/* ---- of a repair ---- */
+
+/* Reads what the others have trusted, and decides about it. */
+int cq_recover_audit(struct cq_recovery *v);
+
+/* The sequence numbers that segment c begins with and that follow it, if it tells. */
+bool cq_recover_first_seq(const struct cq_candidate *c, uint64_t *ret_seq);
+bool cq_recover_end_seq(const struct cq_candidate *c, uint64_t *ret_seq);
+
+/* An empty sealed segment, as a repair leaves it in the place of one that is gone. */
+bool cq_recover_is_stand_in(const struct cq_candidate *c);
+
+/* Where the queue will go on: in this segment, at this offset. */
+uint32_t cq_recover_current(const struct cq_recovery *v);
+uint64_t cq_recover_offset(const struct cq_recovery *v);
+
+/* It is, or will be, a sealed segment of the queue. */
+bool cq_recover_stays_sealed(const struct cq_candidate *c);
+
+/* Marks the candidates whose index is wrong or missing. */
+int cq_recover_check_indexes(struct cq_recovery *v);
+/* Does what cq_recover_check_indexes() has found necessary.  After the other acts. */
+int cq_recover_build_indexes(struct cq_recovery *v);
+
+/* Tells, as steps, which of the small files are wrong. */
+int cq_recover_tell_hints(struct cq_recovery *v);
+
+/* Tells all that is decided, as steps; counts them and the losses in v->repairer->result. */
+int cq_recover_tell(struct cq_recovery *v, bool loss);
+
+/* Counts one step and hands it on. */
+void cq_recover_step(struct cq_recovery *v, const struct cq_repair_step *step);
 
 #endif

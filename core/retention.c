@@ -9,8 +9,10 @@
 
 #include "clock.h"
 #include "cursor.h"
+#include "fault.h"
 #include "io.h"
 #include "log.h"
+#include "queue.h"
 #include "segdir.h"
 #include "writer.h"
 
@@ -203,29 +205,45 @@ int cq_retention_delete(cq_writer *w, uint32_t id)
 
 	cq_index_name(index, id);
 	cq_segment_name(name, id);
+	cq_point("retire.chosen");
 	r = cq_io_unlink(w->dirfd, index);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	cq_point("retire.index_removed");
 	r = cq_io_unlink(w->dirfd, name);
 	if (r < 0 && r != -ENOENT)
 		return r;
+	cq_point("retire.removed");
 	(void)cq_io_unlink(w->dirfd, index);
 	atomic_store(&w->oldest, id + 1);
 	atomic_fetch_add(&w->retention.retired, 1);
 	cq_space_deleted(&w->space);
 	cq_flush_deleted(w);
 	freed(w);
+	cq_point("retire.told");
 	return 0;
 }
 
-static uint64_t age_ms(const struct stat *st)
+/* Of the newest record: what its file shows, once it is closed (closing.c); until then the kernel's
+ * time of some store into the mapping, which may be half a minute too old. */
+static uint64_t age_ms(cq_writer *w, uint32_t id, const struct stat *st)
 {
-	struct timespec now;
+	struct timespec now, last = st->st_mtim;
+	struct cq_live live;
+	uint64_t seconds;
 	int64_t ms;
 
+	if (cq_flush_live(w, id, &live) && live.records > 0) {
+		last.tv_sec = (time_t)(live.last_time_ns / 1000000000U);
+		last.tv_nsec = (long)(live.last_time_ns % 1000000000U);
+	}
 	clock_gettime(CLOCK_REALTIME, &now);
-	ms = ((int64_t)now.tv_sec - (int64_t)st->st_mtim.tv_sec) * 1000 +
-	     ((int64_t)now.tv_nsec - (int64_t)st->st_mtim.tv_nsec) / 1000000;
+	if (last.tv_sec > now.tv_sec)
+		return 0;
+	seconds = (uint64_t)now.tv_sec - (uint64_t)last.tv_sec;
+	if (seconds > UINT32_MAX) /* a file may show any time */
+		seconds = UINT32_MAX;
+	ms = (int64_t)seconds * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000;
 	return ms > 0 ? (uint64_t)ms : 0;
 }
 
@@ -243,7 +261,7 @@ static int retire_oldest(cq_writer *w, struct cq_retention_view *view)
 	r = cq_io_stat_at(w->dirfd, name, &st);
 	if (r < 0)
 		return r == -ENOENT ? 1 : r;
-	view->oldest_age_ms = age_ms(&st);
+	view->oldest_age_ms = age_ms(w, view->oldest, &st);
 	if (cq_retention_keep_from(&w->config, view) <= view->oldest)
 		return 0;
 	r = cq_retention_delete(w, view->oldest);

@@ -176,20 +176,32 @@ static uint64_t settle(const struct cq_view *view, uint64_t limit)
 	return offset;
 }
 
-int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
+int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
 {
 	struct cq_view view;
 	int r;
 
 	r = cq_reader_view(reader, segment, &view);
-	if (r == 0) {
-		/* A position behind the last record is one whose records a power cut took: waiting
-		 * there would miss what is written in their place.  Offset 0: from the beginning. */
-		cq_reader_place(reader, &view, offset < beginning ? beginning : settle(&view, offset));
-	} else if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
+	if (r < 0)
+		return r;
+	/* A position behind the last record is one whose records a power cut took: waiting there
+	 * would miss what is written in their place.  Offset 0: from the beginning. */
+	cq_reader_place(reader, &view, offset < beginning ? beginning : settle(&view, offset));
+	return 0;
+}
+
+int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
+{
+	int r;
+
+	r = cq_seek_place_committed(reader, segment, offset);
+	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
 		cq_reader_unplace(reader);
 		reader->segment = segment;
 		reader->exact = true;
+		/* what cannot be read now can perhaps be read later, and not a second time */
+		if (r == -EIO && offset > beginning)
+			reader->offset = offset;
 		r = 0;
 	}
 	return r;

@@ -77,8 +77,6 @@ int cq_seekindex_read(int dirfd, uint32_t id, uint64_t segment_size, struct cq_s
 	if (r < 0)
 		goto close_file;
 	r = -EBADMSG;
-	if (!S_ISREG(st.st_mode))
-		goto close_file;
 	n = cq_io_pread(fd, &index.header, sizeof index.header, 0);
 	if (n < 0) {
 		r = (int)n;
@@ -106,6 +104,30 @@ int cq_seekindex_read(int dirfd, uint32_t id, uint64_t segment_size, struct cq_s
 close_file:
 	close(fd);
 	return r;
+}
+
+#define SECTOR 512U /* a disk writes it whole or not at all */
+
+bool cq_seekindex_is_hollow(int dirfd, uint32_t id)
+{
+	static const uint8_t zero[SECTOR];
+	uint8_t sector[SECTOR];
+	char name[CQ_NAME_MAX];
+	bool hollow = false;
+	uint64_t at = 0;
+	ssize_t n;
+	int fd;
+
+	cq_index_name(name, id);
+	if (cq_io_open(dirfd, name, O_RDONLY, &fd) < 0)
+		return false;
+	do {
+		n = cq_io_pread(fd, sector, sizeof sector, at);
+		hollow = (n > 0 || at == 0) && n >= 0 && memcmp(sector, zero, (size_t)n) == 0;
+		at += sizeof sector;
+	} while (!hollow && n == (ssize_t)sizeof sector);
+	close(fd);
+	return hollow;
 }
 
 static void count(struct cq_seekindex *index, const struct cq_scan_record *record, uint64_t nth)

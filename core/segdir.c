@@ -44,23 +44,17 @@ void cq_index_name(char name[CQ_NAME_MAX], uint32_t id)
 /* Calls visit for every name but "." and ".." until it returns non-zero; returns that. */
 static int each_name(int dirfd, int (*visit)(void *arg, const char *name), void *arg)
 {
+	const char *name;
 	DIR *dir;
-	struct dirent *entry;
 	int r;
 
 	r = cq_io_list(dirfd, &dir);
 	if (r < 0)
 		return r;
-	for (;;) {
-		errno = 0;
-		entry = readdir(dir); // NOLINT(concurrency-mt-unsafe): a stream of our own
-		if (!entry) {
-			r = -errno;
-			break;
-		}
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+	while ((r = cq_io_next_name(dir, &name)) > 0) {
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
 			continue;
-		r = visit(arg, entry->d_name);
+		r = visit(arg, name);
 		if (r != 0)
 			break;
 	}
@@ -73,6 +67,7 @@ struct id_list {
 	uint32_t *ids;
 	size_t count;
 	size_t capacity;
+	bool temps; /* there are temp names */
 };
 
 static int collect_id(void *arg, const char *name)
@@ -103,7 +98,7 @@ static int compare_ids(const void *a, const void *b)
 }
 
 static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32_t **ret_ids,
-                    size_t *ret_count)
+                    size_t *ret_count, bool *ret_temps)
 {
 	struct id_list list = { .dirfd = dirfd, .capacity = 64 };
 	int r;
@@ -119,12 +114,14 @@ static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32
 	qsort(list.ids, list.count, sizeof *list.ids, compare_ids);
 	*ret_ids = list.ids;
 	*ret_count = list.count;
+	if (ret_temps)
+		*ret_temps = list.temps;
 	return 0;
 }
 
 int cq_segdir_list(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 {
-	return list_ids(dirfd, collect_id, ret_ids, ret_count);
+	return list_ids(dirfd, collect_id, ret_ids, ret_count, NULL);
 }
 
 struct next_search {
@@ -168,7 +165,7 @@ int cq_segdir_next(int dirfd, uint32_t from, uint32_t *ret_id)
 	return 0;
 }
 
-static bool is_temp_name(const char *name)
+bool cq_temp_name(const char *name)
 {
 	uint32_t id;
 
@@ -184,8 +181,11 @@ static int classify(void *arg, const char *name)
 
 	if (strcmp(name, "lost+found") == 0) /* the root of a fresh file system */
 		return 0;
-	if (cq_segment_name_parse(name, &id) || is_temp_name(name) ||
-	    strcmp(name, CQ_CONTROL_NAME) == 0 || strcmp(name, CQ_LOCK_NAME) == 0) {
+	if (cq_segment_name_parse(name, &id) || cq_temp_name(name) ||
+	    strcmp(name, CQ_CONTROL_NAME) == 0 || strcmp(name, CQ_LOCK_NAME) == 0 ||
+	    /* alone, a power cut may have left these of a queue just made */
+	    strcmp(name, CQ_DURABLE_NAME) == 0 || strcmp(name, CQ_POSITION_NAME) == 0 ||
+	    cq_numbered_name_parse(name, ".idx", &id)) {
 		*kind = CQ_DIR_QUEUE;
 		return 1;
 	}
@@ -211,12 +211,26 @@ int cq_segdir_kind(int dirfd, enum cq_dir_kind *ret_kind)
 	return 0;
 }
 
+static int look_at_name(void *arg, const char *name)
+{
+	struct id_list *list = arg;
+
+	if (cq_temp_name(name))
+		list->temps = true;
+	return collect_id(list, name);
+}
+
+int cq_segdir_look(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool *ret_temps)
+{
+	return list_ids(dirfd, look_at_name, ret_ids, ret_count, ret_temps);
+}
+
 static int sweep_name(void *arg, const char *name)
 {
 	struct id_list *list = arg;
 	int r;
 
-	if (!is_temp_name(name))
+	if (!cq_temp_name(name))
 		return collect_id(list, name);
 	r = cq_io_unlink(list->dirfd, name);
 	return r == -ENOENT ? 0 : r;
@@ -224,5 +238,5 @@ static int sweep_name(void *arg, const char *name)
 
 int cq_segdir_sweep(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 {
-	return list_ids(dirfd, sweep_name, ret_ids, ret_count);
+	return list_ids(dirfd, sweep_name, ret_ids, ret_count, NULL);
 }

@@ -26,8 +26,15 @@ int cq_segdir_next(int dirfd, uint32_t from, uint32_t *ret_id);
 enum cq_dir_kind { CQ_DIR_EMPTY, CQ_DIR_QUEUE, CQ_DIR_FOREIGN };
 int cq_segdir_kind(int dirfd, enum cq_dir_kind *ret_kind);
 
-/* The same, and on the way (a look at every name takes its time) unlinks what a dead writer left
- * half-prepared: our temp names and chronicle-rs's, nothing else. */
+/* What a writer has when it prepares a segment, an index, control.meta: our temp names and
+ * chronicle-rs's. */
+bool cq_temp_name(const char *name);
+
+/* Published segments likewise, and (a look at every name takes its time) whether there are temp
+ * names. */
+int cq_segdir_look(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool *ret_temps);
+
+/* The same, and on the way unlinks what a dead writer left half-prepared: temp names, nothing else. */
 int cq_segdir_sweep(int dirfd, uint32_t **ret_ids, size_t *ret_count);
 
 #endif

@@ -33,7 +33,7 @@ int cq_segment_open_file(int dirfd, uint32_t id, int *ret_fd, uint64_t *ret_size
 
 	cq_segment_name(name, id);
 	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
-	if (r == -ELOOP || r == -ENXIO) /* a symbolic link, a socket */
+	if (r == -ELOOP) /* a symbolic link */
 		return -EBADMSG;
 	if (r < 0)
 		return r;
@@ -41,8 +41,7 @@ int cq_segment_open_file(int dirfd, uint32_t id, int *ret_fd, uint64_t *ret_size
 	if (r < 0)
 		goto fail;
 	r = -EBADMSG;
-	if (!S_ISREG(st.st_mode) || st.st_size < 0 ||
-	    !cq_segment_size_possible((uint64_t)st.st_size))
+	if (!cq_segment_size_possible((uint64_t)st.st_size))
 		goto fail;
 	n = cq_io_pread(fd, &header, sizeof header, 0);
 	if (n < 0)
@@ -76,7 +75,7 @@ int cq_queue_check_version(cq_queue *queue)
 		return 0;
 	r = cq_io_open(queue->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
-		return r == -ELOOP || r == -ENXIO || r == -ENOENT ? 0 : r;
+		return r == -ELOOP || r == -EBADMSG || r == -ENOENT ? 0 : r;
 	n = cq_io_pread(fd, &header, sizeof header, 0);
 	close(fd);
 	if (n < 0)

@@ -91,6 +91,7 @@ int cq_segment_prepare(int dirfd, uint32_t id, uint64_t size, enum cq_preparer b
 	r = cq_segment_prefault(s, 0);
 	if (r < 0)
 		goto fail;
+	cq_point("prepare.populated");
 	h = cq_active_header(s);
 	h->magic = CQ_SEGMENT_MAGIC;
 	h->version = s->version = CQ_SEGMENT_VERSION;
@@ -99,7 +100,7 @@ int cq_segment_prepare(int dirfd, uint32_t id, uint64_t size, enum cq_preparer b
 	*ret_segment = s;
 	return 0;
 fail:
-	if (s->map.base)
+	if (s->map.base && !cq_planted("temp_left_behind"))
 		(void)cq_io_unlink(dirfd, name);
 	cq_segment_free(s);
 	return r;
@@ -116,10 +117,10 @@ int cq_segment_publish(int dirfd, struct cq_active *segment, enum cq_preparer by
 		r = cq_io_rename(dirfd, temp, name);
 	else
 		r = cq_io_rename_noreplace(dirfd, temp, name);
-	if (r == -EINVAL || r == -ENOSYS)
-		r = -EOPNOTSUPP; /* the file system, or the kernel, does not know RENAME_NOREPLACE */
-	if (r == 0)
+	if (r == 0) {
+		cq_point("publish.renamed");
 		segment->published = true;
+	}
 	return r;
 }
 
@@ -228,16 +229,23 @@ static void write_ext(struct cq_active *segment)
 
 	h->stream_base = segment->stream_base;
 	h->first_seq = segment->first_seq;
+	cq_point("summary.fields");
 	h->ext_crc = cq_segment_ext_crc(h);
+	cq_point("summary.crc");
 	__atomic_store_n(&h->ext, 1, __ATOMIC_RELEASE);
 }
 
 void cq_segment_take(struct cq_active *segment, uint64_t first_seq, uint64_t stream_base)
 {
+	struct cq_segment_header *h = cq_active_header(segment);
+
 	segment->first_seq = first_seq;
 	segment->stream_base = stream_base;
-	if (!segment->mixed)
-		write_ext(segment);
+	if (segment->mixed)
+		return;
+	/* a writer that was killed between summary and seal has left figures, and more will follow */
+	h->records = h->used = h->payload_bytes = 0;
+	write_ext(segment);
 }
 
 void cq_segment_count(struct cq_active *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,
@@ -290,6 +298,7 @@ void cq_segment_seal(struct cq_active *segment)
 		h->payload_bytes = segment->payload_bytes;
 		write_ext(segment);
 	}
+	cq_point("seal.summary");
 	__atomic_store_n(&h->flags, h->flags | CQ_SEALED, __ATOMIC_RELEASE);
 }
 

@@ -30,14 +30,17 @@ static bool follows(struct expectation *e, const struct cq_record_header *h)
 static void add(struct cq_survey *s, const struct cq_scan_record *record, struct cq_active *count)
 {
 	const struct cq_record_header *h = &record->header;
+	/* one that chronicle-rs cannot have counted up to is no number to go on from */
+	const uint64_t seq = h->seq < CQ_COUNT_MAX ? h->seq : 0;
 
 	if (s->records == 0) {
-		s->first_seq = s->max_seq = h->seq;
+		s->first_seq = h->seq;
+		s->max_seq = seq;
 		if (count)
 			count->first_seq = h->seq;
 	}
-	if (h->seq > s->max_seq)
-		s->max_seq = h->seq;
+	if (seq > s->max_seq)
+		s->max_seq = seq;
 	if (h->ext == 1) {
 		s->anchored = true;
 		s->stream_end = h->stream_offset;

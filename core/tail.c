@@ -102,11 +102,13 @@ static int take_last(struct cq_stream *s, const uint32_t *ids, size_t count, siz
                      struct cq_payload **ret_payload)
 {
 	struct cq_payload *payload, *unused = NULL;
-	int r;
+	int r, none = -ENOENT;
 
 	for (size_t i = count; i-- > 0;) {
 		r = cq_shelf_take(&s->shelf, ids[i], &payload);
-		if (cq_stream_gone(r) || r == -EIO) /* EIO: cut short */
+		if (r == -EIO) /* cut short; or it cannot be read just now */
+			none = r;
+		if (cq_stream_gone(r) || r == -EIO)
 			continue;
 		if (unused)
 			cq_shelf_put(&s->shelf, unused);
@@ -118,7 +120,7 @@ static int take_last(struct cq_stream *s, const uint32_t *ids, size_t count, siz
 			break;
 	}
 	if (!unused)
-		return -ENOENT;
+		return none;
 	*ret_payload = unused;
 	return 0;
 }
@@ -141,7 +143,7 @@ static int find_tail(struct cq_stream *s)
 	free(ids);
 	if (r < 0) {
 		t->empty = r == -ENOENT;
-		return r == -ENOENT ? 0 : r;
+		return r == -ENOENT || r == -EIO ? 0 : r;
 	}
 	while ((r = cq_bases_place(&s->bases, s->queue, payload->view.id, &base)) < 0) {
 		if (!cq_stream_gone(r) || s->bases.failed == payload->view.id)

@@ -16,8 +16,11 @@
 #include <unistd.h>
 
 #include "io.h"
+#include "log.h"
 #include "record.h"
+#include "repair.h"
 #include "segdir.h"
+#include "trust.h"
 #include "verify.h"
 
 void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,
@@ -28,13 +31,14 @@ void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64
 		.segment = segment > CQ_SEGMENT_ID_MAX ? UINT32_MAX : (uint32_t)segment,
 		.offset = offset,
 	};
-	char text[400];
+	char text[400], line[2 * sizeof text];
 	va_list arguments;
 
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	finding.text = text;
+	cq_log_printable(line, sizeof line, text);
+	finding.text = line;
 	if (damage)
 		v->result.damage++;
 	else
@@ -103,7 +107,6 @@ static void check_summary(struct cq_verify_walk *w)
 static void read_index(struct cq_verify_walk *w)
 {
 	char name[CQ_NAME_MAX];
-	struct stat st;
 	int r;
 
 	r = cq_seekindex_read(w->v.queue->dirfd, w->id, w->v.segment_size, &w->index);
@@ -112,10 +115,10 @@ static void read_index(struct cq_verify_walk *w)
 	if (r == 0 || r == -ENOENT)
 		return;
 	cq_index_name(name, w->id);
-	if (r == -EBADMSG && cq_io_stat_at(w->v.queue->dirfd, name, &st) == 0 && st.st_size == 0)
-		/* it is replaced without a sync: a power cut may leave the name alone */
-		CQ_NOTE(w, 0, "the index %s is empty", name);
-	else
+	if (r == -EBADMSG && cq_seekindex_is_hollow(w->v.queue->dirfd, w->id))
+		/* it is replaced without a sync */
+		CQ_NOTE(w, 0, "the index %s has not come to the disk whole", name);
+	else if (!cq_verify_short_of_means(&w->v, r))
 		CQ_DAMAGE(w, 0, "the index %s cannot be used: %s", name,
 		          r == -EBADMSG ? "it is damaged" : strerror(-r));
 }
@@ -162,6 +165,29 @@ static void note_end(struct cq_verify_walk *w)
 	}
 }
 
+/* To be read it is good enough. */
+static void check_trust(struct cq_verify_walk *w)
+{
+	struct stat file, directory;
+	const char *doubt = NULL;
+
+	if (cq_io_stat(cq_segment_fd(w->segment), &file) == 0 &&
+	    cq_io_stat(w->v.queue->dirfd, &directory) == 0)
+		doubt = cq_trust_doubt(&file, &directory);
+	if (doubt)
+		CQ_NOTE(w, 0, "no writer of ours would write to the file: %s", doubt);
+}
+
+/* A repair has said here that records are gone: so nothing is to go on behind it. */
+static void note_stand_in(struct cq_verify_walk *w)
+{
+	if (!w->sealed || w->broken || !cq_segment_ext_valid(&w->header) || w->records > 0 ||
+	    w->header.used != CQ_STAND_IN_USED)
+		return;
+	CQ_NOTE(w, 0, "an empty segment stands in for one that is gone");
+	cq_verify_lose_track(w);
+}
+
 static void walk_segment(struct cq_verify_walk *w)
 {
 	int r;
@@ -176,11 +202,13 @@ static void walk_segment(struct cq_verify_walk *w)
 		return;
 	}
 	w->sealed = (w->header.flags & CQ_SEALED) != 0;
+	check_trust(w);
 	check_header(w);
 	read_index(w);
 	cq_verify_records(w);
 	check_summary(w);
 	check_index(w);
+	note_stand_in(w);
 	note_end(w);
 	cq_scan_fini(&w->scan);
 	w->v.result.segments++;

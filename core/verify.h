@@ -119,6 +119,10 @@ void cq_verify_free_marks(struct cq_verify *v);
 /* Nothing is known any more of what comes next. */
 void cq_verify_lose_track(struct cq_verify_walk *w);
 
+/* The error of a call was want of descriptors or memory: that says nothing about the queue, and is the
+ * result of the whole verification. */
+bool cq_verify_short_of_means(struct cq_verify *v, int error);
+
 /* The rest of this segment cannot be read. */
 void cq_verify_unreadable(struct cq_verify_walk *w, uint64_t offset, int error);
 

@@ -105,6 +105,15 @@ bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
 	return cq_verify_unsettled(v, segment, offset);
 }
 
+bool cq_verify_short_of_means(struct cq_verify *v, int error)
+{
+	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM)
+		return false;
+	if (v->error == 0)
+		v->error = error;
+	return true;
+}
+
 /* ---- before the walk ---- */
 
 /* Reads at most `size` bytes of a small file.  *ret_blank: it holds nothing, or zeros only, as
@@ -131,14 +140,21 @@ static int read_small(int dirfd, const char *name, void *buffer, size_t size, si
 	return 0;
 }
 
-/* A file that should say something and does not. */
-static void report_useless(struct cq_verify *v, int dirfd, const char *name)
+/* A file that should say something and does not; error: what came of reading it, or 0. */
+static void report_useless(struct cq_verify *v, int dirfd, const char *name, int error)
 {
 	uint8_t bytes[sizeof(struct cq_control_page)];
 	size_t length = 0;
 	bool blank = true;
-	int r = read_small(dirfd, name, bytes, sizeof bytes, &length, &blank);
+	int r;
 
+	if (cq_verify_short_of_means(v, error))
+		return;
+	r = read_small(dirfd, name, bytes, sizeof bytes, &length, &blank);
+	if (cq_verify_short_of_means(v, r))
+		return;
+	if (r == 0 && error != -ENOENT && error != -EBADMSG) /* it was another reason, just now */
+		r = error;
 	if (r < 0)
 		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name,
 		                 strerror(-r));
@@ -161,7 +177,7 @@ static int collect_index(struct cq_verify *v)
 	if (r == 0 && length == sizeof file && !blank)
 		return add_mark(v, CQ_MARK_INDEX, CQ_POSITION_NAME, file.current_segment,
 		                file.write_offset);
-	report_useless(v, v->queue->dirfd, CQ_POSITION_NAME);
+	report_useless(v, v->queue->dirfd, CQ_POSITION_NAME, r);
 	return 0;
 }
 
@@ -175,7 +191,7 @@ static int collect_durable(struct cq_verify *v)
 	if (r == 0)
 		return add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, slot.segment, slot.offset);
 	if (cq_io_stat_at(v->queue->dirfd, CQ_DURABLE_NAME, &st) != -ENOENT)
-		report_useless(v, v->queue->dirfd, CQ_DURABLE_NAME);
+		report_useless(v, v->queue->dirfd, CQ_DURABLE_NAME, r);
 	return 0;
 }
 
@@ -218,7 +234,7 @@ static bool ends_in(const char *name, const char *suffix)
 /* Reader files that held no position. */
 static int report_bad_readers(struct cq_verify *v)
 {
-	struct dirent *entry;
+	const char *file;
 	DIR *stream;
 	int dirfd, r;
 
@@ -228,9 +244,9 @@ static int report_bad_readers(struct cq_verify *v)
 	r = cq_io_list(dirfd, &stream);
 	if (r < 0)
 		goto close_dir;
-	while ((entry = readdir(stream)) != NULL) // NOLINT(concurrency-mt-unsafe): our own stream
-		if (ends_in(entry->d_name, CQ_READER_SUFFIX) && !is_marked_reader(v, entry->d_name))
-			report_useless(v, dirfd, entry->d_name);
+	while ((r = cq_io_next_name(stream, &file)) > 0)
+		if (ends_in(file, CQ_READER_SUFFIX) && !is_marked_reader(v, file))
+			report_useless(v, dirfd, file, 0);
 	closedir(stream);
 close_dir:
 	close(dirfd);
@@ -247,7 +263,7 @@ static int collect_readers(struct cq_verify *v)
 		r = report_bad_readers(v);
 	if (visit.result < 0)
 		return visit.result;
-	if (r < 0)
+	if (r < 0 && !cq_verify_short_of_means(v, r))
 		cq_verify_report(v, true, UINT32_MAX, 0, CQ_READERS_DIR " cannot be read: %s",
 		                 strerror(-r));
 	return 0;
@@ -263,7 +279,7 @@ static int collect_control(struct cq_verify *v)
 	if (r == -ENOENT)
 		cq_verify_report(v, false, UINT32_MAX, 0, CQ_CONTROL_NAME " is missing");
 	else if (r < 0)
-		report_useless(v, v->queue->dirfd, CQ_CONTROL_NAME);
+		report_useless(v, v->queue->dirfd, CQ_CONTROL_NAME, r);
 	if (r < 0)
 		return 0;
 	segment_size = control.page->segment_size;
@@ -379,17 +395,16 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 
 static void report_set_aside(struct cq_verify *v)
 {
-	struct dirent *entry;
+	const char *name;
 	DIR *stream;
 	uint32_t id;
 
 	if (cq_io_list(v->queue->dirfd, &stream) < 0)
 		return;
-	while ((entry = readdir(stream)) != NULL) // NOLINT(concurrency-mt-unsafe): our own stream
-		if (cq_numbered_name_parse(entry->d_name, ".q.broken", &id) ||
-		    cq_numbered_name_parse(entry->d_name, ".q.corrupt", &id))
-			cq_verify_report(v, false, id, 0, "recovery has set bytes aside: %s",
-			                 entry->d_name);
+	while (cq_io_next_name(stream, &name) > 0)
+		if (cq_numbered_name_parse(name, ".q.broken", &id) ||
+		    cq_numbered_name_parse(name, ".q.corrupt", &id))
+			cq_verify_report(v, false, id, 0, "recovery has set bytes aside: %s", name);
 	closedir(stream);
 }
 

@@ -3,6 +3,7 @@
 #include "view.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include "io.h"
@@ -39,13 +40,11 @@ int cq_view_open(int dirfd, uint32_t id, uint64_t size, struct cq_view *ret_view
 
 	cq_segment_name(name, id);
 	r = cq_mapping_open(&v.map, dirfd, name, 0, false);
-	if (r == -ELOOP || r == -ENXIO) /* a symbolic link, a socket */
+	if (r == -ELOOP) /* a symbolic link */
 		return -EBADMSG;
 	if (r < 0)
 		return r;
-	r = cq_guard_add(v.map.base, v.map.size, &v.guard);
-	if (r == 0)
-		r = check_header(&v, size);
+	r = check_header(&v, size);
 	if (r < 0)
 		cq_view_close(&v);
 	else
@@ -64,10 +63,28 @@ int cq_view_of(cq_queue *queue, uint32_t id, struct cq_view *ret_view)
 	return cq_view_open(queue->dirfd, id, size, ret_view);
 }
 
+int cq_view_or_damage(cq_queue *queue, uint32_t id, struct cq_view *ret_view)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int fd, r;
+
+	r = cq_view_of(queue, id, ret_view);
+	if (r == -EIO)
+		r = cq_view_of(queue, id, ret_view);
+	if (r != -EIO)
+		return r;
+	cq_segment_name(name, id);
+	r = cq_io_open(queue->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_io_stat(fd, &st);
+	close(fd);
+	return r < 0 ? r : 1;
+}
+
 void cq_view_close(struct cq_view *view)
 {
-	/* the range first: once unmapped, its addresses may become somebody else's */
-	cq_guard_remove(view->guard);
 	cq_mapping_close(&view->map);
 	*view = CQ_VIEW_NONE;
 }
@@ -100,7 +117,7 @@ bool cq_view_cut(const struct cq_view *view)
 {
 	struct stat st;
 
-	if (cq_guard_cut(view->guard))
+	if (cq_mapping_cut(&view->map))
 		return true;
 	return cq_io_stat(view->map.fd, &st) == 0 && (uint64_t)st.st_size < view->map.size;
 }

@@ -14,13 +14,11 @@
 
 #include "chronq.h"
 #include "format.h"
-#include "guard.h"
 #include "mapping.h"
 #include "record.h"
 
 struct cq_view {
 	struct cq_mapping map;
-	struct cq_guard *guard;
 	uint32_t id;
 };
 
@@ -36,6 +34,9 @@ struct cq_view {
 int cq_view_open(int dirfd, uint32_t id, uint64_t size, struct cq_view *ret_view);
 /* The same, of a queue: of its segment size. */
 int cq_view_of(cq_queue *queue, uint32_t id, struct cq_view *ret_view);
+/* The same for who remembers what he finds: 1, without a view, instead of EIO where that is the file's
+ * state and will stay (it was cut short, its header is unreadable); EIO: a call on it failed just now. */
+int cq_view_or_damage(cq_queue *queue, uint32_t id, struct cq_view *ret_view);
 void cq_view_close(struct cq_view *view);
 
 bool cq_view_sealed(const struct cq_view *view);

@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "clock.h"
+#include "fault.h"
 
 static void sleep_until_kicked(struct cq_worker *w, int ms)
 {
@@ -63,10 +64,12 @@ int cq_worker_start(struct cq_worker *w, const char *name)
 	/* signals are the program's business, not our threads' */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&w->thread, NULL, run, w);
+	r = cq_failpoint("thread");
+	if (r == 0)
+		r = -pthread_create(&w->thread, NULL, run, w);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (r != 0)
-		return -r;
+	if (r < 0)
+		return r;
 	w->running = true;
 	(void)pthread_setname_np(w->thread, name);
 	return 0;

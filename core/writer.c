@@ -34,8 +34,18 @@ static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 	return crc;
 }
 
+int cq_writer_cut_short(cq_writer *w)
+{
+	int none = 0;
+
+	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
+		atomic_store(&w->cut_short, true);
+	cq_worker_kick(&w->flusher); /* which tells the log */
+	return -EIO;
+}
+
 /* The record fits behind the tail of the active segment. */
-static void place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
+static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                          size_t length, uint64_t now_ns)
 {
 	struct cq_active *s = w->active;
@@ -55,12 +65,21 @@ static void place_record(cq_writer *w, uint16_t type, const struct iovec *iov, i
 
 	if (next <= s->map.size - sizeof h && cq_commit_load(s->map.base + next) != 0)
 		cq_commit_store(s->map.base + next, 0);
+	cq_point("append.cleared");
+	if (cq_planted("commit_before_payload"))
+		cq_commit_store(p, h.commit);
 	h.payload_crc = copy_payload(p + sizeof h, iov, iovcnt);
+	cq_point("append.payload");
 	h.header_crc = cq_crc32(0, &h, sizeof h);
 	memcpy(p + sizeof h.commit, (const uint8_t *)&h + sizeof h.commit,
 	       sizeof h - sizeof h.commit);
 	cq_point("append.before_commit");
+	if (cq_mapping_cut(&s->map))
+		return cq_writer_cut_short(w);
 	cq_commit_store(p, h.commit);
+	if (cq_mapping_cut(&s->map)) /* just now: the commit word is in no file */
+		return cq_writer_cut_short(w);
+	cq_point("append.committed");
 	/* Committed: from here on nothing can fail. */
 	cq_segment_count(s, at, w->next_seq, now_ns, length);
 	w->next_seq++;
@@ -69,15 +88,18 @@ static void place_record(cq_writer *w, uint16_t type, const struct iovec *iov, i
 	w->records++;
 	w->bytes += length;
 	cq_control_advance(&w->control, next, now_ns);
+	cq_point("append.advanced");
 	cq_control_notify(&w->control);
 	if (cq_prefault_due(&w->prefault, next))
 		cq_worker_kick(&w->preparer);
+	return 0;
 }
 
 static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                          size_t length, uint64_t now_ns)
 {
 	int r = atomic_load_explicit(&w->error, memory_order_relaxed);
+	struct cq_active *left = w->active;
 
 	if (r < 0)
 		return r;
@@ -85,13 +107,19 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 		return -EINVAL;
 	if (length > cq_record_max_payload(w->segment_size))
 		return -EMSGSIZE;
+	if (w->next_seq >= CQ_COUNT_MAX || w->stream_end > CQ_COUNT_MAX - length)
+		return -EOVERFLOW;
 	if (cq_record_span(length) > w->segment_size - w->active->used) {
 		r = cq_writer_roll_locked(w);
 		if (r < 0)
 			return r;
 	}
-	place_record(w, type, iov, iovcnt, length, now_ns);
-	return 0;
+	r = place_record(w, type, iov, iovcnt, length, now_ns);
+	if (left != w->active && cq_planted("seal_after_first_append"))
+		cq_segment_seal(left);
+	if (left != w->active && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
+		r = -EIO;
+	return r;
 }
 
 int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
@@ -157,6 +185,7 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 		r = append_locked(w, messages[done].type, &iov, 1, iov.iov_len, now_ns);
 		if (r < 0)
 			break;
+		cq_point("batch.appended");
 	}
 	pthread_mutex_unlock(&w->lock);
 	if (done == 0 && r < 0)

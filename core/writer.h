@@ -46,6 +46,7 @@ struct cq_writer {
 	uint64_t full; /* appends and rolls refused for config.max_bytes */
 	struct cq_control control;
 	_Atomic int error;       /* 0, or why nothing is accepted any more */
+	_Atomic bool cut_short;  /* because the current segment's file was; not told to the log yet */
 	_Atomic uint32_t oldest; /* no published id is below it; grows under the retention lock */
 
 	struct cq_prefault prefault;   /* locks itself */
@@ -62,11 +63,20 @@ struct cq_writer {
 /* As cq_writer_open(); without threads a test calls the two steps itself. */
 int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
                         cq_writer **ret_writer);
+/* The same for a repair (recover.h), which never makes a queue; ECANCELED: there is nothing to do, or
+ * it was not to be done. */
+struct cq_repairer;
+int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,
+                      struct cq_repairer *repairer, cq_writer **ret_writer);
 int cq_writer_prepare_step(void *writer);
 int cq_writer_flush_step(void *writer);
 
 /* Under the writer lock: seals the current segment and goes on in the next one. */
 int cq_writer_roll_locked(cq_writer *writer);
+
+/* Under the writer lock: somebody has cut the current segment's file short.  Nothing is accepted any
+ * more; -EIO. */
+int cq_writer_cut_short(cq_writer *writer);
 
 /* With no lock held: calls config.space if there is news for it (space.h). */
 void cq_writer_tell_space(cq_writer *writer);

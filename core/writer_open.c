@@ -13,12 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fault.h"
+#include "filesystem.h"
 #include "io.h"
 #include "lock.h"
 #include "log.h"
 #include "queue.h"
 #include "recover.h"
+#include "recovery.h"
 #include "segdir.h"
+#include "trust.h"
 
 void cq_config_init(struct cq_config *config)
 {
@@ -43,26 +47,59 @@ static int check_config(const struct cq_config *c)
 	return -EINVAL;
 }
 
-static int open_queue_dir(const char *dir, int *ret_fd)
+/* The directory's own name has to be durable before anything in it can be.  As long as it is empty,
+ * whoever made it may have been killed before he came to that. */
+static int sync_own_name(int dirfd)
+{
+	int parent, r;
+
+	r = cq_io_open_dir(dirfd, "..", &parent);
+	if (r == -EACCES) /* its owner has made ours, and may sync it */
+		return 0;
+	if (r < 0)
+		return r;
+	r = cq_planted("own_name_unsynced") ? 0 : cq_io_sync_dir(parent);
+	close(parent);
+	return r;
+}
+
+static int open_queue_dir(const char *dir, bool make, int *ret_fd)
 {
 	enum cq_dir_kind kind;
 	int fd, r;
 
-	r = cq_io_mkdir(AT_FDCWD, dir, 0750);
+	r = make ? cq_io_mkdir(AT_FDCWD, dir, 0750) : 0;
 	if (r < 0 && r != -EEXIST)
 		return r;
+	cq_point("open.directory");
 	r = cq_io_open_dir(AT_FDCWD, dir, &fd);
 	if (r < 0)
 		return r;
 	r = cq_segdir_kind(fd, &kind);
 	if (r == 0 && kind == CQ_DIR_FOREIGN)
 		r = -ENOTEMPTY;
+	if (r == 0 && kind == CQ_DIR_EMPTY && !make)
+		r = -ECANCELED;
+	if (r == 0 && kind == CQ_DIR_EMPTY)
+		r = sync_own_name(fd);
 	if (r < 0) {
 		close(fd);
 		return r;
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+/* Those that every opening writes to.  (The segments: recover_look.c.) */
+static int check_files(cq_writer *w)
+{
+	static const char *const names[] = { CQ_LOCK_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME,
+		                             CQ_DURABLE_NAME };
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++)
+		r = cq_trust_named(w->dirfd, names[i], &w->config);
+	return r;
 }
 
 static void report_holder(cq_writer *w)
@@ -92,17 +129,30 @@ static int write_position(cq_writer *w)
 		r = cq_io_create_new(w->dirfd, CQ_POSITION_NAME, 0640, &fd);
 	if (r < 0)
 		return r;
+	cq_point("position.opened");
 	r = cq_io_pwrite(fd, &position, sizeof position, 0);
 	close(fd);
 	return r;
 }
 
-static int recover(cq_writer *w, uint32_t *ret_unsynced_from, bool *ret_created)
+/* A repair that only looks does without the lock where there never was one. */
+static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
+{
+	int r;
+
+	if (!repairer || !repairer->config->dry_run)
+		return cq_lock_acquire(w->dirfd, &w->lockfd);
+	r = cq_lock_try(w->dirfd, &w->lockfd);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_unsynced_from,
+                   bool *ret_created, bool *ret_marked)
 {
 	struct cq_recovered found;
 	int r;
 
-	r = cq_recover(w->dirfd, &w->config, &found);
+	r = cq_recover(w->dirfd, w->lockfd, &w->config, repairer, &found);
 	if (r < 0)
 		return r;
 	w->segment_size = found.segment_size;
@@ -116,7 +166,30 @@ static int recover(cq_writer *w, uint32_t *ret_unsynced_from, bool *ret_created)
 	cq_retention_init(&w->retention);
 	*ret_unsynced_from = found.unsynced_from;
 	*ret_created = found.created;
+	*ret_marked = found.marked;
 	return 0;
+}
+
+/*
+ * A queue without a watermark takes sealed segments as they are.  Ours may not be so before they are
+ * synced, so none is made before there is a watermark, on the disk.  In a new queue nothing can be
+ * missing; of one that chronicle-rs wrote all that is there is made durable first.
+ */
+static int first_mark(cq_writer *w, bool created)
+{
+	const struct cq_durable_slot mark = { .segment = w->active->id,
+		                              .offset = w->active->used,
+		                              .epoch = w->epoch };
+	int r;
+
+	if (created)
+		r = cq_durable_store(&w->flush.durable, mark);
+	else
+		r = cq_flush_upto(w, w->next_seq);
+	if (r < 0 || cq_planted("mark_unsynced"))
+		return r;
+	r = cq_io_sync_data(w->flush.durable.fd);
+	return r < 0 ? r : cq_io_sync_dir(w->dirfd);
 }
 
 /* The first spare is made before the queue is open: a file system that cannot do it is found out
@@ -133,11 +206,11 @@ static int first_spare(cq_writer *w)
 	return 0;
 }
 
-int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
-                        cq_writer **ret_writer)
+int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,
+                      struct cq_repairer *repairer, cq_writer **ret_writer)
 {
 	uint32_t unsynced_from = 0;
-	bool created = false;
+	bool created = false, marked = false;
 	cq_writer *w;
 	int r;
 
@@ -152,17 +225,24 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 	r = check_config(&w->config);
 	if (r < 0)
 		goto fail;
-	r = open_queue_dir(dir, &w->dirfd);
+	r = open_queue_dir(dir, !repairer, &w->dirfd);
 	if (r < 0)
 		goto fail;
-	r = cq_lock_acquire(w->dirfd, &w->lockfd);
+	r = check_files(w);
+	if (r < 0)
+		goto fail;
+	r = take_lock(w, repairer);
 	if (r == -EBUSY)
 		report_holder(w);
 	if (r < 0)
 		goto fail;
-	r = recover(w, &unsynced_from, &created);
+	r = recover(w, repairer, &unsynced_from, &created, &marked);
 	if (r < 0)
 		goto fail;
+	cq_point("open.recovered");
+	r = cq_filesystem_check(w->dirfd);
+	if (r < 0)
+		goto fail_active;
 	r = cq_lock_describe(w->lockfd, w->epoch);
 	if (r < 0)
 		goto fail_active;
@@ -170,9 +250,11 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 	                         (struct cq_position){ w->active->id, w->active->used });
 	if (r < 0)
 		goto fail_active;
+	cq_point("open.control");
 	r = write_position(w);
 	if (r < 0)
 		goto fail_control;
+	cq_point("open.position");
 	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_live,
 	                             cq_writer_live_queue, w, &w->queue);
 	if (r < 0)
@@ -180,16 +262,6 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 	r = cq_flush_init(w, unsynced_from);
 	if (r < 0)
 		goto fail_queue;
-	if (created) {
-		/* nothing is there, so nothing can be missing: from now on the mark is known */
-		r = cq_durable_store(&w->flush.durable, (struct cq_durable_slot){
-								.segment = w->active->id,
-								.offset = w->active->used,
-								.epoch = w->epoch,
-							});
-		if (r < 0)
-			goto fail_flush;
-	}
 	pthread_mutex_init(&w->lock, NULL);
 	cq_prefault_init(&w->prefault, w->active);
 	r = cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
@@ -198,13 +270,18 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 		goto fail_lock;
 	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
 	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
-	r = first_spare(w);
+	if (!marked)
+		r = first_mark(w, created);
+	cq_point("open.marked");
+	if (r == 0)
+		r = first_spare(w);
 	if (r == 0 && threads)
 		r = cq_worker_start(&w->preparer, "cq-prepare");
 	if (r == 0 && threads)
 		r = cq_worker_start(&w->flusher, "cq-flush");
 	if (r < 0)
 		goto fail_workers;
+	cq_point("open.done");
 	*ret_writer = w;
 	return 0;
 
@@ -215,7 +292,6 @@ fail_workers:
 fail_lock:
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->lock);
-fail_flush:
 	cq_flush_fini(w);
 fail_queue:
 	cq_queue_close(w->queue);
@@ -231,6 +307,12 @@ fail:
 		close(w->dirfd);
 	free(w);
 	return r;
+}
+
+int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
+                        cq_writer **ret_writer)
+{
+	return cq_writer_open_as(dir, config, threads, NULL, ret_writer);
 }
 
 int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer)
@@ -251,7 +333,9 @@ int cq_writer_close(cq_writer *w)
 	rest = cq_flush_drain(w);
 	if (r == 0)
 		r = rest;
+	cq_point("close.drained");
 	(void)write_position(w);
+	cq_point("close.position");
 	cq_worker_fini(&w->preparer);
 	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
@@ -263,6 +347,7 @@ int cq_writer_close(cq_writer *w)
 	cq_space_fini(&w->space);
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->lock);
+	cq_point("close.freed");
 	cq_lock_release(w->lockfd);
 	close(w->dirfd);
 	free(w);

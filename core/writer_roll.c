@@ -100,9 +100,18 @@ int cq_writer_roll_locked(cq_writer *w)
 	r = next_segment(w, &next);
 	if (r < 0)
 		return r;
-	cq_segment_seal(old);
+	if (cq_planted("control_before_seal"))
+		cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
+	cq_point("roll.taken");
+	if (!cq_planted("seal_after_first_append"))
+		cq_segment_seal(old);
+	if (cq_mapping_cut(&old->map)) { /* the seal is in no file */
+		cq_segment_free(next);
+		return cq_writer_cut_short(w);
+	}
 	cq_point("roll.sealed");
 	cq_segment_take(next, w->next_seq, w->stream_end);
+	cq_point("roll.numbered");
 	w->active = next;
 	cq_prefault_follow(&w->prefault, next);
 	cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
@@ -110,6 +119,7 @@ int cq_writer_roll_locked(cq_writer *w)
 	cq_control_notify(&w->control);
 	old->end_seq = w->next_seq;
 	cq_flush_add_sealed(w, old);
+	cq_point("roll.handed_over");
 	if (cq_space_relieved(&w->space))
 		cq_worker_kick(&w->flusher);
 	cq_worker_kick(&w->preparer); /* which wakes the flusher where that is due */

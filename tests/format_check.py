@@ -30,7 +30,7 @@ STRIDE = 4096
 
 SEGMENT_NAME = re.compile(r"(\d{9})\.q$")
 INDEX_NAME = re.compile(r"(\d{9})\.idx$")
-SET_ASIDE_NAME = re.compile(r"\d{9}\.q\.(broken|corrupt)$")
+SET_ASIDE_NAME = re.compile(r"\d{9}\.q\.(broken|corrupt)(\.\d{1,3})?$")
 TEMP_NAME = re.compile(r"(\d{9}\.q(\.new)?|\d{9}\.idx|control|durable)\.tmp$")
 READER_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}\.meta$")
 LOCK_TEXT = re.compile(rb"(\d+) (\d+) (\d+)\n")
@@ -223,6 +223,9 @@ class Checker:
                                     "extension")
         if not summary:
             return
+        if segment.sealed and not segment.seqs and segment.tail == 2 * ALIGN:
+            # It stands in for one that is gone: numbering starts anew behind it.
+            self.base, self.stream, self.next_seq = None, 0, None
         actual_first = segment.seqs[0] if segment.seqs else expected_seq
         if actual_first is not None and first_seq != actual_first:
             self.bad(name, f"header has first_seq {first_seq}, the records say {actual_first}")

@@ -49,13 +49,15 @@ static void plant(struct qs *q, uint32_t id)
 	planted_inode = inode_of(q, id);
 }
 
+/* An opening writer may have set it aside, as it does with all that stands in an empty segment. */
 static void still_there(struct qs *q, uint32_t id)
 {
-	char name[CQ_NAME_MAX];
+	char name[CQ_NAME_MAX], aside[CQ_NAME_MAX];
 	uint8_t byte = 0;
 
 	cq_segment_name(name, id);
-	support_peek(q->dir, name, SENTINEL_AT, &byte, 1);
+	snprintf(aside, sizeof aside, CQ_SEGMENT_BROKEN, id);
+	support_peek(q->dir, support_exists(q->dir, aside) ? aside : name, SENTINEL_AT, &byte, 1);
 	assert_int_equal(byte, SENTINEL);
 	assert_true(inode_of(q, id) == planted_inode);
 }

@@ -129,6 +129,43 @@ static void residue_is_copied_and_zeroed(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
+/* A power cut may undo a part of the zeroing, or stop it half way: what is aside is not overwritten
+ * with the zeros that are there by then. */
+static void residue_is_set_aside_again(void **state)
+{
+	struct qs *q = *state;
+
+	leave_residue(q);
+	qs_open(q);
+	qs_close(q);
+	support_poke(q->dir, FIRST, AT(3) + 8, "half", 4); /* came back alone */
+	qs_open(q);
+	residue_is_aside(q);
+	qs_close(q);
+	assert_false(support_exists(q->dir, BROKEN ".2"));
+}
+
+/* Nor with what another crash has left in the same place. */
+static void residue_of_two_crashes(void **state)
+{
+	struct qs *q = *state;
+	char text[16] = "";
+
+	leave_residue(q);
+	qs_open(q);
+	qs_close(q);
+	for (unsigned i = 0; i < 2; i++) { /* the second time it is aside already */
+		support_poke(q->dir, FIRST, AT(3) + 8, "HALF A HEADER", 13);
+		qs_open(q);
+		residue_is_aside(q);
+		qs_close(q);
+	}
+	support_peek(q->dir, BROKEN ".2", AT(3) + 8, text, 13);
+	assert_string_equal(text, "HALF A HEADER");
+	assert_false(support_exists(q->dir, BROKEN ".3"));
+	qs_format_check(q->dir, "--closed");
+}
+
 /* A record that is there and not sound is where the queue ends; what follows it is residue. */
 static void torn_record_ends_the_queue(void **state)
 {
@@ -172,6 +209,7 @@ static void hole_does_not_resurrect(void **state)
 	qs_zero(q->dir, FIRST, AT(5), AT(6));
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 5);
+	assert_true(qs_all_zero(q->dir, FIRST, AT(5), QS_SIZE));
 	assert_int_equal(cq_writer_append(q->writer, 1, "a new 5", 7, NULL), 0);
 	assert_int_equal(qs_records(q->dir, &records), 6);
 	assert_string_equal(records[5].text, "a new 5");
@@ -371,6 +409,8 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(append_two_and_recover),
 	QS_TEST(killed_many_times),
 	QS_TEST(residue_is_copied_and_zeroed),
+	QS_TEST(residue_is_set_aside_again),
+	QS_TEST(residue_of_two_crashes),
 	QS_TEST(torn_record_ends_the_queue),
 	QS_TEST(hole_does_not_resurrect),
 	QS_TEST(record_of_an_earlier_epoch),

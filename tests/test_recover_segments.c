@@ -317,6 +317,31 @@ static void damage_below_the_watermark(void **state)
 	}
 }
 
+/* Neither temp files nor the lock's text, nor the time of anything. */
+static void refusal_changes_nothing(void **state)
+{
+	struct qs *q = *state;
+	struct stat directory, lock, now;
+	char text[80] = "", after[80] = "";
+
+	all_durable(q);
+	flip_a_payload(q);
+	qs_write_file(q->dir, "000000003.q.tmp", "x", 1);
+	assert_int_equal(fstatat(q->dirfd, "writer.lock", &lock, 0), 0);
+	assert_true(lock.st_size > 0 && (size_t)lock.st_size < sizeof text);
+	support_peek(q->dir, "writer.lock", 0, text, (size_t)lock.st_size);
+	assert_int_equal(fstat(q->dirfd, &directory), 0);
+	refuses(q, -EBADMSG);
+	assert_int_equal(fstat(q->dirfd, &now), 0);
+	assert_memory_equal(&now.st_mtim, &directory.st_mtim, sizeof now.st_mtim);
+	assert_int_equal(fstatat(q->dirfd, "writer.lock", &now, 0), 0);
+	assert_memory_equal(&now.st_mtim, &lock.st_mtim, sizeof now.st_mtim);
+	assert_int_equal(now.st_size, lock.st_size);
+	support_peek(q->dir, "writer.lock", 0, after, (size_t)lock.st_size);
+	assert_string_equal(after, text);
+	assert_true(support_exists(q->dir, "000000003.q.tmp"));
+}
+
 /* The watermark is in a segment that others follow: what is missing of it is missed too. */
 static void damage_below_the_watermark_with_successors(void **state)
 {
@@ -447,6 +472,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(missing_segment_far_below),
 	QS_TEST(set_aside_again),
 	QS_TEST(damage_below_the_watermark),
+	QS_TEST(refusal_changes_nothing),
 	QS_TEST(damage_below_the_watermark_with_successors),
 	QS_TEST(accepted_loss_stays_accepted),
 	QS_TEST(truncated_segment_of_a_small_queue),

@@ -24,7 +24,8 @@ struct cli_command {
 	int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 
-extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify;
+extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify,
+	cli_repair;
 
 /* ---- common.c ---- */
 

@@ -6,14 +6,14 @@
 #include "cli.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_info, &cli_ls, &cli_cat, &cli_tail, &cli_append, &cli_verify,
+	&cli_info, &cli_ls, &cli_cat, &cli_tail, &cli_append, &cli_verify, &cli_repair,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
 static void print_usage(FILE *to)
 {
 	fputs("Usage: chronq COMMAND [OPTION]... DIR\n"
-	      "Looks into, reads, and appends to a queue, that is a directory of segment files.\n"
+	      "Looks into, reads, appends to, and repairs a queue, that is a directory of segment files.\n"
 	      "\n",
 	      to);
 	for (size_t i = 0; i < COMMANDS; i++)
@@ -22,7 +22,8 @@ static void print_usage(FILE *to)
 	      "  chronq COMMAND --help   the options of one of them\n"
 	      "  chronq --version\n"
 	      "\n"
-	      "All but append leave the directory as it is, also while a writer is at work.\n"
+	      "All but append and repair leave the directory as it is, also while a writer is at\n"
+	      "work.\n"
 	      "Exit codes: 0 done; 1 a problem was found; 2 wrong usage; 3 cannot open, read or "
 	      "write.\n",
 	      to);

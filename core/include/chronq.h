@@ -132,8 +132,12 @@ struct cq_config {
 	uint64_t reader_max_lag_bytes;
 
 	/* Open although recovery found that durable records are gone or damaged: set the damaged files
-	 * aside, report what was lost, go on.  Default false: EBADMSG, nothing changed. */
+	 * aside, report what was lost, go on.  Default false: EBADMSG, nothing changed (but that
+	 * writer.lock is made where it is missing).  cq_repair() finds and tells more. */
 	bool accept_loss;
+
+	/* Write also to files of the queue that everybody may write to. Default false: EPERM. */
+	bool trust_files;
 
 	cq_log_fn log; /* NULL: silence */
 	void *log_arg;
@@ -145,16 +149,24 @@ CQ_API void cq_config_init(struct cq_config *config);
 /*
  * Opens the queue in directory `dir` for appending; makes the directory (mode 0750, its parent must
  * exist) and the queue where there is none.  Recovers after a crash: see docs/durability.md.  Starts
- * two background threads.  config NULL: the defaults.
+ * two background threads; installs the handler for SIGBUS of cq_reader_open().  config NULL: the
+ * defaults.
  *
  *   EBUSY            another writer has the queue; the log callback is told who
  *   EINVAL           a value in config is out of range, or segment_size is not the queue's
  *   ENOTDIR          dir is not a directory
  *   ENOTEMPTY        dir holds files but no queue
- *   EBADMSG          the queue is damaged, or durable records are missing (and not accept_loss)
+ *   EBADMSG          the queue is damaged, or durable records are missing (and not accept_loss); or
+ *                    what stands under a name of ours is no regular file
+ *   ELOOP            a symbolic link stands under a name of ours: none is followed
+ *   EPERM            a file that would be written to has a second name (a hard link), belongs neither
+ *                    to us nor to the directory's owner nor to root, or may be written by everybody
+ *                    (and not trust_files); the log callback is told which
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
  *   EOPNOTSUPP       the file system cannot rename without replacing, or cannot preallocate
  *   ENOSPC, EDQUOT   no room for the first segment
+ *   EFBIG            RLIMIT_FSIZE is below the segment size (no SIGXFSZ comes of it, here or later)
+ *   EAGAIN           no thread is to be had
  *   EOVERFLOW        the segment ids are used up
  */
 CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer);
@@ -175,9 +187,11 @@ CQ_API int cq_writer_close(cq_writer *writer);
  *   ENOSPC           no room for another segment on the disk
  *   EDQUOT           another segment would exceed config.max_bytes, or the disk's quota
  *   EAGAIN           require_prealloc is set and no segment was ready in time
- *   EIO              an earlier sync failed: the writer takes nothing until it is opened anew
+ *   EIO              an earlier sync failed, or somebody has cut the current segment's file short:
+ *                    the writer takes nothing until it is opened anew
  *   EBADMSG          what stands under the next segment's name is no empty segment of this queue
- *   EOVERFLOW        the segment ids are used up
+ *   ELOOP, EPERM     it is a symbolic link, or not to be written to (cq_writer_open())
+ *   EOVERFLOW        the segment ids, or the sequence numbers, are used up
  * In CQ_SYNC_ALWAYS mode also the errors of cq_writer_sync(); the record is then appended and
  * visible, but not known to be durable.
  */
@@ -218,6 +232,7 @@ CQ_API int cq_writer_roll(cq_writer *writer);
  *
  *   EIO   a flush failed, now or earlier.  The kernel may have dropped the data, so no later flush
  *         is believed: the writer stays poisoned until it is opened anew.
+ *   EMFILE, ENFILE, ENOMEM  and the like: there was no flush; the next call tries again.
  */
 CQ_API int cq_writer_sync(cq_writer *writer);
 
@@ -463,7 +478,8 @@ CQ_API ssize_t cq_stream_pread(cq_stream *stream, void *buffer, size_t length, u
 CQ_API int cq_stream_next_data(cq_stream *stream, uint64_t position, uint64_t *ret_position);
 
 /* The first position behind `position` (whose byte is there) from which on bytes are missing: the end
- * of the stream where none are. */
+ * of the stream where none are.  What an empty segment stands in for after a repair is not found: it
+ * is met by reading (ENODATA), and cq_stream_next_data() leads over it. */
 CQ_API int cq_stream_next_hole(cq_stream *stream, uint64_t position, uint64_t *ret_position);
 
 /* The part of the stream that one segment holds. */
@@ -612,6 +628,66 @@ struct cq_verify_result {
  */
 CQ_API int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
                      struct cq_verify_result *ret_result);
+
+/* ---- repair --------------------------------------------------------------------------------- */
+
+enum cq_repair_action {
+	CQ_REPAIR_REMOVE,    /* delete a temp file, or an index that is not of its segment */
+	CQ_REPAIR_SET_ASIDE, /* rename a segment to NNNNNNNNN.q.corrupt */
+	CQ_REPAIR_CUT,       /* move the bytes behind the last sound record to NNNNNNNNN.q.broken */
+	CQ_REPAIR_SEAL,      /* seal a segment that others follow */
+	CQ_REPAIR_STAND_IN,  /* make an empty sealed segment in the place of one that is gone */
+	CQ_REPAIR_MAKE,      /* make a segment to go on in */
+	CQ_REPAIR_INDEX,     /* build an index anew */
+	CQ_REPAIR_REWRITE,   /* set control.meta, index.meta or durable.meta right */
+	CQ_REPAIR_LOSS,      /* nothing is done here: these records are not in the queue any more */
+};
+
+struct cq_repair_step {
+	enum cq_repair_action action;
+	const char *file;   /* in the queue's directory; valid during the call, as is text */
+	uint64_t offset;    /* CUT: of the first such byte */
+	uint64_t bytes;     /* CUT, SET_ASIDE: how many leave the queue; LOSS: payload bytes, or 0
+	                     * where that cannot be told */
+	uint64_t first_seq; /* LOSS: the first and the last record; UINT64_MAX: it cannot be told */
+	uint64_t last_seq;
+	const char *text;   /* why, for people */
+};
+typedef void (*cq_repair_fn)(void *arg, const struct cq_repair_step *step);
+
+struct cq_repair_config {
+	bool dry_run;      /* tell what would be done; change nothing, make no file */
+	bool accept_loss;  /* do it although durable records are gone or damaged */
+	cq_repair_fn step; /* told of each step before the first one is done; NULL: nobody */
+	void *step_arg;
+	cq_log_fn log;     /* as in struct cq_config */
+	void *log_arg;
+};
+
+struct cq_repair_result {
+	uint64_t steps;  /* that were told, losses not counted; 0: there is nothing to repair */
+	uint64_t losses;
+	uint64_t bytes;  /* that leave the queue, to files of other names */
+	bool refused;    /* records would be given up, and not accept_loss: nothing was changed */
+	bool done;       /* all steps were done */
+};
+
+/*
+ * Does what cq_writer_open() does after a crash, and more: reads all segments, not only those that
+ * may have been in use, and sets right all files that verification finds fault with.  Then closes
+ * the queue.  What was damaged is set aside under another name, never deleted.  A queue with nothing to
+ * repair is not changed; an empty directory has nothing to repair.  config NULL: everything false.
+ *
+ *   ENOENT, ENOTDIR  no such directory
+ *   ENOTEMPTY        a directory with files but no queue
+ *   EBUSY            a writer has the queue
+ *   EBADMSG          nothing tells how large the segments are
+ *   EFBIG            more than 10,000 segments are missing between others
+ *   EPROTONOSUPPORT  the queue's format version is newer than this library
+ * Of these errors nothing has been changed.
+ */
+CQ_API int cq_repair(const char *dir, const struct cq_repair_config *config,
+                     struct cq_repair_result *ret_result);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* repair.c - chronq repair: sets a damaged queue right, or says what that would take */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "cli.h"
+
+static const char *const actions[] = {
+	[CQ_REPAIR_REMOVE] = "remove",     [CQ_REPAIR_SET_ASIDE] = "set aside",
+	[CQ_REPAIR_CUT] = "cut",           [CQ_REPAIR_SEAL] = "seal",
+	[CQ_REPAIR_STAND_IN] = "stand in", [CQ_REPAIR_MAKE] = "make",
+	[CQ_REPAIR_INDEX] = "index",       [CQ_REPAIR_REWRITE] = "rewrite",
+	[CQ_REPAIR_LOSS] = "lost",
+};
+
+static void print_records(const struct cq_repair_step *step)
+{
+	if (step->first_seq == UINT64_MAX && step->last_seq == UINT64_MAX)
+		printf("records of unknown number");
+	else if (step->first_seq == UINT64_MAX)
+		printf("records up to %" PRIu64, step->last_seq);
+	else if (step->last_seq == UINT64_MAX)
+		printf("records from %" PRIu64 " on", step->first_seq);
+	else
+		printf("records %" PRIu64 " to %" PRIu64, step->first_seq, step->last_seq);
+}
+
+static void print_step(void *arg, const struct cq_repair_step *step)
+{
+	(void)arg;
+	printf("%s: ", actions[step->action]);
+	if (step->action == CQ_REPAIR_LOSS) {
+		print_records(step);
+		if (step->bytes > 0)
+			printf(", %" PRIu64 " payload bytes,", step->bytes);
+		printf(" %s\n", step->text);
+		return;
+	}
+	fputs(step->file, stdout);
+	if (step->action == CQ_REPAIR_CUT)
+		printf(" from offset %" PRIu64 " on", step->offset);
+	if (step->action == CQ_REPAIR_CUT || step->action == CQ_REPAIR_SET_ASIDE)
+		printf(", %" PRIu64 " bytes", step->bytes);
+	printf(": %s\n", step->text);
+}
+
+static json_t *number(uint64_t value)
+{
+	return value > INT64_MAX ? json_null() : json_integer((json_int_t)value);
+}
+
+static void print_object(json_t *object)
+{
+	if (object)
+		json_dumpf(object, stdout, JSON_COMPACT);
+	json_decref(object);
+	putchar('\n');
+}
+
+static void print_step_json(void *arg, const struct cq_repair_step *step)
+{
+	json_t *object = json_pack("{s:s,s:s}", "action", actions[step->action], "file", step->file);
+
+	(void)arg;
+	if (step->action == CQ_REPAIR_CUT)
+		json_object_set_new(object, "offset", number(step->offset));
+	if (step->action == CQ_REPAIR_LOSS) {
+		json_object_set_new(object, "first_seq", number(step->first_seq));
+		json_object_set_new(object, "last_seq", number(step->last_seq));
+	}
+	if (step->action == CQ_REPAIR_CUT || step->action == CQ_REPAIR_SET_ASIDE ||
+	    step->bytes > 0)
+		json_object_set_new(object, "bytes", number(step->bytes));
+	json_object_set_new(object, "why", json_string(step->text));
+	print_object(object);
+}
+
+static void log_message(void *arg, enum cq_level level, const char *message)
+{
+	(void)arg;
+	if (level != CQ_NOTICE)
+		cli_note("%s", message);
+}
+
+/* What has become of it, in a word. */
+static const char *outcome(const struct cq_repair_result *result, uint64_t damage)
+{
+	if (result->refused)
+		return "not repaired";
+	if (!result->done)
+		return result->steps > 0 ? "would be repaired" : damage > 0 ? "damaged" : "sound";
+	return damage > 0 ? "still damaged" : "repaired";
+}
+
+static int repair(const char *dir, const struct cq_repair_config *config, bool json)
+{
+	struct cq_verify_result verified = { 0 };
+	struct cq_repair_result result;
+	bool at_rest;
+	int r;
+
+	r = cli_output_begin();
+	if (r == 0)
+		r = cq_repair(dir, config, &result);
+	/* what a repair cannot set right is for verify to tell */
+	at_rest = r == 0 && (result.done || result.steps + result.losses == 0);
+	if (at_rest)
+		r = cq_verify(dir, NULL, NULL, &verified);
+	if (r < 0)
+		return cli_output_end(cli_fail(dir, r));
+	if (json)
+		print_object(json_pack("{s:s,s:I,s:I,s:I,s:I}", "outcome",
+		                       outcome(&result, verified.damage), "steps",
+		                       (json_int_t)result.steps, "losses",
+		                       (json_int_t)result.losses, "bytes",
+		                       (json_int_t)result.bytes, "damage",
+		                       (json_int_t)verified.damage));
+	else
+		printf("%s: steps %" PRIu64 ", losses %" PRIu64 ", bytes set aside %" PRIu64 "\n",
+		       outcome(&result, verified.damage), result.steps, result.losses,
+		       result.bytes);
+	if (result.refused)
+		cli_note("%s: records would be given up; nothing was changed (see --accept-loss)",
+		         dir);
+	if (verified.damage > 0)
+		cli_note("%s: damage that cannot be repaired (see chronq verify)", dir);
+	return cli_output_end(at_rest && verified.damage == 0 ? CLI_OK : CLI_PROBLEM);
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "accept-loss", no_argument, NULL, 'a' },
+		{ "dry-run", no_argument, NULL, 'n' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct cq_repair_config config = { .step = print_step, .log = log_message };
+	bool json = false;
+	const char *dir;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "anjh", options, NULL)) != -1) {
+		switch (option) {
+		case 'a':
+			config.accept_loss = true;
+			break;
+		case 'n':
+			config.dry_run = true;
+			break;
+		case 'j':
+			json = true;
+			config.step = print_step_json;
+			break;
+		case 'h':
+			cli_print_help(command);
+			return CLI_OK;
+		default:
+			return cli_usage(command);
+		}
+	}
+	dir = cli_directory(argc, argv);
+	return dir ? repair(dir, &config, json) : cli_usage(command);
+}
+
+const struct cli_command cli_repair = {
+	.name = "repair",
+	.arguments = "[-n] [-a] [--json] DIR",
+	.summary = "Sets a damaged queue right that no writer has open.",
+	.help = "  -n, --dry-run      say what would be done and what is lost; change nothing\n"
+		"  -a, --accept-loss  go on although durable records are damaged or missing\n"
+		"  -j, --json         one JSON object per line: action, file, why, and offset,\n"
+		"                     bytes, first_seq, last_seq where they have a meaning\n"
+		"  -h, --help         this text\n"
+		"\n"
+		"A line per step, then a summary. Nothing is deleted that holds records: bytes\n"
+		"behind the last sound record go to NNNNNNNNN.q.broken, segments that do not\n"
+		"hold all of their records to NNNNNNNNN.q.corrupt. An empty segment stands in\n"
+		"for each that others follow. Exit code 1 if something is left to do: a dry run\n"
+		"that has found anything, a loss that was not accepted, damage that remains.\n",
+	.run = run,
+};

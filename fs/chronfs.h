@@ -77,6 +77,12 @@ struct chronfs {
 	struct chronfs_ticker *ticker;     /* ticker.c */
 	struct chronfs_backings *backings; /* passthrough.c; NULL: no passthrough */
 
+	/* What users hold of us (limits.c). */
+	struct chronfs_share {
+		size_t used; /* atomic */
+		size_t most; /* constant */
+	} open_files, open_dirs, open_segments, locks_held;
+
 	uint64_t lookups; /* numbers the lookups of sinks; atomic */
 	uint64_t opens;   /* numbers what is opened, to tell opens apart; atomic */
 	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
@@ -116,10 +122,11 @@ struct chronfs {
 	uint64_t lines_open;                /* files with an open line; atomic, as is the next */
 	uint64_t lines_bytes;               /* of these lines */
 
-	pthread_mutex_t waiting_lock; /* guards the four below */
+	pthread_mutex_t waiting_lock; /* guards the five below */
 	/* Requests that wait for room, oldest first; atomic to look whether any, as is the next. */
 	struct chronfs_waiting *waiting;
 	struct chronfs_waiting *orphans; /* what closed files have left to append, oldest first */
+	size_t orphan_count;             /* of these; atomic to look */
 	size_t waiting_count;            /* requests */
 	size_t waiting_bytes;            /* that they hold */
 
@@ -213,7 +220,8 @@ const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node);
 void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,
                   struct stat *ret_stat);
 
-/* Answers an open; when that was interrupted no release will come, so it is called here. */
+/* Answers an open that has succeeded; its release is called here when none will come: the open was
+ * interrupted, or is one too many. */
 void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
 
 /* Answers a read from a buffer that is filled by `fill` (as pread).  With `whole`, what cannot be
@@ -439,6 +447,15 @@ void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi);
 /* When no request is served any more. */
 void chronfs_locks_fini(struct chronfs *fs);
+
+/* ---- limits.c: how much of us users may hold ---- */
+
+/* Before anything is opened. */
+void chronfs_limits_init(struct chronfs *fs);
+/* False: the sender of the request may have no more of these. */
+bool chronfs_share_take(struct chronfs_share *share, fuse_req_t req);
+bool chronfs_share_left(const struct chronfs_share *share, fuse_req_t req);
+void chronfs_share_give(struct chronfs_share *share);
 
 /* ---- refuse.c: what this file system does not do ---- */
 

@@ -149,7 +149,10 @@ int chronfs_signals_block(void)
 	if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
 		return -errno;
 	action.sa_handler = SIG_IGN;
-	return sigaction(SIGPIPE, &action, NULL) < 0 ? -errno : 0;
+	/* SIGXFSZ: a file larger than RLIMIT_FSIZE is an error of the call, EFBIG. */
+	if (sigaction(SIGPIPE, &action, NULL) < 0 || sigaction(SIGXFSZ, &action, NULL) < 0)
+		return -errno;
+	return 0;
 }
 
 static void *await_signal(void *arg)

@@ -207,25 +207,35 @@ static struct chronfs_segmentdir *handle(const struct fuse_file_info *fi)
 
 void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
+	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_segmentdir *dir = NULL;
-	int r = 0;
+	int r = -ENFILE;
 
+	if (!chronfs_share_take(&fs->open_dirs, req))
+		goto refuse;
+	r = 0;
 	if (chronfs_node_kind(node) != CHRONFS_ROOT)
 		r = chronfs_segmentdir_open(&dir);
-	if (r < 0) {
-		fuse_reply_err(req, -r);
-		return;
-	}
+	if (r < 0)
+		goto give;
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi) ==
-	    -ENOENT) /* the open was interrupted: no release will come */
+	    -ENOENT) { /* the open was interrupted: no release will come */
 		chronfs_segmentdir_close(dir);
+		chronfs_share_give(&fs->open_dirs);
+	}
+	return;
+give:
+	chronfs_share_give(&fs->open_dirs);
+refuse:
+	fuse_reply_err(req, -r);
 }
 
 void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	(void)node;
 	chronfs_segmentdir_close(handle(fi));
+	chronfs_share_give(&chronfs_of(req)->open_dirs);
 	fuse_reply_err(req, 0);
 }
 

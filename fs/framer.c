@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fault.h"
+
 #define ROOM_FIRST 256U
 #define ROOM_KEPT (64U << 10) /* an empty open line keeps no more than this */
 
@@ -39,6 +41,7 @@ static int make_room(struct chronfs_framer *framer, size_t length)
 {
 	struct chronfs_budget *budget = framer->budget;
 	size_t room = 2 * framer->room;
+	int r = -ENOMEM;
 	char *grown;
 
 	if (length <= framer->room)
@@ -49,8 +52,12 @@ static int make_room(struct chronfs_framer *framer, size_t length)
 		room = length;
 	if (room > framer->limit)
 		room = framer->limit;
-	if (__atomic_add_fetch(&budget->used, room - framer->room, __ATOMIC_RELAXED) > budget->most)
+	if (__atomic_add_fetch(&budget->used, room - framer->room, __ATOMIC_RELAXED) >
+	            budget->most &&
+	    !chronfs_planted("open_line_unbounded")) {
+		r = -ENOBUFS;
 		goto over;
+	}
 	grown = realloc(framer->open, room);
 	if (!grown)
 		goto over;
@@ -59,7 +66,7 @@ static int make_room(struct chronfs_framer *framer, size_t length)
 	return 0;
 over:
 	__atomic_sub_fetch(&budget->used, room - framer->room, __ATOMIC_RELAXED);
-	return -ENOMEM;
+	return r;
 }
 
 /* Whether a record ends in data when it can take `left` more bytes, and how many of data it takes. */
@@ -140,7 +147,8 @@ int chronfs_framer_keep(struct chronfs_framer *framer, const char *data, size_t 
 	r = make_room(framer, framer->used + size);
 	if (r < 0)
 		return r;
-	memcpy(framer->open + framer->used, data, size);
+	memcpy(framer->open + (chronfs_planted("open_line_overwritten") ? 0 : framer->used), data,
+	       size);
 	framer->used += size;
 	return 0;
 }

@@ -42,7 +42,7 @@ void chronfs_framer_fini(struct chronfs_framer *framer);
  * the last byte of data, or of the open line when data is empty, ends a record in any case.  They
  * point into data, but for the first when there is an open line: that one is joined in the framer's
  * memory, and stays there until the next call.  Returns how many; 0: none ends there.
- *   ENOMEM  no memory for the joined one
+ *   ENOMEM, ENOBUFS  no memory for the joined one, none left in the budget
  */
 ssize_t chronfs_framer_cut(struct chronfs_framer *framer, const char *data, size_t size, bool end,
                            struct cq_message *messages, size_t most);
@@ -53,7 +53,7 @@ size_t chronfs_framer_appended(struct chronfs_framer *framer, const struct cq_me
 
 /*
  * Puts data, in which no record ends, behind the open line.
- *   ENOMEM  nothing was put there
+ *   ENOMEM, ENOBUFS  nothing was put there
  */
 int chronfs_framer_keep(struct chronfs_framer *framer, const char *data, size_t size);
 

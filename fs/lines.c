@@ -292,8 +292,14 @@ static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_lines_file *file = calloc(1, sizeof *file);
+	struct chronfs_lines_file *file;
 
+	/* Each open may leave another orphan. */
+	if ((fi->flags & O_ACCMODE) != O_RDONLY && chronfs_waiting_orphaned(fs)) {
+		chronfs_sink_refuse(fs, req, -EDQUOT);
+		return;
+	}
+	file = calloc(1, sizeof *file);
 	if (!file) {
 		fuse_reply_err(req, ENOMEM);
 		return;

@@ -9,6 +9,9 @@
  * order of arrival, or its interruption does with EINTR.  Invariant: a parked request is in
  * fs->lock_waiters; who takes it out, under the mutex, is the one who answers.  The close of a duplicate
  * is not seen here: a POSIX lock goes by an unlock, or when the open file that took it ends.
+ *
+ * locks_held (limits.c) counts locks and parked requests, under the mutex.  When there are too many,
+ * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
  */
 #include "chronfs.h"
 
@@ -36,6 +39,15 @@ struct chronfs_lock_waiter {
 	struct chronfs_lock *spare;
 	fuse_req_t req;
 };
+
+static void drop(struct chronfs *fs, struct chronfs_lock **link)
+{
+	struct chronfs_lock *lock = *link;
+
+	*link = lock->next;
+	free(lock);
+	chronfs_share_give(&fs->locks_held);
+}
 
 static bool same_owner(const struct chronfs_lock *a, const struct chronfs_lock *b)
 {
@@ -78,6 +90,7 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 				spare->start = wanted->end + 1;
 				l->next = spare;
 				spare = NULL;
+				fs->locks_held.used++;
 			}
 			l->end = wanted->start - 1;
 			link = &l->next;
@@ -85,8 +98,7 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 			l->start = wanted->end + 1;
 			link = &l->next;
 		} else {
-			*link = l->next;
-			free(l);
+			drop(fs, link);
 		}
 	}
 	free(spare);
@@ -95,23 +107,38 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 	} else {
 		wanted->next = fs->locks;
 		fs->locks = wanted;
+		fs->locks_held.used++;
 	}
 }
 
-/* Gives every parked request whose lock is free now its lock; returns them, to be answered when the
- * mutex is released. */
-static struct chronfs_lock_waiter *grant(struct chronfs *fs)
+/* Whether there are as many as the sender of the request may add to, and it would add one. */
+static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct chronfs_lock *wanted)
+{
+	if (chronfs_share_left(&fs->locks_held, req))
+		return false;
+	if (wanted->type != F_UNLCK)
+		return true;
+	for (const struct chronfs_lock *l = fs->locks; l; l = l->next)
+		if (same_owner(l, wanted) && l->start < wanted->start && l->end > wanted->end)
+			return true;
+	return false;
+}
+
+/* Gives every parked request for a lock on this file that is free now its lock; returns them, to be
+ * answered when the mutex is released. */
+static struct chronfs_lock_waiter *grant(struct chronfs *fs, uint64_t ino)
 {
 	struct chronfs_lock_waiter **link = &fs->lock_waiters, *granted = NULL;
 
 	while (*link) {
 		struct chronfs_lock_waiter *w = *link;
 
-		if (find_conflict(fs, w->wanted)) {
+		if (w->wanted->ino != ino || find_conflict(fs, w->wanted)) {
 			link = &w->next;
 			continue;
 		}
 		*link = w->next;
+		chronfs_share_give(&fs->locks_held);
 		apply(fs, w->wanted, w->spare);
 		w->next = granted;
 		granted = w;
@@ -138,6 +165,7 @@ static struct chronfs_lock_waiter *unpark(struct chronfs *fs, fuse_req_t req)
 
 		if (w->req == req) {
 			*link = w->next;
+			chronfs_share_give(&fs->locks_held);
 			return w;
 		}
 	}
@@ -168,6 +196,7 @@ static void park(struct chronfs *fs, struct chronfs_lock_waiter *waiter)
 		link = &(*link)->next;
 	waiter->next = NULL;
 	*link = waiter;
+	fs->locks_held.used++;
 }
 
 static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wait)
@@ -187,10 +216,12 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 		fuse_req_interrupt_func(req, interrupted, fs);
 
 	pthread_mutex_lock(&fs->locks_lock);
-	if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
+	if (is_too_many(fs, req, wanted)) {
+		r = ENOLCK;
+	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
 		apply(fs, wanted, spare);
 		wanted = spare = NULL;
-		granted = grant(fs); /* a lock made weaker lets others in */
+		granted = grant(fs, request->ino); /* a lock made weaker lets others in */
 	} else if (!wait) {
 		r = EAGAIN;
 	} else if (fuse_req_interrupted(req)) {
@@ -289,20 +320,22 @@ void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_
 {
 	uint64_t ino = chronfs_node_ino(node);
 	struct chronfs_lock **link = &fs->locks;
-	struct chronfs_lock_waiter *granted;
+	struct chronfs_lock_waiter *granted = NULL;
+	bool dropped = false;
 
 	pthread_mutex_lock(&fs->locks_lock);
 	while (*link) {
 		struct chronfs_lock *l = *link;
 
 		if (l->ino == ino && l->fh == fi->fh) {
-			*link = l->next;
-			free(l);
+			drop(fs, link);
+			dropped = true;
 		} else {
 			link = &l->next;
 		}
 	}
-	granted = grant(fs);
+	if (dropped)
+		granted = grant(fs, ino);
 	pthread_mutex_unlock(&fs->locks_lock);
 	answer(granted);
 }

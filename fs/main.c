@@ -68,6 +68,7 @@ static int run(struct chronfs *fs)
 		chronfs_say(fs, CQ_ERROR, "thread: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SETUP;
 	}
+	chronfs_limits_init(fs);
 	code = chronfs_queue_open(fs);
 	if (code != CHRONFS_EXIT_OK)
 		goto close;

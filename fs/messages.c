@@ -2,15 +2,21 @@
 /*
  * messages.c - what is said to people: ours, the library's and libfuse's
  *
- * Each is one line and names the queue.  It goes to stderr, and to syslog once the daemon has left
+ * Each is one line and names the queue; what it quotes cannot make it another, or command a terminal:
+ * control characters are written as \ooo.  It goes to stderr, and to syslog once the daemon has left
  * its terminal: use_syslog says which.  Any thread may speak.
  */
 #include "chronfs.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+
+#include "fault.h"
+
+#define MESSAGE_MAX 2048 /* paths are long */
 
 /* libfuse hands its messages to a function of the whole process, some in several pieces. */
 static struct {
@@ -20,6 +26,34 @@ static struct {
 	size_t length;
 } fuse_messages = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+/* Whether the bytes there are a control character; those above 0x7f take two in UTF-8. */
+static size_t control_length(const char *text)
+{
+	const unsigned char first = (unsigned char)text[0], second = (unsigned char)text[1];
+
+	if (chronfs_planted("messages_raw"))
+		return 0;
+	if (first < 0x20 || first == 0x7f)
+		return 1;
+	return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0;
+}
+
+/* What does not fit is left out. */
+static void escape(const char *message, char *line, size_t size)
+{
+	char *to = line;
+	size_t control;
+
+	while (*message && size - (size_t)(to - line) > 8) {
+		control = control_length(message);
+		if (control == 0)
+			*to++ = *message++;
+		for (; control > 0; control--)
+			to += sprintf(to, "\\%03o", (unsigned)(unsigned char)*message++);
+	}
+	*to = '\0';
+}
+
 static void say(struct chronfs *fs, enum cq_level level, const char *message)
 {
 	static const int priority[] = {
@@ -28,15 +62,19 @@ static void say(struct chronfs *fs, enum cq_level level, const char *message)
 		[CQ_NOTICE] = LOG_NOTICE,
 	};
 
+	char text[PATH_MAX + MESSAGE_MAX], line[2 * sizeof text];
+
+	(void)snprintf(text, sizeof text, "%s: %s", fs->options.queue, message);
+	escape(text, line, sizeof line);
 	if (__atomic_load_n(&fs->use_syslog, __ATOMIC_ACQUIRE))
-		syslog(priority[level], "%s: %s", fs->options.queue, message);
+		syslog(priority[level], "%s", line);
 	else
-		(void)fprintf(stderr, "chronfs: %s: %s\n", fs->options.queue, message);
+		(void)fprintf(stderr, "chronfs: %s\n", line);
 }
 
 void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
 {
-	char message[2048]; /* paths are long */
+	char message[MESSAGE_MAX];
 	va_list ap;
 
 	va_start(ap, format);

@@ -221,9 +221,17 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
 	struct chronfs *fs = chronfs_of(req);
 
+	const bool allowed = chronfs_share_take(&fs->open_files, req);
+
 	/* -ENOENT: the open was interrupted, no release will come */
-	if (fuse_reply_open(req, fi) == -ENOENT && ops->release)
+	if (allowed && fuse_reply_open(req, fi) != -ENOENT)
+		return;
+	if (ops->release)
 		ops->release(fs, node, fi);
+	if (allowed)
+		chronfs_share_give(&fs->open_files);
+	else
+		fuse_reply_err(req, ENFILE);
 }
 
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
@@ -337,6 +345,7 @@ static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	chronfs_poll_release(fs, node, fi);
 	if (ops && ops->release)
 		ops->release(fs, node, fi);
+	chronfs_share_give(&fs->open_files);
 	fuse_reply_err(req, 0);
 }
 

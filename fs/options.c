@@ -19,6 +19,7 @@
 
 #define FULL_WAIT_MS 30000 /* of full=block */
 #define LINE_TIMEOUT_MS 60000
+#define MAX_OPEN 16384
 
 enum key {
 	KEY_HELP,
@@ -38,6 +39,7 @@ enum key {
 	KEY_READER_TTL,
 	KEY_READER_MAX_LAG,
 	KEY_ACCEPT_LOSS,
+	KEY_TRUST_FILES,
 	KEY_MAX_BYTES,
 	KEY_FULL,
 	KEY_LINE_TIMEOUT,
@@ -45,6 +47,7 @@ enum key {
 	KEY_SYNC_ALWAYS,
 	KEY_RECOVER,
 	KEY_PASSTHROUGH,
+	KEY_MAX_OPEN,
 	KEY_SOURCE,
 };
 
@@ -77,12 +80,14 @@ static const struct fuse_opt option_table[] = {
 	OPTION("reader_ttl=", KEY_READER_TTL),
 	OPTION("reader_max_lag=", KEY_READER_MAX_LAG),
 	OPTION("accept_loss", KEY_ACCEPT_LOSS),
+	OPTION("trust_files", KEY_TRUST_FILES),
 	OPTION("max_bytes=", KEY_MAX_BYTES),
 	OPTION("full=", KEY_FULL),
 	OPTION("line_timeout=", KEY_LINE_TIMEOUT),
 	OPTION("allow_trim", KEY_ALLOW_TRIM),
 	OPTION("recover", KEY_RECOVER),
 	OPTION("passthrough=", KEY_PASSTHROUGH),
+	OPTION("max_open=", KEY_MAX_OPEN),
 	OPTION("fsname=", KEY_SOURCE),
 	FUSE_OPT_END,
 };
@@ -211,6 +216,9 @@ static int take_writing(struct chronfs_options *options, const char *arg, int ke
 	case KEY_ACCEPT_LOSS:
 		config->accept_loss = true;
 		return 0;
+	case KEY_TRUST_FILES:
+		config->trust_files = true;
+		return 0;
 	case KEY_MAX_BYTES:
 		return chronfs_take_size(arg, 2 * CQ_SEGMENT_SIZE_MIN, UINT64_MAX,
 		                         &config->max_bytes);
@@ -263,6 +271,8 @@ static int take_argument(void *data, const char *arg, int key, struct fuse_args 
 		return 0;
 	case KEY_PASSTHROUGH:
 		return take_passthrough(options, arg);
+	case KEY_MAX_OPEN:
+		return chronfs_take_count(arg, 16, INT32_MAX, &options->max_open);
 	case KEY_SOURCE:
 		return take_source(options, arg);
 	default:
@@ -346,6 +356,7 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 		.sloppy = sloppy,
 		.passthrough = true,
 		.line_timeout_ms = LINE_TIMEOUT_MS,
+		.max_open = MAX_OPEN,
 	};
 	int r = CHRONFS_EXIT_OPTIONS;
 

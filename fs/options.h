@@ -28,6 +28,7 @@ struct chronfs_options {
 	char writing[64]; /* an option was given that needs a writer: its text */
 	enum chronfs_sync sync;
 	uint64_t full_wait_ms;    /* how long a write waits in a full queue; 0: full=error */
+	uint64_t max_open;        /* files open at a time */
 	uint64_t line_timeout_ms; /* after which an open line is a record; 0: never */
 	struct cq_config queue_config;
 	struct fuse_args args; /* what is left for libfuse */

@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "fault.h"
+
 struct chronfs_pending {
 	struct cq_sync_request sync; /* first: the callback gets its address */
 	fuse_req_t req;
@@ -36,7 +38,7 @@ static void flushed(struct cq_sync_request *request, int result)
 {
 	struct chronfs_pending *pending = (struct chronfs_pending *)request;
 
-	if (result < 0)
+	if (result < 0 && !chronfs_planted("flush_error_swallowed"))
 		fuse_reply_err(pending->req, -result);
 	else if (pending->written > 0)
 		fuse_reply_write(pending->req, pending->written);

@@ -100,6 +100,10 @@ static const char *open_error(const struct chronfs *fs, int error)
 		return fs->options.read_only
 		               ? "no permission to read there"
 		               : "no permission to write there (-o ro reads the queue)";
+	case EPERM:
+		return "a file of it is not to be written to"; /* the log said which, and why */
+	case ELOOP:
+		return "a symbolic link stands under a name of the queue's";
 	case ENOSPC:
 	case EDQUOT:
 		return "no room for the first segment";

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "fault.h"
+
 struct segment_file {
 	struct chronfs_opened opened; /* first: it is found as that */
 	cq_segment *segment;
@@ -51,7 +53,8 @@ void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entr
 	const enum chronfs_kind kind = chronfs_node_kind(node);
 
 	*ret_entry = (struct fuse_entry_param){ .ino = node, .attr = *st };
-	if (kind == CHRONFS_SEGMENT_SEALED || kind == CHRONFS_PAYLOAD_SEALED) {
+	if (kind == CHRONFS_SEGMENT_SEALED || kind == CHRONFS_PAYLOAD_SEALED ||
+	    chronfs_planted("size_cached")) {
 		ret_entry->entry_timeout = CHRONFS_NAME_TIMEOUT;
 		ret_entry->attr_timeout = CHRONFS_SEALED_TIMEOUT;
 	}
@@ -129,15 +132,16 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 
 	file = calloc(1, sizeof *file);
 	if (!file) {
-		fuse_reply_err(req, ENOMEM);
-		return;
+		r = -ENOMEM;
+		goto refuse;
+	}
+	if (!chronfs_share_take(&fs->open_segments, req)) {
+		r = -ENFILE;
+		goto free_file;
 	}
 	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &file->segment);
-	if (r < 0) {
-		free(file);
-		fuse_reply_err(req, r == -EBADMSG ? ENOENT : -r);
-		return;
-	}
+	if (r < 0)
+		goto give;
 	file->opened.node = node;
 	pthread_mutex_lock(&fs->opened_lock);
 	chronfs_opened_add(fs, &file->opened);
@@ -153,6 +157,13 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	else
 		fi->direct_io = 1;
 	chronfs_reply_open(req, node, fi);
+	return;
+give:
+	chronfs_share_give(&fs->open_segments);
+free_file:
+	free(file);
+refuse:
+	fuse_reply_err(req, r == -EBADMSG ? ENOENT : -r);
 }
 
 static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
@@ -207,6 +218,7 @@ static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	pthread_mutex_unlock(&fs->opened_lock);
 	chronfs_passthrough_release(fs, node);
 	cq_segment_close(file->segment);
+	chronfs_share_give(&fs->open_segments);
 	free(file);
 }
 

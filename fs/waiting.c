@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #define MOST_BYTES ((size_t)64 << 20) /* of copies */
+#define MOST_ORPHANS 4096
 #define REQUEST_INTERVAL_MS 20
 #define ORPHAN_INTERVAL_MS 100
 
@@ -38,6 +39,8 @@ static void take_out(struct chronfs *fs, struct chronfs_waiting **link)
 	if (waiting->req) {
 		fs->waiting_count--;
 		fs->waiting_bytes -= waiting->held;
+	} else {
+		__atomic_sub_fetch(&fs->orphan_count, 1, __ATOMIC_RELAXED);
 	}
 }
 
@@ -71,6 +74,7 @@ void chronfs_waiting_park(struct chronfs *fs, struct chronfs_waiting *waiting)
 	pthread_mutex_lock(&fs->waiting_lock);
 	if (!waiting->req) {
 		put_last(&fs->orphans, waiting);
+		__atomic_add_fetch(&fs->orphan_count, 1, __ATOMIC_RELAXED);
 	} else if (fuse_req_interrupted(waiting->req)) {
 		r = -EINTR; /* before it was parked: interrupted() has not found it */
 	} else if (waiting->held > MOST_BYTES - fs->waiting_bytes) {
@@ -87,6 +91,11 @@ void chronfs_waiting_park(struct chronfs *fs, struct chronfs_waiting *waiting)
 		waiting->finish(fs, waiting, r);
 	else
 		chronfs_ticker_wake(fs);
+}
+
+bool chronfs_waiting_orphaned(const struct chronfs *fs)
+{
+	return __atomic_load_n(&fs->orphan_count, __ATOMIC_RELAXED) >= MOST_ORPHANS;
 }
 
 /* What the attempt comes to: -EDQUOT or -EINTR for a request that gives up, 1: it goes on waiting.

@@ -48,6 +48,9 @@ static inline bool chronfs_waiting_allowed(const struct chronfs *fs, bool nonblo
 /* May call finish() before it returns. */
 void chronfs_waiting_park(struct chronfs *fs, struct chronfs_waiting *waiting);
 
+/* As many closed files as may have something left to append: no more are to be opened for it. */
+bool chronfs_waiting_orphaned(const struct chronfs *fs);
+
 /* When no request is served any more: a last attempt, then all requests are answered. */
 void chronfs_waiting_end(struct chronfs *fs);
 /* And when every file is closed: the same for orphans. */

@@ -176,6 +176,7 @@ int sink_setup(void **state)
 		.locks_lock = PTHREAD_MUTEX_INITIALIZER,
 		.pollers_lock = PTHREAD_MUTEX_INITIALIZER,
 		.lines_memory = { .most = MEMORY },
+		.open_files = { .most = 1000 },
 	};
 	return 0;
 }

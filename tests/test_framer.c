@@ -215,10 +215,10 @@ static void without_memory_nothing_happens(void **state)
 	chronfs_framer_init(&two, 1000, &budget);
 	assert_int_equal(chronfs_framer_keep(&one, "abc", 3), 0);
 	assert_int_equal(budget.used, 256);
-	assert_int_equal(chronfs_framer_keep(&two, "x", 1), -ENOMEM);
+	assert_int_equal(chronfs_framer_keep(&two, "x", 1), -ENOBUFS);
 	assert_int_equal(two.used, 0);
-	assert_int_equal(chronfs_framer_keep(&one, zeros, 400), -ENOMEM);
-	assert_int_equal(chronfs_framer_cut(&one, zeros, 400, true, messages, 8), -ENOMEM);
+	assert_int_equal(chronfs_framer_keep(&one, zeros, 400), -ENOBUFS);
+	assert_int_equal(chronfs_framer_cut(&one, zeros, 400, true, messages, 8), -ENOBUFS);
 	assert_int_equal(one.used, 3);
 	assert_memory_equal(one.open, "abc", 3);
 	assert_int_equal(budget.used, 256);

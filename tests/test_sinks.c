@@ -218,10 +218,10 @@ static void memory_for_open_lines_is_bounded(void **state)
 	for (int i = 0; i < 5; i++) {
 		fi[i] = opened(LINES);
 		assert_int_equal(write_text(0, LINES, &fi[i], text),
-		                 i < 4 ? LIMIT - 1 : ERROR(ENOMEM));
+		                 i < 4 ? LIMIT - 1 : ERROR(ENOBUFS));
 	}
 	assert_int_equal(write_text(0, LINES, &fi[4], "line\nrest"), 9); /* little is left */
-	assert_int_equal(write_text(0, LINES, &fi[4], text), ERROR(ENOMEM));
+	assert_int_equal(write_text(0, LINES, &fi[4], text), ERROR(ENOBUFS));
 	assert_string_equal(records(), "line\n|");
 	assert_int_equal(write_text(0, LINES, &fi[0], "x"), 1); /* the limit: a record */
 	assert_int_equal(queue.count, 1);

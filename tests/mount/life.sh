@@ -30,7 +30,7 @@ done
 ok "nothing was made for these" [ ! -e "$q" ]
 for writing in segment_size=64K sync=none sync=interval=9 sync=always prealloc_wait=1 spares=2 \
 	require_prealloc retain_segments=5 retain_bytes=1G retain_age=1d reader_ttl=1h reader_max_lag=1M \
-	accept_loss max_bytes=1G full=error full=block full=block=5 line_timeout=5 allow_trim; do
+	accept_loss trust_files max_bytes=1G full=error full=block full=block=5 line_timeout=5 allow_trim; do
 	exits 1 "-o $writing has no meaning on a read-only mount" "ro,$writing" "$q" "$m" -r -o "$writing"
 done
 exits 1 "max_bytes has to hold two segments" "max_bytes below two segments" \

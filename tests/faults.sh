@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: faults.sh FAULT BINARY TEST
 #
-# Shows that a test can fail: passes if TEST of BINARY succeeds as it is and fails with
-# CHRONQ_PLANT=FAULT, a deliberate bug that builds with -Dplanted_faults=true carry.  Output: TAP.
+# Shows that a test can fail: passes if TEST of BINARY (or a part of a mount test) succeeds as it is and
+# fails with CHRONQ_PLANT=FAULT, a deliberate bug that builds with -Dplanted_faults=true carry.  Output:
+# TAP.
 set -u
 fault=$1 binary=$2 test=$3
 export CMOCKA_MESSAGE_OUTPUT=tap

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""crash.py kill|term ROUNDS QUEUE MOUNT - ends the daemon while two clients write.
+"""crash.py kill|term ROUNDS QUEUE MOUNT
+crash.py places ROUNDS QUEUE MOUNT PLACE...    - ends the daemon while two clients write.
 
 Every round mounts, lets the clients write (each notes what a write(2) acknowledged), and ends the
-daemon with SIGKILL or SIGTERM at a random moment.  The next round first reads what is new in the
-queue: everything acknowledged, in each client's order, and at most the one record more that was on
-its way; the sequence numbers go on without a gap.  Prints a line per case.
+daemon with SIGKILL or SIGTERM at a random moment; or has it killed at one of the named places in
+the library (CHRONQ_KILL), where a round in which it did not come by there ends by umount(8).  The
+next round first reads what is new in the queue: everything acknowledged, in each client's order, and
+at most the one record more that was on its way; the sequence numbers go on without a gap.  Prints a
+line per case.  SEED=N repeats what is random in a run, as far as two clients and a daemon do.
 """
 
 import json
@@ -25,10 +28,20 @@ signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
 how, rounds, queue, mount = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
 chronfs, chronq = os.environ["CHRONFS"], os.environ["CHRONQ"]
 WRITERS = 2
-SIGNAL = {"kill": signal.SIGKILL, "term": signal.SIGTERM}[how]
-seed = int.from_bytes(os.urandom(4), "little")
+SIGNAL = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "places": signal.SIGKILL}[how]
+STATUSES = {"kill": {-signal.SIGKILL}, "term": {0}, "places": {-signal.SIGKILL, 0}}[how]
+places = sys.argv[5:]
+MOST = 120 if places else 1 << 60  # records of a client in a round
+# small segments, so that they roll; a round's records are all kept until they are checked
+OPTIONS = "segment_size=4K,retain_segments=100" if places else "segment_size=64K"
+# A list of all places has some that most rounds do not come by (of new queues, of repairs, of
+# readers); with as many rounds as places, these are passed.
+NEEDED = {"append.before_commit", "append.committed", "roll.sealed", "roll.moved",
+          "publish.renamed", "sync.data", "sync.marked", "close.index", "retire.removed",
+          "open.control", "close.position"} if places and rounds >= len(places) else set()
+seed = int(os.environ.get("SEED") or int.from_bytes(os.urandom(4), "little"))
 random.seed(seed)
-print(f"seed {seed}")
+print(f"SEED={seed}")
 
 
 def case(what, good):
@@ -44,14 +57,16 @@ def mount_is_up():
 
 def write_until_refused(fd, writer, this_round, acked):
     number = 0
-    while True:
+    while number < MOST:
         text = f"{this_round} {writer} {number} " + "x" * (number % 300)
         try:
             if os.write(fd, text.encode()) != len(text):
                 raise AssertionError("short write")
+            acked[writer] = number + 1
+            if number % 50 == 20:
+                os.fsync(fd)
         except OSError:
             return
-        acked[writer] = number + 1
         number += 1
 
 
@@ -85,54 +100,96 @@ def check(this_round, first, acked):
     return first + len(new)
 
 
-os.makedirs(queue, exist_ok=True)
-parent_dev = os.stat(os.path.dirname(mount)).st_dev
-problems = []
-total = [0]
-next_seq = 0
-acked = [0] * WRITERS
-statuses = set()
-begun = time.monotonic()
+def kill_at(this_round):
+    """The place to be killed at, and at which pass: each at the first one, then mostly those that
+    rounds come by, at any one."""
+    if this_round < len(places):
+        return places[this_round], 1
+    if not hit or random.random() < 0.25:
+        return random.choice(places), 1
+    return random.choice(sorted(hit)), random.choice((1, 2, random.randrange(3, 30)))
 
-for this_round in range(rounds):
-    daemon = None
+
+def start(place, nth):
+    """A daemon whose mount answers, or one that has ended."""
+    environment = dict(os.environ)
+    if place:
+        environment["CHRONQ_KILL"] = f"{place}:{nth}"
+    with open(queue + ".log", "wb") as log:
+        daemon = subprocess.Popen([chronfs, queue, mount, "-f", "-o", OPTIONS],
+                                  stdout=log, stderr=log, env=environment)
+    while not mount_is_up() and daemon.poll() is None:
+        time.sleep(0.001)
+    return daemon
+
+
+def open_append():
     try:
-        with open(queue + ".log", "wb") as log:
-            daemon = subprocess.Popen([chronfs, queue, mount, "-f", "-o", "segment_size=64K"],
-                                      stdout=log, stderr=log)
-        while not mount_is_up():
-            if daemon.poll() is not None:
-                problems.append(f"round {this_round}: {open(queue + '.log').read()}")
-                break
-            time.sleep(0.001)
-        if daemon.poll() is not None:
-            break
-        if this_round > 0:
-            next_seq = check(this_round - 1, next_seq, acked)
-        acked = [0] * WRITERS
-        # each thread opens for itself: nodes of their own, so writes really overlap
-        fds = [os.open(mount + "/append", os.O_WRONLY) for _ in range(WRITERS)]
-        threads = [threading.Thread(target=write_until_refused, args=(fds[w], w, this_round, acked))
-                   for w in range(WRITERS)]
-        for t in threads:
-            t.start()
+        return os.open(mount + "/append", os.O_WRONLY)
+    except OSError:  # killed on the way
+        if not places:
+            raise
+        return -1
+
+
+def write_and_end(daemon, this_round):
+    """The clients write until the daemon's end; returns what was acknowledged to each."""
+    acked = [0] * WRITERS
+    # each thread opens for itself: nodes of their own, so writes really overlap
+    fds = [open_append() for _ in range(WRITERS)]
+    threads = [threading.Thread(target=write_until_refused, args=(fds[w], w, this_round, acked))
+               for w in range(WRITERS)]
+    for t in threads:
+        t.start()
+    if not places:
         time.sleep(random.uniform(0, 0.03))
         daemon.send_signal(SIGNAL)
         daemon.wait(60)
-        statuses.add(daemon.returncode)
-        for t in threads:
-            t.join()
-        for fd in fds:
+    for t in threads:
+        t.join()
+    for fd in fds:
+        if fd >= 0:
             os.close(fd)
-        total[0] += sum(acked)
-        text = open(queue + ".log").read()
-        if "Sanitizer" in text or "runtime error" in text:
-            problems.append(text)
+    if places:  # it has not come by yet: the end has places, too
+        subprocess.run(["umount", mount], stderr=subprocess.DEVNULL, check=False)
+        daemon.wait(60)
+    return acked
+
+
+def end(daemon):
+    if daemon.poll() is None:
+        daemon.kill()
+        daemon.wait()
+    subprocess.run(["umount", "-l", mount], stderr=subprocess.DEVNULL, check=False)
+    text = open(queue + ".log").read()
+    if daemon.returncode not in STATUSES or "Sanitizer" in text or "runtime error" in text:
+        problems.append(f"the daemon ended with {daemon.returncode}: {text}")
+
+
+os.makedirs(queue, exist_ok=True)
+parent_dev = os.stat(os.path.dirname(mount)).st_dev
+problems = []
+total = 0
+next_seq = 0
+unchecked = None  # the last round that wrote, and what it was told
+hit = {}  # rounds that were killed, by place
+begun = time.monotonic()
+
+for this_round in range(rounds):
+    place, nth = kill_at(this_round) if places else (None, 0)
+    daemon = start(place, nth)
+    try:
+        if daemon.poll() is None:
+            if unchecked:
+                next_seq = check(unchecked[0], next_seq, unchecked[1])
+            unchecked = this_round, write_and_end(daemon, this_round)
+            total += sum(unchecked[1])
+        elif not places:
+            problems.append(f"round {this_round}: no mount")
     finally:
-        if daemon and daemon.poll() is None:
-            daemon.kill()
-            daemon.wait()
-        subprocess.run(["umount", "-l", mount], stderr=subprocess.DEVNULL, check=False)
+        end(daemon)
+    if daemon.returncode == -signal.SIGKILL:
+        hit[place] = hit.get(place, 0) + 1
     if how == "term":
         left = [n for n in os.listdir(queue) if n.endswith(".tmp")]
         if left:
@@ -142,15 +199,21 @@ for this_round in range(rounds):
     if problems:
         break
 else:
-    next_seq = check(rounds - 1, next_seq, acked)
-    if how == "term":
-        if statuses != {0}:
-            problems.append(f"exit statuses {statuses}")
+    if unchecked:
+        next_seq = check(unchecked[0], next_seq, unchecked[1])
 
 for p in problems[:10]:
     print(p)
-print(f"{total[0]} acknowledged, {next_seq} records, {time.monotonic() - begun:.1f} s")
+print(f"{rounds} rounds, {total} acknowledged, {next_seq} records, "
+      f"{time.monotonic() - begun:.1f} s")
+if places:
+    print(f"{sum(hit.values())} of them killed, at {len(hit)} of {len(places)} places; not at "
+          + " ".join(p for p in places if p not in hit))
+    missed = [p for p in NEEDED if p in places and p not in hit]
+    case("places that every mount comes by were among them" +
+         (f" but for {missed}" if missed else ""), not missed)
 case(f"{rounds} rounds: every acknowledged record is there, once and in order", not problems)
-case("sequence numbers run from 0 without a gap over all rounds",
-     [seq for seq, _ in records(0)] == list(range(next_seq)))
-case("something was written", total[0] > rounds)
+there = [seq for seq, _ in records(0)]
+case("sequence numbers run without a gap over all rounds" + (" that are kept" if places else ""),
+     there == list(range(there[0] if places and there else 0, next_seq)))
+case("something was written", total > rounds)

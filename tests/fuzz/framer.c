@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * framer.c - fuzzing target: the line framer against a simple reference
+ *
+ * Input: a byte for the limit of a line, one for how much memory there is, four that decide where the
+ * text is cut into pieces and what is appended of each, then the text.  The reference cuts the whole
+ * text at once.  Without enough memory nothing is compared but what was appended till then.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "framer.h"
+#include "fuzz.h"
+
+#define HEADER 6U
+#define BATCH 5U
+
+struct text {
+	const uint8_t *bytes;
+	size_t size;
+	size_t limit;
+	size_t at; /* of the next record, as the reference has it */
+};
+
+static uint32_t random_state;
+
+static uint32_t random_below(uint32_t n)
+{
+	random_state = random_state * 1103515245U + 12345U;
+	return (random_state >> 16) % n;
+}
+
+/* The length of the reference's next record. */
+static size_t next_length(const struct text *text)
+{
+	size_t n = 0;
+
+	while (n < text->limit && text->at + n < text->size)
+		if (text->bytes[text->at + n++] == '\n')
+			break;
+	return n;
+}
+
+static void appended(struct text *text, const struct cq_message *message)
+{
+	const size_t length = next_length(text);
+
+	HELD_CHECK(length > 0 && message->length == length);
+	HELD_CHECK(memcmp(message->payload, text->bytes + text->at, length) == 0);
+	HELD_CHECK(message->type == CQ_TYPE_DEFAULT);
+	text->at += length;
+}
+
+/* Returns false when memory was short. */
+static bool feed(struct chronfs_framer *framer, struct text *text, const char *data, size_t size,
+                 bool end)
+{
+	/* a copy of exactly this size: what reads behind it is seen */
+	char *copy = malloc(size > 0 ? size : 1), *at = copy;
+	struct cq_message messages[BATCH];
+	bool enough = false;
+	ssize_t count;
+	size_t taken;
+	int r;
+
+	HELD_CHECK(copy != NULL);
+	if (size > 0)
+		memcpy(copy, data, size);
+	while ((count = chronfs_framer_cut(framer, at, size, end, messages,
+	                                   1 + random_below(BATCH))) > 0) {
+		count -= (ssize_t)random_below((uint32_t)count + 1); /* a full queue takes fewer */
+		if (count == 0)
+			continue;
+		for (ssize_t i = 0; i < count; i++)
+			appended(text, &messages[i]);
+		taken = chronfs_framer_appended(framer, messages, (size_t)count);
+		HELD_CHECK(taken <= size);
+		at += taken;
+		size -= taken;
+	}
+	if (count == 0) {
+		HELD_CHECK(!end || size == 0);
+		r = chronfs_framer_keep(framer, at, size);
+		enough = r == 0;
+		HELD_CHECK(r == 0 || r == -ENOMEM || r == -ENOBUFS);
+		chronfs_framer_settle(framer);
+	} else {
+		HELD_CHECK(count == -ENOMEM || count == -ENOBUFS);
+	}
+	HELD_CHECK(framer->used < framer->limit && framer->used <= framer->room);
+	free(copy);
+	return enough;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct chronfs_budget budget = { .used = 0 };
+	struct text text = { .at = 0 };
+	struct chronfs_framer framer;
+	bool enough = true;
+	size_t fed = 0, n;
+
+	if (size < HEADER)
+		return 0;
+	text.limit = 1 + data[0] * (size_t)(data[0] < 128 ? 1 : 16);
+	budget.most = data[1] < 128 ? 1U << 20 : data[1] * 4U;
+	memcpy(&random_state, data + 2, sizeof random_state);
+	text.bytes = data + HEADER;
+	text.size = size - HEADER;
+	chronfs_framer_init(&framer, text.limit, &budget);
+	while (enough && fed < text.size) {
+		n = 1 + random_below(200);
+		if (n > text.size - fed)
+			n = text.size - fed;
+		enough = feed(&framer, &text, (const char *)text.bytes + fed, n, false);
+		fed += n;
+		if (enough) /* nothing that was fed is anywhere else */
+			HELD_CHECK(text.at + framer.used == fed);
+	}
+	if (enough && feed(&framer, &text, "", 0, true))
+		HELD_CHECK(text.at == text.size && framer.used == 0);
+	HELD_CHECK(budget.used == framer.room && budget.used <= budget.most);
+	chronfs_framer_fini(&framer);
+	HELD_CHECK(budget.used == 0);
+	return 0;
+}

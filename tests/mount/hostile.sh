@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: hostile.sh [PART...]
+#
+# hostile.sh - users who mean harm: what they may reach, how much of the daemon they may hold, whatever
+# they ask for; each PART is a function here or of hostile.py, and a case of its name ends it
+#
+# FUZZ_SEED=N repeats a run of the part `fuzz`, FUZZ_SECONDS=N lengthens it.
+. "$(dirname "$0")/lib.sh"
+
+parts=("$@")
+[ $# -gt 0 ] || parts=(escaped access open_files open_dirs open_segments locks open_line_bound waiting orphans flood fuzz)
+
+# options PART: what the mount of this part is made with.
+options() {
+	case $1 in
+	open_files) echo segment_size=4K,max_open=200 ;;
+	open_segments) echo segment_size=4K ;;
+	open_line_bound) echo segment_size=4M,line_timeout=0 ;;
+	orphans) echo segment_size=64K,max_bytes=1M,line_timeout=0 ;;
+	waiting) echo segment_size=4K,max_bytes=16K,full=block ;;
+	*) echo segment_size=64K,allow_trim ;;
+	esac
+}
+
+program=$CHRONFS
+printf '#!/bin/sh\nulimit -n 120 && exec "%s" "$@"\n' "$program" >"$tmp/few_descriptors"
+chmod +x "$tmp/few_descriptors"
+
+# escaped: names in messages neither begin a line of their own nor command a terminal.
+escaped() {
+	local name=$'queue\nchronfs: forged\x1b[2J\x7f\xc2\x9b1m\xc3\xa4'
+	mkdir "$tmp/$name"
+	touch "$tmp/$name/file"
+	"$CHRONFS" "$tmp/$name" "$m" 2>"$tmp/said"
+	is "what may not be mounted is refused" $? 3
+	is "in one line" "$(wc -l <"$tmp/said")" 1
+	is "with its name, in which control characters are numbers" "$(cat "$tmp/said")" \
+		"chronfs: $tmp/queue\\012chronfs: forged\\033[2J\\177\\302\\2331mä: the directory holds files, but no queue"
+}
+
+# mounted PART: hostile.py's, on a mount of its own.
+mounted() {
+	q=$tmp/$1
+	CHRONFS=$program
+	[ "$1" != open_segments ] || CHRONFS=$tmp/few_descriptors
+	start_mount -o "allow_other,$(options "$1")"
+	cases_of python3 -B "$here/hostile.py" "$1" "$q" "$m"
+	stop_mount "$1"
+	ok "$1: the queue is sound" "$CHRONQ" verify "$q"
+	ok "$1: nothing was said" [ ! -s "$log" ]
+}
+
+for part in "${parts[@]}"; do
+	before=$failures
+	if [ "$part" = escaped ]; then escaped; else mounted "$part"; fi
+	if [ "$failures" -eq "$before" ]; then pass "$part"; else fail "$part"; fi
+done
+finish

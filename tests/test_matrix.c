@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_matrix.c - every operation with each of its calls failing (matrix.h); one test an operation */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "matrix.h"
+
+#define OPERATION(op) { #op, mx_test, mx_setup, mx_teardown, &mx_##op }
+
+static const struct CMUnitTest tests[] = {
+	OPERATION(open_absent),
+	OPERATION(open_new),
+	OPERATION(open_closed),
+	OPERATION(open_torn),
+	OPERATION(open_several),
+	OPERATION(open_damaged),
+	OPERATION(open_accept_loss),
+	OPERATION(prepare),
+	OPERATION(prepare_taken),
+	OPERATION(append_fits),
+	OPERATION(append_always),
+	OPERATION(batch),
+	OPERATION(roll_ready),
+	OPERATION(roll_fallback),
+	OPERATION(roll_taken),
+	OPERATION(seal),
+	OPERATION(sync),
+	OPERATION(sync_async),
+	OPERATION(sync_interval),
+	OPERATION(retention),
+	OPERATION(retention_held),
+	OPERATION(trim),
+	OPERATION(remove),
+	OPERATION(close),
+	OPERATION(reader_open),
+	OPERATION(reader_next),
+	OPERATION(reader_seek_seq),
+	OPERATION(reader_seek_time),
+	OPERATION(reader_seek_stream),
+	OPERATION(reader_seek_end),
+	OPERATION(reader_commit),
+	OPERATION(reader_commit_first),
+	OPERATION(stream_read),
+	OPERATION(stream_ends),
+	OPERATION(queue_look),
+	OPERATION(verify),
+	{ "threads", mx_test_threads, mx_setup, mx_teardown, &mx_threads },
+};
+
+int main(int argc, char **argv)
+{
+	/* thousands of small queues: what a disk would say to their syncs is not the question here */
+	if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 1);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

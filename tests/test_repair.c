@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_repair.c - what a repair leaves, as readers, streams and the next writer meet it
+ *
+ * What it says and does, file by file, is in repair.sh.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "durable.h"
+#include "queue_support.h"
+#include "segdir.h"
+#include "writer.h"
+
+#define NAME(id) "00000000" #id ".q"
+#define TEXT 10U /* bytes of "record 123": of the records that these tests look at */
+#define MOST_STEPS 50
+
+/* ---- a repair, and what it told ---- */
+
+struct told {
+	struct cq_repair_step steps[MOST_STEPS];
+	char files[MOST_STEPS][CQ_NAME_MAX];
+	size_t count;
+};
+
+static void hear(void *arg, const struct cq_repair_step *step)
+{
+	struct told *told = arg;
+
+	assert_true(told->count < MOST_STEPS);
+	assert_non_null(step->text);
+	snprintf(told->files[told->count], CQ_NAME_MAX, "%s", step->file);
+	told->steps[told->count++] = *step;
+}
+
+static struct cq_repair_result repair(struct qs *q, bool accept_loss, struct told *told)
+{
+	const struct cq_repair_config config = { .accept_loss = accept_loss,
+		                                 .step = hear,
+		                                 .step_arg = told };
+	struct cq_repair_result result;
+
+	told->count = 0;
+	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
+	return result;
+}
+
+static void is_sound(struct qs *q)
+{
+	struct cq_verify_result result;
+	struct told told;
+
+	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
+	assert_int_equal(result.damage, 0);
+	qs_format_check(q->dir, "--closed");
+	assert_int_equal(repair(q, false, &told).steps, 0);
+	assert_int_equal(told.count, 0);
+}
+
+/* Records 100 to 285, six full segments, and five more; segments 2 and 3 are gone. */
+static void make_gap(struct qs *q)
+{
+	struct told told;
+	struct cq_repair_result result;
+
+	qs_open(q);
+	qs_append(q->writer, 100, 6 * 31 + 5);
+	qs_flush(q->writer);
+	qs_close(q);
+	assert_int_equal(unlinkat(q->dirfd, NAME(2), 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, NAME(3), 0), 0);
+	result = repair(q, false, &told);
+	assert_true(result.refused);
+	assert_false(result.done);
+	assert_false(support_exists(q->dir, NAME(2)));
+	result = repair(q, true, &told);
+	assert_true(result.done);
+	assert_int_equal(result.steps, 2);
+	assert_int_equal(result.losses, 1);
+	assert_int_equal(told.count, 3);
+	assert_string_equal(told.files[0], NAME(2));
+	assert_int_equal(told.steps[0].action, CQ_REPAIR_STAND_IN);
+	assert_int_equal(told.steps[2].action, CQ_REPAIR_LOSS);
+	assert_int_equal(told.steps[2].first_seq, 62);
+	assert_int_equal(told.steps[2].last_seq, 123);
+	assert_int_equal(told.steps[2].bytes, 62 * TEXT);
+	is_sound(q);
+}
+
+/* ---- how they are met ---- */
+
+static void reader_is_told_of_the_gap(void **state)
+{
+	struct qs *q = *state;
+	struct cq_reader_stats stats;
+	struct cq_record record;
+	cq_reader *reader;
+
+	make_gap(q);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	for (unsigned i = 0; i < 62; i++)
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 61);
+	assert_int_equal(cq_reader_next(reader, &record), -ENODATA);
+	for (unsigned i = 124; i < 6 * 31 + 5; i++) {
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, i);
+	}
+	assert_int_equal(cq_reader_next(reader, &record), 0);
+	cq_reader_stats(reader, &stats);
+	assert_int_equal(stats.gaps, 1);
+	assert_int_equal(stats.gap_records, 62);
+	/* seeks lead over it */
+	for (uint64_t seq = 60; seq < 126; seq++) {
+		assert_int_equal(cq_reader_seek_seq(reader, seq), 0);
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, seq < 62 || seq > 124 ? seq : 124);
+	}
+	cq_reader_close(reader);
+}
+
+static void stream_has_a_hole(void **state)
+{
+	const uint64_t hole = 62 * (uint64_t)TEXT, behind = 124 * (uint64_t)TEXT;
+	struct qs *q = *state;
+	uint64_t begin, end, at;
+	char text[TEXT];
+	cq_queue *queue;
+	cq_stream *stream;
+
+	make_gap(q);
+	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+	assert_int_equal(cq_stream_open(queue, &stream), 0);
+	assert_int_equal(cq_stream_extent(stream, &begin, &end), 0);
+	assert_int_equal(begin, 0);
+	assert_int_equal(end, (6 * 31 + 5) * TEXT);
+	assert_int_equal(cq_stream_pread(stream, text, TEXT, hole - TEXT), TEXT);
+	assert_memory_equal(text, "record 161", TEXT);
+	assert_int_equal(cq_stream_pread(stream, text, TEXT, hole), -ENODATA);
+	assert_int_equal(cq_stream_pread(stream, text, TEXT, behind - 1), -ENODATA);
+	assert_int_equal(cq_stream_pread(stream, text, TEXT, behind), TEXT);
+	assert_memory_equal(text, "record 224", TEXT);
+	assert_int_equal(cq_stream_next_data(stream, hole, &at), 0);
+	assert_int_equal(at, behind);
+	cq_stream_close(stream);
+	cq_queue_close(queue);
+}
+
+/* It goes on, deletes the stand-ins as any segment, and looks at them after a loss of the watermark:
+ * they are no segment that was cut to nothing, behind which nothing may stay. */
+static void writer_goes_on(void **state)
+{
+	struct qs *q = *state;
+
+	make_gap(q);
+	qs_killed_writer(q, 6 * 31 + 105, 1);
+	qs_mark(q->dir, 1, 64, 31); /* older than it was */
+	qs_open(q);
+	assert_int_equal(qs_stats(q->writer).next_seq, 6 * 31 + 6);
+	assert_int_equal(qs_count_names(q->dir, ".corrupt"), 0);
+	qs_append(q->writer, 6 * 31 + 106, 40);
+	qs_flush(q->writer);
+	assert_int_equal(cq_writer_trim(q->writer, 124, 10), 4);
+	assert_false(support_exists(q->dir, NAME(3)));
+	assert_true(support_exists(q->dir, NAME(4)));
+	qs_close(q);
+	is_sound(q);
+}
+
+/* ---- what is a loss ---- */
+
+/* Segments that are gone just before the place that the watermark names: nothing shows that there
+ * were any but the watermark. */
+static void last_segments_are_gone(void **state)
+{
+	struct qs *q = *state;
+	struct told told;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 3 * 31);
+	qs_flush(q->writer);
+	qs_close(q);
+	qs_mark(q->dir, 3, 64, 3 * 31);
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, NAME(2), 0), 0);
+	if (support_exists(q->dir, NAME(3)))
+		assert_int_equal(unlinkat(q->dirfd, NAME(3), 0), 0);
+	assert_int_equal(qs_try_open(q), -EBADMSG);
+	assert_true(repair(q, false, &told).refused);
+	assert_true(repair(q, true, &told).done);
+	assert_int_equal(told.steps[told.count - 1].action, CQ_REPAIR_LOSS);
+	assert_int_equal(told.steps[told.count - 1].first_seq, 31);
+	assert_int_equal(told.steps[told.count - 1].last_seq, 92);
+	is_sound(q);
+	qs_open(q);
+	qs_append(q->writer, 31, 40);
+	qs_close(q);
+	qs_expect(q->dir, 0, 71);
+	is_sound(q);
+}
+
+/* An empty segment where a sealed one was. */
+static void emptied_segment(void **state)
+{
+	struct qs *q = *state;
+	struct told told;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 4 * 31);
+	qs_flush(q->writer);
+	qs_close(q);
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	qs_make_segment(q->dir, 1, QS_SIZE);
+	assert_true(repair(q, false, &told).refused);
+	assert_true(repair(q, true, &told).done);
+	assert_true(support_exists(q->dir, NAME(1) ".corrupt"));
+	is_sound(q);
+}
+
+/* A billion files is no repair. */
+static void too_many_are_missing(void **state)
+{
+	const struct cq_repair_config config = { .accept_loss = true };
+	struct cq_repair_result result;
+	struct qs_snapshot before;
+	struct qs *q = *state;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 2 * 31);
+	qs_flush(q->writer);
+	qs_close(q);
+	qs_mark(q->dir, CQ_SEGMENT_ID_MAX, 64, 62);
+	qs_make_segment(q->dir, CQ_SEGMENT_ID_MAX, QS_SIZE);
+	qs_snapshot(q->dir, &before);
+	assert_int_equal(cq_repair(q->dir, &config, &result), -EFBIG);
+	qs_unchanged(q->dir, &before);
+}
+
+static void defaults(void **state)
+{
+	struct qs *q = *state;
+	struct cq_repair_result result;
+
+	qs_killed_writer(q, 0, 40);
+	assert_int_equal(cq_repair(q->dir, NULL, &result), 0);
+	assert_true(result.done);
+	is_sound(q);
+	assert_int_equal(cq_repair(q->base, NULL, &result), -ENOTEMPTY);
+}
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(reader_is_told_of_the_gap),
+	QS_TEST(stream_has_a_hole),
+	QS_TEST(writer_goes_on),
+	QS_TEST(last_segments_are_gone),
+	QS_TEST(emptied_segment),
+	QS_TEST(too_many_are_missing),
+	QS_TEST(defaults),
+};
+
+QS_MAIN(tests)

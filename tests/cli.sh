@@ -2,49 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # cli.sh - the command-line tool chronq, as its users meet it; prints TAP
-#
-# Needs CHRONQ (the program), GOLDEN (the queues of chronicle-rs) and FORMAT_CHECK (the second
-# implementation of the format).  Works in a directory of its own, which goes whatever way it ends.
-set -u
-export LC_ALL=C
-
-: "${CHRONQ:?names the program to test}" "${GOLDEN:?names the golden queues}"
-: "${FORMAT_CHECK:?names the checker of the format}"
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/chronq-cli.XXXXXX") || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
-cd "$tmp" || exit 1
-cases=0
-
-# ok DESCRIPTION COMMAND...: the command has to succeed
-ok() {
-	local name=$1
-	shift
-	cases=$((cases + 1))
-	if "$@" >out 2>err; then
-		echo "ok $cases - $name"
-	else
-		echo "not ok $cases - $name"
-		sed 's/^/# /' out err | head -n 20
-	fi
-}
-
-# exits CODE COMMAND...
-exits() {
-	local expected=$1 code
-	shift
-	"$@" >exit.out 2>exit.err
-	code=$?
-	[ "$code" -eq "$expected" ] && return 0
-	echo "exit code $code, not $expected:"
-	cat exit.out exit.err
-	return 1
-}
-
-snapshot() {
-	(cd "$1" && find . -type f -exec sha256sum {} + | sort)
-	stat -c '%n %y %z' "$1"
-}
+. "$(dirname "$0")/cli_lib.sh"
 
 chronq() {
 	"$CHRONQ" "$@"

@@ -4,16 +4,8 @@
 # cli_errors.sh - the command-line tool chronq where something is wrong; prints TAP
 #
 # What is damaged, what cannot be written to, values that are none; and, in builds with planted
-# faults, each command with each of its system calls failing.  Needs CHRONQ, the program, and GOLDEN.
-set -u
-export LC_ALL=C
-
-: "${CHRONQ:?names the program to test}" "${GOLDEN:?names the golden queues}"
-tmp=$(mktemp -d "${TMPDIR:-/tmp}/chronq-errors.XXXXXX") || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
-cd "$tmp" || exit 1
-cases=0
+# faults, each command with each of its system calls failing.
+. "$(dirname "$0")/cli_lib.sh"
 
 # shows DESCRIPTION CODE TEXT COMMAND...: it ends with this code, and what it prints has this text.
 shows() {

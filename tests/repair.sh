@@ -5,51 +5,11 @@
 #
 # Each case damages a copy of a small queue.  A dry run has to change nothing and to say what the
 # repair then says and does; behind it chronq verify and the second implementation of the format have
-# to find nothing.  Needs CHRONQ, GOLDEN and FORMAT_CHECK, as cli.sh does.
-set -u
-export LC_ALL=C
+# to find nothing.
 
-: "${CHRONQ:?names the program to test}" "${GOLDEN:?names the golden queues}"
-: "${FORMAT_CHECK:?names the checker of the format}"
 # Some hundred times a queue is copied and synced: in memory, where that can be had.
-base=/tmp
 [ -w /dev/shm ] && base=/dev/shm
-tmp=$(mktemp -d "${TMPDIR:-$base}/chronq-repair.XXXXXX") || exit 1
-trap 'rm -rf "$tmp"' EXIT
-trap 'exit 1' INT TERM HUP
-cd "$tmp" || exit 1
-cases=0
-
-# ok DESCRIPTION COMMAND...: the command has to succeed
-ok() {
-	local name=$1
-	shift
-	cases=$((cases + 1))
-	if "$@" >out 2>err; then
-		echo "ok $cases - $name"
-	else
-		echo "not ok $cases - $name"
-		sed 's/^/# /' out err | head -n 20
-	fi
-}
-
-# exits CODE COMMAND...
-exits() {
-	local expected=$1 code
-	shift
-	"$@" >exit.out 2>exit.err
-	code=$?
-	[ "$code" -eq "$expected" ] && return 0
-	echo "exit code $code, not $expected:"
-	cat exit.out exit.err
-	return 1
-}
-
-# All there is to see of a directory, times included.
-snapshot() {
-	(cd "$1" && find . -type f -exec sha256sum {} + | sort)
-	(cd "$1" && find . -printf '%p %m %s %T@ %C@ %i\n' | sort)
-}
+. "$(dirname "$0")/cli_lib.sh"
 
 chronq() {
 	"$CHRONQ" "$@"

@@ -38,6 +38,12 @@ copy middle && poke middle/000000002.q 700
 shows "cat steps over a damaged record" 1 "damaged" "$CHRONQ" cat middle
 shows "the rest is there" 1 "record 119" "$CHRONQ" cat middle
 shows "tail, too" 1 "record 119" "$CHRONQ" tail -n 500 middle
+copy foreign && poke foreign/000000002.q 0
+shows "cat steps over a segment whose header is damaged" 1 "not one of this queue" "$CHRONQ" cat foreign
+shows "the rest of the queue is there" 1 "record 119" "$CHRONQ" cat foreign
+shows "tail of it, too" 1 "record 000" "$CHRONQ" tail -n 500 foreign
+copy foreign && poke foreign/000000000.q 0
+shows "it is the first one" 1 "record 119" "$CHRONQ" cat foreign
 shows "cat of a range behind it" 0 "record 100" "$CHRONQ" cat -s 100 middle
 shows "cat of a range around it" 1 "record 060" "$CHRONQ" cat -s 15-60 middle
 shows "ls" 0 "000000002" "$CHRONQ" ls middle

@@ -52,6 +52,9 @@ int cli_step_over(cq_reader *reader, int error)
 		         ": the rest of this segment is left out",
 		         stats.segment, stats.offset);
 		return cq_reader_skip_segment(reader);
+	case EBADMSG:
+		cli_note("a segment's file is not one of this queue: it is left out");
+		return cq_reader_skip_segment(reader);
 	default:
 		return error;
 	}

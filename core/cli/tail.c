@@ -70,9 +70,9 @@ static int count_records(cq_reader *reader, uint64_t *ret_count)
 	while ((r = cq_reader_next(reader, &record)) != 0) {
 		if (r > 0)
 			count++;
-		else if (r == -EIO && cq_reader_skip_segment(reader) <= 0)
+		else if ((r == -EIO || r == -EBADMSG) && cq_reader_skip_segment(reader) <= 0)
 			break;
-		else if (r != -ENODATA && r != -EIO)
+		else if (r != -ENODATA && r != -EIO && r != -EBADMSG)
 			return r;
 	}
 	*ret_count = count;

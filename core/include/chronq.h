@@ -548,8 +548,9 @@ struct cq_record {
  */
 CQ_API int cq_reader_next(cq_reader *reader, struct cq_record *ret_record);
 
-/* Goes past the damaged record that cq_reader_next() gave EIO for: to the end of what is damaged,
- * that is to the next segment, or 0 and no movement when there is none yet. Returns 1 if it moved. */
+/* Goes past the damaged record that cq_reader_next() gave EIO for, or the file that it gave EBADMSG for:
+ * to the end of what is damaged, that is to the next sound segment, or 0 and no movement when there is
+ * none yet.  Returns 1 if it moved. */
 CQ_API int cq_reader_skip_segment(cq_reader *reader);
 
 /*

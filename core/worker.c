@@ -58,12 +58,14 @@ void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg)
 
 int cq_worker_start(struct cq_worker *w, const char *name)
 {
-	sigset_t all, old;
+	sigset_t others, old;
 	int r;
 
-	/* signals are the program's business, not our threads' */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	/* Signals are the program's business, not our threads'; but not SIGBUS, which comes of what a
+	 * thread does itself (guard.h): where it is blocked the kernel ends the process. */
+	sigfillset(&others);
+	sigdelset(&others, SIGBUS);
+	pthread_sigmask(SIG_SETMASK, &others, &old);
 	r = cq_failpoint("thread");
 	if (r == 0)
 		r = -pthread_create(&w->thread, NULL, run, w);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <unistd.h>
 
 #include "queue_support.h"
@@ -140,6 +141,45 @@ static void control_cut_short(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
+struct asked {
+	struct cq_sync_request request;
+	sem_t answered;
+};
+
+static void answer(struct cq_sync_request *request, int result)
+{
+	struct asked *asked = (struct asked *)(void *)request; /* its first member */
+
+	CHILD(result == 0);
+	CHILD(sem_post(&asked->answered) == 0);
+}
+
+static void control_cut_beneath_the_threads_child(struct qs *q)
+{
+	struct asked asked = { .request = { .done = answer } };
+	char path[PATH_SIZE];
+
+	CHILD(cq_writer_open(q->dir, &q->config, &q->writer) == 0);
+	CHILD(cq_writer_append(q->writer, 1, "a", 1, NULL) == 0);
+	support_path(path, q->dir, "control.meta");
+	CHILD(truncate(path, 0) == 0);
+	CHILD(sem_init(&asked.answered, 0, 0) == 0);
+	/* The flusher may have been on its way to the first; before the second it has come by. */
+	for (int i = 0; i < 2; i++) {
+		cq_writer_sync_async(q->writer, &asked.request);
+		while (sem_wait(&asked.answered) < 0)
+			CHILD(errno == EINTR);
+	}
+	CHILD(cq_writer_append(q->writer, 1, "b", 1, NULL) == 0);
+	CHILD(cq_writer_close(q->writer) == 0);
+}
+
+/* The first to touch it is a thread of the library's own, for its sign of life. */
+static void control_cut_beneath_the_threads(void **state)
+{
+	qs_run(control_cut_beneath_the_threads_child, *state);
+}
+
 struct cut_reader {
 	struct qs *q;
 	pthread_barrier_t *barrier;
@@ -204,6 +244,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(sync_of_what_was_cut),
 	QS_TEST(cut_before_the_roll),
 	QS_TEST(control_cut_short),
+	QS_TEST(control_cut_beneath_the_threads),
 	QS_TEST(cut_beneath_many_readers),
 };
 

@@ -178,7 +178,9 @@ bool cq_bases_lookup(struct cq_bases *b, uint64_t position, struct cq_base *ret_
 
 	pthread_mutex_lock(&b->lock);
 	cq_bases_around(b, position, &before, &behind);
-	if (before && before->id == b->runs[b->run_count - 1].last)
+	if (b->run_count == 0) /* what is known may be a segment whose name has gone */
+		found = false;
+	else if (before && before->id == b->runs[b->run_count - 1].last)
 		found = true;
 	else if (before && (before->flags & CQ_BASE_COUNTED))
 		found = position < cq_base_end(before) ||

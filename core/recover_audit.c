@@ -26,7 +26,7 @@
 static bool is_trusted(const struct cq_recovery *v, const struct cq_candidate *c)
 {
 	return (size_t)(c - v->candidates) < v->trusted ||
-	       (!v->marked && c->kind == CQ_KIND_SEALED && !c->surveyed);
+	       (!v->marked && c->kind == CQ_KIND_SEALED);
 }
 
 /* Counts what it holds, without opening it for writing: there may be many. */

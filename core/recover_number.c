@@ -10,6 +10,18 @@
 #include "record.h"
 #include "segdir.h"
 
+/* What stands behind the watermark has no number below its own, whatever damage has left of segment
+ * `before`.  One that the watermark stands in may have been cut below it, which somebody has accepted. */
+static uint64_t given(const struct cq_recovery *v, uint32_t id, uint32_t before)
+{
+	const struct cq_durable_slot *mark = &v->mark;
+
+	if (before >= mark->segment || id < mark->segment ||
+	    (id == mark->segment && mark->offset > sizeof(struct cq_segment_header)))
+		return 0;
+	return mark->seq;
+}
+
 int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base)
 {
 	uint64_t seq = 0, behind = 0;
@@ -23,10 +35,12 @@ int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, 
 		if (c.id >= id)
 			continue;
 		r = cq_recover_look_at(v, &c);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (given(v, id, c.id) > seq)
+			seq = v->mark.seq;
 		if (r == -ENOENT || c.kind == CQ_KIND_BAD || c.kind == CQ_KIND_UNWRITTEN)
 			continue; /* set aside, or missing */
-		if (r < 0)
-			return r;
 		if (c.kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c.header)) {
 			uint64_t next = c.header.first_seq + c.header.records;
 

@@ -250,7 +250,7 @@ static void tell_loss(struct cq_recovery *v, uint32_t from, uint32_t to, struct 
 static void tell_losses_between(struct cq_recovery *v)
 {
 	const uint32_t current = cq_recover_current(v);
-	uint32_t from = v->count > 0 ? v->ids[0] : 0;
+	uint32_t from = v->count > 0 ? v->ids[0] : current; /* none left: retention took them */
 	struct border end = unknown; /* of the last one that stays */
 	bool lost = false;
 
@@ -263,8 +263,8 @@ static void tell_losses_between(struct cq_recovery *v)
 				end = border_before(c);
 			continue;
 		}
-		if (lost || c->id > from)
-			tell_loss(v, from, c->id > from ? c->id - 1 : from, end, border_before(c));
+		if (c->id > from)
+			tell_loss(v, from, c->id - 1, end, border_before(c));
 		lost = false;
 		from = c->id + 1;
 		end = border_behind(c);

@@ -132,8 +132,13 @@ static int find_tail(struct cq_stream *s)
 	struct cq_base base;
 	size_t count, last;
 	uint32_t *ids;
+	uint64_t size;
 	int r;
 
+	/* now: that this cannot be told just now says nothing about a segment */
+	r = cq_queue_segment_size(s->queue, &size);
+	if (r < 0)
+		return r;
 	r = cq_segdir_list(s->queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;

@@ -100,14 +100,10 @@ static void check_extension(struct cq_verify_walk *w, const struct cq_scan_recor
 static void check_reserved(struct cq_verify_walk *w, const struct cq_scan_record *record)
 {
 	const struct cq_record_header *h = &record->header;
-	bool clean = h->flags == 0 && cq_verify_all_zero(h->reserved0, sizeof h->reserved0);
+	/* without an extension of ours a record that has anything in its place is no sound one */
+	bool clean = h->flags == 0 && cq_verify_all_zero(h->reserved0, sizeof h->reserved0) &&
+	             cq_verify_all_zero(h->reserved1, sizeof h->reserved1);
 
-	if (h->ext == 1)
-		clean = clean && cq_verify_all_zero(h->reserved1, sizeof h->reserved1);
-	else
-		clean = clean &&
-		        cq_verify_all_zero(&h->ext,
-		                           sizeof *h - offsetof(struct cq_record_header, ext));
 	if (!clean)
 		CQ_DAMAGE(w, record->offset, "reserved bytes of the record header are not zero");
 	if (h->version != (w->header.version == CQ_SEGMENT_VERSION ? CQ_RECORD_VERSION : 0))

@@ -15,7 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chronq.h"
 #include "cursor.h"
+#include "fault.h"
+#include "record.h"
 #include "support.h"
 
 struct fixture {
@@ -222,6 +225,75 @@ static void links_are_not_followed(void **state)
 	assert_false(support_exists(f->dir, "elsewhere/new.meta"));
 }
 
+/* Positions and generations that cannot be, with their checksum: no position. */
+static void impossible_positions(void **state)
+{
+	static const struct cq_cursor_slot wrong[] = {
+		{ .segment = CQ_SEGMENT_ID_MAX + 1ULL, .offset = 64, .generation = 1 },
+		{ .segment = 1, .offset = 65, .generation = 1 },
+		{ .segment = 1, .offset = CQ_FORMAT_SIZE_MAX + 64, .generation = 1 },
+		{ .segment = 1, .offset = 64, .generation = UINT64_MAX },
+	};
+	struct fixture *f = *state;
+	struct cq_cursor cursor;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		const uint64_t both[2] = { wrong[i].segment, wrong[i].offset };
+		struct cq_cursor_slot slots[2] = { wrong[i], { .segment = 7, .generation = 3 } };
+
+		for (int k = 0; k < 2; k++)
+			slots[k].crc = cq_crc32(0, &slots[k], offsetof(struct cq_cursor_slot, crc));
+		make_file(f, "readers/a.meta", slots, sizeof slots[0]);
+		assert_int_equal(read_named(f, "a", &cursor), -ENOENT);
+		/* the other slot counts */
+		make_file(f, "readers/a.meta", slots, sizeof slots);
+		assert_int_equal(read_named(f, "a", &cursor), 0);
+		assert_int_equal(cursor.segment, 7);
+		if (wrong[i].generation == UINT64_MAX)
+			continue;
+		make_file(f, "readers/a.meta", both, sizeof both);
+		assert_int_equal(read_named(f, "a", &cursor), -ENOENT);
+	}
+}
+
+#ifdef CQ_FAULTS
+
+/* Others make the directory or the file at the same moment, or the disk is read-only. */
+static void others_were_faster(void **state)
+{
+	struct cq_cursor c = { .segment = 9, .offset = 64 };
+	struct fixture *f = *state;
+	int fd;
+
+	cq_fault_set("mkdir", EROFS, 0, 1);
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), -EROFS);
+	cq_fault_set(NULL, 0, 0, 0);
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &c), 0);
+	close(fd);
+	/* the directory and the file are not there for the first look */
+	cq_fault_set("open_dir", ENOENT, 0, 1);
+	cq_fault_add("open", ENOENT, 0, 1);
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), 0);
+	cq_fault_set(NULL, 0, 0, 0);
+	c.segment = 0;
+	assert_int_equal(cq_cursor_read(fd, &c), 0);
+	assert_int_equal(c.segment, 9);
+	close(fd);
+	for (int i = 0; i < 3; i++) {
+		static const int errors[] = { EACCES, EPERM, EROFS };
+
+		/* enough to read it */
+		cq_fault_set("open", errors[i], 0, 1);
+		assert_int_equal(read_named(f, "a", &c), 0);
+		cq_fault_set("open", errors[i], 0, 1);
+		assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), -errors[i]);
+		cq_fault_set(NULL, 0, 0, 0);
+	}
+}
+
+#endif
+
 struct seen {
 	unsigned count;
 	uint64_t segments;
@@ -243,6 +315,7 @@ static void each_skips_what_is_no_position(void **state)
 	struct cq_cursor c = { .segment = 9, .offset = 64 };
 	struct fixture *f = *state;
 	struct seen seen = { 0 };
+	char name[200];
 	int fd;
 
 	assert_int_equal(cq_cursor_each(f->dirfd, see, &seen), 0);
@@ -254,6 +327,8 @@ static void each_skips_what_is_no_position(void **state)
 	make_file(f, "readers/.hidden.meta", both, sizeof both);
 	make_file(f, "readers/notes.txt", both, sizeof both);
 	make_file(f, "readers/.meta", both, sizeof both);
+	snprintf(name, sizeof name, "readers/%0*d.meta", (int)CQ_READER_NAME_MAX + 1, 0);
+	make_file(f, name, both, sizeof both);
 	assert_int_equal(symlinkat("good.meta", f->dirfd, "readers/soft.meta"), 0);
 	assert_int_equal(mkdirat(f->dirfd, "readers/dir.meta", 0700), 0);
 	assert_int_equal(cq_cursor_each(f->dirfd, see, &seen), 0);
@@ -272,6 +347,10 @@ int main(void)
 		WITH(every_flipped_bit_is_noticed),
 		WITH(older_files),
 		WITH(links_are_not_followed),
+		WITH(impossible_positions),
+#ifdef CQ_FAULTS
+		WITH(others_were_faster),
+#endif
 		WITH(each_skips_what_is_no_position),
 	};
 

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault.h"
 #include "lock.h"
 #include "queue_support.h"
 #include "writer.h"
@@ -210,6 +211,30 @@ static void link_is_not_followed(void **state)
 	assert_int_equal(qs_peek32(q->base, "victim", 0), 0x63657270);
 }
 
+#ifdef CQ_FAULTS
+/* Where there is no /proc the kernel's lock does without the text's time; any other failure is one. */
+static void no_proc(void **state)
+{
+	struct qs *q = *state;
+	char text[64], there[64] = "";
+	int fd;
+
+	assert_int_equal(cq_lock_acquire(q->dirfd, &fd), 0);
+	cq_fault_set("open", EIO, 0, 1);
+	assert_int_equal(cq_lock_describe(fd, 3), -EIO);
+	cq_fault_set("open", ENOENT, 0, 1);
+	assert_int_equal(cq_lock_describe(fd, 3), 0);
+	cq_fault_set(NULL, 0, 0, 0);
+	snprintf(text, sizeof text, "%d 0 3\n", (int)getpid());
+	cq_lock_release(fd);
+	fd = openat(q->dirfd, "writer.lock", O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, there, sizeof there - 1), (ssize_t)strlen(text));
+	assert_string_equal(there, text);
+	close(fd);
+}
+#endif
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(second_writer_of_this_process),
 	QS_TEST(writer_of_another_process),
@@ -218,6 +243,9 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(inherited_lock),
 	QS_TEST(no_lock_file_yet),
 	QS_TEST(link_is_not_followed),
+#ifdef CQ_FAULTS
+	QS_TEST(no_proc),
+#endif
 };
 
 QS_MAIN(tests)

@@ -2,6 +2,8 @@
 /*
  * test_recover_kill.c - recovery and repair, killed at every place, end where they would have ended
  *
+ * And a repair of which any call has failed, once, is no worse than one that was killed there.
+ *
  * A queue is damaged and copied.  The first copy is opened and closed (or repaired) undisturbed,
  * while the places that it comes by are noted.  Another copy for each of them, and for each time that
  * one is passed, is opened by a process that is killed there, then opened undisturbed: the directory
@@ -15,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,25 +234,45 @@ static void is_as_undisturbed(struct qs *q, const struct qs_snapshot *end, const
 	assert_true(same);
 }
 
+static void begin(struct qs *q, const char *name, void (*damage)(struct qs *q),
+                  char start[PATH_SIZE])
+{
+	damage_name = name;
+	damage(q);
+	support_path(start, q->base, "start");
+	assert_int_equal(mkdir(start, 0750), 0);
+	support_copy(q->dir, start);
+}
+
+static void end_with(struct qs *q, struct qs_snapshot *ret_end)
+{
+	qs_format_check(q->dir, "--closed");
+	level(q);
+	qs_snapshot(q->dir, ret_end);
+}
+
+static void forget(struct qs *q, const char *start, struct qs_snapshot *end)
+{
+	free(end->bytes);
+	support_remove(start);
+	qs_anew(q);
+	q->config.accept_loss = false;
+	q->log_length = 0;
+}
+
 static void kill_everywhere(struct qs *q, const char *name, void (*damage)(struct qs *q),
                             bool twice)
 {
 	struct qs_snapshot end;
 	char start[PATH_SIZE];
 
-	damage_name = name;
-	damage(q);
-	support_path(start, q->base, "start");
-	assert_int_equal(mkdir(start, 0750), 0);
-	support_copy(q->dir, start);
+	begin(q, name, damage, start);
 	place_count = 0;
 	memset(places, 0, sizeof places);
 	cq_point_heard = hear;
 	open_and_close(q);
 	cq_point_heard = NULL;
-	qs_format_check(q->dir, "--closed");
-	level(q);
-	qs_snapshot(q->dir, &end);
+	end_with(q, &end);
 	for (size_t i = 0; i < place_count; i++) {
 		const char *first = places[i].name;
 
@@ -269,11 +292,7 @@ static void kill_everywhere(struct qs *q, const char *name, void (*damage)(struc
 			}
 		}
 	}
-	free(end.bytes);
-	support_remove(start);
-	qs_anew(q);
-	q->config.accept_loss = false;
-	q->log_length = 0;
+	forget(q, start, &end);
 }
 
 static void opening_writer_is_killed(void **state)
@@ -303,9 +322,106 @@ static void repair_is_killed(void **state)
 	print_message("# kills: %u\n", kills);
 }
 
+/* ---- calls that fail ---- */
+
+#define MOST_CALLS 40
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+static bool memory_may_fail; /* the library's; the test has no threads */
+
+static bool refused(void)
+{
+	return memory_may_fail && cq_failpoint("malloc") < 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return refused() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return refused() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return refused() ? NULL : __real_realloc(old, size);
+}
+
+/* The nth call of that name fails (NULL: none), in a repair.  It says so, or was not in need of it.
+ * ESTALE: no call has a meaning of its own for it, but for pread: what cannot be read is damaged. */
+static void repair_failing(struct qs *q, const char *call, unsigned nth)
+{
+	const struct cq_repair_config config = { .accept_loss = q->config.accept_loss };
+	struct cq_repair_result result = { 0 };
+	int r;
+
+	cq_fault_forget();
+	cq_fault_set(call, call && strcmp(call, "pread") == 0 ? ENOMEM : ESTALE, (int)nth, 1);
+	memory_may_fail = true;
+	r = cq_repair(q->dir, &config, &result);
+	memory_may_fail = false;
+	cq_fault_set(NULL, 0, 0, 0);
+	if (call)
+		assert_int_equal(cq_fault_given(), 1);
+	assert_true(r <= 0);
+	assert_int_equal(result.done, r == 0);
+}
+
+static unsigned fail_everywhere(struct qs *q, const char *name, void (*damage)(struct qs *q))
+{
+	struct {
+		char name[40];
+		unsigned count;
+	} calls[MOST_CALLS];
+	struct qs_snapshot end;
+	char start[PATH_SIZE];
+	const char *call;
+	unsigned count, runs = 0;
+	size_t kinds = 0;
+
+	begin(q, name, damage, start);
+	repair_failing(q, NULL, 0);
+	for (; (call = cq_fault_call(kinds, &count)) != NULL; kinds++) {
+		assert_true(kinds < MOST_CALLS);
+		snprintf(calls[kinds].name, sizeof calls[kinds].name, "%s", call);
+		calls[kinds].count = count;
+	}
+	end_with(q, &end);
+	for (size_t i = 0; i < kinds; i++) {
+		for (unsigned nth = 0; nth < calls[i].count; nth++) {
+			copy_again(q, start);
+			repair_failing(q, calls[i].name, nth);
+			is_as_undisturbed(q, &end, calls[i].name, nth, "(a call that failed)");
+			runs++;
+		}
+	}
+	forget(q, start, &end);
+	return runs;
+}
+
+static void calls_of_a_repair_fail(void **state)
+{
+	struct qs *q = *state;
+	unsigned runs = 0;
+
+	repairs = true;
+	runs += fail_everywhere(q, "trusted_segments_damaged", trusted_segments_damaged);
+	runs += fail_everywhere(q, "durable_records_damaged", durable_records_damaged);
+	print_message("# failed calls: %u\n", runs);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(opening_writer_is_killed),
 	QS_TEST(repair_is_killed),
+	QS_TEST(calls_of_a_repair_fail),
 };
 
 int main(int argc, char **argv)

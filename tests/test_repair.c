@@ -18,54 +18,12 @@
 
 #include "durable.h"
 #include "queue_support.h"
+#include "repair_support.h"
 #include "segdir.h"
 #include "writer.h"
 
 #define NAME(id) "00000000" #id ".q"
 #define TEXT 10U /* bytes of "record 123": of the records that these tests look at */
-#define MOST_STEPS 50
-
-/* ---- a repair, and what it told ---- */
-
-struct told {
-	struct cq_repair_step steps[MOST_STEPS];
-	char files[MOST_STEPS][CQ_NAME_MAX];
-	size_t count;
-};
-
-static void hear(void *arg, const struct cq_repair_step *step)
-{
-	struct told *told = arg;
-
-	assert_true(told->count < MOST_STEPS);
-	assert_non_null(step->text);
-	snprintf(told->files[told->count], CQ_NAME_MAX, "%s", step->file);
-	told->steps[told->count++] = *step;
-}
-
-static struct cq_repair_result repair(struct qs *q, bool accept_loss, struct told *told)
-{
-	const struct cq_repair_config config = { .accept_loss = accept_loss,
-		                                 .step = hear,
-		                                 .step_arg = told };
-	struct cq_repair_result result;
-
-	told->count = 0;
-	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
-	return result;
-}
-
-static void is_sound(struct qs *q)
-{
-	struct cq_verify_result result;
-	struct told told;
-
-	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
-	assert_int_equal(result.damage, 0);
-	qs_format_check(q->dir, "--closed");
-	assert_int_equal(repair(q, false, &told).steps, 0);
-	assert_int_equal(told.count, 0);
-}
 
 /* Records 100 to 285, six full segments, and five more; segments 2 and 3 are gone. */
 static void make_gap(struct qs *q)
@@ -79,11 +37,11 @@ static void make_gap(struct qs *q)
 	qs_close(q);
 	assert_int_equal(unlinkat(q->dirfd, NAME(2), 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, NAME(3), 0), 0);
-	result = repair(q, false, &told);
+	result = rs_repair(q, false, &told);
 	assert_true(result.refused);
 	assert_false(result.done);
 	assert_false(support_exists(q->dir, NAME(2)));
-	result = repair(q, true, &told);
+	result = rs_repair(q, true, &told);
 	assert_true(result.done);
 	assert_int_equal(result.steps, 2);
 	assert_int_equal(result.losses, 1);
@@ -94,7 +52,7 @@ static void make_gap(struct qs *q)
 	assert_int_equal(told.steps[2].first_seq, 62);
 	assert_int_equal(told.steps[2].last_seq, 123);
 	assert_int_equal(told.steps[2].bytes, 62 * TEXT);
-	is_sound(q);
+	rs_is_sound(q);
 }
 
 /* ---- how they are met ---- */
@@ -174,7 +132,7 @@ static void writer_goes_on(void **state)
 	assert_false(support_exists(q->dir, NAME(3)));
 	assert_true(support_exists(q->dir, NAME(4)));
 	qs_close(q);
-	is_sound(q);
+	rs_is_sound(q);
 }
 
 /* ---- what is a loss ---- */
@@ -196,17 +154,17 @@ static void last_segments_are_gone(void **state)
 	if (support_exists(q->dir, NAME(3)))
 		assert_int_equal(unlinkat(q->dirfd, NAME(3), 0), 0);
 	assert_int_equal(qs_try_open(q), -EBADMSG);
-	assert_true(repair(q, false, &told).refused);
-	assert_true(repair(q, true, &told).done);
+	assert_true(rs_repair(q, false, &told).refused);
+	assert_true(rs_repair(q, true, &told).done);
 	assert_int_equal(told.steps[told.count - 1].action, CQ_REPAIR_LOSS);
 	assert_int_equal(told.steps[told.count - 1].first_seq, 31);
 	assert_int_equal(told.steps[told.count - 1].last_seq, 92);
-	is_sound(q);
+	rs_is_sound(q);
 	qs_open(q);
 	qs_append(q->writer, 31, 40);
 	qs_close(q);
 	qs_expect(q->dir, 0, 71);
-	is_sound(q);
+	rs_is_sound(q);
 }
 
 /* An empty segment where a sealed one was. */
@@ -221,10 +179,10 @@ static void emptied_segment(void **state)
 	qs_close(q);
 	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
 	qs_make_segment(q->dir, 1, QS_SIZE);
-	assert_true(repair(q, false, &told).refused);
-	assert_true(repair(q, true, &told).done);
+	assert_true(rs_repair(q, false, &told).refused);
+	assert_true(rs_repair(q, true, &told).done);
 	assert_true(support_exists(q->dir, NAME(1) ".corrupt"));
-	is_sound(q);
+	rs_is_sound(q);
 }
 
 /* A billion files is no repair. */
@@ -254,7 +212,7 @@ static void defaults(void **state)
 	qs_killed_writer(q, 0, 40);
 	assert_int_equal(cq_repair(q->dir, NULL, &result), 0);
 	assert_true(result.done);
-	is_sound(q);
+	rs_is_sound(q);
 	assert_int_equal(cq_repair(q->base, NULL, &result), -ENOTEMPTY);
 }
 

@@ -17,6 +17,7 @@
 
 #include "chronq.h"
 #include "format.h"
+#include "record.h"
 #include "support.h"
 
 struct fixture {
@@ -224,6 +225,63 @@ static void wrong_index_leads_nowhere(void **state)
 	support_poke(f->dir, "000000000.idx", 48, &low, 8);
 	for (uint64_t seq = 0; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
 		expect_seq(f, seq, seq);
+}
+
+/* Whatever an index says in any of its words: each record is found. */
+static void each_word_of_an_index(void **state)
+{
+	const uint32_t first = SUPPORT_PER_SEGMENT, length = 80 + 24;
+	struct fixture *f = *state;
+	struct cq_record record;
+	uint64_t time_ns;
+
+	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
+	open_reader(f);
+	assert_int_equal(cq_reader_seek_seq(f->reader, first + 9), 0);
+	assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	time_ns = record.time_ns;
+	for (uint64_t at = 0; at < length; at += 4) {
+		uint32_t right, wrong[5] = { 0, 1, UINT32_MAX };
+
+		support_peek(f->dir, "000000001.idx", at, &right, sizeof right);
+		wrong[3] = right + 1;
+		wrong[4] = right - 1;
+		for (int i = 0; i < 5; i++) {
+			support_poke(f->dir, "000000001.idx", at, &wrong[i], sizeof right);
+			expect_seq(f, first, first);
+			expect_seq(f, first + 9, first + 9);
+			expect_seq(f, 2 * first - 1, 2 * first - 1);
+			expect_seq(f, 2 * first, 2 * first);
+			assert_int_equal(cq_reader_seek_time(f->reader, time_ns), 0);
+			assert_int_equal(cq_reader_next(f->reader, &record), 1);
+			assert_int_equal(record.seq, first + 9);
+		}
+		support_poke(f->dir, "000000001.idx", at, &right, sizeof right);
+	}
+}
+
+/* First numbers of segments that are not in order, with checksums: each record is found. */
+static void first_numbers_that_lie(void **state)
+{
+	static const struct {
+		const char *name;
+		uint64_t seq;
+	} lies[] = { { "000000000.q", 1000 }, { "000000001.q", 2000 }, { "000000002.q", 0 } };
+	struct fixture *f = *state;
+	struct cq_segment_header h, wrong;
+
+	support_append(f->dir, 0, 4 * SUPPORT_PER_SEGMENT);
+	open_reader(f);
+	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
+		support_peek(f->dir, lies[i].name, 0, &h, sizeof h);
+		wrong = h;
+		wrong.first_seq = lies[i].seq;
+		wrong.ext_crc = cq_segment_ext_crc(&wrong);
+		support_poke(f->dir, lies[i].name, 0, &wrong, sizeof wrong);
+		for (uint64_t seq = 0; seq < 4 * SUPPORT_PER_SEGMENT; seq += 7)
+			expect_seq(f, seq, seq);
+		support_poke(f->dir, lies[i].name, 0, &h, sizeof h);
+	}
 }
 
 #define BIG (1ULL << 20)
@@ -445,6 +503,8 @@ int main(void)
 		WITH(last_run_wins),
 		WITH(golden_by_seq),
 		WITH(wrong_index_leads_nowhere),
+		WITH(each_word_of_an_index),
+		WITH(first_numbers_that_lie),
 		WITH(within_large_segments),
 		WITH(to_each_time),
 		WITH(to_each_byte),

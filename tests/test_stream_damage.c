@@ -353,6 +353,47 @@ static void summary_that_lies(void **state)
 	}
 }
 
+/* The index that belongs to a summary leads to no wrong byte, whatever that says. */
+static void far_into_a_lying_segment(void **state)
+{
+	struct stream_fixture *f = *state;
+	struct cq_segment_header right, h;
+	uint64_t end = 0, begin, last;
+	struct cq_span span;
+	cq_writer *writer;
+	uint8_t bytes[200];
+
+	stream_writer(f->dir, 1U << 20, &writer);
+	while (end < 1100000)
+		stream_append(writer, &end, 64); /* more than an index entry is for */
+	assert_int_equal(cq_writer_close(writer), 0);
+	stream_reopen(f);
+	assert_int_equal(cq_stream_segment(f->view.stream, 1, &span), 0);
+	assert_true(span.sealed);
+	begin = span.begin;
+	last = span.bytes - sizeof bytes;
+	support_peek(f->dir, "000000001.q", 0, &right, sizeof right);
+	for (int i = 0; i < 7; i++) {
+		h = right;
+		if (i == 1)
+			h.stream_base += 1000000;
+		else if (i == 2)
+			h.stream_base = 1;
+		else if (i == 3)
+			h.payload_bytes = 100;
+		else if (i == 4)
+			h.payload_bytes = h.used = 5U << 20;
+		else if (i == 5)
+			h.flags = 0;
+		h.ext_crc = cq_segment_ext_crc(&h) + (i == 6);
+		support_poke(f->dir, "000000001.q", 0, &h, sizeof h);
+		stream_reopen(f);
+		assert_int_equal(cq_stream_segment_pread(f->view.stream, 1, bytes, sizeof bytes, last),
+		                 sizeof bytes);
+		assert_true(stream_right(bytes, sizeof bytes, begin + last));
+	}
+}
+
 static void file_cut_short(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -409,6 +450,7 @@ int main(void)
 		STREAM_TEST(damaged_header),
 		STREAM_TEST(damaged_foreign_header),
 		STREAM_TEST(summary_that_lies),
+		STREAM_TEST(far_into_a_lying_segment),
 		STREAM_TEST(file_cut_short),
 	};
 

@@ -15,6 +15,7 @@
 #include "io.h"
 #include "look_support.h"
 #include "queue.h"
+#include "record.h"
 #include "segdir.h"
 
 static void same_content(const struct cq_segment_content *a, const struct cq_segment_content *b)
@@ -161,6 +162,63 @@ static void what_is_told_is_not_read(void **state)
 	assert_true(is_read(q, 3));
 }
 
+static void poke_and_look(struct qs *q, const char *name, uint64_t at, const void *bytes,
+                          size_t length)
+{
+	cq_queue *queue;
+	struct stat st;
+
+	keep_times(q->dir, 0, &st, false);
+	support_poke(q->dir, name, at, bytes, length);
+	keep_times(q->dir, 0, &st, true);
+	queue = look_open(q->dir);
+	(void)summary_is_content(queue, 0);
+	cq_queue_close(queue);
+}
+
+/* Whatever an index says in any of its words, and a summary with a checksum that cannot be: what is
+ * told is what is there. */
+static void what_lies_is_not_told(void **state)
+{
+	struct qs *q = *state;
+	struct cq_segment_header right, h;
+	struct cq_record_header record;
+
+	look_make(q, 2);
+	for (uint64_t at = 0; at < 80 + 24; at += 4) {
+		const uint32_t word = qs_peek32(q->dir, "000000000.idx", at);
+		const uint32_t wrong[] = { word + 1, word - 1, 0, 1, UINT32_MAX, word };
+
+		for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+			poke_and_look(q, "000000000.idx", at, &wrong[i], sizeof wrong[i]);
+	}
+	support_peek(q->dir, "000000000.q", 0, &right, sizeof right);
+	for (int i = 0; i < 6; i++) {
+		h = right;
+		if (i == 0)
+			h.used = h.records = h.payload_bytes = 0;
+		else if (i == 1)
+			h.used = QS_SIZE + 64;
+		else if (i == 2)
+			h.used -= 8;
+		else if (i == 3)
+			h.records = h.used / 64;
+		else if (i == 4)
+			h.payload_bytes = h.used - 64;
+		h.ext_crc = cq_segment_ext_crc(&h);
+		poke_and_look(q, "000000000.q", 0, &h, sizeof h);
+	}
+	/* nor is the first record's time, when it has another number, or is damaged */
+	support_peek(q->dir, "000000000.q", 64, &record, sizeof record);
+	record.seq++;
+	record.header_crc = cq_record_header_crc(&record, record.commit);
+	poke_and_look(q, "000000000.q", 64, &record, sizeof record);
+	record.seq--;
+	poke_and_look(q, "000000000.q", 64, &record, sizeof record);
+	record.commit = 0;
+	poke_and_look(q, "000000000.q", 64, &record, sizeof record);
+}
+
 static void counted_ones_are_remembered(void **state)
 {
 	struct qs *q = *state;
@@ -218,6 +276,7 @@ static void summaries_of_live_ones(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(summaries_of_all_kinds),
 	QS_TEST(what_is_told_is_not_read),
+	QS_TEST(what_lies_is_not_told),
 	QS_TEST(counted_ones_are_remembered),
 	QS_TEST(summaries_of_live_ones),
 };

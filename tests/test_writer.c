@@ -275,6 +275,11 @@ static void configuration_is_checked(void **state)
 	q->config.sync = (enum cq_sync_mode)17;
 	assert_int_equal(qs_try_open(q), -EINVAL);
 	q->config.sync = CQ_SYNC_NONE;
+	q->config.spares = 0;
+	assert_int_equal(qs_try_open(q), -EINVAL);
+	q->config.spares = CQ_SPARES_MAX + 1;
+	assert_int_equal(qs_try_open(q), -EINVAL);
+	q->config.spares = 1;
 	qs_unchanged(q->dir, &before);
 
 	qs_open(q);

@@ -6,7 +6,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # A sanitizer's daemon takes for a sixteenth as long as another for all of it.
-large=$((1 << 30))
+large=${LARGE:-$((1 << 30))}
 if grep -qaE '__(asan|tsan)_init' "$CHRONFS"; then
 	large=$((1 << 26))
 	note "a sanitizer's daemon: 64 MiB where it would be 1 GiB"

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_space.c - the count of segment files, corrected by looking at the directory */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "fault.h"
+#include "queue_support.h"
+#include "space.h"
+
+static void name_segments(struct qs *q, unsigned count)
+{
+	char name[32];
+
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(name, sizeof name, "%09u.q", i);
+		qs_write_file(q->dir, name, "", 0);
+	}
+}
+
+/* The directory was last changed `seconds` ago. */
+static void age(struct qs *q, time_t seconds)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = 5 } };
+
+	times[1].tv_sec = time(NULL) - seconds;
+	assert_int_equal(futimens(q->dirfd, times), 0);
+}
+
+/* Files that others have deleted make room; nobody's files make any. */
+static void room_that_others_make(void **state)
+{
+	struct cq_space space;
+	struct qs *q = *state;
+
+	name_segments(q, 3);
+	cq_space_init(&space, 4 * QS_SIZE, QS_SIZE, 4);
+	assert_false(cq_space_reserve(&space));
+	atomic_store(&space.full, true);
+	assert_true(cq_space_look(&space, q->dirfd));
+	assert_int_equal(cq_space_files(&space), 3);
+	assert_false(atomic_load(&space.full));
+	assert_true(atomic_load(&space.news));
+	assert_true(cq_space_reserve(&space));
+	/* one is on its way: it may be in the listing, or not */
+	assert_false(cq_space_look(&space, q->dirfd));
+	cq_space_made(&space);
+	assert_int_equal(cq_space_files(&space), 4);
+	name_segments(q, 5);
+	assert_false(cq_space_look(&space, q->dirfd));
+	assert_int_equal(cq_space_files(&space), 5);
+	cq_space_fini(&space);
+}
+
+/* A count below zero would be room for ever. */
+static void more_deleted_than_there_were(void **state)
+{
+	struct cq_space space;
+
+	(void)state;
+	cq_space_init(&space, 2 * QS_SIZE, QS_SIZE, 1);
+	cq_space_deleted(&space);
+	cq_space_deleted(&space);
+	assert_int_equal(cq_space_files(&space), 0);
+	assert_true(cq_space_reserve(&space));
+	assert_true(cq_space_reserve(&space));
+	assert_false(cq_space_reserve(&space));
+	cq_space_fini(&space);
+}
+
+/* Listing is for a directory whose time has moved, or stands for too short a time to mean much. */
+static void looks_only_when_it_may_help(void **state)
+{
+	struct cq_space space;
+	struct qs *q = *state;
+
+	name_segments(q, 2);
+	cq_space_init(&space, 4 * QS_SIZE, QS_SIZE, 2);
+	age(q, 100);
+	assert_false(cq_space_look(&space, q->dirfd));
+	space.files = 4; /* only a listing could tell */
+	assert_false(cq_space_look(&space, q->dirfd));
+	assert_int_equal(cq_space_files(&space), 4);
+	atomic_store(&space.doubt, true);
+	assert_true(cq_space_look(&space, q->dirfd));
+	assert_int_equal(cq_space_files(&space), 2);
+
+	age(q, 1); /* something may follow within the clock's step */
+	assert_false(cq_space_look(&space, q->dirfd));
+	space.files = 4;
+	assert_true(cq_space_look(&space, q->dirfd));
+	age(q, -100); /* a clock that was set back */
+	assert_false(cq_space_look(&space, q->dirfd));
+	space.files = 4;
+	assert_true(cq_space_look(&space, q->dirfd));
+	cq_space_fini(&space);
+}
+
+#ifdef CQ_FAULTS
+/* Who cannot look has seen no room. */
+static void cannot_look(void **state)
+{
+	static const char *const calls[] = { "stat", "list", "next_name" };
+	struct cq_space space;
+	struct qs *q = *state;
+
+	name_segments(q, 1);
+	cq_space_init(&space, 4 * QS_SIZE, QS_SIZE, 4);
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		cq_fault_set(calls[i], EIO, 0, 1);
+		assert_false(cq_space_look(&space, q->dirfd));
+		cq_fault_set(NULL, 0, 0, 0);
+		assert_int_equal(cq_space_files(&space), 4);
+	}
+	assert_true(cq_space_look(&space, q->dirfd));
+	cq_space_fini(&space);
+}
+#endif
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(room_that_others_make),
+	QS_TEST(more_deleted_than_there_were),
+	QS_TEST(looks_only_when_it_may_help),
+#ifdef CQ_FAULTS
+	QS_TEST(cannot_look),
+#endif
+};
+
+QS_MAIN(tests)

@@ -14,6 +14,7 @@
 #include "fault.h"
 #include "io.h"
 #include "log.h"
+#include "record.h"
 #include "sealed.h"
 #include "segdir.h"
 #include "writer.h"
@@ -152,6 +153,14 @@ static int sync_whole(const struct cq_active *s)
 	return r == 0 && (uint64_t)st.st_size < s->map.size ? -EIO : r;
 }
 
+/* What is in a file without a name is gone with this process.  Nobody of ours deletes a segment that is
+ * not sealed; one that was sealed since the flush began may have been trimmed.  (Only a flush unmaps.) */
+static bool is_lost(const struct cq_active *active)
+{
+	return cq_segment_is_deleted(active) &&
+	       !(cq_segment_flags_load(active->map.base) & CQ_SEALED);
+}
+
 static int sync_extent(cq_writer *w, struct extent *e)
 {
 	struct cq_flush *f = &w->flush;
@@ -176,8 +185,7 @@ static int sync_extent(cq_writer *w, struct extent *e)
 			e->mark.seq = s->end_seq;
 		}
 	}
-	/* Nobody of ours deletes the active segment; what is in a file without a name is lost. */
-	if (r == 0 && e->active && cq_segment_is_deleted(e->active))
+	if (r == 0 && e->active && is_lost(e->active))
 		r = -ESTALE;
 	if (r == 0 && e->active && !cq_planted("ack_without_data_sync"))
 		r = sync_whole(e->active);

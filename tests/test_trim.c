@@ -426,6 +426,36 @@ static void no_index_comes_late(void **state)
 {
 	qs_run(no_index_comes_late_child, *state);
 }
+
+static void *sync_one(void *arg)
+{
+	CHILD(cq_writer_sync(arg) == 0);
+	return NULL;
+}
+
+/* The segment that a sync has begun with is left and trimmed before it comes to it: nothing is lost. */
+static void current_one_goes_during_a_sync_child(struct qs *q)
+{
+	pthread_t thread;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 1);
+	qs_hold(q, "sync.begun");
+	CHILD(pthread_create(&thread, NULL, sync_one, q->writer) == 0);
+	qs_hold_reached(q);
+	qs_append(q->writer, 1, PER_SEGMENT);
+	CHILD(cq_writer_trim(q->writer, UINT64_MAX, 1) == 1);
+	qs_hold_go(q);
+	pthread_join(thread, NULL);
+	qs_append(q->writer, 1 + PER_SEGMENT, 1);
+	CHILD(cq_writer_sync(q->writer) == 0);
+	qs_close(q);
+}
+
+static void current_one_goes_during_a_sync(void **state)
+{
+	qs_run(current_one_goes_during_a_sync_child, *state);
+}
 #endif
 
 /* ---- several at once ---- */
@@ -493,6 +523,7 @@ static const struct CMUnitTest tests[] = {
 #ifdef CQ_FAULTS
 	QS_TEST(index_goes_first),
 	QS_TEST(no_index_comes_late),
+	QS_TEST(current_one_goes_during_a_sync),
 #endif
 	QS_TEST(trims_and_retention_at_once),
 };

@@ -104,7 +104,9 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 	c->survey.tail = sizeof c->header;
 	h = cq_active_header(c->segment);
 	r = clear_tail(v, c);
-	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0) {
+	/* where all before it has been deleted, nothing else tells which numbers were given */
+	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0 &&
+	    !(c->id == v->ids[0] && cq_segment_ext_valid(h))) {
 		memset(&h->ext, 0, sizeof none);
 		r = cq_io_sync_data(c->segment->map.fd);
 	}

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +210,31 @@ static void hollow_index(void **state)
 	assert_true(result.information > 0);
 }
 
+static void trim_all_and_die(struct qs *q)
+{
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	CHILD(cq_writer_roll(q->writer) == 0);
+	CHILD(cq_writer_trim(q->writer, UINT64_MAX, 2) == 2);
+	kill(getpid(), SIGKILL);
+}
+
+/* The current segment holds no record yet, and all before it is gone: it tells where the queue is. */
+static void only_a_fresh_segment_is_left(void **state)
+{
+	struct qs *q = *state;
+	struct qs_record *records;
+
+	qs_run_killed(trim_all_and_die, q);
+	qs_open(q);
+	qs_append(q->writer, 40, 1);
+	qs_close(q);
+	assert_int_equal(qs_records(q->dir, &records), 1);
+	assert_int_equal(records[0].seq, 40);
+	assert_int_equal(records[0].stream_offset, 10 * strlen("record 0") + 30 * strlen("record 10"));
+	free(records);
+}
+
 /* Retention had taken what the watermark names, and the segments after it never reached the disk:
  * the numbers below it have been given all the same. */
 static void only_the_watermark_is_left(void **state)
@@ -243,6 +269,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(hole_behind_nothing),
 	QS_TEST(its_index_goes_when_it_is_continued),
 	QS_TEST(hollow_index),
+	QS_TEST(only_a_fresh_segment_is_left),
 	QS_TEST(only_the_watermark_is_left),
 };
 

@@ -62,15 +62,17 @@ class Follower:
         self.new()
 
     def new(self):
-        """Payloads of the new records, oldest first."""
+        """Payloads of the new records, oldest first.  The writer may append at the same time: only
+        behind a segment that was sealed when it was read, the next one is looked at."""
         found = []
         for number in segment_ids(self.queue):
             if number < self.segment:
                 continue
             segment = Segment(self.queue, number)
             found += [r for r in segment.records if r.seq >= self.next_seq]
-            if segment.records:
-                self.segment = number
+            if not segment.sealed:
+                break
+            self.segment = number + 1
         if found:
             self.next_seq = found[-1].seq + 1
         return [r.payload for r in found]

@@ -27,7 +27,7 @@ static uint8_t whole[SEGMENTS][SIZE]; /* as our writer left them */
 
 void places_make(struct stream_fixture *f)
 {
-	char name[CQ_NAME_MAX];
+	char name[CQ_NAME_MAX], path[PATH_SIZE];
 	cq_writer *writer;
 	uint64_t end = 0;
 
@@ -39,6 +39,10 @@ void places_make(struct stream_fixture *f)
 		cq_segment_name(name, id);
 		support_peek(f->dir, name, 0, whole[id], SIZE);
 	}
+	/* a prepared one, if the writer had it before it was closed */
+	cq_segment_name(name, SEGMENTS);
+	support_path(path, f->dir, name);
+	assert_true(unlink(path) == 0 || errno == ENOENT);
 }
 
 static void strip(uint8_t *bytes, unsigned records)

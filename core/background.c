@@ -98,7 +98,7 @@ int cq_writer_flush_step(void *writer)
 	if (wait == 0 || busy)
 		return 0;
 	if (due < wait)
-		wait = due > 0 ? due : 1;
+		wait = due;
 	due = cq_retention_due(w);
 	return due < wait ? due : wait;
 }

@@ -89,12 +89,13 @@ static int forward(struct cq_bases *b, cq_queue *queue, struct cq_base from, uin
 	return 0;
 }
 
-/* From a segment that begins at `end` back: each ends where the one behind it begins. */
-static int backward(struct cq_bases *b, cq_queue *queue, uint32_t behind, uint64_t end, uint32_t id,
+/* From a segment that is known back: each ends where the one behind it begins. */
+static int backward(struct cq_bases *b, cq_queue *queue, struct cq_base from, uint32_t id,
                     struct cq_base *ret_base)
 {
-	struct cq_base base = { .id = behind, .base = end };
+	struct cq_base base = from;
 	struct cq_walk w;
+	uint64_t end;
 	int r;
 
 	while (base.id != id) {
@@ -117,52 +118,72 @@ static int backward(struct cq_bases *b, cq_queue *queue, uint32_t behind, uint64
 	return 0;
 }
 
-/* A segment behind `id`, none missing between, that is told: by its beginning or, if it is the last
- * of them all, by any of its records.  1 with *ret_base, else 0. */
-static int told_behind(struct cq_bases *b, cq_queue *queue, uint32_t id, struct cq_base *ret_base)
+/* The nearest segment at or before `id`, none missing between, that is told: 1 with *ret_base, else
+ * 0. */
+static int told_before(struct cq_bases *b, cq_queue *queue, uint32_t id, struct cq_base *ret_base)
 {
-	const struct cq_id_run run = *cq_bases_run(b, id);
+	const uint32_t first = cq_bases_run(b, id)->first;
+	int r;
+
+	do
+		r = told(b, queue, id, ret_base);
+	while (r == 0 && id-- > first);
+	return r;
+}
+
+/* The same by any of its records, of one that does not tell by its beginning. */
+static int told_by_record(struct cq_bases *b, cq_queue *queue, uint32_t id,
+                          struct cq_base *ret_base)
+{
+	struct cq_base base = { .id = id };
 	struct cq_walk w;
 	int r;
 
-	for (uint32_t next = id; next++ < run.last;) {
-		r = told(b, queue, next, ret_base);
-		if (r != 0)
-			return r;
-	}
-	r = cq_bases_walk(queue, run.last, &w);
+	r = cq_bases_walk(queue, id, &w);
+	if (r < 0 || !w.told)
+		return r < 0 ? fail(b, id, r) : 0;
+	base.base = w.base;
+	r = cq_bases_learn(b, &base);
 	if (r < 0)
-		return fail(b, run.last, r);
-	if (w.told)
-		*ret_base = (struct cq_base){ .id = run.last, .base = w.base };
-	return w.told;
+		return fail(b, id, r);
+	*ret_base = base;
+	return 1;
 }
 
-/* Segment `id` does not tell where it begins. */
-static int deduce(struct cq_bases *b, cq_queue *queue, uint32_t id, struct cq_base *ret_base)
+/* A segment behind `id`, none missing between, that is told: by its beginning or, if it is the last
+ * of them all, by any of its records, which may be `id` itself.  1 with *ret_base, else 0. */
+static int told_behind(struct cq_bases *b, cq_queue *queue, uint32_t id, struct cq_base *ret_base)
 {
-	struct cq_base base = { .base = b->origin };
-	const struct cq_id_run run = *cq_bases_run(b, id);
-	uint32_t at = id;
+	const uint32_t last = cq_bases_run(b, id)->last;
 	int r = 0;
 
-	while (at > run.first && r == 0)
-		r = told(b, queue, --at, &base);
+	while (r == 0 && id++ < last)
+		r = told(b, queue, id, ret_base);
+	return r == 0 ? told_by_record(b, queue, last, ret_base) : r;
+}
+
+/* Segment `id` does not tell where it begins.  The nearest one before those that are missing is placed
+ * as if it had been asked for itself: so the order of asking does not matter. */
+static int deduce(struct cq_bases *b, cq_queue *queue, uint32_t id, struct cq_base *ret_base)
+{
+	uint32_t at = cq_bases_run(b, id)->first;
+	struct cq_base base;
+	int r = 0;
+
+	if (at < id)
+		r = told_before(b, queue, id - 1, &base);
 	if (r > 0)
 		return forward(b, queue, base, id, ret_base);
 	if (r == 0)
 		r = told_behind(b, queue, id, &base);
-	if (r > 0) {
-		const uint64_t end = base.base;
-
-		if (base.id != id)
-			return backward(b, queue, base.id, end, id, ret_base);
-		*ret_base = base;
-		r = cq_bases_learn(b, &base);
-		return r < 0 ? fail(b, id, r) : 0;
+	if (r > 0)
+		return backward(b, queue, base, id, ret_base);
+	while (r == 0 && at > 0 && cq_bases_previous(b, at - 1, &at)) {
+		r = told_before(b, queue, at, &base);
+		if (r == 0)
+			r = told_by_record(b, queue, at, &base);
+		at = cq_bases_run(b, at)->first;
 	}
-	while (r == 0 && at > 0 && cq_bases_previous(b, at - 1, &at))
-		r = told(b, queue, at, &base);
 	if (r == 0) { /* the oldest */
 		base = (struct cq_base){ .id = at, .base = b->origin };
 		r = cq_bases_learn(b, &base);

@@ -18,16 +18,7 @@
 #include "log.h"
 #include "queue.h"
 #include "seekindex.h"
-#include "segdir.h"
 #include "writer.h"
-
-static void remove_index(cq_writer *w, const struct cq_active *s)
-{
-	char name[CQ_NAME_MAX];
-
-	cq_index_name(name, s->id);
-	(void)cq_io_unlink(w->dirfd, name);
-}
 
 static void write_index(cq_writer *w, const struct cq_active *s)
 {
@@ -53,7 +44,7 @@ static void write_index(cq_writer *w, const struct cq_active *s)
 	if (s->records == 0)
 		return;
 	if (s->mixed) { /* an index of chronicle-rs may be there, of the part that it wrote */
-		remove_index(w, s);
+		(void)cq_seekindex_remove(w->dirfd, s->id);
 		return;
 	}
 	r = cq_seekindex_write(w->dirfd, &index);
@@ -82,7 +73,7 @@ static void finalise(cq_writer *w, const struct cq_active *s)
 	/* Whoever deletes a segment removes its index before and after it (retention.c): so an
 	 * index that has come too late for that is seen here. */
 	if (cq_segment_is_deleted(s))
-		remove_index(w, s);
+		(void)cq_seekindex_remove(w->dirfd, s->id);
 }
 
 /* Under the flush lock: the first that nobody closes yet and no prefault is using. */

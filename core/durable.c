@@ -86,8 +86,7 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 
 void cq_durable_close(struct cq_durable *durable)
 {
-	if (durable->fd >= 0)
-		close(durable->fd);
+	close(durable->fd);
 	durable->fd = -1;
 }
 

@@ -145,7 +145,10 @@ int cq_reader_follow(cq_reader *reader)
 int cq_reader_skip_segment(cq_reader *reader)
 {
 	const enum cq_seq_state state = reader->seq_state;
-	uint32_t wanted = reader->base ? reader->segment + 1 : 0, from = wanted, id = 0;
+	/* it stands in a segment, or before one that it has committed to */
+	const bool placed = reader->base || reader->exact;
+	uint32_t from = placed ? reader->segment + 1 : 0, id = 0;
+	uint32_t wanted = reader->base ? from : reader->segment;
 	struct cq_view view;
 	int r;
 
@@ -161,7 +164,7 @@ int cq_reader_skip_segment(cq_reader *reader)
 		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG && r != -EIO)
 			return r;
 	}
-	if (!reader->base)
+	if (!placed)
 		wanted = id;
 	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
 	reader->stats.gap_segments += id - wanted;

@@ -69,14 +69,13 @@ static struct cq_guard *slot_of(uintptr_t address)
 
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
-	const struct earlier *to = __atomic_load_n(&latest_earlier, __ATOMIC_ACQUIRE);
-	const struct sigaction *a = to ? &to->action : NULL;
-
+	/* there is one before our handler is installed */
+	const struct sigaction *a = &__atomic_load_n(&latest_earlier, __ATOMIC_ACQUIRE)->action;
 	const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	/* The same signal, further down the stack: a later handler passes on to ours, and ours to it. */
 	const bool round = info == passing.info && frame < passing.frame;
 
-	if (!a || round || a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN) {
+	if (round || a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN) {
 		/* the access is repeated when we return, and ends the process as it would have */
 		sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 		return;

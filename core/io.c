@@ -241,9 +241,15 @@ int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_offset)
 
 int cq_io_truncate(int fd, uint64_t size)
 {
+	sigset_t old;
+	int r;
+
 	FAILPOINT("truncate");
-	if (RETRY(ftruncate(fd, (off_t)size)) < 0)
-		return -errno;
+	hold_sigxfsz(&old);
+	r = RETRY(ftruncate(fd, (off_t)size)) < 0 ? -errno : 0;
+	let_go_sigxfsz(&old, r);
+	if (r < 0)
+		return r;
 	cq_recorder_tell(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
 	return 0;
 }
@@ -309,11 +315,17 @@ int cq_io_rename_noreplace(int dirfd, const char *from, const char *to)
 	return r == -EINVAL || r == -ENOSYS ? -EOPNOTSUPP : r;
 }
 
+/* What cannot be done to a directory that stands under a name of ours. */
+static int not_a_file(int error)
+{
+	return error == EISDIR ? -EBADMSG : -error;
+}
+
 int cq_io_rename(int dirfd, const char *from, const char *to)
 {
 	FAILPOINT("rename");
 	if (renameat(dirfd, from, dirfd, to) < 0)
-		return -errno;
+		return not_a_file(errno);
 	cq_recorder_tell(CQ_EVENT_RENAME, dirfd, -1, from, to);
 	return 0;
 }
@@ -322,7 +334,7 @@ int cq_io_unlink(int dirfd, const char *name)
 {
 	FAILPOINT("unlink");
 	if (unlinkat(dirfd, name, 0) < 0)
-		return -errno;
+		return not_a_file(errno);
 	cq_recorder_tell(CQ_EVENT_UNLINK, dirfd, -1, name, NULL);
 	return 0;
 }

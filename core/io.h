@@ -29,7 +29,7 @@ int cq_io_stat(int fd, struct stat *ret_stat);
 int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
 
 /* fallocate() of the whole file: space is really there, or the call fails.  Beyond RLIMIT_FSIZE it
- * gives EFBIG, as cq_io_pwrite() does; no SIGXFSZ comes of either. */
+ * gives EFBIG, as cq_io_pwrite() and cq_io_truncate() do; no SIGXFSZ comes of them. */
 int cq_io_allocate(int fd, uint64_t size);
 
 /* Reads until length, end of file, or error; returns the bytes read. */
@@ -53,6 +53,7 @@ int cq_io_sync_dir(int fd);
 
 /* EOPNOTSUPP where it cannot be done without replacing. */
 int cq_io_rename_noreplace(int dirfd, const char *from, const char *to);
+/* These two: EBADMSG where a directory stands under the name `to`, or `name`. */
 int cq_io_rename(int dirfd, const char *from, const char *to);
 int cq_io_unlink(int dirfd, const char *name);
 

@@ -21,6 +21,19 @@ int cq_locate_record(const struct cq_view *view, uint64_t *offset,
 	}
 }
 
+int cq_locate_next(const struct cq_view *view, uint64_t *offset,
+                   struct cq_record_header *ret_header)
+{
+	int r;
+
+	r = cq_locate_record(view, offset, ret_header);
+	if (r != 0 || !cq_view_sealed(view))
+		return r;
+	/* once more: a record may have come before the seal */
+	r = cq_locate_record(view, offset, ret_header);
+	return r == 0 && cq_view_ends_early(view, *offset) ? -EIO : r;
+}
+
 /* ---- index ---- */
 
 static bool entry_holds(const struct cq_view *view, const struct cq_index_entry *entry,
@@ -140,7 +153,7 @@ int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t 
 
 	if (plan.none)
 		return 0;
-	while ((r = cq_locate_record(view, &offset, &h)) == 1) {
+	while ((r = cq_locate_next(view, &offset, &h)) == 1) {
 		if (h.seq >= seq && (h.seq < best || (found && h.seq == best))) {
 			found = true;
 			best = h.seq;

@@ -13,6 +13,10 @@
  * *offset there; -EIO at a damaged one. */
 int cq_locate_record(const struct cq_view *view, uint64_t *offset,
                      struct cq_record_header *ret_header);
+/* The same, for who then goes on to the next segment: -EIO also where none is there, and the seal says
+ * that there was. */
+int cq_locate_next(const struct cq_view *view, uint64_t *offset,
+                   struct cq_record_header *ret_header);
 
 static inline uint64_t cq_locate_behind(uint64_t offset, const struct cq_record_header *header)
 {

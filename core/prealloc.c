@@ -10,11 +10,10 @@
 
 #define SPIN_NS 20000U /* measured: 100 us takes a core from the threads that make room */
 
-int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size, uint32_t depth,
-                     uint32_t expected, struct cq_space *space)
+void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
+                      uint32_t depth, uint32_t expected, struct cq_space *space)
 {
 	pthread_condattr_t attr;
-	int r;
 
 	*prealloc = (struct cq_prealloc){
 		.dirfd = dirfd,
@@ -25,16 +24,11 @@ int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_s
 		.error_id = UINT32_MAX,
 		.look_first = true,
 	};
-	r = pthread_mutex_init(&prealloc->lock, NULL);
-	if (r != 0)
-		return -r;
+	pthread_mutex_init(&prealloc->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	r = pthread_cond_init(&prealloc->changed, &attr);
+	pthread_cond_init(&prealloc->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	if (r != 0)
-		pthread_mutex_destroy(&prealloc->lock);
-	return -r;
 }
 
 void cq_prealloc_fini(struct cq_prealloc *prealloc)

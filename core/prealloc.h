@@ -63,8 +63,8 @@ struct cq_prealloc {
 	uint64_t made, stale, failed;
 };
 
-int cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size, uint32_t depth,
-                     uint32_t expected, struct cq_space *space);
+void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
+                      uint32_t depth, uint32_t expected, struct cq_space *space);
 
 /* Drops what is in the slots; the worker must have ended. */
 void cq_prealloc_fini(struct cq_prealloc *prealloc);

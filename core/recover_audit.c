@@ -19,15 +19,10 @@
 #include "record.h"
 #include "repair.h"
 #include "segdir.h"
+#include "trust.h"
 
 /* More than these are not stood in for: each is a file. */
 #define STAND_INS_MAX 10000U
-
-static bool is_trusted(const struct cq_recovery *v, const struct cq_candidate *c)
-{
-	return (size_t)(c - v->candidates) < v->trusted ||
-	       (!v->marked && c->kind == CQ_KIND_SEALED);
-}
 
 /* Counts what it holds, without opening it for writing: there may be many. */
 static int read_one(struct cq_recovery *v, struct cq_candidate *c)
@@ -91,7 +86,8 @@ static bool is_whole(const struct cq_recovery *v, const struct cq_candidate *c)
 		return false;
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header))
 		return cq_recover_summary_agrees(c);
-	return goes_on(v, c);
+	/* nobody seals one that nothing was ever put into */
+	return c->survey.tail > sizeof(struct cq_segment_header) && goes_on(v, c);
 }
 
 static int has_residue(const struct cq_recovery *v, const struct cq_candidate *c, bool *ret_residue)
@@ -114,6 +110,7 @@ static int has_residue(const struct cq_recovery *v, const struct cq_candidate *c
 static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 {
 	const bool sealed = c->kind == CQ_KIND_SEALED;
+	char name[CQ_NAME_MAX];
 	bool residue = false;
 	int r;
 
@@ -133,7 +130,10 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 		c->act = CQ_ACT_CUT_AND_SEAL;
 	else if (!sealed)
 		c->act = CQ_ACT_SEAL;
-	return 0;
+	else
+		return 0;
+	cq_segment_name(name, c->id);
+	return cq_trust_named(v->dirfd, name, v->config);
 }
 
 static int judge(struct cq_recovery *v, struct cq_candidate *c, bool trusted)
@@ -203,7 +203,7 @@ int cq_recover_audit(struct cq_recovery *v)
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
 		struct cq_candidate *c = &v->candidates[i];
 
-		trusted[i] = is_trusted(v, c);
+		trusted[i] = cq_recover_is_trusted(v, c);
 		if (trusted[i] && c->kind != CQ_KIND_BAD && c->kind != CQ_KIND_UNWRITTEN)
 			r = read_one(v, c);
 	}

@@ -22,8 +22,7 @@ static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
 
 bool cq_recover_is_stand_in(const struct cq_candidate *c)
 {
-	return c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
-	       c->header.records == 0 && c->header.used == CQ_STAND_IN_USED;
+	return c->kind == CQ_KIND_SEALED && cq_repair_is_stand_in(&c->header);
 }
 
 static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t tail)
@@ -157,9 +156,11 @@ int cq_recover_decide(struct cq_recovery *v)
 		else if (spare->kind != CQ_KIND_FRESH || cq_planted("advance_because_next_exists"))
 			break;
 	}
-	v->active_id = v->marked && v->mark.segment <= CQ_SEGMENT_ID_MAX ? (uint32_t)v->mark.segment
-	               : v->count > 0                                    ? v->ids[0]
-	                                                                 : 0;
+	/* with segments there, a mark behind the last that there can be is right (look_behind()) */
+	v->active_id = v->marked && (v->mark.segment <= CQ_SEGMENT_ID_MAX || v->count > 0)
+	                       ? (uint32_t)v->mark.segment
+	               : v->count > 0 ? v->ids[0]
+	                              : 0;
 	v->tail = sizeof(struct cq_segment_header);
 	/* segments just below the watermark are gone, and the one that it names: the oldest go first,
 	 * so this is no retention */
@@ -171,7 +172,7 @@ int cq_recover_decide(struct cq_recovery *v)
 			v->hole = true;
 		} else { /* it took what the watermark last named */
 			v->active_id = candidates[0].id;
-			v->marked = v->marked && end > 0;
+			v->marked = end > 0;
 		}
 	}
 	for (size_t i = 0; i < end; i++) {

@@ -19,6 +19,7 @@
 #include "repair.h"
 #include "seekindex.h"
 #include "segdir.h"
+#include "trust.h"
 
 /* Reads up to `length` bytes of a small file; *ret_size: how many it has. */
 static int read_small(int dirfd, const char *name, void *bytes, size_t length, uint64_t *ret_size)
@@ -172,6 +173,7 @@ static int build(const struct cq_recovery *v, uint32_t id, struct cq_seekindex *
 static int check(const struct cq_recovery *v, struct cq_candidate *c, bool sealed)
 {
 	struct cq_seekindex index, right;
+	char name[CQ_NAME_MAX];
 	int r;
 
 	r = cq_seekindex_read(v->dirfd, c->id, v->segment_size, &index);
@@ -181,7 +183,8 @@ static int check(const struct cq_recovery *v, struct cq_candidate *c, bool seale
 	}
 	if (r == -EBADMSG || r == -ELOOP) {
 		c->index = true;
-		return 0;
+		cq_index_name(name, c->id);
+		return cq_trust_no_directory(v->dirfd, name, v->config);
 	}
 	if (r < 0)
 		return r;

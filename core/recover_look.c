@@ -161,6 +161,12 @@ static void report_gaps(const struct cq_recovery *v)
 	}
 }
 
+bool cq_recover_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	return (size_t)(c - v->candidates) < v->trusted ||
+	       (!v->marked && c->kind == CQ_KIND_SEALED);
+}
+
 int cq_recover_look(struct cq_recovery *v)
 {
 	size_t first = 0;
@@ -178,14 +184,16 @@ int cq_recover_look(struct cq_recovery *v)
 		return -ENOMEM;
 	v->candidate_count = v->count - first;
 	for (size_t i = 0; i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
 		char name[CQ_NAME_MAX];
 
-		v->candidates[i].id = v->ids[first + i];
-		cq_segment_name(name, v->candidates[i].id);
-		r = cq_trust_named(v->dirfd, name, v->config);
-		if (r < 0)
-			return r;
-		r = cq_recover_look_at(v, &v->candidates[i]);
+		c->id = v->ids[first + i];
+		cq_segment_name(name, c->id);
+		r = cq_recover_look_at(v, c);
+		if (r == -EIO && cq_recover_is_trusted(v, c))
+			continue; /* what cannot be read is damaged, too: recover_audit.c */
+		if (r == 0 && !cq_recover_is_trusted(v, c))
+			r = cq_trust_named(v->dirfd, name, v->config);
 		if (r < 0)
 			return r;
 	}

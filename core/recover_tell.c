@@ -44,26 +44,14 @@ uint64_t cq_recover_offset(const struct cq_recovery *v)
 
 /* ---- files ---- */
 
-static int tell_temps(struct cq_recovery *v)
+static int tell_temp(void *arg, const char *name)
 {
-	const char *name;
-	DIR *dir;
-	int r;
-
-	if (!v->leftovers)
-		return 0;
-	r = cq_io_list(v->dirfd, &dir);
-	if (r < 0)
-		return r;
-	while ((r = cq_io_next_name(dir, &name)) > 0)
-		if (cq_temp_name(name))
-			cq_recover_step(v, &(struct cq_repair_step){
-						   .action = CQ_REPAIR_REMOVE,
-						   .file = name,
-						   .text = "a dead writer left it half prepared",
-					   });
-	closedir(dir);
-	return r;
+	cq_recover_step(arg, &(struct cq_repair_step){
+				     .action = CQ_REPAIR_REMOVE,
+				     .file = name,
+				     .text = "a dead writer left it half prepared",
+			     });
+	return 0;
 }
 
 static int tell_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
@@ -214,7 +202,7 @@ static struct border border_behind(const struct cq_candidate *c)
 		return unknown;
 	if (c->survey.anchored)
 		b.stream = c->survey.stream_end;
-	else if (cq_segment_ext_valid(&c->header))
+	else /* without a record, its header tells */
 		b.stream = c->header.stream_base + c->survey.payload_bytes;
 	return b;
 }
@@ -293,9 +281,10 @@ static void tell_loss_at_end(struct cq_recovery *v)
 
 int cq_recover_tell(struct cq_recovery *v, bool loss)
 {
-	int r;
+	int r = 0;
 
-	r = tell_temps(v);
+	if (v->leftovers)
+		r = cq_segdir_temps(v->dirfd, tell_temp, v);
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++)
 		r = tell_segment(v, &v->candidates[i]);
 	if (r < 0)
@@ -306,6 +295,8 @@ int cq_recover_tell(struct cq_recovery *v, bool loss)
 		return r;
 	tell_indexes(v);
 	r = cq_recover_tell_hints(v);
+	if (r == 0)
+		r = cq_recover_tell_readers(v);
 	if (r < 0)
 		return r;
 	tell_losses_between(v);

@@ -2,8 +2,9 @@
 /*
  * recovery.h - inside of recover.c: what a recovery looks at, and what it decides
  *
- * recover_look.c looks and recover_decide.c decides; neither changes anything.  recover.c acts.
- * recover_number.c finds the numbers of what is sealed and gone on with.
+ * recover_look.c looks and recover_decide.c decides; neither changes anything.  recover_act.c acts.
+ * recover_number.c finds the numbers of what is sealed and gone on with; recover_readers.c moves named
+ * readers whose place is gone.
  *
  * A repair (cq_repair()) is a recovery that takes nothing on trust: recover_audit.c judges what an
  * opening writer does not read, recover_hints.c the small files and indexes, and recover_tell.c tells
@@ -93,6 +94,9 @@ int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c);
 /* The same for all segments that matter: v->candidates.  Reports missing ids. */
 int cq_recover_look(struct cq_recovery *v);
 
+/* An opening writer takes it as it is, and does not write to it. */
+bool cq_recover_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c);
+
 /* Opens a segment and counts what it holds. */
 int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c);
 
@@ -105,8 +109,16 @@ bool cq_recover_is_loss(const struct cq_recovery *v);
 /* Says so in the log. */
 void cq_recover_report_loss(struct cq_recovery *v);
 
+/* Does what is decided.  Fills in of *out what the segment to go on in tells, and how many there are. */
+struct cq_recovered;
+int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out);
+
 /* What a sealed segment's summary says is what it holds. */
 bool cq_recover_summary_agrees(const struct cq_candidate *c);
+
+/* Moves named readers that stand behind the end, which is there, or in a segment that is gone.  After
+ * the other acts. */
+int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t offset);
 
 /* Why a segment is set aside, for people. */
 const char *cq_recover_why_aside(const struct cq_candidate *c);
@@ -143,6 +155,9 @@ int cq_recover_build_indexes(struct cq_recovery *v);
 
 /* Tells, as steps, which of the small files are wrong. */
 int cq_recover_tell_hints(struct cq_recovery *v);
+
+/* And which of the readers' files. */
+int cq_recover_tell_readers(struct cq_recovery *v);
 
 /* Tells all that is decided, as steps; counts them and the losses in v->repairer->result. */
 int cq_recover_tell(struct cq_recovery *v, bool loss);

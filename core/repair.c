@@ -13,6 +13,7 @@
 #include "io.h"
 #include "record.h"
 #include "scan.h"
+#include "seekindex.h"
 #include "segdir.h"
 
 #define BLOCK 65536U
@@ -246,13 +247,10 @@ out:
 
 int cq_repair_drop_index(int dirfd, uint32_t id)
 {
-	char name[CQ_NAME_MAX];
-	int r;
+	int r = cq_seekindex_remove(dirfd, id);
 
-	cq_index_name(name, id);
-	r = cq_io_unlink(dirfd, name);
 	cq_point("recover.index_dropped");
-	return r == -ENOENT ? 0 : r;
+	return r;
 }
 
 /* The index goes first: one without a segment would be left for ever, and be the next one's. */
@@ -275,6 +273,12 @@ int cq_repair_set_aside(int dirfd, uint32_t id, char *ret_name)
 		return r;
 	cq_point("recover.aside_renamed");
 	return cq_io_sync_dir(dirfd);
+}
+
+bool cq_repair_is_stand_in(const struct cq_segment_header *header)
+{
+	return cq_segment_ext_valid(header) && header->records == 0 &&
+	       header->used == CQ_STAND_IN_USED;
 }
 
 int cq_repair_stand_in(int dirfd, uint32_t id, uint64_t size, uint64_t first_seq,

@@ -8,6 +8,7 @@
 #ifndef CQ_REPAIR_H
 #define CQ_REPAIR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "segment.h"
@@ -23,16 +24,16 @@ int cq_repair_residue(int fd, uint64_t size, uint64_t tail, uint64_t *ret_first,
  * Copies every byte behind `tail` that is not zero to the same place of the segment's .q.broken,
  * makes that durable, then zeroes the bytes in the segment and makes that durable.  Otherwise old
  * records would come back behind new ones.  What an earlier repair has put into .q.broken stays:
- * where other bytes are in the way, .q.broken.2 is taken, and so on.  Returns how many bytes were
- * set aside.
+ * where other bytes are in the way, .q.broken.2 is taken, and so on up to .q.broken.999; then EEXIST.
+ * Returns how many bytes were set aside.
  */
 int cq_repair_tail(int dirfd, struct cq_active *segment, uint64_t tail, uint64_t *ret_bytes);
 
 /* Removes a segment's index: it is not, or will not be, one of what the segment holds. */
 int cq_repair_drop_index(int dirfd, uint32_t id);
 
-/* Renames a segment out of the queue, to the first free of .q.corrupt, .q.corrupt.2, ... and removes
- * its index.  *ret_name (room for CQ_NAME_MAX) gets the new name. */
+/* Renames a segment out of the queue, to the first free of .q.corrupt, .q.corrupt.2, ... (EEXIST: 999
+ * are there) and removes its index.  *ret_name (room for CQ_NAME_MAX) gets the new name. */
 int cq_repair_set_aside(int dirfd, uint32_t id, char *ret_name);
 
 /*
@@ -43,5 +44,8 @@ int cq_repair_set_aside(int dirfd, uint32_t id, char *ret_name);
 #define CQ_STAND_IN_USED (sizeof(struct cq_segment_header) + sizeof(struct cq_record_header))
 int cq_repair_stand_in(int dirfd, uint32_t id, uint64_t size, uint64_t first_seq,
                        uint64_t stream_base);
+
+/* A sealed segment with this header is one. */
+bool cq_repair_is_stand_in(const struct cq_segment_header *header);
 
 #endif

@@ -21,6 +21,7 @@ int cq_repair(const char *dir, const struct cq_repair_config *config,
 
 	cq_config_init(&opening);
 	opening.accept_loss = repairer.config->accept_loss;
+	opening.trust_files = repairer.config->trust_files;
 	opening.log = repairer.config->log;
 	opening.log_arg = repairer.config->log_arg;
 	r = cq_writer_open_as(dir, &opening, false, &repairer, &writer);

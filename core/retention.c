@@ -13,6 +13,7 @@
 #include "io.h"
 #include "log.h"
 #include "queue.h"
+#include "seekindex.h"
 #include "segdir.h"
 #include "writer.h"
 
@@ -134,7 +135,7 @@ static int look_at_readers(struct cq_retention *t, int dirfd, uint64_t now_ms)
 	for (size_t i = 0; i < t->count; i++)
 		t->readers[i].present = false;
 	r = cq_cursor_each(dirfd, see_reader, &round);
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		return r;
 	if (round.error < 0)
 		return round.error;
@@ -200,21 +201,20 @@ static void freed(cq_writer *w)
  */
 int cq_retention_delete(cq_writer *w, uint32_t id)
 {
-	char index[CQ_NAME_MAX], name[CQ_NAME_MAX];
+	char name[CQ_NAME_MAX];
 	int r;
 
-	cq_index_name(index, id);
 	cq_segment_name(name, id);
 	cq_point("retire.chosen");
-	r = cq_io_unlink(w->dirfd, index);
-	if (r < 0 && r != -ENOENT)
+	r = cq_seekindex_remove(w->dirfd, id);
+	if (r < 0)
 		return r;
 	cq_point("retire.index_removed");
 	r = cq_io_unlink(w->dirfd, name);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	cq_point("retire.removed");
-	(void)cq_io_unlink(w->dirfd, index);
+	(void)cq_seekindex_remove(w->dirfd, id);
 	atomic_store(&w->oldest, id + 1);
 	atomic_fetch_add(&w->retention.retired, 1);
 	cq_space_deleted(&w->space);

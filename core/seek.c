@@ -161,7 +161,7 @@ static uint64_t settle(const struct cq_view *view, uint64_t limit)
 	struct cq_record_header h;
 	uint64_t offset = beginning, behind;
 
-	if (limit < beginning || limit > view->map.size)
+	if (limit > view->map.size)
 		limit = view->map.size;
 	else if (cq_view_header(view, limit, &h) == 1 && h.ext == 1)
 		return limit; /* its own checksum says that a record begins there */
@@ -178,6 +178,7 @@ static uint64_t settle(const struct cq_view *view, uint64_t limit)
 
 int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
 {
+	struct cq_segment_header summary;
 	struct cq_view view;
 	int r;
 
@@ -187,6 +188,11 @@ int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset
 	/* A position behind the last record is one whose records a power cut took: waiting there
 	 * would miss what is written in their place.  Offset 0: from the beginning. */
 	cq_reader_place(reader, &view, offset < beginning ? beginning : settle(&view, offset));
+	/* what a stand-in there stands for is told as missing */
+	if (reader->offset == beginning && cq_view_summary(&reader->view, &summary)) {
+		reader->seq_state = CQ_SEQ_BOUNDARY;
+		reader->next_seq = summary.first_seq;
+	}
 	return 0;
 }
 
@@ -270,7 +276,7 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 		if (r < 0)
 			return r;
 		offset = cq_locate_start(reader->queue->dirfd, &view, CQ_KEY_TIME, time_ns);
-		while ((r = cq_locate_record(&view, &offset, &h)) == 1 && h.time_ns < time_ns)
+		while ((r = cq_locate_next(&view, &offset, &h)) == 1 && h.time_ns < time_ns)
 			offset = cq_locate_behind(offset, &h);
 		if (r == 1) {
 			cq_reader_place(reader, &view, offset);

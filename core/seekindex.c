@@ -218,6 +218,16 @@ int cq_seekindex_write(int dirfd, const struct cq_seekindex *index)
 	return r;
 }
 
+int cq_seekindex_remove(int dirfd, uint32_t id)
+{
+	char name[CQ_NAME_MAX];
+	int r;
+
+	cq_index_name(name, id);
+	r = cq_io_unlink(dirfd, name);
+	return r == -ENOENT || r == -EBADMSG ? 0 : r;
+}
+
 void cq_seekindex_fini(struct cq_seekindex *index)
 {
 	free(index->entries);

@@ -32,6 +32,10 @@ int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size,
 /* Writes it under a temp name and renames it. */
 int cq_seekindex_write(int dirfd, const struct cq_seekindex *index);
 
+/* Removes it.  0 also when there is none: nothing of that name, or a directory, which nobody takes for
+ * one. */
+int cq_seekindex_remove(int dirfd, uint32_t id);
+
 void cq_seekindex_fini(struct cq_seekindex *index);
 
 #endif

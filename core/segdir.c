@@ -31,6 +31,23 @@ bool cq_segment_name_parse(const char *name, uint32_t *ret_id)
 	return cq_numbered_name_parse(name, ".q", ret_id);
 }
 
+bool cq_aside_name_parse(const char *name, uint32_t *ret_id)
+{
+	char stem[CQ_NAME_MAX];
+	size_t length = strlen(name), end = length;
+
+	while (end > 0 && name[end - 1] >= '0' && name[end - 1] <= '9')
+		end--;
+	if (end < length && end > 0 && name[end - 1] == '.')
+		length = end - 1;
+	if (length >= sizeof stem)
+		return false;
+	memcpy(stem, name, length);
+	stem[length] = '\0';
+	return cq_numbered_name_parse(stem, ".q.broken", ret_id) ||
+	       cq_numbered_name_parse(stem, ".q.corrupt", ret_id);
+}
+
 void cq_segment_name(char name[CQ_NAME_MAX], uint32_t id)
 {
 	snprintf(name, CQ_NAME_MAX, CQ_SEGMENT_NAME, id);
@@ -63,7 +80,6 @@ static int each_name(int dirfd, int (*visit)(void *arg, const char *name), void 
 }
 
 struct id_list {
-	int dirfd;
 	uint32_t *ids;
 	size_t count;
 	size_t capacity;
@@ -100,7 +116,7 @@ static int compare_ids(const void *a, const void *b)
 static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32_t **ret_ids,
                     size_t *ret_count, bool *ret_temps)
 {
-	struct id_list list = { .dirfd = dirfd, .capacity = 64 };
+	struct id_list list = { .capacity = 64 };
 	int r;
 
 	list.ids = malloc(list.capacity * sizeof *list.ids);
@@ -165,7 +181,8 @@ int cq_segdir_next(int dirfd, uint32_t from, uint32_t *ret_id)
 	return 0;
 }
 
-bool cq_temp_name(const char *name)
+/* Our temp names and chronicle-rs's. */
+static bool is_temp_name(const char *name)
 {
 	uint32_t id;
 
@@ -181,7 +198,7 @@ static int classify(void *arg, const char *name)
 
 	if (strcmp(name, "lost+found") == 0) /* the root of a fresh file system */
 		return 0;
-	if (cq_segment_name_parse(name, &id) || cq_temp_name(name) ||
+	if (cq_segment_name_parse(name, &id) || is_temp_name(name) ||
 	    strcmp(name, CQ_CONTROL_NAME) == 0 || strcmp(name, CQ_LOCK_NAME) == 0 ||
 	    /* alone, a power cut may have left these of a queue just made */
 	    strcmp(name, CQ_DURABLE_NAME) == 0 || strcmp(name, CQ_POSITION_NAME) == 0 ||
@@ -215,7 +232,7 @@ static int look_at_name(void *arg, const char *name)
 {
 	struct id_list *list = arg;
 
-	if (cq_temp_name(name))
+	if (is_temp_name(name))
 		list->temps = true;
 	return collect_id(list, name);
 }
@@ -225,18 +242,34 @@ int cq_segdir_look(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool *ret_t
 	return list_ids(dirfd, look_at_name, ret_ids, ret_count, ret_temps);
 }
 
+struct temps {
+	int (*visit)(void *arg, const char *name);
+	void *arg;
+};
+
+static int visit_temp(void *arg, const char *name)
+{
+	const struct temps *temps = arg;
+
+	return is_temp_name(name) ? temps->visit(temps->arg, name) : 0;
+}
+
+int cq_segdir_temps(int dirfd, int (*visit)(void *arg, const char *name), void *arg)
+{
+	struct temps temps = { visit, arg };
+
+	return each_name(dirfd, visit_temp, &temps);
+}
+
 static int sweep_name(void *arg, const char *name)
 {
-	struct id_list *list = arg;
-	int r;
+	const int *dirfd = arg;
+	int r = cq_io_unlink(*dirfd, name);
 
-	if (!cq_temp_name(name))
-		return collect_id(list, name);
-	r = cq_io_unlink(list->dirfd, name);
 	return r == -ENOENT ? 0 : r;
 }
 
-int cq_segdir_sweep(int dirfd, uint32_t **ret_ids, size_t *ret_count)
+int cq_segdir_sweep(int dirfd)
 {
-	return list_ids(dirfd, sweep_name, ret_ids, ret_count, NULL);
+	return cq_segdir_temps(dirfd, sweep_name, &dirfd);
 }

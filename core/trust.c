@@ -60,3 +60,13 @@ int cq_trust_named(int dirfd, const char *name, const struct cq_config *config)
 	cq_log(config, CQ_ERROR, "%s is not written to: %s", name, reason);
 	return -EPERM;
 }
+
+int cq_trust_no_directory(int dirfd, const char *name, const struct cq_config *config)
+{
+	struct stat st;
+
+	if (cq_io_stat_at(dirfd, name, &st) < 0 || !S_ISDIR(st.st_mode))
+		return 0;
+	cq_log(config, CQ_ERROR, "%s is a directory, and has to be a file: move it away", name);
+	return -EBADMSG;
+}

@@ -69,7 +69,11 @@ static void check_header(struct cq_verify_walk *w)
 		          "the summary in the segment header does not match its checksum");
 		return;
 	}
-	if (order->anchored ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
+	if (w->id == 0 && h->first_seq > 0)
+		/* made anew where the watermark alone told which numbers had been given */
+		CQ_NOTE(w, 0, "the records below %" PRIu64 " are gone: somebody has accepted their loss",
+		        h->first_seq);
+	else if (order->anchored ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, first_seq),
 		          "the header says first sequence number %" PRIu64 " where %" PRIu64
 		          " should be",
@@ -181,8 +185,7 @@ static void check_trust(struct cq_verify_walk *w)
 /* A repair has said here that records are gone: so nothing is to go on behind it. */
 static void note_stand_in(struct cq_verify_walk *w)
 {
-	if (!w->sealed || w->broken || !cq_segment_ext_valid(&w->header) || w->records > 0 ||
-	    w->header.used != CQ_STAND_IN_USED)
+	if (!w->sealed || w->broken || w->records > 0 || !cq_repair_is_stand_in(&w->header))
 		return;
 	CQ_NOTE(w, 0, "an empty segment stands in for one that is gone");
 	cq_verify_lose_track(w);

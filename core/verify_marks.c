@@ -402,8 +402,7 @@ static void report_set_aside(struct cq_verify *v)
 	if (cq_io_list(v->queue->dirfd, &stream) < 0)
 		return;
 	while (cq_io_next_name(stream, &name) > 0)
-		if (cq_numbered_name_parse(name, ".q.broken", &id) ||
-		    cq_numbered_name_parse(name, ".q.corrupt", &id))
+		if (cq_aside_name_parse(name, &id))
 			cq_verify_report(v, false, id, 0, "recovery has set bytes aside: %s", name);
 	closedir(stream);
 }

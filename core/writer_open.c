@@ -97,8 +97,11 @@ static int check_files(cq_writer *w)
 		                             CQ_DURABLE_NAME };
 	int r = 0;
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++)
-		r = cq_trust_named(w->dirfd, names[i], &w->config);
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++) {
+		r = cq_trust_no_directory(w->dirfd, names[i], &w->config);
+		if (r == 0)
+			r = cq_trust_named(w->dirfd, names[i], &w->config);
+	}
 	return r;
 }
 
@@ -264,10 +267,8 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 		goto fail_queue;
 	pthread_mutex_init(&w->lock, NULL);
 	cq_prefault_init(&w->prefault, w->active);
-	r = cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
-	                     w->active->id + 1, &w->space);
-	if (r < 0)
-		goto fail_lock;
+	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
+	                 w->active->id + 1, &w->space);
 	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
 	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
 	if (!marked)
@@ -289,7 +290,6 @@ fail_workers:
 	cq_worker_fini(&w->preparer);
 	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
-fail_lock:
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->lock);
 	cq_flush_fini(w);

@@ -393,6 +393,12 @@ extern const struct chronfs_kind_ops chronfs_metrics_ops;
 
 extern const struct chronfs_kind_ops chronfs_ctl_ops;
 
+enum chronfs_verb { CHRONFS_ROLL, CHRONFS_SYNC, CHRONFS_TRIM };
+
+/* What a write to ctl asks for; *ret_seq with CHRONFS_TRIM.  False: nothing that has a meaning. */
+bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_verb *ret_verb,
+                       uint64_t *ret_seq);
+
 void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
 /* Does one piece of the work that was asked for.  As chronfs_lines_step(). */
 int chronfs_ctl_step(struct chronfs *fs);
@@ -455,7 +461,11 @@ void chronfs_limits_init(struct chronfs *fs);
 /* False: the sender of the request may have no more of these. */
 bool chronfs_share_take(struct chronfs_share *share, fuse_req_t req);
 bool chronfs_share_left(const struct chronfs_share *share, fuse_req_t req);
+/* Takes one, whoever it is for: what the caller has asked for by chronfs_share_left(). */
+void chronfs_share_add(struct chronfs_share *share);
 void chronfs_share_give(struct chronfs_share *share);
+/* As it is now. */
+struct chronfs_share chronfs_share_look(const struct chronfs_share *share);
 
 /* ---- refuse.c: what this file system does not do ---- */
 

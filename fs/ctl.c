@@ -221,36 +221,50 @@ static bool parse_seq(const char *text, uint64_t *ret_seq)
 	return true;
 }
 
+bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_verb *ret_verb,
+                       uint64_t *ret_seq)
+{
+	char command[COMMAND_MAX + 1] = "";
+	uint64_t seq = 0;
+	enum chronfs_verb verb;
+
+	while (size > 0 && is_blank(data[size - 1]))
+		size--;
+	if (size > COMMAND_MAX || memchr(data, '\0', size))
+		return false;
+	memcpy(command, data, size);
+	if (strcmp(command, "sync") == 0)
+		verb = CHRONFS_SYNC;
+	else if (strcmp(command, "roll") == 0)
+		verb = CHRONFS_ROLL;
+	else if (strncmp(command, "trim", 4) == 0 && parse_seq(command + 4, &seq))
+		verb = CHRONFS_TRIM;
+	else
+		return false;
+	*ret_verb = verb;
+	*ret_seq = seq;
+	return true;
+}
+
 static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
                       struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_job job = { .req = req, .written = size };
-	char command[COMMAND_MAX + 1] = "";
-	size_t length = size;
+	enum chronfs_verb verb;
 
 	(void)node;
 	(void)offset;
 	(void)fi;
 	if (size == 0) {
 		fuse_reply_write(req, 0);
-		return;
-	}
-	while (length > 0 && is_blank(data[length - 1]))
-		length--;
-	if (length <= COMMAND_MAX && !memchr(data, '\0', length))
-		memcpy(command, data, length);
-
-	if (strcmp(command, "sync") == 0) {
-		sync_now(req, fs, size);
-	} else if (strcmp(command, "roll") == 0) {
-		job.kind = JOB_ROLL;
-		park(fs, &job);
-	} else if (strncmp(command, "trim", 4) == 0 && parse_seq(command + 4, &job.seq)) {
-		job.kind = JOB_TRIM;
-		park(fs, &job);
-	} else {
+	} else if (!chronfs_ctl_parse(data, size, &verb, &job.seq)) {
 		fuse_reply_err(req, EINVAL);
+	} else if (verb == CHRONFS_SYNC) {
+		sync_now(req, fs, size);
+	} else {
+		job.kind = verb == CHRONFS_ROLL ? JOB_ROLL : JOB_TRIM;
+		park(fs, &job);
 	}
 }
 

@@ -118,12 +118,12 @@ static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_inf
 	free(open);
 }
 
-/* Copies what there is from `offset` on. */
+/* Copies what there is of the text, which has been made, from `offset` on. */
 static ssize_t copy_out(struct rendering *open, char *buffer, size_t size, uint64_t offset)
 {
 	size_t n = 0;
 
-	if (open->text && offset < open->length) {
+	if (offset < open->length) {
 		n = open->length - (size_t)offset;
 		if (n > size)
 			n = size;

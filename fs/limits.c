@@ -7,7 +7,8 @@
  * one too many is refused: ENFILE for an open, ENOLCK for a lock.  Half of each is kept for root and the
  * mounter: whoever is let in by allow_other cannot keep those out who write.
  *
- * Invariant: each success of chronfs_share_take() is followed by one chronfs_share_give().
+ * Invariant: each success of chronfs_share_take(), and each chronfs_share_add(), is followed by one
+ * chronfs_share_give().
  */
 #include "chronfs.h"
 
@@ -64,7 +65,20 @@ bool chronfs_share_take(struct chronfs_share *share, fuse_req_t req)
 	return false;
 }
 
+void chronfs_share_add(struct chronfs_share *share)
+{
+	__atomic_add_fetch(&share->used, 1, __ATOMIC_RELAXED);
+}
+
 void chronfs_share_give(struct chronfs_share *share)
 {
 	__atomic_sub_fetch(&share->used, 1, __ATOMIC_RELAXED);
+}
+
+struct chronfs_share chronfs_share_look(const struct chronfs_share *share)
+{
+	return (struct chronfs_share){
+		.used = __atomic_load_n(&share->used, __ATOMIC_RELAXED),
+		.most = share->most,
+	};
 }

@@ -90,7 +90,7 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 				spare->start = wanted->end + 1;
 				l->next = spare;
 				spare = NULL;
-				fs->locks_held.used++;
+				chronfs_share_add(&fs->locks_held);
 			}
 			l->end = wanted->start - 1;
 			link = &l->next;
@@ -107,11 +107,12 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 	} else {
 		wanted->next = fs->locks;
 		fs->locks = wanted;
-		fs->locks_held.used++;
+		chronfs_share_add(&fs->locks_held);
 	}
 }
 
-/* Whether there are as many as the sender of the request may add to, and it would add one. */
+/* Whether there are as many as the sender of the request may have, and it may add one: each lock is taken
+ * for one more, also where it only changes one that there is. */
 static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct chronfs_lock *wanted)
 {
 	if (chronfs_share_left(&fs->locks_held, req))
@@ -196,7 +197,7 @@ static void park(struct chronfs *fs, struct chronfs_lock_waiter *waiter)
 		link = &(*link)->next;
 	waiter->next = NULL;
 	*link = waiter;
-	fs->locks_held.used++;
+	chronfs_share_add(&fs->locks_held);
 }
 
 static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wait)

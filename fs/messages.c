@@ -3,8 +3,8 @@
  * messages.c - what is said to people: ours, the library's and libfuse's
  *
  * Each is one line and names the queue; what it quotes cannot make it another, or command a terminal:
- * control characters are written as \ooo.  It goes to stderr, and to syslog once the daemon has left
- * its terminal: use_syslog says which.  Any thread may speak.
+ * control characters are written as \xHH, as in the library's.  It goes to stderr, and to syslog once
+ * the daemon has left its terminal: use_syslog says which.  Any thread may speak.
  */
 #include "chronfs.h"
 
@@ -49,7 +49,7 @@ static void escape(const char *message, char *line, size_t size)
 		if (control == 0)
 			*to++ = *message++;
 		for (; control > 0; control--)
-			to += sprintf(to, "\\%03o", (unsigned)(unsigned char)*message++);
+			to += sprintf(to, "\\x%02x", (unsigned)(unsigned char)*message++);
 	}
 	*to = '\0';
 }

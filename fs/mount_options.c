@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mount_options.c - options that are not ours: mount(8)'s and libfuse's */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,34 +43,44 @@ __attribute__((format(printf, 2, 0))) static void quiet(enum fuse_log_level leve
 	(void)arguments;
 }
 
-/* Whether libfuse takes this option; it is the only one that can tell. */
-static bool libfuse_knows(const char *option)
+/* Whether libfuse takes this option; it is the only one that can tell.  -1: no memory to ask. */
+static int libfuse_knows(const char *option)
 {
 	static const struct fuse_lowlevel_ops no_ops;
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	struct fuse_session *session = NULL;
+	struct fuse_session *session;
 	char *text = NULL;
+	int r = -1;
 
 	fuse_set_log_func(quiet);
-	if (fuse_opt_add_opt_escaped(&text, option) == 0 &&
-	    fuse_opt_add_arg(&args, "chronfs") == 0 && fuse_opt_add_arg(&args, "-o") == 0 &&
-	    fuse_opt_add_arg(&args, text) == 0)
-		session = fuse_session_new(&args, &no_ops, sizeof no_ops, NULL);
+	if (fuse_opt_add_opt_escaped(&text, option) < 0 || fuse_opt_add_arg(&args, "chronfs") < 0 ||
+	    fuse_opt_add_arg(&args, "-o") < 0 || fuse_opt_add_arg(&args, text) < 0)
+		goto out;
+	session = fuse_session_new(&args, &no_ops, sizeof no_ops, NULL);
+	r = session != NULL;
 	if (session)
 		fuse_session_destroy(session);
+out:
 	fuse_set_log_func(NULL);
 	fuse_opt_free_args(&args);
 	free(text);
-	return session != NULL;
+	return r;
 }
 
 int chronfs_mount_option(const char *option, bool sloppy)
 {
+	int r;
+
 	if (strcmp(option, "remount") == 0) {
 		(void)fprintf(stderr,
 		              "chronfs: -o remount: the options of a mount cannot be changed; "
 		              "unmount it and mount it anew\n");
 		return -1;
 	}
-	return is_ignored(option) || (sloppy && !libfuse_knows(option)) ? 0 : 1;
+	if (is_ignored(option))
+		return 0;
+	r = sloppy ? libfuse_knows(option) : 1;
+	if (r < 0)
+		(void)fprintf(stderr, "chronfs: -o %s: %s\n", option, strerrordesc_np(ENOMEM));
+	return r;
 }

@@ -267,7 +267,7 @@ void chronfs_reply_read(fuse_req_t req, chronfs_fill_fn fill, void *arg, size_t 
 	} while (n > 0 && done < size && whole);
 	if (n == -EIO)
 		chronfs_count(&fs->counters.read_errors);
-	if (n < 0 && (whole || done == 0))
+	if (n < 0) /* without `whole` there was only this one */
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_buf(req, buffer, done);

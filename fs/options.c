@@ -299,7 +299,8 @@ static char *absolute(const char *path)
 	if (name)
 		*name++ = '\0';
 	parent = realpath(!name ? "." : *copy ? copy : "/", NULL);
-	if (parent && asprintf(&result, "%s/%s", parent, name ? name : copy) < 0)
+	/* as the kernel writes it: one slash below the root, too */
+	if (parent && asprintf(&result, "%s/%s", parent[1] ? parent : "", name ? name : copy) < 0)
 		result = NULL;
 	free(parent);
 	free(copy);

@@ -65,8 +65,6 @@ static int await_holder(struct chronfs *fs)
 static int exit_code(int error)
 {
 	switch (-error) {
-	case 0:
-		return CHRONFS_EXIT_OK;
 	case EBUSY:
 		return CHRONFS_EXIT_LOCKED;
 	case EBADMSG:
@@ -104,6 +102,8 @@ static const char *open_error(const struct chronfs *fs, int error)
 		return "a file of it is not to be written to"; /* the log said which, and why */
 	case ELOOP:
 		return "a symbolic link stands under a name of the queue's";
+	case EEXIST:
+		return "too much is set aside already"; /* the log said of which segment */
 	case ENOSPC:
 	case EDQUOT:
 		return "no room for the first segment";

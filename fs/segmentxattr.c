@@ -25,7 +25,7 @@ static int summary(struct chronfs *fs, uint64_t node, struct cq_segment_content 
 
 	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &segment);
 	if (r < 0)
-		return r;
+		return r == -EBADMSG ? -ENOENT : r;
 	r = cq_segment_summary(segment, ret_content);
 	cq_segment_close(segment);
 	return r;
@@ -59,7 +59,7 @@ ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *nam
 	if (strcmp(name, "sealed") == 0) {
 		r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), &attr);
 		if (r < 0)
-			return r;
+			return r == -EBADMSG ? -ENOENT : r;
 		return snprintf(value, CHRONFS_XATTR_MAX, "%d", attr.sealed);
 	}
 	for (i = 0; i < sizeof figures / sizeof figures[0]; i++)

@@ -28,6 +28,8 @@ ok "golden v2-reader" golden v2-reader small.txt 0
 ok "golden v2-reopened: the restart is a note" golden v2-reopened small.txt 1
 ok "golden v2-mixed" golden v2-mixed mixed.txt 0
 ok "golden v2-killed" golden v2-killed v2-killed.txt 0
+quiet() { exits 0 chronq verify -q "$GOLDEN/v2-reopened" && [ ! -s exit.out ]; }
+ok "verify -q leaves notes out" quiet
 readers() {
 	local -r at='segment 000000001, offset 1216, 0 bytes behind, last seen 2'
 	exits 0 chronq info "$GOLDEN/v2-reader" && grep -q "^reader           alpha: $at" exit.out &&
@@ -39,6 +41,24 @@ readers() {
 		grep -q '^readers          unknown: Not a directory$' exit.out
 }
 ok "info tells of the named readers" readers
+unknown() {
+	local -r at='segment 000000000, offset 64'
+	cp -R "$GOLDEN/v2-reader" old && chmod -R u+w old && : >old/writer.lock &&
+		printf '\0\0\0\0\0\0\0\0\100\0\0\0\0\0\0\0' >old/readers/older.meta &&
+		dd if=/dev/zero of=old/control.meta bs=1 seek=264 count=8 conv=notrunc status=none &&
+		exits 0 chronq info old && grep -q '^last written     never$' exit.out &&
+		grep -q '^writer           none$' exit.out &&
+		grep -q "^reader           older: $at, [1-9][0-9]* bytes behind\$" exit.out &&
+		rm old/control.meta && exits 0 chronq info old &&
+		grep -q "^reader           older: $at\$" exit.out &&
+		grep -q '^position         unknown' exit.out
+}
+ok "info says what it cannot know" unknown
+nothing_lost() {
+	exits 0 chronq cat --json "$GOLDEN/v2-mixed" &&
+		[ "$(grep -c '"length":0,"payload":""}$' exit.out)" = 37 ]
+}
+ok "a record without a byte is one" nothing_lost
 ok "looking has changed nothing" diff -r "$GOLDEN" golden-before
 ok "nor touched the directory" test "$before" = "$(snapshot "$GOLDEN/v2-small")"
 
@@ -170,6 +190,7 @@ follow_pipe() {
 	[ "${codes[0]}" -eq 0 ]
 }
 ok "tail -f ends when nobody reads" follow_pipe
+ok "the last 0 records" test -z "$(chronq tail -n 0 follow-q)"
 pipe_closed() {
 	local codes
 	chronq cat "$GOLDEN/v2-killed" | head -c 8 >first
@@ -177,6 +198,48 @@ pipe_closed() {
 	[ "${codes[0]}" -eq 0 ] && [ "$(cat first)" = "record 1" ]
 }
 ok "cat into a closed pipe is no error" pipe_closed
+# Nobody takes what tail -f writes: one signal ends it behind a record, once that is taken; several end it
+# where it is.  Then: the other end of a socket is closed.
+blocked() {
+	chronq append -s 1M blocked-q <<<first && python3 - "$CHRONQ" <<'PY'
+import os, select, signal, socket, subprocess, sys, time
+program = sys.argv[1]
+LINE = b"a line, of which there are enough to fill a buffer\n"
+def follow():
+    end, full = os.pipe()
+    tail = subprocess.Popen([program, "tail", "-f", "-n", "1", "blocked-q"], stdout=full,
+                            stderr=subprocess.PIPE)
+    tail.stdout = open(end, "rb", buffering=0)
+    assert tail.stdout.read(1000)
+    tail.send_signal(signal.SIGSTOP)  # so that it finds all of them at once
+    subprocess.run([program, "append", "blocked-q"], input=LINE * 20000, check=True)
+    tail.send_signal(signal.SIGCONT)
+    while select.select([], [full], [], 0)[1]:
+        assert tail.poll() is None
+    os.close(full)
+    return tail
+tail = follow()
+tail.send_signal(signal.SIGTERM)
+while any(line.startswith(("SigPnd", "ShdPnd")) and int(line.split()[1], 16)
+          for line in open(f"/proc/{tail.pid}/status")):
+    pass
+out, err = tail.communicate()
+assert (tail.returncode, err) == (0, b""), (tail.returncode, err)
+assert out.endswith(LINE) and len(out) < 20000 * len(LINE), len(out)
+tail = follow()
+while tail.poll() is None:
+    tail.send_signal(signal.SIGTERM)
+    time.sleep(0.01)
+assert (tail.returncode, tail.stderr.read()) == (0, b""), tail.returncode
+ours, theirs = socket.socketpair()
+tail = subprocess.Popen([program, "tail", "-f", "-n", "1", "blocked-q"], stdout=theirs)
+theirs.close()
+assert ours.recv(1)
+ours.close()
+assert tail.wait(20) == 0
+PY
+}
+ok "tail -f ends when told to, though nobody reads; and when a socket is closed" blocked
 full_disk() {
 	chronq cat q >/dev/full
 	[ $? -eq 3 ]
@@ -213,7 +276,10 @@ usage() {
 			exits 2 chronq $command && exits 2 chronq $command q q &&
 			exits 2 chronq $command --nonsense q || return 1
 	done
-	exits 0 chronq --help && exits 2 chronq && exits 2 chronq nonsense &&
+	for command in --help -h help; do
+		exits 0 chronq $command && grep -q '^Usage: chronq COMMAND ' exit.out || return 1
+	done
+	exits 2 chronq && exits 2 chronq nonsense &&
 		exits 0 chronq --version && grep -q '^chronq [0-9]' exit.out
 }
 ok "help and usage errors" usage
@@ -232,5 +298,14 @@ empty() {
 		exits 0 chronq tail empty && [ -z "$(ls empty)" ]
 }
 ok "an empty directory is an empty queue" empty
+locked() {
+	# the writer has begun, and its recovery has not decided to go on
+	cp -R exact-q locked && : >locked/writer.lock &&
+		exits 0 flock locked/writer.lock "$CHRONQ" info locked
+	if grep -q 'FLOCK.*:'"$(stat -c %i locked/writer.lock)"' ' <(flock locked/writer.lock cat /proc/locks); then
+		grep -q '^writer           running' exit.out
+	fi
+}
+ok "info of a writer that has not said who it is" locked
 
 echo "1..$cases"

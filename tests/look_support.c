@@ -99,9 +99,7 @@ unsigned look_opens(int fd, uint32_t below)
 
 void look_make(struct qs *q, unsigned sealed)
 {
-	qs_open(q);
-	qs_append(q->writer, 0, sealed * LOOK_PER_SEGMENT + 5);
-	qs_close(q);
+	qs_write(q, 0, sealed * LOOK_PER_SEGMENT + 5);
 }
 
 void look_delete_name(const char *dir, const char *name)

@@ -14,12 +14,12 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fault.h"
+#include "memory.h"
 
 #define CALLS 40
 
@@ -27,42 +27,6 @@ static struct mx the_run;
 static char running[64]; /* the run under way, as in MATRIX_RUN; empty: none */
 static bool untidy;      /* in the runs from now on unlink fails as well */
 static unsigned runs;
-
-/* ---- memory ---- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static _Atomic bool watched;
-
-void mx_watch_memory(bool watch)
-{
-	atomic_store(&watched, watch);
-}
-
-static bool refused(void)
-{
-	return atomic_load(&watched) && cq_failpoint("malloc") < 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return refused() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return refused() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return refused() ? NULL : __real_realloc(old, size);
-}
 
 /* ---- runs ---- */
 
@@ -96,9 +60,9 @@ static size_t run(const struct mx_op *op, struct qs *q, const char *call, int er
 	cq_fault_set(call, error, skip, count);
 	if (untidy)
 		cq_fault_add("unlink", EIO, 0, -1);
-	mx_watch_memory(true);
+	memory_watch(true);
 	r = op->run(m);
-	mx_watch_memory(false);
+	memory_watch(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	if (counts) {
 		if (!(op->flags & MX_LOSES))
@@ -206,7 +170,7 @@ int mx_teardown(void **state)
 	struct mx_state *s = *state;
 	void *q = s->q;
 
-	mx_watch_memory(false);
+	memory_watch(false);
 	untidy = false;
 	cq_fault_set(NULL, 0, 0, 0);
 	if (running[0] != '\0') {

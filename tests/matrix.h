@@ -83,9 +83,6 @@ void mx_test_threads(void **state);
 int mx_setup(void **state);
 int mx_teardown(void **state);
 
-/* Calls of malloc() and the like are counted, and can fail (the binary is linked to that end). */
-void mx_watch_memory(bool watch);
-
 /* ---- matrix_queues.c ---- */
 
 /* Makes the queues that runs begin with, below `base`. */

@@ -128,6 +128,13 @@ void qs_append(cq_writer *w, unsigned first, unsigned count)
 	}
 }
 
+void qs_write(struct qs *q, unsigned first, unsigned count)
+{
+	qs_open(q);
+	qs_append(q->writer, first, count);
+	qs_close(q);
+}
+
 struct cq_stats qs_stats(cq_writer *w)
 {
 	struct cq_stats stats;

@@ -52,6 +52,8 @@ void qs_prepare(cq_writer *writer);
 void qs_flush(cq_writer *writer);
 /* Appends "record FIRST", "record FIRST+1", ...: 31 to a segment. */
 void qs_append(cq_writer *writer, unsigned first, unsigned count);
+/* The same by a writer that is opened for it, and closed. */
+void qs_write(struct qs *q, unsigned first, unsigned count);
 struct cq_stats qs_stats(cq_writer *writer);
 
 /* ---- processes ---- */

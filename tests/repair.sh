@@ -232,6 +232,34 @@ everything() {
 }
 ok "everything at once" everything
 
+# Which records a loss is of, as far as that can be told: chronicle-rs's segments do not say.
+unknown_numbers() {
+	rm -rf d && cp -R q d && rm d/000000006.q d/durable.meta && (cd d && poke 000000005.q 640 X) &&
+		exits 1 chronq repair -n d && grep -qx 'lost: records from 155 on in the segment 000000005' exit.out &&
+		rm -rf d && cp -R "$GOLDEN/v1-small" d && chmod -R u+w d && poke d/000000000.q 512 RECORD &&
+		exits 1 chronq repair -n d &&
+		grep -qx 'lost: records of unknown number in the segment 000000000' exit.out &&
+		exits 1 chronq repair -n --json d &&
+		grep -q '"action":"lost".*"first_seq":null,"last_seq":null,"why"' exit.out &&
+		rm -rf d && cp -R "$GOLDEN/v1-small" d && chmod -R u+w d && python3 - >d/durable.meta <<'PY' &&
+import struct, sys, zlib
+slot = struct.pack("<QQQII", 1, 64 + 10 * 128, 41, 1, 2)
+sys.stdout.buffer.write(slot + struct.pack("<II", zlib.crc32(slot), 0) + bytes(40))
+PY
+		exits 1 chronq repair -n d && grep -qx 'lost: records up to 40 in the segment 000000001' exit.out
+}
+ok "what is lost, and nothing tells its number" unknown_numbers
+
+# A reader's file is its reader's: verify tells of it.
+others() {
+	rm -rf d && cp -R q d && mkdir d/readers && head -c 80 /dev/zero | tr '\0' x >d/readers/name.meta &&
+		exits 1 chronq repair d && said && grep -q '^damaged: steps 0' exit.out &&
+		grep -q 'cannot be repaired' exit.err && rm d/index.meta && exits 1 chronq repair d &&
+		said "rewrite: index.meta: it is missing" && grep -q '^still damaged: steps 1' exit.out &&
+		grep -q 'cannot be repaired' exit.err
+}
+ok "what a repair does not set right" others
+
 # ---- usage ----
 
 json() {
@@ -276,6 +304,13 @@ refusals() {
 		exits 0 chronq repair --help && grep -q '^Usage: chronq repair ' exit.out
 }
 ok "what is no queue, and usage" refusals
+everybody_may_write() {
+	rm -rf d && cp -R q d && printf x >>d/000000001.idx && chmod 666 d/control.meta && before=$(snapshot d) &&
+		exits 3 chronq repair d && grep -q 'control.meta is not written to: everybody' exit.err &&
+		exits 3 chronq append d <lines && [ "$before" = "$(snapshot d)" ] &&
+		exits 0 chronq repair --trust-files d && exits 0 chronq append -t d <lines && exits 0 chronq verify d
+}
+ok "files that everybody may write to" everybody_may_write
 lock_gone() {
 	rm -rf d && cp -R q d && rm d/writer.lock && : >d/000000001.idx && exits 1 chronq repair -n d &&
 		[ ! -e d/writer.lock ] && exits 0 chronq repair d && sound

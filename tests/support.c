@@ -30,6 +30,14 @@ void support_temp_dir(char path[PATH_SIZE])
 	assert_non_null(mkdtemp(path));
 }
 
+int support_setup(void **state, size_t size)
+{
+	*state = calloc(1, size);
+	assert_non_null(*state);
+	support_temp_dir(*state);
+	return 0;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;

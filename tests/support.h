@@ -14,6 +14,8 @@
 /* A fresh directory; support_remove() deletes it with all that is in it. */
 void support_temp_dir(char path[PATH_SIZE]);
 void support_remove(const char *path);
+/* For cmocka: a zeroed structure of this size, whose first member is `char dir[PATH_SIZE]`: one such. */
+int support_setup(void **state, size_t size);
 
 /* path = dir/name; name may be empty. */
 void support_path(char path[PATH_SIZE], const char *dir, const char *name);

@@ -185,9 +185,7 @@ static void two_segments_at_least(void **state)
 	assert_true(qs_logged(q, "max_bytes has to hold two segments of 4096 bytes"));
 	assert_int_equal(qs_count_names(q->dir, ".q"), 0);
 	limit(q, 2 * QS_SIZE);
-	qs_open(q);
-	qs_append(q->writer, 0, 3);
-	qs_close(q);
+	qs_write(q, 0, 3);
 	qs_snapshot(q->dir, &before);
 	q->config.segment_size = 0; /* the queue's, then */
 	limit(q, 2 * QS_SIZE - 1);

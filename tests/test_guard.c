@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,8 @@
 #include <unistd.h>
 
 #include "guard.h"
+#include "kernel.h"
+#include "mapping.h"
 #include "queue_support.h"
 
 #define MANY 200U /* more than three chunks of slots */
@@ -139,6 +143,31 @@ static void round_and_round(struct qs *q)
 	(void)base[2 * page];
 }
 
+/* Ignored, which the kernel does not do for an access: it ends the process all the same. */
+static void ignored(struct qs *q)
+{
+	volatile char *base = cut_file();
+	struct cq_guard *guard;
+
+	(void)q;
+	CHILD(signal(SIGBUS, SIG_IGN) != SIG_ERR);
+	CHILD(cq_guard_add((void *)(uintptr_t)base, page, &guard) == 0);
+	(void)base[page];
+}
+
+/* No page can be put there: the process ends, and does not turn on the spot. */
+static void no_page_to_be_had(struct qs *q)
+{
+	volatile char *base = cut_file();
+	struct cq_guard *guard;
+
+	(void)q;
+	no_handler();
+	CHILD(cq_guard_add((void *)(uintptr_t)base, 3 * page, &guard) == 0);
+	kernel_refuse("mmap", ENOMEM, 0, 1000);
+	(void)base[page];
+}
+
 static void dies_of_sigbus(void **state, void (*run)(struct qs *q))
 {
 	const int status = qs_child(run, *state);
@@ -153,6 +182,8 @@ static void any_other_is_as_it_was(void **state)
 	dies_of_sigbus(state, removed);
 	dies_of_sigbus(state, sent);
 	dies_of_sigbus(state, round_and_round);
+	dies_of_sigbus(state, ignored);
+	dies_of_sigbus(state, no_page_to_be_had);
 }
 
 /* Touches what no guard covers; the program's own handler comes back here. */
@@ -200,10 +231,28 @@ static void informed_handler(struct qs *q)
 	CHILD(answered == 30);
 }
 
+/* Set anew, to be told more: it is. */
+static void flags_changed(struct qs *q)
+{
+	struct sigaction action = { .sa_sigaction = informed, .sa_flags = 0 };
+	volatile char *base = cut_file();
+	struct cq_guard *guard, *other;
+
+	(void)q;
+	CHILD(sigaction(SIGBUS, &action, NULL) == 0);
+	CHILD(cq_guard_add((void *)(uintptr_t)base, page, &guard) == 0);
+	action.sa_flags = SA_SIGINFO;
+	CHILD(sigaction(SIGBUS, &action, NULL) == 0);
+	CHILD(cq_guard_add((void *)(uintptr_t)base, page, &other) == 0);
+	touch(base + 2 * page);
+	CHILD(answered == 10);
+}
+
 static void the_programs_own_handler(void **state)
 {
 	qs_run(with_handlers, *state);
 	qs_run(informed_handler, *state);
+	qs_run(flags_changed, *state);
 }
 
 static void many(struct qs *q)
@@ -232,11 +281,81 @@ static void more_ranges_than_one_chunk(void **state)
 	qs_run(many, *state);
 }
 
+/* The last slot of what there is is taken; while room for more is made, another thread makes it. */
+static struct cq_guard *last, *others;
+static volatile char *last_file, *other_file;
+
+static void *add_other(void *none)
+{
+	CHILD(cq_guard_add((void *)(uintptr_t)other_file, 3 * page, &others) == 0);
+	return none;
+}
+
+static void meanwhile(void)
+{
+	pthread_t thread;
+
+	CHILD(pthread_create(&thread, NULL, add_other, NULL) == 0);
+	CHILD(pthread_join(thread, NULL) == 0);
+}
+
+static void two_at_once(struct qs *q)
+{
+	struct cq_guard *full[64];
+
+	(void)q;
+	last_file = cut_file();
+	other_file = cut_file();
+	for (unsigned i = 0; i < 64; i++)
+		CHILD(cq_guard_add((void *)(uintptr_t)last_file, page, &full[i]) == 0);
+	kernel_allocating = meanwhile;
+	CHILD(cq_guard_add((void *)(uintptr_t)last_file, 3 * page, &last) == 0);
+	CHILD(!kernel_allocating && last != others);
+	CHILD(last_file[page] == 0 && cq_guard_cut(last) && !cq_guard_cut(others));
+	CHILD(other_file[page] == 0 && cq_guard_cut(others));
+}
+
+static void two_threads_make_room(void **state)
+{
+	qs_run(two_at_once, *state);
+}
+
+/* What cannot be guarded is not mapped: an error now, not SIGBUS some day. */
+static void cannot_be_guarded(struct qs *q)
+{
+	struct cq_mapping m = CQ_MAPPING_NONE;
+	struct sigaction action = { .sa_handler = plain };
+	struct cq_guard *guard;
+
+	page = (size_t)sysconf(_SC_PAGESIZE);
+	CHILD(sigaction(SIGBUS, &action, NULL) == 0);
+	kernel_refuse("malloc", ENOMEM, 0, 1); /* to remember that handler */
+	CHILD(cq_mapping_create_new(&m, q->dirfd, "file", page) == -ENOMEM);
+	CHILD(kernel_refused() == 1);
+	kernel_refuse("sigaction", EINVAL, 0, 1);
+	CHILD(cq_mapping_create_new(&m, q->dirfd, "file", page) == -EINVAL);
+	kernel_refuse("sigaction", EINVAL, 1, 1);
+	CHILD(cq_mapping_create_new(&m, q->dirfd, "file", page) == -EINVAL);
+	CHILD(kernel_refused() == 1);
+	CHILD(!m.base && m.fd == -1 && !support_exists(q->dir, "file"));
+	CHILD(cq_mapping_create_new(&m, q->dirfd, "file", page) == 0);
+	for (unsigned i = 1; i < 64; i++)
+		CHILD(cq_guard_add((void *)(uintptr_t)m.base, page, &guard) == 0);
+	kernel_refuse("calloc", ENOMEM, 0, 1);
+	CHILD(cq_guard_add((void *)(uintptr_t)m.base, page, &guard) == -ENOMEM);
+	CHILD(kernel_refused() == 1);
+	CHILD(cq_guard_add((void *)(uintptr_t)m.base, page, &guard) == 0);
+}
+
+static void no_guard_no_mapping(void **state)
+{
+	qs_run(cannot_be_guarded, *state);
+}
+
 static const struct CMUnitTest tests[] = {
-	QS_TEST(zeros_where_it_was_cut),
-	QS_TEST(any_other_is_as_it_was),
-	QS_TEST(the_programs_own_handler),
-	QS_TEST(more_ranges_than_one_chunk),
+	QS_TEST(zeros_where_it_was_cut),   QS_TEST(any_other_is_as_it_was),
+	QS_TEST(the_programs_own_handler), QS_TEST(more_ranges_than_one_chunk),
+	QS_TEST(two_threads_make_room),    QS_TEST(no_guard_no_mapping),
 };
 
 QS_MAIN(tests)

@@ -89,6 +89,22 @@ static void cut_beneath_the_writer(void **state)
 	}
 }
 
+/* The record's beginning is in the file and its end is not: it is not committed, so nobody sees it. */
+static void cut_within_a_record(void **state)
+{
+	static const char payload[8000];
+	struct qs *q = *state;
+
+	q->config.segment_size = LARGE;
+	qs_open(q);
+	qs_append(q->writer, 0, 10);
+	cut(q, "000000000.q", 4096);
+	assert_int_equal(cq_writer_append(q->writer, 1, payload, sizeof payload, NULL), -EIO);
+	assert_int_equal(qs_peek32(q->dir, "000000000.q", AT(10)), 0);
+	assert_int_equal(cq_writer_close(q->writer), -EIO);
+	q->writer = NULL;
+}
+
 /* Cut where the writer has no more business: what is synced is looked at all the same. */
 static void sync_of_what_was_cut(void **state)
 {
@@ -148,9 +164,7 @@ static void control_cut_short(void **state)
 	cq_reader_close(before);
 	cq_reader_close(behind);
 	qs_close(q);
-	qs_open(q);
-	qs_append(q->writer, 71, 9);
-	qs_close(q);
+	qs_write(q, 71, 9);
 	qs_expect(q->dir, 0, 80);
 	qs_format_check(q->dir, "--closed");
 }
@@ -236,9 +250,7 @@ static void cut_beneath_many_readers(void **state)
 	struct qs *q = *state;
 
 	q->config.segment_size = LARGE;
-	qs_open(q);
-	qs_append(q->writer, 0, 3 * 511); /* three segments full */
-	qs_close(q);
+	qs_write(q, 0, 3 * 511); /* three segments full */
 	pthread_barrier_init(&barrier, NULL, 5);
 	for (int i = 0; i < 4; i++) {
 		readers[i] = (struct cut_reader){ q, &barrier, 0, 0 };
@@ -257,6 +269,7 @@ static void cut_beneath_many_readers(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(cut_beneath_the_writer),
+	QS_TEST(cut_within_a_record),
 	QS_TEST(sync_of_what_was_cut),
 	QS_TEST(cut_before_the_roll),
 	QS_TEST(control_cut_short),

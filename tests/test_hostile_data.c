@@ -142,9 +142,7 @@ static void numbers_beyond_the_ceiling(void **state)
 		qs_killed_writer(q, 0, 20);
 		lie(q, "000000000.q", AT(10), i % 2 ? set_seq : set_stream, values[i / 2]);
 		ten_records(q);
-		qs_open(q);
-		qs_append(q->writer, 10, 60);
-		qs_close(q);
+		qs_write(q, 10, 60);
 		qs_expect(q->dir, 0, 70);
 		qs_anew(q);
 	}
@@ -194,9 +192,7 @@ static void impossible_headers(void **state)
 		cq_queue *queue;
 		char byte;
 
-		qs_open(q);
-		qs_append(q->writer, 0, 70);
-		qs_close(q);
+		qs_write(q, 0, 70);
 		poke_header(q, "000000001.q", fields[i / COUNT(values)], values[i % COUNT(values)]);
 		assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
 		(void)cq_reader_seek_seq(reader, 50);
@@ -310,9 +306,7 @@ static void control_that_lies(void **state)
 		assert_int_equal(cq_queue_info(queue, &info), 0);
 		assert_int_equal(info.segment_size, QS_SIZE);
 		cq_queue_close(queue);
-		qs_open(q);
-		qs_append(q->writer, 70, 40);
-		qs_close(q);
+		qs_write(q, 70, 40);
 		qs_expect(q->dir, 0, 110);
 		qs_anew(q);
 	}
@@ -336,9 +330,7 @@ static void watermarks_that_lie(void **state)
 	for (size_t i = 0; i < COUNT(impossible); i++) {
 		qs_killed_writer(q, 0, 20);
 		qs_mark(q->dir, impossible[i][0], impossible[i][1], impossible[i][2]);
-		qs_open(q);
-		qs_append(q->writer, 20, 40);
-		qs_close(q);
+		qs_write(q, 20, 40);
 		qs_expect(q->dir, 0, 60);
 		qs_anew(q);
 	}
@@ -351,9 +343,7 @@ static void watermarks_that_lie(void **state)
 		q->config.accept_loss = false;
 		qs_append(q->writer, 20, 20); /* where a reader gets to it */
 		qs_close(q);
-		qs_open(q);
-		qs_append(q->writer, 40, 20);
-		qs_close(q);
+		qs_write(q, 40, 20);
 		qs_expect(q->dir, 0, 60);
 		qs_anew(q);
 	}

@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,9 +116,7 @@ static void lock_of_a_killed_process(void **state)
 	assert_int_equal(kill(h.pid, SIGKILL), 0);
 	assert_true(WIFSIGNALED(end_holder(&h)));
 	assert_true(support_exists(q->dir, "writer.lock"));
-	qs_open(q);
-	qs_append(q->writer, 1, 1);
-	qs_close(q);
+	qs_write(q, 1, 1);
 	qs_expect(q->dir, 0, 2);
 }
 
@@ -181,6 +180,30 @@ static void inherited_lock(void **state)
 	assert_non_null(q->writer);
 }
 
+/* Who holds it has not written who he is: the refusal says what it knows. */
+static void holder_without_a_name(void **state)
+{
+	struct qs *q = *state;
+	int fd;
+
+	qs_write_file(q->dir, "writer.lock", "", 0);
+	fd = openat(q->dirfd, "writer.lock", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_int_equal(qs_try_open(q), -EBUSY);
+	assert_string_equal(q->log, "error the queue is locked by another writer\n");
+#ifdef CQ_FAULTS
+	q->log_length = 0; /* nor can it be read */
+	qs_write_file(q->dir, "writer.lock", "1 1 1\n", 6);
+	cq_fault_set("pread", EIO, 0, 1);
+	assert_int_equal(qs_try_open(q), -EBUSY);
+	cq_fault_set(NULL, 0, 0, 0);
+	assert_string_equal(q->log, "error the queue is locked by another writer\n");
+#endif
+	close(fd);
+	qs_open(q);
+}
+
 static void no_lock_file_yet(void **state)
 {
 	struct qs *q = *state;
@@ -241,6 +264,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(lock_of_a_killed_process),
 	QS_TEST(text_does_not_lock),
 	QS_TEST(inherited_lock),
+	QS_TEST(holder_without_a_name),
 	QS_TEST(no_lock_file_yet),
 	QS_TEST(link_is_not_followed),
 #ifdef CQ_FAULTS

@@ -84,9 +84,7 @@ static void spares_are_cleared(void **state)
 	uint8_t header[64], record[64];
 
 	q->config.segment_size = 8192;
-	qs_open(q);
-	qs_append(q->writer, 0, 3);
-	qs_close(q);
+	qs_write(q, 0, 3);
 	support_peek(q->dir, "000000000.q", 64, record, sizeof record);
 	support_poke(q->dir, "000000001.q", 4096, record, sizeof record);
 	support_peek(q->dir, "000000001.q", 0, header, sizeof header);
@@ -108,9 +106,7 @@ static void spares_have_no_gap(void **state)
 {
 	struct qs *q = *state;
 
-	qs_open(q);
-	qs_append(q->writer, 0, 3);
-	qs_close(q);
+	qs_write(q, 0, 3);
 	qs_make_segment(q->dir, 4, QS_SIZE);
 	qs_open(q);
 	assert_false(support_exists(q->dir, "000000004.q"));
@@ -168,9 +164,7 @@ static void hole_behind_nothing(void **state)
 	struct qs *q = *state;
 	struct qs_record *records;
 
-	qs_open(q);
-	qs_append(q->writer, 0, 40);
-	qs_close(q);
+	qs_write(q, 0, 40);
 	qs_zero(q->dir, "000000000.q", 12, QS_SIZE);
 	qs_mark(q->dir, 0, 64, 0);
 	qs_open(q);
@@ -197,9 +191,7 @@ static void hollow_index(void **state)
 	struct cq_verify_result result;
 	uint8_t byte = 1;
 
-	qs_open(q);
-	qs_append(q->writer, 0, 40);
-	qs_close(q);
+	qs_write(q, 0, 40);
 	qs_zero(q->dir, "000000000.idx", 0, 80);
 	support_poke(q->dir, "000000000.idx", 0, &byte, 1); /* as no cut does it */
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
@@ -226,9 +218,7 @@ static void only_a_fresh_segment_is_left(void **state)
 	struct qs_record *records;
 
 	qs_run_killed(trim_all_and_die, q);
-	qs_open(q);
-	qs_append(q->writer, 40, 1);
-	qs_close(q);
+	qs_write(q, 40, 1);
 	assert_int_equal(qs_records(q->dir, &records), 1);
 	assert_int_equal(records[0].seq, 40);
 	assert_int_equal(records[0].stream_offset, 10 * strlen("record 0") + 30 * strlen("record 10"));
@@ -242,16 +232,12 @@ static void only_the_watermark_is_left(void **state)
 	struct qs *q = *state;
 	struct qs_record *records;
 
-	qs_open(q);
-	qs_append(q->writer, 0, 40);
-	qs_close(q);
+	qs_write(q, 0, 40);
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
 	(void)unlinkat(q->dirfd, "000000002.q", 0);
 	qs_mark(q->dir, 2, 64, 40);
-	qs_open(q);
-	qs_append(q->writer, 40, 1);
-	qs_close(q);
+	qs_write(q, 40, 1);
 	assert_int_equal(qs_records(q->dir, &records), 1);
 	assert_int_equal(records[0].segment, 2);
 	assert_int_equal(records[0].seq, 40);

@@ -23,15 +23,15 @@
 
 static struct cq_space space; /* without a limit; test_cap.c has those with one */
 
-static int init_depth(struct qs *q, struct cq_prealloc *p, uint32_t depth, uint32_t expected)
+static void init_depth(struct qs *q, struct cq_prealloc *p, uint32_t depth, uint32_t expected)
 {
 	cq_space_init(&space, 0, QS_SIZE, 0);
-	return cq_prealloc_init(p, q->dirfd, QS_SIZE, depth, expected, &space);
+	cq_prealloc_init(p, q->dirfd, QS_SIZE, depth, expected, &space);
 }
 
 static void init(struct qs *q, struct cq_prealloc *p, uint32_t expected)
 {
-	assert_int_equal(init_depth(q, p, 1, expected), 0);
+	init_depth(q, p, 1, expected);
 }
 
 static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
@@ -88,7 +88,7 @@ static void several_spares(void **state)
 	struct cq_prealloc p;
 	bool waited;
 
-	assert_int_equal(init_depth(q, &p, 3, 1), 0);
+	init_depth(q, &p, 3, 1);
 	for (uint32_t id = 1; id <= 3; id++)
 		assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(cq_prealloc_step(&p), 0);
@@ -184,6 +184,7 @@ static void unfit_file_is_left_alone(void **state)
 	static const uint32_t commit = 1;
 	struct qs *q = *state;
 	struct qs_snapshot before;
+	struct cq_taken taken;
 	struct cq_prealloc p;
 
 	init(q, &p, 1);
@@ -194,6 +195,8 @@ static void unfit_file_is_left_alone(void **state)
 	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(p.failed, 1);
 	qs_unchanged(q->dir, &before);
+	/* a roll that may not make one itself is told why */
+	assert_int_equal(cq_prealloc_take(&p, 1, 0, true, &taken), -EBADMSG);
 	cq_prealloc_fini(&p);
 }
 
@@ -212,6 +215,12 @@ static void bounded_wait(void **state)
 	assert_true(span >= 30000000U);
 	assert_true(span < 5000000000U);
 	assert_int_equal(p.expected, 2);
+	/* the same with one in the slot that the writer has gone past */
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	cq_prealloc_expect(&p, 3, 0);
+	assert_int_equal(take_now(&p, 3, 1, &s, &waited), 0);
+	assert_true(waited);
+	assert_int_equal(p.stale, 1);
 	cq_prealloc_fini(&p);
 }
 
@@ -291,16 +300,22 @@ static void roll_while_preparing_child(struct qs *q)
 	struct cq_prealloc p;
 	struct stepper worker = { .prealloc = &p };
 	struct cq_active *s = NULL;
+	struct cq_taken taken;
 	pthread_t thread;
 	bool waited;
 
-	CHILD(init_depth(q, &p, 1, 1) == 0);
+	init_depth(q, &p, 1, 1);
 	qs_hold(q, "prepare.prepared");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
 	CHILD(support_exists(q->dir, "000000001.q.tmp"));
+	/* one that may not make it itself comes again: it is on its way */
+	CHILD(cq_prealloc_take(&p, 1, 0, true, &taken) == -EAGAIN);
 	CHILD(take_now(&p, 1, 0, &s, &waited) == 0);
 	CHILD(!waited);
+	/* it is in nobody's way: the next one is waited for no longer than is allowed */
+	CHILD(take_now(&p, 2, 1, &s, &waited) == 0);
+	CHILD(waited);
 	qs_hold_go(q);
 	pthread_join(thread, NULL);
 	CHILD(worker.result == 1);
@@ -308,7 +323,7 @@ static void roll_while_preparing_child(struct qs *q)
 	CHILD(p.stale == 1 && p.made == 0);
 	CHILD(!support_exists(q->dir, "000000001.q"));
 	CHILD(!support_exists(q->dir, "000000001.q.tmp"));
-	CHILD(cq_prealloc_step(&p) == 1 && p.slots[0].id == 2);
+	CHILD(cq_prealloc_step(&p) == 1 && p.slots[0].id == 3);
 	cq_prealloc_fini(&p);
 }
 
@@ -325,7 +340,7 @@ static void roll_while_publishing_child(struct qs *q)
 	struct taker roll = { .prealloc = &p, .wait_ms = 0 };
 	pthread_t thread, taking;
 
-	CHILD(init_depth(q, &p, 1, 1) == 0);
+	init_depth(q, &p, 1, 1);
 	qs_hold(q, "prepare.before_publish");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -356,7 +371,7 @@ static void publish_finds_the_name_taken_child(struct qs *q)
 	pthread_t thread;
 	uint8_t byte;
 
-	CHILD(init_depth(q, &p, 1, 1) == 0);
+	init_depth(q, &p, 1, 1);
 	qs_hold(q, "prepare.before_publish");
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
@@ -387,7 +402,7 @@ static void failure_ends_the_wait_child(struct qs *q)
 	pthread_t taking;
 	bool waited;
 
-	CHILD(init_depth(q, &p, 1, 1) == 0);
+	init_depth(q, &p, 1, 1);
 	taking = start_taker(&roll);
 	cq_fault_set("allocate", ENOSPC, 0, -1);
 	CHILD(cq_prealloc_step(&p) == -ENOSPC);
@@ -424,7 +439,7 @@ static void roll_waits_for_the_preparer_child(struct qs *q)
 	struct taker roll = { .prealloc = &p, .wait_ms = 100000 };
 	pthread_t taking;
 
-	CHILD(init_depth(q, &p, 1, 1) == 0);
+	init_depth(q, &p, 1, 1);
 	taking = start_taker(&roll);
 	CHILD(cq_prealloc_step(&p) == 1);
 	pthread_join(taking, NULL);

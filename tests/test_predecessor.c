@@ -211,9 +211,7 @@ static void damaged_commit_word_erases_what_follows(void **state)
 	support_poke(q->dir, FIRST, AT(5), "\xff\xff\xff\xff", 4);
 	support_path(path, q->dir, FIRST);
 	all = support_slurp(path, &size);
-	qs_open(q);
-	qs_append(q->writer, 5, 1);
-	qs_close(q);
+	qs_write(q, 5, 1);
 	qs_expect(q->dir, 0, 6);
 	support_path(path, q->dir, FIRST ".broken");
 	aside = support_slurp(path, &aside_size);

@@ -147,6 +147,52 @@ static void several(void **state)
 #endif
 }
 
-static const struct CMUnitTest tests[] = { QS_TEST(none), QS_TEST(distance), QS_TEST(several) };
+/* A power cut took what they had read.  What is appended next is not taken for that. */
+static void moved_to_the_end(void **state)
+{
+	static const char *const moved[] = { "behind", "far", "at", "old" };
+	const uint64_t both[2] = { 0, AT(20) };
+	struct cq_record record;
+	struct qs *q = *state;
+	cq_reader *reader;
+	struct seen seen;
+	bool own;
+
+	qs_write(q, 0, 10);
+	place(q, "behind", 0, AT(15));
+	place(q, "far", 3, AT(2));
+	place(q, "at", 0, AT(10));
+	place(q, "before", 0, AT(5));
+	place(q, "stranger", 0, AT(15));
+	/* where we may give it away it is not written to */
+	own = fchownat(q->dirfd, "readers/stranger.meta", 65534, 65534, 0) < 0;
+	qs_write_file(q->dir, "readers/old.meta", both, sizeof both);
+	qs_write_file(q->dir, "readers/bad.meta", "rubbish", 7);
+	qs_open(q);
+	seen = look(cq_writer_queue(q->writer));
+	assert_int_equal(seen.count, 6);
+	for (unsigned i = 0; i < sizeof moved / sizeof moved[0]; i++) {
+		assert_int_equal(find(&seen, moved[i])->segment, 0);
+		assert_int_equal(find(&seen, moved[i])->offset, AT(10));
+	}
+	assert_int_equal(find(&seen, "behind")->heartbeat_ns, 12345);
+	assert_int_equal(find(&seen, "before")->offset, AT(5));
+	assert_int_equal(find(&seen, "stranger")->offset, own ? AT(10) : AT(15));
+	qs_append(q->writer, 10, 10); /* to behind where it stood */
+	assert_int_equal(cq_reader_open(q->dir, "behind", CQ_START_RESUME, 0, &reader), 0);
+	for (unsigned i = 10; i < 20; i++) {
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, i);
+	}
+	assert_int_equal(cq_reader_next(reader, &record), 0);
+	cq_reader_close(reader);
+}
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(none),
+	QS_TEST(distance),
+	QS_TEST(several),
+	QS_TEST(moved_to_the_end),
+};
 
 QS_MAIN(tests)

@@ -26,9 +26,7 @@ static void reopen_goes_on_in_the_current_segment(void **state)
 {
 	struct qs *q = *state;
 
-	qs_open(q);
-	qs_append(q->writer, 0, 5);
-	qs_close(q);
+	qs_write(q, 0, 5);
 	assert_true(support_exists(q->dir, "000000001.q"));
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).segment, 0);

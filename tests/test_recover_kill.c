@@ -27,6 +27,7 @@
 
 #include "durable.h"
 #include "fault.h"
+#include "memory.h"
 #include "queue_support.h"
 #include "segdir.h"
 #include "writer.h"
@@ -326,35 +327,6 @@ static void repair_is_killed(void **state)
 
 #define MOST_CALLS 40
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static bool memory_may_fail; /* the library's; the test has no threads */
-
-static bool refused(void)
-{
-	return memory_may_fail && cq_failpoint("malloc") < 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return refused() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return refused() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return refused() ? NULL : __real_realloc(old, size);
-}
-
 /* The nth call of that name fails (NULL: none), in a repair.  It says so, or was not in need of it.
  * ESTALE: no call has a meaning of its own for it, but for pread: what cannot be read is damaged. */
 static void repair_failing(struct qs *q, const char *call, unsigned nth)
@@ -365,9 +337,9 @@ static void repair_failing(struct qs *q, const char *call, unsigned nth)
 
 	cq_fault_forget();
 	cq_fault_set(call, call && strcmp(call, "pread") == 0 ? ENOMEM : ESTALE, (int)nth, 1);
-	memory_may_fail = true;
+	memory_watch(true);
 	r = cq_repair(q->dir, &config, &result);
-	memory_may_fail = false;
+	memory_watch(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	if (call)
 		assert_int_equal(cq_fault_given(), 1);

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cursor.h"
 #include "durable.h"
 #include "queue_support.h"
 #include "repair_support.h"
@@ -53,6 +54,16 @@ static void make_gap(struct qs *q)
 	assert_int_equal(told.steps[2].last_seq, 123);
 	assert_int_equal(told.steps[2].bytes, 62 * TEXT);
 	rs_is_sound(q);
+}
+
+static void place_reader(struct qs *q, const char *name, uint64_t segment, uint64_t offset)
+{
+	struct cq_cursor cursor = { .segment = segment, .offset = offset };
+	int fd;
+
+	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	close(fd);
 }
 
 /* ---- how they are met ---- */
@@ -160,9 +171,7 @@ static void last_segments_are_gone(void **state)
 	assert_int_equal(told.steps[told.count - 1].first_seq, 31);
 	assert_int_equal(told.steps[told.count - 1].last_seq, 92);
 	rs_is_sound(q);
-	qs_open(q);
-	qs_append(q->writer, 31, 40);
-	qs_close(q);
+	qs_write(q, 31, 40);
 	qs_expect(q->dir, 0, 71);
 	rs_is_sound(q);
 }
@@ -204,6 +213,41 @@ static void too_many_are_missing(void **state)
 	qs_unchanged(q->dir, &before);
 }
 
+/* Those that stand where no record is any more. */
+static void readers_are_moved(void **state)
+{
+	struct qs *q = *state;
+	struct cq_record record;
+	struct told told;
+	cq_reader *reader;
+
+	qs_open(q);
+	qs_append(q->writer, 100, 3 * 31 + 5);
+	qs_flush(q->writer);
+	qs_close(q);
+	place_reader(q, "well", 2, 64 + 7 * 128);
+	place_reader(q, "gone", 1, 64 + 7 * 128);
+	rs_is_sound(q);
+	place_reader(q, "behind", 3, 64 + 9 * 128);
+	assert_int_equal(rs_repair(q, false, &told).steps, 1);
+	assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "readers/behind.meta"));
+	rs_is_sound(q);
+
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	assert_int_equal(rs_repair(q, true, &told).steps, 2);
+	assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "readers/gone.meta"));
+	rs_is_sound(q);
+	assert_int_equal(cq_reader_open(q->dir, "gone", CQ_START_RESUME, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), -ENODATA);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 2 * 31);
+	cq_reader_close(reader);
+	assert_int_equal(cq_reader_open(q->dir, "well", CQ_START_RESUME, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 2 * 31 + 7);
+	cq_reader_close(reader);
+}
+
 static void defaults(void **state)
 {
 	struct qs *q = *state;
@@ -223,6 +267,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(last_segments_are_gone),
 	QS_TEST(emptied_segment),
 	QS_TEST(too_many_are_missing),
+	QS_TEST(readers_are_moved),
 	QS_TEST(defaults),
 };
 

@@ -48,6 +48,7 @@ static const struct {
 	{ "too old", { .retain_age_ms = 100 }, 101, NULL, 3 },
 	{ "not yet too old", { .retain_age_ms = 100 }, 100, NULL, 2 },
 	{ "many, but young", { .retain_segments = 5, .retain_age_ms = 100 }, 0, NULL, 5 },
+	{ "too old, and too many", { .retain_segments = 5, .retain_age_ms = 100 }, 101, NULL, 5 },
 	{ "a reader in the middle", { .retain_segments = 1 }, 0, &reader_at_5, 5 },
 	{ "a reader at the oldest", { .retain_segments = 1 }, 0, &reader_at_2, 2 },
 	{ "a reader and age", { .retain_age_ms = 1 }, 5, &reader_at_2, 2 },
@@ -84,6 +85,18 @@ static void what_may_go(void **state)
 			print_error("%s\n", cases[i].what);
 		assert_int_equal(keep, cases[i].keep_from);
 	}
+}
+
+/* However old it is. */
+static void the_current_one_stays(void **state)
+{
+	const struct cq_config config = { .retain_age_ms = 1 };
+	const struct cq_retention_view view = {
+		.oldest = 9, .active = 9, .segment_size = 1000, .oldest_age_ms = 1000
+	};
+
+	(void)state;
+	assert_int_equal(cq_retention_keep_from(&config, &view), 9);
 }
 
 static void several_readers(void **state)
@@ -135,17 +148,22 @@ static void expect_oldest(struct qs *q, uint32_t oldest)
 	}
 }
 
-static void place_reader(struct qs *q, uint64_t segment)
+static void place(struct qs *q, const char *name, uint64_t segment)
 {
 	struct cq_cursor cursor = { 0 };
 	int fd;
 
-	assert_int_equal(cq_cursor_open(q->dirfd, "r", true, &fd), 0);
+	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
 	(void)cq_cursor_read(fd, &cursor);
 	cursor.segment = segment;
 	cursor.offset = 64;
 	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
 	close(fd);
+}
+
+static void place_reader(struct qs *q, uint64_t segment)
+{
+	place(q, "r", segment);
 }
 
 static void retire_all(struct qs *q)
@@ -239,6 +257,25 @@ static void pinned_by_a_reader(void **state)
 	expect_oldest(q, 6);
 }
 
+/* The last one counts as the first. */
+static void pinned_by_one_of_many(void **state)
+{
+	struct qs *q = *state;
+	char name[16];
+
+	q->config.retain_segments = 1;
+	make(q);
+	for (unsigned i = 0; i < 20; i++) {
+		snprintf(name, sizeof name, "r%u", i);
+		place(q, name, i == 19 ? 3 : 5);
+	}
+	retire_all(q);
+	expect_oldest(q, 3);
+	assert_int_equal(unlinkat(q->dirfd, "readers/r19.meta", 0), 0);
+	retire_all(q);
+	expect_oldest(q, 5);
+}
+
 static void dead_reader_pins_nothing(void **state)
 {
 	struct qs *q = *state;
@@ -320,6 +357,61 @@ static void unreadable_readers(void **state)
 	expect_oldest(q, 6);
 }
 
+#ifdef CQ_FAULTS
+static int heard_dirfd;
+
+static void delete_first(const char *place)
+{
+	if (strcmp(place, "retire.index_removed") == 0)
+		(void)unlinkat(heard_dirfd, "000000000.q", 0);
+}
+
+/* Others delete the same segment at the same moment: it is gone, which was the aim, and it is counted
+ * once. */
+static void others_are_faster(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 3;
+	make(q);
+	heard_dirfd = q->dirfd;
+	cq_point_heard = delete_first;
+	retire_all(q);
+	cq_point_heard = NULL;
+	expect_oldest(q, 4);
+	assert_int_equal(qs_stats(q->writer).retired, 4);
+	assert_string_equal(q->log, "");
+	/* one that is there no more when its age is asked for is no error either */
+	q->writer->config.retain_segments = 2;
+	for (int skip = 0; skip < 4; skip++) {
+		cq_fault_set("stat_at", ENOENT, skip, 1);
+		retire_all(q);
+	}
+	cq_fault_set(NULL, 0, 0, 0);
+	expect_oldest(q, 5);
+	assert_string_equal(q->log, "");
+}
+
+/* What the oldest is cannot be found out: nothing is deleted, and it is said. */
+static void oldest_is_not_known(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 2;
+	make(q);
+	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, "000000000.idx", 0), 0);
+	cq_fault_set("list", EMFILE, 0, -1);
+	retire_all(q);
+	cq_fault_set(NULL, 0, 0, 0);
+	expect_oldest(q, 1);
+	assert_true(
+		qs_logged(q, "warning retention: segment 000000000 not deleted: Too many open"));
+	retire_all(q);
+	expect_oldest(q, 5);
+}
+#endif
+
 /* A segment that a reader is in can be read to its end; then the gap is told. */
 static void segment_in_use_survives(void **state)
 {
@@ -376,16 +468,22 @@ static void with_threads(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(what_may_go),
+	cmocka_unit_test(the_current_one_stays),
 	cmocka_unit_test(several_readers),
 	QS_TEST(nothing_goes_by_default),
 	QS_TEST(oldest_first),
 	QS_TEST(never_the_current_one),
 	QS_TEST(by_age),
 	QS_TEST(pinned_by_a_reader),
+	QS_TEST(pinned_by_one_of_many),
 	QS_TEST(dead_reader_pins_nothing),
 	QS_TEST(reader_too_far_behind_pins_nothing),
 	QS_TEST(bad_reader_files_do_not_matter),
 	QS_TEST(unreadable_readers),
+#ifdef CQ_FAULTS
+	QS_TEST(others_are_faster),
+	QS_TEST(oldest_is_not_known),
+#endif
 	QS_TEST(segment_in_use_survives),
 	QS_TEST(with_threads),
 };

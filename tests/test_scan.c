@@ -261,6 +261,26 @@ static void residue(void **state)
 	assert_int_equal(at, f->size);
 }
 
+/* Behind a hole, which is not read. */
+static void residue_behind_a_hole(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t at = 0;
+	char path[PATH_SIZE];
+
+	f->size = 1U << 20;
+	support_path(path, f->dir, "segment");
+	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(f->fd >= 0);
+	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
+	assert_int_equal(pwrite(f->fd, "x", 1, 600001), 1);
+	assert_int_equal(cq_scan_init(&f->scan, f->fd, f->size), 0);
+	assert_int_equal(cq_scan_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(at, 600001);
+	assert_int_equal(cq_scan_residue(&f->scan, 600002, &at), 0);
+	assert_int_equal(at, f->size);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -272,6 +292,7 @@ int main(void)
 		WITH(short_file_is_an_error),
 		WITH(sees_what_a_live_writer_adds),
 		WITH(residue),
+		WITH(residue_behind_a_hole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,11 +27,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof *f);
-
-	support_temp_dir(f->dir);
-	*state = f;
-	return 0;
+	return support_setup(state, sizeof(struct fixture));
 }
 
 static int teardown(void **state)
@@ -258,6 +254,31 @@ static void each_word_of_an_index(void **state)
 		}
 		support_poke(f->dir, "000000001.idx", at, &right, sizeof right);
 	}
+}
+
+/* An index without an entry, and one over a segment whose first record is not there any more: what can
+ * be found is, and what damage hides is not passed over in silence. */
+static void indexes_of_nothing(void **state)
+{
+	static const uint64_t none;
+	struct fixture *f = *state;
+	char path[PATH_SIZE];
+	uint64_t skip;
+
+	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
+	open_reader(f);
+	support_path(path, f->dir, "000000001.idx");
+	support_poke(f->dir, "000000001.idx", 72, &none, 8);
+	assert_int_equal(truncate(path, 80), 0);
+	for (uint64_t seq = 0; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
+		expect_seq(f, seq, seq);
+	check_stream(f, 1);
+	support_poke(f->dir, "000000000.q", 64, &none, 4); /* the commit word */
+	assert_int_equal(cq_reader_seek_seq(f->reader, 5), -EIO);
+	assert_int_equal(cq_reader_seek_time(f->reader, 5), -EIO);
+	assert_int_equal(cq_reader_seek_stream(f->reader, 25, &skip), -ENODATA);
+	for (uint64_t seq = SUPPORT_PER_SEGMENT; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
+		expect_seq(f, seq, seq);
 }
 
 /* First numbers of segments that are not in order, with checksums: each record is found. */
@@ -493,6 +514,21 @@ static void damage_on_the_way(void **state)
 	expect_seq(f, 40, 40);
 }
 
+/* Where no header tells a number all segments are looked into, the last one first: one that cannot be
+ * read may be the one that holds it. */
+static void damage_where_nothing_tells(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_record record;
+
+	copy_golden(f, "v2-killed");
+	expect_seq(f, 5, 5);
+	support_poke(f->dir, "000000010.q", 0, "X", 1);
+	assert_int_equal(cq_reader_seek_seq(f->reader, 5), -EBADMSG);
+	assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	assert_int_equal(record.seq, 6);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -504,6 +540,7 @@ int main(void)
 		WITH(golden_by_seq),
 		WITH(wrong_index_leads_nowhere),
 		WITH(each_word_of_an_index),
+		WITH(indexes_of_nothing),
 		WITH(first_numbers_that_lie),
 		WITH(within_large_segments),
 		WITH(to_each_time),
@@ -514,6 +551,7 @@ int main(void)
 		WITH(bytes_keep_their_places),
 		WITH(ends),
 		WITH(damage_on_the_way),
+		WITH(damage_where_nothing_tells),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -199,6 +199,42 @@ static void damaged_segment_gives_no_index(void **state)
 	cq_seekindex_fini(&index);
 }
 
+/* Numbers and times that go down: the index covers all of them. */
+static void numbers_that_start_again(void **state)
+{
+	static const uint64_t seq = 7, time_ns = 1;
+	struct fixture *f = *state;
+	struct cq_seekindex index;
+	char golden[PATH_SIZE];
+
+	support_golden(golden, "v1-small"); /* its headers have no checksums */
+	support_copy(golden, f->dir);
+	support_poke(f->dir, "000000001.q", 64 + 128 * 3 + 8, &seq, sizeof seq);
+	support_poke(f->dir, "000000001.q", 64 + 128 * 5 + 16, &time_ns, sizeof time_ns);
+	assert_int_equal(build(f->dirfd, 1, 4096, &index), 0);
+	assert_int_equal(index.header.min_seq, 7);
+	assert_int_equal(index.header.max_seq, 39);
+	assert_int_equal(index.header.min_time_ns, 1);
+	assert_int_equal(index.entries[0].seq, 31);
+	cq_seekindex_fini(&index);
+}
+
+/* Of what is no segment, or another's, there is no index. */
+static void no_segment_gives_no_index(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_seekindex index = { .entries = NULL };
+	char path[PATH_SIZE];
+
+	support_append(f->dir, 0, 40);
+	assert_int_equal(renameat(f->dirfd, "000000000.q", f->dirfd, "000000009.q"), 0);
+	assert_int_equal(build(f->dirfd, 9, 4096, &index), -EBADMSG);
+	support_path(path, f->dir, "000000001.q");
+	assert_int_equal(truncate(path, 63), 0);
+	assert_int_equal(build(f->dirfd, 1, 4096, &index), -EBADMSG);
+	assert_null(index.entries);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -208,6 +244,8 @@ int main(void)
 		WITH(one_entry_per_4096_records),
 		WITH(wrong_files_are_refused),
 		WITH(damaged_segment_gives_no_index),
+		WITH(numbers_that_start_again),
+		WITH(no_segment_gives_no_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

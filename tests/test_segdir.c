@@ -64,6 +64,29 @@ static void names_are_parsed_strictly(void **state)
 	assert_string_equal(name, "999999999.idx");
 }
 
+static void names_of_what_is_set_aside(void **state)
+{
+	static const char *const no[] = {
+		"000000003.q",         "000000003.q.broken.",  "000000003.q.broken.2a",
+		"000000003.q.broken2", "000000003.q.broken.x", "00000003.q.corrupt",
+		"000000003.q.corrupt.1.2", "2",                ".2",
+		"000000003.q.corrupt.1234567890123456789012345678901234567890x",
+		"",
+	};
+	uint32_t id = 77;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof no / sizeof no[0]; i++)
+		assert_false(cq_aside_name_parse(no[i], &id));
+	assert_int_equal(id, 77);
+	assert_true(cq_aside_name_parse("000000003.q.broken", &id));
+	assert_int_equal(id, 3);
+	assert_true(cq_aside_name_parse("000000004.q.broken.999", &id));
+	assert_int_equal(id, 4);
+	assert_true(cq_aside_name_parse("000000005.q.corrupt.2", &id));
+	assert_int_equal(id, 5);
+}
+
 static void touch(struct qs *q, const char *name)
 {
 	qs_write_file(q->dir, name, "", 0);
@@ -141,23 +164,17 @@ static void sweep_takes_our_temp_names_alone(void **state)
 		"CONTROL.tmp",  "000000000.new.tmp"
 	};
 	struct qs *q = *state;
-	uint32_t *ids;
-	size_t count;
 
 	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
 		touch(q, ours[i]);
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		touch(q, others[i]);
-	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), 0);
-	assert_int_equal(count, 1); /* and it lists what is published */
-	assert_int_equal(ids[0], 0);
-	free(ids);
+	assert_int_equal(cq_segdir_sweep(q->dirfd), 0);
 	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
 		assert_false(support_exists(q->dir, ours[i]));
 	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
 		assert_true(support_exists(q->dir, others[i]));
-	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), 0);
-	free(ids);
+	assert_int_equal(cq_segdir_sweep(q->dirfd), 0);
 }
 
 #ifdef CQ_FAULTS
@@ -174,16 +191,16 @@ static void failures_are_told(void **state)
 	assert_int_equal(cq_segdir_next(q->dirfd, 0, &id), -EMFILE);
 	assert_int_equal(cq_segdir_kind(q->dirfd, &k), -EMFILE);
 	cq_fault_set("unlink", EACCES, 0, -1);
-	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), -EACCES);
+	assert_int_equal(cq_segdir_sweep(q->dirfd), -EACCES);
 	cq_fault_set("unlink", ENOENT, 0, -1); /* somebody was faster */
-	assert_int_equal(cq_segdir_sweep(q->dirfd, &ids, &count), 0);
-	free(ids);
+	assert_int_equal(cq_segdir_sweep(q->dirfd), 0);
 	cq_fault_set(NULL, 0, 0, 0);
 }
 #endif
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(names_are_parsed_strictly),
+	QS_TEST(names_are_parsed_strictly),
+	QS_TEST(names_of_what_is_set_aside),
 	QS_TEST(list_is_ascending_and_of_segments_alone),
 	QS_TEST(kinds_of_directories),
 	QS_TEST(sweep_takes_our_temp_names_alone),

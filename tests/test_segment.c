@@ -162,6 +162,19 @@ static void create_new_refuses_an_existing_file(void **state)
 	qs_unchanged(q->dir, &before);
 }
 
+/* Pages are made present as far as there are any. */
+static void populate_ends_with_the_file(void **state)
+{
+	struct qs *q = *state;
+	struct cq_mapping m = CQ_MAPPING_NONE;
+
+	assert_int_equal(cq_mapping_create_new(&m, q->dirfd, "file", 2 * (size_t)QS_SIZE), 0);
+	assert_int_equal(cq_mapping_populate(&m, 100, 2 * (size_t)QS_SIZE), 0);
+	assert_int_equal(cq_mapping_populate(&m, QS_SIZE, SIZE_MAX), 0);
+	assert_int_equal(cq_mapping_populate(&m, 1U << 20, 1), 0);
+	cq_mapping_close(&m);
+}
+
 static void what_is_no_segment_is_not_opened(void **state)
 {
 	const uint32_t wrong[] = { 0x53454731, 3, 8 }, right[] = { 0x53454730, 2, 7 };
@@ -300,6 +313,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(open_or_create_opens_what_exists),
 	QS_TEST(open_or_create_creates_what_is_missing),
 	QS_TEST(create_new_refuses_an_existing_file),
+	QS_TEST(populate_ends_with_the_file),
 	QS_TEST(what_is_no_segment_is_not_opened),
 	QS_TEST(take_count_seal),
 	QS_TEST(mixed_numbers_get_no_summary),

@@ -36,6 +36,27 @@ static void age(struct qs *q, time_t seconds)
 	assert_int_equal(futimens(q->dirfd, times), 0);
 }
 
+/* A directory that stands still is not listed again and again; a change within the second counts. */
+static void listed_when_it_has_changed(void **state)
+{
+	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1000, .tv_nsec = 5 } };
+	struct cq_space space;
+	struct qs *q = *state;
+
+	name_segments(q, 3);
+	cq_space_init(&space, 0, QS_SIZE, 4);
+	assert_int_equal(futimens(q->dirfd, times), 0);
+	assert_true(cq_space_look(&space, q->dirfd));
+	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
+	assert_int_equal(futimens(q->dirfd, times), 0); /* as if it had not been */
+	assert_false(cq_space_look(&space, q->dirfd));
+	assert_int_equal(cq_space_files(&space), 3);
+	times[1].tv_nsec = 6;
+	assert_int_equal(futimens(q->dirfd, times), 0);
+	assert_true(cq_space_look(&space, q->dirfd));
+	assert_int_equal(cq_space_files(&space), 2);
+}
+
 /* Files that others have deleted make room; nobody's files make any. */
 static void room_that_others_make(void **state)
 {
@@ -127,6 +148,7 @@ static void cannot_look(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
+	QS_TEST(listed_when_it_has_changed),
 	QS_TEST(room_that_others_make),
 	QS_TEST(more_deleted_than_there_were),
 	QS_TEST(looks_only_when_it_may_help),

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -213,6 +214,46 @@ static void too_small_a_size_is_an_error(void **state)
 	assert_int_equal(chronfs_json_render(&stats, 100, &text), -EOVERFLOW);
 }
 
+/* ---- no memory ---- */
+
+static long allocations; /* that jansson gets before one fails */
+
+static void *allocate(size_t size)
+{
+	return allocations-- == 0 ? NULL : malloc(size);
+}
+
+/* There is a text, and then it is the same, or there is none. */
+static void without_memory_there_is_no_json(void **state)
+{
+	const size_t size = chronfs_json_size(&fs);
+	char *whole, *text;
+	long made;
+	int r;
+
+	(void)state;
+	fill_all();
+	stats.writer.error = -EIO;
+	stats.readers_shown = 20; /* more than an array has room for at first */
+	json_set_alloc_funcs(allocate, free);
+	allocations = LONG_MAX;
+	assert_int_equal(chronfs_json_render(&stats, size, &whole), 0);
+	made = LONG_MAX - allocations;
+	for (long i = 0; i < made; i++) {
+		allocations = i;
+		r = chronfs_json_render(&stats, size, &text);
+		if (r == 0) {
+			assert_memory_equal(text, whole, size);
+			free(text);
+		} else {
+			assert_int_equal(r, -ENOMEM);
+		}
+	}
+	json_set_alloc_funcs(malloc, free);
+	printf("# %ld allocations\n", made);
+	free(whole);
+}
+
 static void what_is_not_known_is_not_shown(void **state)
 {
 	json_t *root;
@@ -344,6 +385,7 @@ int main(void)
 		cmocka_unit_test_setup(table_is_well_formed, setup),
 		cmocka_unit_test_setup(largest_figures_fit, setup),
 		cmocka_unit_test_setup(too_small_a_size_is_an_error, setup),
+		cmocka_unit_test_setup(without_memory_there_is_no_json, setup),
 		cmocka_unit_test_setup(what_is_not_known_is_not_shown, setup),
 		cmocka_unit_test_setup(limits_that_there_are_not_are_not_shown, setup),
 		cmocka_unit_test_setup(labels_are_escaped, setup),

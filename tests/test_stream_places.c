@@ -17,38 +17,11 @@
 
 #include "chronq.h"
 #include "fault.h"
+#include "memory.h"
 #include "places.h"
 #include "queue_support.h"
 #include "stream.h"
 #include "stream_support.h"
-
-/* ---- memory ---- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-
-static bool watched; /* the library is at work: its allocations may be refused */
-
-void *__wrap_malloc(size_t size)
-{
-	return watched && cq_failpoint("malloc") < 0 ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-	return watched && cq_failpoint("malloc") < 0 ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-	return watched && cq_failpoint("malloc") < 0 ? NULL : __real_realloc(old, size);
-}
-
-/* ---- tests ---- */
 
 static void put(struct stream_fixture *f, struct mixture *m)
 {
@@ -66,19 +39,10 @@ static void mixtures(void **state)
 	places_make(f);
 	for (unsigned round = 0; round < 150; round++) {
 		const uint64_t sequence = f->sequence;
-		uint32_t gap = 0;
 		int r;
 
-		for (uint32_t id = 0; id < SEGMENTS; id++) {
+		for (uint32_t id = 0; id < SEGMENTS; id++)
 			m.kinds[id] = (enum kind)stream_random(&f->sequence, KINDS);
-			if (m.kinds[id] == MISSING)
-				gap = id;
-		}
-		/* a segment continued by us speaks for those before it as soon as that is asked for
-		 * them; so that this may be in any order, only behind the last gap */
-		for (uint32_t id = 0; id < gap; id++)
-			if (m.kinds[id] == CONTINUED)
-				m.kinds[id] = THEIRS;
 		put(f, &m);
 		r = places_ask(f->view.stream, &m, &f->sequence, 40);
 		if (r < 0) {
@@ -116,12 +80,12 @@ static bool ask_failing(struct stream_fixture *f, const struct mixture *m,
 
 	cq_fault_forget();
 	cq_fault_set(failure->call, failure->error, nth, 1);
-	watched = true;
+	memory_watch(true);
 	r = sequence == 0 ? cq_stream_extent(f->view.stream, &begin, &end) : 0;
 	assert_int_not_equal(r, -ENOENT); /* that one segment is gone is no reason */
 	if (r == 0)
 		r = places_ask(f->view.stream, m, &sequence, ASKS);
-	watched = false;
+	memory_watch(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	if (cq_fault_given() == 0) {
 		assert_int_equal(r, 0);
@@ -293,9 +257,9 @@ static int look_failing(struct qs *q, cq_stream *stream, uint64_t end, const str
 	int r;
 
 	cq_fault_set(failure->call, failure->error, nth, 1);
-	watched = true;
+	memory_watch(true);
 	r = look(q, stream, end);
-	watched = false;
+	memory_watch(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	return r;
 }

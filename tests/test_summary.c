@@ -7,11 +7,14 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "fault.h"
 #include "io.h"
 #include "look_support.h"
 #include "queue.h"
@@ -219,6 +222,72 @@ static void what_lies_is_not_told(void **state)
 	poke_and_look(q, "000000000.q", 64, &record, sizeof record);
 }
 
+/* Segments in which there is less than one would think: an empty one that stands in for what is lost, an
+ * index without an entry, padding that ends the records. */
+static void little_in_them(void **state)
+{
+	const struct cq_repair_config config = { .accept_loss = true };
+	struct cq_segment_content content;
+	struct cq_repair_result result;
+	struct cq_record_header record;
+	static const uint64_t none;
+	char path[PATH_SIZE];
+	struct qs *q = *state;
+	cq_queue *queue;
+
+	look_make(q, 3);
+	look_delete(q->dir, 1, 2);
+	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
+	assert_true(result.done);
+	support_poke(q->dir, "000000002.idx", 72, &none, sizeof none);
+	support_path(path, q->dir, "000000002.idx");
+	assert_int_equal(truncate(path, 80), 0);
+	support_peek(q->dir, "000000003.q", 64 + 4 * 128, &record, sizeof record);
+	record.type = CQ_TYPE_PAD;
+	record.header_crc = cq_record_header_crc(&record, record.commit);
+	support_poke(q->dir, "000000003.q", 64 + 4 * 128, &record, sizeof record);
+	all_summaries_of(q->dir);
+	queue = look_open(q->dir);
+	content = summary_is_content(queue, 1);
+	assert_int_equal(content.records, 0);
+	content = summary_is_content(queue, 2);
+	assert_int_equal(content.records, LOOK_PER_SEGMENT);
+	content = summary_is_content(queue, 3);
+	assert_int_equal(content.records, 4);
+	cq_queue_close(queue);
+}
+
+#ifdef CQ_FAULTS
+/* A read fails: what is told is right, or that it failed. */
+static void failing_reads(void **state)
+{
+	struct cq_segment_content content;
+	struct qs *q = *state;
+	cq_segment *segment;
+	unsigned failed = 0;
+	cq_queue *queue;
+	int r;
+
+	look_make(q, 1);
+	for (int nth = 0; nth < 8; nth++) {
+		queue = look_open(q->dir);
+		assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
+		cq_fault_set("pread", EIO, nth, 1);
+		r = cq_segment_summary(segment, &content);
+		cq_fault_set(NULL, 0, 0, 0);
+		assert_true(r == 0 || r == -EIO);
+		if (r == 0)
+			assert_int_equal(content.records, LOOK_PER_SEGMENT);
+		failed += r < 0;
+		assert_int_equal(cq_segment_summary(segment, &content), 0);
+		assert_int_equal(content.records, LOOK_PER_SEGMENT);
+		cq_segment_close(segment);
+		cq_queue_close(queue);
+	}
+	assert_true(failed > 0);
+}
+#endif
+
 static void counted_ones_are_remembered(void **state)
 {
 	struct qs *q = *state;
@@ -277,6 +346,10 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(summaries_of_all_kinds),
 	QS_TEST(what_is_told_is_not_read),
 	QS_TEST(what_lies_is_not_told),
+	QS_TEST(little_in_them),
+#ifdef CQ_FAULTS
+	QS_TEST(failing_reads),
+#endif
 	QS_TEST(counted_ones_are_remembered),
 	QS_TEST(summaries_of_live_ones),
 };

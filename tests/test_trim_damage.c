@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -54,12 +55,107 @@ static void empty_one(void **state)
 	assert_false(support_exists(q->dir, OLDEST));
 }
 
+/* A number that nobody can have counted up to keeps nothing, and is in the way of nothing. */
+static void number_beyond_counting(void **state)
+{
+	static const uint64_t most = UINT64_MAX;
+	struct qs *q = *state;
+
+	make_foreign(q, "v1-small");
+	support_poke(q->dir, OLDEST, 64 + 8, &most, sizeof most);
+	qs_open(q);
+	assert_int_equal(cq_writer_trim(q->writer, 30, 10), 0);
+	assert_int_equal(cq_writer_trim(q->writer, 31, 10), 1);
+}
+
+/* Segments 0 and 1 with 31 records each, 2 with eight; 0 does not say what it holds. */
+static void make_untold(struct qs *q)
+{
+	qs_open(q);
+	qs_append(q->writer, 0, 70);
+	qs_close(q);
+	qs_zero(q->dir, OLDEST, 16, 64);
+	assert_int_equal(unlinkat(q->dirfd, "000000000.idx", 0), 0);
+	qs_open(q);
+}
+
+/* Somebody took its seal away: its records tell. */
+static void unsealed_under_the_writer(void **state)
+{
+	struct qs *q = *state;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 70);
+	qs_unseal(q->dir, 0);
+	assert_int_equal(cq_writer_trim(q->writer, 30, 10), 0);
+	assert_int_equal(cq_writer_trim(q->writer, 31, 10), 1);
+}
+
+/* Each record is sound, and one is out of its place: then it is the next segment that tells. */
+static void record_out_of_place(void **state)
+{
+	struct cq_record_header h;
+	struct qs *q = *state;
+
+	make_untold(q);
+	support_peek(q->dir, OLDEST, 64 + 30 * 128, &h, sizeof h);
+	h.seq = 3;
+	h.header_crc = 0;
+	h.header_crc = qs_crc32(&h, sizeof h);
+	support_poke(q->dir, OLDEST, 64 + 30 * 128, &h, sizeof h);
+	assert_int_equal(cq_writer_trim(q->writer, 30, 10), 0);
+	assert_int_equal(cq_writer_trim(q->writer, 31, 10), 1);
+}
+
 #ifdef CQ_FAULTS
+/* It goes, by somebody else's hand, just before it is opened. */
+static void gone_meanwhile(void **state)
+{
+	struct qs *q = *state;
+
+	make_untold(q);
+	cq_fault_set("open", ENOENT, 0, 1);
+	assert_int_equal(cq_writer_trim(q->writer, 31, 10), 1);
+	cq_fault_set(NULL, 0, 0, 0);
+}
+
+/* It is damaged, and so asked of its successor while calls fail. */
+static void calls_fail_at_the_successor(void **state)
+{
+	static const char *const calls[] = { "open", "pread", "stat", "stat_at", "list" };
+	struct qs *q = *state;
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		bool given = true;
+
+		for (int skip = 0; given; skip++) {
+			int r;
+
+			qs_anew(q);
+			make_untold(q);
+			support_poke(q->dir, OLDEST, 64 + 64, "X", 1);
+			assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0),
+			                 0); /* 2 is the next */
+			cq_fault_forget();
+			cq_fault_set(calls[i], EMFILE, skip, 1);
+			r = cq_writer_trim(q->writer, 62, 10);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			failed += r < 0;
+			assert_true(r == 1 || (r < 0 && given));
+			assert_int_equal(support_exists(q->dir, OLDEST), r < 0);
+			qs_close(q);
+		}
+	}
+	assert_true(failed > 4);
+}
+
 /* Whatever call fails: it goes as a whole or stays, the answer is true, and the next trim is as good. */
 static void calls_fail(void **state)
 {
-	static const char *const calls[] = { "open", "pread", "stat", "stat_at", "list",
-		                             "next_name", "unlink", "seek_data" };
+	static const char *const calls[] = { "open", "pread",     "stat",   "stat_at",
+		                             "list", "next_name", "unlink", "seek_data" };
 	static const uint64_t odd = 5;
 	struct qs *q = *state;
 	unsigned failed = 0;
@@ -95,9 +191,22 @@ static void calls_fail(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(nobody_tells),
 	QS_TEST(empty_one),
+	QS_TEST(number_beyond_counting),
+	QS_TEST(unsealed_under_the_writer),
+	QS_TEST(record_out_of_place),
 #ifdef CQ_FAULTS
+	QS_TEST(gone_meanwhile),
+	QS_TEST(calls_fail_at_the_successor),
 	QS_TEST(calls_fail),
 #endif
 };
 
-QS_MAIN(tests)
+int main(int argc, char **argv)
+{
+	/* the disk may be memory: it syncs fast */
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

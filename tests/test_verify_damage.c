@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cursor.h"
 #include "fault.h"
 #include "lock.h"
 #include "queue_support.h"
@@ -27,6 +28,8 @@
 #define NAME(id) "00000000" #id ".q"
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 
+typedef void (*damage_fn)(struct qs *q);
+
 /* ---- what was found ---- */
 
 struct found {
@@ -34,6 +37,7 @@ struct found {
 	size_t length;
 	struct cq_verify_result result;
 	const char *drops; /* deleted at the first finding, in the middle of the walk */
+	void (*meanwhile)(struct qs *q); /* done then */
 	struct qs *q;
 };
 
@@ -49,21 +53,29 @@ static void hear(void *arg, const struct cq_finding *finding)
 	if (f->drops)
 		assert_int_equal(unlinkat(f->q->dirfd, f->drops, 0), 0);
 	f->drops = NULL;
+	if (f->meanwhile)
+		f->meanwhile(f->q);
+	f->meanwhile = NULL;
 }
 
-/* drops: a file that is deleted meanwhile, or NULL. */
-static int verify(struct qs *q, bool at_rest, const char *drops, struct found *f)
+static int look(struct qs *q, bool at_rest, struct found *f)
 {
 	cq_queue *queue;
 	int r;
 
-	*f = (struct found){ .drops = drops, .q = q };
 	r = cq_queue_open(q->dir, &queue);
 	if (r < 0)
 		return r;
 	r = cq_verify_queue(queue, at_rest, hear, f, &f->result);
 	cq_queue_close(queue);
 	return r;
+}
+
+/* drops: a file that is deleted meanwhile, or NULL. */
+static int verify(struct qs *q, bool at_rest, const char *drops, struct found *f)
+{
+	*f = (struct found){ .drops = drops, .q = q };
+	return look(q, at_rest, f);
 }
 
 /* These are all the findings. */
@@ -180,6 +192,52 @@ static void index_values(void **state)
 	cq_seekindex_fini(&right);
 }
 
+/* An entry behind the last record, where one could be. */
+static void index_of_more_records(void **state)
+{
+	struct cq_index_entry entries[2];
+	struct cq_seekindex index;
+	struct qs *q = *state;
+
+	q->config.segment_size = 1U << 20;
+	qs_open(q);
+	qs_append(q->writer, 0, 5);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	qs_flush(q->writer);
+	qs_close(q);
+	finds(q, "");
+	assert_int_equal(cq_seekindex_read(q->dirfd, 0, 1U << 20, &index), 0);
+	assert_int_equal(index.header.entries, 1);
+	entries[0] = entries[1] = index.entries[0];
+	entries[1].offset = 64 + 4096 * 128;
+	cq_seekindex_fini(&index);
+	index.entries = entries;
+	index.header.entries = 2;
+	assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
+	finds(q, "damage 0:704 the index has an entry that is not of a record here\n");
+}
+
+/* A power cut leaves sectors of zeros; anything else in a place that no index has is damage. */
+static void sectors_of_an_index(void **state)
+{
+	static const char damaged[] = "damage 1:0 the index 000000001.idx cannot be used: it is damaged\n";
+	static const char hollow[] = "note 1:0 the index 000000001.idx has not come to the disk whole\n";
+	struct qs *q = *state;
+	char bytes[1536];
+
+	make(q);
+	memset(bytes, 'X', sizeof bytes);
+	qs_write_file(q->dir, "000000001.idx", bytes, 512);
+	finds(q, damaged);
+	qs_write_file(q->dir, "000000001.idx", bytes, 700);
+	finds(q, damaged);
+	qs_write_file(q->dir, "000000001.idx", bytes, 1024);
+	finds(q, damaged);
+	memset(bytes + 512, 0, 512);
+	qs_write_file(q->dir, "000000001.idx", bytes, 1536);
+	finds(q, hollow);
+}
+
 /* Behind a gap it is the records themselves that tell where they stand. */
 static void header_without_extension_behind_a_gap(void **state)
 {
@@ -202,6 +260,35 @@ static void sequence_of_chronicle_rs(void **state)
 	make_foreign(q);
 	support_poke(q->dir, NAME(0), AT(3) + 8, &five, sizeof five);
 	finds(q, "damage 0:448 sequence number 5 where 3 should be\n");
+}
+
+/* It counts from 0 again in the middle of a segment: no damage, whatever the numbers are then. */
+static void sequence_starts_again(void **state)
+{
+	struct qs *q = *state;
+
+	make_foreign(q);
+	for (uint64_t i = 4; i < 9; i++) {
+		const uint64_t seq = i - 4;
+
+		support_poke(q->dir, NAME(1), AT(i) + 8, &seq, sizeof seq);
+	}
+	finds(q, "note 1:576 sequence numbers start again at 0: chronicle-rs opened the queue here\n");
+}
+
+/* A record's version is that of its segment. */
+static void version_of_a_record(void **state)
+{
+	struct cq_record_header h;
+	struct qs *q = *state;
+
+	make(q);
+	support_peek(q->dir, NAME(1), AT(3), &h, sizeof h);
+	h.version = 0;
+	h.header_crc = 0;
+	h.header_crc = qs_crc32(&h, sizeof h);
+	support_poke(q->dir, NAME(1), AT(3), &h, sizeof h);
+	finds(q, "damage 1:448 record version 0 in a segment of version 2\n");
 }
 
 /* Bytes that nothing protects and nobody uses are zero. */
@@ -258,6 +345,23 @@ static void successor_that_is_not_there(void **state)
 	finds(q, "note 3:64 index.meta names the next segment, which is not there\n");
 }
 
+/* No segment, and control.meta does not know how large one is: nothing to compare it with. */
+static void control_alone(void **state)
+{
+	static const uint64_t none = 0;
+	struct qs *q = *state;
+
+	make(q);
+	drop(q, NAME(0));
+	drop(q, NAME(1));
+	drop(q, NAME(2));
+	drop(q, "index.meta");
+	drop(q, "durable.meta");
+	support_poke(q->dir, "control.meta", offsetof(struct cq_control_page, segment_size), &none,
+	             sizeof none);
+	finds(q, "damage 2:704 records are missing: control.meta says that they went up to here\n");
+}
+
 /* A name that begins like another's is not that one's. */
 static void bad_reader_beside_a_good_one(void **state)
 {
@@ -276,6 +380,22 @@ static void bad_reader_beside_a_good_one(void **state)
 	qs_write_file(path, "log2.meta", "rubbish", 7);
 	qs_write_file(path, "a-file-of-somebody", "rubbish", 7);
 	finds(q, "damage -1:0 log2.meta is damaged\n");
+}
+
+/* Where the records end is not known; that no record begins there is. */
+static void reader_between_records(void **state)
+{
+	struct cq_cursor cursor = { .segment = 0, .offset = AT(3) + 64 };
+	struct qs *q = *state;
+	int fd;
+
+	make(q);
+	assert_int_equal(cq_cursor_open(q->dirfd, "log", true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	close(fd);
+	finds(q, "damage 0:512 reader log stands where no record begins\n");
+	support_poke(q->dir, NAME(2), 0, "X", 1);
+	finds_also(q, "damage 0:512 reader log stands where no record begins\n");
 }
 
 /* ---- while it is looked at ---- */
@@ -313,6 +433,75 @@ static void writer_without_a_position(void **state)
 	cq_lock_release(lock);
 	assert_int_equal(verify(q, false, NULL, &f), 0);
 	assert_int_equal(f.result.records, 67);
+}
+
+/* A writer takes the lock, and is gone again. */
+static void writer_comes_by(struct qs *q)
+{
+	qs_write_file(q->dir, "writer.lock", "somebody's text\n", 16);
+}
+
+static void unsealed_goes_on(struct qs *q)
+{
+	qs_unseal(q->dir, 1);
+}
+
+static void bytes_behind_the_last(struct qs *q)
+{
+	support_poke(q->dir, NAME(2), AT(5) + 640, "X", 1);
+}
+
+static void damaged_header(struct qs *q)
+{
+	support_poke(q->dir, NAME(2), AT(2) + 8, "X", 1);
+}
+
+static void summary_of_an_unsealed(struct qs *q)
+{
+	set_header(q, NAME(2), 48, AT(4));
+	set_header(q, NAME(2), 40, 4);
+}
+
+/* What is damage in a queue at rest may be the work of a writer that was not there when the walk
+ * began: where one has come since, nothing is said of what it may be writing. */
+static void writer_comes_in_the_middle(void **state)
+{
+	static const damage_fn damages[] = { unsealed_goes_on, bytes_behind_the_last,
+		                                         damaged_header, summary_of_an_unsealed };
+	struct qs *q = *state;
+	struct found f;
+
+	for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
+		qs_anew(q);
+		make(q);
+		drop(q, "control.meta"); /* told before the walk */
+		drop(q, "index.meta");
+		damages[i](q);
+		assert_int_equal(verify(q, false, NULL, &f), 0);
+		assert_int_equal(f.result.damage, 1);
+		f = (struct found){ .meanwhile = writer_comes_by, .q = q };
+		assert_int_equal(look(q, false, &f), 0);
+		assert_string_equal(f.text, "note -1:0 control.meta is missing\n");
+	}
+}
+
+static void drop_all(struct qs *q)
+{
+	drop(q, NAME(0));
+	drop(q, NAME(1));
+	drop(q, NAME(2));
+}
+
+/* No retention takes the last segment. */
+static void all_go_in_the_middle(void **state)
+{
+	struct qs *q = *state;
+	struct found f = { .meanwhile = drop_all, .q = q };
+
+	make(q);
+	support_poke(q->dir, NAME(0), AT(0) + 64, "RECORD", 6);
+	assert_int_equal(look(q, true, &f), -ENOENT);
+	assert_non_null(strstr(f.text, "damage 1:0 cannot be read: No such file or directory\n"));
 }
 
 #ifdef CQ_FAULTS
@@ -361,15 +550,23 @@ static void nothing_is_sound_that_cannot_be_read(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(summaries),
 	QS_TEST(index_values),
+	QS_TEST(index_of_more_records),
+	QS_TEST(sectors_of_an_index),
 	QS_TEST(header_without_extension_behind_a_gap),
 	QS_TEST(sequence_of_chronicle_rs),
+	QS_TEST(sequence_starts_again),
+	QS_TEST(version_of_a_record),
 	QS_TEST(reserved_bytes),
 	QS_TEST(no_sound_segment),
 	QS_TEST(position_of_zeros),
 	QS_TEST(successor_that_is_not_there),
+	QS_TEST(control_alone),
 	QS_TEST(bad_reader_beside_a_good_one),
+	QS_TEST(reader_between_records),
 	QS_TEST(deleted_in_the_middle),
 	QS_TEST(writer_without_a_position),
+	QS_TEST(writer_comes_in_the_middle),
+	QS_TEST(all_go_in_the_middle),
 #ifdef CQ_FAULTS
 	QS_TEST(nothing_is_sound_that_cannot_be_read),
 #endif

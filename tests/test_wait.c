@@ -33,11 +33,7 @@ struct fixture {
 
 static int setup(void **state)
 {
-	struct fixture *f = calloc(1, sizeof *f);
-
-	support_temp_dir(f->dir);
-	*state = f;
-	return 0;
+	return support_setup(state, sizeof(struct fixture));
 }
 
 static int teardown(void **state)

@@ -282,9 +282,7 @@ static void configuration_is_checked(void **state)
 	q->config.spares = 1;
 	qs_unchanged(q->dir, &before);
 
-	qs_open(q);
-	qs_append(q->writer, 0, 1);
-	qs_close(q);
+	qs_write(q, 0, 1);
 	qs_snapshot(q->dir, &before);
 	q->config.segment_size = 2 * QS_SIZE;
 	assert_int_equal(qs_try_open(q), -EINVAL);
@@ -318,9 +316,7 @@ static void lost_and_found_is_no_obstacle(void **state)
 	struct qs *q = *state;
 
 	assert_int_equal(mkdirat(q->dirfd, "lost+found", 0700), 0);
-	qs_open(q);
-	qs_append(q->writer, 0, 1);
-	qs_close(q);
+	qs_write(q, 0, 1);
 	assert_true(support_exists(q->dir, "lost+found"));
 }
 

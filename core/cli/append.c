@@ -184,13 +184,12 @@ static int copy(const char *dir, struct output *out)
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	while (r == 0 && !in.ended) {
-		r = make_room(&in);
-		if (r == 0)
+		read_error = make_room(&in);
+		if (read_error == 0)
 			read_error = read_some(&in, &waiting);
 		if (read_error < 0)
 			in.ended = true; /* what has been read is appended all the same */
-		if (r == 0)
-			r = put_lines(&in, out);
+		r = put_lines(&in, out);
 	}
 	free(in.buffer);
 	if (read_error < 0)
@@ -232,6 +231,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	static const struct option options[] = {
 		{ "segment-size", required_argument, NULL, 's' },
 		{ "sync", no_argument, NULL, 'S' },
+		{ "trust-files", no_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -241,7 +241,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 	cq_config_init(&config);
 	config.log = log_message;
-	while ((option = getopt_long(argc, argv, "s:Sh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "s:Sth", options, NULL)) != -1) {
 		switch (option) {
 		case 's':
 			if (!cli_parse_size(optarg, &config.segment_size) ||
@@ -252,6 +252,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
 			break;
 		case 'S':
 			config.sync = CQ_SYNC_ALWAYS;
+			break;
+		case 't':
+			config.trust_files = true;
 			break;
 		case 'h':
 			cli_print_help(command);
@@ -266,12 +269,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_append = {
 	.name = "append",
-	.arguments = "[--segment-size N[K|M|G]] [--sync] DIR",
+	.arguments = "[--segment-size N[K|M|G]] [--sync] [--trust-files] DIR",
 	.summary = "Appends the lines of standard input to a queue, each as one record.",
 	.help = "  -s, --segment-size N   bytes of a segment file, a multiple of 4096, for a\n"
 		"                         queue that is made here (128M if not given)\n"
 		"  -S, --sync             have what was read on disk before reading on; without\n"
 		"                         it, at the end\n"
+		"  -t, --trust-files      write also to files that everybody may write to\n"
 		"  -h, --help             this text\n"
 		"\n"
 		"Makes the queue where there is none. A record keeps its newline, so that\n"

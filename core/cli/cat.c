@@ -25,10 +25,9 @@ static bool parse_range(const char *text, struct range *ret_range)
 	range.last = range.first;
 	if (rest[0] == '-' && rest[1] == '\0')
 		range.last = UINT64_MAX;
-	else if (rest[0] == '-' &&
-	         (!cli_parse_number(rest + 1, &rest, &range.last) || *rest != '\0'))
+	else if (rest[0] == '-' && !cli_parse_number(rest + 1, &rest, &range.last))
 		return false;
-	else if (rest[0] != '\0' && rest[0] != '-')
+	else if (*rest != '\0')
 		return false;
 	if (range.last < range.first)
 		return false;
@@ -36,7 +35,7 @@ static bool parse_range(const char *text, struct range *ret_range)
 	return true;
 }
 
-int cli_step_over(cq_reader *reader, int error)
+int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int error)
 {
 	struct cq_reader_stats stats;
 
@@ -45,7 +44,8 @@ int cli_step_over(cq_reader *reader, int error)
 	case ENODATA:
 		cli_note("records are missing before segment %09" PRIu32 " offset %" PRIu64
 		         " (so far: %" PRIu64 " segments, %" PRIu64 " records)",
-		         stats.segment, stats.offset, stats.gap_segments, stats.gap_records);
+		         stats.segment, stats.offset, stats.gap_segments - before->gap_segments,
+		         stats.gap_records - before->gap_records);
 		return 1;
 	case EIO:
 		cli_note("damaged at segment %09" PRIu32 " offset %" PRIu64
@@ -63,6 +63,7 @@ int cli_step_over(cq_reader *reader, int error)
 /* Prints what is in the range, up to the end of the queue.  Returns the exit code. */
 static int copy(const char *dir, cq_reader *reader, const struct range *range, bool json)
 {
+	const struct cq_reader_stats nothing = { 0 };
 	struct cq_record record;
 	bool any = false, done;
 	int status = CLI_OK, r;
@@ -73,7 +74,7 @@ static int copy(const char *dir, cq_reader *reader, const struct range *range, b
 			break;
 		if (r < 0) {
 			status = CLI_PROBLEM;
-			r = cli_step_over(reader, r);
+			r = cli_step_over(reader, &nothing, r);
 			if (r < 0)
 				return cli_fail(dir, r);
 			if (r == 0)
@@ -137,8 +138,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
 	if (r < 0)
 		return cli_fail(dir, r);
-	r = cli_output_begin();
-	if (r == 0 && range.given)
+	cli_output_begin();
+	if (range.given)
 		r = cq_reader_seek_seq(reader, range.first);
 	r = r < 0 ? cli_fail(dir, r) : cli_output_end(copy(dir, reader, &range, json));
 	cq_reader_close(reader);

@@ -51,14 +51,15 @@ void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns);
 
 /* ---- cat.c ---- */
 
-/* After cq_reader_next() has failed: says so, and goes past what is missing or damaged.
+/* After cq_reader_next() has failed: says so, and goes past what is missing or damaged.  before: what
+ * the reader had counted when the output began.
  * Returns 1 to go on, 0 when nothing follows, or the error when it is another one. */
-int cli_step_over(cq_reader *reader, int error);
+int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int error);
 
 /* ---- output.c ---- */
 
 /* A large buffer for standard output; a reader that goes away is no error, see cli_output_end(). */
-int cli_output_begin(void);
+void cli_output_begin(void);
 /* Writes the payload, as it is or (line) with a newline where it does not end in one.  False: the
  * output takes no more. */
 bool cli_output_payload(const struct cq_record *record, bool line);

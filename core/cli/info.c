@@ -276,11 +276,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
-	r = cli_output_begin();
-	if (r < 0)
-		r = cli_fail(dir, r);
-	else
-		r = command == &cli_ls ? list(dir, queue) : show_info(dir, queue);
+	cli_output_begin();
+	r = command == &cli_ls ? list(dir, queue) : show_info(dir, queue);
 	cq_queue_close(queue);
 	return cli_output_end(r);
 }

@@ -3,7 +3,9 @@
  * output.c - records on standard output
  *
  * SIGPIPE is ignored while records are written: a reader that has enough (head, or a terminal
- * pager) ends the output and is no error.
+ * pager) ends the output and is no error, nor is a signal that ends a write.
+ *
+ * Invariant: after the first error nothing more is written, not even what stdio still holds.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -12,6 +14,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,24 +26,28 @@
 /* the first error of a write; 0: none */
 static int output_error;
 
-int cli_output_begin(void)
+void cli_output_begin(void)
 {
 	static char buffer[BUFFER_SIZE];
 
 	signal(SIGPIPE, SIG_IGN);
-	return setvbuf(stdout, buffer, _IOFBF, sizeof buffer) == 0 ? 0 : -ENOMEM;
+	(void)setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* it has nothing to allocate */
 }
 
-static bool failed(void)
+/* Returns whether all was taken; else errno says why not. */
+static bool taken(bool all)
 {
-	if (output_error == 0)
-		output_error = errno != 0 ? errno : EIO;
-	return false;
+	if (!all) {
+		if (output_error == 0)
+			output_error = errno;
+		__fpurge(stdout);
+	}
+	return all;
 }
 
 static bool put(const void *bytes, size_t length)
 {
-	return fwrite_unlocked(bytes, 1, length, stdout) == length || failed();
+	return taken(fwrite_unlocked(bytes, 1, length, stdout) == length);
 }
 
 bool cli_output_payload(const struct cq_record *record, bool line)
@@ -76,8 +83,7 @@ static int put_json(const char *bytes, size_t length, void *arg)
 
 bool cli_output_json(const struct cq_record *record)
 {
-	const char *bytes = record->length > 0 ? record->payload : "";
-	json_t *text = json_stringn(bytes, record->length); /* NULL: it is not UTF-8 */
+	json_t *text = json_stringn(record->payload, record->length); /* NULL: it is not UTF-8 */
 	const char *key = text ? "payload" : "payload_base64";
 	char head[200];
 	bool done;
@@ -87,36 +93,35 @@ bool cli_output_json(const struct cq_record *record)
 		text = base64(record);
 	if (!text) {
 		errno = ENOMEM;
-		return failed();
+		return taken(false);
 	}
 	/* The frame needs no escaping and its numbers are unsigned, which jansson's are not. */
 	length = snprintf(head, sizeof head,
 	                  "{\"seq\":%" PRIu64 ",\"time_ns\":%" PRIu64
 	                  ",\"type\":%u,\"length\":%zu,\"%s\":",
 	                  record->seq, record->time_ns, record->type, record->length, key);
-	errno = 0;
 	done = put(head, (size_t)length) &&
 	       json_dump_callback(text, put_json, NULL, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
 	json_decref(text);
-	return done ? put("}\n", 2) : failed();
+	return taken(done) && put("}\n", 2);
 }
 
 bool cli_output_flush(void)
 {
-	return fflush(stdout) == 0 || failed();
+	return taken(fflush(stdout) == 0);
 }
 
 bool cli_output_closed(void)
 {
-	struct pollfd out = { .fd = STDOUT_FILENO };
+	struct pollfd out = { .fd = STDOUT_FILENO }; /* asks for nothing: errors and hang-ups are told */
 
-	return output_error != 0 || (poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLNVAL)));
+	return poll(&out, 1, 0) == 1;
 }
 
 int cli_output_end(int status)
 {
 	cli_output_flush();
-	if (output_error == 0 || output_error == EPIPE)
+	if (output_error == 0 || output_error == EPIPE || output_error == EINTR)
 		return status;
 	return cli_fail("standard output", -output_error);
 }

@@ -54,8 +54,7 @@ static json_t *number(uint64_t value)
 
 static void print_object(json_t *object)
 {
-	if (object)
-		json_dumpf(object, stdout, JSON_COMPACT);
+	json_dumpf(object, stdout, JSON_COMPACT);
 	json_decref(object);
 	putchar('\n');
 }
@@ -102,9 +101,8 @@ static int repair(const char *dir, const struct cq_repair_config *config, bool j
 	bool at_rest;
 	int r;
 
-	r = cli_output_begin();
-	if (r == 0)
-		r = cq_repair(dir, config, &result);
+	cli_output_begin();
+	r = cq_repair(dir, config, &result);
 	/* what a repair cannot set right is for verify to tell */
 	at_rest = r == 0 && (result.done || result.steps + result.losses == 0);
 	if (at_rest)
@@ -136,6 +134,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		{ "accept-loss", no_argument, NULL, 'a' },
 		{ "dry-run", no_argument, NULL, 'n' },
 		{ "json", no_argument, NULL, 'j' },
+		{ "trust-files", no_argument, NULL, 't' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -144,7 +143,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	const char *dir;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "anjh", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, "anjth", options, NULL)) != -1) {
 		switch (option) {
 		case 'a':
 			config.accept_loss = true;
@@ -155,6 +154,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		case 'j':
 			json = true;
 			config.step = print_step_json;
+			break;
+		case 't':
+			config.trust_files = true;
 			break;
 		case 'h':
 			cli_print_help(command);
@@ -169,10 +171,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_repair = {
 	.name = "repair",
-	.arguments = "[-n] [-a] [--json] DIR",
+	.arguments = "[-n] [-a] [-t] [--json] DIR",
 	.summary = "Sets a damaged queue right that no writer has open.",
 	.help = "  -n, --dry-run      say what would be done and what is lost; change nothing\n"
 		"  -a, --accept-loss  go on although durable records are damaged or missing\n"
+		"  -t, --trust-files  write also to files that everybody may write to\n"
 		"  -j, --json         one JSON object per line: action, file, why, and offset,\n"
 		"                     bytes, first_seq, last_seq where they have a meaning\n"
 		"  -h, --help         this text\n"

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,37 +115,59 @@ static bool print(const struct cq_record *record, bool json)
 	return json ? cli_output_json(record) : cli_output_payload(record, true);
 }
 
-/* Prints to the end of the queue, but for the first *skip records.  1: the output takes no more. */
-static int print_rest(cq_reader *reader, bool json, uint64_t *skip, int *status)
+struct course {
+	struct cq_reader_stats before; /* what was counted when records were, not printed */
+	uint64_t skip;                 /* records that are not printed yet */
+	int status;                    /* exit code */
+	int stuck; /* the error at which the reader stands, nothing being behind it; 0: none */
+};
+
+/* Goes on behind what is missing or damaged: 1.  0: nothing follows (yet); that is said once. */
+static int step_over(cq_reader *reader, struct course *c, int error)
+{
+	int r;
+
+	c->status = CLI_PROBLEM;
+	if (error == c->stuck)
+		r = cq_reader_skip_segment(reader);
+	else
+		r = cli_step_over(reader, &c->before, error);
+	c->stuck = r == 0 ? error : 0;
+	return r;
+}
+
+/* Prints to the end of the queue, but for what is to be skipped.  1: the output takes no more. */
+static int print_rest(cq_reader *reader, bool json, struct course *c)
 {
 	struct cq_record record;
 	int r;
 
 	while ((r = cq_reader_next(reader, &record)) != 0) {
-		if (r > 0 && *skip > 0) {
-			(*skip)--;
-		} else if (r > 0) {
-			if (!print(&record, json) || stopped)
-				return 1;
-		} else {
-			*status = CLI_PROBLEM;
-			r = cli_step_over(reader, r);
+		if (r < 0) {
+			r = step_over(reader, c, r);
 			if (r <= 0)
 				return r;
+			continue;
 		}
+		c->stuck = 0;
+		if (c->skip > 0)
+			c->skip--;
+		else if (!print(&record, json) || stopped)
+			return 1;
 	}
 	return 0;
 }
 
-static int follow(cq_reader *reader, bool json, int *status)
+static int follow(cq_reader *reader, bool json, struct course *c)
 {
-	uint64_t none = 0;
 	int r = 0;
 
 	while (!stopped && cli_output_flush() && !cli_output_closed()) {
+		if (c->stuck != 0) /* there is nothing to wait for but a repair, or a next segment */
+			(void)poll(NULL, 0, WAIT_MS);
 		r = cq_reader_wait(reader, WAIT_MS);
 		if (r > 0)
-			r = print_rest(reader, json, &none, status);
+			r = print_rest(reader, json, c);
 		if (r != 0 && r != -EINTR)
 			break;
 	}
@@ -154,37 +177,39 @@ static int follow(cq_reader *reader, bool json, int *status)
 static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 {
 	struct sigaction action = { .sa_handler = stop };
-	int status = CLI_OK, r;
+	struct course course = { .status = CLI_OK };
 	cq_queue *queue;
 	cq_reader *reader;
-	uint64_t skip = 0;
+	int r;
 
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
 	r = cq_reader_open(dir, NULL, CQ_START_LATEST, follows ? 0 : CQ_READER_PASSIVE, &reader);
 	if (r < 0) {
-		status = cli_fail(dir, r);
+		course.status = cli_fail(dir, r);
 		goto close_queue;
 	}
 	if (follows) {
 		sigaction(SIGINT, &action, NULL);
 		sigaction(SIGTERM, &action, NULL);
 	}
-	r = cli_output_begin();
-	if (r == 0 && wanted > 0)
-		r = place(queue, reader, wanted, &skip);
-	if (r == 0 && wanted > 0)
-		r = print_rest(reader, json, &skip, &status);
+	cli_output_begin();
+	if (wanted > 0) {
+		r = place(queue, reader, wanted, &course.skip);
+		cq_reader_stats(reader, &course.before);
+		if (r == 0)
+			r = print_rest(reader, json, &course);
+	}
 	if (r == 0 && follows)
-		r = follow(reader, json, &status);
+		r = follow(reader, json, &course);
 	if (r < 0)
-		status = cli_fail(dir, r);
-	status = cli_output_end(status);
+		course.status = cli_fail(dir, r);
+	course.status = cli_output_end(course.status);
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
-	return status;
+	return course.status;
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)

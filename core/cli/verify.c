@@ -6,19 +6,6 @@
 
 #include "cli.h"
 
-/* A finding may name a file, and a file may have any name. */
-static void print_escaped(const char *text)
-{
-	for (; *text != '\0'; text++) {
-		unsigned char c = (unsigned char)*text;
-
-		if (c >= ' ' && c < 0x7F)
-			putchar(c);
-		else
-			printf("\\x%02x", c);
-	}
-}
-
 static void print_finding(void *arg, const struct cq_finding *finding)
 {
 	const bool *quiet = arg;
@@ -29,8 +16,7 @@ static void print_finding(void *arg, const struct cq_finding *finding)
 	if (finding->segment != UINT32_MAX)
 		printf("segment %09" PRIu32 " offset %" PRIu64 ": ", finding->segment,
 		       finding->offset);
-	print_escaped(finding->text);
-	putchar('\n');
+	puts(finding->text);
 }
 
 static int verify(const char *dir, bool quiet)
@@ -38,9 +24,8 @@ static int verify(const char *dir, bool quiet)
 	struct cq_verify_result result;
 	int r;
 
-	r = cli_output_begin();
-	if (r == 0)
-		r = cq_verify(dir, print_finding, &quiet, &result);
+	cli_output_begin();
+	r = cq_verify(dir, print_finding, &quiet, &result);
 	if (r < 0)
 		return cli_output_end(cli_fail(dir, r));
 	if (!quiet)

@@ -158,6 +158,8 @@ CQ_API void cq_config_init(struct cq_config *config);
  *   ENOTEMPTY        dir holds files but no queue
  *   EBADMSG          the queue is damaged, or durable records are missing (and not accept_loss); or
  *                    what stands under a name of ours is no regular file
+ *   EEXIST           999 files of bytes, or as many segments, are set aside of a segment of which more
+ *                    has to be; the log callback is told which
  *   ELOOP            a symbolic link stands under a name of ours: none is followed
  *   EPERM            a file that would be written to has a second name (a hard link), belongs neither
  *                    to us nor to the directory's owner nor to root, or may be written by everybody
@@ -610,7 +612,7 @@ struct cq_finding {
 	bool damage;
 	uint32_t segment;
 	uint64_t offset;
-	const char *text; /* valid during the call */
+	const char *text; /* printable ASCII, whatever files are called; valid during the call */
 };
 typedef void (*cq_finding_fn)(void *arg, const struct cq_finding *finding);
 
@@ -640,13 +642,13 @@ enum cq_repair_action {
 	CQ_REPAIR_STAND_IN,  /* make an empty sealed segment in the place of one that is gone */
 	CQ_REPAIR_MAKE,      /* make a segment to go on in */
 	CQ_REPAIR_INDEX,     /* build an index anew */
-	CQ_REPAIR_REWRITE,   /* set control.meta, index.meta or durable.meta right */
+	CQ_REPAIR_REWRITE,   /* set control.meta, index.meta, durable.meta or a reader's file right */
 	CQ_REPAIR_LOSS,      /* nothing is done here: these records are not in the queue any more */
 };
 
 struct cq_repair_step {
 	enum cq_repair_action action;
-	const char *file;   /* in the queue's directory; valid during the call, as is text */
+	const char *file;   /* below the queue's directory; valid during the call, as is text */
 	uint64_t offset;    /* CUT: of the first such byte */
 	uint64_t bytes;     /* CUT, SET_ASIDE: how many leave the queue; LOSS: payload bytes, or 0
 	                     * where that cannot be told */
@@ -659,6 +661,7 @@ typedef void (*cq_repair_fn)(void *arg, const struct cq_repair_step *step);
 struct cq_repair_config {
 	bool dry_run;      /* tell what would be done; change nothing, make no file */
 	bool accept_loss;  /* do it although durable records are gone or damaged */
+	bool trust_files;  /* as in struct cq_config; a dry run is refused likewise */
 	cq_repair_fn step; /* told of each step before the first one is done; NULL: nobody */
 	void *step_arg;
 	cq_log_fn log;     /* as in struct cq_config */
@@ -682,10 +685,14 @@ struct cq_repair_result {
  *   ENOENT, ENOTDIR  no such directory
  *   ENOTEMPTY        a directory with files but no queue
  *   EBUSY            a writer has the queue
- *   EBADMSG          nothing tells how large the segments are
+ *   EBADMSG          nothing tells how large the segments are; or what stands under a name of ours is no
+ *                    regular file, and no segment, which would be set aside
+ *   ELOOP, EPERM     as cq_writer_open(), of the files that would be written to: sealed segments are
+ *                    only if something is wrong with them
  *   EFBIG            more than 10,000 segments are missing between others
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
- * Of these errors nothing has been changed.
+ * Of these errors nothing has been changed.  Others can be met on the way, as EEXIST and EFBIG of
+ * cq_writer_open(); what was done stays done, and the next repair goes on with the rest.
  */
 CQ_API int cq_repair(const char *dir, const struct cq_repair_config *config,
                      struct cq_repair_result *ret_result);

@@ -99,6 +99,7 @@ int main(int argc, char **argv)
 		"-o\nsegment_size=1M,sync=interval:20,retain_age=3d,full=block,"
 		"max_bytes=8M,reader_ttl=30s,spares=2\nq\nm";
 	static const char more[] = "q\nm\n-o\nro,allow_other,recover\n-f\n-o\nline_timeout=5";
+	static const char trim[] = "trim \t18446744073709551615 \n";
 	struct held held;
 
 	HELD_CHECK(argc >= 2);
@@ -116,5 +117,8 @@ int main(int argc, char **argv)
 	put("framer", "small", small, sizeof small - 1);
 	put("options", "writing", options, sizeof options - 1);
 	put("options", "reading", more, sizeof more - 1);
+	put("ctl", "roll", "roll\n", 5);
+	put("ctl", "sync", "sync", 4);
+	put("ctl", "trim", trim, sizeof trim - 1);
 	return 0;
 }

@@ -73,7 +73,7 @@ def at_rest():
     return oldest() == before
 
 
-limit = 1.0  # seconds; a sanitizer's daemon included
+limit = 5.0  # seconds, on a busy machine; what was asked for has not been done by then, see below
 for name in "SIGTERM", "SIGKILL":
     first = oldest()
     child = client(b"trim 7000")
@@ -87,7 +87,8 @@ first = oldest()
 child = client(b"trim 7000", True)
 await_gone(first + 20)
 status, took = end(child, signal.SIGUSR1)
-case("a handled signal: EINTR", os.WEXITSTATUS(status) == 1 and took < limit, (status, took))
+case("a handled signal: EINTR", os.WEXITSTATUS(status) == 1 and took < limit and there(7000),
+     (status, took))
 
 # Those behind it wait for their turn, and can be ended, too.
 first = oldest()
@@ -105,7 +106,7 @@ status, took = end(waiting, signal.SIGUSR1)
 still = os.waitpid(child, os.WNOHANG)[0] == 0
 case("who waits behind it is interrupted", not still or (
     os.WEXITSTATUS(status) == 1 and took < limit), (status, took))
-case("others are served meanwhile", took_read < limit, took_read)
+case("others are served meanwhile", still or took_read < 1, took_read)
 if still:
     os.waitpid(child, 0)
 case("the first is done", oldest() == 5000, oldest())

@@ -86,8 +86,7 @@ for limit in 8 14 16 20; do
 		ok "$limit descriptors: what can be appended is there, whole ($written)" [ $((written % 3900)) -eq 0 ]
 		read -r daemon _ <"$q/writer.lock"
 		umount "$m"
-		timeout 60 tail --pid="$daemon" -f /dev/null
-		daemon=
+		ended # its parent was another: no status
 		CHRONFS=$program
 		ok "$limit descriptors: the queue is sound" "$CHRONQ" verify "$q"
 	else

@@ -36,7 +36,7 @@ escaped() {
 	is "what may not be mounted is refused" $? 3
 	is "in one line" "$(wc -l <"$tmp/said")" 1
 	is "with its name, in which control characters are numbers" "$(cat "$tmp/said")" \
-		"chronfs: $tmp/queue\\012chronfs: forged\\033[2J\\177\\302\\2331mä: the directory holds files, but no queue"
+		"chronfs: $tmp/queue\\x0achronfs: forged\\x1b[2J\\x7f\\xc2\\x9b1mä: the directory holds files, but no queue"
 }
 
 # mounted PART: hostile.py's, on a mount of its own.

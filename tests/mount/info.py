@@ -5,8 +5,10 @@
 With a read-only mount of the same queue: what that one says, while the other one writes.
 """
 
+import fcntl
 import json
 import os
+import resource
 import struct
 import sys
 import time
@@ -150,7 +152,10 @@ def position():
     case("prepared ones", now["prealloc"]["made"] >= rolls["ready"] and
          now["prealloc"]["failed"] == 0, now["prealloc"])
     limits = now["limits"]
-    case("limits", limits == {"record_bytes": 65536 - 128, "segment_size_bytes": 65536}, limits)
+    case("limits", limits == {
+        "record_bytes": 65536 - 128, "segment_size_bytes": 65536, "open_files": 16384,
+        "open_directories": 1024, "locks": 4096,
+        "open_segments": resource.getrlimit(resource.RLIMIT_NOFILE)[1] // 2}, limits)
     case("the policy", now["retention"]["retain_segments"] == 100 and
          "retain_bytes" not in now["retention"], now["retention"])
     case("no error", now["writer_error"] == 0 and now["read_only"] is False)
@@ -238,6 +243,36 @@ def open_lines():
          now["open_bytes"] == 0 and now["partials"] == before["partials"] + 1, now)
 
 
+def held():
+    def comes_to(wanted):
+        # stats.json itself is open while it is read; the kernel tells of a close after it has returned
+        wanted["open_files"] += 1
+        for _ in range(200):
+            if stats()["held"] == wanted:
+                return True
+            time.sleep(0.05)
+        return False
+
+    nothing = {"open_files": 0, "open_directories": 0, "open_segments": 0, "locks": 0}
+    case("nothing is held", comes_to(dict(nothing)), stats()["held"])
+    fds = [os.open(f"{mount}/{name}", flags) for name, flags in (
+        ("stream", os.O_RDONLY), ("stream", os.O_RDONLY), ("append", os.O_RDWR),
+        ("payload/000000000", os.O_RDONLY), ("segments/000000000.q", os.O_RDONLY),
+        ("segments", os.O_RDONLY | os.O_DIRECTORY))]
+    fcntl.flock(fds[0], fcntl.LOCK_SH)
+    fcntl.lockf(fds[2], fcntl.LOCK_EX, 10)
+    fcntl.lockf(fds[2], fcntl.LOCK_UN, 1, 5)  # one becomes two
+    wanted = {"open_files": 5, "open_directories": 1, "open_segments": 1, "locks": 3}
+    case("open files, directories, segments, and locks are counted", comes_to(dict(wanted)),
+         stats()["held"])
+    m = metrics()
+    case("and in metrics", m["chronfs_held{kind=open_directories}"] == 1 and
+         m["chronfs_held{kind=locks}"] == 3 and m["chronfs_held_limit{kind=locks}"] == 4096)
+    for fd in fds:
+        os.close(fd)
+    case("and given back", comes_to(nothing), stats()["held"])
+
+
 def client_library():
     try:
         from prometheus_client import parser
@@ -279,4 +314,5 @@ else:
     readers()
     errors()
     open_lines()
+    held()
     client_library()

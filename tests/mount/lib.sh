@@ -202,14 +202,20 @@ mount_answers_or_died() {
 	is_mounted "$m" && [ -d "$m/segments" ]
 }
 
+# ended: waits until the daemon has ended, by itself or, after a minute, by SIGKILL; its exit status.
+# tail looks once a second, if not told otherwise.
+ended() {
+	local pid=$daemon
+	timeout 60 tail -s 0.01 --pid="$pid" -f /dev/null || kill -9 "$pid"
+	daemon=
+	wait "$pid" 2>/dev/null
+}
+
 # The daemon has to end by itself; its status has to be 0, its messages none of a sanitizer.
 await_daemon() {
-	local what=$1 status
-	timeout 60 tail --pid="$daemon" -f /dev/null
-	wait "$daemon"
-	status=$?
-	daemon=
-	is "$what: the daemon ends with 0" "$status" 0
+	local what=$1
+	ended
+	is "$what: the daemon ends with 0" $? 0
 	check_log "$what"
 	ok "$what: nothing is mounted any more" not is_mounted "$m"
 }

@@ -125,6 +125,21 @@ for ((i = 0; i < 17; i++)); do printf '%4000s' x >"$m/append"; done
 ok "and three again after a roll" wait_for 20 newest_is 000000004.q
 stop_mount
 
+# Beside the mount point, under a name that begins like its name.
+q=$m-queue
+start_mount
+stop_mount "a queue beside its mount point"
+
+# An end by force is an end like any other, for what is appended as for the exit code.
+q=$tmp/forced
+start_mount -o segment_size=64K
+exec 6>"$m/append.lines"
+printf 'no newline' >&6
+ok "umount -f" umount -f -l "$m"
+exec 6>&-
+await_daemon "umount -f"
+is "the open line is a record" "$("$CHRONQ" cat "$q")" "no newline"
+
 # Damage is found before anything is mounted.
 q=$tmp/sound
 start_mount -o segment_size=64K

@@ -60,7 +60,7 @@ cp "$m/payload/000000000" "$tmp/old"
 cp "$m/segments/000000000.q" "$tmp/old.q"
 exec 7<"$m/payload/000000000" 8<"$m/segments/000000000.q"
 ok "the oldest is deleted" rm -f "$m/segments/000000000.q"
-ok "its payload goes, too" wait_for 5 not stat "$m/payload/000000000"
+ok "its payload goes, too" wait_for 20 not stat "$m/payload/000000000"
 is "an open payload file still has its attributes" "$(stat -Lc %s /dev/fd/7)" "$(stat -c %s "$tmp/old")"
 is "and so has an open segment" "$(stat -Lc '%s %h' /dev/fd/8)" "65536 0"
 ok "which is still read" cmp "$tmp/old.q" - <&8

@@ -30,7 +30,9 @@ stop_mount
 
 # What the daemon calls, while it is read and the queue grows.
 what="the daemon makes no call that could change a queue"
-if command -v strace >/dev/null && ! grep -qa __asan_init "$CHRONFS" && ! grep -qa __tsan_init "$CHRONFS"; then
+if grep -qaE '__(asan|tsan)_init' "$CHRONFS"; then
+	note "a sanitizer's daemon makes calls of its own: not traced"
+elif command -v strace >/dev/null; then
 	start_mount -o ro
 	strace -f -qq -p "$daemon" -o "$tmp/trace" \
 		-e trace=open,openat,mmap,ftruncate,fallocate,rename,renameat2,unlink,unlinkat,flock,fcntl,mkdirat,msync,pwrite64,utimensat &
@@ -47,7 +49,7 @@ if command -v strace >/dev/null && ! grep -qa __asan_init "$CHRONFS" && ! grep -
 	ok "and the trace saw it at work" grep -q '\.q"' "$tmp/trace"
 	stop_mount
 else
-	skip "$what" "no strace here, or a sanitizer's daemon"
+	skip "$what" "no strace here"
 fi
 
 # A queue that cannot be written at all.

@@ -62,6 +62,25 @@ is "-f -o recover" "$(cat "$log")" "chronfs: $q: a dead mount was taken away fro
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
 
+# ---- as mount(8) tries it ----
+
+"$CHRONFS" "$q" "$m" || fail "a mount to be killed"
+kill_daemon "$q" "$m"
+ln -s "$CHRONFS" "$tmp/mount.chronfs"
+gives 0 "at $m there is a mount of this queue whose process died" "-f -o recover" \
+	"$tmp/mount.chronfs" "$q" "$m" -f -o recover
+gives 2 "-o recover" "-f alone" "$tmp/mount.chronfs" "$q" "$m" -f
+ok "-f takes nothing away" [ "$(mount_count "$m")" -eq 1 ]
+umount "$m"
+
+# Directly below the root.  Nobody else sees that in this namespace.
+ok "directories of our own" sh -c 'mount -t tmpfs tmpfs /srv && mount -t tmpfs tmpfs /media && mkdir /srv/q'
+mounts+=(/media)
+ok "a mount directly below the root" "$CHRONFS" /srv/q /media
+kill_daemon /srv/q /media
+gives 0 "taken away from /media" "is recovered, too" "$CHRONFS" /srv/q /media/ -o recover
+ok "unmount" umount /media
+
 # ---- names that the table of mounts writes otherwise ----
 
 odd="$tmp/a queue, \\ and 100%"

@@ -3,7 +3,6 @@
 """sink.py MOUNT LIMIT - system calls on append that no shell makes; prints a line per case."""
 
 import ctypes
-import errno
 import fcntl
 import json
 import mmap
@@ -11,6 +10,8 @@ import os
 import subprocess
 import sys
 import threading
+
+from sinklib import error_of
 
 mount, limit = sys.argv[1], int(sys.argv[2])
 path = mount + "/append"
@@ -24,14 +25,6 @@ libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_l
 
 def case(what, good):
     print(("ok - " if good else "not ok - ") + what)
-
-
-def error_of(call, *args):
-    try:
-        call(*args)
-    except OSError as e:
-        return errno.errorcode[e.errno]
-    return None
 
 
 def is_error(what, wanted, call, *args):

@@ -43,6 +43,15 @@ def wait_for(condition):
     return True
 
 
+def error_of(call, *args):
+    """The name of its errno, or None."""
+    try:
+        call(*args)
+    except OSError as e:
+        return errno.errorcode[e.errno]
+    return None
+
+
 def stats(mount):
     with open(mount + "/stats.json", "rb") as file:
         return json.load(file)

@@ -37,13 +37,13 @@ ok "cp --sparse" cp --sparse=auto "$m/stream" "$tmp/copy"
 ok "makes a true copy" cmp "$tmp/copy" "$tmp/lines"
 
 # Those who follow it.
-tail -n +1 -f "$m/stream" >"$tmp/followed" 2>"$tmp/followed.err" &
+tail -n +1 -f -s 0.05 "$m/stream" >"$tmp/followed" 2>"$tmp/followed.err" &
 one=$!
-tail -c +1 -F "$m/stream" >"$tmp/followed2" 2>>"$tmp/followed.err" &
+tail -c +1 -F -s 0.05 "$m/stream" >"$tmp/followed2" 2>>"$tmp/followed.err" &
 two=$!
 echo "one more" | tee -a "$tmp/lines" >"$m/append"
-ok "tail -f shows what comes" wait_for 5 cmp "$tmp/lines" "$tmp/followed"
-ok "tail -F, too" wait_for 5 cmp "$tmp/lines" "$tmp/followed2"
+ok "tail -f shows what comes" wait_for 20 cmp "$tmp/lines" "$tmp/followed"
+ok "tail -F, too" wait_for 20 cmp "$tmp/lines" "$tmp/followed2"
 kill "$one" "$two"
 wait "$one" "$two" 2>/dev/null
 is "and they complain of nothing" "$(cat "$tmp/followed.err")" ""

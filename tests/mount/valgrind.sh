@@ -37,7 +37,10 @@ for _ in 1 2; do
 	cat "$m"/segments/* "$m"/payload/* >/dev/null
 	getfattr -d -m - "$m"/segments/* >/dev/null 2>&1
 done
-for pid in "${pids[@]}"; do ok "a writer ends well" wait_for 60 not kill -0 "$pid"; done
+for pid in "${pids[@]}"; do
+	wait "$pid"
+	is "a writer ends well" $? 0
+done
 sort "$m/stream" >"$tmp/read"
 ok "every line is there" all_read
 ok "who follows gets all of it" wait_for 20 cmp "$m/stream" "$tmp/followed"

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* fs_calls.c - calls of the mount's handlers that fail, or whose answer is made up; see fs_support.h */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs_support.h"
+
+struct fs_calls calls;
+int library_error;
+struct fs_made_up made_up;
+static pthread_t test_thread;
+
+/* ---- failing calls ---- */
+
+/* What the library calls itself is not counted: it has tests of its own. */
+static _Thread_local int inside;
+
+static bool fails(const char *name, int error)
+{
+	if (inside > 0 || !pthread_equal(test_thread, pthread_self()) || !calls.counting ||
+	    ++calls.made != calls.failing)
+		return false;
+	calls.name = name;
+	calls.error = error;
+	errno = error;
+	return true;
+}
+
+#define REPLACED(type, name, parameters) \
+	type __real_##name parameters;   \
+	type __wrap_##name parameters;   \
+	type __wrap_##name parameters
+
+#define CALL(type, name, parameters, arguments, error, bad)                   \
+	REPLACED(type, name, parameters)                                      \
+	{                                                                     \
+		return fails(#name, error) ? (bad) : __real_##name arguments; \
+	}
+
+#define INSIDE(r, call)       \
+	do {                  \
+		inside++;     \
+		(r) = (call); \
+		inside--;     \
+	} while (0)
+
+#define LIBRARY_CALL(type, name, parameters, arguments)     \
+	REPLACED(type, name, parameters)                    \
+	{                                                   \
+		type r = -library_error;                    \
+                                                            \
+		if (!fails(#name, library_error))           \
+			INSIDE(r, __real_##name arguments); \
+		return r;                                   \
+	}
+
+/* The same where `made` says it instead, if it is set. */
+#define MADE_UP_CALL(name, parameters, arguments, made, made_arguments) \
+	REPLACED(int, name, parameters)                                 \
+	{                                                               \
+		int r = -library_error;                                 \
+                                                                        \
+		if (made)                                               \
+			r = made made_arguments;                        \
+		else if (!fails(#name, library_error))                  \
+			INSIDE(r, __real_##name arguments);             \
+		return r;                                               \
+	}
+
+CALL(void *, malloc, (size_t size), (size), ENOMEM, NULL)
+CALL(void *, calloc, (size_t count, size_t size), (count, size), ENOMEM, NULL)
+CALL(void *, realloc, (void *old, size_t size), (old, size), ENOMEM, NULL)
+CALL(FILE *, open_memstream, (char **text, size_t *size), (text, size), ENOMEM, NULL)
+/* The names that these have with 64-bit offsets. */
+CALL(int, fstat64, (int fd, struct stat *st), (fd, st), EIO, -1)
+CALL(int, fstatvfs64, (int fd, struct statvfs *st), (fd, st), EIO, -1)
+CALL(int, pthread_create,
+     (pthread_t * thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg),
+     (thread, attr, run, arg), EAGAIN, EAGAIN)
+CALL(int, setrlimit64, (__rlimit_resource_t which, const struct rlimit *limit), (which, limit),
+     EPERM, -1)
+
+LIBRARY_CALL(ssize_t, cq_stream_pread,
+             (cq_stream * stream, void *buffer, size_t length, uint64_t position),
+             (stream, buffer, length, position))
+LIBRARY_CALL(int, cq_stream_segment, (cq_stream * stream, uint32_t id, struct cq_span *ret_span),
+             (stream, id, ret_span))
+LIBRARY_CALL(ssize_t, cq_stream_segment_pread,
+             (cq_stream * stream, uint32_t id, void *buffer, size_t length, uint64_t position),
+             (stream, id, buffer, length, position))
+LIBRARY_CALL(int, cq_queue_ends, (cq_queue * queue, uint32_t *ret_oldest, uint32_t *ret_newest),
+             (queue, ret_oldest, ret_newest))
+LIBRARY_CALL(int, cq_queue_list, (cq_queue * queue, uint32_t **ret_ids, size_t *ret_count),
+             (queue, ret_ids, ret_count))
+LIBRARY_CALL(int, cq_queue_position, (cq_queue * queue, struct cq_queue_info *ret_info),
+             (queue, ret_info))
+LIBRARY_CALL(int, cq_queue_segment_attr,
+             (cq_queue * queue, uint32_t id, struct cq_segment_attr *ret_attr),
+             (queue, id, ret_attr))
+LIBRARY_CALL(int, cq_segment_open, (cq_queue * queue, uint32_t id, cq_segment **ret_segment),
+             (queue, id, ret_segment))
+LIBRARY_CALL(int, cq_segment_summary,
+             (cq_segment * segment, struct cq_segment_content *ret_content), (segment, ret_content))
+LIBRARY_CALL(int, cq_segment_info, (cq_segment * segment, struct cq_segment_info *ret_info),
+             (segment, ret_info))
+LIBRARY_CALL(int, cq_segment_stat, (cq_segment * segment, struct stat *ret_stat),
+             (segment, ret_stat))
+LIBRARY_CALL(ssize_t, cq_segment_pread,
+             (cq_segment * segment, void *buffer, size_t length, uint64_t offset),
+             (segment, buffer, length, offset))
+
+/* ---- those that may be made up ---- */
+
+MADE_UP_CALL(cq_stream_extent, (cq_stream * stream, uint64_t *ret_begin, uint64_t *ret_end),
+             (stream, ret_begin, ret_end), made_up.extent, (ret_begin, ret_end))
+MADE_UP_CALL(cq_stream_next_data, (cq_stream * stream, uint64_t position, uint64_t *ret_position),
+             (stream, position, ret_position), made_up.next_data, (position, ret_position))
+MADE_UP_CALL(cq_stream_next_hole, (cq_stream * stream, uint64_t position, uint64_t *ret_position),
+             (stream, position, ret_position), made_up.next_hole, (position, ret_position))
+MADE_UP_CALL(cq_queue_readers, (cq_queue * queue, cq_reader_visit_fn visit, void *arg),
+             (queue, visit, arg), made_up.readers, (visit, arg))
+
+REPLACED(int, cq_writer_open,
+         (const char *dir, const struct cq_config *config, cq_writer **ret_writer))
+{
+	return made_up.open_error ? -made_up.open_error
+	                          : __real_cq_writer_open(dir, config, ret_writer);
+}
+
+REPLACED(int, cq_writer_append,
+         (cq_writer * writer, uint16_t type, const void *payload, size_t size, uint64_t *ret_seq))
+{
+	return made_up.append_error ? -made_up.append_error
+	                            : __real_cq_writer_append(writer, type, payload, size, ret_seq);
+}
+
+REPLACED(ssize_t, cq_writer_append_batch,
+         (cq_writer * writer, const struct cq_message *messages, size_t count,
+          uint64_t *ret_first_seq))
+{
+	return made_up.append_error
+	               ? -made_up.append_error
+	               : __real_cq_writer_append_batch(writer, messages, count, ret_first_seq);
+}
+
+REPLACED(int, nanosleep, (const struct timespec *span, struct timespec *ret_left))
+{
+	return made_up.no_sleep ? 0 : __real_nanosleep(span, ret_left);
+}
+
+/* A stream in memory may find at its end that there is too little. */
+REPLACED(int, fclose, (FILE * file))
+{
+	int r = __real_fclose(file);
+
+	return fails("fclose", ENOMEM) ? EOF : r;
+}
+
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+
+/* None of those who call it makes a file. */
+int __wrap_open64(const char *path, int flags, ...)
+{
+	assert_int_equal(flags & O_CREAT, 0);
+	return fails("open", EMFILE) ? -1 : __real_open64(path, flags);
+}
+
+REPLACED(int, getrlimit64, (__rlimit_resource_t which, struct rlimit *limit))
+{
+	if (fails("getrlimit", EINVAL))
+		return -1;
+	if (made_up.descriptors == 0)
+		return __real_getrlimit64(which, limit);
+	*limit = (struct rlimit){ made_up.descriptors, made_up.descriptors_max };
+	return 0;
+}
+
+void fs_calls_begin(int failing)
+{
+	calls = (struct fs_calls){ .failing = failing, .counting = true };
+}
+
+void fs_calls_end(void)
+{
+	calls.counting = false;
+}
+
+void fs_calls_init(void)
+{
+	memset(&calls, 0, sizeof calls);
+	memset(&made_up, 0, sizeof made_up);
+	library_error = EIO;
+	test_thread = pthread_self();
+}

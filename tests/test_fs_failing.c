@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_fs_failing.c - each operation of the mount with each of its calls failing
+ *
+ * An operation is done once undisturbed, which counts its calls of the library, the system, and for
+ * memory; then once for each of them, which fails (EIO or EBADMSG, ENOMEM).  The request must be answered once,
+ * with that error or as if nothing had been; the user holds nothing of the daemon afterwards, and the
+ * same operation succeeds.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "fs_support.h"
+#include "stats.h"
+
+#define BUFFER 8192
+
+struct operation {
+	const char *path;
+	const char *name;
+	void (*run)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
+	int flags; /* of the open before it; CLOSED: there is none, DIRECTORY: of a directory */
+	/* Calls whose failure is no error of this request, each between commas. */
+	const char *forgiven;
+};
+
+#define CLOSED (-1)
+#define DIRECTORY (-2)
+
+/* ---- what a request does ---- */
+
+static void getattr(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.getattr(req, node, fi);
+}
+
+static void setattr(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct stat attr = { 0 };
+
+	chronfs_ops.setattr(req, node, &attr, 0, fi);
+}
+
+static void open_file(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct fuse_file_info its = *fi;
+
+	chronfs_ops.open(req, node, &its);
+	fs_calls_end();
+	if (requests[0].error == 0)
+		fs_release(node, &its);
+}
+
+static void open_dir(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct fuse_file_info its = *fi;
+
+	chronfs_ops.opendir(req, node, &its);
+	fs_calls_end();
+	if (requests[0].error == 0)
+		chronfs_ops.releasedir(fs_request(1, 0), node, &its);
+}
+
+static void read_file(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.read(req, node, BUFFER, 0, fi);
+	if (requests[0].error == 0)
+		assert_true(requests[0].size > 0);
+}
+
+static void read_dir(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.readdir(req, node, BUFFER, 0, fi);
+}
+
+static void read_dir_plus(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.readdirplus(req, node, BUFFER, 0, fi);
+}
+
+static void seek_data(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.lseek(req, node, 0, SEEK_DATA, fi);
+}
+
+static void seek_hole(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.lseek(req, node, 0, SEEK_HOLE, fi);
+}
+
+static void poll_file(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct fuse_file_info its = *fi;
+	int handle;
+
+	its.poll_events = POLLIN | POLLOUT;
+	chronfs_ops.poll(req, node, &its, (struct fuse_pollhandle *)(void *)&handle);
+	assert_int_equal(handles_destroyed, requests[0].error != 0);
+	chronfs_poll_release(&fs, node, &its);
+	assert_int_equal(handles_destroyed, 1);
+	handles_destroyed = 0;
+}
+
+static void get_records(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	(void)fi;
+	chronfs_ops.getxattr(req, node, "user.chronfs.records", 64);
+}
+
+static void get_sealed(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	(void)fi;
+	chronfs_ops.getxattr(req, node, "user.chronfs.sealed", 64);
+}
+
+static void list_attributes(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	(void)fi;
+	chronfs_ops.listxattr(req, node, 0);
+}
+
+static void statfs(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	(void)fi;
+	chronfs_ops.statfs(req, node);
+}
+
+static void lock(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.flock(req, node, fi, LOCK_EX | LOCK_NB);
+}
+
+/* The flusher's answer may come later. */
+static void await(void)
+{
+	fs_calls_end();
+	while (__atomic_load_n(&requests[0].replies, __ATOMIC_ACQUIRE) == 0)
+		sched_yield();
+}
+
+static void sync_file(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.fsync(req, node, 0, fi);
+	await();
+}
+
+static void write_record(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.write(req, node, "x\n", 2, 0, fi);
+	await();
+}
+
+/* A line that stays open. */
+static void write_piece(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.write(req, node, "piece", 5, 0, fi);
+}
+
+static void command(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.write(req, node, "trim 0", 6, 0, fi);
+	fs_calls_end();
+	(void)chronfs_ctl_step(&fs);
+}
+
+static void command_sync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	chronfs_ops.write(req, node, "sync", 4, 0, fi);
+	await();
+}
+
+/* ---- each ---- */
+
+#define FIGURES \
+	"cq_stream_extent,cq_queue_readers,cq_queue_ends,cq_queue_segment_attr,cq_queue_position,"
+#define SUMMARY "cq_segment_open,cq_segment_summary,"
+
+static const struct operation reading[] = {
+	{ "", "getattr", getattr, CLOSED, NULL },
+	{ "segments", "getattr", getattr, CLOSED, NULL },
+	{ "payload", "getattr", getattr, CLOSED, NULL },
+	{ "segments/000000000.q", "getattr", getattr, CLOSED, NULL },
+	{ "segments/000000002.q", "getattr", getattr, O_RDONLY, NULL },
+	{ "payload/000000000", "getattr", getattr, CLOSED, NULL },
+	{ "payload/000000002", "getattr", getattr, O_RDONLY, NULL },
+	{ "stream", "getattr", getattr, CLOSED, FIGURES },
+	{ "stats.json", "getattr", getattr, CLOSED, FIGURES },
+	{ "metrics", "getattr", getattr, CLOSED, FIGURES },
+	{ "segments/000000000.q", "setattr", setattr, CLOSED, NULL },
+	{ "", "statfs", statfs, CLOSED, NULL },
+
+	{ "segments/000000000.q", "open", open_file, CLOSED, NULL },
+	{ "payload/000000000", "open", open_file, CLOSED, NULL },
+	{ "stream", "open", open_file, CLOSED, NULL },
+	{ "stats.json", "open", open_file, CLOSED, NULL },
+	{ "metrics", "open", open_file, CLOSED, NULL },
+
+	{ "segments/000000000.q", "read", read_file, O_RDONLY, NULL },
+	{ "segments/000000002.q", "read", read_file, O_RDONLY, NULL },
+	{ "payload/000000000", "read", read_file, O_RDONLY, NULL },
+	{ "payload/000000002", "read", read_file, O_RDONLY, NULL },
+	{ "stream", "read", read_file, O_RDONLY, NULL },
+	{ "stream", "read", read_file, O_RDONLY | O_NONBLOCK, "cq_stream_pread," },
+	{ "stats.json", "read", read_file, O_RDONLY, FIGURES },
+	{ "metrics", "read", read_file, O_RDONLY, FIGURES },
+
+	{ "segments/000000000.q", "SEEK_DATA", seek_data, O_RDONLY, NULL },
+	{ "segments/000000000.q", "SEEK_HOLE", seek_hole, O_RDONLY, NULL },
+	{ "payload/000000000", "SEEK_HOLE", seek_hole, O_RDONLY, NULL },
+	{ "stream", "SEEK_DATA", seek_data, O_RDONLY, NULL },
+	{ "stream", "SEEK_HOLE", seek_hole, O_RDONLY, NULL },
+	{ "stream", "SEEK_HOLE", seek_hole, O_RDONLY | O_NONBLOCK, NULL },
+	{ "metrics", "SEEK_HOLE", seek_hole, O_RDONLY, FIGURES },
+
+	{ "stream", "poll", poll_file, O_RDONLY, "cq_stream_extent," },
+	{ "segments/000000002.q", "poll", poll_file, O_RDONLY, NULL },
+
+	{ "", "opendir", open_dir, CLOSED, NULL },
+	{ "segments", "opendir", open_dir, CLOSED, NULL },
+	{ "", "readdir", read_dir, DIRECTORY, FIGURES },
+	{ "", "readdirplus", read_dir_plus, DIRECTORY, FIGURES },
+	{ "segments", "readdir", read_dir, DIRECTORY, NULL },
+	{ "segments", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
+	{ "payload", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
+
+	{ "segments/000000000.q", "getxattr", get_records, CLOSED, NULL },
+	{ "segments/000000002.q", "getxattr", get_sealed, CLOSED, NULL },
+	{ "segments/000000000.q", "listxattr", list_attributes, CLOSED, SUMMARY },
+	{ "stream", "flock", lock, O_RDONLY, NULL },
+	{ "stream", "fsync", sync_file, O_RDONLY, NULL },
+};
+
+static const struct operation writing[] = {
+	{ "append", "open", open_file, CLOSED, NULL },
+	{ "append.lines", "open", open_file, CLOSED, NULL },
+	{ "append", "write", write_record, O_WRONLY, NULL },
+	{ "append", "write", write_record, O_WRONLY | O_DSYNC, NULL },
+	{ "append.lines", "write", write_record, O_WRONLY, NULL },
+	{ "append.lines", "write", write_record, O_WRONLY | O_DSYNC, NULL },
+	{ "append.lines", "write", write_piece, O_WRONLY, NULL },
+	{ "append.lines", "fsync", sync_file, O_WRONLY, NULL },
+	{ "append", "poll", poll_file, O_WRONLY, NULL },
+	{ "ctl", "write", command, O_WRONLY, NULL },
+	{ "ctl", "write", command_sync, O_WRONLY, NULL },
+};
+
+static bool is_forgiven(const struct operation *op, const char *call)
+{
+	char name[64];
+
+	/* an open file is told of as it was when it was opened */
+	if (calls.error == EBADMSG && op->flags >= 0 &&
+	    (strcmp(call, "cq_queue_segment_attr") == 0 || strcmp(call, "cq_stream_segment") == 0))
+		return true;
+	(void)snprintf(name, sizeof name, "%s,", call);
+	return op->forgiven && strstr(op->forgiven, name);
+}
+
+/* A file that is not one of the queue any more is told as one that is gone. */
+static bool is_told_as(const char *call, int error, int told)
+{
+	static const char of_segments[] =
+		"cq_queue_segment_attr,cq_segment_open,cq_stream_segment,";
+	char name[64];
+
+	(void)snprintf(name, sizeof name, "%s,", call ? call : "");
+	if (error == EBADMSG && strstr(of_segments, name))
+		error = ENOENT;
+	return told == 0 || told == error;
+}
+
+/* Does it once, with this call failing; returns how many there were. */
+static int once(const struct operation *op, int failing)
+{
+	const uint64_t node = fs_node(op->path);
+	struct fuse_file_info fi = { .flags = op->flags < 0 ? O_RDONLY : op->flags };
+	int made;
+
+	if (op->flags >= 0)
+		fi = fs_open(node, op->flags);
+	if (op->flags == DIRECTORY) {
+		chronfs_ops.opendir(fs_request(1, 0), node, &fi);
+		fs_expect(1, 0);
+	}
+	fs.metrics_size = 0; /* nobody has read it yet */
+	fs.queue_changed.tv_sec = 0;
+	fs_request(0, 0);
+	fs_calls_begin(failing);
+	op->run(REQ(0), node, &fi);
+	fs_calls_end();
+	made = calls.made;
+
+	if (requests[0].replies != 1 || !is_told_as(calls.name, calls.error, requests[0].error) ||
+	    (requests[0].error == 0 && calls.error != 0 && !is_forgiven(op, calls.name)))
+		fail_msg("%s of /%s, call %d (%s) failing with %d: %d answers, error %d", op->name,
+		         op->path, failing, calls.name ? calls.name : "none", calls.error,
+		         requests[0].replies, requests[0].error);
+	if (op->flags >= 0)
+		fs_release(node, &fi);
+	if (op->flags == DIRECTORY)
+		chronfs_ops.releasedir(fs_request(1, 0), node, &fi);
+	assert_null(fs.opened);
+	assert_null(fs.sinks);
+	assert_null(fs.pollers);
+	assert_null(fs.jobs);
+	assert_int_equal(fs.open_files.used + fs.open_dirs.used + fs.open_segments.used +
+	                         fs.locks_held.used + fs.lines_memory.used + fs.copies.cached,
+	                 0);
+	return made;
+}
+
+static int each(const struct operation *ops, size_t count)
+{
+	int runs = 0;
+
+	for (const struct operation *op = ops; op < ops + count; op++) {
+		int most = once(op, 0);
+
+		if (requests[0].error != 0)
+			fail_msg("%s of /%s: error %d", op->name, op->path, requests[0].error);
+		for (int failing = 1; failing <= most; failing++) {
+			once(op, failing);
+			assert_int_not_equal(calls.error, 0);
+			once(op, 0);
+			runs++;
+		}
+	}
+	return runs;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static void each_call_of_each_operation(void **state)
+{
+	(void)state;
+	printf("# %d calls\n", each(reading, COUNT(reading)) + each(writing, COUNT(writing)));
+	library_error = EBADMSG;
+	printf("# %d calls\n", each(reading, COUNT(reading)));
+}
+
+static void each_call_on_a_read_only_mount(void **state)
+{
+	(void)state;
+	printf("# %d calls\n", each(reading, COUNT(reading)));
+	library_error = EBADMSG;
+	printf("# %d calls\n", each(reading, COUNT(reading)));
+}
+
+/* A lookup that fails says so, and the name is found the next time. */
+static void each_call_of_a_lookup(void **state)
+{
+	static const char *const names[] = { "payload", "segments", "stats.json", "metrics",
+		                             "stream" };
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(names); i++) {
+		for (int failing = 1; calls.failing == 0 || calls.error != 0; failing++) {
+			fs.metrics_size = 0;
+			fs_request(0, 0);
+			fs_calls_begin(failing);
+			chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, names[i]);
+			fs_calls_end();
+			assert_int_equal(requests[0].replies, 1);
+			if (requests[0].error != 0)
+				assert_int_equal(requests[0].error, calls.error);
+			else if (calls.error != 0)
+				assert_non_null(strstr(FIGURES, calls.name));
+			(void)fs_node(names[i]);
+		}
+		calls.failing = 0;
+	}
+}
+
+/* ---- what is no request ---- */
+
+static void no_thread_for_the_ticker(void **state)
+{
+	int failing = 1;
+
+	(void)state;
+	for (; failing <= 2; failing++) {
+		fs_calls_begin(failing);
+		assert_int_equal(chronfs_ticker_start(&fs), -(failing == 1 ? ENOMEM : EAGAIN));
+		fs_calls_end();
+		assert_null(fs.ticker);
+	}
+	chronfs_ticker_wake(&fs); /* the library may do that while the queue is closed */
+	chronfs_ticker_stop(&fs);
+	chronfs_ticker_fini(&fs);
+}
+
+static void no_thread_for_the_signals(void **state)
+{
+	struct chronfs_signals *signals = NULL;
+
+	(void)state;
+	for (int failing = 1; failing <= 2; failing++) {
+		fs_calls_begin(failing);
+		assert_int_equal(chronfs_signals_start(NULL, &signals),
+		                 -(failing == 1 ? ENOMEM : EAGAIN));
+		fs_calls_end();
+		assert_null(signals);
+	}
+	chronfs_signals_stop(signals);
+}
+
+/* Half of what the daemon may open is for those who read segment files. */
+static void limit_of_descriptors(void **state)
+{
+	static const struct {
+		rlim_t now, most;
+		int failing;
+		size_t shared;
+	} cases[] = {
+		{ 100, 100, 0, 50 },
+		{ 100, 400, 2, 50 },  /* setrlimit() fails */
+		{ 100, 400, 1, 512 }, /* getrlimit() does */
+	};
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		made_up.descriptors = cases[i].now;
+		made_up.descriptors_max = cases[i].most;
+		fs_calls_begin(cases[i].failing);
+		chronfs_limits_init(&fs);
+		fs_calls_end();
+		assert_int_equal(fs.open_segments.most, cases[i].shared);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(each_call_of_each_operation),
+		cmocka_unit_test_setup_teardown(each_call_on_a_read_only_mount, fs_setup_read_only,
+		                                fs_teardown),
+		TEST(each_call_of_a_lookup),
+		TEST(no_thread_for_the_ticker),
+		TEST(no_thread_for_the_signals),
+		TEST(limit_of_descriptors),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

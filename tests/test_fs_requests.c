@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_fs_requests.c - requests as the kernel seldom sends them, without a kernel
+ *
+ * Small buffers, opens that were interrupted, nodes that there are not, handles of poll(2) that are
+ * replaced, no memory for what has to wait.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "fs_support.h"
+
+/* ---- directories ---- */
+
+/* As in the answer to READDIR: the kernel's struct fuse_dirent. */
+struct entry {
+	uint64_t ino;
+	uint64_t cookie;
+	uint32_t length;
+	uint32_t type;
+	char name[];
+};
+
+/* Reads a directory to its end with a buffer of this size; the names, each with a blank behind it. */
+static void list(const char *path, size_t size, char names[512])
+{
+	const uint64_t node = fs_node(path);
+	struct fuse_file_info fi = { 0 };
+	off_t after = 0;
+
+	names[0] = '\0';
+	chronfs_ops.opendir(fs_request(1, 0), node, &fi);
+	fs_expect(1, 0);
+	for (;;) {
+		chronfs_ops.readdir(fs_request(0, 0), node, size, after, &fi);
+		fs_expect(0, 0);
+		assert_in_range(requests[0].size, 0, size);
+		if (requests[0].size == 0)
+			break;
+		for (size_t at = 0; at < requests[0].size;) {
+			struct entry entry;
+			size_t end = strlen(names);
+
+			memcpy(&entry, requests[0].bytes + at, sizeof entry);
+			(void)snprintf(names + end, 512 - end, "%.*s ", (int)entry.length,
+			               requests[0].bytes + at + sizeof entry);
+			at += (sizeof entry + entry.length + 7) / 8 * 8;
+			after = (off_t)entry.cookie;
+		}
+	}
+	chronfs_ops.releasedir(fs_request(1, 0), node, &fi);
+	fs_expect(1, 0);
+}
+
+/* Each name once, in order, however little fits into an answer. */
+static void names_through_small_buffers(void **state)
+{
+	static const char *const paths[] = { "", "segments", "payload" };
+	char all[512], some[512];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+		list(paths[i], 8192, all);
+		assert_memory_equal(all, ". .. ", 5);
+		for (size_t size = 40; size < 120; size += 8) {
+			list(paths[i], size, some);
+			assert_string_equal(some, all);
+		}
+		list(paths[i], 32, some); /* up to the first long name */
+		assert_memory_equal(some, all, strlen(some));
+		assert_in_range(strlen(some), 5, strlen(all) - 1);
+		list(paths[i], 31, some);
+		assert_string_equal(some, "");
+	}
+}
+
+/* ---- opens that nobody takes ---- */
+
+static void interrupted_opens_hold_nothing(void **state)
+{
+	static const char *const files[] = {
+		"append", "append.lines", "ctl", "segments/000000000.q", "payload/000000000",
+		"stream", "metrics"
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+		const uint64_t node = fs_node(files[i]);
+		struct fuse_file_info fi = { .flags = i < 3 ? O_WRONLY : O_RDONLY };
+
+		fs_request(0, 0);
+		requests[0].lost = true;
+		chronfs_ops.open(REQ(0), node, &fi);
+		fs_expect(0, 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		struct fuse_file_info fi = { 0 };
+
+		fs_request(0, 0);
+		requests[0].lost = true;
+		chronfs_ops.opendir(REQ(0), fs_node(i ? "segments" : ""), &fi);
+		fs_expect(0, 0);
+	}
+	assert_null(fs.opened);
+	assert_null(fs.sinks);
+	assert_int_equal(fs.open_files.used + fs.open_dirs.used + fs.open_segments.used +
+	                         fs.copies.cached,
+	                 0);
+}
+
+/* ---- nodes that there are not ---- */
+
+static void check_no_node(uint64_t node)
+{
+	struct fuse_file_info fi = { .flags = O_RDONLY, .poll_events = POLLIN | POLLPRI };
+	struct stat attr = { 0 };
+
+	chronfs_ops.getattr(fs_request(0, 0), node, NULL);
+	fs_expect(0, ENOENT);
+	chronfs_ops.setattr(fs_request(0, 0), node, &attr, FUSE_SET_ATTR_MODE, NULL);
+	fs_expect(0, ENOENT);
+	chronfs_ops.open(fs_request(0, 0), node, &fi);
+	fs_expect(0, EINVAL);
+	chronfs_ops.read(fs_request(0, 0), node, 100, 0, &fi);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].size, 0);
+	chronfs_ops.write(fs_request(0, 0), node, "x", 1, 0, &fi);
+	fs_expect(0, EBADF);
+	chronfs_ops.lseek(fs_request(0, 0), node, 0, SEEK_DATA, &fi);
+	fs_expect(0, ENOENT);
+	chronfs_ops.flush(fs_request(0, 0), node, &fi);
+	fs_expect(0, 0);
+	chronfs_ops.getxattr(fs_request(0, 0), node, "user.chronfs.sealed", 64);
+	fs_expect(0, ENODATA);
+	chronfs_ops.listxattr(fs_request(0, 0), node, 64);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].size, 0);
+	chronfs_ops.poll(fs_request(0, 0), node, &fi, NULL);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].events, POLLIN);
+	chronfs_ops.ioctl(fs_request(0, 0), node, (unsigned)FS_IOC_GETFLAGS, NULL, &fi, 0, NULL, 0,
+	                  sizeof(unsigned));
+	fs_expect(0, 0);
+	chronfs_ops.unlink(fs_request(0, 0), node, "000000000.q");
+	fs_expect(0, EPERM);
+	chronfs_ops.flock(fs_request(0, 0), node, &fi, LOCK_SH | LOCK_NB);
+	fs_expect(0, 0);
+	chronfs_ops.flock(fs_request(0, 0), node, &fi, LOCK_UN);
+	fs_expect(0, 0);
+}
+
+static void nodes_that_there_are_not(void **state)
+{
+	struct fuse_file_info fi = { 0 };
+	const uint64_t none = chronfs_node(CHRONFS_NONE, 7);
+
+	(void)state;
+	check_no_node(none);
+	check_no_node(chronfs_node(CHRONFS_KINDS, 0));
+	check_no_node(chronfs_node((1U << CHRONFS_KIND_BITS) - 1, 0));
+	assert_int_equal(chronfs_node_ino(none), none);
+	/* whatever was meant, what it asks for is durable */
+	chronfs_ops.fsync(fs_request(0, 0), none, 0, &fi);
+	while (__atomic_load_n(&requests[0].replies, __ATOMIC_ACQUIRE) == 0)
+		usleep(100);
+	fs_expect(0, 0);
+	/* a directory cannot be opened as a file, nor has its end anything to flush */
+	chronfs_ops.open(fs_request(0, 0), CHRONFS_NODE_ROOT, &fi);
+	fs_expect(0, EINVAL);
+	chronfs_ops.flush(fs_request(0, 0), fs_node("stream"), &fi);
+	fs_expect(0, 0);
+	chronfs_ops.lseek(fs_request(0, 0), fs_node("append"), 0, SEEK_CUR, &fi);
+	fs_expect(0, EINVAL);
+	chronfs_ops.write(fs_request(0, 0), fs_node("stream"), "x", 1, 0, &fi);
+	fs_expect(0, EBADF);
+}
+
+/* ---- attributes ---- */
+
+/* Setting what is there already is no change; a nanosecond is one. */
+static void times_are_compared_exactly(void **state)
+{
+	const uint64_t node = fs_node("segments/000000000.q");
+	struct stat is, wanted;
+
+	(void)state;
+	chronfs_ops.getattr(fs_request(0, 0), node, NULL);
+	fs_expect(0, 0);
+	is = wanted = requests[0].attr;
+	chronfs_ops.setattr(fs_request(0, 0), node, &wanted,
+	                    FUSE_SET_ATTR_MTIME | FUSE_SET_ATTR_ATIME, NULL);
+	fs_expect(0, 0);
+	wanted.st_mtim.tv_nsec = (is.st_mtim.tv_nsec + 1) % 1000000000;
+	chronfs_ops.setattr(fs_request(0, 0), node, &wanted, FUSE_SET_ATTR_MTIME, NULL);
+	fs_expect(0, EPERM);
+	wanted = is;
+	wanted.st_atim.tv_sec++;
+	chronfs_ops.setattr(fs_request(0, 0), node, &wanted, FUSE_SET_ATTR_ATIME, NULL);
+	fs_expect(0, EPERM);
+}
+
+static void attributes_need_their_room(void **state)
+{
+	const uint64_t node = fs_node("append");
+	struct fuse_file_info fi = { 0 };
+
+	(void)state;
+	chronfs_ops.ioctl(fs_request(0, 0), node, (unsigned)FS_IOC_GETFLAGS, NULL, &fi, 0, NULL, 0,
+	                  sizeof(unsigned) - 1);
+	fs_expect(0, ENOTTY);
+	chronfs_ops.ioctl(fs_request(0, 0), node, (unsigned)FS_IOC_FSGETXATTR, NULL, &fi, 0, NULL,
+	                  0, sizeof(struct fsxattr) - 1);
+	fs_expect(0, ENOTTY);
+	chronfs_ops.ioctl(fs_request(0, 0), node, (unsigned)FS_IOC_FSGETXATTR, NULL, &fi, 0, NULL,
+	                  0, sizeof(struct fsxattr));
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].size, sizeof(struct fsxattr));
+}
+
+/* ---- poll ---- */
+
+static void poll_with_handle(uint64_t node, struct fuse_file_info *fi, unsigned events)
+{
+	static int handles[8], next;
+
+	fi->poll_events = events;
+	chronfs_ops.poll(fs_request(0, 0), node, fi,
+	                 (struct fuse_pollhandle *)(void *)&handles[next++ % 8]);
+	fs_expect(0, 0);
+}
+
+/* An open file has one handle, the newest; of a node that is open twice, each has its own; what is
+ * closed is not told any more. */
+static void handles_of_poll(void **state)
+{
+	const uint64_t stream = fs_node("stream");
+	struct fuse_file_info a = fs_open(stream, O_RDONLY),
+			      b = fs_open(stream, O_RDONLY | O_NONBLOCK);
+	uint64_t seq;
+
+	(void)state;
+	poll_with_handle(stream, &a, 0); /* 0: an old kernel does not say which events */
+	assert_true(requests[0].events & POLLIN);
+	chronfs_ops.read(fs_request(0, 0), stream, 1 << 16, 0, &b);
+	poll_with_handle(stream, &a, POLLIN);
+	assert_int_equal(handles_destroyed, 1); /* the older one */
+	assert_int_equal(requests[0].events, 0);
+	poll_with_handle(stream, &b, POLLIN);
+	assert_int_equal(requests[0].events, 0);
+	assert_int_equal(handles_destroyed, 1);
+	assert_int_equal(chronfs_poll_step(&fs), -1);
+	assert_int_equal(handles_told, 1); /* the first did ask for more than POLLIN */
+	poll_with_handle(stream, &a, POLLIN);
+	fs_release(stream, &a);
+	assert_int_equal(handles_told, 1);
+	assert_int_equal(handles_destroyed, 3);
+	assert_int_equal(cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, "x", 1, &seq), 0);
+	assert_int_equal(chronfs_poll_step(&fs), -1);
+	assert_int_equal(handles_told, 2);
+	assert_int_equal(handles_destroyed, 4);
+	assert_null(fs.pollers);
+	fs_release(stream, &b);
+}
+
+/* The handle of an open file is a number that another kind of file may have, too. */
+static void handles_of_two_kinds(void **state)
+{
+	struct fuse_file_info fi = { .fh = 1 };
+
+	(void)state;
+	poll_with_handle(chronfs_node(CHRONFS_CTL, 1), &fi, POLLIN);
+	poll_with_handle(chronfs_node(CHRONFS_CTL, 2), &fi, POLLIN);
+	assert_int_equal(handles_destroyed, 0);
+	chronfs_poll_release(&fs, chronfs_node(CHRONFS_CTL, 2), &fi);
+	assert_int_equal(handles_destroyed, 1);
+	assert_non_null(fs.pollers);
+	chronfs_poll_release(&fs, chronfs_node(CHRONFS_CTL, 1), &fi);
+	assert_null(fs.pollers);
+}
+
+/* ---- ctl ---- */
+
+static long ctl_write(int i, uint64_t node, struct fuse_file_info *fi, const char *text)
+{
+	chronfs_ops.write(REQ(i), node, text, strlen(text), 0, fi);
+	return requests[i].replies;
+}
+
+/* An interruption ends the job that it means, if nobody works on it yet. */
+static void jobs_are_interrupted(void **state)
+{
+	const uint64_t node = fs_node("ctl");
+	struct fuse_file_info fi = fs_open(node, O_WRONLY);
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		fs_request(i, 0);
+		assert_int_equal(ctl_write(i, node, &fi, "roll"), 0);
+	}
+	fs_interrupt(1);
+	fs_expect(1, EINTR);
+	fs_interrupt(1); /* it has its answer */
+	fs_expect(1, EINTR);
+	assert_int_equal(chronfs_ctl_step(&fs), 0);
+	fs_expect(0, 0);
+	assert_int_equal(chronfs_ctl_step(&fs), -1);
+	fs_expect(2, 0);
+	assert_int_equal(chronfs_ctl_step(&fs), -1);
+
+	fs_request(0, 0);
+	requests[0].interrupted = true; /* before it was parked */
+	ctl_write(0, node, &fi, "roll");
+	fs_expect(0, EINTR);
+	assert_null(fs.jobs);
+	fs_request(0, 0);
+	ctl_write(0, node, &fi, "");
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].size, 0);
+
+	/* the end of the mount answers the rest */
+	fs_request(0, 0);
+	assert_int_equal(ctl_write(0, node, &fi, "trim 1"), 0);
+	fs_end();
+	fs_expect(0, ENOTCONN);
+}
+
+static void unlink_is_refused(void **state)
+{
+	const uint64_t segments = fs_node("segments");
+
+	(void)state;
+	chronfs_ops.unlink(fs_request(0, 0), segments, "000000000.q");
+	fs_expect(0, EPERM); /* no allow_trim */
+	fs.options.allow_trim = true;
+	chronfs_ops.unlink(fs_request(0, 0), segments, "000000000.idx");
+	fs_expect(0, ENOENT);
+	chronfs_ops.unlink(fs_request(0, 0), CHRONFS_NODE_ROOT, "append");
+	fs_expect(0, EPERM);
+	chronfs_ops.unlink(fs_request(0, 0), segments, "000000000.q");
+	assert_int_equal(requests[0].replies, 0);
+	assert_int_equal(chronfs_ctl_step(&fs), -1);
+	fs_expect(0, 0);
+	chronfs_ops.lookup(fs_request(0, 0), segments, "000000000.q");
+	fs_expect(0, ENOENT);
+	chronfs_ops.getattr(fs_request(0, 0), chronfs_node(CHRONFS_PAYLOAD_SEALED, 0), NULL);
+	fs_expect(0, ENOENT);
+	chronfs_ops.getattr(fs_request(0, 0), chronfs_node(CHRONFS_SEGMENT_SEALED, 0), NULL);
+	fs_expect(0, ENOENT);
+}
+
+static void unlink_on_a_read_only_mount(void **state)
+{
+	const uint64_t segments = fs_node("segments");
+
+	(void)state;
+	fs.options.allow_trim = true;
+	chronfs_ops.unlink(fs_request(0, 0), segments, "000000000.q");
+	fs_expect(0, EPERM);
+}
+
+/* ---- writes ---- */
+
+/* Of nothing there is no record. */
+static void empty_writes(void **state)
+{
+	static const char *const names[] = { "append", "append.lines", "ctl" };
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		const uint64_t node = fs_node(names[i]);
+		struct fuse_file_info fi = fs_open(node, O_WRONLY);
+
+		chronfs_ops.write(fs_request(0, 0), node, "", 0, 0, &fi);
+		fs_expect(0, 0);
+		assert_int_equal(requests[0].size, 0);
+		fs_release(node, &fi);
+	}
+	chronfs_ops.getattr(fs_request(0, 0), fs_node("stream"), NULL);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].attr.st_size, 3 * FS_SEGMENTS * FS_PAYLOAD);
+}
+
+/* Without memory for what waits a write is refused, and nothing of it is appended later. */
+static void no_memory_to_wait(void **state)
+{
+	static const char *const names[] = { "append", "append.lines" };
+
+	(void)state;
+	fs.options.full_wait_ms = 1000;
+	made_up.append_error = EDQUOT;
+	for (int i = 0; i < 2; i++) {
+		const uint64_t node = fs_node(names[i]);
+		struct fuse_file_info fi = fs_open(node, O_WRONLY);
+
+		fs_request(0, 0);
+		fs_calls_begin(1);
+		chronfs_ops.write(REQ(0), node, "line\n", 5, 0, &fi);
+		fs_calls_end();
+		fs_expect(0, ENOMEM);
+		assert_int_equal(calls.error, ENOMEM);
+		assert_null(fs.waiting);
+		fs_release(node, &fi);
+	}
+	made_up.append_error = 0;
+	assert_int_equal(chronfs_waiting_step(&fs), -1);
+}
+
+/* A line_timeout of more milliseconds than poll(2) counts is waited for in pieces. */
+static void a_line_may_stay_open_for_months(void **state)
+{
+	const uint64_t node = fs_node("append.lines");
+	struct fuse_file_info fi = fs_open(node, O_WRONLY);
+
+	(void)state;
+	fs.options.line_timeout_ms = (uint64_t)INT32_MAX + 100000;
+	chronfs_ops.write(fs_request(0, 0), node, "piece", 5, 0, &fi);
+	fs_expect(0, 0);
+	assert_int_equal(chronfs_lines_step(&fs), INT32_MAX);
+	assert_int_equal(fs.lines_bytes, 5);
+	fs_release(node, &fi);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)
+#define READ_ONLY_TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup_read_only, fs_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(names_through_small_buffers),
+		TEST(interrupted_opens_hold_nothing),
+		TEST(nodes_that_there_are_not),
+		TEST(times_are_compared_exactly),
+		TEST(attributes_need_their_room),
+		TEST(handles_of_poll),
+		TEST(handles_of_two_kinds),
+		TEST(jobs_are_interrupted),
+		TEST(unlink_is_refused),
+		READ_ONLY_TEST(unlink_on_a_read_only_mount),
+		TEST(empty_writes),
+		TEST(no_memory_to_wait),
+		TEST(a_line_may_stay_open_for_months),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_fs_stream.c - `stream` without a kernel: data and holes, what is cached, which node is whose
+ *
+ * Streams with bytes missing are made up; SEEK_DATA and SEEK_HOLE are compared with the rule written
+ * down a second time, byte by byte.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs_support.h"
+
+/* ---- data and holes ---- */
+
+#define BEGIN 100 /* stream position of the first byte that was there at the open */
+#define PAGES 5
+#define FROM_ENV(name, otherwise) (getenv(name) ? strtoul(getenv(name), NULL, 10) : (otherwise))
+
+static uint64_t page, length;  /* length: of the file */
+static bool *there, *readable; /* each byte of the file */
+static unsigned seed;
+
+static int made_extent(uint64_t *ret_begin, uint64_t *ret_end)
+{
+	*ret_begin = BEGIN;
+	*ret_end = BEGIN + length;
+	return 0;
+}
+
+static int made_next(uint64_t position, bool wanted, uint64_t *ret_position)
+{
+	assert_in_range(position, BEGIN, BEGIN + length);
+	while (position < BEGIN + length && there[position - BEGIN] != wanted)
+		position++;
+	*ret_position = position;
+	return 0;
+}
+
+static int made_next_data(uint64_t position, uint64_t *ret_position)
+{
+	return made_next(position, true, ret_position);
+}
+
+static int made_next_hole(uint64_t position, uint64_t *ret_position)
+{
+	assert_true(there[position - BEGIN]);
+	return made_next(position, false, ret_position);
+}
+
+/* The same with an end that moves on meanwhile: data is found beyond the one that was asked for. */
+static int growing_next_data(uint64_t position, uint64_t *ret_position)
+{
+	made_next_data(position, ret_position);
+	if (*ret_position == BEGIN + length)
+		*ret_position += 10;
+	return 0;
+}
+
+static int growing_next_hole(uint64_t position, uint64_t *ret_position)
+{
+	made_next_hole(position, ret_position);
+	if (*ret_position == BEGIN + length)
+		*ret_position += 10;
+	return 0;
+}
+
+/* Through the page cache a page is read whole or not at all. */
+static void find_readable(bool cached)
+{
+	memcpy(readable, there, length);
+	if (!cached)
+		return;
+	for (uint64_t first = 0; first < length; first += page) {
+		const uint64_t size = length - first < page ? length - first : page;
+
+		if (memchr(there + first, false, size))
+			memset(readable + first, false, size);
+	}
+}
+
+static void check_seek(uint64_t node, struct fuse_file_info *fi, uint64_t offset)
+{
+	uint64_t data = offset, hole = offset;
+
+	while (data < length && !readable[data])
+		data++;
+	while (hole < length && readable[hole])
+		hole++;
+	chronfs_ops.lseek(fs_request(0, 0), node, (off_t)offset, SEEK_DATA, fi);
+	fs_expect(0, data < length ? 0 : ENXIO);
+	if (data < length)
+		assert_int_equal(requests[0].offset, data);
+	chronfs_ops.lseek(fs_request(0, 0), node, (off_t)offset, SEEK_HOLE, fi);
+	fs_expect(0, offset < length ? 0 : ENXIO);
+	if (offset < length)
+		assert_int_equal(requests[0].offset, hole);
+}
+
+/* Some pieces of any length missing, or none, or all, the last byte once more than others. */
+static void make_up(void)
+{
+	length = (uint64_t)rand_r(&seed) % (PAGES * page) + 1;
+	memset(there, rand_r(&seed) % 16 != 0, length);
+	for (int i = rand_r(&seed) % 4; i > 0; i--) {
+		uint64_t from = (uint64_t)rand_r(&seed) % length;
+		uint64_t most = rand_r(&seed) % 2 ? 2 * page : 8;
+		uint64_t size = (uint64_t)rand_r(&seed) % most + 1;
+
+		memset(there + from, 0, size < length - from ? size : length - from);
+	}
+	if (rand_r(&seed) % 4 == 0)
+		there[length - 1] = false;
+}
+
+static void seeks_are_by_the_rule(void **state)
+{
+	const unsigned first_seed = (unsigned)FROM_ENV("STREAM_SEED", (unsigned)getpid());
+
+	(void)state;
+	printf("# STREAM_SEED=%u\n", first_seed);
+	seed = first_seed;
+	page = (uint64_t)sysconf(_SC_PAGESIZE);
+	there = calloc(PAGES, page);
+	readable = calloc(PAGES, page);
+	assert_true(there && readable);
+	for (int i = 0; i < 200; i++) {
+		const bool cached = i % 2, growing = i % 4 >= 2;
+		struct fuse_file_info fi;
+		uint64_t node;
+
+		make_up();
+		find_readable(cached);
+		made_up.extent = made_extent;
+		made_up.next_data = growing ? growing_next_data : made_next_data;
+		made_up.next_hole = growing ? growing_next_hole : made_next_hole;
+		node = fs_node("stream");
+		fi = fs_open(node, cached ? O_RDONLY : O_RDONLY | O_DIRECT);
+		assert_int_equal(fi.direct_io, !cached);
+		check_seek(node, &fi, 0);
+		check_seek(node, &fi, length - 1);
+		check_seek(node, &fi, length);
+		for (int n = 0; n < 8; n++)
+			check_seek(node, &fi, (uint64_t)rand_r(&seed) % length);
+		chronfs_ops.lseek(fs_request(0, 0), node, -1, SEEK_DATA, &fi);
+		fs_expect(0, ENXIO);
+		fs_release(node, &fi);
+	}
+	free(there);
+	free(readable);
+}
+
+static int last_extent(uint64_t *ret_begin, uint64_t *ret_end)
+{
+	*ret_begin = UINT64_MAX - 100;
+	*ret_end = UINT64_MAX;
+	return 0;
+}
+
+/* Behind the last position that there can be is the end of the file, not the beginning of the stream. */
+static void positions_do_not_wrap(void **state)
+{
+	struct fuse_file_info fi;
+	uint64_t node;
+
+	(void)state;
+	made_up.extent = last_extent;
+	node = fs_node("stream");
+	fi = fs_open(node, O_RDONLY | O_NONBLOCK);
+	for (off_t offset = 101; offset > 0; offset = offset < 4096 ? 4096 : offset * 2) {
+		chronfs_ops.read(fs_request(0, 0), node, 4096, offset, &fi);
+		fs_expect(0, 0);
+		assert_int_equal(requests[0].size, 0);
+		if (offset > INT64_MAX / 2)
+			break;
+	}
+	fs_release(node, &fi);
+}
+
+/* ---- what is cached ---- */
+
+static bool opens_cached(int flags)
+{
+	const uint64_t node = fs_node("stream");
+	struct fuse_file_info fi = fs_open(node, flags);
+	const bool cached = !fi.direct_io;
+
+	fs_release(node, &fi);
+	return cached;
+}
+
+/* Where retention moves the beginning in steps smaller than a page cache likes, whatever it goes by. */
+static void retention_of_small_segments_is_not_cached(void **state)
+{
+	struct cq_config *config = &fs.options.queue_config;
+
+	(void)state;
+	assert_true(opens_cached(O_RDONLY));
+	assert_false(opens_cached(O_RDONLY | O_NONBLOCK));
+	config->retain_segments = 10;
+	assert_false(opens_cached(O_RDONLY));
+	config->retain_segments = 0;
+	config->retain_bytes = 1 << 20;
+	assert_false(opens_cached(O_RDONLY));
+	config->retain_bytes = 0;
+	config->retain_age_ms = 1000;
+	assert_false(opens_cached(O_RDONLY));
+	config->retain_age_ms = 0;
+	assert_true(opens_cached(O_RDONLY));
+}
+
+/* ---- poll ---- */
+
+static unsigned events_of(uint64_t node, struct fuse_file_info *fi)
+{
+	fi->poll_events = POLLIN;
+	chronfs_ops.poll(fs_request(0, 0), node, fi, NULL);
+	fs_expect(0, 0);
+	return requests[0].events;
+}
+
+/* A cached file is told of what is new once, for the page cache may have it already; one that is not
+ * cached until it has read it. */
+static void new_bytes_are_told(void **state)
+{
+	const uint64_t cached = fs_node("stream"), exact = fs_node("stream");
+	struct fuse_file_info a = fs_open(cached, O_RDONLY);
+	struct fuse_file_info b = fs_open(exact, O_RDONLY | O_NONBLOCK);
+	uint64_t seq;
+
+	(void)state;
+	assert_true(events_of(cached, &a) & POLLIN);
+	assert_false(events_of(cached, &a) & POLLIN);
+	assert_true(events_of(exact, &b) & POLLIN);
+	assert_true(events_of(exact, &b) & POLLIN);
+	chronfs_ops.read(fs_request(0, 0), exact, 1 << 16, 0, &b);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].size, 3 * FS_SEGMENTS * FS_PAYLOAD);
+	assert_false(events_of(exact, &b) & POLLIN);
+	assert_int_equal(cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, "x", 1, &seq), 0);
+	assert_true(events_of(cached, &a) & POLLIN);
+	assert_true(events_of(exact, &b) & POLLIN);
+	fs_release(cached, &a);
+	fs_release(exact, &b);
+}
+
+/* ---- which node is whose ---- */
+
+#define THREADS 100
+
+struct opener {
+	pid_t thread;
+	uint64_t node;
+	struct fuse_file_info fi;
+	int tries;
+	bool open;
+};
+
+static void look_up(struct opener *opener)
+{
+	fs_request(0, 0);
+	requests[0].from.pid = opener->thread;
+	chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, "stream");
+	fs_expect(0, 0);
+	opener->node = requests[0].entry.ino;
+}
+
+/* As the kernel: one that is answered ESTALE is looked up anew, once. */
+static int try_open(struct opener *opener, int flags)
+{
+	fs_request(0, 0);
+	requests[0].from.pid = opener->thread;
+	opener->fi = (struct fuse_file_info){ .flags = flags };
+	chronfs_ops.open(REQ(0), opener->node, &opener->fi);
+	assert_int_equal(requests[0].replies, 1);
+	opener->open = requests[0].error == 0;
+	opener->fi = requests[0].opened;
+	opener->tries++;
+	return requests[0].error;
+}
+
+/* Of the open files of a node one at most is cached. */
+static void check_caches(const struct opener *openers, size_t count)
+{
+	size_t cached = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!openers[i].open || openers[i].fi.direct_io)
+			continue;
+		cached++;
+		for (size_t j = 0; j < i; j++)
+			assert_false(openers[j].open && !openers[j].fi.direct_io &&
+			             openers[i].node == openers[j].node);
+	}
+	assert_in_range(cached, 1, 8);
+	assert_int_equal(cached, fs.copies.cached);
+}
+
+static void close_all(struct opener *openers, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (openers[i].open)
+			fs_release(openers[i].node, &openers[i].fi);
+	assert_null(fs.opened);
+	assert_int_equal(fs.copies.cached, 0);
+}
+
+/* More at once than are remembered, and than there are nodes: everybody gets in, at the second try. */
+static void a_crowd_opens_it(void **state)
+{
+	static struct opener openers[THREADS];
+
+	(void)state;
+	fs.open_files.most = 2 * THREADS;
+	memset(openers, 0, sizeof openers);
+	for (int i = 0; i < THREADS; i++) {
+		openers[i].thread = 1000 + i;
+		look_up(&openers[i]);
+		assert_int_equal(openers[i].node, openers[0].node);
+	}
+	for (int i = THREADS - 1; i >= 0; i--)
+		if (try_open(&openers[i], O_RDONLY) != 0)
+			assert_int_equal(requests[0].error, ESTALE);
+	assert_true(openers[THREADS - 1].open);
+	check_caches(openers, THREADS);
+	for (int i = 0; i < THREADS; i++) {
+		if (openers[i].open)
+			continue;
+		look_up(&openers[i]);
+		assert_int_equal(try_open(&openers[i], O_RDONLY), 0);
+		check_caches(openers, THREADS);
+	}
+	close_all(openers, THREADS);
+
+	/* who comes one after another is never sent away, not even when all nodes are taken */
+	memset(openers, 0, sizeof openers);
+	for (int i = 0; i < THREADS; i++) {
+		openers[i].thread = 1000 + i;
+		look_up(&openers[i]);
+		assert_int_equal(try_open(&openers[i], O_RDONLY), 0);
+		check_caches(openers, THREADS);
+	}
+	assert_int_equal(openers[THREADS - 1].node, openers[THREADS - 2].node);
+	close_all(openers, THREADS);
+}
+
+/* More are sent away at once than are remembered: the oldest is forgotten, and gets in all the same. */
+static void more_are_sent_away_than_are_remembered(void **state)
+{
+	struct opener first = { .thread = 1 }, crowd[CHRONFS_ASKED + 8] = { 0 };
+	const size_t count = sizeof crowd / sizeof crowd[0];
+
+	(void)state;
+	fs.open_files.most = 2 * THREADS;
+	look_up(&first);
+	for (size_t i = 0; i < count; i++) {
+		crowd[i].thread = 1000 + (pid_t)i;
+		crowd[i].node = first.node;
+	}
+	assert_int_equal(try_open(&first, O_RDONLY), 0);
+	fs_release(first.node, &first.fi);
+	for (size_t i = 0; i < count; i++) {
+		look_up(&first);
+		look_up(&crowd[i]);
+		assert_int_equal(crowd[i].node, first.node);
+		assert_int_equal(try_open(&first, O_RDONLY), 0);
+		assert_int_equal(try_open(&crowd[i], O_RDONLY), ESTALE);
+		fs_release(first.node, &first.fi);
+	}
+	for (size_t i = 0; i < count; i++) {
+		look_up(&crowd[i]);
+		assert_int_equal(try_open(&crowd[i], O_RDONLY), 0);
+	}
+	check_caches(crowd, count);
+	close_all(crowd, count);
+}
+
+/* One who was sent away is led to the node that is his, however often he asks, but to another when the
+ * stream begins elsewhere by then. */
+static void sent_away_while_it_is_trimmed(void **state)
+{
+	struct opener first = { .thread = 1 }, second = { .thread = 2 };
+	uint64_t own;
+
+	(void)state;
+	look_up(&first);
+	look_up(&second);
+	assert_int_equal(try_open(&first, O_RDONLY), 0);
+	assert_int_equal(try_open(&second, O_RDONLY), ESTALE);
+	look_up(&second);
+	own = second.node;
+	assert_int_not_equal(own, first.node);
+	look_up(&second);
+	assert_int_equal(second.node, own);
+	assert_int_equal(cq_writer_trim(fs.writer, 3, 1), 1);
+	look_up(&second);
+	assert_int_not_equal(second.node, own);
+	assert_int_equal(try_open(&second, O_RDONLY), 0);
+	chronfs_ops.getattr(fs_request(0, 0), second.node, &second.fi);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].attr.st_size, (3 * FS_SEGMENTS - 3) * FS_PAYLOAD);
+	chronfs_ops.getattr(fs_request(0, 0), first.node, &first.fi);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].attr.st_size, 3 * FS_SEGMENTS * FS_PAYLOAD);
+	fs_release(first.node, &first.fi);
+	fs_release(second.node, &second.fi);
+}
+
+/* His node was opened by somebody else before he came: he is not sent away again, but shares it. */
+static void sent_away_once(void **state)
+{
+	struct opener first = { .thread = 1 }, second = { .thread = 2 }, third = { .thread = 3 };
+
+	(void)state;
+	look_up(&first);
+	look_up(&second);
+	assert_int_equal(try_open(&first, O_RDONLY), 0);
+	assert_int_equal(try_open(&second, O_RDONLY), ESTALE);
+	look_up(&second);
+	third.node = second.node;
+	assert_int_equal(try_open(&third, O_RDONLY), 0);
+	assert_false(third.fi.direct_io);
+	assert_int_equal(try_open(&second, O_RDONLY), 0);
+	assert_true(second.fi.direct_io);
+	fs_release(first.node, &first.fi);
+	fs_release(second.node, &second.fi);
+	fs_release(third.node, &third.fi);
+}
+
+/* An open by /proc/PID/fd has no name to look up again: it shares the node, whatever its thread has
+ * looked up before; so does one from a process that the kernel has no number for. */
+static void opens_that_cannot_be_sent_away(void **state)
+{
+	struct opener first = { .thread = 1 }, again = { .thread = 2 }, unknown = { .thread = 0 };
+
+	(void)state;
+	look_up(&first);
+	assert_int_equal(try_open(&first, O_RDONLY), 0);
+	look_up(&again);
+	assert_int_not_equal(again.node, first.node);
+	again.node = first.node;
+	assert_int_equal(try_open(&again, O_RDONLY), 0);
+	assert_true(again.fi.direct_io);
+	unknown.node = first.node;
+	assert_int_equal(try_open(&unknown, O_RDONLY), 0);
+	assert_true(unknown.fi.direct_io);
+	fs_release(first.node, &first.fi);
+	fs_release(again.node, &again.fi);
+	fs_release(unknown.node, &unknown.fi);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(seeks_are_by_the_rule),
+		TEST(positions_do_not_wrap),
+		TEST(retention_of_small_segments_is_not_cached),
+		TEST(new_bytes_are_told),
+		TEST(a_crowd_opens_it),
+		TEST(more_are_sent_away_than_are_remembered),
+		TEST(sent_away_while_it_is_trimmed),
+		TEST(sent_away_once),
+		TEST(opens_that_cannot_be_sent_away),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

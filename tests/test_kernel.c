@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_kernel.c - what the kernel may answer: calls interrupted, calls refused, file systems that are
+ * not known, a /proc that says little
+ *
+ * Here the calls themselves fail (kernel.h); the failpoints of core/io.c stand before them.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "filesystem.h"
+#include "format.h"
+#include "io.h"
+#include "kernel.h"
+#include "lock.h"
+#include "queue_support.h"
+#include "trust.h"
+
+static int setup(void **state)
+{
+	kernel_refuse(NULL, 0, 0, 0);
+	kernel_magic = kernel_flags = 0;
+	kernel_proc = NULL;
+	return qs_setup(state);
+}
+
+static int teardown(void **state)
+{
+	kernel_refuse(NULL, 0, 0, 0);
+	kernel_proc = NULL;
+	return qs_teardown(state);
+}
+
+/* ---- one call after the other ---- */
+
+/* A file of two pages whose first has data. */
+static int some_file(struct qs *q)
+{
+	char bytes[8192] = "some";
+	char path[PATH_SIZE];
+	int fd;
+
+	qs_write_file(q->base, "file", bytes, sizeof bytes);
+	support_path(path, q->base, "file");
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	return fd;
+}
+
+static int do_stat(int fd)
+{
+	struct stat st;
+
+	return cq_io_stat(fd, &st);
+}
+
+static int do_pread(int fd)
+{
+	char bytes[100];
+	ssize_t n = cq_io_pread(fd, bytes, sizeof bytes, 0);
+
+	return n < 0 ? (int)n : n == sizeof bytes && bytes[0] == 's' ? 0 : 1;
+}
+
+static int do_seek_data(int fd)
+{
+	uint64_t at = 0;
+
+	return cq_io_seek_data(fd, 0, &at);
+}
+
+/* Behind all data: then the file's size is asked for. */
+static int do_seek_end(int fd)
+{
+	uint64_t at = 0;
+	int r = cq_io_seek_data(fd, 1 << 20, &at);
+
+	return r < 0 ? r : at != 8192;
+}
+
+static int do_truncate(int fd)
+{
+	return cq_io_truncate(fd, 4096);
+}
+
+static int do_set_times(int fd)
+{
+	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1 } };
+
+	return cq_io_set_times(fd, times);
+}
+
+static int do_duplicate(int fd)
+{
+	int copy = -1, r = cq_io_duplicate(fd, &copy);
+
+	if (r == 0)
+		close(copy);
+	return r;
+}
+
+static int do_populate(int fd)
+{
+	void *base = NULL;
+	int r = cq_io_map(fd, 4096, 1, &base);
+
+	if (r < 0)
+		return r;
+	r = cq_io_populate(base, 4096);
+	cq_io_unmap(base, 4096);
+	return r;
+}
+
+static int do_trust(int fd)
+{
+	return cq_trust_opened(fd, fd, true);
+}
+
+static const struct {
+	const char *call;
+	int (*run)(int fd);
+	int error;
+	bool again; /* after EINTR */
+} calls[] = {
+	{ "fstat", do_stat, EIO, false },
+	{ "pread", do_pread, EIO, true },
+	{ "lseek", do_seek_data, EINVAL, false },
+	{ "fstat", do_seek_end, EIO, false },
+	{ "ftruncate", do_truncate, EIO, true },
+	{ "futimens", do_set_times, EPERM, false },
+	{ "flock", cq_io_lock, ENOLCK, true },
+	{ "fcntl", do_duplicate, EMFILE, false },
+	{ "fdatasync", cq_io_sync_data, EIO, true },
+	{ "fsync", cq_io_sync_dir, EIO, true },
+	{ "madvise", do_populate, EFAULT, true },
+	{ "fstat", do_trust, ESTALE, false },
+};
+
+/* A refused call is its caller's error and leaves nothing open; an interrupted one is made again. */
+static void refused_and_interrupted(void **state)
+{
+	int fd = some_file(*state);
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		const unsigned before = kernel_descriptors();
+
+		kernel_refuse(calls[i].call, calls[i].error, 0, 1);
+		assert_int_equal(calls[i].run(fd), -calls[i].error);
+		assert_int_equal(kernel_refused(), 1);
+		if (calls[i].again) {
+			kernel_refuse(calls[i].call, EINTR, 0, 3);
+			assert_int_equal(calls[i].run(fd), 0);
+			assert_int_equal(kernel_refused(), 3);
+		}
+		kernel_refuse(NULL, 0, 0, 0);
+		assert_int_equal(calls[i].run(fd), 0);
+		assert_int_equal(kernel_descriptors(), before);
+	}
+	/* the owner of the directory cannot be told */
+	kernel_refuse("fstat", EIO, 1, 1);
+	assert_int_equal(do_trust(fd), -EIO);
+	close(fd);
+}
+
+/* What a user sees of it: no writer, or one that takes nothing, never a sync that was none. */
+static void of_a_writer(void **state)
+{
+	struct qs *q = *state;
+	const unsigned before = kernel_descriptors();
+	cq_queue *queue;
+	uint32_t *ids;
+	size_t count;
+
+	kernel_refuse("flock", ENOLCK, 0, 1); /* no locks on this file system */
+	assert_int_equal(qs_try_open(q), -ENOLCK);
+	kernel_refuse("fdopendir", ENOMEM, 0, 1);
+	assert_int_equal(qs_try_open(q), -ENOMEM);
+	kernel_refuse("mmap", ENOMEM, 0, 1);
+	assert_int_equal(qs_try_open(q), -ENOMEM);
+	assert_int_equal(kernel_descriptors(), before);
+	qs_open(q);
+	qs_append(q->writer, 0, 2);
+	kernel_refuse("fdatasync", EINTR, 0, 2);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	assert_int_equal(kernel_refused(), 2);
+	qs_append(q->writer, 2, 2);
+	kernel_refuse("fdatasync", EIO, 0, 1);
+	assert_int_equal(cq_writer_sync(q->writer), -EIO);
+	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EIO);
+	assert_int_equal(cq_writer_close(q->writer), -EIO);
+	q->writer = NULL;
+	kernel_refuse(NULL, 0, 0, 0);
+	qs_expect(q->dir, 0, 4);
+	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+	kernel_refuse("fdopendir", EMFILE, 0, 1);
+	assert_int_equal(cq_queue_list(queue, &ids, &count), -EMFILE);
+	assert_int_equal(cq_queue_list(queue, &ids, &count), 0);
+	free(ids);
+	cq_queue_close(queue);
+	assert_int_equal(kernel_descriptors(), before);
+}
+
+/* A temp file that a dead writer left is not in the way, whatever is in it; nor written into: it may
+ * have a second name. */
+static void small_file_replaced(void **state)
+{
+	struct qs *q = *state;
+	char text[8] = "";
+
+	qs_write_file(q->dir, "small.tmp", "left behind", 11);
+	assert_int_equal(linkat(q->dirfd, "small.tmp", q->dirfd, "second", 0), 0);
+	assert_int_equal(cq_io_replace(q->dirfd, "small.tmp", "small", "fresh", 5), 0);
+	support_peek(q->dir, "small", 0, text, 5);
+	assert_string_equal(text, "fresh");
+	support_peek(q->dir, "second", 0, text, 4);
+	assert_memory_equal(text, "left", 4);
+	assert_false(support_exists(q->dir, "small.tmp"));
+}
+
+/* ---- file systems ---- */
+
+/* btrfs writes a changed page to a new place unless told not to; where it cannot be told, the file
+ * serves all the same. */
+static void in_place_on_btrfs(void **state)
+{
+	struct qs *q = *state;
+
+	kernel_magic = BTRFS_SUPER_MAGIC;
+	qs_open(q);
+	assert_true(kernel_flags & FS_NOCOW_FL);
+	qs_close(q);
+	qs_anew(q);
+	kernel_flags = 0;
+	kernel_refuse("ioctl", ENOTTY, 0, 1000);
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	assert_true(kernel_refused() > 0);
+	assert_int_equal(kernel_flags, 0);
+	qs_close(q);
+	qs_expect(q->dir, 0, 40);
+	qs_anew(q);
+	kernel_magic = EXT4_SUPER_MAGIC;
+	kernel_refuse(NULL, 0, 0, 0);
+	qs_open(q);
+	assert_int_equal(kernel_flags, 0);
+}
+
+/* What is known is taken at its word; anything else has to show that it can do what a queue needs,
+ * and nothing is left of that. */
+static void file_systems(void **state)
+{
+	static const long known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
+		                      TMPFS_MAGIC };
+	static const struct {
+		const char *call;
+		int error, result;
+	} tries[] = {
+		{ "renameat2", EINVAL, -EOPNOTSUPP }, { "renameat2", ENOSYS, -EOPNOTSUPP },
+		{ "renameat2", EIO, -EIO },           { "fallocate", EOPNOTSUPP, -EOPNOTSUPP },
+		{ "fallocate", ENOSPC, 0 },           { "fallocate", EDQUOT, 0 },
+	};
+	struct qs *q = *state;
+
+	kernel_refuse("renameat2", EINVAL, 0, 1);
+	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+		kernel_magic = known[i];
+		assert_int_equal(cq_filesystem_check(q->dirfd), 0);
+	}
+	assert_int_equal(kernel_refused(), 0);
+	kernel_magic = 0x1234;
+	for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+		kernel_refuse(tries[i].call, tries[i].error, 0, 1);
+		assert_int_equal(cq_filesystem_check(q->dirfd), tries[i].result);
+		assert_int_equal(kernel_refused(), 1);
+		assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
+		assert_int_equal(cq_filesystem_check(q->dirfd), 0);
+	}
+	/* it does not even say what it is */
+	kernel_refuse("fstatfs", ENOSYS, 0, 1);
+	assert_int_equal(cq_filesystem_check(q->dirfd), 0);
+	assert_int_equal(qs_count_names(q->dir, ""), 2);
+	/* a queue that was copied there */
+	kernel_magic = 0;
+	qs_open(q);
+	qs_close(q);
+	kernel_magic = 0x1234;
+	kernel_refuse("renameat2", EINVAL, 0, 100);
+	assert_int_equal(qs_try_open(q), -EOPNOTSUPP);
+	kernel_refuse(NULL, 0, 0, 0);
+	qs_open(q);
+	qs_close(q);
+	/* the writer's own name, taken: it is nobody's to remove */
+	qs_write_file(q->dir, CQ_CONTROL_TEMP, "x", 1);
+	assert_int_equal(cq_filesystem_check(q->dirfd), -EEXIST);
+	assert_true(support_exists(q->dir, CQ_CONTROL_TEMP));
+}
+
+/* ---- /proc ---- */
+
+static struct cq_holder holder_of(struct qs *q)
+{
+	struct cq_holder holder;
+
+	assert_int_equal(cq_lock_holder(q->dirfd, &holder), 0);
+	return holder;
+}
+
+/* The kernel's list of locks decides.  Where a file's device is not named as stat() does it (btrfs),
+ * the process of the lock's text has to agree. */
+static void list_of_locks(void **state)
+{
+	struct qs *q = *state;
+	static const struct {
+		const char *before;
+		int pid;
+		unsigned more_major, more_minor, more_inode;
+		const char *behind;
+		bool locked;
+	} lists[] = {
+		{ "1: FLOCK ADVISORY WRITE", 1, 0, 0, 0, "", true },
+		{ "1: POSIX ADVISORY WRITE", 1, 0, 0, 0, "", false },
+		{ "1: FLOCK ADVISORY WRITE", 1, 0, 0, 1, "", false },
+		{ "1: -> FLOCK ADVISORY WRITE", 77, 0, 0, 0, "", false }, /* who waits for it */
+		{ "1: FLOCK ADVISORY WRITE", 77, 3, 0, 0, "", true },
+		{ "1: FLOCK ADVISORY WRITE", 77, 0, 3, 0, "", true },
+		{ "1: FLOCK ADVISORY WRITE", 1, 3, 0, 0, "", false },
+		{ "1: FLOCK ADVISORY WRITE", 1, 0, 3, 0, "", false },
+		{ "nonsense\n2: FLOCK ADVISORY WRITE", 1, 0, 0, 0, "3: FLOCK\n", true },
+	};
+	char text[256];
+	struct stat st;
+
+	qs_write_file(q->dir, CQ_LOCK_NAME, "77 12 1\n", 8);
+	assert_int_equal(fstatat(q->dirfd, CQ_LOCK_NAME, &st, 0), 0);
+	kernel_proc = q->base;
+	assert_false(holder_of(q).locked); /* there is no list */
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		int n = snprintf(text, sizeof text, "%s %d %02x:%02x:%ju 0 EOF\n%s",
+		                 lists[i].before, lists[i].pid,
+		                 major(st.st_dev) + lists[i].more_major,
+		                 minor(st.st_dev) + lists[i].more_minor,
+		                 (uintmax_t)st.st_ino + lists[i].more_inode, lists[i].behind);
+
+		qs_write_file(q->base, "locks", text, (size_t)n);
+		assert_int_equal(holder_of(q).locked, lists[i].locked);
+		assert_int_equal(holder_of(q).pid, 77);
+	}
+}
+
+/* A process whose beginning cannot be told is not taken for the one that the lock's text names; one
+ * that cannot tell its own writes no text. */
+static void beginning_of_a_process(void **state)
+{
+	static const char *const texts[] = {
+		"",
+		"77 (no end",
+		"77 (a) S 1 2 3",
+		"77 (a) S 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 x",
+	};
+	static const char good[] = "77 (a ) b) S 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 12 9";
+	struct qs *q = *state;
+	char there[16] = "";
+	int fd;
+
+	qs_write_file(q->dir, CQ_LOCK_NAME, "77 12 1\n", 8);
+	qs_write_file(q->base, "locks", "", 0);
+	kernel_proc = q->base;
+	assert_false(holder_of(q).alive);
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		qs_write_file(q->base, "stat", texts[i], strlen(texts[i]));
+		assert_false(holder_of(q).alive);
+		assert_int_equal(cq_lock_try(q->dirfd, &fd), 0);
+		assert_int_equal(cq_lock_describe(fd, 2), -EBADMSG);
+		cq_lock_release(fd);
+		support_peek(q->dir, CQ_LOCK_NAME, 0, there, 8);
+		assert_string_equal(there, "77 12 1\n");
+	}
+	qs_write_file(q->base, "stat", good, sizeof good - 1);
+	assert_true(holder_of(q).alive);
+}
+
+/* ---- other users ---- */
+
+static void files_of_root(struct qs *q)
+{
+	const struct stat directory = { .st_uid = 4242 };
+
+	(void)q;
+	CHILD(setuid(4343) == 0);
+	/* root may write to it anyway */
+	CHILD(!cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 0 }, &directory));
+	CHILD(!cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 4242 }, &directory));
+	CHILD(!cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 4343 }, &directory));
+	CHILD(cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 4444 }, &directory));
+}
+
+static void whose_files_are_trusted(void **state)
+{
+	if (geteuid() != 0)
+		NOT_HERE("needs root");
+	qs_run(files_of_root, *state);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	TEST(refused_and_interrupted),
+	TEST(of_a_writer),
+	TEST(small_file_replaced),
+	TEST(in_place_on_btrfs),
+	TEST(file_systems),
+	TEST(list_of_locks),
+	TEST(beginning_of_a_process),
+	TEST(whose_files_are_trusted),
+};
+
+QS_MAIN(tests)

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_means.c - those who look at a queue without memory, without descriptors, on a file system that
+ * is read-only: a right answer, or an error
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "format.h"
+#include "kernel.h"
+#include "known.h"
+#include "queue_support.h"
+#include "segdir.h"
+
+static int teardown(void **state)
+{
+	kernel_refuse(NULL, 0, 0, 0);
+	return qs_teardown(state);
+}
+
+/* ---- memory ---- */
+
+/* Without room for the list there is none, and nobody takes a part of it for all. */
+static void list_without_memory(void **state)
+{
+	struct qs *q = *state;
+	uint32_t *ids;
+	size_t count;
+	char name[32];
+
+	for (unsigned i = 0; i < 70; i++) {
+		snprintf(name, sizeof name, "%09u.q", i);
+		qs_write_file(q->dir, name, "", 0);
+	}
+	kernel_refuse("realloc", ENOMEM, 0, 1);
+	assert_int_equal(cq_segdir_list(q->dirfd, &ids, &count), -ENOMEM);
+	assert_int_equal(cq_segdir_list(q->dirfd, &ids, &count), 0);
+	assert_int_equal(count, 70);
+	free(ids);
+}
+
+/* A queue is sound, or nobody knows. */
+static void verification_without_memory(void **state)
+{
+	static const char *const names[] = { "malloc", "calloc", "realloc", "strdup" };
+	struct qs *q = *state;
+	struct cq_verify_result result;
+	cq_reader *reader;
+	unsigned failed = 0;
+	int r;
+
+	support_append(q->dir, 0, 40);
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(cq_reader_open(q->dir, i ? "a" : "b", CQ_START_OLDEST, 0, &reader),
+		                 0);
+		assert_int_equal(cq_reader_commit(reader), 0);
+		cq_reader_close(reader);
+	}
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		unsigned skip = 0;
+
+		do {
+			kernel_refuse(names[i], ENOMEM, skip++, 1);
+			r = cq_verify(q->dir, NULL, NULL, &result);
+			assert_int_equal(r, kernel_refused() > 0 ? -ENOMEM : 0);
+			failed += r < 0;
+		} while (r < 0);
+		assert_int_equal(result.damage, 0);
+	}
+	assert_true(failed > 10);
+}
+
+/* What is not remembered is asked again; what was remembered before stays. */
+static void memory_of_segments_without_memory(void **state)
+{
+	const struct cq_file_id file = { .inode = 7 };
+	struct cq_known known;
+	struct cq_known_segment seen, segment = { .file = file };
+
+	(void)state;
+	cq_known_init(&known);
+	for (segment.id = 0; segment.id < 256; segment.id += 2) /* all that one chunk holds */
+		cq_known_put(&known, &segment, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		segment.id = i == 0 ? 300 : 101; /* behind them; between them */
+		kernel_refuse("malloc", ENOMEM, 0, 1);
+		cq_known_put(&known, &segment, 0);
+		assert_int_equal(kernel_refused(), 1);
+		assert_false(cq_known_get(&known, segment.id, file, &seen));
+		for (uint32_t id = 0; id < 256; id += 2)
+			assert_true(cq_known_get(&known, id, file, &seen));
+		cq_known_put(&known, &segment, 0);
+		assert_true(cq_known_get(&known, segment.id, file, &seen));
+	}
+	cq_known_fini(&known);
+}
+
+/* ---- descriptors, and a file system that is read-only ---- */
+
+/* A handle of a queue, not yet asked anything, and no descriptor for the answers: an error, and right
+ * answers when there is one again. */
+static void looking_without_descriptors(void **state)
+{
+	struct qs *q = *state;
+	const unsigned before = kernel_descriptors();
+	struct cq_segment_attr attr;
+	uint32_t oldest, newest;
+	cq_queue *queue;
+
+	support_append(q->dir, 0, 40);
+	assert_int_equal(unlinkat(q->dirfd, CQ_CONTROL_NAME, 0),
+	                 0); /* it would tell that this is one */
+	kernel_refuse("fdopendir", EMFILE, 0, 1);
+	assert_int_equal(cq_queue_open(q->dir, &queue), -EMFILE);
+	assert_int_equal(kernel_descriptors(), before);
+	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+	kernel_refuse("openat", EMFILE, 0, 100);
+	assert_int_equal(cq_queue_segment_attr(queue, 0, &attr), -EMFILE);
+	kernel_refuse(NULL, 0, 0, 0);
+	assert_int_equal(cq_queue_segment_attr(queue, 0, &attr), 0);
+	assert_true(attr.sealed);
+	/* far from where it was looked for */
+	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
+	(void)unlinkat(q->dirfd, "000000002.q", 0); /* the spare, if its writer came to that */
+	qs_make_segment(q->dir, 1000, QS_SIZE);
+	kernel_refuse("fdopendir", EMFILE, 0, 1);
+	assert_int_equal(cq_queue_ends(queue, &oldest, &newest), -EMFILE);
+	assert_int_equal(cq_queue_ends(queue, &oldest, &newest), 0);
+	assert_int_equal(oldest, 1000);
+	cq_queue_close(queue);
+}
+
+/* Where control.meta cannot be written to, a reader looks for news by itself. */
+static void control_that_is_read_only(void **state)
+{
+	static const int errors[] = { EACCES, EROFS, EPERM };
+	struct qs *q = *state;
+	struct cq_control control;
+
+	support_append(q->dir, 0, 1);
+	for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+		kernel_refuse("openat", errors[i], 0, 1);
+		assert_int_equal(cq_control_open(&control, q->dirfd, true), 0);
+		assert_int_equal(kernel_refused(), 1);
+		assert_false(control.writable);
+		cq_control_close(&control);
+	}
+	kernel_refuse("openat", EMFILE, 0, 1);
+	assert_int_equal(cq_control_open(&control, q->dirfd, true), -EMFILE);
+}
+
+#define TEST(test) cmocka_unit_test_setup_teardown(test, qs_setup, teardown)
+
+static const struct CMUnitTest tests[] = {
+	TEST(list_without_memory),
+	TEST(verification_without_memory),
+	TEST(memory_of_segments_without_memory),
+	TEST(looking_without_descriptors),
+	TEST(control_that_is_read_only),
+};
+
+QS_MAIN(tests)

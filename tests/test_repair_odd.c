@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_repair_odd.c - repair where little is left to go by: no watermark, no summaries, no control.meta
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "queue_support.h"
+#include "repair_support.h"
+#include "writer.h"
+
+#define AT(record) (64 + (uint64_t)((record) % 31) * 128)
+#define NAME(id) "00000000" #id ".q"
+
+typedef void (*make_fn)(struct qs *q);
+
+static void drop(struct qs *q, const char *name)
+{
+	assert_int_equal(unlinkat(q->dirfd, name, 0), 0);
+}
+
+/* `count` records, in segments of 31; closed; nothing beside the segments tells anything. */
+static void make(struct qs *q, unsigned count)
+{
+	qs_open(q);
+	qs_append(q->writer, 0, count);
+	qs_close(q);
+	drop(q, "durable.meta");
+	drop(q, "control.meta");
+	drop(q, "index.meta");
+}
+
+/* The records themselves tell where each segment begins and ends, and how often the queue was opened. */
+static void records_tell(void **state)
+{
+	struct qs *q = *state;
+	struct told told;
+
+	make(q, 70);
+	qs_zero(q->dir, NAME(0), 16, 64);
+	qs_zero(q->dir, NAME(1), 16, 64);
+	assert_int_equal(rs_repair(q, false, &told).losses, 0);
+	rs_finds_nothing(q);
+	qs_open(q);
+	assert_int_equal(qs_stats(q->writer).next_seq, 70);
+	assert_true(qs_stats(q->writer).epoch >= 2);
+	qs_close(q);
+	qs_expect(q->dir, 0, 70);
+}
+
+/* One that holds nothing and says nothing stands between two: what was in it is lost for all that its
+ * neighbours tell. */
+static void empty_between_two(void **state)
+{
+	const struct cq_repair_step *loss;
+	struct qs *q = *state;
+	struct told told;
+
+	make(q, 70);
+	qs_zero(q->dir, NAME(0), 16, 64);
+	qs_zero(q->dir, NAME(1), 16, 64);
+	qs_zero(q->dir, NAME(1), 64, QS_SIZE);
+	assert_int_equal(rs_repair(q, true, &told).losses, 1);
+	loss = rs_find(&told, CQ_REPAIR_LOSS, NAME(1));
+	assert_non_null(loss);
+	assert_int_equal(loss->first_seq, 31);
+	assert_int_equal(loss->last_seq, 61);
+	rs_finds_nothing(q);
+}
+
+/* Nothing follows it that could be missing. */
+static void one_segment_alone(void **state)
+{
+	struct qs *q = *state;
+	struct told told;
+
+	make(q, 40);
+	drop(q, NAME(1));
+	qs_zero(q->dir, NAME(0), 16, 64);
+	assert_int_equal(rs_repair(q, false, &told).losses, 0);
+	rs_finds_nothing(q);
+	qs_expect(q->dir, 0, 31);
+}
+
+/* A segment that was not sealed ends too early for the next one: without a watermark an opening writer
+ * seals it there, a repair says that records are missing. */
+static void ends_too_early(void **state)
+{
+	struct qs *q = *state;
+	struct told told;
+
+	make(q, 70);
+	qs_unseal(q->dir, 1);
+	support_poke(q->dir, NAME(1), AT(10) + 64, "X", 1);
+	assert_int_equal(rs_repair(q, true, &told).losses, 1);
+	assert_non_null(rs_find(&told, CQ_REPAIR_LOSS, NAME(1)));
+	rs_finds_nothing(q);
+	qs_open(q);
+	assert_int_equal(qs_stats(q->writer).next_seq, 70);
+}
+
+#ifdef CQ_FAULTS
+/* A temp file, a summary that is wrong, residue, no segment to go on in, a mark of more than there is. */
+static void make_of_all_kinds(struct qs *q)
+{
+	qs_killed_writer(q, 0, 70);
+	qs_mark(q->dir, 2, AT(70), 70);
+	support_poke(q->dir, NAME(1), 20, "XXXX", 4); /* the summary's checksum */
+	support_poke(q->dir, NAME(1), 4090, "X", 1);
+	drop(q, NAME(2));
+	drop(q, NAME(3));
+	qs_write_file(q->dir, "000000005.q.tmp", "x", 1);
+}
+
+/* The same temp file, and an empty segment to go on in, with residue. */
+static void make_empty_at_the_end(struct qs *q)
+{
+	qs_killed_writer(q, 0, 70);
+	qs_mark(q->dir, 0, 64, 0);
+	qs_make_segment(q->dir, 2, QS_SIZE);
+	support_poke(q->dir, NAME(2), 4090, "X", 1);
+	qs_write_file(q->dir, "000000005.q.tmp", "x", 1);
+}
+
+/* Whatever call fails while it looks, tells or acts: it says so, and the next repair ends the same. */
+static void calls_fail(void **state)
+{
+	static const char *const calls[] = { "open", "pread",     "stat",     "stat_at",
+		                             "list", "next_name", "seek_data" };
+	static const make_fn makes[] = { make_of_all_kinds, make_empty_at_the_end };
+	const struct cq_repair_config config = { .accept_loss = true };
+	const size_t count = sizeof calls / sizeof calls[0];
+	struct qs *q = *state;
+	struct cq_repair_result result;
+	char start[PATH_SIZE];
+	struct told told;
+	unsigned failed = 0;
+
+	support_path(start, q->base, "start");
+	for (size_t i = 0; i < 2 * count; i++) {
+		const char *call = calls[i % count];
+		bool given = true;
+
+		if (i % count == 0) {
+			if (i > 0)
+				support_remove(start);
+			qs_anew(q);
+			makes[i / count](q);
+			assert_int_equal(mkdir(start, 0750), 0);
+			support_copy(q->dir, start);
+		}
+
+		for (int skip = 0; given; skip++) {
+			int r;
+
+			qs_anew(q);
+			support_copy(start, q->dir);
+			cq_fault_forget();
+			/* what cannot be read is damaged, and given up; memory comes back */
+			cq_fault_set(call, strcmp(call, "pread") == 0 ? ENOMEM : ESTALE, skip, 1);
+			r = cq_repair(q->dir, &config, &result);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			failed += r < 0;
+			assert_true(r == 0 || given);
+			(void)rs_repair(q, true, &told);
+			rs_finds_nothing(q);
+			qs_expect(q->dir, 0, 62);
+		}
+	}
+	assert_true(failed > 30);
+}
+#endif
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(records_tell),      QS_TEST(empty_between_two),
+	QS_TEST(one_segment_alone), QS_TEST(ends_too_early),
+#ifdef CQ_FAULTS
+	QS_TEST(calls_fail),
+#endif
+};
+
+int main(int argc, char **argv)
+{
+	/* the disk may be memory: it syncs fast */
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_seek_odd.c - a reader that goes to a place that cannot be read, that is not there any more, or
+ * that control.meta alone speaks of
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "format.h"
+#include "queue_support.h"
+#include "writer.h"
+
+#define AT(record) (64 + (uint64_t)((record) % 31) * 128)
+#define NAME(id) "00000000" #id ".q"
+
+static void expect_seq(cq_reader *reader, uint64_t seq)
+{
+	struct cq_record record;
+
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, seq);
+}
+
+static void expect(cq_reader *reader, int result)
+{
+	struct cq_record record;
+
+	assert_int_equal(cq_reader_next(reader, &record), result);
+}
+
+/* Segments 0 and 1 with 31 records each, 2 with eight; reader "log" has committed `count` of them. */
+static void make(struct qs *q, unsigned count)
+{
+	cq_reader *reader;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 70);
+	qs_close(q);
+	assert_int_equal(cq_reader_open(q->dir, "log", CQ_START_OLDEST, 0, &reader), 0);
+	for (unsigned i = 0; i < count; i++)
+		expect_seq(reader, i);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	cq_reader_close(reader);
+}
+
+static cq_reader *resume(struct qs *q)
+{
+	cq_reader *reader = NULL;
+
+	assert_int_equal(cq_reader_open(q->dir, "log", CQ_START_RESUME, 0, &reader), 0);
+	return reader;
+}
+
+/* The segment that it stood in has lost its header: opening succeeds, reading says so, and the reader
+ * can pass it over. */
+static void resumed_in_a_damaged_segment(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	make(q, 35);
+	support_poke(q->dir, NAME(1), 0, "X", 1);
+	reader = resume(q);
+	expect(reader, -EBADMSG);
+	assert_int_equal(cq_reader_skip_segment(reader), 1);
+	expect_seq(reader, 62);
+	cq_reader_close(reader);
+}
+
+/* The same of the oldest one, for a reader that begins there. */
+static void beginning_in_a_damaged_segment(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	make(q, 0);
+	support_poke(q->dir, NAME(0), 0, "X", 1);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	expect(reader, -EBADMSG);
+	assert_int_equal(cq_reader_skip_segment(reader), 1);
+	expect_seq(reader, 31);
+	assert_int_equal(cq_reader_seek_oldest(reader), 0);
+	expect(reader, -EBADMSG);
+	cq_reader_close(reader);
+}
+
+#ifdef CQ_FAULTS
+/* It cannot be mapped just now, the reader standing at its beginning or in its middle: nothing is
+ * given twice then, nothing passed over. */
+static void resumed_where_it_cannot_be_read(void **state)
+{
+	static const unsigned counts[] = { 0, 31, 35, 70 };
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+		bool given = true;
+
+		qs_anew(q);
+		make(q, counts[i]);
+		for (int skip = 0; given; skip++) {
+			struct cq_record record;
+			int r;
+
+			cq_fault_forget();
+			cq_fault_set("map", EIO, skip, 1);
+			reader = resume(q);
+			r = cq_reader_next(reader, &record);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			assert_true(r >= 0 || given);
+			if (r > 0)
+				assert_int_equal(record.seq, counts[i]);
+			for (unsigned seq = counts[i] + (r > 0); seq < 70; seq++)
+				expect_seq(reader, seq);
+			expect(reader, 0);
+			cq_reader_close(reader);
+		}
+	}
+}
+#endif
+
+/* All that was ever written has been trimmed: a byte of it is missing, and the reader stands where the
+ * next one comes. */
+static void byte_of_a_trimmed_queue(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+	uint64_t skip = 77;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 10), 2);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_seek_stream(reader, 5, &skip), -ENODATA);
+	assert_int_equal(skip, 77);
+	expect(reader, 0);
+	qs_append(q->writer, 40, 1);
+	expect_seq(reader, 40);
+	cq_reader_close(reader);
+}
+
+/* control.meta says that the writer is further on, and there is nothing to go on to: the reader stays
+ * where it is, and goes on when there is. */
+static void control_alone_is_not_followed(void **state)
+{
+	static const uint32_t far = 7;
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	qs_killed_writer(q, 0, 5);
+	support_poke(q->dir, "control.meta", offsetof(struct cq_control_page, current_segment),
+	             &far, sizeof far);
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	for (unsigned i = 0; i < 5; i++)
+		expect_seq(reader, i);
+	expect(reader, 0);
+	qs_write_file(q->dir, NAME(1), "rubbish", 7);
+	expect(reader, 0);
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	qs_open(q);
+	qs_append(q->writer, 5, 40);
+	for (unsigned i = 5; i < 45; i++)
+		expect_seq(reader, i);
+	expect(reader, 0);
+	cq_reader_close(reader);
+}
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(resumed_in_a_damaged_segment),    QS_TEST(beginning_in_a_damaged_segment),
+#ifdef CQ_FAULTS
+	QS_TEST(resumed_where_it_cannot_be_read),
+#endif
+	QS_TEST(byte_of_a_trimmed_queue),         QS_TEST(control_alone_is_not_followed),
+};
+
+QS_MAIN(tests)

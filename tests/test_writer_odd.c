@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_writer_odd.c - a writer at odd moments: batches of nothing, a file cut in the very store, files
+ * that somebody put where the next segment belongs, a segment of padding alone, one that is in use
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "format.h"
+#include "kernel.h"
+#include "log.h"
+#include "queue_support.h"
+#include "reader.h"
+#include "record.h"
+#include "writer.h"
+
+#define NAME(id) "00000000" #id ".q"
+
+static void is_sound(struct qs *q)
+{
+	struct cq_verify_result result;
+
+	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
+	assert_int_equal(result.damage, 0);
+}
+
+/* Too many messages for an answer, and none at all. */
+static void odd_batches(void **state)
+{
+	struct qs *q = *state;
+	struct cq_stats before, after;
+	uint64_t first = 9;
+
+	q->config.sync = CQ_SYNC_ALWAYS;
+	qs_open(q);
+	qs_append(q->writer, 0, 1);
+	before = qs_stats(q->writer);
+	assert_int_equal(cq_writer_append_batch(q->writer, NULL, SIZE_MAX, &first), -EINVAL);
+	assert_int_equal(first, 9);
+	assert_int_equal(cq_writer_append_batch(q->writer, NULL, 0, &first), 0);
+	assert_int_equal(first, 1);
+	after = qs_stats(q->writer); /* no sync for nothing */
+	assert_memory_equal(&before, &after, sizeof before);
+}
+
+/* A batch whose sync fails is there, not known to be durable, and the last thing that is taken. */
+static void batch_without_its_sync(void **state)
+{
+	const struct cq_message messages[] = { { "record 0", 8, 1 }, { "record 1", 8, 1 } };
+	struct qs *q = *state;
+
+	q->config.sync = CQ_SYNC_ALWAYS;
+	qs_open(q);
+	kernel_refuse("fdatasync", EIO, 0, 1);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, NULL), -EIO);
+	kernel_refuse(NULL, 0, 0, 0);
+	qs_expect(q->dir, 0, 2);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, NULL), -EIO);
+	assert_int_equal(cq_writer_room(q->writer, 1), -EIO);
+	assert_int_equal(cq_writer_roll(q->writer), -EIO);
+	assert_int_equal(cq_flush_sealed(q->writer), -EIO);
+	assert_int_equal(cq_writer_close(q->writer), -EIO);
+	q->writer = NULL;
+	qs_expect(q->dir, 0, 2);
+}
+
+/* ---- the next segment ---- */
+
+/* One that holds something stands where a roll needs to go on: it is not written to, and when it is
+ * gone the same append succeeds. */
+static void next_segment_in_use(void **state)
+{
+	static const uint32_t commit = 1;
+	struct qs *q = *state;
+	struct qs_snapshot before;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 62);
+	qs_make_segment(q->dir, 2, QS_SIZE);
+	support_poke(q->dir, NAME(2), 64, &commit, sizeof commit);
+	qs_snapshot(q->dir, &before);
+	assert_int_equal(cq_writer_append(q->writer, 1, "record 62", 9, NULL), -EBADMSG);
+	qs_unchanged(q->dir, &before);
+	assert_int_equal(unlinkat(q->dirfd, NAME(2), 0), 0);
+	qs_append(q->writer, 62, 1);
+	qs_close(q);
+	qs_expect(q->dir, 0, 63);
+}
+
+/* A directory under its temp name: it is no leftover of ours, and stays. */
+static void directory_under_a_temp_name(void **state)
+{
+	struct qs *q = *state;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 62);
+	assert_int_equal(mkdirat(q->dirfd, NAME(2) ".new.tmp", 0700), 0);
+	assert_int_equal(cq_writer_append(q->writer, 1, "record 62", 9, NULL), -EBADMSG);
+	assert_true(support_exists(q->dir, NAME(2) ".new.tmp"));
+	assert_int_equal(unlinkat(q->dirfd, NAME(2) ".new.tmp", AT_REMOVEDIR), 0);
+	qs_append(q->writer, 62, 1);
+	qs_close(q);
+	qs_expect(q->dir, 0, 63);
+}
+
+/* chronicle-rs pads a segment to its end; here nothing else is in it.  It is left like any other, has
+ * no index, and nobody misses anything. */
+static void segment_of_padding(void **state)
+{
+	static const struct cq_record_header pad = { .commit = 3072 - 64 + 1,
+		                                     .version = CQ_RECORD_VERSION,
+		                                     .type = CQ_TYPE_PAD };
+	static char large[2000];
+	struct qs *q = *state;
+	struct cq_record record;
+	cq_reader *reader;
+
+	qs_make_segment(q->dir, 0, QS_SIZE);
+	support_poke(q->dir, NAME(0), 64, &pad, sizeof pad);
+	qs_open(q);
+	assert_int_equal(qs_stats(q->writer).offset, 64 + 3072);
+	assert_int_equal(cq_writer_append(q->writer, 1, large, sizeof large, NULL), 0);
+	assert_int_equal(cq_writer_append(q->writer, 1, large, sizeof large, NULL), 0);
+	assert_int_equal(qs_stats(q->writer).segment, 2);
+	qs_close(q);
+	assert_false(support_exists(q->dir, "000000000.idx"));
+	assert_true(support_exists(q->dir, "000000001.idx"));
+	is_sound(q);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	for (uint64_t seq = 0; seq < 2; seq++) {
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.seq, seq);
+	}
+	assert_int_equal(cq_reader_next(reader, &record), 0);
+	cq_reader_close(reader);
+}
+
+/* ---- a segment that is left ---- */
+
+/* Its pages are being made present while it is sealed and synced: it stays mapped and open until that
+ * is done; those behind it do not wait. */
+static void segment_in_use(void **state)
+{
+	struct qs *q = *state;
+	struct cq_active *s;
+
+	qs_open(q);
+	s = q->writer->active;
+	__atomic_fetch_add(&s->pins, 1, __ATOMIC_ACQ_REL);
+	qs_append(q->writer, 0, 70);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	while (cq_flush_close_one(q->writer))
+		;
+	assert_non_null(s->map.base);
+	assert_int_equal(cq_flush_open(q->writer), 1);
+	assert_false(support_exists(q->dir, "000000000.idx"));
+	assert_true(support_exists(q->dir, "000000001.idx"));
+	__atomic_fetch_sub(&s->pins, 1, __ATOMIC_ACQ_REL);
+	assert_true(cq_flush_close_one(q->writer));
+	assert_int_equal(cq_flush_open(q->writer), 0);
+	assert_true(support_exists(q->dir, "000000000.idx"));
+}
+
+/* ---- around it ---- */
+
+/* A message of nothing but control characters is cut where its text has no more room. */
+static void long_messages(void **state)
+{
+	char text[10];
+
+	(void)state;
+	cq_log_printable(text, sizeof text, "\001\002\003");
+	assert_string_equal(text, "\\x01\\x02");
+	cq_log_printable(text, sizeof text, "abcdefghijkl");
+	assert_string_equal(text, "abcdef");
+}
+
+/* A reader whose sign of life cannot be written waits all the same; its commits still count. */
+static void reader_without_a_heartbeat(void **state)
+{
+	struct qs *q = *state;
+	struct cq_record record;
+	cq_reader *reader;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 2);
+	assert_int_equal(cq_reader_open(q->dir, "log", CQ_START_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	reader->cursor.heartbeat_ns = 1; /* long ago */
+	kernel_refuse("pwrite", EIO, 0, 1);
+	assert_int_equal(cq_reader_wait(reader, 1), 0);
+	assert_int_equal(kernel_refused(), 1);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	cq_reader_close(reader);
+	qs_append(q->writer, 2, 1);
+	assert_int_equal(cq_reader_open(q->dir, "log", CQ_START_RESUME, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 2);
+	cq_reader_close(reader);
+}
+
+#ifdef CQ_FAULTS
+static struct qs *heard_by;
+
+static void cut_the_file(const char *place)
+{
+	char path[PATH_SIZE];
+
+	if (strcmp(place, "append.before_commit") != 0)
+		return;
+	support_path(path, heard_by->dir, NAME(0));
+	assert_int_equal(truncate(path, 0), 0);
+}
+
+/* Somebody cuts the file short just before the commit word is stored: that store is in no file, so the
+ * append has failed. */
+static void cut_in_the_very_store(void **state)
+{
+	struct qs *q = *state;
+	struct cq_stats before, after;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 3);
+	before = qs_stats(q->writer);
+	heard_by = q;
+	cq_point_heard = cut_the_file;
+	assert_int_equal(cq_writer_append(q->writer, 1, "lost", 4, NULL), -EIO);
+	cq_point_heard = NULL;
+	after = qs_stats(q->writer);
+	assert_int_equal(after.next_seq, before.next_seq);
+	assert_int_equal(after.bytes, before.bytes);
+	assert_int_equal(cq_writer_append(q->writer, 1, "more", 4, NULL), -EIO);
+	assert_int_equal(cq_writer_close(q->writer), -EIO);
+	q->writer = NULL;
+}
+
+static void put_a_segment(const char *place)
+{
+	static const uint32_t commit = 1;
+
+	if (strcmp(place, "open.marked") != 0)
+		return;
+	qs_make_segment(heard_by->dir, 1, QS_SIZE);
+	support_poke(heard_by->dir, NAME(1), 64, &commit, sizeof commit);
+}
+
+/* The same of an open: what came under the next name since recovery looked is not taken for ours. */
+static void next_segment_in_use_at_open(void **state)
+{
+	struct qs *q = *state;
+
+	heard_by = q;
+	cq_point_heard = put_a_segment;
+	assert_int_equal(qs_try_open(q), -EBADMSG);
+	cq_point_heard = NULL;
+	assert_int_equal(qs_peek32(q->dir, NAME(1), 64), 1);
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	qs_open(q);
+}
+#endif
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(odd_batches),           QS_TEST(batch_without_its_sync),
+	QS_TEST(next_segment_in_use),   QS_TEST(directory_under_a_temp_name),
+	QS_TEST(segment_of_padding),    QS_TEST(segment_in_use),
+	QS_TEST(long_messages),         QS_TEST(reader_without_a_heartbeat),
+#ifdef CQ_FAULTS
+	QS_TEST(cut_in_the_very_store), QS_TEST(next_segment_in_use_at_open),
+#endif
+};
+
+QS_MAIN(tests)

@@ -222,7 +222,7 @@ int cq_repair_tail(int dirfd, struct cq_active *segment, uint64_t tail, uint64_t
 	cq_point("recover.broken_opened");
 	if (!cq_planted("residue_not_copied"))
 		r = each_block(&m, copy_block, first, size);
-	if (r == 0)
+	if (r == 0 && !cq_planted("copy_unsynced"))
 		r = cq_io_sync_data(m.to);
 	cq_point("recover.copy_synced");
 	if (r == 0)

@@ -7,7 +7,9 @@
  * read.  So a reader that stands behind the end is moved there, and that is on the disk before anything
  * is appended.  One that stands in a segment for which a repair puts a stand-in goes to its beginning.
  *
- * What is wrong with one reader's file concerns that reader alone: it is left as it is.
+ * What is wrong with one reader's file concerns that reader alone: one that cannot be read is passed over,
+ * one that cannot be written is left as it is, with a word in the log.  For want of descriptors or memory
+ * the open fails.
  */
 #include "recovery.h"
 
@@ -94,7 +96,12 @@ int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t of
 	r = cq_cursor_each(v->dirfd, move, &visit);
 	if (visit.result < 0)
 		return visit.result;
-	return is_short_of_means(r) ? r : 0;
+	if (is_short_of_means(r))
+		return r;
+	if (r < 0)
+		cq_log(v->config, CQ_WARNING, CQ_READERS_DIR " cannot be looked at: %s",
+		       strerrordesc_np(-r));
+	return 0;
 }
 
 /* A cq_cursor_visit_fn. */

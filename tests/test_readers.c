@@ -188,11 +188,64 @@ static void moved_to_the_end(void **state)
 	cq_reader_close(reader);
 }
 
+#ifdef CQ_FAULTS
+
+/* One open with a reader behind the end, the nth call of this name failing.  False: there is none. */
+static bool move_with(struct qs *q, const char *call, unsigned nth, int error)
+{
+	struct seen seen;
+	unsigned given;
+	int r;
+
+	place(q, "behind", 0, AT(15));
+	q->log_length = 0;
+	q->log[0] = '\0';
+	cq_fault_forget();
+	cq_fault_set(call, error, (int)nth, 1);
+	r = qs_try_open(q);
+	given = cq_fault_given();
+	cq_fault_set(NULL, 0, 0, 0);
+	if (r == 0) {
+		seen = look(cq_writer_queue(q->writer));
+		qs_close(q);
+		if (find(&seen, "behind")->offset != AT(10))
+			assert_true(error == EIO && (qs_logged(q, "behind stands where") ||
+			                             qs_logged(q, "readers cannot be looked at") ||
+			                             strcmp(call, "pread") == 0));
+	}
+	qs_open(q); /* whatever it was, the next one moves it */
+	seen = look(cq_writer_queue(q->writer));
+	qs_close(q);
+	assert_int_equal(find(&seen, "behind")->offset, AT(10));
+	return given > 0;
+}
+
+/* It is moved, or the open fails, or the log says that it is not; of a file that cannot be read nobody
+ * knows where its reader stands. */
+static void moving_fails(void **state)
+{
+	static const char *const calls[] = { "open",      "open_dir", "stat",   "list",
+		                             "next_name", "pread",    "pwrite", "sync_data" };
+	static const int errors[] = { EIO, EMFILE, ENOMEM };
+	struct qs *q = *state;
+	unsigned runs = 0;
+
+	qs_write(q, 0, 10);
+	for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++)
+		for (size_t e = 0; e < sizeof errors / sizeof errors[0]; e++)
+			for (unsigned nth = 0; move_with(q, calls[c], nth, errors[e]); nth++)
+				runs++;
+	print_message("# %u runs\n", runs);
+	assert_true(runs > 60);
+}
+
+#endif
+
 static const struct CMUnitTest tests[] = {
-	QS_TEST(none),
-	QS_TEST(distance),
-	QS_TEST(several),
-	QS_TEST(moved_to_the_end),
+	QS_TEST(none),         QS_TEST(distance), QS_TEST(several), QS_TEST(moved_to_the_end),
+#ifdef CQ_FAULTS
+	QS_TEST(moving_fails),
+#endif
 };
 
 QS_MAIN(tests)

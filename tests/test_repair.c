@@ -227,6 +227,8 @@ static void readers_are_moved(void **state)
 	qs_close(q);
 	place_reader(q, "well", 2, 64 + 7 * 128);
 	place_reader(q, "gone", 1, 64 + 7 * 128);
+	place_reader(q, "before", 0, 64 + 7 * 128);
+	place_reader(q, "border", 1, 64);
 	rs_is_sound(q);
 	place_reader(q, "behind", 3, 64 + 9 * 128);
 	assert_int_equal(rs_repair(q, false, &told).steps, 1);
@@ -245,6 +247,10 @@ static void readers_are_moved(void **state)
 	assert_int_equal(cq_reader_open(q->dir, "well", CQ_START_RESUME, 0, &reader), 0);
 	assert_int_equal(cq_reader_next(reader, &record), 1);
 	assert_int_equal(record.seq, 2 * 31 + 7);
+	cq_reader_close(reader);
+	assert_int_equal(cq_reader_open(q->dir, "before", CQ_START_RESUME, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 7);
 	cq_reader_close(reader);
 }
 

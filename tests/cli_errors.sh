@@ -152,7 +152,7 @@ read_before() {
 	read=$("$CHRONQ" cat no-memory | wc -c)
 	[ "$read" -gt 1000000 ] && cmp <("$CHRONQ" cat no-memory) <(head -c "$read" /dev/zero | tr '\0' x)
 }
-if (unset ASAN_OPTIONS && ulimit -d 24000 && "$CHRONQ" --version) >/dev/null 2>&1; then
+if (unset ASAN_OPTIONS UBSAN_OPTIONS && ulimit -d 24000 && "$CHRONQ" --version) >/dev/null 2>&1; then
 	shows "a line larger than memory" 3 "standard input: Cannot allocate memory" no_memory
 	ok "what was read of it is there" read_before
 fi

@@ -159,8 +159,7 @@ int cq_cursor_write(int fd, struct cq_cursor *cursor)
 	return 0;
 }
 
-/* NAME out of NAME.meta; false if the file is no reader's. */
-static bool reader_name(char name[CQ_READER_NAME_MAX + 1], const char *file)
+bool cq_cursor_file_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char *file)
 {
 	size_t suffix = sizeof CQ_READER_SUFFIX - 1;
 	size_t length = strlen(file);
@@ -168,9 +167,9 @@ static bool reader_name(char name[CQ_READER_NAME_MAX + 1], const char *file)
 	if (length <= suffix || length - suffix > CQ_READER_NAME_MAX ||
 	    memcmp(file + length - suffix, CQ_READER_SUFFIX, suffix) != 0)
 		return false;
-	memcpy(name, file, length - suffix);
-	name[length - suffix] = '\0';
-	return cq_cursor_name_valid(name);
+	memcpy(ret_name, file, length - suffix);
+	ret_name[length - suffix] = '\0';
+	return cq_cursor_name_valid(ret_name);
 }
 
 /*
@@ -184,7 +183,7 @@ static int visit_file(int dir, const char *file, cq_cursor_visit_fn visit, void 
 	struct cq_cursor cursor;
 	int fd, r;
 
-	if (!reader_name(name, file))
+	if (!cq_cursor_file_parse(name, file))
 		return 0;
 	r = open_regular(dir, file, O_RDONLY, &fd);
 	if (r == 0) {

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "chronq.h"
 #include "format.h"
 
 struct cq_cursor {
@@ -22,6 +23,9 @@ struct cq_cursor {
 
 /* Letters, digits, '.', '_', '-'; 1 to 64; no leading dot. */
 bool cq_cursor_name_valid(const char *name);
+
+/* NAME out of NAME.meta; false if a file of that name is no reader's. */
+bool cq_cursor_file_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char *file);
 
 /* Opens (making it and readers/ if asked) the file of a reader. */
 int cq_cursor_open(int dirfd, const char *name, bool create, int *ret_fd);

@@ -209,18 +209,11 @@ static void visit_reader(void *arg, const char *name, const struct cq_cursor *cu
 			add_mark(visit->v, CQ_MARK_READER, name, cursor->segment, cursor->offset);
 }
 
-static bool is_marked_reader(const struct cq_verify *v, const char *file)
+static bool is_marked_reader(const struct cq_verify *v, const char *name)
 {
-	size_t length;
-
-	for (size_t i = 0; i < v->mark_count; i++) {
-		const struct cq_mark *mark = &v->marks[i];
-
-		length = strlen(mark->name);
-		if (mark->kind == CQ_MARK_READER && strncmp(file, mark->name, length) == 0 &&
-		    strcmp(file + length, CQ_READER_SUFFIX) == 0)
+	for (size_t i = 0; i < v->mark_count; i++)
+		if (v->marks[i].kind == CQ_MARK_READER && strcmp(v->marks[i].name, name) == 0)
 			return true;
-	}
 	return false;
 }
 
@@ -231,9 +224,10 @@ static bool ends_in(const char *name, const char *suffix)
 	return length > tail && strcmp(name + length - tail, suffix) == 0;
 }
 
-/* Reader files that held no position. */
+/* Reader files that held no position, and files that only look like them. */
 static int report_bad_readers(struct cq_verify *v)
 {
+	char name[CQ_READER_NAME_MAX + 1];
 	const char *file;
 	DIR *stream;
 	int dirfd, r;
@@ -245,8 +239,13 @@ static int report_bad_readers(struct cq_verify *v)
 	if (r < 0)
 		goto close_dir;
 	while ((r = cq_io_next_name(stream, &file)) > 0)
-		if (ends_in(file, CQ_READER_SUFFIX) && !is_marked_reader(v, file))
+		if (!cq_cursor_file_parse(name, file)) {
+			if (ends_in(file, CQ_READER_SUFFIX))
+				cq_verify_report(v, false, UINT32_MAX, 0,
+				                 "no reader can have the name of %s", file);
+		} else if (!is_marked_reader(v, name)) {
 			report_useless(v, dirfd, file, 0);
+		}
 	closedir(stream);
 close_dir:
 	close(dirfd);

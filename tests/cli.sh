@@ -263,7 +263,7 @@ gap() {
 ok "a missing segment: a message, exit code 1" gap
 names() {
 	mkdir -p q/readers && : >"q/readers/$(printf 'a\033[31m.meta')"
-	exits 0 chronq verify q && grep -q 'a\\x1b\[31m.meta is empty' exit.out
+	exits 0 chronq verify q && grep -q 'no reader .* name of a\\x1b\[31m.meta' exit.out
 }
 ok "names are escaped" names
 

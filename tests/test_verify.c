@@ -328,6 +328,8 @@ static void put_reader(struct vs *f, const char *name, uint64_t segment, uint64_
 static void positions_of_readers(void **state)
 {
 	struct vs *f = *state;
+	char path[PATH_SIZE];
+	FILE *foreign;
 
 	make_queue(f);
 	put_reader(f, "begin", 0, 64);
@@ -354,6 +356,14 @@ static void positions_of_readers(void **state)
 	assert_int_equal(vs_verify(f), 1);
 	vs_flip(f, "readers/wrong.meta", 3, 1);
 	assert_int_equal(vs_verify(f), 10);
+	vs_delete(f, "readers/wrong.meta");
+	/* no name of a reader's: a note */
+	support_path(path, f->dir, "readers/a copy.meta");
+	foreign = fopen(path, "we");
+	assert_non_null(foreign);
+	assert_int_equal(fputs("x", foreign), 1);
+	assert_int_equal(fclose(foreign), 0);
+	assert_int_equal(vs_verify(f), 1);
 }
 
 /* What a killed writer leaves is a note; the same bytes before the writer's position are damage. */

@@ -14,13 +14,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "control.h"
 #include "format.h"
 #include "io.h"
 #include "lock.h"
 #include "segdir.h"
 
-#define PROBES 64 /* names asked for before the directory is listed */
+#define PROBES 64             /* names asked for before the directory is listed */
+#define LOCK_POLL_NS 20000000 /* between two looks at who has the lock */
 
 /* ---- the directory ---- */
 
@@ -86,6 +88,18 @@ void cq_queue_close(cq_queue *queue)
 int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder)
 {
 	return cq_lock_holder(queue->dirfd, ret_holder);
+}
+
+int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms, struct cq_holder *ret_holder)
+{
+	const struct timespec interval = { .tv_nsec = LOCK_POLL_NS };
+	const uint64_t end_ns = cq_monotonic_ns() + timeout_ms * UINT64_C(1000000);
+	int r;
+
+	while ((r = cq_lock_holder(queue->dirfd, ret_holder)) == 0 && ret_holder->locked &&
+	       cq_monotonic_ns() < end_ns)
+		nanosleep(&interval, NULL);
+	return r;
 }
 
 static void saw_ends(cq_queue *queue, uint32_t oldest, uint32_t newest)

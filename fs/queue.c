@@ -13,10 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An unmount is over for the user before its daemon has flushed: a mount that follows at once waits
- * for it so long before it says that the queue is in use. */
-#define LOCK_WAIT_MS 1000
-#define LOCK_POLL_MS 20
+#define LOCK_WAIT_MS 1000 /* for a daemon that is ending */
 
 /* Says who has the queue. */
 static void say_holder(struct chronfs *fs, const struct cq_holder *holder)
@@ -42,21 +39,15 @@ static void say_holder(struct chronfs *fs, const struct cq_holder *holder)
 /* Waits a little for a writer that has the queue.  -EBUSY: it keeps it. */
 static int await_holder(struct chronfs *fs)
 {
-	const struct timespec interval = { .tv_nsec = LOCK_POLL_MS * 1000000L };
-	struct cq_holder holder = { 0 };
+	struct cq_holder holder;
 	cq_queue *queue;
+	int r;
 
 	if (cq_queue_open(fs->options.queue, &queue) < 0)
 		return 0; /* a new queue, or cq_writer_open() tells what is wrong */
-	for (int waited = 0;; waited += LOCK_POLL_MS) {
-		if (cq_queue_holder(queue, &holder) < 0)
-			holder.locked = false;
-		if (!holder.locked || waited >= LOCK_WAIT_MS)
-			break;
-		nanosleep(&interval, NULL);
-	}
+	r = cq_queue_await_release(queue, LOCK_WAIT_MS, &holder);
 	cq_queue_close(queue);
-	if (!holder.locked)
+	if (r < 0 || !holder.locked)
 		return 0;
 	say_holder(fs, &holder);
 	return -EBUSY;

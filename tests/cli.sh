@@ -307,5 +307,42 @@ locked() {
 	fi
 }
 ok "info of a writer that has not said who it is" locked
+ending() {
+	python3 - "$CHRONQ" <<'PY'
+import ctypes, fcntl, os, select, subprocess, sys
+
+# a writer that lets go once it has been looked for a second time
+libc = ctypes.CDLL(None, use_errno=True)
+OPENED = 0x20
+for command in ("append", "ending"), ("repair", "ending"):
+    lock = os.open("ending/writer.lock", os.O_RDWR)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    events = libc.inotify_init1(os.O_CLOEXEC)
+    if libc.inotify_add_watch(events, b"ending/writer.lock", OPENED) < 0:
+        sys.exit("inotify: " + os.strerror(ctypes.get_errno()))
+    with subprocess.Popen([sys.argv[1], *command], stdin=subprocess.PIPE) as chronq:
+        chronq.stdin.write(b"late\n")
+        chronq.stdin.close()
+        looks = 0
+        while looks < 2 and chronq.poll() is None:
+            if select.select([events], [], [], 0.1)[0]:
+                looks += 1
+                os.read(events, 16) # one event, as it names no file
+        os.close(lock)
+    os.close(events)
+    if chronq.returncode != 0:
+        sys.exit(f"{command}: exit code {chronq.returncode}")
+PY
+}
+busy() {
+	exits 3 flock ending/writer.lock "$CHRONQ" append ending <<<never &&
+		grep -q 'another writer has the queue' exit.err &&
+		exits 3 flock ending/writer.lock "$CHRONQ" repair ending &&
+		chronq cat ending | cmp - <(cat lines; echo late)
+}
+chronq append -s 1M ending <<<first
+chronq cat ending >lines
+ok "append and repair wait for a writer that is ending" ending
+ok "and not for one that stays" busy
 
 echo "1..$cases"

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -426,8 +427,18 @@ static void times_of_segments(void **state)
 	assert_int_equal(st.st_blocks, file.st_blocks);
 }
 
+static pid_t ending;
+
+static void end_it(int number)
+{
+	(void)number;
+	(void)kill(ending, SIGKILL);
+}
+
 static void holder(void **state)
 {
+	const struct sigaction action = { .sa_handler = end_it };
+	const struct itimerval soon = { .it_value.tv_usec = 50000 };
 	struct fixture *f = *state;
 	struct cq_holder now, before;
 	int ready[2], status;
@@ -454,8 +465,17 @@ static void holder(void **state)
 	assert_int_equal(read(ready[0], &byte, 1), 1);
 	close(ready[0]);
 	assert_int_equal(cq_queue_holder(f->queue, &before), 0);
-	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(cq_queue_await_release(f->queue, 0, &now), 0);
+	assert_true(now.locked);
+	assert_int_equal(cq_queue_await_release(f->queue, 30, &now), 0);
+	assert_true(now.locked);
+	ending = pid;
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &soon, NULL), 0);
+	assert_int_equal(cq_queue_await_release(f->queue, 60000, &now), 0);
+	assert_false(now.locked);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
+	ending = 0;
 	assert_true(before.locked);
 	assert_true(before.alive);
 	assert_int_equal(before.pid, pid);

@@ -204,6 +204,7 @@ static int append(const char *dir, const struct cq_config *config)
 	struct output out = { .count = 0 };
 	int status, r;
 
+	cli_await_release(dir);
 	r = cq_writer_open(dir, config, &out.writer);
 	if (r == -EINVAL) {
 		cli_note("%s: not a segment size for this queue", dir);

@@ -40,6 +40,10 @@ int cli_usage(const struct cli_command *command);
 /* The one operand DIR behind the options, or NULL. */
 const char *cli_directory(int argc, char **argv);
 
+/* Before a queue is written to: gives a writer that is ending, such as the daemon of a mount that was
+ * unmounted just now, a second to let go.  Whether it has is for the next call to tell. */
+void cli_await_release(const char *dir);
+
 /* Decimal digits only; false if it is anything else or too large. */
 bool cli_parse_number(const char *text, const char **ret_rest, uint64_t *ret_number);
 /* N, NK, NM or NG: bytes. */

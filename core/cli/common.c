@@ -73,6 +73,17 @@ const char *cli_directory(int argc, char **argv)
 	return NULL;
 }
 
+void cli_await_release(const char *dir)
+{
+	struct cq_holder holder;
+	cq_queue *queue;
+
+	if (cq_queue_open(dir, &queue) < 0)
+		return;
+	(void)cq_queue_await_release(queue, 1000, &holder);
+	cq_queue_close(queue);
+}
+
 bool cli_parse_number(const char *text, const char **ret_rest, uint64_t *ret_number)
 {
 	uint64_t number = 0;

@@ -102,6 +102,7 @@ static int repair(const char *dir, const struct cq_repair_config *config, bool j
 	int r;
 
 	cli_output_begin();
+	cli_await_release(dir);
 	r = cq_repair(dir, config, &result);
 	/* what a repair cannot set right is for verify to tell */
 	at_rest = r == 0 && (result.done || result.steps + result.losses == 0);

@@ -327,6 +327,15 @@ struct cq_holder {
 };
 CQ_API int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder);
 
+/*
+ * Waits until no process holds the writer's lock, for at most timeout_ms milliseconds: an unmount is
+ * over for the user before its daemon has flushed and let go.  ret_holder: as it is then; `locked`
+ * if it was in vain.  Takes no lock itself: another writer can be faster.  Any thread; errors are
+ * those of cq_queue_holder().
+ */
+CQ_API int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms,
+                                  struct cq_holder *ret_holder);
+
 struct cq_queue_info {
 	uint64_t segment_size; /* 0: an empty queue of unknown geometry */
 	uint64_t segments;     /* published segment files */

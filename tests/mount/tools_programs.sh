@@ -20,8 +20,10 @@ if have "$vim" "vim :w"; then
 	echo text >"$tmp/file"
 	appends "vim, :w! append" "printf 'w! append\nq\n' | $(edit "$tmp/file")" '"text\n"'
 	appends "vim, :w >> append" "printf 'w >> append\nq\n' | $(edit "$tmp/file")" '"text\n"'
-	appends "vim, :w !tee append" "printf 'w !tee append >/dev/null\nq\n' | $(edit "$tmp/file")" \
-		'"text\n"'
+	# it does not wait for tee if its own input ends
+	mkfifo "$tmp/keys"
+	appends "vim, :w !tee append" "exec 3<>\$T/keys; printf 'w !tee append >/dev/null\nq\n' >&3; \
+		$(edit "$tmp/file") <&3" '"text\n"'
 fi
 
 # Refused, each early and with its reason.

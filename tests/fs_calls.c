@@ -152,9 +152,10 @@ REPLACED(ssize_t, cq_writer_append_batch,
 	               : __real_cq_writer_append_batch(writer, messages, count, ret_first_seq);
 }
 
-REPLACED(int, nanosleep, (const struct timespec *span, struct timespec *ret_left))
+REPLACED(int, cq_queue_await_release,
+         (cq_queue * queue, uint32_t timeout_ms, struct cq_holder *ret_holder))
 {
-	return made_up.no_sleep ? 0 : __real_nanosleep(span, ret_left);
+	return __real_cq_queue_await_release(queue, made_up.no_wait ? 0 : timeout_ms, ret_holder);
 }
 
 /* A stream in memory may find at its end that there is too little. */

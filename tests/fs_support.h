@@ -95,7 +95,7 @@ extern struct fs_made_up {
 	int (*readers)(cq_reader_visit_fn visit, void *arg);
 	int open_error;                      /* of cq_writer_open() */
 	int append_error;                    /* of cq_writer_append() and its like */
-	bool no_sleep;                       /* nanosleep() returns at once */
+	bool no_wait;                        /* cq_queue_await_release() looks once */
 	rlim_t descriptors, descriptors_max; /* of getrlimit(), 0: the truth */
 } made_up;
 

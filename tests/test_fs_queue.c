@@ -81,7 +81,7 @@ static void who_has_it_is_named_as_well_as_can_be(void **state)
 	lock = fopen(path, "w");
 	assert_non_null(lock);
 	assert_int_equal(flock(fileno(lock), LOCK_EX | LOCK_NB), 0);
-	made_up.no_sleep = true;
+	made_up.no_wait = true;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		assert_int_equal(ftruncate(fileno(lock), 0), 0);
 		rewind(lock);

@@ -188,7 +188,7 @@ start_mount() {
 	"$CHRONFS" "$q" "$m" -f "$@" >"$log" 2>&1 &
 	daemon=$!
 	mounts+=("$m")
-	wait_for 20 mount_answers_or_died
+	wait_for 60 mount_answers_or_died
 	if ! is_mounted "$m"; then
 		fail "mount $*"
 		note "$(cat "$log")"
@@ -245,4 +245,11 @@ no_temp_files() {
 		echo "left: $left"
 		return 1
 	}
+}
+
+# spare_is_there: the writer has its next segment; until it rolls again no file comes to the queue.
+spare_is_there() {
+	local current
+	current=$(grep -oP '"segment": \K[0-9]+' "$m/stats.json") &&
+		[ -e "$q/$(printf '%09d.q' $((current + 1)))" ]
 }

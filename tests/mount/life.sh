@@ -64,21 +64,40 @@ ok "it leaves nothing mounted" not is_mounted "$tmp/second"
 echo second >>"$m/append"
 is "the first goes on" "$("$CHRONQ" cat "$q")" $'first\nsecond'
 
-# Looking only, beside the writer.
+# Looking only, beside the writer.  That one is stopped meanwhile: a sign of life every second is a change
+# of the queue, too.
 mounts+=("$tmp/second")
-listing() { find "$q" -printf '%f %i %s %m %T@\n' | sort; }
+listing() {
+	find "$q" -printf '%f %i %s %m %T@\n' | sort
+	find "$q" -type f -exec md5sum {} + | sort
+}
+# shellcheck disable=SC2317 # called by wait_for
+stopped() { ! cat "/proc/$pid/task/"*/status | grep -q '^State:.[^T]'; }
+# shellcheck disable=SC2317 # called by trap
+go_on() {
+	local status=$?
+	kill -CONT "$pid"
+	return "$status"
+}
+trap 'go_on; cleanup' EXIT
+kill -STOP "$pid"
+ok "the writer is stopped" wait_for 30 stopped
 before=$(listing)
 ok "a read-only mount beside the writer" "$CHRONFS" "$q" "$tmp/second" -o ro
 is "it has no sink and no ctl" "$(ls "$tmp/second" | tr '\n' ' ')" \
 	"metrics payload segments stats.json stream "
-ok "it shows the same segments" diff -r "$m/segments" "$tmp/second/segments"
 refused "nothing can be made in it" "Read-only" touch "$tmp/second/append"
 refused "a segment cannot be opened for writing" "Read-only" \
 	dd if=/dev/null of="$tmp/second/segments/000000000.q" conv=notrunc status=none
 ok "fsync of what is there" sync "$tmp/second/segments/000000000.q"
+ok "all of it can be read" cp -r "$tmp/second" "$tmp/copy"
 is "it has changed nothing in the queue" "$(listing)" "$before"
+go_on
+trap cleanup EXIT
+ok "it shows the same segments" diff -r "$m/segments" "$tmp/second/segments"
 for ((i = 0; i < 2000; i++)); do echo "line $i"; done >"$tmp/lines"
 while IFS= read -r line; do echo "$line"; done <"$tmp/lines" >>"$m/append"
+ok "the next segment is prepared" wait_for 30 spare_is_there # not between two listings
 is "segments made meanwhile appear" "$(ls "$tmp/second/segments")" "$(ls "$m/segments")"
 is "and what is written, too" "$(strings -n 9 "$tmp/second/segments/"*.q | grep -c '^line 1999$')" 1
 ok "its unmount" umount "$tmp/second"

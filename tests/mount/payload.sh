@@ -10,6 +10,7 @@ xattr() { getfattr --only-values -n "user.chronfs.$1" "$2" 2>/dev/null; }
 start_mount -o segment_size=64K
 seq 1 3000 >"$tmp/lines"
 cat "$tmp/lines" >"$m/append.lines"
+ok "the next segment is prepared" wait_for 30 spare_is_there
 newest=$(ls "$m/payload" | tail -n 1)
 is "named as the segments" "$(ls "$m/payload")" "$(ls "$m/segments" | cut -d. -f1)"
 ok "all together they are the stream" cmp <(cat "$m"/payload/*) "$m/stream"

@@ -31,6 +31,7 @@
 #include "crash.h"
 
 #define STEPS 30U
+#define MORE 40U
 
 static struct crash_shared *s; /* shared with the children */
 static char base[PATH_SIZE];
@@ -281,6 +282,21 @@ static bool kill_at_last(enum before before, struct crash_round round)
 	return false;
 }
 
+/* A round comes by what its chance brings, and how long it takes decides what the flusher does in it:
+ * where none has died so far some more are tried, on a queue that grows, then on others. */
+static bool kill_at_some(const char *place)
+{
+	const struct crash_round round = { .steps = STEPS, .place = place, .pass = 1 };
+	static const enum before befores[] = { CLOSED, KILLED, NOTHING };
+
+	for (unsigned i = 0; i < BEFORES * MORE; i++) {
+		bring_about(befores[i / MORE]);
+		if (run(round, false))
+			return true;
+	}
+	return false;
+}
+
 static void killed_at_each_place(void **state)
 {
 	struct crash_place places[CRASH_PLACES];
@@ -312,6 +328,8 @@ static void killed_at_each_place(void **state)
 			}
 		}
 	}
+	for (size_t n = 0; n < NAMES; n++)
+		done[n] |= !done[n] && kill_at_some(names[n]);
 	end_queue();
 	for (size_t n = 0; n < NAMES; n++)
 		if (!done[n])

@@ -193,9 +193,9 @@ static void no_kind_hangs_or_leads_elsewhere(void **state)
 {
 	struct qs *q = *state;
 
-	alarm(LIMIT_SECONDS);
 	for (size_t i = 0; i < COUNT(names); i++)
 		for (int kind = LINK; kind < KINDS; kind++) {
+			alarm(LIMIT_SECONDS);
 			try_kind(q, names[i], (enum kind)kind);
 			qs_anew(q);
 		}
@@ -220,9 +220,9 @@ static void strange_successors(void **state)
 		                           -EBADMSG, -EBADMSG, -EBADMSG };
 	struct qs *q = *state;
 
-	alarm(LIMIT_SECONDS);
 	make(q);
 	for (int kind = LINK; kind < KINDS; kind++) {
+		alarm(LIMIT_SECONDS);
 		qs_open(q);
 		assert_int_equal(qs_stats(q->writer).segment, 2);
 		if (place(q, "000000004.q", (enum kind)kind)) {

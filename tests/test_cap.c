@@ -354,15 +354,33 @@ static void asking_is_enough(void **state)
 
 /* ---- with threads ---- */
 
+/* All that is sealed is synced and closed: the flusher has nothing to come back for but room. */
+static void await_rest(struct qs *q)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "%09u.idx", (unsigned)qs_stats(q->writer).segment - 1);
+	while (qs_stats(q->writer).unsynced > 0 || !support_exists(q->dir, name))
+		usleep(1000);
+}
+
+static int by_length(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
 /* A reader that commits lets a writer go on that waits for it: in some tens of milliseconds, where
- * the flusher of a queue that is not full looks once a second. */
+ * the flusher of a queue that is not full looks once a second.  Not each time: a machine has others to
+ * serve. */
 static void commit_frees_a_blocked_writer(void **state)
 {
-	const unsigned rounds = 12;
+	uint64_t start, spans[9], next = 0;
+	const unsigned rounds = sizeof spans / sizeof spans[0];
 	struct qs *q = *state;
 	struct cq_record record;
 	cq_reader *reader;
-	uint64_t start, next = 0;
 
 	limit(q, 3 * QS_SIZE);
 	q->config.retain_segments = 1;
@@ -370,16 +388,19 @@ static void commit_frees_a_blocked_writer(void **state)
 	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
 	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_OLDEST, 0, &reader), 0);
 	assert_int_equal(cq_reader_commit(reader), 0);
-	start = cq_monotonic_ns();
 	for (unsigned i = 0; i < rounds; i++) {
 		fill(q, false, 3);
+		await_rest(q);
 		while (cq_reader_next(reader, &record) == 1)
 			assert_int_equal(record.seq, next++);
+		start = cq_monotonic_ns();
 		assert_int_equal(cq_reader_commit(reader), 0);
 		while (append_one(q) == -EDQUOT)
 			await_told();
+		spans[i] = cq_monotonic_ns() - start;
 	}
-	assert_true(cq_monotonic_ns() - start < rounds * 500000000U);
+	qsort(spans, rounds, sizeof spans[0], by_length);
+	assert_true(spans[rounds / 2] < 500000000U);
 	cq_reader_close(reader);
 	qs_close(q);
 	qs_format_check(q->dir, "--closed");

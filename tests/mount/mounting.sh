@@ -184,6 +184,7 @@ if [ -x /sbin/mount.fuse ]; then
 		'mount -t fuse.chronfs "$1" "$2" && mount -t fuse.chronfs "$1" "$3"' sh \
 		"$q" "$m" "$tmp/second"
 	umount "$m"
+	ok "its daemon ends" wait_for 20 unlocked
 else
 	skip "mount.fuse3" "it is not installed"
 fi

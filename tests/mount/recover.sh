@@ -18,6 +18,10 @@ kill_daemon() {
 	wait_for 20 dead "$2" || fail "the mount at $2 is dead"
 }
 
+# released QUEUE: unmounted, its daemon ends a little later.
+# shellcheck disable=SC2317 # called by ok
+released() { flock -w 30 "$1/writer.lock" true; }
+
 mount_count() { grep -cF " $1 " /proc/self/mounts; }
 
 # ---- what is lost, and what is not ----
@@ -90,6 +94,7 @@ mkdir "$point"
 kill_daemon "$odd" "$point"
 gives 0 "taken away" "names with blanks, commas, backslashes" "$CHRONFS" "$odd" "$point" -o recover
 ok "unmount" umount "$point"
+ok "its daemon ends" released "$odd"
 
 "$CHRONFS" "$odd" "$m" -o fsname=named,recover || fail "a mount with a name of its own"
 kill_daemon "$odd" "$m"
@@ -97,6 +102,7 @@ gives 2 "not one of this queue: fuse.chronfs of named" "a source that the table 
 	"$CHRONFS" "$odd" "$m" -o recover
 gives 0 "taken away" "one that it shows" "$CHRONFS" "$odd" "$m" -o fsname=named,recover
 ok "unmount" umount "$m"
+ok "its daemon ends" released "$odd"
 
 # ---- somebody else's ----
 
@@ -127,6 +133,7 @@ if "${user[@]}" test -x "$CHRONFS" && [ -u "$(command -v fusermount3)" ] &&
 	is "one mount is there" "$(mount_count "$home/mnt")" 1
 	is "what a user wrote is there" "$("$CHRONQ" cat "$home/q")" mine
 	ok "a user's unmount" "${user[@]}" fusermount3 -u "$home/mnt"
+	ok "a user's daemon ends" released "$home/q"
 else
 	skip "a user's recovery" "needs device files, fusermount3, and a program that others can run"
 fi

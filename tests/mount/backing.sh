@@ -71,7 +71,16 @@ kill_mount() {
 	umount -l "$m"
 }
 
-last_id() { find "$q" -name '*.q' -printf '%f\n' | sort | tail -n 1 | sed 's/^0*\([0-9]\+\)\.q$/\1/'; }
+# foreign_next: somebody else's file under the name behind the segment that is made ahead, which has to be
+# there before: else that name would be the writer's own by the time that the file is written.
+foreign_next() {
+	local current
+	current=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["position"]["segment"])' \
+		"$m/stats.json") || return
+	wait_for 30 [ -e "$q/$(printf '%09d.q' $((current + 1)))" ] || return
+	next=$q/$(printf '%09d.q' $((current + 2)))
+	(set -C && echo "somebody else's" >"$next") 2>"$tmp/said"
+}
 
 # A queue from beginning to end on what is mounted at $disk.
 life() { # NAME
@@ -82,13 +91,12 @@ life() { # NAME
 	does "$name: and syncs" append 1 fsync
 	ok "$name: all of it is there" all_there
 	[ "$name" != btrfs ] || ok "btrfs: what is mapped is written in place" all_in_place
-	next=$q/$(printf '%09d.q' $(($(last_id) + 1)))
-	echo "somebody else's" >"$next"
+	does "$name: the next segment is there, the name behind it is not" foreign_next
 	sum=$(stat -c '%i %s %Y' "$next" && cksum <"$next")
 	does "$name: a foreign file under the next name stops the roll" append_until "Bad message"
 	is "$name: it is not replaced" "$(stat -c '%i %s %Y' "$next" && cksum <"$next")" "$sum"
 	rm "$next"
-	does "$name: when it is gone, appends go on" wait_for 10 append 1
+	does "$name: when it is gone, appends go on" wait_for 30 append 1
 	ok "$name: all of it is there" all_there
 
 	fill
@@ -96,7 +104,7 @@ life() { # NAME
 	ok "$name: all of it can be read" all_there
 	rm "$disk"/foreign*
 	sync -f "$disk"
-	does "$name: appends go on when there is room" wait_for 10 append 10
+	does "$name: appends go on when there is room" wait_for 30 append 10
 	ok "$name: all of it is there" all_there
 	kill_mount
 	start_mount

@@ -24,10 +24,16 @@ refused "nor read" "Permission denied" "${nobody[@]}" cat "$m/ctl"
 stop_mount
 
 # Work that takes a while: thousands of segments to delete.
-q=$tmp/many
-"${MKQUEUE:?makes queues of many segments}" "$q" 8000 || fail "mkqueue"
-start_mount
-cases_of python3 "$here/ctl_interrupt.py" "$m" "$q"
+# It may be over before anybody is interrupted in it, on a fast disk and a busy machine: then once more.
+for try in 1 2 3 4 last; do
+	q=$tmp/many
+	"${MKQUEUE:?makes queues of many segments}" "$q" 8000 || fail "mkqueue"
+	start_mount
+	cases_of python3 "$here/ctl_interrupt.py" "$m" "$q" "$try"
+	[ -e "$tmp/late" ] || break
+	stop_mount "an interruption came too late"
+	rm -rf "$q" "$tmp/late"
+done
 is "the mount goes on" "$(echo more >"$m/append" && "$CHRONQ" tail -n 1 "$q")" more
 stop_mount "after interruptions"
 ok "the queue is sound" "$CHRONQ" verify "$q"
@@ -37,7 +43,7 @@ start_mount
 first=$(find "$q" -maxdepth 1 -name '*.q' | sort | head -n 1)
 bash -c 'echo trim 7900 >"$1"' bash "$m/ctl" 2>"$tmp/said" &
 client=$!
-ok "some are deleted" wait_for 10 not [ -e "$first" ]
+ok "some are deleted" wait_for 30 not [ -e "$first" ]
 kill -TERM "$daemon"
 wait "$client"
 note "the client said: $(cat "$tmp/said")"

@@ -13,7 +13,7 @@ import os
 import sys
 
 from records import records
-from sinklib import case, is_, outcome, stats, wait_for
+from sinklib import case, is_, made_late, outcome, stats, wait_for
 
 part, queue, mount = sys.argv[1:]
 append, stream = mount + "/append", mount + "/stream"
@@ -29,10 +29,12 @@ def record(number):
 def fill(fd, number):
     """Appends from this number on until nothing goes in any more; the next number, and the error."""
     while True:
+        made = stats(mount)["prealloc"]["made"]
         got = outcome(os.write, fd, record(number))
-        if got != RECORD:
+        if got == RECORD:
+            number += 1
+        elif got != "ENOSPC" or not made_late(mount, made):
             return number, got
-        number += 1
 
 
 def keep(number):

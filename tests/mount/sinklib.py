@@ -62,6 +62,19 @@ def waiting(mount, count):
     return wait_for(lambda: stats(mount)["waiting"]["writes"] == count)
 
 
+def made_late(mount, made):
+    """A write was refused for want of room on the disk.  Whether one more segment has been made since there
+    were so many: a slow preparer may have had the room that the writer then looked for in vain.  No, when
+    two more tries of it have failed."""
+    failed = stats(mount)["prealloc"]["failed"]
+
+    def decided():
+        now = stats(mount)["prealloc"]
+        return now["made"] > made or now["failed"] >= failed + 2
+    wait_for(decided)
+    return stats(mount)["prealloc"]["made"] > made
+
+
 class New(Follower):
     """The new records, or the first so many of them when they have come."""
 

@@ -9,6 +9,7 @@ import errno
 import os
 import sys
 import threading
+import time
 
 mount, queue = sys.argv[1:3]
 segments = mount + "/segments"
@@ -39,6 +40,11 @@ def open_file_goes_on():
     first = oldest()
     fd = os.open(name(first), os.O_RDONLY)
     before = os.read(fd, 1 << 20)
+    # The clock of file times stands still for some milliseconds, and the writer's threads make files, too:
+    # so this begins when they are done.
+    while not (all(os.path.exists(f"{queue}/{n:09}.idx") for n in range(first, 6)) and
+               os.stat(queue).st_mtime_ns < time.time_ns() - 100_000_000):
+        time.sleep(0.02)
     directory = os.stat(segments).st_mtime_ns
     os.unlink(name(first))
     case("the directory's time moves", os.stat(segments).st_mtime_ns > directory)

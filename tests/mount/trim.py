@@ -6,6 +6,7 @@ The mount has allow_trim; segments 1 to 5 are sealed and hold one record each.
 """
 
 import errno
+import json
 import os
 import sys
 import threading
@@ -42,7 +43,9 @@ def open_file_goes_on():
     before = os.read(fd, 1 << 20)
     # The clock of file times stands still for some milliseconds, and the writer's threads make files, too:
     # so this begins when they are done.
-    while not (all(os.path.exists(f"{queue}/{n:09}.idx") for n in range(first, 6)) and
+    with open(mount + "/stats.json", "rb") as file:
+        current = json.load(file)["position"]["segment"]
+    while not (all(os.path.exists(f"{queue}/{n:09}.idx") for n in range(first, current)) and
                os.stat(queue).st_mtime_ns < time.time_ns() - 100_000_000):
         time.sleep(0.02)
     directory = os.stat(segments).st_mtime_ns

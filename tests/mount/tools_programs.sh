@@ -22,8 +22,11 @@ if have "$vim" "vim :w"; then
 	appends "vim, :w >> append" "printf 'w >> append\nq\n' | $(edit "$tmp/file")" '"text\n"'
 	# it does not wait for tee if its own input ends
 	mkfifo "$tmp/keys"
-	appends "vim, :w !tee append" "exec 3<>\$T/keys; printf 'w !tee append >/dev/null\nq\n' >&3; \
-		$(edit "$tmp/file") <&3" '"text\n"'
+	# how many pieces tee finds in its pipe is no business of ours
+	appends_file "vim, :w !tee append" "exec 3<>\$T/keys; printf 'w !tee append >/dev/null\nq\n' >&3; \
+		$(edit "$tmp/file") <&3" "$tmp/file"
+	appends "vim, :w !tee append.lines" \
+		"exec 3<>\$T/keys; printf 'w !tee append.lines >/dev/null\nq\n' >&3; $(edit "$tmp/file") <&3" '"text\n"'
 fi
 
 # Refused, each early and with its reason.

@@ -35,6 +35,18 @@ struct count {
 	unsigned count;
 };
 
+/* More often than so in this run? */
+static bool was_made(const char *call, unsigned skip)
+{
+	const char *name;
+	unsigned times;
+
+	for (size_t i = 0; (name = cq_fault_call(i, &times)) != NULL; i++)
+		if (strcmp(name, call) == 0)
+			return times > skip;
+	return false;
+}
+
 /* One run; count 0: nothing fails, and counts[] gets the calls. */
 static size_t run(const struct mx_op *op, struct qs *q, const char *call, int error, int skip,
                   int count, struct count *counts)
@@ -64,6 +76,7 @@ static size_t run(const struct mx_op *op, struct qs *q, const char *call, int er
 	r = op->run(m);
 	memory_watch(false);
 	cq_fault_set(NULL, 0, 0, 0);
+	m->failed = call && was_made(call, (unsigned)skip);
 	if (counts) {
 		if (!(op->flags & MX_LOSES))
 			assert_int_equal(r, 0);

@@ -55,6 +55,7 @@ struct mx {
 	/* what fails */
 	const char *call;
 	int error;
+	bool failed; /* it was made, and did fail */
 	bool untidy; /* unlink fails as well, so nothing can be cleaned up */
 };
 

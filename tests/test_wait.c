@@ -80,7 +80,7 @@ static int consume(const char *dir, unsigned flags, uint64_t count, int ready_fd
 		return 2;
 	for (uint64_t i = 0; i < count; i++) {
 		while ((r = cq_reader_next(reader, &record)) == 0)
-			if (cq_reader_wait(reader, 10000) != 1)
+			if (cq_reader_wait(reader, 30000) != 1)
 				return 3;
 		if (r != 1 || record.seq != i || record.length != sizeof value)
 			return 4;
@@ -137,12 +137,20 @@ static void readers_in_other_processes_during_rolls(void **state)
 	expect_success(passive);
 }
 
+static int by_value(const void *a, const void *b)
+{
+	const uint64_t *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+#define SLEEPS 100U
+
 /* One record at a time, each awaited by the reader before the next is appended: over every roll. */
 static void woken_by_each_append(void **state)
 {
 	struct fixture *f = *state;
-	const uint64_t count = 200;
-	uint64_t start;
+	uint64_t start, took[SLEEPS];
 	int back[2];
 	pid_t child;
 	char byte;
@@ -157,29 +165,36 @@ static void woken_by_each_append(void **state)
 
 		if (cq_reader_open(f->dir, NULL, CQ_START_OLDEST, 0, &reader) != 0)
 			_exit(1);
-		for (uint64_t i = 0; i < count; i++) {
+		for (uint64_t i = 0; i < 2ULL * SLEEPS; i++) {
 			if (write(back[1], "n", 1) != 1)
 				_exit(2);
-			if (cq_reader_wait(reader, 10000) != 1)
+			if (cq_reader_wait(reader, 30000) != 1)
 				_exit(3);
 			if (cq_reader_next(reader, &record) != 1 || record.seq != i)
 				_exit(4);
 			if (cq_reader_next(reader, &record) != 0)
 				_exit(5);
 		}
+		if (write(back[1], "n", 1) != 1)
+			_exit(2);
 		_exit(0);
 	}
 	close(back[1]);
-	start = now_ns();
-	for (uint64_t i = 0; i < count; i++) {
-		assert_int_equal(read(back[0], &byte, 1), 1);
+	assert_int_equal(read(back[0], &byte, 1), 1);
+	for (uint64_t i = 0; i < 2ULL * SLEEPS; i++) {
 		if (i % 2 == 0) /* it has long been asleep then; nothing but the time relies on it */
 			usleep(1000);
+		start = now_ns();
 		assert_int_equal(cq_writer_append(f->writer, 1, &i, sizeof i, NULL), 0);
+		assert_int_equal(read(back[0], &byte, 1), 1);
+		if (i % 2 == 0)
+			took[i / 2] = now_ns() - start;
 	}
 	expect_success(child);
-	/* without a wake-up each of these sleeps would take its slice of 100 ms */
-	assert_in_range(now_ns() - start, 0, 5 * SECOND_NS);
+	/* without a wake-up each of these sleeps would take its slice of 100 ms; a busy machine may
+	 * hold up some of them */
+	qsort(took, SLEEPS, sizeof took[0], by_value);
+	assert_in_range(took[SLEEPS / 2], 0, SECOND_NS / 20);
 	close(back[0]);
 }
 
@@ -278,6 +293,13 @@ static void read_cursor(struct fixture *f, struct cq_cursor *cursor)
 	fclose(file);
 }
 
+/* Each sign of life came a second after the one before it, or later. */
+static void at_most_once_a_second(const struct cq_cursor *from, const struct cq_cursor *to)
+{
+	assert_true(to->heartbeat_ns - from->heartbeat_ns >=
+	            (to->generation - from->generation) * SECOND_NS);
+}
+
 /* Waiting refreshes the heartbeat, at most once a second, and moves the position nowhere. */
 static void heartbeat_while_waiting(void **state)
 {
@@ -296,11 +318,12 @@ static void heartbeat_while_waiting(void **state)
 	read_cursor(f, &waited);
 	assert_int_equal(waited.segment, committed.segment);
 	assert_int_equal(waited.offset, committed.offset);
-	assert_int_equal(waited.generation, committed.generation + 1);
-	assert_true(waited.heartbeat_ns - committed.heartbeat_ns >= SECOND_NS);
+	assert_true(waited.generation > committed.generation);
+	at_most_once_a_second(&committed, &waited);
 	assert_int_equal(cq_reader_wait(f->reader, 200), 0);
 	read_cursor(f, &again);
-	assert_int_equal(again.generation, waited.generation);
+	assert_int_equal(again.offset, committed.offset);
+	at_most_once_a_second(&waited, &again);
 }
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)

@@ -81,7 +81,7 @@ def fill():
         os.write(fd, payload)
     os.fsync(fd)
     case("three segments hold records, the fourth is prepared",
-         wait_for(lambda: os.path.exists(path(3)) and os.path.exists(f"{queue}/000000001.idx")))
+         wait_for(lambda: all(map(os.path.exists, [path(3), *(f"{queue}/00000000{i}.idx" for i in range(2))]))))
     return fd
 
 

@@ -40,7 +40,7 @@ def place_reader(queue, name, segment, offset):
 
 
 def settled(condition):
-    until = time.monotonic() + 10
+    until = time.monotonic() + 30
     while not condition():
         if time.monotonic() > until:
             return False

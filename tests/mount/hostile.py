@@ -23,7 +23,7 @@ import threading
 import time
 
 import hostilefuzz
-from sinklib import case, is_, outcome, stats, wait_for, waiting
+from sinklib import PATIENCE, case, is_, outcome, stats, wait_for, waiting
 
 part, queue, mount = sys.argv[1:]
 append, lines, stream = (f"{mount}/{name}" for name in ("append", "append.lines", "stream"))
@@ -136,7 +136,8 @@ def part_open_files():
     """max_open=200"""
     descriptors(400)
     as_nobody(others_open)
-    wait_for(lambda: not isinstance(outcome(os.stat, stream), str))
+    # The kernel tells of a close after it has returned.  stats.json itself is open while it is read.
+    wait_for(lambda: stats(mount)["held"]["open_files"] == 1)
     held, error = hold(opener(append), 300)
     case("the mounter may open twice as many as others, and no more",
          error == "ENFILE" and len(held) == 200, (error, len(held)))
@@ -225,7 +226,7 @@ def part_locks():
     begun = time.monotonic()
     other = os.open(append, os.O_RDWR)
     os.close(other)
-    case("a file that has none is closed at once", time.monotonic() - begun < 5)
+    case("a file that has none is closed at once", time.monotonic() - begun < PATIENCE)
     is_("all go with one unlock", outcome(fcntl.lockf, fd, fcntl.LOCK_UN), None)
     is_("and can be had again", lock_bytes(fd, 0, 10), (10, None))
 
@@ -263,7 +264,7 @@ def in_threads(count, function):
 
 
 def join_all(threads):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120  # of commands that sync on a slow disk, one after another
     for thread in threads:
         thread.join(max(0, end - time.monotonic()))
     return not any(thread.is_alive() for thread in threads)
@@ -304,7 +305,7 @@ def part_waiting():
     for child in small, large:
         os.kill(child, 9)
         os.waitpid(child, 0)
-    case("SIGKILL ends all of them at once", time.monotonic() - begun < 10)
+    case("SIGKILL ends all of them at once", time.monotonic() - begun < PATIENCE)
     case("and what waited is forgotten", waiting(mount, 0))
 
 

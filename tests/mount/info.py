@@ -138,7 +138,7 @@ def position():
          data[p["offset_bytes"]:p["offset_bytes"] + 4] == bytes(4) and
          64 < p["offset_bytes"] <= len(data))
     files = segment_files()
-    for _ in range(100):  # the next one may be under way
+    for _ in range(600):  # the next one may be under way
         now, files = stats(), segment_files()
         if now["segments"]["count"] == len(files):
             break
@@ -247,7 +247,7 @@ def held():
     def comes_to(wanted):
         # stats.json itself is open while it is read; the kernel tells of a close after it has returned
         wanted["open_files"] += 1
-        for _ in range(200):
+        for _ in range(600):
             if stats()["held"] == wanted:
                 return True
             time.sleep(0.05)

@@ -106,7 +106,7 @@ waiter = threading.Thread(target=lambda: (fcntl.flock(other, fcntl.LOCK_SH), got
 waiter.start()
 case("a waiting flock waits", not got.wait(0.2))
 fcntl.flock(fd, fcntl.LOCK_UN)
-case("and gets the lock when it is free", got.wait(10))
+case("and gets the lock when it is free", got.wait(30))
 waiter.join()
 is_error("a second reader", None, fcntl.flock, fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 os.close(other)  # the kernel tells the mount a moment later: so this waits, if it has to

@@ -23,18 +23,20 @@ def is_right(data, offset):
 def follow():
     fd = os.open(path, os.O_RDONLY)
     offset = 0
-    while time.monotonic() < stop:
+    while offset == 0 or time.monotonic() < stop:  # what there was before is read however late this begins
         data = os.read(fd, 100000)
         if not is_right(data, offset):
             return 1
         offset += len(data)
         if not data:
             os.fstat(fd)
-    return 0 if offset > 0 else 2
+    return 0
 
 
 def look():
-    while time.monotonic() < stop:
+    looked = False
+    while not looked or time.monotonic() < stop:
+        looked = True
         fd = os.open(path, os.O_RDONLY)
         offset = max(0, os.fstat(fd).st_size - 9000)
         for _ in range(20):

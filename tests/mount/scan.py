@@ -31,7 +31,7 @@ def roll(fd, count):
 
 def settled(condition):
     """The mount prepares and trims in the background, and a name may be known for a second."""
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not condition():
         if time.monotonic() > until:
             return False

@@ -90,7 +90,7 @@ done
 wait "$writer"
 is "the writer has written all the time, $round rounds" $? 0
 is "what was read is in the files" "$status" 0
-ok "the next segment is prepared" wait_for 30 spare_is_there
+ok "the next segment is prepared" wait_for 60 spare_is_there
 is "all of them at rest" "$(cd "$m/segments" && md5sum ./*)" "$(cd "$q" && md5sum ./*.q)"
 is "sealed ones have the times that they had" "$(stat -c '%Y %Z' "$m/segments/000000000.q")" "$before"
 stop_mount

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """writers.py MOUNT QUEUE [CONSUME] - 32 processes write records of 1 to 200,000 bytes, through both
 sinks; prints a line per case.  With CONSUME what was read is deleted, so that full=block lets the
-writers go on.
+writers go on; the first time when some wait.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 import time
 import zlib
 
-from sinklib import New, case, is_
+from sinklib import New, case, is_, stats, wait_for
 
 mount, queue = sys.argv[1:3]
 consume = len(sys.argv) > 3
@@ -56,6 +56,8 @@ def main():
             os._exit(0)
         children.append(child)
     got, failed = [], []
+    if consume:
+        case("the queue is full, and some wait", wait_for(lambda: stats(mount)["waiting"]["writes"] > 0))
     while children:
         done, status = os.waitpid(-1, os.WNOHANG if consume else 0)
         if done:

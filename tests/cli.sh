@@ -110,10 +110,11 @@ other_size() {
 ok "a wrong segment size is refused" other_size
 terminated() {
 	mkfifo pipe
+	printf 'first\nsecond without newline' >two # which the shell would write line by line
 	"$CHRONQ" append -s 4096 term-q <pipe &
 	local pid=$!
 	exec 9>pipe
-	printf 'first\nsecond without newline' >&9
+	cat two >&9
 	until chronq cat term-q 2>/dev/null | grep -q first; do :; done
 	kill -TERM "$pid" && wait "$pid" && exec 9>&- && [ "$(chronq cat term-q)" = "first
 second without newline" ]
@@ -309,29 +310,38 @@ locked() {
 ok "info of a writer that has not said who it is" locked
 ending() {
 	python3 - "$CHRONQ" <<'PY'
-import ctypes, fcntl, os, select, subprocess, sys
+import ctypes, fcntl, os, select, subprocess, sys, time
 
 # a writer that lets go once it has been looked for a second time
 libc = ctypes.CDLL(None, use_errno=True)
 OPENED = 0x20
-for command in ("append", "ending"), ("repair", "ending"):
+
+def run(command):
+    """Its exit code, and for how long it had to wait."""
     lock = os.open("ending/writer.lock", os.O_RDWR)
     fcntl.flock(lock, fcntl.LOCK_EX)
     events = libc.inotify_init1(os.O_CLOEXEC)
     if libc.inotify_add_watch(events, b"ending/writer.lock", OPENED) < 0:
         sys.exit("inotify: " + os.strerror(ctypes.get_errno()))
-    with subprocess.Popen([sys.argv[1], *command], stdin=subprocess.PIPE) as chronq:
-        chronq.stdin.write(b"late\n")
-        chronq.stdin.close()
+    begin = time.monotonic()
+    with open("late", "rb") as late, subprocess.Popen([sys.argv[1], *command], stdin=late) as chronq:
         looks = 0
         while looks < 2 and chronq.poll() is None:
             if select.select([events], [], [], 0.1)[0]:
                 looks += 1
                 os.read(events, 16) # one event, as it names no file
         os.close(lock)
+        waited = time.monotonic() - begin
     os.close(events)
-    if chronq.returncode != 0:
-        sys.exit(f"{command}: exit code {chronq.returncode}")
+    return chronq.returncode, waited
+
+for command in ("append", "ending"), ("repair", "ending"):
+    for _ in range(20):
+        code, waited = run(command)
+        if code == 0 or waited < 0.9:
+            break  # else this process was held up for as long as chronq waits
+    if code != 0:
+        sys.exit(f"{command}: exit code {code}")
 PY
 }
 busy() {
@@ -342,6 +352,7 @@ busy() {
 }
 chronq append -s 1M ending <<<first
 chronq cat ending >lines
+echo late >late
 ok "append and repair wait for a writer that is ending" ending
 ok "and not for one that stays" busy
 

@@ -289,6 +289,7 @@ busy() {
 	exec 9>hold
 	echo first >&9
 	until chronq tail d 2>/dev/null | grep -q first; do :; done # it has opened the queue
+	until [ -e d/000000007.q ]; do kill -0 "$pid" || return 1; done # its next segment
 	before=$(sha256sum d/*.q) # the rest its writer may change at any time
 	exits 3 chronq repair -a d && grep -q "process $pid" exit.err && exits 3 chronq repair -n d &&
 		[ "$before" = "$(sha256sum d/*.q)" ]

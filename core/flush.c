@@ -358,11 +358,23 @@ static bool answer_requests(cq_writer *w)
 	return true;
 }
 
+static bool close_one(cq_writer *w)
+{
+	if (!cq_flush_close_one(w))
+		return false;
+	if (atomic_load(&w->space.starved)) /* it may have been a deleted one */
+		cq_worker_kick(&w->preparer);
+	return true;
+}
+
 int cq_flush_step(cq_writer *w)
 {
 	int due, r;
 
 	if (answer_requests(w))
+		return 0;
+	/* on a slow disk there is always more to sync: no reason to keep open what is synced */
+	if (cq_flush_open(w) > CQ_SEALED_OPEN_MAX && close_one(w))
 		return 0;
 	if (atomic_load(&w->error) == 0) {
 		due = cq_sealed_due(w);
@@ -376,11 +388,8 @@ int cq_flush_step(cq_writer *w)
 	} else {
 		due = -1;
 	}
-	if (cq_flush_close_one(w)) {
-		if (atomic_load(&w->space.starved)) /* it may have been a deleted one */
-			cq_worker_kick(&w->preparer);
+	if (close_one(w))
 		return 0;
-	}
 	if (due < 0)
 		return 1000;
 	return due > 0 ? due : 1;

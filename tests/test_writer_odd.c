@@ -24,6 +24,7 @@
 #include "queue_support.h"
 #include "reader.h"
 #include "record.h"
+#include "segdir.h"
 #include "writer.h"
 
 #define NAME(id) "00000000" #id ".q"
@@ -173,6 +174,37 @@ static void segment_in_use(void **state)
 	assert_true(support_exists(q->dir, "000000000.idx"));
 }
 
+/* The disk is slow, and rolls are quick: there is always something to sync.  What need not be, or is
+ * already, is closed all the same, or the process would run out of descriptors. */
+static void closed_while_there_is_more_to_sync(void **state)
+{
+	const uint32_t most = CQ_SEALED_OPEN_MAX;
+	struct qs *q = *state;
+	char name[CQ_NAME_MAX];
+	cq_writer *w;
+
+	qs_open(q);
+	w = q->writer;
+	qs_append(w, 0, (most + 3) * 31);
+	for (uint32_t id = 0; id < most + 2; id++) {
+		cq_segment_name(name, id);
+		assert_int_equal(unlinkat(q->dirfd, name, 0), 0);
+	}
+	assert_int_equal(cq_flush_sealed(w), 1);
+	qs_append(w, (most + 3) * 31, 2 * 31);
+	assert_int_equal(cq_flush_open(w), most + 4);
+	for (struct cq_active *s = w->flush.sealed; s; s = s->next)
+		s->sealed_ms -= 1000; /* due */
+	for (uint32_t open = most + 4; open > most; open--) {
+		assert_int_equal(cq_flush_open(w), open);
+		assert_int_equal(cq_flush_step(w), 0);
+	}
+	assert_int_equal(qs_stats(w).unsynced, 2);
+	assert_int_equal(cq_flush_step(w), 0);
+	assert_int_equal(qs_stats(w).unsynced, 0);
+	assert_int_equal(cq_flush_open(w), most);
+}
+
 /* ---- around it ---- */
 
 /* A message of nothing but control characters is cut where its text has no more room. */
@@ -277,6 +309,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(odd_batches),           QS_TEST(batch_without_its_sync),
 	QS_TEST(next_segment_in_use),   QS_TEST(directory_under_a_temp_name),
 	QS_TEST(segment_of_padding),    QS_TEST(segment_in_use),
+	QS_TEST(closed_while_there_is_more_to_sync),
 	QS_TEST(long_messages),         QS_TEST(reader_without_a_heartbeat),
 #ifdef CQ_FAULTS
 	QS_TEST(cut_in_the_very_store), QS_TEST(next_segment_in_use_at_open),

@@ -89,7 +89,8 @@ struct chronfs {
 	bool use_syslog;  /* atomic: messages go there, since nobody reads our stderr any more */
 
 	pthread_mutex_t publish_lock;  /* guards the four below */
-	struct timespec queue_changed; /* the queue directory's mtime when we last listed it */
+	struct timespec queue_changed; /* the queue directory's mtime when we last listed it; 0: it may
+	                                * not tell of a further change */
 	uint32_t oldest, newest;       /* segments then; newest < oldest: none */
 	struct timespec published;     /* when the set of segments changed: what directories show */
 

@@ -45,6 +45,16 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
+/* Nothing can have changed since without another time: a directory's may stand still over changes
+ * that follow each other closely (two seconds on the coarsest file systems). */
+static bool is_settled(struct timespec changed)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return now.tv_sec > changed.tv_sec + 2;
+}
+
 /*
  * When a segment was published or trimmed last.  The queue's directory changes more often than that
  * (temporary files, indexes): so its time is taken over only when the set of segments differs.
@@ -52,22 +62,24 @@ static bool same_time(struct timespec a, struct timespec b)
 static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 {
 	uint32_t oldest = 1, newest = 0; /* none */
+	bool changed;
 	struct stat st;
 	int r = 0;
 
 	if (fstat(fs->queue_fd, &st) < 0)
 		return -errno;
 	pthread_mutex_lock(&fs->publish_lock);
-	if (!same_time(st.st_mtim, fs->queue_changed))
+	changed = !same_time(st.st_mtim, fs->queue_changed);
+	if (changed)
 		r = cq_queue_ends(fs->queue, &oldest, &newest);
 	if (r == -ENOENT)
 		r = 0;
-	if (r == 0 && !same_time(st.st_mtim, fs->queue_changed)) {
+	if (r == 0 && changed) {
 		if (oldest != fs->oldest || newest != fs->newest || fs->published.tv_sec == 0)
 			fs->published = st.st_mtim;
 		fs->oldest = oldest;
 		fs->newest = newest;
-		fs->queue_changed = st.st_mtim;
+		fs->queue_changed = is_settled(st.st_mtim) ? st.st_mtim : (struct timespec){ 0 };
 	}
 	if (r == 0)
 		*ret_time = fs->published;

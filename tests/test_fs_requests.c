@@ -228,6 +228,35 @@ static void times_are_compared_exactly(void **state)
 	fs_expect(0, EPERM);
 }
 
+static struct timespec segments_changed(void)
+{
+	chronfs_ops.getattr(fs_request(0, 0), fs_node("segments"), NULL);
+	fs_expect(0, 0);
+	return requests[0].attr.st_mtim;
+}
+
+/* The time of the queue's directory is that of its last change, of whatever file; it stands still over
+ * changes in the same tick of the clock. */
+static void two_changes_at_the_same_time(void **state)
+{
+	struct timespec times[2] = { { 0 } }, now;
+	char path[PATH_SIZE];
+
+	(void)state;
+	assert_int_equal(clock_gettime(CLOCK_REALTIME, &now), 0);
+	times[1].tv_sec = now.tv_sec - 100;
+	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
+	assert_int_equal(segments_changed().tv_sec, now.tv_sec - 100);
+	times[1] = now;
+	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
+	assert_int_equal(segments_changed().tv_sec, now.tv_sec - 100); /* no segment came or went */
+	support_path(path, fs_queue, "000000000.q");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
+	now = segments_changed();
+	assert_memory_equal(&now, &times[1], sizeof now);
+}
+
 static void attributes_need_their_room(void **state)
 {
 	const uint64_t node = fs_node("append");
@@ -459,6 +488,7 @@ int main(void)
 		TEST(interrupted_opens_hold_nothing),
 		TEST(nodes_that_there_are_not),
 		TEST(times_are_compared_exactly),
+		READ_ONLY_TEST(two_changes_at_the_same_time),
 		TEST(attributes_need_their_room),
 		TEST(handles_of_poll),
 		TEST(handles_of_two_kinds),

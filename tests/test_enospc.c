@@ -14,9 +14,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <mntent.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -41,11 +43,26 @@ static void tell(void *arg)
 	sem_post(arg);
 }
 
+/* The copies of chronfs mounts in our new namespace: they would keep those daemons alive (scripts/mounts.sh). */
+static void drop_copied_mounts(void)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *entry;
+
+	while (mounts != NULL && (entry = getmntent(mounts)) != NULL) {
+		if (strcmp(entry->mnt_type, "fuse.chronfs") == 0)
+			(void)umount2(entry->mnt_dir, MNT_DETACH | UMOUNT_NOFOLLOW);
+	}
+	if (mounts != NULL)
+		endmntent(mounts);
+}
+
 /* This process's mounts become its own: 0, or the errno. */
 static int separate(void)
 {
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return errno;
+	drop_copied_mounts();
 	return 0;
 }
 

@@ -156,6 +156,19 @@ cases_of() {
 	[ "$status" -eq 0 ] || fail "$* ended with status $status"
 }
 
+# ---- users ----
+
+# An ordinary user, for commands: "${user[@]}" COMMAND...
+user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+
+# users_can_run: from here on $CHRONFS is a program that users reach, too.  Where the one to test is in a
+# directory that is closed to them (a source tree in /root), it is a copy.
+users_can_run() {
+	"${user[@]}" test -x "$CHRONFS" || {
+		cp "$CHRONFS" "$tmp/chronfs" && CHRONFS=$tmp/chronfs
+	}
+}
+
 finish() {
 	echo "1..$cases"
 	[ "$failures" -eq 0 ]

@@ -124,15 +124,10 @@ ok "nothing is mounted" not is_mounted "$m"
 ok "-o ro of it" "$CHRONFS" "$tmp/fixed" "$m" -o ro
 ok "unmount" umount "$m"
 umount -l "$tmp/fixed" # its daemon may be ending still
-user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
-if "${user[@]}" test -x "$CHRONFS"; then
-	gives 3 "no permission to write there (-o ro" "another user's queue" \
-		"${user[@]}" "$CHRONFS" "$q" "$m"
-	gives 3 "no permission to read there" "another user's queue, -o ro" \
-		"${user[@]}" "$CHRONFS" "$q" "$m" -o ro
-else
-	skip "another user's queue" "the program is not to be reached by other users"
-fi
+users_can_run
+gives 3 "no permission to write there (-o ro" "another user's queue" "${user[@]}" "$CHRONFS" "$q" "$m"
+gives 3 "no permission to read there" "another user's queue, -o ro" \
+	"${user[@]}" "$CHRONFS" "$q" "$m" -o ro
 
 # Prepared ahead: as many as asked for, at the start and again after a roll.
 q=$tmp/ahead

@@ -81,10 +81,10 @@ echo record >>"$m/append"
 is "and works" "$("$CHRONQ" cat "$q")" record
 umount "$m"
 ok "the daemon ends" wait_for 20 unlocked
-mv /mnt/dev/null /mnt/dev/away
+mv "$own/dev/null" "$own/dev/away"
 gives 5 "chronfs: /dev/null: No such file" "nor with anything in their place" \
 	bash -c 'exec "$@" <&-' bash "$CHRONFS" "$q" "$m"
-mv /mnt/dev/away /mnt/dev/null
+mv "$own/dev/away" "$own/dev/null"
 if "$CHRONFS" --version >/dev/null && (ulimit -n 4 && "$CHRONFS" --version) >/dev/null 2>&1; then
 	gives 5 "chronfs: $q: cannot go to the background: Too many open files" \
 		"no descriptors left" bash -c 'ulimit -n 4; "$@"' bash "$CHRONFS" "$q" "$m"

@@ -8,23 +8,45 @@
 # the first, whatever way that ends.
 
 if [ -z "${CHRONFS_TEST_NAMESPACE-}" ]; then
-	own=(unshare --mount --pid --fork --kill-child --mount-proc --propagation)
+	enter=(unshare --mount --pid --fork --kill-child --mount-proc --propagation)
 	# What is mounted here must not show elsewhere.  In a chroot the root is no mount that could
 	# be made private; there it may stay as it is where nothing is shared with anybody.
 	ways=(private)
 	grep -q ' shared:' /proc/self/mountinfo || ways+=(unchanged)
 	for way in "${ways[@]}"; do
-		if "${own[@]}" "$way" -- true 2>/dev/null; then
+		if "${enter[@]}" "$way" -- true 2>/dev/null; then
 			export CHRONFS_TEST_NAMESPACE=$way
-			exec "${own[@]}" "$way" -- bash "$0" "$@"
+			exec "${enter[@]}" "$way" -- bash "$0" "$@"
 		fi
 	done
 fi
 
+# shellcheck source-path=SCRIPTDIR/../.. source=scripts/mounts.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/mounts.sh"
+[ -z "${CHRONFS_TEST_NAMESPACE-}" ] || drop_copied_mounts
+
+# own_space: a file system of the test's own at $own, so that removing files never reaches what is shown below it;
+# and another directory directly below the root in $top.  Neither hides anything that the test needs.
+# shellcheck disable=SC2154 # here and tmp are of lib.sh
+own_space() {
+	local dir needed spare=()
+	for dir in /mnt /media /srv /opt; do
+		[ -d "$dir" ] && [ ! -L "$dir" ] || continue
+		for needed in "$here" "$tmp" "$(readlink -f "$CHRONFS")"; do
+			[[ $needed/ != "$dir"/* ]] || continue 2
+		done
+		spare+=("$dir")
+	done
+	[ ${#spare[@]} -ge 2 ] || return
+	own=${spare[0]}
+	# shellcheck disable=SC2034 # for the tests
+	top=${spare[1]}
+	mount -t tmpfs tmpfs "$own"
+}
+
 need_namespace() {
 	[ -n "${CHRONFS_TEST_NAMESPACE-}" ] || skip_all "namespaces cannot be made here"
-	# On a file system of its own, so that removing files never reaches what is shown below it.
-	mount -t tmpfs tmpfs /mnt || skip_all "no tmpfs here"
+	own_space || skip_all "no place for a tmpfs here"
 }
 
 # show_in DIRECTORY FILES: shows the files of a directory in another one, too.
@@ -32,11 +54,11 @@ show_in() {
 	local dir name
 	dir=$(readlink -f "$1")
 	name=${dir//\//_}
-	mkdir -p "/mnt/under/$name" "/mnt/over/$name"
-	mount --bind "$dir" "/mnt/under/$name" &&
-		cp -as "/mnt/under/$name/." "/mnt/over/$name/" &&
-		cp -a --remove-destination "$2/." "/mnt/over/$name/" &&
-		mount --bind "/mnt/over/$name" "$dir"
+	mkdir -p "$own/under/$name" "$own/over/$name"
+	mount --bind "$dir" "$own/under/$name" &&
+		cp -as "$own/under/$name/." "$own/over/$name/" &&
+		cp -a --remove-destination "$2/." "$own/over/$name/" &&
+		mount --bind "$own/over/$name" "$dir"
 }
 
 # hide_in DIRECTORY NAME: what show_in() showed there is not there any more.
@@ -49,16 +71,23 @@ hide_in() {
 own_dev() {
 	local node
 	[[ $tmp != /dev/* ]] || return # the test's own files would not be seen any more
-	mkdir /mnt/dev
+	mkdir "$own/dev"
 	for node in "null 1 3" "zero 1 5" "urandom 1 9" "tty 5 0" "fuse 10 229"; do
 		# shellcheck disable=SC2086 # three words
 		set -- $node
-		mknod -m 666 "/mnt/dev/$1" c "$2" "$3" || return
+		mknod -m 666 "$own/dev/$1" c "$2" "$3" || return
 	done
-	ln -s /proc/self/fd /mnt/dev/fd
-	ln -s /proc/self/fd/1 /mnt/dev/stdout
-	ln -s /proc/self/fd/2 /mnt/dev/stderr
-	head -c 0 /mnt/dev/fuse && mount --bind /mnt/dev /dev
+	ln -s /proc/self/fd "$own/dev/fd"
+	ln -s /proc/self/fd/1 "$own/dev/stdout"
+	ln -s /proc/self/fd/2 "$own/dev/stderr"
+	head -c 0 "$own/dev/fuse" && mount --bind "$own/dev" /dev
+}
+
+# users_have_fuse: users may open /dev/fuse: the system's, or that of an own_dev.
+# shellcheck disable=SC2154 # user is of lib.sh
+users_have_fuse() {
+	"${user[@]}" test -w /dev/fuse && return
+	[ -n "${CHRONFS_TEST_NAMESPACE-}" ] && own_space && own_dev 2>/dev/null
 }
 
 # own_etc [FSTAB]: an /etc that has mtab, without which fusermount3 unmounts nothing, and this fstab.

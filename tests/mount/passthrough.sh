@@ -3,17 +3,9 @@
 #
 # passthrough.sh - segment files that the kernel reads by itself, where it can; the same bytes where not
 
-# A user must be able to mount.  Where /dev/fuse is root's alone, this test goes on among mounts of its
-# own, with one in which it is everybody's.
-user=nobody
-users_can() { setpriv --reuid="$user" --clear-groups test -w /dev/fuse; }
-if ! users_can && [ -z "${OWN_MOUNTS-}" ] && unshare --mount true 2>/dev/null; then
-	exec env OWN_MOUNTS=yes unshare --mount "$0" "$@"
-fi
+. "$(dirname "$0")/namespace.sh"
 . "$(dirname "$0")/lib.sh"
-if ! users_can && mknod -m 666 "$tmp/fuse" c 10 229; then
-	mount --bind "$tmp/fuse" /dev/fuse && mounts+=(/dev/fuse)
-fi
+users_have_fuse || note "/dev/fuse is not for users here"
 
 passes() { grep -q '"passthrough": true' "$m/stats.json"; }
 same() { diff -r "$m/segments" "$q" 2>&1 | grep -v '^Only in'; }
@@ -72,21 +64,21 @@ fi
 
 # A daemon without the right to it.
 what="without CAP_SYS_ADMIN"
-if command -v fusermount3 >/dev/null && [ -u "$(command -v fusermount3)" ] && users_can; then
+if command -v fusermount3 >/dev/null && [ -u "$(command -v fusermount3)" ] && users_have_fuse; then
+	users_can_run
 	q=$tmp/user/queue
 	mkdir "$tmp/user"
-	chown "$user" "$tmp/user" "$m"
+	chown 65534:65534 "$tmp/user" "$m"
 	mounts+=("$m")
 	: >"$log"
 	chmod 666 "$log"
-	setpriv --reuid="$user" --clear-groups "$CHRONFS" "$q" "$m" -f -o segment_size=64K >"$log" 2>&1 &
+	"${user[@]}" "$CHRONFS" "$q" "$m" -f -o segment_size=64K >"$log" 2>&1 &
 	daemon=$!
 	wait_for 20 is_mounted "$m"
-	as_user() { setpriv --reuid="$user" --clear-groups "$@"; }
 	# shellcheck disable=SC2016 # for that shell
-	as_user sh -c 'seq 1 2000 >"$1/append.lines"; cat "$1"/segments/000000000.q' sh "$m" >"$tmp/got"
+	"${user[@]}" sh -c 'seq 1 2000 >"$1/append.lines"; cat "$1"/segments/000000000.q' sh "$m" >"$tmp/got"
 	is "$what: the daemon reads" "$(md5sum <"$tmp/got")" "$(md5sum <"$q/000000000.q")"
-	ok "$what: not the kernel" not as_user grep -q '"passthrough": true' "$m/stats.json"
+	ok "$what: not the kernel" not "${user[@]}" grep -q '"passthrough": true' "$m/stats.json"
 	ok "$what: one line at most says so" [ "$(wc -l <"$log")" -le 1 ]
 	umount "$m"
 	await_daemon "$what"

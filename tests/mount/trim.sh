@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # trim.sh - rm in segments/: the oldest sealed segment, with -o allow_trim, and nothing else ever
+. "$(dirname "$0")/namespace.sh"
 . "$(dirname "$0")/lib.sh"
 
-nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 # make_segments N: as many sealed segments of one record each.
 make_segments() {
 	local i
@@ -19,7 +19,7 @@ start_mount -o segment_size=64K,allow_other
 make_segments 2
 refused "rm without allow_trim" "Operation not permitted" rm -f "$m/segments/000000000.q"
 refused "rm without allow_trim, others" "Permission denied" \
-	"${nobody[@]}" rm -f "$m/segments/000000000.q"
+	"${user[@]}" rm -f "$m/segments/000000000.q"
 is "segments/ is not writable" "$(stat -c %a "$m/segments")" 555
 ok "nothing is gone" [ -e "$q/000000000.q" ]
 stop_mount
@@ -28,7 +28,7 @@ start_mount -o segment_size=64K,allow_trim,allow_other
 make_segments 6
 is "segments/ belongs to the mounter, who may write there" "$(stat -c '%a %U' "$m/segments")" \
 	"755 root"
-refused "rm by others" "Permission denied" "${nobody[@]}" rm -f "$m/segments/000000000.q"
+refused "rm by others" "Permission denied" "${user[@]}" rm -f "$m/segments/000000000.q"
 refused "rm of another than the oldest" "resource busy" rm -f "$m/segments/000000001.q"
 refused "rm of what is not there" "No such file" rm "$m/segments/000000999.q"
 refused "rm of no segment's name" "No such file" rm "$m/segments/readers"
@@ -61,27 +61,24 @@ refused "the current one" "resource busy" rm -f "$m/segments/$current"
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
 
-# An ordinary user's mount is that user's to trim.  /dev/fuse may not be for users here: one that is
-# stands in its place, for these commands only.
+# An ordinary user's mount is that user's to trim.
 what="a user's own mount"
-if command -v runuser >/dev/null && [ -u "$(command -v fusermount3)" ] &&
-	unshare -m true 2>/dev/null && mknod -m 666 "$tmp/fuse" c 10 229 2>/dev/null; then
-	mkdir "$tmp/users" "$tmp/users/mnt"
-	chown -R nobody "$tmp/users"
+if [ -u "$(command -v fusermount3)" ] && users_have_fuse; then
+	users_can_run
+	home=$tmp/home
+	mkdir -p "$home/mnt"
+	chown -R 65534:65534 "$home"
+	mounts+=("$home/mnt")
+	ok "$what" "${user[@]}" "$CHRONFS" "$home/q" "$home/mnt" -o segment_size=64K,allow_trim
 	# shellcheck disable=SC2016 # for the inner shell
-	ok "$what: rm and trim" unshare -m --propagation slave bash -euc '
-		mount --bind "$1/fuse" /dev/fuse
-		cd "$1/users"
-		runuser -u nobody -- "$CHRONFS" q mnt -o segment_size=64K,allow_trim
-		trap "umount mnt" EXIT
-		runuser -u nobody -- bash -euc "
-			for i in 1 2 3; do echo \$i >mnt/append; echo roll >mnt/ctl; done
-			rm -f mnt/segments/000000000.q
-			echo trim 2 >mnt/ctl"' bash "$tmp"
-	is "$what: what is left" "$(cd "$tmp/users/q" && echo ?????????.q | cut -d' ' -f1)" \
-		000000002.q
+	ok "$what: rm and trim" "${user[@]}" bash -euc '
+		for i in 1 2 3; do echo $i >"$1/append"; echo roll >"$1/ctl"; done
+		rm -f "$1/segments/000000000.q"
+		echo trim 2 >"$1/ctl"' bash "$home/mnt"
+	is "$what: what is left" "$(cd "$home/q" && echo ?????????.q | cut -d' ' -f1)" 000000002.q
+	ok "$what: umount" umount "$home/mnt"
 else
-	skip "$what" "no runuser, no namespaces, or fusermount3 is not for users here"
+	skip "$what" "no device files, or fusermount3 is not for users here"
 fi
 
 start_mount -o ro

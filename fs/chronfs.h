@@ -72,9 +72,9 @@ struct chronfs {
 	gid_t gid;
 	struct timespec mount_time;
 	struct fuse_session *session;
-	size_t write_limit; /* largest payload of one record; set by init */
-	int ready_fd;       /* init tells the waiting parent here; -1: nobody waits */
-	struct chronfs_ticker *ticker;     /* ticker.c */
+	size_t write_limit;            /* largest payload of one record; set by init */
+	int ready_fd;                  /* init tells the waiting parent here; -1: nobody waits */
+	struct chronfs_ticker *ticker; /* ticker.c */
 	struct chronfs_backings *backings; /* passthrough.c; NULL: no passthrough */
 
 	/* What users hold of us (limits.c). */
@@ -83,19 +83,20 @@ struct chronfs {
 		size_t most; /* constant */
 	} open_files, open_dirs, open_segments, locks_held;
 
-	uint64_t lookups; /* numbers the lookups of sinks; atomic */
-	uint64_t opens;   /* numbers what is opened, to tell opens apart; atomic */
+	uint64_t lookups;    /* numbers the lookups of sinks; atomic */
+	uint64_t opens;      /* numbers what is opened, to tell opens apart; atomic */
 	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
-	bool use_syslog;  /* atomic: messages go there, since nobody reads our stderr any more */
+	bool use_syslog;     /* atomic: messages go there, since nobody reads our stderr any more */
 
-	pthread_mutex_t publish_lock;  /* guards the four below */
-	struct timespec queue_changed; /* the queue directory's mtime when we last listed it; 0: it may
+	pthread_mutex_t publish_lock; /* guards the four below */
+	struct timespec
+		queue_changed;     /* the queue directory's mtime when we last listed it; 0: it may
 	                                * not tell of a further change */
-	uint32_t oldest, newest;       /* segments then; newest < oldest: none */
-	struct timespec published;     /* when the set of segments changed: what directories show */
+	uint32_t oldest, newest;   /* segments then; newest < oldest: none */
+	struct timespec published; /* when the set of segments changed: what directories show */
 
-	pthread_mutex_t locks_lock;          /* guards the two below */
-	struct chronfs_lock *locks;          /* held */
+	pthread_mutex_t locks_lock;               /* guards the two below */
+	struct chronfs_lock *locks;               /* held */
 	struct chronfs_lock_waiter *lock_waiters; /* parked requests for locks, oldest first */
 
 	pthread_mutex_t opened_lock;   /* guards the two below */
@@ -137,14 +138,14 @@ struct chronfs {
 	pthread_mutex_t jobs_lock; /* guards the one below */
 	struct chronfs_job *jobs;  /* asked for through ctl and unlink, oldest first */
 
-	struct chronfs_counters {       /* since the mount; atomic */
-		uint64_t too_long;      /* writes refused with EMSGSIZE */
-		uint64_t full;          /* with EDQUOT or EAGAIN for want of room in the queue */
-		uint64_t no_space;      /* with ENOSPC */
-		uint64_t interrupted;   /* with EINTR */
-		uint64_t failed;        /* with any other error */
-		uint64_t waited;        /* writes that waited for room */
-		uint64_t partials;      /* records that do not end in a newline, from append.lines */
+	struct chronfs_counters {     /* since the mount; atomic */
+		uint64_t too_long;    /* writes refused with EMSGSIZE */
+		uint64_t full;        /* with EDQUOT or EAGAIN for want of room in the queue */
+		uint64_t no_space;    /* with ENOSPC */
+		uint64_t interrupted; /* with EINTR */
+		uint64_t failed;      /* with any other error */
+		uint64_t waited;      /* writes that waited for room */
+		uint64_t partials;    /* records that do not end in a newline, from append.lines */
 		uint64_t partials_lost; /* of these, not appended when their file was closed */
 		uint64_t read_errors;   /* reads that gave EIO */
 	} counters;
@@ -191,9 +192,6 @@ struct chronfs_kind_ops {
 	/* poll(2) events that hold now, of those in question. */
 	unsigned (*ready)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
 	                  unsigned events); /* NULL: all of them */
-	/* poll(2) has said that `events` hold. */
-	void (*told)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
-	             unsigned events); /* NULL: nothing to remember */
 	/* One descriptor is being closed. */
 	void (*flush)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi); /* NULL: success */
 	void (*fsync)(fuse_req_t req, uint64_t node,
@@ -209,7 +207,7 @@ struct chronfs_kind_ops {
 	                          size_t *ret_size); /* NULL: none is */
 
 	unsigned attributes; /* FS_*_FL, as lsattr shows them */
-	bool sink;           /* setting its times or cutting it to nothing is accepted and ignored */
+	bool sink; /* setting its times or cutting it to nothing is accepted and ignored */
 };
 
 #define CHRONFS_XATTR_MAX 64

@@ -65,7 +65,6 @@ static void add(struct chronfs *fs, struct chronfs_poller *poller)
 void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                      struct fuse_pollhandle *handle)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
 	struct chronfs *fs = chronfs_of(req);
 	const unsigned events = fi->poll_events ? fi->poll_events : ALWAYS;
 	struct chronfs_poller *poller = NULL;
@@ -87,8 +86,6 @@ void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 			chronfs_ticker_wake(fs);
 	}
 	now = ready(fs, node, fi, events);
-	if (now && ops && ops->told)
-		ops->told(fs, node, fi, now);
 	fuse_reply_poll(req, now);
 }
 

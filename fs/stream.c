@@ -12,6 +12,10 @@
  * short answer for the end of the file: bytes that share a page with trimmed ones cannot be read so.
  * That is nothing where segments are large; a queue with retention and small ones is not cached.
  * Opening with O_NONBLOCK or O_DIRECT goes past the page cache: exact to the byte, for poll, too.
+ *
+ * poll(2) finds a plain open always readable, as any regular file: a program that polls before each read
+ * must reach the end, and reads out of the page cache do not come to us, so we do not know where it is.
+ * Only an open with one of these two flags asks us for each byte; it is readable while one is left.
  */
 #include "chronfs.h"
 
@@ -29,7 +33,8 @@ struct stream_file {
 	struct chronfs_opened opened; /* first: it is found as that */
 	uint64_t begin;               /* position of byte 0 */
 	bool cached;                  /* reads go through the page cache */
-	uint64_t seen; /* position up to which poll(2) has nothing to tell; atomic */
+	bool exact;                   /* poll(2) says whether something is left to be read */
+	uint64_t seen; /* where the last read ended: what is left is behind; atomic */
 };
 
 static struct stream_file *handle(const struct fuse_file_info *fi)
@@ -95,13 +100,11 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
  * Retention that takes small segments moves its edge by little at a time, and close behind those who
  * read: then bytes that are there must not be lost for sharing a page with others that are not.
  */
-static bool may_be_cached(struct chronfs *fs, int flags)
+static bool may_be_cached(struct chronfs *fs)
 {
 	const struct cq_config *config = &fs->options.queue_config;
 	struct cq_stats stats;
 
-	if (flags & (O_NONBLOCK | O_DIRECT))
-		return false;
 	if (!config->retain_segments && !config->retain_bytes && !config->retain_age_ms)
 		return true;
 	cq_writer_stats(fs->writer, &stats);
@@ -128,8 +131,9 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	file->opened.node = node;
 	file->begin = node_begin(fs, node, end);
 	file->seen = file->begin;
+	file->exact = fi->flags & (O_NONBLOCK | O_DIRECT);
 	r = chronfs_copy_admit(fs, &file->opened, fuse_req_ctx(req)->pid,
-	                       may_be_cached(fs, fi->flags));
+	                       !file->exact && may_be_cached(fs));
 	if (r < 0) {
 		free(file);
 		fuse_reply_err(req, -r);
@@ -159,17 +163,6 @@ struct source {
 	struct stream_file *file;
 };
 
-/* The end of what was read: of a cached file, of all that the page cache was given. */
-static void saw(struct stream_file *file, uint64_t position)
-{
-	uint64_t before = __atomic_load_n(&file->seen, __ATOMIC_RELAXED);
-
-	while ((position > before || !file->cached) &&
-	       !__atomic_compare_exchange_n(&file->seen, &before, position, true, __ATOMIC_RELAXED,
-	                                    __ATOMIC_RELAXED))
-		;
-}
-
 static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
 {
 	const struct source *source = arg;
@@ -180,7 +173,7 @@ static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
 		return 0;
 	n = cq_stream_pread(source->stream, buffer, length, position);
 	if (n >= 0)
-		saw(source->file, position + (uint64_t)n);
+		__atomic_store_n(&source->file->seen, position + (uint64_t)n, __ATOMIC_RELAXED);
 	return n;
 }
 
@@ -203,23 +196,10 @@ static unsigned stream_ready(struct chronfs *fs, uint64_t node, const struct fus
 	uint64_t begin, end;
 
 	(void)node;
-	if (cq_stream_extent(fs->stream, &begin, &end) == 0 &&
+	if (handle(fi)->exact && cq_stream_extent(fs->stream, &begin, &end) == 0 &&
 	    end <= __atomic_load_n(&handle(fi)->seen, __ATOMIC_RELAXED))
 		events &= ~IN;
 	return events & (IN | POLLOUT | POLLWRNORM);
-}
-
-/* The page cache may have it all, so that no read of the user comes to us: what was told once is not
- * told again. */
-static void stream_told(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
-                        unsigned events)
-{
-	uint64_t begin, end;
-
-	(void)node;
-	if (handle(fi)->cached && (events & IN) &&
-	    cq_stream_extent(fs->stream, &begin, &end) == 0)
-		saw(handle(fi), end);
 }
 
 /* ---- data and holes ---- */
@@ -330,6 +310,5 @@ const struct chronfs_kind_ops chronfs_stream_ops = {
 	.read = stream_read,
 	.lseek = stream_lseek,
 	.ready = stream_ready,
-	.told = stream_told,
 	.release = stream_release,
 };

@@ -229,29 +229,38 @@ static unsigned events_of(uint64_t node, struct fuse_file_info *fi)
 	return requests[0].events;
 }
 
-/* A cached file is told of what is new once, for the page cache may have it already; one that is not
- * cached until it has read it. */
-static void new_bytes_are_told(void **state)
+/* A plain open is always ready, as a regular file is, page cache or not; an exact one while a byte is left
+ * behind its last read. */
+static void what_poll_says(void **state)
 {
-	const uint64_t cached = fs_node("stream"), exact = fs_node("stream");
-	struct fuse_file_info a = fs_open(cached, O_RDONLY);
-	struct fuse_file_info b = fs_open(exact, O_RDONLY | O_NONBLOCK);
+	const uint64_t nodes[] = { fs_node("stream"), fs_node("stream"), fs_node("stream") };
+	struct fuse_file_info cached = fs_open(nodes[0], O_RDONLY), plain, exact;
 	uint64_t seq;
 
 	(void)state;
-	assert_true(events_of(cached, &a) & POLLIN);
-	assert_false(events_of(cached, &a) & POLLIN);
-	assert_true(events_of(exact, &b) & POLLIN);
-	assert_true(events_of(exact, &b) & POLLIN);
-	chronfs_ops.read(fs_request(0, 0), exact, 1 << 16, 0, &b);
+	fs.options.queue_config.retain_segments = 10;
+	plain = fs_open(nodes[1], O_RDONLY);
+	exact = fs_open(nodes[2], O_RDONLY | O_NONBLOCK);
+	assert_false(cached.direct_io);
+	assert_true(plain.direct_io);
+	for (int i = 0; i < 2; i++) {
+		assert_true(events_of(nodes[0], &cached) & POLLIN);
+		assert_true(events_of(nodes[1], &plain) & POLLIN);
+		assert_true(events_of(nodes[2], &exact) & POLLIN);
+	}
+	chronfs_ops.read(fs_request(0, 0), nodes[0], 1 << 16, 0, &cached);
+	chronfs_ops.read(fs_request(0, 0), nodes[1], 1 << 16, 0, &plain);
+	chronfs_ops.read(fs_request(0, 0), nodes[2], 1 << 16, 0, &exact);
 	fs_expect(0, 0);
 	assert_int_equal(requests[0].size, 3 * FS_SEGMENTS * FS_PAYLOAD);
-	assert_false(events_of(exact, &b) & POLLIN);
+	assert_true(events_of(nodes[0], &cached) & POLLIN);
+	assert_true(events_of(nodes[1], &plain) & POLLIN);
+	assert_false(events_of(nodes[2], &exact) & POLLIN);
 	assert_int_equal(cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, "x", 1, &seq), 0);
-	assert_true(events_of(cached, &a) & POLLIN);
-	assert_true(events_of(exact, &b) & POLLIN);
-	fs_release(cached, &a);
-	fs_release(exact, &b);
+	assert_true(events_of(nodes[2], &exact) & POLLIN);
+	fs_release(nodes[0], &cached);
+	fs_release(nodes[1], &plain);
+	fs_release(nodes[2], &exact);
 }
 
 /* ---- which node is whose ---- */
@@ -467,7 +476,7 @@ int main(void)
 		TEST(seeks_are_by_the_rule),
 		TEST(positions_do_not_wrap),
 		TEST(retention_of_small_segments_is_not_cached),
-		TEST(new_bytes_are_told),
+		TEST(what_poll_says),
 		TEST(a_crowd_opens_it),
 		TEST(more_are_sent_away_than_are_remembered),
 		TEST(sent_away_while_it_is_trimmed),

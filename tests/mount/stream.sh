@@ -36,6 +36,19 @@ is "lsattr and getfattr of an open file's name" "$(exec 7<"$m/stream"
 ok "cp --sparse" cp --sparse=auto "$m/stream" "$tmp/copy"
 ok "makes a true copy" cmp "$tmp/copy" "$tmp/lines"
 
+# Programs that ask before each read whether there is something to read.
+cases_of timeout 100 python3 "$here/pollread.py" "$m"
+for tool in "pv -q $m/stream" "socat -u OPEN:$m/stream,rdonly STDOUT" "busybox cat $m/stream"; do
+	if command -v "${tool%% *}" >/dev/null; then
+		# shellcheck disable=SC2086 # words of a command
+		timeout 60 $tool >"$tmp/got"
+		is "${tool%% *}: ends by itself" $? 0
+		ok "${tool%% *}: all of stream" cmp "$tmp/got" "$tmp/lines"
+	else
+		skip "${tool%% *}" "no ${tool%% *} here"
+	fi
+done
+
 # Those who follow it.
 tail -n +1 -f -s 0.05 "$m/stream" >"$tmp/followed" 2>"$tmp/followed.err" &
 one=$!

@@ -23,21 +23,21 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-#define FAILPOINT(name)                            \
-	do {                                       \
-		int failure = cq_failpoint(name);  \
-		if (failure < 0)                   \
-			return failure;            \
+#define FAILPOINT(name)                           \
+	do {                                      \
+		int failure = cq_failpoint(name); \
+		if (failure < 0)                  \
+			return failure;           \
 	} while (0)
 
 /* Runs a call that gives -1 and errno, again after EINTR. */
-#define RETRY(call)                                        \
-	__extension__({                                    \
-		__typeof__(call) result;                   \
-		do                                         \
-			result = (call);                   \
-		while (result == -1 && errno == EINTR);    \
-		result;                                    \
+#define RETRY(call)                                     \
+	__extension__({                                 \
+		__typeof__(call) result;                \
+		do                                      \
+			result = (call);                \
+		while (result == -1 && errno == EINTR); \
+		result;                                 \
 	})
 
 static int open_flags(int dirfd, const char *name, int flags, mode_t mode, int *ret_fd)
@@ -184,8 +184,8 @@ ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset)
 
 	FAILPOINT("pread");
 	while (done < length) {
-		ssize_t n = RETRY(pread(fd, (char *)buffer + done, length - done,
-		                        (off_t)(offset + done)));
+		ssize_t n = RETRY(
+			pread(fd, (char *)buffer + done, length - done, (off_t)(offset + done)));
 
 		if (n < 0)
 			return -errno;
@@ -220,23 +220,29 @@ int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset)
 	return 0;
 }
 
-int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_offset)
+int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end)
 {
-	off_t at;
+	off_t begin, end;
 	struct stat st;
 
 	FAILPOINT("seek_data");
-	at = lseek(fd, (off_t)offset, SEEK_DATA);
-	if (at >= 0) {
-		*ret_offset = (uint64_t)at;
-		return 0;
+	begin = lseek(fd, (off_t)offset, SEEK_DATA);
+	end = begin < 0 ? -1 : lseek(fd, begin, SEEK_HOLE);
+	if (end < 0 && errno != ENXIO)
+		return -errno;
+	if (end < 0) {
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		begin = end = st.st_size;
 	}
-	if (errno != ENXIO)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	*ret_offset = (uint64_t)st.st_size;
+	*ret_begin = (uint64_t)begin;
+	*ret_end = (uint64_t)end;
 	return 0;
+}
+
+void cq_io_drop_clean(int fd, uint64_t from)
+{
+	(void)posix_fadvise(fd, (off_t)from, 0, POSIX_FADV_DONTNEED);
 }
 
 int cq_io_truncate(int fd, uint64_t size)

@@ -36,8 +36,12 @@ int cq_io_allocate(int fd, uint64_t size);
 ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset);
 /* Writes all of it. */
 int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset);
-/* First offset at or behind `offset` that may hold data; the file's end when only a hole follows. */
-int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_offset);
+/* The first piece at or behind `offset` that may hold data; the file's end, twice, when only a hole
+ * follows.  Pages that somebody has read count as data, too, even where the disk has none. */
+int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end);
+/* Takes pages behind `from` that nobody has changed out of the page cache, if it can, and starts writing
+ * the others. */
+void cq_io_drop_clean(int fd, uint64_t from);
 
 int cq_io_truncate(int fd, uint64_t size);
 int cq_io_set_times(int fd, const struct timespec times[2]);

@@ -85,23 +85,22 @@ static int zero_block(struct mover *m, uint64_t offset, size_t length)
 
 /* Calls visit for pieces of the segment behind tail that hold all bytes that are not zero; each
  * begins and ends with one. */
-static int each_block(struct mover *m, int (*visit)(struct mover *m, uint64_t offset, size_t length),
-                      uint64_t tail, uint64_t size)
+static int each_block(struct mover *m,
+                      int (*visit)(struct mover *m, uint64_t offset, size_t length), uint64_t tail,
+                      uint64_t size)
 {
 	struct cq_scan scan;
-	uint64_t at = tail;
+	uint64_t at;
 	int r;
 
 	r = cq_scan_init(&scan, m->from, size);
 	if (r < 0)
 		return r;
-	for (;;) {
+	for (r = cq_scan_residue(&scan, tail, &at); r == 0 && at < size;
+	     r = cq_scan_more_residue(&scan, at, &at)) {
 		size_t length = BLOCK;
 		ssize_t n;
 
-		r = cq_scan_residue(&scan, at, &at);
-		if (r < 0 || at >= size)
-			break;
 		if (length > size - at)
 			length = (size_t)(size - at);
 		n = cq_io_pread(m->from, m->block, length, at);
@@ -147,6 +146,9 @@ int cq_repair_first_residue(int fd, uint64_t size, uint64_t tail, uint64_t *ret_
 	r = cq_scan_init(&scan, fd, size);
 	if (r < 0)
 		return r;
+	/* Whatever has read the unused rest (a copy of the file, an earlier recovery) has left pages of
+	 * zeros that would count as data.  Nobody writes here now. */
+	cq_io_drop_clean(fd, tail);
 	r = cq_scan_residue(&scan, tail, ret_first);
 	cq_scan_fini(&scan);
 	return r;

@@ -38,16 +38,14 @@ int cq_scan_init(struct cq_scan *scan, int fd, uint64_t size)
 void cq_scan_fini(struct cq_scan *scan)
 {
 	free(scan->window);
+	free(scan->data);
 	*scan = (struct cq_scan){ .fd = -1 };
 }
 
-static int refill(struct cq_scan *scan, uint64_t offset)
+static int fill(struct cq_scan *scan, uint64_t offset, uint64_t length)
 {
-	uint64_t length = scan->size - offset;
 	ssize_t n;
 
-	if (length > WINDOW_SIZE)
-		length = WINDOW_SIZE;
 	scan->window_length = 0;
 	n = cq_io_pread(scan->fd, scan->window, length, offset);
 	if (n < 0)
@@ -55,6 +53,13 @@ static int refill(struct cq_scan *scan, uint64_t offset)
 	scan->window_start = offset;
 	scan->window_length = (uint64_t)n;
 	return 0;
+}
+
+static int refill(struct cq_scan *scan, uint64_t offset)
+{
+	uint64_t length = scan->size - offset;
+
+	return fill(scan, offset, length > WINDOW_SIZE ? WINDOW_SIZE : length);
 }
 
 /* Bytes of the file from `offset` on: at least `length` of them (a record header at most), and as
@@ -176,32 +181,84 @@ static const uint8_t *first_nonzero(const uint8_t *bytes, uint64_t length)
 	return NULL;
 }
 
-int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset)
+static int add_data(struct cq_scan *scan, uint64_t begin, uint64_t end)
 {
-	const uint8_t *bytes, *found;
+	struct cq_extent *more;
+	size_t capacity;
+
+	if (scan->data_count == scan->data_capacity) {
+		capacity = scan->data_capacity ? scan->data_capacity * 2 : 16;
+		more = realloc(scan->data, capacity * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		scan->data = more;
+		scan->data_capacity = capacity;
+	}
+	scan->data[scan->data_count++] = (struct cq_extent){ .begin = begin, .end = end };
+	return 0;
+}
+
+/* Lists what may hold data from `from` on; holes and unwritten extents are left out unread. */
+static int find_data(struct cq_scan *scan, uint64_t from)
+{
+	uint64_t begin, end;
+	int r;
+
+	scan->data_count = 0;
+	for (; from < scan->size; from = end) {
+		r = cq_io_seek_data(scan->fd, from, &begin, &end);
+		if (r < 0)
+			return r;
+		if (begin >= scan->size)
+			break;
+		if (begin < from || end <= begin) /* the file ends early */
+			return -EIO;
+		if (end > scan->size)
+			end = scan->size;
+		r = add_data(scan, begin, end);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int cq_scan_more_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset)
+{
+	const uint8_t *found;
 	uint64_t n;
 	int r;
 
-	scan->window_length = 0;
-	while (from < scan->size) {
-		/* holes and unwritten extents are skipped without reading them */
-		r = cq_io_seek_data(scan->fd, from, &n);
-		if (r < 0)
-			return r;
-		if (n >= scan->size)
-			break;
-		if (n > from)
-			from = n;
-		r = look(scan, from, 1, &bytes, &n);
-		if (r < 0)
-			return r;
-		found = first_nonzero(bytes, n);
-		if (found) {
-			*ret_offset = from + (uint64_t)(found - bytes);
-			return 0;
+	for (size_t i = 0; i < scan->data_count; i++) {
+		const struct cq_extent *piece = &scan->data[i];
+
+		for (uint64_t at = from > piece->begin ? from : piece->begin; at < piece->end;
+		     at += n) {
+			n = piece->end - at < WINDOW_SIZE ? piece->end - at : WINDOW_SIZE;
+			r = fill(scan, at, n);
+			if (r < 0)
+				return r;
+			if (scan->window_length < n)
+				return -EIO;
+			found = first_nonzero(scan->window, n);
+			if (found) {
+				*ret_offset = at + (uint64_t)(found - scan->window);
+				return 0;
+			}
 		}
-		from += n;
 	}
 	*ret_offset = scan->size;
 	return 0;
+}
+
+/*
+ * A read brings more into the page cache than it asks for: the rest of the last page, and what the
+ * kernel reads ahead.  What is there counts as data from then on.  So all pieces are listed before the
+ * first one is read: otherwise each read would find the pages that the one before it has brought in,
+ * through the whole segment.
+ */
+int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset)
+{
+	int r = find_data(scan, from);
+
+	return r < 0 ? r : cq_scan_more_residue(scan, from, ret_offset);
 }

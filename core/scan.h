@@ -14,6 +14,10 @@
 #include "format.h"
 #include "record.h"
 
+struct cq_extent {
+	uint64_t begin, end;
+};
+
 struct cq_scan {
 	int fd;
 	uint64_t size;   /* of the segment */
@@ -21,6 +25,8 @@ struct cq_scan {
 	uint8_t *window; /* bytes of the file from window_start on */
 	uint64_t window_start;
 	uint64_t window_length;
+	struct cq_extent *data; /* of the unused rest: what cq_scan_residue() has found */
+	size_t data_count, data_capacity;
 };
 
 struct cq_scan_record {
@@ -42,7 +48,12 @@ void cq_scan_fini(struct cq_scan *scan);
 int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
                  enum cq_record_state *ret_state);
 
-/* First non-zero byte at or behind `from`; the segment's size when only zeros follow. */
+/*
+ * First non-zero byte at or behind `from`; the segment's size when only zeros follow.  The cost is that
+ * of the pieces of the file that hold data, not that of its size.
+ */
 int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset);
+/* The same, further on, in the pieces that cq_scan_residue() has found. */
+int cq_scan_more_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset);
 
 #endif

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "io.h"
 #include "record.h"
 #include "verify.h"
 
@@ -225,6 +226,9 @@ static void check_residue(struct cq_verify_walk *w)
 	uint64_t end = w->scan.offset, at;
 	int r;
 
+	/* not under a writer, whose prepared pages would be written back */
+	if (!w->v.live)
+		cq_io_drop_clean(w->scan.fd, end);
 	r = cq_scan_residue(&w->scan, end, &at);
 	if (r < 0)
 		cq_verify_unreadable(w, end, r);

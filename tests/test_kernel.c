@@ -79,18 +79,18 @@ static int do_pread(int fd)
 
 static int do_seek_data(int fd)
 {
-	uint64_t at = 0;
+	uint64_t begin = 0, end = 0;
 
-	return cq_io_seek_data(fd, 0, &at);
+	return cq_io_seek_data(fd, 0, &begin, &end);
 }
 
 /* Behind all data: then the file's size is asked for. */
 static int do_seek_end(int fd)
 {
-	uint64_t at = 0;
-	int r = cq_io_seek_data(fd, 1 << 20, &at);
+	uint64_t begin = 0, end = 0;
+	int r = cq_io_seek_data(fd, 1 << 20, &begin, &end);
 
-	return r < 0 ? r : at != 8192;
+	return r < 0 ? r : begin != 8192 || end != 8192;
 }
 
 static int do_truncate(int fd)

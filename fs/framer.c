@@ -108,6 +108,8 @@ ssize_t chronfs_framer_cut(struct chronfs_framer *framer, const char *data, size
 	size_t count = 0, at = 0, length;
 	ssize_t r;
 
+	if (framer->limit == 0 && size > 0) /* no record would ever take a byte */
+		return -EMSGSIZE;
 	if (framer->used > 0) {
 		r = join(framer, data, size, end, messages, &at);
 		if (r <= 0)

@@ -43,6 +43,7 @@ void chronfs_framer_fini(struct chronfs_framer *framer);
  * point into data, but for the first when there is an open line: that one is joined in the framer's
  * memory, and stays there until the next call.  Returns how many; 0: none ends there.
  *   ENOMEM, ENOBUFS  no memory for the joined one, none left in the budget
+ *   EMSGSIZE         the limit is 0: a record has no room for a byte
  */
 ssize_t chronfs_framer_cut(struct chronfs_framer *framer, const char *data, size_t size, bool end,
                            struct cq_message *messages, size_t most);

@@ -142,6 +142,22 @@ shows "a line larger than every buffer is split" 0 "split lines of more than 654
 shows "nothing of it is lost" 0 "3000000" sh -c '"$1" cat huge | tr -d "\n" | wc -c' sh "$CHRONQ"
 head -c 900000 /dev/zero | tr '\0' x | "$CHRONQ" append -s 1M larger
 shows "a line that is larger than the buffer and fits into a record" 0 '"length":900000,' "$CHRONQ" cat --json larger
+# tiny DIR BYTES: a queue of one segment of so few bytes, with nothing in it.
+tiny() {
+	mkdir "$1" && printf '0GES\2\0\0\0' >"$1/000000000.q" && truncate -s "$2" "$1/000000000.q"
+}
+tiny 128 128 && tiny 192 192
+for input in abc 'abc\n' '\n' 'abc\nabc'; do
+	# shellcheck disable=SC2016 # for that sh
+	shows "records that can hold no byte: $input" 3 "no record can hold a byte" \
+		timeout -s KILL 20 sh -c 'printf "$2" | "$1" append 128' sh "$CHRONQ" "$input"
+done
+shows "no input for them" 1 "nothing to append" "$CHRONQ" append 128
+shows "there is none" 0 "records          none" "$CHRONQ" info 128
+shows "nor any damage" 0 "damage 0" "$CHRONQ" verify 128
+seventy() { { head -c 69 long-line && echo; } | timeout -s KILL 20 "$CHRONQ" append 192; }
+shows "records of 64 bytes" 0 "split lines of more than 64 bytes: 1" seventy
+ok "all of the line is there" cmp <("$CHRONQ" cat 192) <(head -c 69 long-line && echo)
 # What was read of a line for which there is no memory is appended all the same.  Segments are no
 # data to RLIMIT_DATA; a sanitizer does not start under it.
 no_memory() {

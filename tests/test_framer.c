@@ -261,6 +261,23 @@ static void large_memory_is_given_back(void **state)
 	free(zeros);
 }
 
+/* A queue whose records have no room for a byte: no line is taken, and none is cut for ever. */
+static void records_without_room(void **state)
+{
+	struct chronfs_budget budget = { .most = 1 << 16 };
+	struct chronfs_framer framer;
+	struct cq_message messages[8];
+
+	(void)state;
+	chronfs_framer_init(&framer, 0, &budget);
+	assert_int_equal(chronfs_framer_cut(&framer, "a\n", 2, false, messages, 8), -EMSGSIZE);
+	assert_int_equal(chronfs_framer_cut(&framer, "a", 1, true, messages, 8), -EMSGSIZE);
+	assert_int_equal(chronfs_framer_cut(&framer, "", 0, true, messages, 8), 0);
+	assert_int_equal(chronfs_framer_keep(&framer, "", 0), 0);
+	assert_int_equal(budget.used, 0);
+	chronfs_framer_fini(&framer);
+}
+
 /* Below n; the same numbers each time. */
 static unsigned next(unsigned *state, unsigned n)
 {
@@ -310,6 +327,7 @@ int main(void)
 		cmocka_unit_test(lines_are_taken_where_they_are),
 		cmocka_unit_test(without_memory_nothing_happens),
 		cmocka_unit_test(large_memory_is_given_back),
+		cmocka_unit_test(records_without_room),
 		cmocka_unit_test(random_pieces),
 	};
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_writer_odd.c - a writer at odd moments: batches of nothing, a file cut in the very store, files
- * that somebody put where the next segment belongs, a segment of padding alone, one that is in use
+ * test_writer_odd.c - a writer at odd moments: batches of nothing, segments with no room for a byte, a file
+ * cut in the very store, files that somebody put where the next segment belongs, a segment of padding
+ * alone, one that is in use
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -75,6 +76,40 @@ static void batch_without_its_sync(void **state)
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	q->writer = NULL;
 	qs_expect(q->dir, 0, 2);
+}
+
+/* The smallest segments of the format hold one record, and of its payload 0, 64, 128 bytes. */
+static void smallest_segments(void **state)
+{
+	static const char bytes[129];
+	struct qs *q = *state;
+
+	for (uint64_t size = 128; size <= 256; size += 64) {
+		const size_t most = (size_t)size - 128;
+		const struct cq_message messages[] = { { bytes, most, 1 },
+			                               { bytes, most + 1, 1 } };
+		uint64_t seq = 9;
+
+		qs_anew(q);
+		qs_make_segment(q->dir, 0, size);
+		q->config.segment_size = 0;
+		assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+		assert_int_equal(cq_writer_max_payload(q->writer), most);
+		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most + 1, &seq), -EMSGSIZE);
+		assert_int_equal(cq_writer_room(q->writer, most + 1), -EMSGSIZE);
+		assert_int_equal(cq_writer_append_batch(q->writer, messages + 1, 1, &seq),
+		                 -EMSGSIZE);
+		assert_int_equal(seq, 9);
+		assert_int_equal(qs_stats(q->writer).records, 0);
+		/* what fits is a record, also where that is nothing */
+		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most, &seq), 0);
+		assert_int_equal(seq, 0);
+		assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, &seq), 1);
+		assert_int_equal(seq, 1);
+		assert_int_equal(cq_writer_close(q->writer), 0);
+		q->writer = NULL;
+		is_sound(q);
+	}
 }
 
 /* ---- the next segment ---- */
@@ -307,6 +342,7 @@ static void next_segment_in_use_at_open(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(odd_batches),           QS_TEST(batch_without_its_sync),
+	QS_TEST(smallest_segments),
 	QS_TEST(next_segment_in_use),   QS_TEST(directory_under_a_temp_name),
 	QS_TEST(segment_of_padding),    QS_TEST(segment_in_use),
 	QS_TEST(closed_while_there_is_more_to_sync),

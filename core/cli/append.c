@@ -91,13 +91,15 @@ static int put_pieces(struct output *out, const char *bytes, size_t length)
 
 /* Appends the lines that are complete, and the rest if the input has ended.  Of a rest that is
  * longer than a record can be, pieces of that length go; one byte at least stays, so that the
- * newline, when it comes, does not become a record of its own. */
+ * newline, when it comes, does not become a record of its own.  EMSGSIZE: no record can hold a byte. */
 static int put_lines(struct input *in, struct output *out)
 {
 	const char *newline;
 	size_t rest, take;
 	int r = 0;
 
+	if (out->limit == 0 && in->used > in->done)
+		return -EMSGSIZE;
 	while (r == 0 &&
 	       (newline = memchr(in->buffer + in->scanned, '\n', in->used - in->scanned)) != NULL) {
 		size_t end = (size_t)(newline - in->buffer) + 1;

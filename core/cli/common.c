@@ -41,6 +41,9 @@ int cli_fail(const char *subject, int error)
 	case EOVERFLOW:
 		text = "the segment ids are used up";
 		break;
+	case EMSGSIZE:
+		text = "its segments are so small that no record can hold a byte";
+		break;
 	default:
 		text = strerror(-error);
 		break;

@@ -184,7 +184,7 @@ CQ_API int cq_writer_close(cq_writer *writer);
  * Appends one record of `length` bytes.  type is 0 to CQ_TYPE_MAX.  Records of all threads get one
  * order; *ret_seq (may be NULL) is this one's sequence number, gap-free from 0.
  *
- *   EMSGSIZE         longer than cq_writer_max_payload()
+ *   EMSGSIZE         longer than cq_writer_max_payload(), which is 0 where segments have 128 bytes
  *   EINVAL           type is 0xFFFF
  *   ENOSPC           no room for another segment on the disk
  *   EDQUOT           another segment would exceed config.max_bytes, or the disk's quota

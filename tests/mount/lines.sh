@@ -25,6 +25,19 @@ start_mount -o segment_size=4K
 cases_of python3 "$here/lines.py" "$m" "$q" 3968
 stop_mount
 
+# Segments of 128 bytes: no record can hold a byte.  Neither write ever ends in half.
+q=$tmp/tiny
+mkdir "$q" && printf '0GES\2\0\0\0' >"$q/000000000.q" && truncate -s 128 "$q/000000000.q"
+start_mount
+for file in append append.lines; do
+	for input in 'a\n' a '\n'; do
+		refused "$file of records without room: $input" "Message too long" \
+			timeout 60 sh -c 'printf "$2" | dd of="$1" conv=notrunc' sh "$m/$file" "$input"
+	done
+done
+is "nothing was appended" "$("$CHRONQ" cat "$q" | wc -c; "$CHRONQ" cat --json "$q")" 0
+stop_mount
+
 q=$tmp/timeout
 start_mount -o line_timeout=1
 cases_of python3 "$here/lines.py" "$m" "$q" 1044480 timeout

@@ -34,6 +34,9 @@
 #define CHRONFS_NAME_TIMEOUT 1.0     /* a sealed segment's name: retention may take it */
 #define CHRONFS_SEALED_TIMEOUT 3600. /* a sealed segment's attributes: frozen */
 
+#define CHRONFS_OPENED_BITS 12
+#define CHRONFS_OPENED_BUCKETS (1U << CHRONFS_OPENED_BITS)
+
 #define CHRONFS_ASKED 32 /* lookups of `stream` that are remembered until the open */
 
 enum chronfs_exit {
@@ -57,7 +60,6 @@ struct chronfs_lock;
 struct chronfs_lock_waiter;
 struct chronfs_opened;
 struct chronfs_poller;
-struct chronfs_sink_file;
 struct chronfs_ticker;
 struct chronfs_waiting;
 
@@ -99,13 +101,13 @@ struct chronfs {
 	struct chronfs_lock *locks;               /* held */
 	struct chronfs_lock_waiter *lock_waiters; /* parked requests for locks, oldest first */
 
-	pthread_mutex_t opened_lock;   /* guards the two below */
-	struct chronfs_opened *opened; /* open files of the kinds that look for each other */
-	struct chronfs_copies {        /* of `stream`: streamcopy.c */
-		uint64_t last;         /* node that the name led to last; 0: none */
-		uint64_t begin, end;   /* positions, as they were told of it */
-		unsigned next;         /* numbers the others */
-		unsigned cached;       /* open files that are */
+	pthread_mutex_t opened_lock;                           /* guards the two below */
+	struct chronfs_opened *opened[CHRONFS_OPENED_BUCKETS]; /* open files, by their nodes */
+	struct chronfs_copies {                                /* of `stream`: streamcopy.c */
+		uint64_t last;       /* node that the name led to last; 0: none */
+		uint64_t begin, end; /* positions, as they were told of it */
+		unsigned next;       /* numbers the others */
+		unsigned cached;     /* open files that are */
 		unsigned next_asked;
 		struct chronfs_asked {  /* threads that have looked the name up, and not opened */
 			pid_t thread;   /* 0: none */
@@ -115,8 +117,7 @@ struct chronfs {
 		} asked[CHRONFS_ASKED];
 	} copies;
 
-	pthread_mutex_t sinks_lock;      /* guards the three below */
-	struct chronfs_sink_file *sinks; /* open sinks */
+	pthread_mutex_t sinks_lock; /* guards the two below */
 	/* Files that may have an open line, by the time of their last write. */
 	struct chronfs_lines_file *lines_first, *lines_last;
 
@@ -297,8 +298,8 @@ void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
  * called again, -1: not before somebody writes. */
 int chronfs_lines_step(struct chronfs *fs);
 
-/* When no request is served any more: answers those that wait for room, then closes every open sink,
- * which commits its open line; says what is lost. */
+/* When no request is served any more: answers those that wait for room, then closes every open file,
+ * which commits the open lines; says what is lost. */
 void chronfs_sinks_fini(struct chronfs *fs);
 
 /* How many open files have an open line, and the bytes of these lines. */
@@ -322,8 +323,9 @@ struct chronfs_opened {
 /* These with opened_lock held. */
 void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file);
 void chronfs_opened_remove(struct chronfs_opened *file);
-/* NULL: the node is not open. */
-struct chronfs_opened *chronfs_opened_find(const struct chronfs *fs, uint64_t node);
+/* An open file of the node, and the next one of the same node.  NULL: there is none (more). */
+struct chronfs_opened *chronfs_opened_find(struct chronfs *fs, uint64_t node);
+struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file);
 /* When no request is served any more: releases those that are still open. */
 void chronfs_opened_fini(struct chronfs *fs);
 
@@ -356,9 +358,10 @@ void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entr
 uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread);
 /* The kernel is told another end of the node. */
 void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end);
-/* Takes in an open file of file->node that may be cached.  1: it is, 0: it must not.
+/* Takes in an open file of file->node.  *ret_cached: `cached`, it may be, and there is no reason not to.
  *   ESTALE  not taken in: the name is to be looked up again */
-int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached);
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached,
+                       bool *ret_cached);
 void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached);
 
 /* ---- segmentxattr.c: what segments and payloads say of themselves ---- */

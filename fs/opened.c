@@ -4,20 +4,31 @@
  *
  * The kernel asks for the attributes of an open file by its node alone.  Of a segment that has been
  * deleted since, only an open file still knows them; and which copies of `stream` are open decides to
- * which one its name leads.
+ * which one its name leads.  What was appended through an open sink is asked for by its node, too.
+ *
+ * There may be many thousands, and a lookup of `stream` may ask for each of its copies: so they are in a
+ * table by the node's hash.
  *
  * Invariant: a file is in fs->opened from its open to its release, and only under opened_lock taken out
  * of it; so what was found stays as long as that is held.
  */
 #include "chronfs.h"
 
+static struct chronfs_opened **bucket(struct chronfs *fs, uint64_t node)
+{
+	/* A node's low bits are its kind: multiplied, the high ones depend on all. */
+	return &fs->opened[node * 0x9e3779b97f4a7c15 >> (64 - CHRONFS_OPENED_BITS)];
+}
+
 void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file)
 {
-	file->next = fs->opened;
-	file->link = &fs->opened;
+	struct chronfs_opened **first = bucket(fs, file->node);
+
+	file->next = *first;
+	file->link = first;
 	if (file->next)
 		file->next->link = &file->next;
-	fs->opened = file;
+	*first = file;
 }
 
 void chronfs_opened_remove(struct chronfs_opened *file)
@@ -27,21 +38,31 @@ void chronfs_opened_remove(struct chronfs_opened *file)
 		file->next->link = file->link;
 }
 
-struct chronfs_opened *chronfs_opened_find(const struct chronfs *fs, uint64_t node)
+static struct chronfs_opened *find_from(struct chronfs_opened *file, uint64_t node)
 {
-	struct chronfs_opened *file = fs->opened;
-
 	while (file && file->node != node)
 		file = file->next;
 	return file;
 }
 
+struct chronfs_opened *chronfs_opened_find(struct chronfs *fs, uint64_t node)
+{
+	return find_from(*bucket(fs, node), node);
+}
+
+struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file)
+{
+	return find_from(file->next, file->node);
+}
+
 void chronfs_opened_fini(struct chronfs *fs)
 {
-	while (fs->opened) {
-		const uint64_t node = fs->opened->node;
-		struct fuse_file_info fi = { .fh = (uintptr_t)fs->opened };
+	for (size_t i = 0; i < CHRONFS_OPENED_BUCKETS; i++) {
+		while (fs->opened[i]) {
+			const uint64_t node = fs->opened[i]->node;
+			struct fuse_file_info fi = { .fh = (uintptr_t)fs->opened[i] };
 
-		chronfs_kind_of(node)->release(fs, node, &fi);
+			chronfs_kind_of(node)->release(fs, node, &fi);
+		}
 	}
 }

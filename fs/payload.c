@@ -65,9 +65,9 @@ int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
 static void keep(struct chronfs *fs, uint64_t node, const struct stat *st)
 {
 	pthread_mutex_lock(&fs->opened_lock);
-	for (struct chronfs_opened *o = fs->opened; o; o = o->next)
-		if (o->node == node)
-			((struct payload_file *)o)->last = *st;
+	for (struct chronfs_opened *o = chronfs_opened_find(fs, node); o;
+	     o = chronfs_opened_next(o))
+		((struct payload_file *)o)->last = *st;
 	pthread_mutex_unlock(&fs->opened_lock);
 }
 

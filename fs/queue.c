@@ -154,7 +154,6 @@ int chronfs_queue_close(struct chronfs *fs)
 	chronfs_sinks_fini(fs);
 	chronfs_ctl_fini(fs);
 	chronfs_poll_fini(fs);
-	chronfs_opened_fini(fs);
 	cq_stream_close(fs->stream);
 	if (fs->queue_fd >= 0)
 		close(fs->queue_fd);

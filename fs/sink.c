@@ -51,26 +51,17 @@ void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
 
 void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node)
 {
-	file->node = node;
-	file->previous = NULL;
-	pthread_mutex_lock(&fs->sinks_lock);
-	file->next = fs->sinks;
-	if (file->next)
-		file->next->previous = file;
-	fs->sinks = file;
-	pthread_mutex_unlock(&fs->sinks_lock);
+	file->opened.node = node;
+	pthread_mutex_lock(&fs->opened_lock);
+	chronfs_opened_add(fs, &file->opened);
+	pthread_mutex_unlock(&fs->opened_lock);
 }
 
 void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file)
 {
-	pthread_mutex_lock(&fs->sinks_lock);
-	if (file->previous)
-		file->previous->next = file->next;
-	else
-		fs->sinks = file->next;
-	if (file->next)
-		file->next->previous = file->previous;
-	pthread_mutex_unlock(&fs->sinks_lock);
+	pthread_mutex_lock(&fs->opened_lock);
+	chronfs_opened_remove(&file->opened);
+	pthread_mutex_unlock(&fs->opened_lock);
 }
 
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq)
@@ -151,14 +142,16 @@ ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, 
 
 	if (strcmp(name, "user.chronfs.last_seq") != 0)
 		return -ENODATA;
-	pthread_mutex_lock(&fs->sinks_lock);
-	for (const struct chronfs_sink_file *f = fs->sinks; f; f = f->next) {
-		uint64_t its = __atomic_load_n(&f->appended, __ATOMIC_RELAXED);
+	pthread_mutex_lock(&fs->opened_lock);
+	for (const struct chronfs_opened *o = chronfs_opened_find(fs, node); o;
+	     o = chronfs_opened_next(o)) {
+		const struct chronfs_sink_file *file = (const struct chronfs_sink_file *)o;
+		const uint64_t its = __atomic_load_n(&file->appended, __ATOMIC_RELAXED);
 
-		if (f->node == node && its > appended)
+		if (its > appended)
 			appended = its;
 	}
-	pthread_mutex_unlock(&fs->sinks_lock);
+	pthread_mutex_unlock(&fs->opened_lock);
 	if (appended == 0)
 		return -ENODATA;
 	return snprintf(value, CHRONFS_XATTR_MAX, "%llu", (unsigned long long)appended - 1);
@@ -167,12 +160,7 @@ ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, 
 void chronfs_sinks_fini(struct chronfs *fs)
 {
 	chronfs_waiting_end(fs);
-	while (fs->sinks) {
-		struct fuse_file_info fi = { .fh = (uintptr_t)fs->sinks };
-		uint64_t node = fs->sinks->node;
-
-		chronfs_kind_of(node)->release(fs, node, &fi);
-	}
+	chronfs_opened_fini(fs);
 	chronfs_waiting_fini(fs);
 	pthread_mutex_destroy(&fs->sinks_lock);
 }

@@ -7,12 +7,11 @@
 
 /* An open file of either, first in a larger struct; fi->fh is its address. */
 struct chronfs_sink_file {
-	struct chronfs_sink_file *next, *previous; /* in fs->sinks, under sinks_lock */
-	uint64_t node;                             /* constant */
+	struct chronfs_opened opened; /* first: it is found as that */
 	uint64_t appended; /* 1 + sequence number of the last record through it, 0: none; atomic */
 };
 
-/* Puts an open file into the list of all, and takes it out. */
+/* Puts an open file among those that can be found, and takes it out. */
 void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node);
 void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file);
 

@@ -63,6 +63,26 @@ static void take_path(const char *path, char text[PATH_MAX])
 	json_decref(string);
 }
 
+static uint64_t count_of(const uint64_t *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+static void take_counters(const struct chronfs_counters *from, struct chronfs_counters *ret)
+{
+	*ret = (struct chronfs_counters){
+		.too_long = count_of(&from->too_long),
+		.full = count_of(&from->full),
+		.no_space = count_of(&from->no_space),
+		.interrupted = count_of(&from->interrupted),
+		.failed = count_of(&from->failed),
+		.waited = count_of(&from->waited),
+		.partials = count_of(&from->partials),
+		.partials_lost = count_of(&from->partials_lost),
+		.read_errors = count_of(&from->read_errors),
+	};
+}
+
 static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 {
 	static const char *const modes[] = {
@@ -87,9 +107,7 @@ static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 	s->locks = chronfs_share_look(&fs->locks_held);
 	chronfs_waiting_figures(fs, &s->waiting_writes, &s->waiting_bytes);
 	chronfs_lines_figures(fs, &s->open_lines, &s->open_line_bytes);
-	for (size_t i = 0; i < sizeof s->counters / sizeof(uint64_t); i++)
-		((uint64_t *)&s->counters)[i] =
-			__atomic_load_n((uint64_t *)&fs->counters + i, __ATOMIC_RELAXED);
+	take_counters(&fs->counters, &s->counters);
 	s->sources = CHRONFS_FROM_MOUNT;
 }
 

@@ -133,13 +133,12 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	file->seen = file->begin;
 	file->exact = fi->flags & (O_NONBLOCK | O_DIRECT);
 	r = chronfs_copy_admit(fs, &file->opened, fuse_req_ctx(req)->pid,
-	                       !file->exact && may_be_cached(fs));
+	                       !file->exact && may_be_cached(fs), &file->cached);
 	if (r < 0) {
 		free(file);
 		fuse_reply_err(req, -r);
 		return;
 	}
-	file->cached = r > 0;
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	fi->direct_io = !file->cached;

@@ -117,26 +117,42 @@ void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end)
 
 /* ---- open files ---- */
 
-int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached)
+/* Has the thread's name looked up again: it is led to a node of its own then. */
+static bool send_away(struct chronfs *fs, uint64_t node, pid_t thread)
+{
+	struct chronfs_asked *asked = find_asked(fs, thread);
+
+	if (!asked || asked->node != node || asked->sent_away)
+		return false;
+	asked->sent_away = true;
+	asked->node = 0;
+	return true;
+}
+
+static void forget_asked(struct chronfs *fs, pid_t thread)
+{
+	struct chronfs_asked *asked = find_asked(fs, thread);
+
+	if (asked)
+		*asked = (struct chronfs_asked){ 0 };
+}
+
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached,
+                       bool *ret_cached)
 {
 	const bool shared = chronfs_stream_copy(chronfs_node_value(file->node)) == SHARED;
-	struct chronfs_asked *asked;
 	bool taken;
 	int r = 0;
 
 	pthread_mutex_lock(&fs->opened_lock);
-	asked = find_asked(fs, thread);
 	taken = !shared && chronfs_opened_find(fs, file->node);
-	if (taken && asked && asked->node == file->node && !asked->sent_away) {
-		asked->sent_away = true;
-		asked->node = 0;
+	if (taken && send_away(fs, file->node, thread)) {
 		r = -ESTALE;
 	} else {
-		if (asked)
-			*asked = (struct chronfs_asked){ 0 };
-		if (cached && !taken && !shared && fs->copies.cached < CACHED_MAX)
-			r = 1;
-		fs->copies.cached += (unsigned)r;
+		forget_asked(fs, thread);
+		*ret_cached = cached && !taken && !shared && fs->copies.cached < CACHED_MAX;
+		if (*ret_cached)
+			fs->copies.cached++;
 		chronfs_opened_add(fs, file);
 	}
 	pthread_mutex_unlock(&fs->opened_lock);
@@ -147,6 +163,7 @@ void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool ca
 {
 	pthread_mutex_lock(&fs->opened_lock);
 	chronfs_opened_remove(file);
-	fs->copies.cached -= cached;
+	if (cached)
+		fs->copies.cached--;
 	pthread_mutex_unlock(&fs->opened_lock);
 }

@@ -245,6 +245,14 @@ void fs_release(uint64_t node, struct fuse_file_info *fi)
 	fs_expect(3, 0);
 }
 
+bool fs_nothing_is_open(void)
+{
+	for (size_t i = 0; i < CHRONFS_OPENED_BUCKETS; i++)
+		if (fs.opened[i])
+			return false;
+	return true;
+}
+
 /* ---- the mount ---- */
 
 int fs_mount(char *queue, bool read_only)

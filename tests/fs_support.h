@@ -65,6 +65,8 @@ void fs_interrupt(int i);
 uint64_t fs_node(const char *path);
 struct fuse_file_info fs_open(uint64_t node, int flags);
 void fs_release(uint64_t node, struct fuse_file_info *fi);
+/* Whether no open file can be found any more. */
+bool fs_nothing_is_open(void);
 
 /* Handles of poll(2) that the handlers have let go of. */
 extern int handles_destroyed, handles_told;

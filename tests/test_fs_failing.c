@@ -226,7 +226,7 @@ static const struct operation reading[] = {
 	{ "stream", "SEEK_HOLE", seek_hole, O_RDONLY | O_NONBLOCK, NULL },
 	{ "metrics", "SEEK_HOLE", seek_hole, O_RDONLY, FIGURES },
 
-	{ "stream", "poll", poll_file, O_RDONLY, "cq_stream_extent," },
+	{ "stream", "poll", poll_file, O_RDONLY | O_NONBLOCK, "cq_stream_extent," },
 	{ "segments/000000002.q", "poll", poll_file, O_RDONLY, NULL },
 
 	{ "", "opendir", open_dir, CLOSED, NULL },
@@ -313,8 +313,7 @@ static int once(const struct operation *op, int failing)
 		fs_release(node, &fi);
 	if (op->flags == DIRECTORY)
 		chronfs_ops.releasedir(fs_request(1, 0), node, &fi);
-	assert_null(fs.opened);
-	assert_null(fs.sinks);
+	assert_true(fs_nothing_is_open());
 	assert_null(fs.pollers);
 	assert_null(fs.jobs);
 	assert_int_equal(fs.open_files.used + fs.open_dirs.used + fs.open_segments.used +

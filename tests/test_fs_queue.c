@@ -159,8 +159,7 @@ static void closed_with_files_open(void **state)
 		}
 	}
 	fs_end();
-	assert_null(fs.opened);
-	assert_null(fs.sinks);
+	assert_true(fs_nothing_is_open());
 	assert_int_equal(fs.open_segments.used + fs.copies.cached, 0);
 	assert_int_equal(cq_reader_open(fs_queue, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	while (cq_reader_next(reader, &record) == 1) {
@@ -251,6 +250,29 @@ static void readers_and_clocks(void **state)
 	made_up.readers = readers_unknown;
 	chronfs_stats_take(&fs, &stats);
 	assert_false(stats.sources & CHRONFS_FROM_READERS);
+}
+
+/* Each counter is shown as what it is, in JSON and in metrics. */
+static void counters_are_copied(void **state)
+{
+	static struct chronfs_stats stats;
+	const size_t first = offsetof(struct chronfs_stats, counters);
+	size_t shown = 0;
+
+	(void)state;
+	fs.counters = (struct chronfs_counters){ 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+	chronfs_stats_take(&fs, &stats);
+	for (size_t i = 0; i < chronfs_figure_count; i++) {
+		const struct chronfs_figure *figure = &chronfs_figures[i];
+
+		if (figure->offset < first || figure->offset >= first + sizeof stats.counters)
+			continue;
+		shown++;
+		assert_int_equal(chronfs_figure_number(figure, &stats),
+		                 (figure->offset - first) / sizeof(uint64_t) + 1);
+	}
+	assert_int_equal(shown * sizeof(uint64_t), sizeof stats.counters);
+	fs.counters = (struct chronfs_counters){ 0 };
 }
 
 /* A path need not be UTF-8, stats.json and metrics are. */
@@ -396,6 +418,7 @@ int main(void)
 		TEST(closed_with_files_open),
 		TEST(an_orphan_that_can_never_be_appended),
 		TEST(readers_and_clocks),
+		TEST(counters_are_copied),
 		TEST(a_path_that_is_no_text),
 		TEST(a_queue_of_one_segment),
 		TEST(holes_of_segments),

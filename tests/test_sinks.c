@@ -106,9 +106,9 @@ static void interrupted_open_leaves_nothing(void **state)
 	(void)state;
 	requests[0].interrupted = true;
 	chronfs_ops.open(REQ(0), APPEND, &fi);
-	assert_null(fs.sinks);
+	assert_null(chronfs_opened_find(&fs, APPEND));
 	chronfs_ops.open(REQ(0), LINES, &fi);
-	assert_null(fs.sinks);
+	assert_null(chronfs_opened_find(&fs, LINES));
 }
 
 /* ---- append.lines ---- */

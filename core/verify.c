@@ -37,7 +37,7 @@ void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64
 	va_start(arguments, format);
 	vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	cq_log_printable(line, sizeof line, text);
+	cq_printable(line, sizeof line, text);
 	finding.text = line;
 	if (damage)
 		v->result.damage++;

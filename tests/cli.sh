@@ -268,6 +268,21 @@ names() {
 }
 ok "names are escaped" names
 
+# What was given on the command line comes back so that no terminal obeys it; UTF-8 stays as it is.
+given() {
+	local esc=$'\033[31m'
+	exits 3 chronq info "$esc-ü-"$'\xff' && grep -qF 'chronq: \x1b[31m-ü-\xff: No such file' exit.err &&
+		exits 2 chronq "$esc" && grep -qF 'no such command: \x1b[31m' exit.err &&
+		exits 2 chronq info "--$esc" q && grep -qF 'unknown option: --\x1b[31m' exit.err &&
+		exits 2 chronq info -$'\033' q && grep -qF 'unknown option: -\x1b' exit.err &&
+		exits 2 chronq tail --follow="$esc" q && grep -qF 'takes no value: --follow=\x1b[31m' exit.err &&
+		exits 2 chronq tail -n && grep -qF 'needs a value: -n' exit.err &&
+		exits 2 chronq tail -n "$esc" q && grep -qF 'not a number of records: \x1b[31m' exit.err &&
+		exits 2 chronq append -s "$esc" q && grep -qF 'not a size: \x1b[31m' exit.err &&
+		exits 2 chronq cat q "$esc" && grep -qF 'more than one operand: \x1b[31m' exit.err
+}
+ok "what was given is escaped" given
+
 # ---- usage ----
 
 usage() {

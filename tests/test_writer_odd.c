@@ -248,9 +248,9 @@ static void long_messages(void **state)
 	char text[10];
 
 	(void)state;
-	cq_log_printable(text, sizeof text, "\001\002\003");
+	cq_printable(text, sizeof text, "\001\002\003");
 	assert_string_equal(text, "\\x01\\x02");
-	cq_log_printable(text, sizeof text, "abcdefghijkl");
+	cq_printable(text, sizeof text, "abcdefghijkl");
 	assert_string_equal(text, "abcdef");
 }
 

@@ -7,7 +7,6 @@
  * in order and once, whatever ends it.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -244,7 +243,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 	cq_config_init(&config);
 	config.log = log_message;
-	while ((option = getopt_long(argc, argv, "s:Sth", options, NULL)) != -1) {
+	while ((option = cli_option(argc, argv, "s:Sth", options)) != -1) {
 		switch (option) {
 		case 's':
 			if (!cli_parse_size(optarg, &config.segment_size) ||

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cat.c - chronq cat: the records of a queue, from its oldest or from a sequence number on */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -114,7 +113,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	cq_reader *reader;
 	int option, r;
 
-	while ((option = getopt_long(argc, argv, "s:jh", options, NULL)) != -1) {
+	while ((option = cli_option(argc, argv, "s:jh", options)) != -1) {
 		switch (option) {
 		case 's':
 			if (!parse_range(optarg, &range)) {

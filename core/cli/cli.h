@@ -4,6 +4,7 @@
 #define CHRONQ_CLI_H
 
 #include <chronq.h>
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,6 +38,8 @@ void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_print_help(const struct cli_command *command);
 /* After an option that getopt_long() has complained of, or a wrong number of arguments. */
 int cli_usage(const struct cli_command *command);
+/* getopt_long(), whose complaints are written as ours are: '?' when it has. */
+int cli_option(int argc, char **argv, const char *letters, const struct option *options);
 /* The one operand DIR behind the options, or NULL. */
 const char *cli_directory(int argc, char **argv);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* common.c - messages, operands and numbers of the subcommands */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,15 +9,19 @@
 
 #include "cli.h"
 
+#define NOTE_MAX 8192 /* paths are long */
+
 void cli_note(const char *format, ...)
 {
 	va_list arguments;
 
-	fputs("chronq: ", stderr);
+	char text[NOTE_MAX], line[2 * sizeof text];
+
 	va_start(arguments, format);
-	vfprintf(stderr, format, arguments);
+	(void)vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
-	fputc('\n', stderr);
+	cq_printable(line, sizeof line, text);
+	fprintf(stderr, "chronq: %s\n", line);
 }
 
 int cli_fail(const char *subject, int error)
@@ -63,6 +66,34 @@ int cli_usage(const struct cli_command *command)
 	fprintf(stderr, "Usage: chronq %s %s\nTry 'chronq %s --help'.\n", command->name,
 	        command->arguments, command->name);
 	return CLI_USAGE;
+}
+
+/* Whether it is a letter that one of the options has. */
+static bool is_known(const struct option *options, int letter)
+{
+	for (; options->name; options++)
+		if (options->val == letter)
+			return true;
+	return false;
+}
+
+int cli_option(int argc, char **argv, const char *letters, const struct option *options)
+{
+	int option;
+
+	opterr = 0;
+	option = getopt_long(argc, argv, letters, options, NULL);
+	if (option != '?')
+		return option;
+	if (optopt == 0)
+		cli_note("unknown option: %s", argv[optind - 1]);
+	else if (!is_known(options, optopt))
+		cli_note("unknown option: -%c", optopt);
+	else if (strchr(argv[optind - 1], '='))
+		cli_note("takes no value: %s", argv[optind - 1]);
+	else
+		cli_note("needs a value: %s", argv[optind - 1]);
+	return option;
 }
 
 const char *cli_directory(int argc, char **argv)

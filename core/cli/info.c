@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* info.c - chronq info and chronq ls: a queue and its segments, at a glance */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,7 +263,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	cq_queue *queue;
 	int option, r;
 
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	while ((option = cli_option(argc, argv, "h", options)) != -1) {
 		if (option != 'h')
 			return cli_usage(command);
 		cli_print_help(command);

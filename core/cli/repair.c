@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* repair.c - chronq repair: sets a damaged queue right, or says what that would take */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -144,7 +143,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	const char *dir;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "anjth", options, NULL)) != -1) {
+	while ((option = cli_option(argc, argv, "anjth", options)) != -1) {
 		switch (option) {
 		case 'a':
 			config.accept_loss = true;

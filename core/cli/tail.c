@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tail.c - chronq tail: the last records, and those to come */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -226,7 +225,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	const char *dir, *rest;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "fn:jh", options, NULL)) != -1) {
+	while ((option = cli_option(argc, argv, "fn:jh", options)) != -1) {
 		switch (option) {
 		case 'f':
 			follows = true;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verify.c - chronq verify: checks a whole queue */
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -47,7 +46,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	const char *dir;
 	int option;
 
-	while ((option = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
+	while ((option = cli_option(argc, argv, "qh", options)) != -1) {
 		switch (option) {
 		case 'q':
 			quiet = true;

@@ -68,6 +68,15 @@ enum cq_level { CQ_ERROR, CQ_WARNING, CQ_NOTICE };
  */
 typedef void (*cq_log_fn)(void *arg, enum cq_level level, const char *message);
 
+/*
+ * Makes any text fit for a line on a terminal or in a log, as all messages of the library are: each byte
+ * that belongs to a control character, to a character that turns the direction of writing, or to no
+ * character of UTF-8 becomes \xHH; all others stay.  A text made printable stays as it is.  to gets
+ * `size` bytes at most (1 or more), the final zero included: what does not fit is cut off, between two
+ * characters.  Any thread.
+ */
+CQ_API void cq_printable(char *to, size_t size, const char *from);
+
 /* ---- writer --------------------------------------------------------------------------------- */
 
 enum cq_sync_mode {

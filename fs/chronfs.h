@@ -88,7 +88,7 @@ struct chronfs {
 	uint64_t lookups;    /* numbers the lookups of sinks; atomic */
 	uint64_t opens;      /* numbers what is opened, to tell opens apart; atomic */
 	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
-	bool use_syslog;     /* atomic: messages go there, since nobody reads our stderr any more */
+	struct chronfs_log *log; /* takes our messages; NULL: they are written at once */
 
 	pthread_mutex_t publish_lock; /* guards the four below */
 	struct timespec
@@ -509,11 +509,15 @@ int chronfs_queue_close(struct chronfs *fs);
 
 void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void chronfs_log(void *arg, enum cq_level level, const char *message); /* a cq_log_fn */
-/* From now on libfuse's messages take the same way as ours. */
-void chronfs_log_fuse(struct chronfs *fs);
-/* From now on nobody reads our stderr. */
-void chronfs_log_to_syslog(struct chronfs *fs);
+void chronfs_say_message(void *arg, enum cq_level level, const char *message); /* a cq_log_fn */
+/* The same before there is a mount: of the command line. */
+void chronfs_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line on stdout, escaped as they are. */
+void chronfs_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From now on libfuse's messages take the same way as ours.  NULL: no more. */
+void chronfs_take_fuse_messages(struct chronfs *fs);
+/* Libfuse's messages are left out, or not any more.  While there is one thread. */
+void chronfs_quiet_fuse(bool quiet);
 
 /* ---- daemon.c: going to the background, signals ---- */
 

@@ -15,11 +15,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "log.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define KICK_INTERVAL_NS 10000000L
@@ -52,8 +53,8 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 	while (n < 0 && errno == EINTR);
 	if (n == 1 && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN)) {
 		if (options->verbose)
-			dprintf(STDOUT_FILENO, "chronfs: %s mounted at %s\n", options->queue,
-			        options->mountpoint);
+			chronfs_print("chronfs: %s mounted at %s", options->queue,
+			              options->mountpoint);
 		_exit(CHRONFS_EXIT_OK);
 	}
 
@@ -62,7 +63,7 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 			_exit(CHRONFS_EXIT_DAEMON);
 	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK)
 		_exit(WEXITSTATUS(status));
-	(void)fprintf(stderr, "chronfs: %s: the mount ended before it was ready\n", options->queue);
+	chronfs_complain("%s: the mount ended before it was ready", options->queue);
 	_exit(CHRONFS_EXIT_DAEMON);
 }
 
@@ -100,7 +101,7 @@ void chronfs_daemon_ready(struct chronfs *fs)
 	if (fs->ready_fd < 0)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	chronfs_log_to_syslog(fs);
+	chronfs_log_to_syslog(fs->log);
 	if (null >= 0) {
 		(void)dup2(null, STDIN_FILENO);
 		(void)dup2(null, STDOUT_FILENO);

@@ -15,7 +15,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <sched.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,13 +45,22 @@ static int enter(const char *namespace)
 	int fd = open(namespace, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0) {
-		(void)fprintf(stderr, "chronfs: -N %s: %s\n", namespace, strerrordesc_np(errno));
+		chronfs_complain("-N %s: %s", namespace, strerrordesc_np(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
 	}
 	close(fd);
 	return 0;
+}
+
+/* Of what getopt_long() has just refused. */
+static void complain_of(char **argv)
+{
+	const char letter[] = { '-', (char)optopt, '\0' };
+
+	chronfs_complain("%s: unknown option, or one with a value too many or too few (see --help)",
+	                 optopt != 0 ? letter : argv[optind - 1]);
 }
 
 /* Returns 0 or -1. */
@@ -65,6 +73,7 @@ static int take_arguments(struct call *call, int argc, char **argv)
 	};
 	int letter, r;
 
+	opterr = 0; /* it would write what was given as it is */
 	r = fuse_opt_add_arg(&call->args, argv[0]);
 	while (r == 0) {
 		// NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet
@@ -101,7 +110,8 @@ static int take_arguments(struct call *call, int argc, char **argv)
 			call->version = true;
 			break;
 		default:
-			return -1; /* getopt_long() has said what it does not know */
+			complain_of(argv);
+			return -1;
 		}
 	}
 	/* What follows "--" is a path for us, too. */
@@ -135,8 +145,7 @@ int chronfs_helper_parse(struct chronfs_options *ret_options, int argc, char **a
 		goto out;
 	}
 	if (call.type && !type_known(call.type)) {
-		(void)fprintf(stderr, "chronfs: -t %s: chronfs or fuse.chronfs expected\n",
-		              call.type);
+		chronfs_complain("-t %s: chronfs or fuse.chronfs expected", call.type);
 		goto out;
 	}
 	if (call.namespace && enter(call.namespace) < 0)

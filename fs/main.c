@@ -3,17 +3,18 @@
  * main.c - the life of a mount
  *
  * Start: options > session (libfuse checks its options) > mount point (a dead mount goes) > fork >
- * ticker > queue > mount > loop.  The queue is opened before the mount, so that a mount that fails
+ * log > ticker > queue > mount > loop.  The queue is opened before the mount, so that a mount that fails
  * leaves nothing behind.
  * Stop, by signal or unmount: loop > ticker's thread > what waits for room answered, open lines
- * committed > writer closed (what waits for a flush is answered, all is flushed) > unmount > session.
+ * committed > writer closed (what waits for a flush is answered, all is flushed) > unmount > session >
+ * log, which has a little time to write what was said.
  */
 #include "chronfs.h"
 #include "helper.h"
+#include "log.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,7 +64,9 @@ static int run(struct chronfs *fs)
 		chronfs_say(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SIGNALS;
 	}
-	r = chronfs_ticker_start(fs);
+	r = chronfs_log_start(&fs->log);
+	if (r == 0)
+		r = chronfs_ticker_start(fs);
 	if (r < 0) {
 		chronfs_say(fs, CQ_ERROR, "thread: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SETUP;
@@ -95,15 +98,14 @@ static int start(struct chronfs *fs)
 	int code;
 
 	clock_gettime(CLOCK_REALTIME, &fs->mount_time);
-	chronfs_log_fuse(fs);
 	fs->session = fuse_session_new(&fs->options.args, &chronfs_ops, sizeof chronfs_ops, fs);
 	if (!fs->session)
 		return CHRONFS_EXIT_OPTIONS; /* libfuse has said which it does not know */
 	code = chronfs_mountpoint_check(fs);
 	if (code == CHRONFS_EXIT_OK && options->fake) {
 		if (options->verbose)
-			printf("chronfs: %s could be mounted at %s\n", options->queue,
-			       options->mountpoint);
+			chronfs_print("chronfs: %s could be mounted at %s", options->queue,
+			              options->mountpoint);
 		goto out;
 	}
 	if (code == CHRONFS_EXIT_OK && !options->foreground)
@@ -112,7 +114,6 @@ static int start(struct chronfs *fs)
 		code = run(fs);
 out:
 	fuse_session_destroy(fs->session);
-	chronfs_log_fuse(NULL);
 	return code;
 }
 
@@ -137,14 +138,15 @@ int main(int argc, char **argv)
 
 	r = chronfs_daemon_streams();
 	if (r < 0) {
-		(void)fprintf(stderr, "chronfs: /dev/null: %s\n", strerrordesc_np(-r));
+		chronfs_complain("/dev/null: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_DAEMON;
 	}
+	chronfs_take_fuse_messages(&fs);
 	helper = chronfs_helper_called(argv[0]);
 	code = helper ? chronfs_helper_parse(&fs.options, argc, argv)
 	              : chronfs_options_parse(&fs.options, argc, argv, false);
 	if (code != CHRONFS_EXIT_OK)
-		return code;
+		goto out;
 	if (fs.options.version)
 		chronfs_usage_print_version();
 	else if (fs.options.help)
@@ -152,5 +154,8 @@ int main(int argc, char **argv)
 	else
 		code = start(&fs);
 	chronfs_options_fini(&fs.options);
+out:
+	chronfs_take_fuse_messages(NULL);
+	chronfs_log_stop(fs.log);
 	return code;
 }

@@ -2,9 +2,10 @@
 /*
  * messages.c - what is said to people: ours, the library's and libfuse's
  *
- * Each is one line and names the queue; what it quotes cannot make it another, or command a terminal:
- * control characters are written as \xHH, as in the library's.  It goes to stderr, and to syslog once
- * the daemon has left its terminal: use_syslog says which.  Any thread may speak.
+ * Each is one line and names the queue; cq_printable() sees to it that what it quotes neither begins
+ * another line nor commands a terminal.  Any thread may speak.  Until there is a log (log.h) messages
+ * are written at once, to stderr: the command line's, and those before the fork.  From then on the log
+ * takes them, and nobody waits.
  */
 #include "chronfs.h"
 
@@ -13,8 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <syslog.h>
+#include <unistd.h>
 
-#include "fault.h"
+#include "log.h"
 
 #define MESSAGE_MAX 2048 /* paths are long */
 
@@ -22,36 +24,17 @@
 static struct {
 	pthread_mutex_t lock;
 	struct chronfs *fs;
+	bool quiet;     /* while one thread asks what libfuse knows */
 	char line[512]; /* the pieces so far; what does not fit is left out */
 	size_t length;
 } fuse_messages = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-/* Whether the bytes there are a control character; those above 0x7f take two in UTF-8. */
-static size_t control_length(const char *text)
+static void put(struct chronfs *fs, int priority, const char *line)
 {
-	const unsigned char first = (unsigned char)text[0], second = (unsigned char)text[1];
-
-	if (chronfs_planted("messages_raw"))
-		return 0;
-	if (first < 0x20 || first == 0x7f)
-		return 1;
-	return first == 0xc2 && second >= 0x80 && second < 0xa0 ? 2 : 0;
-}
-
-/* What does not fit is left out. */
-static void escape(const char *message, char *line, size_t size)
-{
-	char *to = line;
-	size_t control;
-
-	while (*message && size - (size_t)(to - line) > 8) {
-		control = control_length(message);
-		if (control == 0)
-			*to++ = *message++;
-		for (; control > 0; control--)
-			to += sprintf(to, "\\x%02x", (unsigned)(unsigned char)*message++);
-	}
-	*to = '\0';
+	if (fs && fs->log)
+		chronfs_log_put(fs->log, priority, line);
+	else
+		chronfs_log_write(false, priority, line);
 }
 
 static void say(struct chronfs *fs, enum cq_level level, const char *message)
@@ -61,15 +44,16 @@ static void say(struct chronfs *fs, enum cq_level level, const char *message)
 		[CQ_WARNING] = LOG_WARNING,
 		[CQ_NOTICE] = LOG_NOTICE,
 	};
+	char text[PATH_MAX + MESSAGE_MAX], line[2 * sizeof text] = CHRONFS_LOG_PREFIX;
+	const size_t prefix = sizeof CHRONFS_LOG_PREFIX - 1;
 
-	char text[PATH_MAX + MESSAGE_MAX], line[2 * sizeof text];
-
-	(void)snprintf(text, sizeof text, "%s: %s", fs->options.queue, message);
-	escape(text, line, sizeof line);
-	if (__atomic_load_n(&fs->use_syslog, __ATOMIC_ACQUIRE))
-		syslog(priority[level], "%s", line);
+	if (fs && fs->options.queue)
+		(void)snprintf(text, sizeof text, "%s: %s", fs->options.queue, message);
 	else
-		(void)fprintf(stderr, "chronfs: %s\n", line);
+		(void)snprintf(text, sizeof text, "%s", message);
+	cq_printable(line + prefix, sizeof line - prefix - 1, text);
+	(void)strcat(line, "\n");
+	put(fs, priority[level], line);
 }
 
 void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
@@ -83,7 +67,30 @@ void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ..
 	say(fs, level, message);
 }
 
-void chronfs_log(void *arg, enum cq_level level, const char *message)
+void chronfs_complain(const char *format, ...)
+{
+	char message[PATH_MAX + MESSAGE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(message, sizeof message, format, ap);
+	va_end(ap);
+	say(NULL, CQ_ERROR, message);
+}
+
+void chronfs_print(const char *format, ...)
+{
+	char text[2 * (PATH_MAX + MESSAGE_MAX)], line[2 * sizeof text];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	cq_printable(line, sizeof line, text);
+	(void)dprintf(STDOUT_FILENO, "%s\n", line);
+}
+
+void chronfs_say_message(void *arg, enum cq_level level, const char *message)
 {
 	say(arg, level, message);
 }
@@ -95,6 +102,27 @@ static enum cq_level level_of(enum fuse_log_level level)
 	return level == FUSE_LOG_WARNING ? CQ_WARNING : CQ_NOTICE;
 }
 
+/* What -d shows: for stderr alone, and pieces of lines.  A piece is escaped but for its newline. */
+__attribute__((format(printf, 1, 0))) static void show_debugging(const char *format, va_list ap)
+{
+	char piece[MESSAGE_MAX], line[2 * sizeof piece + 1];
+	bool newline;
+	int n;
+
+	n = vsnprintf(piece, sizeof piece, format, ap);
+	if (n <= 0)
+		return;
+	if ((size_t)n >= sizeof piece)
+		n = sizeof piece - 1;
+	newline = piece[n - 1] == '\n';
+	if (newline)
+		piece[n - 1] = '\0';
+	cq_printable(line, sizeof line - 1, piece);
+	if (newline)
+		(void)strcat(line, "\n");
+	put(fuse_messages.fs, CHRONFS_LOG_RAW, line);
+}
+
 __attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level level,
                                                            const char *format, va_list ap)
 {
@@ -103,8 +131,10 @@ __attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level l
 	size_t room;
 	int n;
 
-	if (level >= FUSE_LOG_INFO) { /* what -d shows */
-		(void)vfprintf(stderr, format, ap);
+	if (fuse_messages.quiet)
+		return;
+	if (level >= FUSE_LOG_INFO) {
+		show_debugging(format, ap);
 		return;
 	}
 	pthread_mutex_lock(&fuse_messages.lock);
@@ -124,14 +154,13 @@ __attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level l
 		say(fuse_messages.fs, level_of(level), message);
 }
 
-void chronfs_log_fuse(struct chronfs *fs)
+void chronfs_take_fuse_messages(struct chronfs *fs)
 {
 	fuse_messages.fs = fs;
 	fuse_set_log_func(fs ? say_fuse : NULL);
 }
 
-void chronfs_log_to_syslog(struct chronfs *fs)
+void chronfs_quiet_fuse(bool quiet)
 {
-	openlog("chronfs", LOG_PID, LOG_DAEMON);
-	__atomic_store_n(&fs->use_syslog, true, __ATOMIC_RELEASE);
+	fuse_messages.quiet = quiet;
 }

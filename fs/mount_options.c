@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mount_options.c - options that are not ours: mount(8)'s and libfuse's */
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,14 +33,6 @@ static bool is_ignored(const char *option)
 	return false;
 }
 
-__attribute__((format(printf, 2, 0))) static void quiet(enum fuse_log_level level,
-                                                        const char *format, va_list arguments)
-{
-	(void)level;
-	(void)format;
-	(void)arguments;
-}
-
 /* Whether libfuse takes this option; it is the only one that can tell.  -1: no memory to ask. */
 static int libfuse_knows(const char *option)
 {
@@ -52,7 +42,7 @@ static int libfuse_knows(const char *option)
 	char *text = NULL;
 	int r = -1;
 
-	fuse_set_log_func(quiet);
+	chronfs_quiet_fuse(true);
 	if (fuse_opt_add_opt_escaped(&text, option) < 0 || fuse_opt_add_arg(&args, "chronfs") < 0 ||
 	    fuse_opt_add_arg(&args, "-o") < 0 || fuse_opt_add_arg(&args, text) < 0)
 		goto out;
@@ -61,7 +51,7 @@ static int libfuse_knows(const char *option)
 	if (session)
 		fuse_session_destroy(session);
 out:
-	fuse_set_log_func(NULL);
+	chronfs_quiet_fuse(false);
 	fuse_opt_free_args(&args);
 	free(text);
 	return r;
@@ -72,15 +62,14 @@ int chronfs_mount_option(const char *option, bool sloppy)
 	int r;
 
 	if (strcmp(option, "remount") == 0) {
-		(void)fprintf(stderr,
-		              "chronfs: -o remount: the options of a mount cannot be changed; "
-		              "unmount it and mount it anew\n");
+		chronfs_complain("-o remount: the options of a mount cannot be changed; "
+		                 "unmount it and mount it again");
 		return -1;
 	}
 	if (is_ignored(option))
 		return 0;
 	r = sloppy ? libfuse_knows(option) : 1;
 	if (r < 0)
-		(void)fprintf(stderr, "chronfs: -o %s: %s\n", option, strerrordesc_np(ENOMEM));
+		chronfs_complain("-o %s: %s", option, strerrordesc_np(ENOMEM));
 	return r;
 }

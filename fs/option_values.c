@@ -3,8 +3,9 @@
 #include "option_values.h"
 
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "chronfs.h"
 
 bool chronfs_parse_number(const char *text, uint64_t *ret_value, const char **ret_rest)
 {
@@ -57,8 +58,8 @@ static int take(const char *option, const struct unit *units, size_t unit_count,
 		return 0;
 	}
 bad:
-	fprintf(stderr, "chronfs: -o %s: %s expected, from %llu to %llu\n", option, form,
-	        (unsigned long long)min, (unsigned long long)max);
+	chronfs_complain("-o %s: %s expected, from %llu to %llu", option, form,
+	                 (unsigned long long)min, (unsigned long long)max);
 	return -1;
 }
 

@@ -107,8 +107,7 @@ static int take_sync(struct chronfs_options *options, const char *option)
 		options->sync = CHRONFS_SYNC_INTERVAL;
 		options->queue_config.sync_interval_ms = (uint32_t)ms;
 	} else {
-		(void)fprintf(stderr, "chronfs: -o %s: none, interval=MS or always expected\n",
-		              option);
+		chronfs_complain("-o %s: none, interval=MS or always expected", option);
 		return -1;
 	}
 	return 0;
@@ -125,8 +124,7 @@ static int take_full(struct chronfs_options *options, const char *option)
 	} else if (strncmp(mode, "block=", 6) == 0) {
 		return chronfs_take_count(option, 1, INT32_MAX, &options->full_wait_ms);
 	} else {
-		(void)fprintf(stderr, "chronfs: -o %s: error, block or block=MS expected\n",
-		              option);
+		chronfs_complain("-o %s: error, block or block=MS expected", option);
 		return -1;
 	}
 	return 0;
@@ -137,7 +135,7 @@ static int take_passthrough(struct chronfs_options *options, const char *option)
 	const char *mode = strchr(option, '=') + 1;
 
 	if (strcmp(mode, "auto") != 0 && strcmp(mode, "off") != 0) {
-		(void)fprintf(stderr, "chronfs: -o %s: auto or off expected\n", option);
+		chronfs_complain("-o %s: auto or off expected", option);
 		return -1;
 	}
 	options->passthrough = strcmp(mode, "auto") == 0;
@@ -151,8 +149,7 @@ static int take_segment_size(struct chronfs_options *options, const char *option
 	if (chronfs_take_size(option, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MAX, &size) < 0)
 		return -1;
 	if (size % CQ_SEGMENT_SIZE_MIN != 0) {
-		(void)fprintf(stderr, "chronfs: -o %s: a multiple of %llu expected\n", option,
-		              CQ_SEGMENT_SIZE_MIN);
+		chronfs_complain("-o %s: a multiple of %llu expected", option, CQ_SEGMENT_SIZE_MIN);
 		return -1;
 	}
 	options->queue_config.segment_size = size;
@@ -171,12 +168,12 @@ static int take_path(struct chronfs_options *options, const char *arg)
 	char **path = !options->queue ? &options->queue : &options->mountpoint;
 
 	if (*path) {
-		(void)fprintf(stderr, "chronfs: %s: unexpected argument (see --help)\n", arg);
+		chronfs_complain("%s: unexpected argument (see --help)", arg);
 		return -1;
 	}
 	*path = strdup(arg);
 	if (!*path) {
-		perror("chronfs");
+		chronfs_complain("%s", strerrordesc_np(errno));
 		return -1;
 	}
 	return 0;
@@ -311,7 +308,7 @@ static char *absolute(const char *path)
 static int replace_path(char **path, char *result)
 {
 	if (!result) {
-		(void)fprintf(stderr, "chronfs: %s: %s\n", *path, strerrordesc_np(errno));
+		chronfs_complain("%s: %s", *path, strerrordesc_np(errno));
 		return -1;
 	}
 	free(*path);
@@ -370,16 +367,15 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 		return CHRONFS_EXIT_OK;
 	}
 	if (!options.queue) {
-		(void)fprintf(stderr, "chronfs: no queue directory given (see --help)\n");
+		chronfs_complain("no queue directory given (see --help)");
 		goto out;
 	}
 	if (options.read_only && *options.writing) {
-		(void)fprintf(stderr, "chronfs: -o %s has no meaning on a read-only mount\n",
-		              options.writing);
+		chronfs_complain("-o %s has no meaning on a read-only mount", options.writing);
 		goto out;
 	}
 	if (!options.mountpoint) {
-		(void)fprintf(stderr, "chronfs: no mount point given (see --help)\n");
+		chronfs_complain("no mount point given (see --help)");
 		r = CHRONFS_EXIT_NO_MOUNTPOINT;
 		goto out;
 	}

@@ -121,7 +121,7 @@ int chronfs_queue_open(struct chronfs *fs)
 		if (r == 0) /* or a queue of the future would be shown as an empty one */
 			r = cq_queue_check_version(fs->queue);
 	} else {
-		config->log = chronfs_log;
+		config->log = chronfs_say_message;
 		config->log_arg = fs;
 		config->space = room_made;
 		config->space_arg = fs;

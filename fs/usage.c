@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage.c - what --help and --version print */
+#include <limits.h>
 #include <stdio.h>
 
 #include "chronfs.h"
@@ -43,6 +44,9 @@ static void print_options(void)
 
 void chronfs_usage_print(const char *program)
 {
+	char name[PATH_MAX];
+
+	cq_printable(name, sizeof name, program);
 	printf("usage: %s QUEUE MOUNTPOINT [-f] [-d] [-o OPTION,...]\n"
 	       "\n"
 	       "Mounts the message queue in directory QUEUE (made where there is none).  Each write(2)\n"
@@ -54,12 +58,15 @@ void chronfs_usage_print(const char *program)
 	       "    -h, --help             print this\n"
 	       "    -V, --version          print the version\n"
 	       "\n",
-	       program);
+	       name);
 	print_options();
 }
 
 void chronfs_usage_print_helper(const char *program)
 {
+	char name[PATH_MAX];
+
+	cq_printable(name, sizeof name, program);
 	printf("usage: %s QUEUE MOUNTPOINT [-sfnv] [-N NAMESPACE] [-o OPTION,...] [-t TYPE]\n"
 	       "\n"
 	       "Mounts a message queue for mount(8), which calls this for the types chronfs and\n"
@@ -72,7 +79,7 @@ void chronfs_usage_print_helper(const char *program)
 	       "    -N NAMESPACE           the file of the mount namespace to mount in\n"
 	       "    -t TYPE                chronfs or fuse.chronfs\n"
 	       "\n",
-	       program);
+	       name);
 	print_options();
 }
 

@@ -2,8 +2,8 @@
 /*
  * test_fs_messages.c - what a mount says: one line for each message, whatever is in it, whoever says it
  *
- * Messages go to syslog(3), which is replaced by ours (--wrap); where they are to go to stderr that is
- * a file.
+ * Messages go to syslog(3), which is replaced by ours (--wrap), through the log's thread; where they are to
+ * go to stderr that is a file.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,6 +14,7 @@
 
 #include <fuse_log.h>
 #include <limits.h>
+#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
+#include "log.h"
 
 static struct chronfs fs;
 static char queue[PATH_MAX];
@@ -29,6 +31,12 @@ static struct {
 	int priority;
 	char text[4 * PATH_MAX];
 } logged;
+
+/* A log that is stuck: each message waits in syslog() until it is let go. */
+static bool stuck;
+static sem_t reached, let_go;
+
+static bool no_memory;
 
 /* ---- replacements ---- */
 
@@ -39,6 +47,11 @@ void __wrap___syslog_chk(int priority, int flag, const char *format, ...)
 __attribute__((format(printf, 2, 0))) static void log_it(int priority, const char *format,
                                                          va_list args)
 {
+	if (stuck) {
+		(void)sem_post(&reached);
+		while (sem_wait(&let_go) != 0)
+			;
+	}
 	logged.count++;
 	logged.priority = priority;
 	(void)vsnprintf(logged.text, sizeof logged.text, format, args);
@@ -64,6 +77,14 @@ void __wrap___syslog_chk(int priority, int flag, const char *format, ...)
 	va_end(args);
 }
 
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory ? NULL : __real_malloc(size);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -71,21 +92,24 @@ static int setup(void **state)
 	memset(&logged, 0, sizeof logged);
 	(void)strcpy(queue, "/q");
 	fs.options.queue = queue;
-	fs.use_syslog = true;
-	chronfs_log_fuse(&fs);
+	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	chronfs_log_to_syslog(fs.log);
+	chronfs_take_fuse_messages(&fs);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	chronfs_log_fuse(NULL);
+	chronfs_take_fuse_messages(NULL);
+	chronfs_log_stop(fs.log);
 	return 0;
 }
 
 /* Since the last look this was said, and nothing else; NULL: nothing was. */
 static void expect(int priority, const char *text)
 {
+	chronfs_log_to_syslog(fs.log); /* all is written now */
 	assert_int_equal(logged.count, text != NULL);
 	if (text) {
 		assert_int_equal(logged.priority, priority);
@@ -101,7 +125,7 @@ static void each_has_its_level(void **state)
 	(void)state;
 	chronfs_say(&fs, CQ_ERROR, "an %s", "error");
 	expect(LOG_ERR, "/q: an error");
-	chronfs_log(&fs, CQ_NOTICE, "the library's");
+	chronfs_say_message(&fs, CQ_NOTICE, "the library's");
 	expect(LOG_NOTICE, "/q: the library's");
 	fuse_log(FUSE_LOG_ERR, "fuse: an error\n");
 	expect(LOG_ERR, "/q: fuse: an error");
@@ -140,7 +164,11 @@ static void pieces_become_lines(void **state)
 static void debugging_goes_to_stderr(void **state)
 {
 	FILE *file = tmpfile();
-	char text[64] = "";
+	static const char wanted[] = "unique: 7, opcode\n"
+				     "LOOKUP a\\x1b[2J\\x0ab\n"
+				     "chronfs: /q: in the foreground\n"
+				     "chronfs: /q: without a log\n";
+	char text[256] = "";
 	int saved;
 
 	(void)state;
@@ -150,15 +178,22 @@ static void debugging_goes_to_stderr(void **state)
 	assert_true(saved >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
 	fuse_log(FUSE_LOG_DEBUG, "unique: %d, ", 7);
 	fuse_log(FUSE_LOG_INFO, "opcode\n");
-	fs.use_syslog = false;
+	chronfs_log_stop(fs.log);
+	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	fuse_log(FUSE_LOG_DEBUG, "LOOKUP a\033[2J\nb");
+	fuse_log(FUSE_LOG_DEBUG, "%s", "");
+	fuse_log(FUSE_LOG_DEBUG, "\n");
 	chronfs_say(&fs, CQ_WARNING, "in the foreground");
-	(void)fflush(stderr);
+	chronfs_log_stop(fs.log);
+	fs.log = NULL;
+	chronfs_say(&fs, CQ_WARNING, "without a log");
+	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	chronfs_log_to_syslog(fs.log);
 	(void)dup2(saved, STDERR_FILENO);
 	close(saved);
 	rewind(file);
-	assert_int_equal(fread(text, 1, sizeof text - 1, file),
-	                 strlen("unique: 7, opcode\nchronfs: /q: in the foreground\n"));
-	assert_string_equal(text, "unique: 7, opcode\nchronfs: /q: in the foreground\n");
+	assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+	assert_string_equal(text, wanted);
 	(void)fclose(file);
 	expect(0, NULL);
 }
@@ -176,8 +211,14 @@ static void control_characters_are_escaped(void **state)
 		{ "\xc2\xa9 \xc3\x85", "/q: \xc2\xa9 \xc3\x85" },
 		{ "\xc2"
 		  "A\xc2",
-		  "/q: \xc2"
-		  "A\xc2" }, /* not UTF-8 */
+		  "/q: \\xc2A\\xc2" }, /* not UTF-8 */
+		{ "\x9b[ \xff \xc0\x80 \xed\xa0\x80 \xf5\x80\x80\x80 \xe2\x82",
+		  "/q: \\x9b[ \\xff \\xc0\\x80 \\xed\\xa0\\x80 \\xf5\\x80\\x80\\x80 \\xe2\\x82" },
+		{ "\xe2\x82\xac \xf0\x9f\x90\x9f", "/q: \xe2\x82\xac \xf0\x9f\x90\x9f" },
+		{ "a\xe2\x80\xae"
+		  "b\xe2\x81\xa6\xe2\x80\xa8",
+		  "/q: a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6\\xe2\\x80\\xa8" }, /* turns what follows */
+		{ "a\\x0ab", "/q: a\\x0ab" }, /* escaped by the library already */
 	};
 
 	(void)state;
@@ -195,12 +236,82 @@ static void the_longest_message(void **state)
 	(void)state;
 	memset(queue, '\n', sizeof queue - 1);
 	chronfs_say(&fs, CQ_ERROR, "unseen");
+	chronfs_log_to_syslog(fs.log);
 	assert_int_equal(logged.count, 1);
 	length = strlen(logged.text);
 	assert_in_range(length, PATH_MAX, 2 * (PATH_MAX + 2048) - 1);
 	assert_int_equal(length % 4, 0);
+	logged.count = 0;
 	for (size_t i = 0; i < length; i += 4)
 		assert_memory_equal(logged.text + i, "\\x0a", 4);
+}
+
+/* ---- a log that nobody reads ---- */
+
+/* Lets all go that wait in syslog(), and those that will. */
+static void release(int count)
+{
+	for (int i = 0; i < count; i++)
+		(void)sem_post(&let_go);
+}
+
+/* What does not fit is counted, and told where it is missing; nobody has waited. */
+static void a_stuck_log_keeps_nobody(void **state)
+{
+	enum { MANY = 20000 };
+	int kept, dropped;
+
+	(void)state;
+	assert_true(sem_init(&reached, 0, 0) == 0 && sem_init(&let_go, 0, 0) == 0);
+	stuck = true;
+	chronfs_say(&fs, CQ_ERROR, "the first");
+	while (sem_wait(&reached) != 0)
+		;
+	for (int i = 0; i < MANY; i++) /* some megabytes */
+		chronfs_say(&fs, CQ_ERROR, "%0200d", i);
+	chronfs_say(&fs, CQ_ERROR, "the last");
+	assert_int_equal(logged.count, 0);
+	release(MANY + 3);
+	for (int i = 0; i < 30; i++) /* each waits for two seconds at most */
+		chronfs_log_to_syslog(fs.log);
+	stuck = false;
+	assert_int_equal(
+		sscanf(logged.text, "messages dropped here because nobody read them: %d", &dropped),
+		1);
+	assert_int_equal(logged.priority, LOG_WARNING);
+	kept = logged.count - 2; /* the first one, and this one */
+	assert_int_equal(kept + dropped, MANY + 1);
+	assert_in_range(kept, CHRONFS_LOG_BYTES / 400, CHRONFS_LOG_BYTES / 200);
+	logged.count = 0;
+	chronfs_say(&fs, CQ_ERROR, "and on");
+	expect(LOG_ERR, "/q: and on");
+}
+
+/* A mount whose log is stuck ends all the same, and so does what was started from a terminal. */
+static void the_end_does_not_wait_for_it(void **state)
+{
+	(void)state;
+	assert_true(sem_init(&reached, 0, 0) == 0 && sem_init(&let_go, 0, 0) == 0);
+	stuck = true;
+	chronfs_say(&fs, CQ_ERROR, "stuck");
+	while (sem_wait(&reached) != 0)
+		;
+	chronfs_log_to_syslog(fs.log);
+	chronfs_log_stop(fs.log);
+	assert_int_equal(logged.count, 0);
+	release(1); /* the thread that was left to itself still has what it needs */
+	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	chronfs_log_to_syslog(fs.log);
+	stuck = false;
+}
+
+static void no_memory_for_a_message(void **state)
+{
+	(void)state;
+	no_memory = true;
+	chronfs_say(&fs, CQ_ERROR, "a message");
+	no_memory = false;
+	expect(LOG_WARNING, "messages dropped here because nobody read them: 1");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -210,7 +321,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(each_has_its_level),       TEST(pieces_become_lines),
 		TEST(debugging_goes_to_stderr), TEST(control_characters_are_escaped),
-		TEST(the_longest_message),
+		TEST(the_longest_message),      TEST(a_stuck_log_keeps_nobody),
+		TEST(no_memory_for_a_message),  TEST(the_end_does_not_wait_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

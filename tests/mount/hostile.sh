@@ -37,6 +37,23 @@ escaped() {
 	is "in one line" "$(wc -l <"$tmp/said")" 1
 	is "with its name, in which control characters are numbers" "$(cat "$tmp/said")" \
 		"chronfs: $tmp/queue\\x0achronfs: forged\\x1b[2J\\x7f\\xc2\\x9b1mä: the directory holds files, but no queue"
+	# The command line: paths, values, options that only libfuse or getopt know, the program's own name.
+	local esc=$'\x1b[31m\n' helper="$tmp/"$'\x1b[31m/mount.chronfs'
+	mkdir "${helper%/*}" && ln -s "$(readlink -f "$CHRONFS")" "$helper"
+	for given in "no/$esc $m" "q no/$esc" "q $m -o full=$esc" "q $m -o sync=$esc" "q $m -o $esc" "q $m -$esc" \
+		"q $m -o spares=$esc" "q $m $esc" "q $m -o remount,$esc" "--help" "q $m -d -o $esc"; do
+		IFS=' ' read -r -d '' -a given <<<"$given"
+		given=("${given[@]/%$'\n'/}")
+		"$CHRONFS" "${given[@]}" >"$tmp/said" 2>&1
+		ok "nothing raw is said of ${given[*]@Q}" not grep -q '[[:cntrl:]]' "$tmp/said"
+		"$helper" "${given[@]}" >"$tmp/said" 2>&1
+		ok "nor by mount(8)'s helper" not grep -q '[[:cntrl:]]' "$tmp/said"
+	done
+	"$helper" "q" "$m" -t "$esc" >"$tmp/said" 2>&1
+	ok "nor of a type" not grep -q '[[:cntrl:]]' "$tmp/said"
+	"$helper" "q" "$m" -N "$esc" >"$tmp/said" 2>&1
+	ok "nor of a namespace" not grep -q '[[:cntrl:]]' "$tmp/said"
+	is "in one line, too" "$(wc -l <"$tmp/said")" 1
 }
 
 # mounted PART: hostile.py's, on a mount of its own.

@@ -21,6 +21,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
 ' "$tmp/syslog"
 }
 log_socket &
+listener=$!
 wait_for 20 [ -e "$tmp/syslog.ready" ]
 mkdir "$tmp/second"
 mounts+=("$m")
@@ -60,6 +61,82 @@ ok "with name, process and facility" grep -qE "^<(27|28|29)>.*chronfs\[$pid\]: $
 note "$(cat "$tmp/syslog")"
 ok "unmount" umount "$m"
 ok "the daemon ends" wait_for 20 unlocked
+
+# ---- a log that nobody reads keeps nobody waiting ----
+
+kill "$listener"
+wait "$listener" 2>/dev/null
+rm /dev/log
+# deaf KIND PATH: holds the other end of the socket or pipe PATH, full, and never reads it.
+deaf() {
+	python3 -B "$here/deaf.py" "$1" "$2" "$tmp/deaf.ready" &
+	listener=$!
+	wait_for 20 [ -e "$tmp/deaf.ready" ] && rm "$tmp/deaf.ready"
+}
+# chatter QUEUE MOUNTPOINT: rolls again and again to where files of somebody else's are, each time with a message.
+chatter() {
+	local id newest
+	newest=$(find "$1" -name '*.q' | sort | tail -n 1)
+	newest=$((10#$(basename "$newest" .q)))
+	for ((id = newest + 1; id < newest + 11; id++)); do
+		echo foreign >"$1/$(printf '%09d.q' $id)"
+	done
+	for ((i = 0; i < 60; i++)); do printf '%4000s' x >"$2/append" || break; done 2>/dev/null
+	true
+}
+ended_by() { # PID
+	timeout 60 tail -s 0.01 --pid="$1" -f /dev/null
+}
+
+q=$tmp/deaf
+for way in umount SIGTERM; do
+	deaf socket /dev/log
+	ok "a mount beside a stuck log" timeout 60 "$CHRONFS" "$q" "$m" -o segment_size=64K
+	read -r pid _ <"$q/writer.lock"
+	ok "which has something to say" timeout 60 bash -c "$(declare -f chatter); chatter '$q' '$m'"
+	ok "answers" timeout 60 cat "$m/stats.json"
+	if [ "$way" = umount ]; then
+		ok "ends by umount" timeout 60 umount "$m"
+	else
+		kill "$pid"
+	fi
+	ok "$way: the daemon ends" ended_by "$pid"
+	ok "$way: the queue is unlocked" unlocked
+	ok "$way: nothing is mounted" not is_mounted "$m"
+	kill "$listener"
+	wait "$listener" 2>/dev/null
+	rm -r /dev/log "$q"
+done
+
+for way in umount SIGTERM; do
+	mkfifo "$tmp/pipe"
+	deaf pipe "$tmp/pipe"
+	q=$tmp/deaf
+	"$CHRONFS" "$q" "$m" -f -o segment_size=64K 2>"$tmp/pipe" &
+	daemon=$!
+	ok "in the foreground, stderr a full pipe: mounted" wait_for 60 is_mounted "$m"
+	ok "with something to say" timeout 60 bash -c "$(declare -f chatter); chatter '$q' '$m'"
+	ok "it answers" timeout 60 cat "$m/stats.json"
+	if [ "$way" = umount ]; then
+		ok "ends by umount" timeout 60 umount "$m"
+	else
+		kill "$daemon"
+	fi
+	ended
+	is "$way: it ends in order" $? 0
+	ok "$way: the queue is unlocked" unlocked
+	# what the start says is in the way of nothing either
+	damage
+	"$CHRONFS" "$q" "$m" -f 2>"$tmp/pipe" &
+	daemon=$!
+	ok "recovery with something to say: mounted" wait_for 60 is_mounted "$m"
+	ok "ends by umount" timeout 60 umount "$m"
+	ended
+	is "$way: it ends in order, too" $? 0
+	kill "$listener"
+	wait "$listener" 2>/dev/null
+	rm -r "$tmp/pipe" "$q"
+done
 
 # ---- libfuse's own messages take the same way ----
 

@@ -83,7 +83,7 @@ gives 1 "-t chronfs.sub" "an unknown type" mount -t chronfs.sub "$q" "$m"
 gives 2 "No such file" "no mount point" /sbin/mount.chronfs "$q" "$tmp/nowhere"
 gives 0 "usage: /sbin/mount.chronfs" "--help" /sbin/mount.chronfs --help
 gives 0 "libfuse" "-V" /sbin/mount.chronfs -V
-gives 1 "invalid option" "a letter that mount(8) does not have" /sbin/mount.chronfs "$q" "$m" -x
+gives 1 "-x: unknown option" "a letter that mount(8) does not have" /sbin/mount.chronfs "$q" "$m" -x
 ok "none of these mounted anything" not is_mounted "$m"
 mount -t chronfs "$q" "$m"
 mkdir "$tmp/second"

@@ -145,10 +145,20 @@ int cq_cursor_write(int fd, struct cq_cursor *cursor)
 		.segment = cursor->segment,
 		.offset = cursor->offset,
 		.heartbeat_ns = cursor->heartbeat_ns,
-		.generation = cursor->generation + 1,
+		.generation = cursor->generation,
 	};
+	struct cq_cursor there;
 	int r;
 
+	/* Others write here, too, as a recovery that moves the reader: a lower generation than the
+	 * file's would not count. */
+	r = cq_cursor_read(fd, &there);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0 && there.generation > slot.generation)
+		slot.generation = there.generation;
+	if (++slot.generation == UINT64_MAX) /* no slot with it is valid */
+		return -EOVERFLOW;
 	slot.crc = cq_crc32(0, &slot, offsetof(struct cq_cursor_slot, crc));
 	/* The first generation is 1, in the second slot: so a fresh file, and an older one of 8 or 16
 	 * bytes, gets its full size by its first write. */

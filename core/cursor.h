@@ -33,7 +33,7 @@ int cq_cursor_open(int dirfd, const char *name, bool create, int *ret_fd);
 /* -ENOENT: no valid position in it. */
 int cq_cursor_read(int fd, struct cq_cursor *ret_cursor);
 
-/* Stores *cursor with the next generation; *cursor gets it. */
+/* Stores *cursor with a generation above its own and above the file's; *cursor gets it. */
 int cq_cursor_write(int fd, struct cq_cursor *cursor);
 
 /* Calls visit for every readable reader file; files that are not readers' positions are skipped. */

@@ -9,6 +9,7 @@
 
 #include "control.h"
 #include "cursor.h"
+#include "place.h"
 #include "queue.h"
 
 struct visit {
@@ -21,14 +22,16 @@ struct visit {
 
 static uint64_t lag(const struct visit *v, const struct cq_cursor *cursor)
 {
-	uint64_t reader, writer;
+	uint64_t segment = cursor->segment, offset = cursor->offset;
+	uint64_t to_segment = v->writer.segment, to_offset = v->writer.offset;
 
-	if (!v->have_writer)
+	if (!v->have_writer ||
+	    cq_place_compare(segment, offset, to_segment, to_offset, v->segment_size) >= 0)
 		return 0;
+	cq_place_level(&segment, &offset, v->segment_size);
+	cq_place_level(&to_segment, &to_offset, v->segment_size);
 	/* below 2^30 segments of below 2^32 bytes: no overflow */
-	reader = cursor->segment * v->segment_size + cursor->offset;
-	writer = v->writer.segment * v->segment_size + v->writer.offset;
-	return writer > reader ? writer - reader : 0;
+	return (to_segment - segment) * v->segment_size + to_offset - offset;
 }
 
 static void see(void *arg, const char *name, const struct cq_cursor *cursor)

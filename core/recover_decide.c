@@ -3,6 +3,7 @@
 #include "recovery.h"
 
 #include "fault.h"
+#include "place.h"
 #include "record.h"
 #include "repair.h"
 
@@ -197,8 +198,8 @@ bool cq_recover_is_loss(const struct cq_recovery *v)
 {
 	if (!v->marked)
 		return v->adrift;
-	return v->active_id < v->mark.segment ||
-	       (v->active_id == v->mark.segment && v->tail < v->mark.offset);
+	return cq_place_compare(v->active_id, v->tail, v->mark.segment, v->mark.offset,
+	                        v->segment_size) < 0;
 }
 
 const char *cq_recover_why_aside(const struct cq_candidate *c)

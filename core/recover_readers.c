@@ -23,6 +23,7 @@
 #include "fault.h"
 #include "io.h"
 #include "log.h"
+#include "place.h"
 
 struct visit {
 	struct cq_recovery *v;
@@ -35,8 +36,8 @@ static bool misplaced(const struct visit *visit, struct cq_cursor *cursor)
 {
 	const struct cq_recovery *v = visit->v;
 
-	if (cursor->segment > visit->segment ||
-	    (cursor->segment == visit->segment && cursor->offset > visit->offset)) {
+	if (cq_place_compare(cursor->segment, cursor->offset, visit->segment, visit->offset,
+	                     v->segment_size) > 0) {
 		cursor->segment = visit->segment;
 		cursor->offset = visit->offset;
 		return true;

@@ -12,6 +12,7 @@
 #include "fault.h"
 #include "io.h"
 #include "log.h"
+#include "place.h"
 #include "queue.h"
 #include "seekindex.h"
 #include "segdir.h"
@@ -85,6 +86,7 @@ static bool has_rules(const struct cq_config *c)
 
 struct round {
 	struct cq_retention *retention;
+	uint64_t segment_size;
 	uint64_t now_ms;
 	int error;
 };
@@ -93,6 +95,7 @@ static void see_reader(void *arg, const char *name, const struct cq_cursor *curs
 {
 	struct round *round = arg;
 	struct cq_retention *t = round->retention;
+	uint64_t segment = cursor->segment, offset = cursor->offset;
 	struct cq_reader_seen *reader = NULL;
 
 	for (size_t i = 0; i < t->count && !reader; i++)
@@ -121,20 +124,23 @@ static void see_reader(void *arg, const char *name, const struct cq_cursor *curs
 		reader->changed_ms = round->now_ms;
 	reader->generation = cursor->generation;
 	reader->heartbeat_ns = cursor->heartbeat_ns;
-	reader->segment = cursor->segment;
+	/* one that has read a full segment to its end needs it no more */
+	cq_place_level(&segment, &offset, round->segment_size);
+	reader->segment = segment;
 	reader->present = true;
 }
 
 /* Brings the table of readers up to date. An error means that a reader may be missing in it. */
-static int look_at_readers(struct cq_retention *t, int dirfd, uint64_t now_ms)
+static int look_at_readers(cq_writer *w, uint64_t now_ms)
 {
-	struct round round = { .retention = t, .now_ms = now_ms };
+	struct cq_retention *t = &w->retention;
+	struct round round = { .retention = t, .segment_size = w->segment_size, .now_ms = now_ms };
 	size_t kept = 0;
 	int r;
 
 	for (size_t i = 0; i < t->count; i++)
 		t->readers[i].present = false;
-	r = cq_cursor_each(dirfd, see_reader, &round);
+	r = cq_cursor_each(w->dirfd, see_reader, &round);
 	if (r < 0)
 		return r;
 	if (round.error < 0)
@@ -177,7 +183,7 @@ int cq_retention_look(cq_writer *w, struct cq_retention_view *ret_view)
 	pthread_mutex_unlock(&w->lock);
 	r = cq_retention_oldest(w, &view.oldest);
 	if (r == 0)
-		r = look_at_readers(t, w->dirfd, view.now_ms);
+		r = look_at_readers(w, view.now_ms);
 	if (r < 0)
 		return r;
 	t->readers_ms = view.now_ms;

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "locate.h"
+#include "place.h"
 #include "reader.h"
 #include "seek.h"
 #include "segdir.h"
@@ -198,9 +199,18 @@ int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset
 
 int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 {
+	uint64_t id = segment, size;
 	int r;
 
 	r = cq_seek_place_committed(reader, segment, offset);
+	/* all of a full segment was read: then it may be deleted, and none is missing */
+	if (r == -ENOENT && cq_queue_segment_size(reader->queue, &size) == 0) {
+		cq_place_level(&id, &offset, size);
+		if (id != segment && id <= CQ_SEGMENT_ID_MAX) {
+			segment = (uint32_t)id;
+			r = cq_seek_place_committed(reader, segment, offset);
+		}
+	}
 	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
 		cq_reader_unplace(reader);
 		reader->segment = segment;

@@ -18,24 +18,18 @@
 #include "cursor.h"
 #include "durable.h"
 #include "io.h"
+#include "place.h"
 #include "segdir.h"
 #include "verify.h"
 
 #define DATA_START sizeof(struct cq_segment_header)
 
-static int compare_positions(uint64_t segment, uint64_t offset, uint64_t other_segment,
-                             uint64_t other_offset)
-{
-	if (segment != other_segment)
-		return segment < other_segment ? -1 : 1;
-	return (offset > other_offset) - (offset < other_offset);
-}
-
-static int compare_marks(const void *a, const void *b)
+static int compare_marks(const void *a, const void *b, void *arg)
 {
 	const struct cq_mark *x = a, *y = b;
+	const struct cq_verify *v = arg;
 
-	return compare_positions(x->segment, x->offset, y->segment, y->offset);
+	return cq_place_compare(x->segment, x->offset, y->segment, y->offset, v->segment_size);
 }
 
 static int add_mark(struct cq_verify *v, enum cq_mark_kind kind, const char *name, uint64_t segment,
@@ -89,8 +83,8 @@ bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t o
 {
 	if (!v->live)
 		return false;
-	return !v->have_position ||
-	       compare_positions(segment, offset, v->position.segment, v->position.offset) >= 0;
+	return !v->have_position || cq_place_compare(segment, offset, v->position.segment,
+	                                             v->position.offset, v->segment_size) >= 0;
 }
 
 bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
@@ -312,7 +306,7 @@ int cq_verify_collect(struct cq_verify *v)
 	if (r == 0)
 		r = collect_control(v);
 	if (r == 0 && v->mark_count > 0)
-		qsort(v->marks, v->mark_count, sizeof *v->marks, compare_marks);
+		qsort_r(v->marks, v->mark_count, sizeof *v->marks, compare_marks, v);
 	return r;
 }
 
@@ -322,7 +316,8 @@ void cq_verify_pass(struct cq_verify *v, uint32_t segment, uint64_t offset)
 {
 	for (; v->mark_next < v->mark_count; v->mark_next++) {
 		struct cq_mark *mark = &v->marks[v->mark_next];
-		int order = compare_positions(mark->segment, mark->offset, segment, offset);
+		int order = cq_place_compare(mark->segment, mark->offset, segment, offset,
+		                             v->segment_size);
 
 		if (order > 0)
 			return;
@@ -355,7 +350,7 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 {
 	int to_tail;
 
-	if (mark->segment < v->oldest) {
+	if (cq_place_compare(mark->segment, mark->offset, v->oldest, 0, v->segment_size) < 0) {
 		if (mark->kind == CQ_MARK_READER)
 			cq_verify_report(v, false, mark->segment, mark->offset,
 			                 "reader %s stands before the oldest segment: what it had "
@@ -365,7 +360,8 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 			judge_stale(v, mark);
 		return;
 	}
-	to_tail = compare_positions(mark->segment, mark->offset, v->tail.segment, v->tail.offset);
+	to_tail = cq_place_compare(mark->segment, mark->offset, v->tail.segment, v->tail.offset,
+	                           v->segment_size);
 	if (mark->on_boundary) {
 		if (to_tail < 0)
 			judge_stale(v, mark);

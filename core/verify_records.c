@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "io.h"
+#include "place.h"
 #include "record.h"
 #include "verify.h"
 
@@ -201,9 +202,9 @@ static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 {
 	struct cq_verify *v = &w->v;
 	uint64_t offset = w->scan.offset;
-	bool behind = v->have_position &&
-	              (w->id > v->position.segment ||
-	               (w->id == v->position.segment && offset >= v->position.offset));
+	bool behind =
+		v->have_position && cq_place_compare(w->id, offset, v->position.segment,
+	                                             v->position.offset, v->segment_size) >= 0;
 
 	if (!w->sealed && cq_verify_moving(v, w->id, offset))
 		return false;

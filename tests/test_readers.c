@@ -188,6 +188,84 @@ static void moved_to_the_end(void **state)
 	cq_reader_close(reader);
 }
 
+static void take(cq_reader *reader, uint64_t seq)
+{
+	struct cq_record record;
+
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, seq);
+}
+
+/* The end of a full segment is the beginning of the next one: a reader is at home in either. */
+static void at_the_end_of_a_full_segment(void **state)
+{
+	static char payload[QS_SIZE - 128];
+	struct cq_record record;
+	struct qs *q = *state;
+	cq_queue *queue;
+	cq_reader *reader;
+	struct seen seen;
+
+	qs_open(q);
+	assert_int_equal(cq_writer_append(q->writer, 1, payload, sizeof payload, NULL), 0);
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_RESUME_OR_OLDEST, 0, &reader), 0);
+	take(reader, 0);
+	assert_int_equal(cq_reader_next(reader, &record), 0); /* which goes to the next segment */
+	assert_int_equal(cq_reader_commit(reader), 0);
+	place(q, "full", 0, QS_SIZE);
+	place(q, "next", 1, 64);
+	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+	seen = look(queue);
+	for (unsigned i = 0; i < seen.count; i++)
+		assert_int_equal(seen.readers[i].lag_bytes, 0);
+	cq_queue_close(queue);
+	/* whatever the file says */
+	qs_close(q);
+	qs_unseal(q->dir, 0);
+	qs_open(q);
+	assert_false(qs_logged(q, "reader"));
+	qs_append(q->writer, 1, 6);
+	take(reader, 1);
+	take(reader, 2);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	cq_reader_close(reader);
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_RESUME, 0, &reader), 0);
+	take(reader, 3);
+	cq_reader_close(reader);
+	/* it has read all of the full segment, which may go */
+	assert_int_equal(unlinkat(q->dirfd, "readers/next.meta", 0), 0);
+	assert_int_equal(cq_writer_trim(q->writer, 1, 10), 1);
+	assert_int_equal(cq_reader_open(q->dir, "full", CQ_START_RESUME, 0, &reader), 0);
+	take(reader, 1);
+	cq_reader_close(reader);
+}
+
+/* A reader goes on reading while recovery moves it: its next commit counts. */
+static void commits_after_a_move(void **state)
+{
+	struct cq_cursor moved = { .offset = AT(1), .generation = 7 };
+	struct qs *q = *state;
+	cq_reader *reader;
+	struct seen seen;
+	int fd;
+
+	qs_write(q, 0, 10);
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_RESUME_OR_OLDEST, 0, &reader), 0);
+	for (unsigned i = 0; i < 5; i++)
+		take(reader, i);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	assert_int_equal(cq_cursor_open(q->dirfd, "r", false, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &moved), 0);
+	assert_int_equal(cq_cursor_write(fd, &moved), 0);
+	close(fd);
+	take(reader, 5);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	qs_open(q);
+	seen = look(cq_writer_queue(q->writer));
+	assert_int_equal(find(&seen, "r")->offset, AT(6));
+	cq_reader_close(reader);
+}
+
 #ifdef CQ_FAULTS
 
 /* One open with a reader behind the end, the nth call of this name failing.  False: there is none. */
@@ -252,7 +330,12 @@ static void moving_fails(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(none),         QS_TEST(distance), QS_TEST(several), QS_TEST(moved_to_the_end),
+	QS_TEST(none),
+	QS_TEST(distance),
+	QS_TEST(several),
+	QS_TEST(moved_to_the_end),
+	QS_TEST(at_the_end_of_a_full_segment),
+	QS_TEST(commits_after_a_move),
 #ifdef CQ_FAULTS
 	QS_TEST(moving_fails),
 #endif

@@ -607,7 +607,10 @@ CQ_API int cq_reader_seek_end(cq_reader *reader);
 
 /*
  * Makes the current position (behind the last record taken) the named reader's committed one.
- *   EINVAL  the reader has no name
+ * It counts whatever has happened to the reader's file meanwhile, as a recovery that has moved the
+ * reader.
+ *   EINVAL     the reader has no name
+ *   EOVERFLOW  the file says that it was changed 2^64 - 2 times: somebody has made it by hand
  */
 CQ_API int cq_reader_commit(cq_reader *reader);
 

@@ -42,6 +42,8 @@ int cq_writer_prepare_step(void *writer)
 	cq_writer *w = writer;
 	int r;
 
+	if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
+		return TICK_MS;
 	while (cq_flush_open(w) > CQ_SEALED_OPEN_MAX)
 		if (!cq_flush_close_one(w) && cq_flush_sealed(w) <= 0)
 			break;
@@ -79,13 +81,29 @@ static int interval_sync(cq_writer *w)
 	return now < TICK_MS ? (int)now : TICK_MS;
 }
 
+/* Once a second, for a writer that nobody asks anything of. */
+static void look_at_owner(cq_writer *w)
+{
+	const uint64_t now = cq_boottime_ms();
+
+	if (now - w->owner_checked_ms >= TICK_MS) {
+		w->owner_checked_ms = now;
+		(void)cq_owner_check(w);
+	}
+	if (atomic_load(&w->ousted))
+		cq_owner_let_go(w);
+}
+
 int cq_writer_flush_step(void *writer)
 {
 	cq_writer *w = writer;
 	int wait, due;
 	bool busy;
 
-	__atomic_store_n(&w->control.page->heartbeat_ns, cq_realtime_ns(), __ATOMIC_RELAXED);
+	look_at_owner(w);
+	if (!atomic_load(&w->ousted))
+		__atomic_store_n(&w->control.page->heartbeat_ns, cq_realtime_ns(),
+		                 __ATOMIC_RELAXED);
 	if (atomic_exchange(&w->cut_short, false))
 		cq_log(&w->config, CQ_ERROR,
 		       "the current segment's file was cut short; the queue accepts nothing until it is "

@@ -62,7 +62,7 @@ static void finalise(cq_writer *w, const struct cq_active *s)
 		  .tv_nsec = (long)(s->last_time % 1000000000U) },
 	};
 
-	if (cq_segment_is_deleted(s))
+	if (cq_segment_is_deleted(s) || atomic_load(&w->ousted))
 		return;
 	cq_point("close.before_index");
 	write_index(w, s);

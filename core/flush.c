@@ -192,6 +192,9 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	cq_point("sync.data");
 	if (r == 0 && e->names != f->names_synced && !cq_planted("no_directory_fsync"))
 		r = cq_io_sync_dir(w->dirfd);
+	/* last, so that what is answered with 0 was durable in a queue of ours */
+	if (r == 0)
+		r = cq_owner_check(w);
 	if (r < 0)
 		return r;
 	f->names_synced = e->names;

@@ -136,11 +136,11 @@ static int consent(struct cq_recovery *v, bool loss)
 }
 
 /* From here on files change: the lock's text says who does it. */
-static int begin(struct cq_recovery *v, int lockfd)
+static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 {
 	int r;
 
-	r = cq_lock_describe(lockfd, 0);
+	r = cq_lock_describe(lock, 0);
 	if (r < 0 || !v->leftovers)
 		return r;
 	r = cq_segdir_sweep(v->dirfd);
@@ -148,7 +148,7 @@ static int begin(struct cq_recovery *v, int lockfd)
 	return r;
 }
 
-int cq_recover(int dirfd, int lockfd, const struct cq_config *config,
+int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
                struct cq_repairer *repairer, struct cq_recovered *ret_recovered)
 {
 	struct cq_recovery v = { .dirfd = dirfd, .config = config, .repairer = repairer };
@@ -163,7 +163,7 @@ int cq_recover(int dirfd, int lockfd, const struct cq_config *config,
 	loss = cq_recover_is_loss(&v);
 	r = consent(&v, loss);
 	if (r == 0)
-		r = begin(&v, lockfd);
+		r = begin(&v, lock);
 	if (r < 0)
 		goto out;
 	remains = (struct cq_durable_slot){ .segment = v.active_id,

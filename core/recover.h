@@ -25,6 +25,7 @@
 #include <stdint.h>
 
 #include "chronq.h"
+#include "lock.h"
 #include "segment.h"
 
 struct cq_recovered {
@@ -32,22 +33,22 @@ struct cq_recovered {
 	struct cq_active *active; /* the caller's */
 	uint64_t next_seq;
 	uint64_t stream_end;
-	uint64_t last_time;       /* of the newest record in the active segment; 0: none */
-	uint32_t epoch;           /* for this writer: higher than any before */
-	bool created;             /* there was nothing before */
-	bool marked;              /* there is a watermark */
-	uint32_t oldest;          /* lowest published id */
-	uint64_t segments;        /* published files */
-	uint32_t unsynced_from;   /* segments below it are on stable storage */
+	uint64_t last_time;     /* of the newest record in the active segment; 0: none */
+	uint32_t epoch;         /* for this writer: higher than any before */
+	bool created;           /* there was nothing before */
+	bool marked;            /* there is a watermark */
+	uint32_t oldest;        /* lowest published id */
+	uint64_t segments;      /* published files */
+	uint32_t unsynced_from; /* segments below it are on stable storage */
 };
 
 /*
- * Under the file lock of the writer, lockfd.  Errors as cq_writer_open(); with EBADMSG, EINVAL and
+ * Under the writer's lock.  Errors as cq_writer_open(); with EBADMSG, EINVAL and
  * EPROTONOSUPPORT nothing at all has been changed.  repairer (recovery.h) is NULL for a writer that
  * opens.  A repair looks at more, tells what it finds, and ends with ECANCELED where nothing is done.
  */
 struct cq_repairer;
-int cq_recover(int dirfd, int lockfd, const struct cq_config *config,
+int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
                struct cq_repairer *repairer, struct cq_recovered *ret_recovered);
 
 #endif

@@ -178,6 +178,8 @@ int cq_retention_look(cq_writer *w, struct cq_retention_view *ret_view)
 		                          .now_ms = cq_boottime_ms() };
 	int r;
 
+	if (atomic_load(&w->ousted)) /* what is oldest there is another writer's */
+		return -EIO;
 	pthread_mutex_lock(&w->lock);
 	view.active = w->active->id;
 	pthread_mutex_unlock(&w->lock);
@@ -314,6 +316,8 @@ int cq_retention_step(cq_writer *w)
 	struct cq_retention_view view;
 	int done = 0;
 
+	if (atomic_load(&w->ousted))
+		return 0;
 	pthread_mutex_lock(&t->lock);
 	look_for_strangers(w);
 	if (has_rules(&w->config))

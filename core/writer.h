@@ -20,6 +20,7 @@
 #include "chronq.h"
 #include "control.h"
 #include "flush.h"
+#include "lock.h"
 #include "prealloc.h"
 #include "prefault.h"
 #include "retention.h"
@@ -31,7 +32,8 @@ struct cq_writer {
 	/* constant between open and close */
 	struct cq_config config;
 	int dirfd;
-	int lockfd;
+	char *path; /* of the directory when it was opened, absolute; NULL: it has none */
+	struct cq_lock owned;
 	uint32_t epoch;
 	uint64_t segment_size;
 	cq_queue *queue;
@@ -45,8 +47,10 @@ struct cq_writer {
 	uint64_t rolls_ready, rolls_waited, rolls_fallback;
 	uint64_t full; /* appends and rolls refused for config.max_bytes */
 	struct cq_control control;
-	_Atomic int error;       /* 0, or why nothing is accepted any more */
-	_Atomic bool cut_short;  /* because the current segment's file was; not told to the log yet */
+	_Atomic int error;   /* 0, or why nothing is accepted any more */
+	_Atomic bool ousted; /* because the queue is not its own any more (owner.c) */
+	_Atomic bool
+		cut_short; /* because the current segment's file was; not told to the log yet */
 	_Atomic uint32_t oldest; /* no published id is below it; grows under the retention lock */
 
 	struct cq_prefault prefault;   /* locks itself */
@@ -56,6 +60,8 @@ struct cq_writer {
 	struct cq_retention retention; /* locks itself */
 	uint64_t last_interval_ms;     /* the flusher's, as is the next; CLOCK_BOOTTIME */
 	uint64_t last_interval_seq;
+	uint64_t owner_checked_ms; /* CLOCK_BOOTTIME; the flusher's, as is the next */
+	bool let_go;
 	_Atomic int prepare_error; /* the last one that was reported */
 	struct cq_worker preparer, flusher;
 };
@@ -77,6 +83,13 @@ int cq_writer_roll_locked(cq_writer *writer);
 /* Under the writer lock: somebody has cut the current segment's file short.  Nothing is accepted any
  * more; -EIO. */
 int cq_writer_cut_short(cq_writer *writer);
+
+/* 0: the queue is this writer's.  EIO: it is not any more; the writer is poisoned, and the log says why.
+ * Any other error: it cannot be told, which a sync takes for a failure.  Any thread, also under the writer lock (owner.c). */
+int cq_owner_check(cq_writer *writer);
+
+/* Of a writer that is ousted, by the flusher: lets the next writer in when nothing is stored any more. */
+void cq_owner_let_go(cq_writer *writer);
 
 /* With no lock held: calls config.space if there is news for it (space.h). */
 void cq_writer_tell_space(cq_writer *writer);

@@ -144,8 +144,8 @@ static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
 	int r;
 
 	if (!repairer || !repairer->config->dry_run)
-		return cq_lock_acquire(w->dirfd, &w->lockfd);
-	r = cq_lock_try(w->dirfd, &w->lockfd);
+		return cq_lock_acquire(w->dirfd, &w->owned);
+	r = cq_lock_try(w->dirfd, &w->owned);
 	return r == -ENOENT ? 0 : r;
 }
 
@@ -155,7 +155,7 @@ static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_uns
 	struct cq_recovered found;
 	int r;
 
-	r = cq_recover(w->dirfd, w->lockfd, &w->config, repairer, &found);
+	r = cq_recover(w->dirfd, &w->owned, &w->config, repairer, &found);
 	if (r < 0)
 		return r;
 	w->segment_size = found.segment_size;
@@ -220,7 +220,8 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	w = calloc(1, sizeof *w);
 	if (!w)
 		return -ENOMEM;
-	w->lockfd = w->dirfd = -1;
+	w->owned = CQ_LOCK_NONE;
+	w->dirfd = -1;
 	if (config)
 		w->config = *config;
 	else
@@ -231,6 +232,11 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	r = open_queue_dir(dir, !repairer, &w->dirfd);
 	if (r < 0)
 		goto fail;
+	w->path = realpath(dir, NULL);
+	if (!w->path && errno == ENOMEM) {
+		r = -ENOMEM;
+		goto fail;
+	}
 	r = check_files(w);
 	if (r < 0)
 		goto fail;
@@ -246,7 +252,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	r = cq_filesystem_check(w->dirfd);
 	if (r < 0)
 		goto fail_active;
-	r = cq_lock_describe(w->lockfd, w->epoch);
+	r = cq_lock_describe(&w->owned, w->epoch);
 	if (r < 0)
 		goto fail_active;
 	r = cq_control_establish(&w->control, w->dirfd, w->segment_size, w->epoch,
@@ -302,9 +308,10 @@ fail_active:
 	cq_retention_fini(&w->retention);
 	cq_space_fini(&w->space);
 fail:
-	cq_lock_release(w->lockfd);
+	cq_lock_release(&w->owned);
 	if (w->dirfd >= 0)
 		close(w->dirfd);
+	free(w->path);
 	free(w);
 	return r;
 }
@@ -334,7 +341,11 @@ int cq_writer_close(cq_writer *w)
 	if (r == 0)
 		r = rest;
 	cq_point("close.drained");
-	(void)write_position(w);
+	(void)cq_owner_check(w);
+	if (!atomic_load(&w->ousted))
+		(void)write_position(w);
+	else if (r == 0)
+		r = -EIO;
 	cq_point("close.position");
 	cq_worker_fini(&w->preparer);
 	cq_worker_fini(&w->flusher);
@@ -348,8 +359,9 @@ int cq_writer_close(cq_writer *w)
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->lock);
 	cq_point("close.freed");
-	cq_lock_release(w->lockfd);
+	cq_lock_release(&w->owned);
 	close(w->dirfd);
+	free(w->path);
 	free(w);
 	return r;
 }

@@ -39,9 +39,10 @@ static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_active
 	struct cq_active *s;
 	int r;
 
-	if (placed)
+	r = cq_owner_check(w);
+	if (r == 0 && placed)
 		r = cq_segment_open_or_create(w->dirfd, id, w->segment_size, CQ_BY_WRITER, &s);
-	else
+	else if (r == 0)
 		r = cq_segment_open_writable(w->dirfd, id, w->segment_size, &s);
 	if (placed && r == 0 && s->populated > 0) /* made, not opened */
 		cq_space_made(&w->space);

@@ -186,7 +186,7 @@ static void of_a_writer(void **state)
 	uint32_t *ids;
 	size_t count;
 
-	kernel_refuse("flock", ENOLCK, 0, 1); /* no locks on this file system */
+	kernel_refuse("flock", ENOLCK, 0, 2); /* no locks on this file system */
 	assert_int_equal(qs_try_open(q), -ENOLCK);
 	kernel_refuse("fdopendir", ENOMEM, 0, 1);
 	assert_int_equal(qs_try_open(q), -ENOMEM);
@@ -375,7 +375,7 @@ static void beginning_of_a_process(void **state)
 	static const char good[] = "77 (a ) b) S 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 12 9";
 	struct qs *q = *state;
 	char there[16] = "";
-	int fd;
+	struct cq_lock lock;
 
 	qs_write_file(q->dir, CQ_LOCK_NAME, "77 12 1\n", 8);
 	qs_write_file(q->base, "locks", "", 0);
@@ -384,9 +384,9 @@ static void beginning_of_a_process(void **state)
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		qs_write_file(q->base, "stat", texts[i], strlen(texts[i]));
 		assert_false(holder_of(q).alive);
-		assert_int_equal(cq_lock_try(q->dirfd, &fd), 0);
-		assert_int_equal(cq_lock_describe(fd, 2), -EBADMSG);
-		cq_lock_release(fd);
+		assert_int_equal(cq_lock_try(q->dirfd, &lock), 0);
+		assert_int_equal(cq_lock_describe(&lock, 2), -EBADMSG);
+		cq_lock_release(&lock);
 		support_peek(q->dir, CQ_LOCK_NAME, 0, there, 8);
 		assert_string_equal(there, "77 12 1\n");
 	}

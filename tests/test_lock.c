@@ -208,15 +208,15 @@ static void no_lock_file_yet(void **state)
 {
 	struct qs *q = *state;
 	struct cq_holder seen;
-	int fd, other;
+	struct cq_lock lock, other;
 
 	assert_int_equal(cq_lock_holder(q->dirfd, &seen), 0);
 	assert_false(seen.locked || seen.alive || seen.pid);
-	assert_int_equal(cq_lock_acquire(q->dirfd, &fd), 0);
+	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), 0);
 	assert_int_equal(cq_lock_acquire(q->dirfd, &other), -EBUSY);
-	cq_lock_release(fd);
+	cq_lock_release(&lock);
 	assert_int_equal(cq_lock_acquire(q->dirfd, &other), 0);
-	cq_lock_release(other);
+	cq_lock_release(&other);
 }
 
 /* A link planted under the name is not followed. */
@@ -224,12 +224,12 @@ static void link_is_not_followed(void **state)
 {
 	struct qs *q = *state;
 	struct qs_snapshot before;
-	int fd;
+	struct cq_lock lock;
 
 	qs_write_file(q->base, "victim", "precious", 8);
 	assert_int_equal(symlinkat("../victim", q->dirfd, "writer.lock"), 0);
 	qs_snapshot(q->dir, &before);
-	assert_int_equal(cq_lock_acquire(q->dirfd, &fd), -ELOOP);
+	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), -ELOOP);
 	qs_unchanged(q->dir, &before);
 	assert_int_equal(qs_peek32(q->base, "victim", 0), 0x63657270);
 }
@@ -240,16 +240,17 @@ static void no_proc(void **state)
 {
 	struct qs *q = *state;
 	char text[64], there[64] = "";
+	struct cq_lock lock;
 	int fd;
 
-	assert_int_equal(cq_lock_acquire(q->dirfd, &fd), 0);
+	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), 0);
 	cq_fault_set("open", EIO, 0, 1);
-	assert_int_equal(cq_lock_describe(fd, 3), -EIO);
+	assert_int_equal(cq_lock_describe(&lock, 3), -EIO);
 	cq_fault_set("open", ENOENT, 0, 1);
-	assert_int_equal(cq_lock_describe(fd, 3), 0);
+	assert_int_equal(cq_lock_describe(&lock, 3), 0);
 	cq_fault_set(NULL, 0, 0, 0);
 	snprintf(text, sizeof text, "%d 0 3\n", (int)getpid());
-	cq_lock_release(fd);
+	cq_lock_release(&lock);
 	fd = openat(q->dirfd, "writer.lock", O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_int_equal(read(fd, there, sizeof there - 1), (ssize_t)strlen(text));

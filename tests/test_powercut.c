@@ -213,8 +213,7 @@ static void kill_writer(struct run *run)
 	assert_true(run->dead_count < DEAD);
 	run->q->writer = NULL;
 	run->dead[run->dead_count++] = w;
-	close(w->lockfd);
-	w->lockfd = -1;
+	cq_lock_release(&w->owned);
 }
 
 static void finish(struct run *run, const char *name)

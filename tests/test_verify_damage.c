@@ -146,14 +146,16 @@ static void summaries(void **state)
 
 	make(q);
 	set_header(q, NAME(1), payload_bytes, 280);
-	finds(q, "damage 1:40 the header counts 31 records of 280 bytes up to offset 4032, the segment "
-	         "has 31 of 279 up to 4032\n");
+	finds(q,
+	      "damage 1:40 the header counts 31 records of 280 bytes up to offset 4032, the segment "
+	      "has 31 of 279 up to 4032\n");
 	set_header(q, NAME(1), payload_bytes, 279);
 	/* in the segment in use nothing is filled in before the seal */
 	set_header(q, NAME(2), used, 576);
 	set_header(q, NAME(2), records, 4);
-	finds(q, "damage 2:40 the header counts 4 records of 0 bytes up to offset 576, the segment has "
-	         "5 of 45 up to 704\n");
+	finds(q,
+	      "damage 2:40 the header counts 4 records of 0 bytes up to offset 576, the segment has "
+	      "5 of 45 up to 704\n");
 }
 
 static void index_values(void **state)
@@ -183,9 +185,11 @@ static void index_values(void **state)
 			entry.time_ns = right.header.max_time_ns;
 		assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
 		if (what < 4)
-			finds(q, "damage 1:0 the index does not cover the records of the segment\n");
+			finds(q,
+			      "damage 1:0 the index does not cover the records of the segment\n");
 		else
-			finds(q, "damage 1:64 the index has an entry that is not of a record here\n");
+			finds(q,
+			      "damage 1:64 the index has an entry that is not of a record here\n");
 	}
 	assert_int_equal(cq_seekindex_write(q->dirfd, &right), 0);
 	finds(q, "");
@@ -220,8 +224,10 @@ static void index_of_more_records(void **state)
 /* A power cut leaves sectors of zeros; anything else in a place that no index has is damage. */
 static void sectors_of_an_index(void **state)
 {
-	static const char damaged[] = "damage 1:0 the index 000000001.idx cannot be used: it is damaged\n";
-	static const char hollow[] = "note 1:0 the index 000000001.idx has not come to the disk whole\n";
+	static const char damaged[] =
+		"damage 1:0 the index 000000001.idx cannot be used: it is damaged\n";
+	static const char hollow[] =
+		"note 1:0 the index 000000001.idx has not come to the disk whole\n";
 	struct qs *q = *state;
 	char bytes[1536];
 
@@ -273,7 +279,8 @@ static void sequence_starts_again(void **state)
 
 		support_poke(q->dir, NAME(1), AT(i) + 8, &seq, sizeof seq);
 	}
-	finds(q, "note 1:576 sequence numbers start again at 0: chronicle-rs opened the queue here\n");
+	finds(q,
+	      "note 1:576 sequence numbers start again at 0: chronicle-rs opened the queue here\n");
 }
 
 /* A record's version is that of its segment. */
@@ -419,7 +426,7 @@ static void writer_without_a_position(void **state)
 	const uint32_t odd = 7;
 	struct qs *q = *state;
 	struct found f;
-	int lock;
+	struct cq_lock lock;
 
 	make(q);
 	support_poke(q->dir, "control.meta", 128, &odd, sizeof odd);
@@ -430,7 +437,7 @@ static void writer_without_a_position(void **state)
 	support_poke(q->dir, NAME(0), AT(3) + 64, "RECORD", 6);
 	assert_int_equal(verify(q, false, NULL, &f), 0);
 	assert_int_equal(f.result.damage, 1);
-	cq_lock_release(lock);
+	cq_lock_release(&lock);
 	assert_int_equal(verify(q, false, NULL, &f), 0);
 	assert_int_equal(f.result.records, 67);
 }
@@ -467,7 +474,7 @@ static void summary_of_an_unsealed(struct qs *q)
 static void writer_comes_in_the_middle(void **state)
 {
 	static const damage_fn damages[] = { unsealed_goes_on, bytes_behind_the_last,
-		                                         damaged_header, summary_of_an_unsealed };
+		                             damaged_header, summary_of_an_unsealed };
 	struct qs *q = *state;
 	struct found f;
 
@@ -511,10 +518,10 @@ static void nothing_is_sound_that_cannot_be_read(void **state)
 	static const struct {
 		const char *name;
 		int error;
-	} calls[] = { { "open", EMFILE },    { "open", EIO },      { "pread", EIO },
-		      { "pread", ENOMEM },   { "stat", EIO },      { "stat_at", EIO },
-		      { "seek_data", EIO },  { "list", EIO },      { "next_name", EIO },
-		      { "open_dir", EMFILE }, { "map", ENOMEM },    { "list", EMFILE } };
+	} calls[] = { { "open", EMFILE },     { "open", EIO },   { "pread", EIO },
+		      { "pread", ENOMEM },    { "stat", EIO },   { "stat_at", EIO },
+		      { "seek_data", EIO },   { "list", EIO },   { "next_name", EIO },
+		      { "open_dir", EMFILE }, { "map", ENOMEM }, { "list", EMFILE } };
 	struct qs *q = *state;
 	struct found f;
 	char path[PATH_SIZE];

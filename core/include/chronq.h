@@ -48,12 +48,12 @@ typedef struct cq_segment cq_segment; /* one published segment file, opened for 
 typedef struct cq_stream cq_stream;   /* a queue's payload bytes, read at any position */
 
 #define CQ_SEGMENT_SIZE_DEFAULT (128ULL << 20)
-#define CQ_SEGMENT_SIZE_MIN 4096ULL                     /* of a queue that we create */
-#define CQ_SEGMENT_SIZE_MAX ((4ULL << 30) - 4096)       /* of a queue that we create */
-#define CQ_SEGMENT_ID_MAX 999999999U                    /* nine digits: the last segment */
+#define CQ_SEGMENT_SIZE_MIN 4096ULL               /* of a queue that we create */
+#define CQ_SEGMENT_SIZE_MAX ((4ULL << 30) - 4096) /* of a queue that we create */
+#define CQ_SEGMENT_ID_MAX 999999999U              /* nine digits: the last segment */
 #define CQ_SPARES_MAX 8U
-#define CQ_TYPE_DEFAULT 1U                              /* record type of an ordinary message */
-#define CQ_TYPE_MAX 0xFFFEU                             /* 0xFFFF marks padding in the format */
+#define CQ_TYPE_DEFAULT 1U  /* record type of an ordinary message */
+#define CQ_TYPE_MAX 0xFFFEU /* 0xFFFF marks padding in the format */
 #define CQ_READER_NAME_MAX 64U
 
 /* ---- messages ------------------------------------------------------------------------------- */
@@ -283,11 +283,11 @@ CQ_API size_t cq_writer_max_payload(const cq_writer *writer);
 #define CQ_SYNC_BUCKET_NS(i) (100000ULL << (2 * (i))) /* 0.1 ms, 0.4 ms, ... 26 s */
 
 struct cq_stats {
-	uint64_t next_seq;        /* sequence number that the next record will get */
-	uint64_t durable_seq;     /* records below this are known to be durable */
-	uint64_t records;         /* appended since the writer was opened */
-	uint64_t bytes;           /* payload bytes appended since then */
-	uint64_t last_time_ns;    /* of the newest record; 0: none in this queue yet */
+	uint64_t next_seq;     /* sequence number that the next record will get */
+	uint64_t durable_seq;  /* records below this are known to be durable */
+	uint64_t records;      /* appended since the writer was opened */
+	uint64_t bytes;        /* payload bytes appended since then */
+	uint64_t last_time_ns; /* of the newest record; 0: none in this queue yet */
 	uint64_t segment_size;
 	uint32_t segment;         /* current segment */
 	uint64_t offset;          /* write position in it */
@@ -303,14 +303,15 @@ struct cq_stats {
 	uint64_t sync_requests;   /* requests that they answered */
 	uint64_t sync_ns_total;   /* time spent in flushes */
 	uint64_t sync_ns_max;
-	uint64_t sync_within[CQ_SYNC_BUCKETS]; /* flushes that took no longer than CQ_SYNC_BUCKET_NS(i) */
-	uint64_t unsynced;        /* sealed segments that wait for their sync */
-	uint64_t retired;         /* segments deleted, by retention or on request */
-	uint64_t full;            /* appends and rolls refused for max_bytes */
-	uint64_t max_bytes;       /* config's */
-	uint32_t oldest;          /* oldest published segment */
-	uint64_t file_bytes;      /* of all published segment files, prepared ones included */
-	int error;                /* 0, or the negative errno that poisoned the writer */
+	uint64_t sync_within
+		[CQ_SYNC_BUCKETS]; /* flushes that took no longer than CQ_SYNC_BUCKET_NS(i) */
+	uint64_t unsynced;         /* sealed segments that wait for their sync */
+	uint64_t retired;          /* segments deleted, by retention or on request */
+	uint64_t full;             /* appends and rolls refused for max_bytes */
+	uint64_t max_bytes;        /* config's */
+	uint32_t oldest;           /* oldest published segment */
+	uint64_t file_bytes;       /* of all published segment files, prepared ones included */
+	int error;                 /* 0, or the negative errno that poisoned the writer */
 };
 CQ_API void cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
 
@@ -333,6 +334,8 @@ struct cq_holder {
 	bool alive;          /* the named process exists with that start time */
 	pid_t pid;           /* 0: unknown */
 	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks after boot */
+	bool closing;        /* it closes the queue, or has closed it */
+	uint64_t progress;   /* of closing: grows while that gets on */
 };
 CQ_API int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder);
 
@@ -350,9 +353,9 @@ struct cq_queue_info {
 	uint64_t segments;     /* published segment files */
 	uint32_t oldest;       /* ids; meaningful when segments > 0 */
 	uint32_t newest;
-	bool have_control;     /* the fields below are valid: control.meta was readable */
-	uint32_t current;      /* segment that the writer is in */
-	uint64_t offset;       /* its write position */
+	bool have_control; /* the fields below are valid: control.meta was readable */
+	uint32_t current;  /* segment that the writer is in */
+	uint64_t offset;   /* its write position */
 	uint64_t epoch;
 	uint64_t heartbeat_ns; /* last sign of life of the writer */
 };
@@ -381,7 +384,8 @@ struct cq_reader_position {
 	uint32_t segment;
 	uint64_t offset;
 	uint64_t heartbeat_ns; /* when it last committed or waited */
-	uint64_t lag_bytes;    /* of segment files, between it and the writer; 0 where that is unknown */
+	uint64_t
+		lag_bytes; /* of segment files, between it and the writer; 0 where that is unknown */
 };
 
 /* Calls visit for each named reader of the queue that has a committed position, in no order. */
@@ -394,13 +398,13 @@ CQ_API int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
 
 struct cq_segment_info {
 	uint32_t id;
-	uint32_t version;       /* of its header: 2, or 1 for old ones */
-	bool sealed;            /* complete: it will not change any more */
-	bool have_summary;      /* the header's own CRC-checked summary is there: the fields below */
-	uint64_t first_seq;     /* of the first record that it holds or will hold */
-	uint64_t stream_base;   /* payload bytes of the queue before it */
-	uint64_t records;       /* sealed only, as are used and payload_bytes */
-	uint64_t used;          /* offset behind the last record */
+	uint32_t version;     /* of its header: 2, or 1 for old ones */
+	bool sealed;          /* complete: it will not change any more */
+	bool have_summary;    /* the header's own CRC-checked summary is there: the fields below */
+	uint64_t first_seq;   /* of the first record that it holds or will hold */
+	uint64_t stream_base; /* payload bytes of the queue before it */
+	uint64_t records;     /* sealed only, as are used and payload_bytes */
+	uint64_t used;        /* offset behind the last record */
 	uint64_t payload_bytes;
 };
 
@@ -419,12 +423,12 @@ CQ_API int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info
 struct cq_segment_content {
 	uint64_t records;
 	uint64_t payload_bytes;
-	uint64_t used;          /* offset behind the last record */
-	uint64_t first_seq;     /* valid when records > 0, as are the following */
+	uint64_t used;      /* offset behind the last record */
+	uint64_t first_seq; /* valid when records > 0, as are the following */
 	uint64_t last_seq;
 	uint64_t first_time_ns;
 	uint64_t last_time_ns;
-	bool damaged;           /* a damaged record stands at `used`; nothing behind it is counted */
+	bool damaged; /* a damaged record stands at `used`; nothing behind it is counted */
 };
 /* EIO: the file was cut short. */
 CQ_API int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content);
@@ -449,9 +453,9 @@ CQ_API int cq_segment_summary(cq_segment *segment, struct cq_segment_content *re
  *   ENOENT, EBADMSG  as cq_segment_open()
  */
 struct cq_segment_attr {
-	struct stat stat;       /* as cq_segment_stat() */
+	struct stat stat; /* as cq_segment_stat() */
 	bool sealed;
-	bool have_payload;      /* payload_bytes is known without reading all of the segment */
+	bool have_payload; /* payload_bytes is known without reading all of the segment */
 	uint64_t payload_bytes;
 };
 CQ_API int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr);
@@ -506,7 +510,7 @@ CQ_API int cq_stream_next_hole(cq_stream *stream, uint64_t position, uint64_t *r
 struct cq_span {
 	uint64_t begin; /* position of its first byte */
 	uint64_t bytes;
-	bool sealed;    /* it will not grow any more */
+	bool sealed; /* it will not grow any more */
 };
 /* ENOENT, EBADMSG as cq_segment_open(); EIO: a damaged record hides where it ends. */
 CQ_API int cq_stream_segment(cq_stream *stream, uint32_t id, struct cq_span *ret_span);
@@ -549,10 +553,10 @@ CQ_API void cq_reader_close(cq_reader *reader);
 struct cq_record {
 	uint64_t seq;
 	uint64_t time_ns;
-	const void *payload;    /* valid until the next call on this reader */
+	const void *payload; /* valid until the next call on this reader */
 	size_t length;
 	uint16_t type;
-	bool have_stream;       /* written by this library: stream_offset and epoch are known */
+	bool have_stream; /* written by this library: stream_offset and epoch are known */
 	uint32_t epoch;
 	uint64_t stream_offset; /* of the first payload byte in the queue's stream of payloads */
 	uint32_t segment;       /* where it stands */
@@ -663,8 +667,8 @@ enum cq_repair_action {
 	CQ_REPAIR_STAND_IN,  /* make an empty sealed segment in the place of one that is gone */
 	CQ_REPAIR_MAKE,      /* make a segment to go on in */
 	CQ_REPAIR_INDEX,     /* build an index anew */
-	CQ_REPAIR_REWRITE,   /* set control.meta, index.meta, durable.meta or a reader's file right */
-	CQ_REPAIR_LOSS,      /* nothing is done here: these records are not in the queue any more */
+	CQ_REPAIR_REWRITE, /* set control.meta, index.meta, durable.meta or a reader's file right */
+	CQ_REPAIR_LOSS,    /* nothing is done here: these records are not in the queue any more */
 };
 
 struct cq_repair_step {
@@ -675,7 +679,7 @@ struct cq_repair_step {
 	                     * where that cannot be told */
 	uint64_t first_seq; /* LOSS: the first and the last record; UINT64_MAX: it cannot be told */
 	uint64_t last_seq;
-	const char *text;   /* why, for people */
+	const char *text; /* why, for people */
 };
 typedef void (*cq_repair_fn)(void *arg, const struct cq_repair_step *step);
 
@@ -685,16 +689,16 @@ struct cq_repair_config {
 	bool trust_files;  /* as in struct cq_config; a dry run is refused likewise */
 	cq_repair_fn step; /* told of each step before the first one is done; NULL: nobody */
 	void *step_arg;
-	cq_log_fn log;     /* as in struct cq_config */
+	cq_log_fn log; /* as in struct cq_config */
 	void *log_arg;
 };
 
 struct cq_repair_result {
-	uint64_t steps;  /* that were told, losses not counted; 0: there is nothing to repair */
+	uint64_t steps; /* that were told, losses not counted; 0: there is nothing to repair */
 	uint64_t losses;
-	uint64_t bytes;  /* that leave the queue, to files of other names */
-	bool refused;    /* records would be given up, and not accept_loss: nothing was changed */
-	bool done;       /* all steps were done */
+	uint64_t bytes; /* that leave the queue, to files of other names */
+	bool refused;   /* records would be given up, and not accept_loss: nothing was changed */
+	bool done;      /* all steps were done */
 };
 
 /*

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# lock.sh - one writer to a queue: its lock file removed, its directory replaced
+. "$(dirname "$0")/lib.sh"
+
+second=$tmp/second
+mkdir "$second"
+mounts+=("$m" "$second")
+
+# append_durable MOUNT TEXT: succeeds if the write and its fsync do.
+append_durable() {
+	printf '%s\n' "$2" | dd of="$1/append" conv=fsync,notrunc status=none
+}
+# shellcheck disable=SC2317 # called by wait_for
+mounts_second() { "$CHRONFS" "$q" "$second"; }
+# shellcheck disable=SC2317 # called by wait_for
+unlocked() { flock -n "$q/writer.lock" true; }
+
+# both TEXT...: what the durable records have to be after an end of both mounts
+ends_with() {
+	umount "$second"
+	ok "the second ends" wait_for 60 unlocked
+	is "every record that was durable is there" "$("$CHRONQ" cat "$q" | grep -v lost)" "$1"
+	ok "the queue is sound" "$CHRONQ" verify "$q"
+}
+
+# ---- the lock file is removed ----
+
+start_mount -o segment_size=64K
+ok "the first writes" append_durable "$m" one
+rm "$q/writer.lock"
+ok "a second writer comes in, if only after a while" wait_for 60 mounts_second
+ok "it writes" append_durable "$second" two
+refused "the first one is told: EIO" "Input/output error" append_durable "$m" lost
+refused "and its fsync" "Input/output error" sync "$m/append"
+ok "its log says why" grep -qF "writer.lock was removed or replaced" "$log"
+is "its state, too" "$(grep -oE '"writer_error": "[A-Z]+"' "$m/stats.json")" '"writer_error": "EIO"'
+ok "the second goes on" append_durable "$second" three
+ok "unmount of the first" umount "$m"
+ended
+is "which says that it ended badly" $? 7
+check_log "the first"
+ok "the second still goes on" append_durable "$second" four
+ends_with $'one\ntwo\nthree\nfour'
+
+# ---- the directory is moved away, and made again ----
+
+start_mount -o segment_size=64K
+ok "the first writes" append_durable "$m" five
+mv "$q" "$q.old"
+ok "a queue that was only moved goes on" append_durable "$m" six
+mkdir "$q"
+ok "a second writer on the new one" wait_for 60 mounts_second
+refused "the first one is told" "Input/output error" append_durable "$m" lost
+ok "its log says why" grep -qF "the queue's directory was moved" "$log"
+ok "the second writes" append_durable "$second" seven
+umount "$m"
+ended
+check_log "the first"
+ends_with seven
+is "what was durable before is in the moved one" "$("$CHRONQ" cat "$q.old" | grep -v lost | tail -n 2)" \
+	$'five\nsix'
+finish

@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_ousted.c - a writer whose lock file or directory is not the named one any more
+ *
+ * Somebody removes or replaces writer.lock, or moves the queue away and makes another one in its
+ * place.  At no moment do two writers store into one queue, and no sync of the first one succeeds
+ * from then on.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fault.h"
+#include "lock.h"
+#include "queue_support.h"
+#include "writer.h"
+
+#define AWAY_SIZE (PATH_SIZE + 8)
+
+static void lock_removed(struct qs *q)
+{
+	assert_int_equal(unlinkat(q->dirfd, "writer.lock", 0), 0);
+}
+
+static void lock_replaced(struct qs *q)
+{
+	qs_write_file(q->dir, "another", "1 1 1\n", 6);
+	assert_int_equal(renameat(q->dirfd, "another", q->dirfd, "writer.lock"), 0);
+}
+
+static void lock_made_again(struct qs *q)
+{
+	lock_removed(q);
+	qs_write_file(q->dir, "writer.lock", "", 0);
+}
+
+static void moved_to(struct qs *q, char path[AWAY_SIZE])
+{
+	snprintf(path, AWAY_SIZE, "%s.moved", q->dir);
+}
+
+static void directory_moved(struct qs *q)
+{
+	char away[AWAY_SIZE];
+
+	moved_to(q, away);
+	assert_int_equal(rename(q->dir, away), 0);
+}
+
+static void directory_made_again(struct qs *q)
+{
+	directory_moved(q);
+	assert_int_equal(mkdir(q->dir, 0750), 0);
+}
+
+static const struct {
+	const char *name;
+	void (*make)(struct qs *q);
+	bool moved;
+	const char *said;
+} ways[] = {
+	{ "removed", lock_removed, false, "error writer.lock was removed or replaced" },
+	{ "replaced", lock_replaced, false, "error writer.lock was removed or replaced" },
+	{ "made again", lock_made_again, false, "error writer.lock was removed or replaced" },
+	{ "moved", directory_made_again, true,
+	  "error the queue's directory was moved, and another one has its name" },
+};
+#define WAYS (sizeof ways / sizeof ways[0])
+
+/* Removes what a way has left behind. */
+static void start_over(struct qs *q, size_t way)
+{
+	char away[AWAY_SIZE];
+
+	if (ways[way].moved) {
+		moved_to(q, away);
+		support_remove(q->dir);
+		assert_int_equal(rename(away, q->dir), 0);
+	}
+	qs_anew(q);
+}
+
+/* The first writer's records up to `durable` are there; it takes nothing more, and says why, once. */
+static void has_stopped(struct qs *q, const char *said)
+{
+	const char *first;
+
+	assert_int_equal(cq_writer_append(q->writer, 1, "lost", 4, NULL), -EIO);
+	assert_int_equal(cq_writer_sync(q->writer), -EIO);
+	assert_int_equal(qs_stats(q->writer).error, -EIO);
+	assert_true(qs_logged(q, said));
+	first = strstr(q->log, said);
+	assert_null(strstr(first + 1, "error "));
+}
+
+static void a_sync_finds_it(void **state)
+{
+	struct qs *q = *state;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		qs_open(q);
+		qs_append(q->writer, 0, 3);
+		assert_int_equal(cq_writer_sync(q->writer), 0);
+		qs_append(q->writer, 3, 1);
+		q->log_length = 0;
+		ways[i].make(q);
+		assert_int_equal(cq_writer_sync(q->writer), -EIO);
+		has_stopped(q, ways[i].said);
+		assert_int_equal(cq_writer_close(q->writer), -EIO);
+		q->writer = NULL;
+		start_over(q, i);
+	}
+}
+
+/* The preparer looks behind each roll; without a sync of anybody's. */
+static void a_roll_finds_it(void **state)
+{
+	struct qs *q = *state;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		qs_open(q);
+		qs_append(q->writer, 0, 3);
+		assert_int_equal(cq_writer_sync(q->writer), 0);
+		q->log_length = 0;
+		ways[i].make(q);
+		assert_int_equal(cq_writer_roll(q->writer), 0);
+		(void)cq_writer_prepare_step(q->writer);
+		has_stopped(q, ways[i].said);
+		assert_int_equal(cq_writer_close(q->writer), -EIO);
+		q->writer = NULL;
+		start_over(q, i);
+	}
+}
+
+/* Where no segment is ready the roll looks itself, and makes none. */
+static void a_roll_without_a_spare(void **state)
+{
+	struct qs *q = *state;
+	unsigned before;
+
+	q->config.prealloc_wait_ms = 0;
+	for (size_t i = 0; i < WAYS; i++) {
+		qs_open(q);
+		qs_append(q->writer, 0, 1);
+		assert_int_equal(cq_writer_roll(q->writer), 0);
+		qs_append(q->writer, 1, 1);
+		q->log_length = 0;
+		ways[i].make(q);
+		before = qs_count_names(q->dir, ".q");
+		assert_int_equal(cq_writer_roll(q->writer), -EIO);
+		assert_int_equal(qs_count_names(q->dir, ".q"), before);
+		has_stopped(q, ways[i].said);
+		assert_int_equal(cq_writer_close(q->writer), -EIO);
+		q->writer = NULL;
+		start_over(q, i);
+	}
+}
+
+/* An idle writer looks once a second; here its step is taken by hand. */
+static void an_idle_writer_finds_it(void **state)
+{
+	struct qs *q = *state;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		qs_open(q);
+		qs_append(q->writer, 0, 1);
+		qs_flush(q->writer);
+		q->log_length = 0;
+		ways[i].make(q);
+		while (qs_stats(q->writer).error == 0)
+			(void)cq_writer_flush_step(q->writer);
+		has_stopped(q, ways[i].said);
+		(void)cq_writer_close(q->writer);
+		q->writer = NULL;
+		start_over(q, i);
+	}
+}
+
+/* Moved alone, the queue has one writer still. */
+static void moving_alone_changes_nothing(void **state)
+{
+	struct qs *q = *state;
+	char away[AWAY_SIZE];
+
+	moved_to(q, away);
+	qs_open(q);
+	qs_append(q->writer, 0, 1);
+	directory_moved(q);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_append(q->writer, 1, 1);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	(void)cq_writer_prepare_step(q->writer);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_append(q->writer, 2, 1);
+	qs_close(q);
+	qs_expect(away, 0, 3);
+	assert_int_equal(rename(away, q->dir), 0);
+}
+
+/*
+ * The second writer comes in only after the first one has noticed, and stores nothing any more: what
+ * the second one appends and syncs is there, and nothing in the queue's files is the first one's.
+ */
+static void the_second_waits_for_the_first(void **state)
+{
+	struct qs *q = *state;
+	struct qs_snapshot before;
+	cq_writer *second = NULL;
+	struct cq_holder seen;
+
+	for (size_t i = 0; i < WAYS; i++) {
+		if (ways[i].moved)
+			continue;
+		qs_open(q);
+		qs_append(q->writer, 0, 2);
+		assert_int_equal(cq_writer_sync(q->writer), 0);
+		ways[i].make(q);
+		assert_int_equal(cq_writer_open_with(q->dir, &q->config, false, &second), -EBUSY);
+		assert_int_equal(cq_lock_holder(q->dirfd, &seen), 0);
+		assert_true(seen.locked);
+		assert_int_equal(seen.pid, getpid()); /* whatever the text says */
+		qs_append(q->writer, 2, 1);           /* not noticed yet, and in nobody's way */
+		assert_int_equal(cq_writer_sync(q->writer), -EIO);
+		assert_int_equal(cq_writer_open_with(q->dir, &q->config, false, &second), -EBUSY);
+		(void)cq_writer_flush_step(q->writer);
+		assert_int_equal(cq_writer_open_with(q->dir, &q->config, false, &second), 0);
+		qs_append(second, 3, 2);
+		assert_int_equal(cq_writer_append(q->writer, 1, "lost", 4, NULL), -EIO);
+		assert_int_equal(cq_writer_trim(q->writer, 1, 1), -EIO);
+		assert_int_equal(cq_writer_sync(second), 0);
+		assert_int_equal(cq_writer_close(second), 0);
+		qs_snapshot(q->dir, &before);
+		(void)cq_writer_flush_step(q->writer);
+		(void)cq_writer_prepare_step(q->writer);
+		assert_int_equal(cq_writer_close(q->writer), -EIO);
+		q->writer = NULL;
+		qs_unchanged(q->dir, &before);
+		qs_expect(q->dir, 0, 5);
+		start_over(q, i);
+	}
+}
+
+/* ---- a child that was forked has the same descriptors ---- */
+
+static void a_child_does_not_keep_the_lock(void **state)
+{
+	struct qs *q = *state;
+	int go[2], status;
+	pid_t child;
+	char byte;
+
+	assert_int_equal(pipe(go), 0);
+	qs_open(q);
+	qs_append(q->writer, 0, 1);
+	child = support_fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		close(go[1]);
+		(void)!read(go[0], &byte, 1);
+		_exit(0);
+	}
+	close(go[0]);
+	qs_close(q);
+	assert_int_equal(qs_try_open(q), 0); /* while the child is there */
+	qs_append(q->writer, 1, 1);
+	qs_close(q);
+	close(go[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	qs_expect(q->dir, 0, 2);
+}
+
+/* Nor does a refused open leave it with one. */
+static void nor_that_of_a_refused_open(void **state)
+{
+	struct qs *q = *state;
+	int go[2], status;
+	pid_t child;
+	char byte;
+	int fd;
+
+	qs_write(q, 0, 1);
+	fd = openat(q->dirfd, "writer.lock", O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
+	assert_int_equal(qs_try_open(q), -EBUSY);
+	assert_int_equal(pipe(go), 0);
+	child = support_fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		close(fd);
+		close(go[1]);
+		(void)!read(go[0], &byte, 1);
+		_exit(0);
+	}
+	close(go[0]);
+	assert_int_equal(flock(fd, LOCK_UN), 0);
+	close(fd);
+	assert_int_equal(qs_try_open(q), 0);
+	close(go[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+}
+
+#ifdef CQ_FAULTS
+static struct qs *raced;
+static unsigned races; /* how often the file is still to be replaced */
+
+static void replace_between(const char *name)
+{
+	if (strcmp(name, "lock.opened") == 0 && races > 0) {
+		races--;
+		lock_replaced(raced);
+	}
+}
+
+/* The file is replaced between the taker's open and its flock: the one that it has is nobody's. */
+static void the_taker_looks_again(void **state)
+{
+	struct qs *q = *state;
+	struct stat named, locked;
+
+	qs_write(q, 0, 1);
+	raced = q;
+	races = 3;
+	cq_point_heard = replace_between;
+	qs_open(q);
+	assert_int_equal(races, 0);
+	assert_int_equal(fstat(q->writer->owned.file, &locked), 0);
+	assert_int_equal(fstatat(q->dirfd, "writer.lock", &named, 0), 0);
+	assert_int_equal(named.st_ino, locked.st_ino);
+	qs_append(q->writer, 1, 1);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_close(q);
+	races = 1000; /* somebody who does nothing else */
+	assert_int_equal(qs_try_open(q), -EBUSY);
+	cq_point_heard = NULL;
+	qs_expect(q->dir, 0, 2);
+}
+
+/* A file system that has no locks on directories: the file's does. */
+static void no_lock_on_directories(void **state)
+{
+	struct qs *q = *state;
+	cq_writer *second;
+
+	cq_fault_set("lock", ENOLCK, 0, 1);
+	qs_open(q);
+	cq_fault_set("lock", ENOLCK, 0, 1);
+	assert_int_equal(cq_writer_open_with(q->dir, &q->config, false, &second), -EBUSY);
+	cq_fault_set(NULL, 0, 0, 0);
+	qs_append(q->writer, 0, 1);
+	lock_removed(q);
+	assert_int_equal(cq_writer_sync(q->writer), -EIO);
+}
+#endif
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(a_sync_finds_it),
+	QS_TEST(a_roll_finds_it),
+	QS_TEST(a_roll_without_a_spare),
+	QS_TEST(an_idle_writer_finds_it),
+	QS_TEST(moving_alone_changes_nothing),
+	QS_TEST(the_second_waits_for_the_first),
+	QS_TEST(a_child_does_not_keep_the_lock),
+	QS_TEST(nor_that_of_a_refused_open),
+#ifdef CQ_FAULTS
+	QS_TEST(the_taker_looks_again),
+	QS_TEST(no_lock_on_directories),
+#endif
+};
+
+QS_MAIN(tests)

@@ -4,7 +4,8 @@
  *
  * The preparer makes the next segment and the pages ahead; a roll may wait for it, under the writer
  * lock, so it never takes that lock, nor calls anybody who might.  The flusher syncs, closes,
- * indexes, retires, gives the sign of life, and tells those who wait for room that there is some.
+ * indexes, retires, gives the sign of life, makes up for wake-ups that were left out (control.c), and
+ * tells those who wait for room that there is some.
  */
 #include "writer.h"
 
@@ -108,6 +109,9 @@ int cq_writer_flush_step(void *writer)
 		cq_log(&w->config, CQ_ERROR,
 		       "the current segment's file was cut short; the queue accepts nothing until it is "
 		       "opened anew");
+	pthread_mutex_lock(&w->lock);
+	cq_control_wake_owed(&w->control);
+	pthread_mutex_unlock(&w->lock);
 	wait = cq_flush_step(w);
 	/* each time, however much there is to sync and to close */
 	busy = cq_retention_step(w) > 0;

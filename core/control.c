@@ -6,9 +6,23 @@
  *   A writer that dies in cq_control_move() leaves segment_gen odd for ever.  Readers therefore try
  *   a bounded number of times and then use the directory; the next writer makes it even.
  *   A waiting reader that dies leaves `waiters` too high, and every append would make a system call.
- *   After IDLE_WAKES wake-ups in a row that found nobody under the same count, that count is taken
- *   for debris and not answered any more; any other count is answered.  Should the count have been
- *   a live reader's after all, it sleeps through, at the longest to the end of its slice of waiting.
+ *
+ * Which waiters are dead.  The writer calls the system while anybody is counted in `waiters`, until the
+ * calls of STALE_NS have all woken nobody under the same `waiters` and `arrivals`.  Then it takes those
+ * who are counted for dead, and leaves calls out until one of the two changes.
+ *   It never takes a living reader of ours for dead.  That reader loads notify_seq, adds 1 to
+ *   `arrivals`, looks for records, and sleeps if notify_seq is what it was.  The writer loads
+ *   `arrivals`, adds 1 to notify_seq, and calls.  A reader that is in the loaded number either sleeps
+ *   and is woken, or finds notify_seq changed and does not sleep.  So a call that woke nobody proves
+ *   that no reader in that number sleeps, or will before it arrives again.  The writer leaves a call
+ *   out only if `arrivals`, loaded once more after the change of notify_seq, is that number still: a
+ *   reader that arrives behind this load sees the record or the change of notify_seq.
+ *   (The first load comes before the change, since a reader that arrives between the change and the
+ *   call may find nothing and fall asleep behind the call.)
+ *   chronicle-rs's readers, and ours that are older than `arrivals`, change `waiters` alone.  The writer
+ *   can take such a reader for dead if the reader does not get to run for STALE_NS while notifications
+ *   come.  The flusher makes up for calls that were left out (cq_control_wake_owed()): the reader is
+ *   late once, by a second or so, also when there is no further record.
  */
 #include "control.h"
 
@@ -20,11 +34,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "fault.h"
 #include "io.h"
 
 #define POSITION_TRIES 10000
-#define IDLE_WAKES 256
+#define STALE_NS 1000000000U
 
 static bool page_valid(const struct cq_control_page *page)
 {
@@ -144,27 +159,54 @@ static long futex(uint32_t *word, int operation, uint32_t value, const struct ti
 	return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
 }
 
-void cq_control_wake(struct cq_control *control, uint32_t waiters)
+static bool wake_all(struct cq_control *control)
 {
-	if (waiters == 0) { /* the debris was cleared away by its owner after all */
-		control->ghosts = 0;
-		control->idle_wakes = 0;
+	control->idle.owed = false;
+	return futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0;
+}
+
+void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals)
+{
+	const uint64_t now = cq_monotonic_ns();
+
+	if (control->idle.any &&
+	    (waiters != control->idle.waiters ||
+	     __atomic_load_n(&control->page->arrivals, __ATOMIC_SEQ_CST) != control->idle.arrivals))
+		control->idle.any = false;
+	if (control->idle.any && control->idle.stale) {
+		control->idle.owed = true;
 		return;
 	}
-	if (futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0) {
-		control->idle_wakes = 0;
+	if (wake_all(control)) {
+		control->idle.any = false;
 		return;
 	}
-	if (++control->idle_wakes >= IDLE_WAKES) {
-		control->ghosts = waiters;
-		control->idle_wakes = 0;
+	if (!control->idle.any) {
+		control->idle.any = true;
+		control->idle.stale = false;
+		control->idle.arrivals = arrivals;
+		control->idle.waiters = waiters;
+		control->idle.since_ns = now;
 	}
+	control->idle.stale = now - control->idle.since_ns >= STALE_NS;
+}
+
+void cq_control_wake_owed(struct cq_control *control)
+{
+	if (control->idle.owed && wake_all(control))
+		control->idle.any = false;
 }
 
 uint32_t cq_control_wait_begin(struct cq_control *control)
 {
-	__atomic_fetch_add(&control->page->waiters, 1, __ATOMIC_SEQ_CST);
-	return __atomic_load_n(&control->page->notify_seq, __ATOMIC_SEQ_CST);
+	struct cq_control_page *page = control->page;
+	uint32_t seen;
+
+	__atomic_fetch_add(&page->waiters, 1, __ATOMIC_SEQ_CST);
+	seen = __atomic_load_n(&page->notify_seq, __ATOMIC_SEQ_CST);
+	if (!cq_planted("arrival_not_counted"))
+		__atomic_fetch_add(&page->arrivals, 1, __ATOMIC_SEQ_CST);
+	return seen;
 }
 
 int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms)

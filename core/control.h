@@ -18,9 +18,15 @@ struct cq_control {
 	struct cq_mapping map;
 	struct cq_control_page *page;
 	bool writable;
-	/* writer only: a count of waiters that woke nobody for long is dead readers' debris */
-	uint32_t ghosts;
-	uint32_t idle_wakes;
+	/* of the writer: the wake-ups since the last one that woke somebody (control.c) */
+	struct {
+		bool any; /* there were some; all saw the same two counts: */
+		uint64_t arrivals;
+		uint32_t waiters;
+		uint64_t since_ns; /* the first of them, CLOCK_MONOTONIC */
+		bool stale;        /* they say that those who are counted are dead */
+		bool owed;         /* a wake-up was left out for that since the last one */
+	} idle;
 };
 
 struct cq_position {
@@ -51,18 +57,26 @@ static inline void cq_control_advance(struct cq_control *control, uint64_t offse
 	__atomic_store_n(&control->page->heartbeat_ns, now_ns, __ATOMIC_RELAXED);
 }
 
-void cq_control_wake(struct cq_control *control, uint32_t waiters);
+/* The rest of cq_control_notify() where somebody is counted as waiting. */
+void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals);
 
-/* Writer: something new is there.  A system call only when somebody waits. */
+/* Writer: something new is there; all that is new, once.  A system call only when somebody waits. */
 static inline void cq_control_notify(struct cq_control *control)
 {
+	const uint64_t arrivals = __atomic_load_n(&control->page->arrivals, __ATOMIC_ACQUIRE);
 	uint32_t waiters;
 
 	__atomic_fetch_add(&control->page->notify_seq, 1, __ATOMIC_SEQ_CST);
 	waiters = __atomic_load_n(&control->page->waiters, __ATOMIC_SEQ_CST);
-	if (waiters != control->ghosts)
-		cq_control_wake(control, waiters);
+	if (waiters == 0)
+		control->idle.any = false;
+	else
+		cq_control_wake(control, waiters, arrivals);
 }
+
+/* Writer: makes up for the wake-ups that cq_control_notify() has left out.  To be called once a second
+ * or so, under the same lock. */
+void cq_control_wake_owed(struct cq_control *control);
 
 /*
  * Reader: waits for a notification after `seen`, at most timeout_ms.  The caller brackets it so:

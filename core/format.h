@@ -137,7 +137,10 @@ struct cq_control_page {
 	uint8_t reserved3[112];
 	uint32_t notify_seq; /* futex word: +1 per commit and per roll */
 	uint32_t waiters;
-	uint8_t reserved4[120];
+	/* ours, added in 0.1.0: + 1 each time a reader begins to wait.  A writer that finds it unchanged
+	 * since a wake-up that woke nobody knows that none of these readers sleeps. */
+	uint64_t arrivals;
+	uint8_t reserved4[112];
 };
 static_assert(sizeof(struct cq_control_page) == 512, "control.meta");
 static_assert(offsetof(struct cq_control_page, init_state) == 8, "control.meta");
@@ -149,6 +152,7 @@ static_assert(offsetof(struct cq_control_page, write_offset) == 256, "control.me
 static_assert(offsetof(struct cq_control_page, heartbeat_ns) == 264, "control.meta");
 static_assert(offsetof(struct cq_control_page, notify_seq) == 384, "control.meta");
 static_assert(offsetof(struct cq_control_page, waiters) == 388, "control.meta");
+static_assert(offsetof(struct cq_control_page, arrivals) == 392, "control.meta");
 
 /* ---- index.meta: where the writer stands, for chronicle-rs's writer ---- */
 

@@ -3,10 +3,10 @@
  * wait.c - a reader waits for the writer
  *
  * Order, against the writer's (commit, notify_seq += 1, look at waiters; all seq_cst): waiters +=
- * 1, load notify_seq, look for data, sleep while notify_seq is unchanged.  Either the writer sees
- * the waiter and wakes it, or the waiter sees the record.  A wake-up that is lost all the same (a
- * writer that does not notify, control.meta replaced, a count taken for a dead reader's) costs one
- * slice.
+ * 1, load notify_seq, arrivals += 1, look for data, sleep while notify_seq is unchanged.  Either the
+ * writer sees the waiter and wakes it, or the waiter sees the record.  control.c says when a writer
+ * leaves a wake-up out, and why none of these waiters misses it.  A wake-up that is lost all the same
+ * (a writer that does not notify, or was killed before it did; control.meta replaced) costs one slice.
  */
 #include "reader.h"
 

@@ -88,13 +88,22 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 	w->records++;
 	w->bytes += length;
 	cq_control_advance(&w->control, next, now_ns);
+	w->unannounced = true;
 	cq_point("append.advanced");
-	cq_control_notify(&w->control);
 	if (cq_prefault_due(&w->prefault, next))
 		cq_worker_kick(&w->preparer);
 	return 0;
 }
 
+void cq_writer_announce(cq_writer *w)
+{
+	if (!w->unannounced)
+		return;
+	w->unannounced = false;
+	cq_control_notify(&w->control);
+}
+
+/* The caller announces it, in the same hold of the lock. */
 static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                          size_t length, uint64_t now_ns)
 {
@@ -137,6 +146,7 @@ int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int 
 	pthread_mutex_lock(&w->lock);
 	seq = w->next_seq;
 	r = append_locked(w, type, iov, iovcnt, length, cq_realtime_ns());
+	cq_writer_announce(w);
 	pthread_mutex_unlock(&w->lock);
 	if (r < 0)
 		return r;
@@ -187,6 +197,7 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 			break;
 		cq_point("batch.appended");
 	}
+	cq_writer_announce(w);
 	pthread_mutex_unlock(&w->lock);
 	if (done == 0 && r < 0)
 		return r;

@@ -45,6 +45,7 @@ struct cq_writer {
 	uint64_t last_time;
 	uint64_t records, bytes; /* since open */
 	uint64_t rolls_ready, rolls_waited, rolls_fallback;
+	bool unannounced; /* waiting readers have not been notified of the newest record */
 	uint64_t full; /* appends and rolls refused for config.max_bytes */
 	struct cq_control control;
 	_Atomic int error;   /* 0, or why nothing is accepted any more */
@@ -79,6 +80,9 @@ int cq_writer_flush_step(void *writer);
 
 /* Under the writer lock: seals the current segment and goes on in the next one. */
 int cq_writer_roll_locked(cq_writer *writer);
+
+/* Notifies waiting readers of what they have not been notified of; under the writer lock. */
+void cq_writer_announce(cq_writer *writer);
 
 /* Under the writer lock: somebody has cut the current segment's file short.  Nothing is accepted any
  * more; -EIO. */

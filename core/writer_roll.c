@@ -98,6 +98,7 @@ int cq_writer_roll_locked(cq_writer *w)
 	struct cq_active *old = w->active, *next;
 	int r;
 
+	cq_writer_announce(w); /* the first part of a batch; finding a segment may take its time */
 	r = next_segment(w, &next);
 	if (r < 0)
 		return r;

@@ -8,6 +8,7 @@ start_mount -o segment_size=1M
 is "append.lines is an empty file" "$(stat -c '%F %a %s %h %o' "$m/append.lines")" \
 	"regular empty file 644 0 1 65536"
 cases_of python3 "$here/lines.py" "$m" "$q" 1044480
+cases_of python3 "$here/wake.py" "$m" "$q"
 
 seq 1 100000 >"$tmp/text"
 head -c 3000000 /dev/urandom >"$tmp/binary"

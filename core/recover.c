@@ -53,23 +53,37 @@ static void free_recovery(struct cq_recovery *v)
 }
 
 /*
- * A watermark behind the newest segment is that of a flush after a roll: the segment was sealed.  If
- * it is not, or if no segment could be where the mark is, the mark tells that something is lost and
- * not where to go on: readers would wait in the newest segment for ever.
+ * A watermark at the beginning of a segment, or behind the newest, is that of a flush after a roll:
+ * the segment before it was sealed.  One that is not sealed is left without its seal where the mark is
+ * its end; recover_decide.c judges by the records whether it holds all that was durable.  If it is
+ * empty, if the mark is further away, or if no segment could be where the mark is, the mark tells that
+ * something is lost and not where to go on: readers would wait in that segment for ever.
  */
 static int look_behind(struct cq_recovery *v)
 {
-	struct cq_candidate newest = { 0 };
+	struct cq_candidate before = { 0 };
+	size_t n = v->count;
+	bool newest, next;
 	int r;
 
-	if (!v->marked || v->count == 0 || v->mark.segment <= v->ids[v->count - 1])
+	while (n > 0 && v->ids[n - 1] >= v->mark.segment)
+		n--;
+	if (!v->marked || n == 0)
 		return 0;
-	newest.id = v->ids[v->count - 1];
-	r = cq_recover_look_at(v, &newest);
+	before.id = v->ids[n - 1];
+	newest = n == v->count;
+	next = v->mark.segment == before.id + 1ULL &&
+	       v->mark.offset <= sizeof(struct cq_segment_header) &&
+	       v->mark.segment <= CQ_SEGMENT_ID_MAX;
+	if (!newest && !next)
+		return 0;
+	r = cq_recover_look_at(v, &before);
 	if (r < 0)
 		return r;
-	v->adrift = newest.kind == CQ_KIND_OPEN || newest.kind == CQ_KIND_FRESH ||
-	            (v->mark.segment > CQ_SEGMENT_ID_MAX && newest.id < CQ_SEGMENT_ID_MAX);
+	v->seal_missing = next && before.kind == CQ_KIND_OPEN;
+	v->adrift = !v->seal_missing &&
+	            (before.kind == CQ_KIND_OPEN || before.kind == CQ_KIND_FRESH ||
+	             (v->mark.segment > CQ_SEGMENT_ID_MAX && before.id < CQ_SEGMENT_ID_MAX));
 	v->marked = !v->adrift;
 	return 0;
 }

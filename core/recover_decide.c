@@ -58,6 +58,16 @@ bool cq_recover_summary_agrees(const struct cq_candidate *c)
 	       h->payload_bytes == c->survey.payload_bytes;
 }
 
+/* By the watermark, records that were durable have been in this segment and are not. */
+static bool lacks_durable(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	if (!v->marked || c->id > v->mark.segment)
+		return false;
+	if (c->id == v->mark.segment)
+		return c->survey.tail < v->mark.offset;
+	return c->survey.damaged || (v->end_seq_known && v->end_seq < v->mark.seq);
+}
+
 /* A segment with records, or what may have been one, before or at the last such. */
 static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 {
@@ -86,7 +96,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 		return 0;
 	}
 	end_at(v, c, c->survey.tail);
-	lost = v->marked && c->id == v->mark.segment && c->survey.tail < v->mark.offset;
+	lost = lacks_durable(v, c);
 	if (c->kind == CQ_KIND_SEALED && cq_recover_summary_agrees(c) && !lost) {
 		/* a recovery may have been killed while it wrote a new summary */
 		c->act = c->header.ext != 0 && !cq_segment_ext_valid(&c->header) ? CQ_ACT_SEAL
@@ -94,7 +104,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 	} else if (c->kind == CQ_KIND_SEALED) {
 		c->act = CQ_ACT_CUT_AND_SEAL;
 		v->hole = true;
-	} else if (last) {
+	} else if (last && (lost || !v->marked || c->id >= v->mark.segment)) {
 		c->act = CQ_ACT_CONTINUE;
 		return 0;
 	} else {

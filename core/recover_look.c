@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -175,6 +176,8 @@ int cq_recover_look(struct cq_recovery *v)
 	report_gaps(v);
 	while (v->marked && first < v->count && v->ids[first] < v->mark.segment)
 		first++;
+	if (v->seal_missing)
+		first--;
 	if (v->repairer) {
 		v->trusted = first;
 		first = 0;
@@ -215,22 +218,23 @@ int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c)
 	return r;
 }
 
+/* By the watermark, and by what is there of their segment. */
 void cq_recover_report_loss(struct cq_recovery *v)
 {
 	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
 	uint64_t first = v->end_seq, base;
+	char numbers[64];
 
-	if (v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
-	                         cq_recover_beginning(v, v->active_id, &first, &base) == 0))
-		cq_log(v->config, level,
-		       "durable records %" PRIu64 " to %" PRIu64
-		       " are missing or damaged, from segment "
-		       "%09u offset %" PRIu64 " on",
-		       first, v->mark.seq - 1, v->active_id, v->tail);
-	else
-		cq_log(v->config, level,
-		       "durable records up to %" PRIu64
-		       " are missing or damaged, from segment %09u "
-		       "offset %" PRIu64 " on",
-		       v->mark.seq - 1, v->active_id, v->tail);
+	if ((v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
+	                          cq_recover_beginning(v, v->active_id, &first, &base) == 0)) &&
+	    first < v->mark.seq)
+		snprintf(numbers, sizeof numbers, " %" PRIu64 " to %" PRIu64, first,
+		         v->mark.seq - 1);
+	else if (v->mark.seq > 0 && !v->end_seq_known)
+		snprintf(numbers, sizeof numbers, " up to %" PRIu64, v->mark.seq - 1);
+	else /* it does not agree with the numbers that are there */
+		numbers[0] = '\0';
+	cq_log(v->config, level,
+	       "durable records%s are missing or damaged, from segment %09u offset %" PRIu64 " on",
+	       numbers, v->active_id, v->tail);
 }

@@ -65,6 +65,7 @@ struct cq_recovery {
 	size_t count;
 	bool marked;   /* the watermark is known */
 	bool adrift;   /* it was, but is ahead of all that is there: no place to go on at */
+	bool seal_missing; /* the segment that ends at the watermark is not sealed */
 	struct cq_durable_slot mark;
 	uint64_t epoch; /* highest seen */
 	bool leftovers; /* there are temp files */

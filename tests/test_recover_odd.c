@@ -164,6 +164,40 @@ static void mark_behind_the_one_in_use(void **state)
 	goes_on_at(q, 80);
 }
 
+/* The mark says that a segment was left which is not sealed.  Where it holds all that was durable, its
+ * seal alone is missing. */
+static void mark_behind_an_unsealed_segment(void **state)
+{
+	struct qs *q = *state;
+
+	for (unsigned spare = 0; spare < 2; spare++) {
+		qs_anew(q);
+		qs_killed_writer(q, 0, 20);
+		drop(q, "control.meta");
+		if (!spare)
+			drop(q, NAME(1));
+		qs_mark(q->dir, 1, 64, 20);
+		goes_on_at(q, 20);
+		assert_int_equal(qs_peek32(q->dir, NAME(0), 12), CQ_SEALED);
+		assert_int_equal(qs_peek64(q->dir, NAME(0), 40), 20);
+		assert_int_equal(qs_peek32(q->dir, NAME(1), 64) != 0, 1);
+		qs_format_check(q->dir, "--closed");
+	}
+	/* it does not hold all of it, or nothing */
+	for (unsigned empty = 0; empty < 2; empty++) {
+		qs_anew(q);
+		qs_killed_writer(q, 0, 20);
+		if (empty)
+			qs_make_segment(q->dir, 2, QS_SIZE);
+		qs_mark(q->dir, 1 + empty, 64, 21);
+		refuses(q, -EBADMSG, "durable records");
+		q->config.accept_loss = true;
+		goes_on_at(q, 20);
+		q->config.accept_loss = false;
+		qs_format_check(q->dir, "--closed");
+	}
+}
+
 /* No segment can be where the mark is, and the newest is sealed. */
 static void mark_of_no_segment(void **state)
 {
@@ -372,6 +406,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(one_segment_has_a_size),
 	QS_TEST(many_gaps),
 	QS_TEST(mark_behind_the_one_in_use),
+	QS_TEST(mark_behind_an_unsealed_segment),
 	QS_TEST(mark_of_no_segment),
 	QS_TEST(mark_alone),
 	QS_TEST(ids_are_used_up),

@@ -105,7 +105,7 @@ static void numbers_are_not_given_twice(void **state)
 	assert_int_equal(qs_stats(q->writer).next_seq, 93);
 	qs_close(q);
 
-	/* one that was left unsealed, whole and with nothing that can be read */
+	/* one that was left unsealed, whole; then with nothing that can be read */
 	for (int i = 0; i < 2; i++) {
 		qs_anew(q);
 		make_full(q, 3);
@@ -113,11 +113,17 @@ static void numbers_are_not_given_twice(void **state)
 		qs_make_segment(q->dir, 3, QS_SIZE);
 		qs_mark(q->dir, 3, 64, 93);
 		qs_unseal(q->dir, 2);
-		if (i == 1)
+		if (i == 1) {
 			support_poke(q->dir, NAME(2), 128, "RECORD", 6);
+			assert_int_equal(qs_try_open(q), -EBADMSG);
+			assert_true(
+				qs_logged(q, "durable records 62 to 92 are missing or damaged"));
+			break;
+		}
 		qs_open(q);
 		assert_int_equal(qs_stats(q->writer).next_seq, 93);
 		qs_close(q);
+		assert_int_equal(qs_peek32(q->dir, NAME(2), 12), CQ_SEALED);
 	}
 }
 

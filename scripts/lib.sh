@@ -1,8 +1,15 @@
 # shellcheck shell=bash
 # Shell functions shared by the programs in this folder; sourced, never run.
 
-# The top of the source tree, whatever folder the caller stands in.
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+# Where the running program and the source tree are, whatever folder the caller is in, also where the
+# program is run by a symbolic link.
+unset CDPATH
+root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
+self=$root/scripts/$(basename "$(readlink -f "$0")")
+
+# Everything that is built is below $build: where BUILD_DIR says, else in the source tree.
+# shellcheck disable=SC2034 # for the programs
+build=$(realpath -m -- "${BUILD_DIR:-$root/build}")
 
 say() { printf '%s\n' "$*"; }
 
@@ -25,7 +32,25 @@ as_root() {
 }
 
 # The comment block at the head of the running script is its --help text.
-usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
+usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$self"; }
+
+# unknown ARGUMENT: ends the program, which does not know it.
+unknown() {
+	warn "unknown argument: $1 (see --help)"
+	exit 2
+}
+
+# build_folder DIR: makes it, or says why nothing can be built there.
+build_folder() {
+	local dir=$1 other
+	[ -f "$root/meson.build" ] || die "$root is not the source tree of chronfs"
+	if ! mkdir -p "$dir" 2>/dev/null; then
+		die "cannot make $dir; build elsewhere: BUILD_DIR=FOLDER $self"
+	fi
+	other=$(find "$dir" -type d ! -writable -printf '%p belongs to %u' -prune -quit 2>/dev/null)
+	[ -z "$other" ] ||
+		die "$other: remove it, or build elsewhere: BUILD_DIR=FOLDER $self"
+}
 
 # meson_dir DIR OPTION...: brings build directory DIR to these options, setting it up when it is
 # new. One left by another meson version or by a broken first setup is made afresh.
@@ -33,7 +58,7 @@ usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 meson_dir() {
 	local dir=$1 log
 	shift
-	mkdir -p "$dir"
+	build_folder "$dir"
 	log=$dir/setup.log
 	# Asked to build build.ninja, ninja lets meson look at its files again if they changed.
 	if [ -f "$dir/build.ninja" ] && {

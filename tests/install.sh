@@ -29,12 +29,44 @@ status=$?
 [ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
 check "meson install" "$status"
 
-headers=$(find "$dir" -name '*.h' -printf '%f\n' | sort | tr '\n' ' ')
-[ "$headers" = 'chronq.h ' ]
+# Everything is looked for where a system looks: below $dir as below /.
+prefix=$(meson introspect --buildoptions "$build" | python3 -c '
+import json, sys
+print(*(option["value"] for option in json.load(sys.stdin) if option["name"] == "prefix"))')
+root=$dir$prefix
+
+headers=$(cd "$root/include" && echo *)
+[ "$headers" = chronq.h ]
 check "chronq.h is the only header installed (found: $headers)" $?
 
-header=$(find "$dir" -name chronq.h)
-library=$(find "$dir" -name 'libchronq.so')
+# Where pkg-config and the dynamic linker look by themselves; with another prefix they have to be told.
+unset PKG_CONFIG_PATH LD_LIBRARY_PATH
+looks=$(pkg-config --variable pc_path pkg-config)
+below=$dir${looks//:/:$dir}
+case $prefix in
+/usr | /usr/local) ;;
+*) below=$root/lib/pkgconfig ;;
+esac
+package() { PKG_CONFIG_LIBDIR=$below:$looks PKG_CONFIG_SYSROOT_DIR=$dir pkg-config "$@"; }
+version=$(package --modversion chronq 2>&1)
+[ "$version" = "$("$CHRONQ" --version | sed 's/^chronq //; s/ .*//')" ]
+check "pkg-config finds chronq: $version" $?
+
+mkdir "$dir/etc"
+cp -r /etc/ld.so.conf* "$dir/etc"
+case $prefix in
+/usr | /usr/local) ;;
+*) echo "$prefix/lib" >>"$dir/etc/ld.so.conf" ;;
+esac
+PATH=$PATH:/sbin:/usr/sbin
+ldconfig -r "$dir" 2>"$dir/log"
+library=$dir$(ldconfig -r "$dir" -p | sed -n 's/.*libchronq\.so\.0 .* => //p')
+[ -f "$library" ]
+status=$?
+[ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
+check "ldconfig finds libchronq.so.0: ${library#"$dir"}" "$status"
+
+header=$root/include/chronq.h
 declared=$(sed -n '/^CQ_API/,/;/p' "$header" | tr '\n' ' ' | grep -o '\bcq_[a-z_]*(' | tr -d '(' | sort -u)
 # the linker's own marks and a sanitizer's are nobody's API
 exported=$(nm -D --defined-only "$library" | awk '$2 ~ /^[TDBR]$/ {print $3}' | grep -vE '^(_|__)' | sort -u)
@@ -57,40 +89,35 @@ int main(int argc, char **argv)
 	return r < 0 || cq_writer_close(writer) < 0;
 }
 C
-pc=$(dirname "$(find "$dir" -name chronq.pc)")
-export PKG_CONFIG_PATH=$pc PKG_CONFIG_SYSROOT_DIR=$dir
+# loader PROGRAM: the dynamic linker that the program asks for.
+loader() { readelf -l "$1" | sed -n 's/.*program interpreter: \(.*\)]/\1/p'; }
 # shellcheck disable=SC2046 # words are meant
-cc $(pkg-config --cflags chronq) -o "$dir/program" "$dir/program.c" $(pkg-config --libs chronq) 2>"$dir/log" &&
-	LD_LIBRARY_PATH=$(dirname "$library") "$dir/program" "$dir/q" 2>>"$dir/log" &&
+cc $(package --cflags chronq) -o "$dir/program" "$dir/program.c" $(package --libs chronq) 2>"$dir/log" &&
+	"$(loader "$dir/program")" --library-path "$(dirname "$library")" "$dir/program" "$dir/q" 2>>"$dir/log" &&
 	[ "$("$CHRONQ" cat "$dir/q")" = built ]
 status=$?
 [ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
 check "a program builds with pkg-config chronq, appends, and its record is there" "$status"
 
-[ -x "$(find "$dir" -path '*/bin/chronfs')" ] && [ -x "$(find "$dir" -path '*/bin/chronq')" ]
+[ -x "$root/bin/chronfs" ] && [ -x "$root/bin/chronq" ]
 check "chronfs and chronq are installed" $?
 
 for page in chronfs.1 chronq.1; do
-	[ -n "$(find "$dir" -path "*/man/man1/$page")" ]
+	[ -f "$root/share/man/man1/$page" ]
 	check "man page $page" $?
 done
 
-program=$(find "$dir" -path '*/bin/chronfs')
-program=${program#"$dir"}
-prefix=${program%/bin/chronfs}
+program=$prefix/bin/chronfs
 for name in mount.chronfs mount.fuse.chronfs; do
-	helper=$(find "$dir" -name "$name")
 	case $prefix in
-	/usr | /usr/local)
-		[ "$helper" = "$dir/sbin/$name" ] && [ "$(readlink "$helper")" = "$program" ]
-		;;
-	*) [ -z "$helper" ] ;;
+	/usr | /usr/local) [ "$(readlink "$dir/sbin/$name")" = "$program" ] ;;
+	*) [ ! -e "$dir/sbin" ] ;;
 	esac
 	check "$name: where mount(8) looks, to the program (prefix $prefix)" $?
 done
 
-unit=$(find "$dir" -name 'chronfs@.service')
-[ -n "$unit" ] && grep -q "^ExecStart=$program " "$unit"
+unit=$root/lib/systemd/system/chronfs@.service
+grep -q "^ExecStart=$program " "$unit"
 check "chronfs@.service runs the installed program" $?
 if command -v systemd-analyze >/dev/null; then
 	mkdir "$dir/unit"

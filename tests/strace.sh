@@ -39,7 +39,7 @@ some() {
 	echo "ok $count - $1"
 }
 
-timeout 100 strace -f -y -qq -o "$log" "$subject" "$tmp/queue" >&2
+timeout 500 strace -f -y -qq -o "$log" "$subject" "$tmp/queue" >&2
 echo $? | grep -vx 0 | none "the traced program succeeds"
 
 final='"[0-9]{9}\.q"'

@@ -8,7 +8,7 @@ for way in auto off; do
 	q=$tmp/queue-$way
 	start_mount -o segment_size=64K,passthrough=$way
 	note "passthrough=$way"
-	cases_of timeout 100 python3 "$here/coherence.py" "$m" "$q"
+	cases_of timeout "$patience" python3 "$here/coherence.py" "$m" "$q"
 	stop_mount "passthrough=$way"
 done
 finish

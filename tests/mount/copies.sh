@@ -3,6 +3,8 @@
 #
 # copies.sh - the copy of a mount in a new mount namespace keeps its daemon; one that was dropped does not
 . "$(dirname "$0")/lib.sh"
+# shellcheck source-path=SCRIPTDIR/../.. source=scripts/mounts.sh
+. "$here/../../scripts/mounts.sh"
 
 # new_namespace COMMANDS: runs these, of bash, in a mount namespace of its own, until stdin ends; returns
 # when they are done.
@@ -33,7 +35,9 @@ await_daemon "the copy is gone"
 start_mount
 mkdir "$tmp/a bind"
 mount --bind "$m" "$tmp/a bind"
-new_namespace drop_copied_mounts
+ok "in the old namespace nothing is dropped" not drop_copied_mounts "$(mount_namespace)"
+ok "the mount is there" is_mounted "$m"
+new_namespace "drop_copied_mounts $(mount_namespace)"
 umount "$tmp/a bind"
 stop_mount "umount, the copy was dropped"
 leave_namespace

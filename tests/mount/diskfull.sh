@@ -77,7 +77,7 @@ ok "size: the queue is sound" "$CHRONQ" verify "$q"
 for limit in 8 14 16 20; do
 	q=$tmp/nofile.$limit
 	with_limit -n "$limit"
-	timeout 60 "$CHRONFS" "$q" "$m" -o segment_size=4K 2>"$tmp/said"
+	timeout "$patience" "$CHRONFS" "$q" "$m" -o segment_size=4K 2>"$tmp/said"
 	status=$?
 	mounts+=("$m")
 	if is_mounted "$m"; then

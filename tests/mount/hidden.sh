@@ -20,7 +20,7 @@ export CHRONQ_HOLD=prepare.before_publish:$tmp/hold
 start_mount
 unset CHRONQ_HOLD
 fill a
-timeout 20 cat "$tmp/hold.reached" # ends when the worker is at the place
+timeout "$patience" cat "$tmp/hold.reached" # ends when the worker is at the place
 temp=$(temp_names)
 is "a segment is being prepared" "$temp" 000000002.q.tmp
 is "it is not listed" "$(listing)" $'000000000.q\n000000001.q'

@@ -20,6 +20,8 @@ failures=0
 helper=  # the process id of what cases_of runs
 daemon=  # the process id of the mount that start_mount started
 mounts=() # mount points in use
+# Seconds after which a program that a test runs has hung: far more than ten times what any takes.
+patience=300
 
 skip_all() {
 	echo "1..0 # SKIP $*"
@@ -127,7 +129,7 @@ refused() {
 gives() {
 	local wanted=$1 text=$2 what=$3 output status
 	shift 3
-	output=$(timeout 60 "$@" 2>&1)
+	output=$(timeout "$patience" "$@" 2>&1)
 	status=$?
 	is "$what: exit status" "$status" "$wanted"
 	if [[ $output == *"$text"* ]]; then
@@ -215,11 +217,11 @@ mount_answers_or_died() {
 	is_mounted "$m" && [ -d "$m/segments" ]
 }
 
-# ended: waits until the daemon has ended, by itself or, after a minute, by SIGKILL; its exit status.
+# ended: waits until the daemon has ended, by itself or, after $patience, by SIGKILL; its exit status.
 # tail looks once a second, if not told otherwise.
 ended() {
 	local pid=$daemon
-	timeout 60 tail -s 0.01 --pid="$pid" -f /dev/null || kill -9 "$pid"
+	timeout "$patience" tail -s 0.01 --pid="$pid" -f /dev/null || kill -9 "$pid"
 	daemon=
 	wait "$pid" 2>/dev/null
 }

@@ -151,7 +151,7 @@ ok "nothing is mounted" not is_mounted "$m"
 
 # ---- a poor environment ----
 
-timeout 20 "$CHRONFS" "$q" "$m" <&- >&- 2>&-
+timeout "$patience" "$CHRONFS" "$q" "$m" <&- >&- 2>&-
 is "started without standard streams" $? 0
 gives 10 "in use by process" "it keeps its lock" "$CHRONFS" "$q" "$tmp/second" -f
 echo record >>"$m/append"

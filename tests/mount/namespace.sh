@@ -7,7 +7,12 @@
 # /usr/sbin or /dev is seen by nobody else, and is gone with its last process, which is killed with
 # the first, whatever way that ends.
 
-if [ -z "${CHRONFS_TEST_NAMESPACE-}" ]; then
+# shellcheck source-path=SCRIPTDIR/../.. source=scripts/mounts.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/mounts.sh"
+
+if [ -n "${CHRONFS_TEST_NAMESPACE-}" ]; then
+	drop_copied_mounts "$CHRONFS_TEST_OUTSIDE" || exit
+else
 	enter=(unshare --mount --pid --fork --kill-child --mount-proc --propagation)
 	# What is mounted here must not show elsewhere.  In a chroot the root is no mount that could
 	# be made private; there it may stay as it is where nothing is shared with anybody.
@@ -16,14 +21,12 @@ if [ -z "${CHRONFS_TEST_NAMESPACE-}" ]; then
 	for way in "${ways[@]}"; do
 		if "${enter[@]}" "$way" -- true 2>/dev/null; then
 			export CHRONFS_TEST_NAMESPACE=$way
+			CHRONFS_TEST_OUTSIDE=$(mount_namespace)
+			export CHRONFS_TEST_OUTSIDE
 			exec "${enter[@]}" "$way" -- bash "$0" "$@"
 		fi
 	done
 fi
-
-# shellcheck source-path=SCRIPTDIR/../.. source=scripts/mounts.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/mounts.sh"
-[ -z "${CHRONFS_TEST_NAMESPACE-}" ] || drop_copied_mounts
 
 # own_space: a file system of the test's own at $own, so that removing files never reaches what is shown below it;
 # and another directory directly below the root in $top.  Neither hides anything that the test needs.

@@ -17,7 +17,7 @@ fill
 is "segments are the files" "$(same)" ""
 if passes; then
 	pass "the kernel reads them by itself"
-	cases_of timeout 60 python3 "$here/passthrough.py" "$m" "$q" "$daemon"
+	cases_of timeout "$patience" python3 "$here/passthrough.py" "$m" "$q" "$daemon"
 	ok "nothing is complained of" [ ! -s "$log" ]
 else
 	version=$("$CHRONFS" -V | sed 's/.*libfuse //')

@@ -8,7 +8,7 @@
 for size in 1M 64K; do
 	q=$tmp/$size
 	start_mount -o segment_size=$size,retain_segments=4
-	cases_of timeout 100 python3 "$here/stream.py" "$m" "$size"
+	cases_of timeout "$patience" python3 "$here/stream.py" "$m" "$size"
 	stop_mount "segments of $size"
 done
 
@@ -83,6 +83,6 @@ stop_mount
 
 q=$tmp/followed-queue
 start_mount
-cases_of timeout 100 python3 "$here/followers.py" "$m" 12 4
+cases_of timeout "$patience" python3 "$here/followers.py" "$m" 12 4
 stop_mount
 finish

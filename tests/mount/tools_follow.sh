@@ -128,7 +128,7 @@ kill "$other"
 wait "$other" 2>/dev/null
 ok "tail --pid: ends" wait_for 20 not kill -0 "$pid"
 ok "tail --pid: no complaint" silent tail.pid
-follow tail.sed "timeout 100 tail -n 1 -f stream | sed -u 2q"
+follow tail.sed "timeout $patience tail -n 1 -f stream | sed -u 2q"
 pid=${followers[tail.sed]}
 ok "tail -f | sed q: what was there" sees tail.sed "last words"
 echo "second" >>"$m/append"

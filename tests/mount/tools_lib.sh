@@ -15,7 +15,7 @@ export T=$tmp
 run() {
 	# $sh may be two words: busybox sh
 	# shellcheck disable=SC2086
-	(cd "$m" && exec timeout 60 $sh -c "$1") >"$tmp/out" 2>"$tmp/err" </dev/null
+	(cd "$m" && exec timeout "$patience" $sh -c "$1") >"$tmp/out" 2>"$tmp/err" </dev/null
 }
 
 complain() { # TEXT STATUS

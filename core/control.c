@@ -4,7 +4,8 @@
  *
  * Two things here face processes that die at any moment:
  *   A writer that dies in cq_control_move() leaves segment_gen odd for ever.  Readers therefore try
- *   a bounded number of times and then use the directory; the next writer makes it even.
+ *   a bounded number of times and then use the directory.  The next writer makes it even when it has
+ *   stored its own position: the number only grows, and no even one is ever over a torn position.
  *   A waiting reader that dies leaves `waiters` too high, and every append would make a system call.
  *
  * Which waiters are dead.  The writer calls the system while anybody is counted in `waiters`, until the
@@ -84,6 +85,26 @@ static int open_full_size(struct cq_mapping *ret_map, int dirfd)
 	return cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
 }
 
+/* Readers wait from here on until the number is even again; it is odd already where another writer has
+ * died in a move. */
+static uint32_t begin_move(struct cq_control_page *page)
+{
+	const uint32_t odd = page->segment_gen | 1;
+
+	__atomic_store_n(&page->segment_gen, odd, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return odd;
+}
+
+static void clear_but_gen(struct cq_control_page *page)
+{
+	const size_t gen = offsetof(struct cq_control_page, segment_gen);
+	const size_t behind = gen + sizeof page->segment_gen;
+
+	memset(page, 0, gen);
+	memset((uint8_t *)page + behind, 0, sizeof *page - behind);
+}
+
 int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t segment_size,
                          uint64_t epoch, struct cq_position position)
 {
@@ -96,16 +117,17 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 		return r;
 	page = c.page = (struct cq_control_page *)(void *)c.map.base;
 	if (!page_valid(page)) {
-		/* Nothing in it is believed.  A reader that waits finds out at the end of its slice. */
+		/* Nothing in it is believed.  A reader that waits finds out at the end of its slice;
+		 * one that asks for the position waits for cq_control_move(). */
 		__atomic_store_n(&page->init_state, 0, __ATOMIC_RELEASE);
-		memset(page, 0, sizeof *page);
+		begin_move(page);
+		clear_but_gen(page);
 		cq_point("control.cleared");
 		page->magic = CQ_CONTROL_MAGIC;
 		page->version = CQ_CONTROL_VERSION;
 	}
 	page->epoch = epoch;
 	page->segment_size = segment_size;
-	page->segment_gen &= ~1U;
 	cq_control_move(&c, position);
 	cq_point("control.filled");
 	__atomic_store_n(&page->init_state, CQ_CONTROL_READY, __ATOMIC_RELEASE);
@@ -143,15 +165,13 @@ int cq_control_position(const struct cq_control *control, struct cq_position *re
 void cq_control_move(struct cq_control *control, struct cq_position position)
 {
 	struct cq_control_page *page = control->page;
-	uint32_t gen = page->segment_gen;
+	const uint32_t odd = begin_move(page);
 
-	__atomic_store_n(&page->segment_gen, gen + 1, __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
 	cq_point("control.odd");
 	__atomic_store_n(&page->current_segment, position.segment, __ATOMIC_RELAXED);
 	cq_point("control.half");
 	__atomic_store_n(&page->write_offset, position.offset, __ATOMIC_RELAXED);
-	__atomic_store_n(&page->segment_gen, gen + 2, __ATOMIC_RELEASE);
+	__atomic_store_n(&page->segment_gen, odd + 1, __ATOMIC_RELEASE);
 }
 
 static long futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)

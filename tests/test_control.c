@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -88,6 +89,65 @@ static void odd_sequence_lock(void **state)
 	assert_int_equal(p.offset, 704);
 	cq_control_close(&again);
 	cq_control_close(&c);
+}
+
+/* What readers see while the next writer puts it right, after every instruction of that writer. */
+static void odd_sequence_lock_step_by_step(struct qs *q, struct cq_control *c)
+{
+#if defined(__x86_64__)
+	uint32_t gen = c->page->segment_gen, seen;
+	struct cq_control again;
+	int status;
+	pid_t pid;
+
+	pid = support_fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		CHILD(ptrace(PTRACE_TRACEME, 0, NULL, NULL) == 0);
+		raise(SIGSTOP);
+		CHILD(cq_control_establish(&again, q->dirfd, QS_SIZE, 3,
+		                           (struct cq_position){ 5, 64 }) == 0);
+		_exit(0);
+	}
+	for (;;) {
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status))
+			break;
+		assert_true(WIFSTOPPED(status));
+		seen = __atomic_load_n(&c->page->segment_gen, __ATOMIC_ACQUIRE);
+		assert_true(seen >= gen);
+		gen = seen;
+		if (gen % 2 == 0) {
+			assert_int_equal(c->page->current_segment, 5);
+			assert_int_equal(c->page->write_offset, 64);
+		}
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+	}
+	assert_int_equal(WEXITSTATUS(status), 0);
+	assert_int_equal(gen % 2, 0);
+	assert_int_equal(c->page->init_state, CQ_CONTROL_READY);
+#else
+	(void)q;
+	(void)c;
+#endif
+}
+
+/* A writer died when it had moved the segment and not the offset: readers never see that. */
+static void torn_position_is_never_seen(void **state)
+{
+	struct qs *q = *state;
+	struct cq_control c;
+
+	for (int damaged = 0; damaged < 2; damaged++) {
+		establish(q, &c, 4, 4096);
+		cq_control_move(&c, (struct cq_position){ 4, 4032 });
+		c.page->segment_gen++;
+		c.page->current_segment = 5;
+		if (damaged)
+			c.page->magic = 0;
+		odd_sequence_lock_step_by_step(q, &c);
+		cq_control_close(&c);
+	}
 }
 
 #define MOVES 200000U
@@ -398,6 +458,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(position_is_what_was_set),
 	QS_TEST(incomplete_block_is_not_opened),
 	QS_TEST(odd_sequence_lock),
+	QS_TEST(torn_position_is_never_seen),
 	QS_TEST(no_torn_position),
 	QS_TEST(waiters_never_below_zero),
 	QS_TEST(no_lost_wake_up),

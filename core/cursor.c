@@ -182,6 +182,32 @@ bool cq_cursor_file_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char *fil
 	return cq_cursor_name_valid(ret_name);
 }
 
+static int look_at_file(int dir, const char *file, struct cq_cursor *ret_cursor)
+{
+	int fd, r;
+
+	r = open_regular(dir, file, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_cursor_read(fd, ret_cursor);
+	close(fd);
+	return r;
+}
+
+int cq_cursor_look(int dirfd, const char *name, struct cq_cursor *ret_cursor)
+{
+	char file[FILE_NAME_SIZE];
+	int dir, r;
+
+	r = open_readers_dir(dirfd, false, &dir);
+	if (r < 0)
+		return r;
+	file_name(file, name);
+	r = look_at_file(dir, file, ret_cursor);
+	close(dir);
+	return r;
+}
+
 /*
  * Visits one file.  What is wrong with the file itself concerns that reader alone; a shortage of
  * descriptors or memory is an error, since retention would take a reader that was not seen for one
@@ -191,15 +217,11 @@ static int visit_file(int dir, const char *file, cq_cursor_visit_fn visit, void 
 {
 	char name[CQ_READER_NAME_MAX + 1];
 	struct cq_cursor cursor;
-	int fd, r;
+	int r;
 
 	if (!cq_cursor_file_parse(name, file))
 		return 0;
-	r = open_regular(dir, file, O_RDONLY, &fd);
-	if (r == 0) {
-		r = cq_cursor_read(fd, &cursor);
-		close(fd);
-	}
+	r = look_at_file(dir, file, &cursor);
 	if (r == 0)
 		visit(arg, name, &cursor);
 	if (cq_planted("bad_reader_is_fatal"))

@@ -33,6 +33,9 @@ int cq_cursor_open(int dirfd, const char *name, bool create, int *ret_fd);
 /* -ENOENT: no valid position in it. */
 int cq_cursor_read(int fd, struct cq_cursor *ret_cursor);
 
+/* What the file of this reader says, without opening it for longer. */
+int cq_cursor_look(int dirfd, const char *name, struct cq_cursor *ret_cursor);
+
 /* Stores *cursor with a generation above its own and above the file's; *cursor gets it. */
 int cq_cursor_write(int fd, struct cq_cursor *cursor);
 

@@ -8,11 +8,9 @@
 #include <time.h>
 
 #include "clock.h"
-#include "cursor.h"
 #include "fault.h"
 #include "io.h"
 #include "log.h"
-#include "place.h"
 #include "queue.h"
 #include "seekindex.h"
 #include "segdir.h"
@@ -29,6 +27,25 @@
 
 /* ---- the rules ---- */
 
+/* Alive, and not too far behind. */
+static bool counts(const struct cq_config *config, const struct cq_retention_view *view,
+                   const struct cq_reader_seen *reader)
+{
+	uint64_t behind;
+
+	if (config->reader_ttl_ms > 0 && view->now_ms - reader->changed_ms > config->reader_ttl_ms)
+		return false;
+	behind = reader->segment < view->active ? view->active - reader->segment : 0;
+	return config->reader_max_lag_bytes == 0 ||
+	       behind <= config->reader_max_lag_bytes / view->segment_size;
+}
+
+bool cq_retention_pins_oldest(const struct cq_config *config, const struct cq_retention_view *view,
+                              const struct cq_reader_seen *reader)
+{
+	return reader->segment <= view->oldest && counts(config, view, reader);
+}
+
 uint64_t cq_retention_pinned_from(const struct cq_config *config,
                                   const struct cq_retention_view *view)
 {
@@ -36,26 +53,18 @@ uint64_t cq_retention_pinned_from(const struct cq_config *config,
 
 	for (size_t i = 0; i < view->reader_count; i++) {
 		const struct cq_reader_seen *reader = &view->readers[i];
-		uint64_t behind;
 
-		if (config->reader_ttl_ms > 0 &&
-		    view->now_ms - reader->changed_ms > config->reader_ttl_ms)
-			continue;
-		behind = reader->segment < view->active ? view->active - reader->segment : 0;
-		if (config->reader_max_lag_bytes > 0 &&
-		    behind > config->reader_max_lag_bytes / view->segment_size)
-			continue;
-		if (reader->segment < lowest)
+		if (reader->segment < lowest && counts(config, view, reader))
 			lowest = reader->segment;
 	}
 	return lowest;
 }
 
-uint32_t cq_retention_keep_from(const struct cq_config *config,
-                                const struct cq_retention_view *view)
+/* By count, bytes and age, whoever has still to read them. */
+static uint64_t keep_by_rules(const struct cq_config *config, const struct cq_retention_view *view)
 {
 	const uint64_t present = (uint64_t)view->active - view->oldest + 1;
-	uint64_t keep = view->oldest, pinned;
+	uint64_t keep = view->oldest;
 	uint64_t most = UINT64_MAX; /* segments to keep, the active one included */
 
 	if (config->retain_segments > 0)
@@ -69,9 +78,15 @@ uint32_t cq_retention_keep_from(const struct cq_config *config,
 	if (config->retain_age_ms > 0 && view->oldest_age_ms > config->retain_age_ms &&
 	    keep == view->oldest)
 		keep = (uint64_t)view->oldest + 1;
-	if (keep > view->active)
-		keep = view->active;
-	pinned = cq_retention_pinned_from(config, view);
+	return keep < view->active ? keep : view->active;
+}
+
+uint32_t cq_retention_keep_from(const struct cq_config *config,
+                                const struct cq_retention_view *view)
+{
+	const uint64_t pinned = cq_retention_pinned_from(config, view);
+	uint64_t keep = keep_by_rules(config, view);
+
 	if (keep > pinned)
 		keep = pinned > view->oldest ? pinned : view->oldest;
 	return (uint32_t)keep;
@@ -80,76 +95,6 @@ uint32_t cq_retention_keep_from(const struct cq_config *config,
 static bool has_rules(const struct cq_config *c)
 {
 	return c->retain_segments > 0 || c->retain_bytes > 0 || c->retain_age_ms > 0;
-}
-
-/* ---- the readers ---- */
-
-struct round {
-	struct cq_retention *retention;
-	uint64_t segment_size;
-	uint64_t now_ms;
-	int error;
-};
-
-static void see_reader(void *arg, const char *name, const struct cq_cursor *cursor)
-{
-	struct round *round = arg;
-	struct cq_retention *t = round->retention;
-	uint64_t segment = cursor->segment, offset = cursor->offset;
-	struct cq_reader_seen *reader = NULL;
-
-	for (size_t i = 0; i < t->count && !reader; i++)
-		if (strcmp(t->readers[i].name, name) == 0)
-			reader = &t->readers[i];
-	if (!reader) {
-		if (t->count == t->capacity) {
-			size_t capacity = t->capacity ? t->capacity * 2 : 8;
-			struct cq_reader_seen *more = realloc(t->readers, capacity * sizeof *more);
-
-			if (!more) {
-				round->error = -ENOMEM;
-				return;
-			}
-			t->readers = more;
-			t->capacity = capacity;
-		}
-		reader = &t->readers[t->count++];
-		memset(reader, 0, sizeof *reader);
-		strncpy(reader->name, name, CQ_READER_NAME_MAX);
-		reader->generation = UINT64_MAX;
-	}
-	/* What tells life is that something changed, timed by a clock that nobody sets. */
-	if (reader->generation != cursor->generation ||
-	    reader->heartbeat_ns != cursor->heartbeat_ns)
-		reader->changed_ms = round->now_ms;
-	reader->generation = cursor->generation;
-	reader->heartbeat_ns = cursor->heartbeat_ns;
-	/* one that has read a full segment to its end needs it no more */
-	cq_place_level(&segment, &offset, round->segment_size);
-	reader->segment = segment;
-	reader->present = true;
-}
-
-/* Brings the table of readers up to date. An error means that a reader may be missing in it. */
-static int look_at_readers(cq_writer *w, uint64_t now_ms)
-{
-	struct cq_retention *t = &w->retention;
-	struct round round = { .retention = t, .segment_size = w->segment_size, .now_ms = now_ms };
-	size_t kept = 0;
-	int r;
-
-	for (size_t i = 0; i < t->count; i++)
-		t->readers[i].present = false;
-	r = cq_cursor_each(w->dirfd, see_reader, &round);
-	if (r < 0)
-		return r;
-	if (round.error < 0)
-		return round.error;
-	for (size_t i = 0; i < t->count; i++)
-		if (t->readers[i].present)
-			t->readers[kept++] = t->readers[i];
-	t->count = kept;
-	return 0;
 }
 
 /* ---- deleting ---- */
@@ -171,9 +116,9 @@ int cq_retention_oldest(cq_writer *w, uint32_t *ret_id)
 	return 0;
 }
 
-int cq_retention_look(cq_writer *w, struct cq_retention_view *ret_view)
+/* The view without readers. */
+static int look_at_segments(cq_writer *w, struct cq_retention_view *ret_view)
 {
-	struct cq_retention *t = &w->retention;
 	struct cq_retention_view view = { .segment_size = w->segment_size,
 		                          .now_ms = cq_boottime_ms() };
 	int r;
@@ -185,14 +130,20 @@ int cq_retention_look(cq_writer *w, struct cq_retention_view *ret_view)
 	pthread_mutex_unlock(&w->lock);
 	r = cq_retention_oldest(w, &view.oldest);
 	if (r == 0)
-		r = look_at_readers(w, view.now_ms);
-	if (r < 0)
-		return r;
-	t->readers_ms = view.now_ms;
-	view.readers = t->readers;
-	view.reader_count = t->count;
-	*ret_view = view;
-	return 0;
+		*ret_view = view;
+	return r;
+}
+
+int cq_retention_look(cq_writer *w, struct cq_retention_view *ret_view)
+{
+	struct cq_retention_view view;
+	int r = look_at_segments(w, &view);
+
+	if (r == 0)
+		r = cq_retention_look_at_readers(w, &view);
+	if (r == 0)
+		*ret_view = view;
+	return r;
 }
 
 /* Room: who makes segments can go on. */
@@ -255,37 +206,56 @@ static uint64_t age_ms(cq_writer *w, uint32_t id, const struct stat *st)
 	return ms > 0 ? (uint64_t)ms : 0;
 }
 
-/* 1: done, or others have. */
-static int retire_oldest(cq_writer *w, struct cq_retention_view *view)
+/* Completes the view.  1: the rules want the oldest segment gone. */
+static int is_wanted(cq_writer *w, struct cq_retention_view *view)
 {
 	char name[CQ_NAME_MAX];
 	struct stat st;
 	int r;
 
-	r = cq_retention_oldest(w, &view->oldest);
-	if (r < 0 || view->oldest >= view->active)
+	if (view->oldest >= view->active)
 		return 0;
-	cq_segment_name(name, view->oldest);
-	r = cq_io_stat_at(w->dirfd, name, &st);
+	if (w->config.retain_age_ms > 0) {
+		cq_segment_name(name, view->oldest);
+		r = cq_io_stat_at(w->dirfd, name, &st);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r; /* others were faster */
+		view->oldest_age_ms = age_ms(w, view->oldest, &st);
+	}
+	return keep_by_rules(&w->config, view) > view->oldest;
+}
+
+/* 1: done. */
+static int retire_oldest(cq_writer *w, struct cq_retention_view *view)
+{
+	int r = cq_retention_oldest(w, &view->oldest);
+
 	if (r < 0)
-		return r == -ENOENT ? 1 : r;
-	view->oldest_age_ms = age_ms(w, view->oldest, &st);
-	if (cq_retention_keep_from(&w->config, view) <= view->oldest)
 		return 0;
+	r = is_wanted(w, view);
+	if (r <= 0 || cq_retention_keep_from(&w->config, view) <= view->oldest)
+		return r < 0 ? r : 0;
 	r = cq_retention_delete(w, view->oldest);
 	return r < 0 ? r : 1;
 }
 
+/* Cheap first: what the rules want costs no look at a reader; whether the reader that was in the way is
+ * there still costs a look at that one.  What is deleted is decided by a look at all of them. */
 static int retire(cq_writer *w)
 {
 	struct cq_retention *t = &w->retention;
 	struct cq_retention_view view;
 	int r, done = 0;
 
-	/* if a reader may be missing in the view: better keep too much */
-	r = cq_retention_look(w, &view);
-	while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, &view)) > 0)
-		done++;
+	r = look_at_segments(w, &view);
+	if (r == 0)
+		r = is_wanted(w, &view);
+	if (r > 0 && !cq_retention_still_pinned(w, &view) && !cq_retention_must_wait(w, &view)) {
+		/* if a reader may be missing in the view: better keep too much */
+		r = cq_retention_look_at_readers(w, &view);
+		while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, &view)) > 0)
+			done++;
+	}
 	if (r < 0 && !t->warned)
 		cq_log(&w->config, CQ_WARNING, "retention: segment %09u not deleted: %s",
 		       atomic_load(&w->oldest), strerrordesc_np(-r));
@@ -320,18 +290,22 @@ int cq_retention_step(cq_writer *w)
 		return 0;
 	pthread_mutex_lock(&t->lock);
 	look_for_strangers(w);
+	t->wait_ms = 0;
 	if (has_rules(&w->config))
 		done = retire(w);
-	else if (w->config.reader_ttl_ms > 0 && cq_boottime_ms() - t->readers_ms >= TICK_MS)
-		(void)cq_retention_look(w, &view); /* so that a trim knows who is alive */
+	/* a sign of life is told from an old one only by whoever looks now and then */
+	if (w->config.reader_ttl_ms > 0 && cq_boottime_ms() - t->readers_ms >= TICK_MS)
+		(void)cq_retention_look(w, &view);
 	pthread_mutex_unlock(&t->lock);
 	return done;
 }
 
 int cq_retention_due(cq_writer *w)
 {
+	const int wait = w->retention.wait_ms;
+
 	if (!atomic_load(&w->space.full))
-		return TICK_MS;
+		return wait > 0 && wait < TICK_MS ? wait : TICK_MS;
 	return has_rules(&w->config) ? FULL_TICK_MS : STRANGERS_MS;
 }
 

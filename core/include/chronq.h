@@ -113,7 +113,10 @@ struct cq_config {
 	 * more than retain_segments segments, more than retain_bytes of segment files (both count the
 	 * current one), or the newest record of a segment older than retain_age_ms.  Never the current
 	 * segment, never a prepared one, never what a live named reader has still to read.
-	 * Default: all 0, nothing goes. */
+	 * Default: all 0, nothing goes.
+	 * The positions of all named readers are read before segments are deleted; with 64 of them or
+	 * more not more often than every 200 us for each, unless an append waits for room: until then
+	 * segments stay longer. */
 	uint64_t retain_segments;
 	uint64_t retain_bytes;
 	uint64_t retain_age_ms;

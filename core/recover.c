@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "fault.h"
+#include "filesystem.h"
 #include "io.h"
 #include "lock.h"
 #include "log.h"
@@ -144,22 +145,24 @@ static int consent(struct cq_recovery *v, bool loss)
 			v->repairer->result.refused = true;
 		return -EBADMSG;
 	}
-	if (v->repairer && (v->repairer->config->dry_run || v->repairer->result.steps == 0))
+	if (v->repairer && v->repairer->result.steps == 0)
 		return -ECANCELED;
-	return 0;
+	r = cq_recover_ready(v);
+	return r == 0 && v->repairer && v->repairer->config->dry_run ? -ECANCELED : r;
 }
 
-/* From here on files change: the lock's text says who does it. */
+/* From here on files change: the lock's text says who does it.  Before more than that and temp files do,
+ * the file system shows what it can. */
 static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 {
 	int r;
 
 	r = cq_lock_describe(lock, 0);
-	if (r < 0 || !v->leftovers)
-		return r;
-	r = cq_segdir_sweep(v->dirfd);
-	cq_point("recover.swept");
-	return r;
+	if (r == 0 && v->leftovers) {
+		r = cq_segdir_sweep(v->dirfd);
+		cq_point("recover.swept");
+	}
+	return r < 0 ? r : cq_filesystem_check(v->dirfd);
 }
 
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,

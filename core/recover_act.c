@@ -14,17 +14,12 @@
 #include "recover.h"
 #include "repair.h"
 
-/* Something is kept of each crash.  Where nobody ever looks at it, that has an end (repair.h). */
-#define TOO_MUCH "nothing more can be set aside: move "
-
 static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 {
 	char aside[CQ_NAME_MAX];
 	int r;
 
 	r = cq_repair_set_aside(v->dirfd, c->id, aside);
-	if (r == -EEXIST)
-		cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_CORRUPT "* away", c->id);
 	if (r == 0)
 		cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id, aside,
 		       cq_recover_why_aside(c));
@@ -38,8 +33,6 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 	int r;
 
 	r = cq_repair_tail(v->dirfd, c->segment, c->survey.tail, &bytes);
-	if (r == -EEXIST)
-		cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_BROKEN "* away", c->id);
 	if (r < 0 || bytes == 0)
 		return r;
 	cq_log(v->config, CQ_NOTICE,
@@ -170,8 +163,6 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 {
 	int r;
 
-	if (v->active_id > CQ_SEGMENT_ID_MAX)
-		return -EOVERFLOW;
 	fresh->id = v->active_id;
 	r = cq_segment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
 	                              &fresh->segment);

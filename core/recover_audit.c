@@ -112,7 +112,7 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	const bool sealed = c->kind == CQ_KIND_SEALED;
 	char name[CQ_NAME_MAX];
 	bool residue = false;
-	int r;
+	int fd, r;
 
 	/* a roll leaves no empty segment behind: what was in one is gone */
 	if (c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN || c->kind == CQ_KIND_FRESH ||
@@ -133,7 +133,12 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	else
 		return 0;
 	cq_segment_name(name, c->id);
-	return cq_trust_named(v->dirfd, name, v->config);
+	r = cq_trust_named(v->dirfd, name, v->config);
+	if (r == 0)
+		r = cq_io_open(v->dirfd, name, O_RDWR, &fd);
+	if (r == 0)
+		close(fd);
+	return r;
 }
 
 static int judge(struct cq_recovery *v, struct cq_candidate *c, bool trusted)

@@ -41,6 +41,14 @@ static int read_small(int dirfd, const char *name, void *bytes, size_t length, u
 	return 0;
 }
 
+/* Behind the last segment that there can be nothing goes on: where a file says the queue ends is then
+ * as good as any. */
+static bool ends_at(const struct cq_recovery *v, uint64_t segment, uint64_t offset)
+{
+	return cq_recover_current(v) > CQ_SEGMENT_ID_MAX ||
+	       (segment == cq_recover_current(v) && offset == cq_recover_offset(v));
+}
+
 /* Why control.meta has to be written anew; NULL: it need not. */
 static const char *control_wrong(const struct cq_recovery *v, const struct cq_control_page *page,
                                  uint64_t size)
@@ -52,8 +60,7 @@ static const char *control_wrong(const struct cq_recovery *v, const struct cq_co
 		return "it says another size of segments";
 	if (page->segment_gen & 1)
 		return "it was left in the middle of a roll";
-	if (page->current_segment != cq_recover_current(v) ||
-	    page->write_offset != cq_recover_offset(v))
+	if (!ends_at(v, page->current_segment, page->write_offset))
 		return "it does not say where the queue ends";
 	return NULL;
 }
@@ -63,8 +70,7 @@ static const char *position_wrong(const struct cq_recovery *v,
 {
 	if (size != sizeof *position)
 		return "it is damaged";
-	if (position->current_segment != cq_recover_current(v) ||
-	    position->write_offset != cq_recover_offset(v))
+	if (!ends_at(v, position->current_segment, position->write_offset))
 		return "it does not say where the queue ends";
 	return NULL;
 }

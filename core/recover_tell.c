@@ -130,6 +130,8 @@ static int tell_current(struct cq_recovery *v)
 		if (c->id == id && c->act == CQ_ACT_KEEP)
 			return tell_residue(v, id, sizeof(struct cq_segment_header));
 	}
+	if (id > CQ_SEGMENT_ID_MAX) /* recover_ready.c says so */
+		return 0;
 	cq_segment_name(name, id);
 	cq_recover_step(v, &(struct cq_repair_step){
 				   .action = CQ_REPAIR_MAKE,

@@ -2,7 +2,8 @@
 /*
  * recovery.h - inside of recover.c: what a recovery looks at, and what it decides
  *
- * recover_look.c looks and recover_decide.c decides; neither changes anything.  recover_act.c acts.
+ * recover_look.c looks, recover_decide.c decides, and recover_ready.c finds what would stop the rest half
+ * way; none of them changes anything.  recover_act.c acts.
  * recover_number.c finds the numbers of what is sealed and gone on with; recover_readers.c moves named
  * readers whose place is gone.
  *
@@ -109,6 +110,14 @@ bool cq_recover_is_loss(const struct cq_recovery *v);
 
 /* Says so in the log. */
 void cq_recover_report_loss(struct cq_recovery *v);
+
+/*
+ * Nothing that is there stands in the way of what is decided; else, with a word in the log:
+ *   EOVERFLOW  the segment to go on in would be behind the last id
+ *   EEXIST     every name is taken under which something is to be set aside (repair.h)
+ *   EBADMSG    of a repair: a directory has the name of an index
+ */
+int cq_recover_ready(struct cq_recovery *v);
 
 /* Does what is decided.  Fills in of *out what the segment to go on in tells, and how many there are. */
 struct cq_recovered;

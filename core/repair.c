@@ -175,9 +175,16 @@ int cq_repair_residue(int fd, uint64_t size, uint64_t tail, uint64_t *ret_first,
 	return 0;
 }
 
+/* No file, or none that we write to. */
+static bool is_in_the_way(int error)
+{
+	return error == -ELOOP || error == -EBADMSG || error == -EPERM;
+}
+
 /* Opens the first of .q.broken, .q.broken.2, ... that the bytes from `first` on can be put into
- * without a loss of what it holds. */
-static int open_broken(struct mover *m, int dirfd, uint32_t id, uint64_t first, uint64_t size)
+ * without a loss of what it holds.  `make`: that may be a new one; else -ENOENT tells of it. */
+static int open_broken(struct mover *m, int dirfd, uint32_t id, uint64_t first, uint64_t size,
+                       bool make)
 {
 	char name[CQ_NAME_MAX];
 	int r;
@@ -186,19 +193,60 @@ static int open_broken(struct mover *m, int dirfd, uint32_t id, uint64_t first, 
 	for (unsigned n = 2;; n++) {
 		r = cq_io_open(dirfd, name, O_RDWR, &m->to);
 		if (r == -ENOENT)
-			return cq_io_create_new(dirfd, name, 0640, &m->to);
-		if (r < 0)
+			return make ? cq_io_create_new(dirfd, name, 0640, &m->to) : r;
+		if (r < 0 && !is_in_the_way(r))
 			return r;
-		m->conflict = false;
-		r = each_block(m, compare_block, first, size);
-		if (r < 0 || !m->conflict)
-			return r;
-		close(m->to);
-		m->to = -1;
+		if (r == 0) {
+			m->conflict = false;
+			r = each_block(m, compare_block, first, size);
+			if (r < 0 || !m->conflict)
+				return r;
+			close(m->to);
+			m->to = -1;
+		}
 		if (n > MOST_SET_ASIDE)
 			return -EEXIST;
 		snprintf(name, sizeof name, CQ_SEGMENT_BROKEN ".%u", id, n);
 	}
+}
+
+/* Names are taken in order: as long as the last is free, there is one. */
+static int last_is_free(int dirfd, const char *first)
+{
+	char name[CQ_NAME_MAX + 8];
+	struct stat st;
+	int r;
+
+	snprintf(name, sizeof name, "%s.%u", first, MOST_SET_ASIDE);
+	r = cq_io_stat_at(dirfd, name, &st);
+	return r == -ENOENT ? 1 : r;
+}
+
+int cq_repair_may_cut(int dirfd, uint32_t id, uint64_t size, uint64_t tail)
+{
+	char name[CQ_NAME_MAX];
+	uint64_t first;
+	struct mover m;
+	int fd, r;
+
+	snprintf(name, sizeof name, CQ_SEGMENT_BROKEN, id);
+	r = last_is_free(dirfd, name);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	cq_segment_name(name, id);
+	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = open_mover(&m, fd);
+	if (r < 0)
+		goto close_segment;
+	r = cq_repair_first_residue(fd, size, tail, &first);
+	if (r == 0 && first < size)
+		r = open_broken(&m, dirfd, id, first, size, false);
+	close_mover(&m);
+close_segment:
+	close(fd);
+	return r == -ENOENT ? 0 : r;
 }
 
 int cq_repair_tail(int dirfd, struct cq_active *segment, uint64_t tail, uint64_t *ret_bytes)
@@ -218,7 +266,7 @@ int cq_repair_tail(int dirfd, struct cq_active *segment, uint64_t tail, uint64_t
 	r = open_mover(&m, segment->map.fd);
 	if (r < 0)
 		return r;
-	r = open_broken(&m, dirfd, segment->id, first, size);
+	r = open_broken(&m, dirfd, segment->id, first, size, true);
 	if (r < 0)
 		goto out;
 	cq_point("recover.broken_opened");
@@ -275,6 +323,24 @@ int cq_repair_set_aside(int dirfd, uint32_t id, char *ret_name)
 		return r;
 	cq_point("recover.aside_renamed");
 	return cq_io_sync_dir(dirfd);
+}
+
+int cq_repair_may_set_aside(int dirfd, uint32_t id)
+{
+	char first[CQ_NAME_MAX], name[CQ_NAME_MAX + 8];
+	struct stat st;
+	int r;
+
+	snprintf(first, sizeof first, CQ_SEGMENT_CORRUPT, id);
+	r = last_is_free(dirfd, first);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	r = cq_io_stat_at(dirfd, first, &st);
+	for (unsigned n = 2; r == 0 && n < MOST_SET_ASIDE; n++) {
+		snprintf(name, sizeof name, "%s.%u", first, n);
+		r = cq_io_stat_at(dirfd, name, &st);
+	}
+	return r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;
 }
 
 bool cq_repair_is_stand_in(const struct cq_segment_header *header)

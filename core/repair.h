@@ -24,10 +24,15 @@ int cq_repair_residue(int fd, uint64_t size, uint64_t tail, uint64_t *ret_first,
  * Copies every byte behind `tail` that is not zero to the same place of the segment's .q.broken,
  * makes that durable, then zeroes the bytes in the segment and makes that durable.  Otherwise old
  * records would come back behind new ones.  What an earlier repair has put into .q.broken stays:
- * where other bytes are in the way, .q.broken.2 is taken, and so on up to .q.broken.999; then EEXIST.
+ * where other bytes are in the way, or no file that we write to, .q.broken.2 is taken, and so on up to
+ * .q.broken.999; then EEXIST.
  * Returns how many bytes were set aside.
  */
 int cq_repair_tail(int dirfd, struct cq_active *segment, uint64_t tail, uint64_t *ret_bytes);
+
+/* Without doing it: EEXIST where cq_repair_tail() or cq_repair_set_aside() would find no name. */
+int cq_repair_may_cut(int dirfd, uint32_t id, uint64_t size, uint64_t tail);
+int cq_repair_may_set_aside(int dirfd, uint32_t id);
 
 /* Removes a segment's index: it is not, or will not be, one of what the segment holds. */
 int cq_repair_drop_index(int dirfd, uint32_t id);

@@ -61,12 +61,43 @@ int cq_trust_named(int dirfd, const char *name, const struct cq_config *config)
 	return -EPERM;
 }
 
+static const char *kind_of(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFLNK:
+		return "a symbolic link";
+	case S_IFDIR:
+		return "a directory";
+	case S_IFIFO:
+		return "a FIFO";
+	case S_IFSOCK:
+		return "a socket";
+	default:
+		return "a device";
+	}
+}
+
+static int not_regular(const char *name, mode_t mode, const struct cq_config *config)
+{
+	cq_log(config, CQ_ERROR, "%s is %s, and has to be a file: move it away", name,
+	       kind_of(mode));
+	return S_ISLNK(mode) ? -ELOOP : -EBADMSG;
+}
+
+int cq_trust_regular(int dirfd, const char *name, const struct cq_config *config)
+{
+	struct stat st;
+
+	if (cq_io_stat_at(dirfd, name, &st) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	return not_regular(name, st.st_mode, config);
+}
+
 int cq_trust_no_directory(int dirfd, const char *name, const struct cq_config *config)
 {
 	struct stat st;
 
 	if (cq_io_stat_at(dirfd, name, &st) < 0 || !S_ISDIR(st.st_mode))
 		return 0;
-	cq_log(config, CQ_ERROR, "%s is a directory, and has to be a file: move it away", name);
-	return -EBADMSG;
+	return not_regular(name, st.st_mode, config);
 }

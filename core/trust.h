@@ -25,6 +25,10 @@ int cq_trust_opened(int dirfd, int fd, bool writing);
  * file, or none that could be opened. */
 int cq_trust_named(int dirfd, const char *name, const struct cq_config *config);
 
+/* No link, FIFO, socket or directory stands there: else ELOOP (a link) or EBADMSG, with a word in the
+ * log.  0 also where nothing does. */
+int cq_trust_regular(int dirfd, const char *name, const struct cq_config *config);
+
 /* No directory stands there, which could be neither written to nor replaced: else EBADMSG, with a word
  * in the log. */
 int cq_trust_no_directory(int dirfd, const char *name, const struct cq_config *config);

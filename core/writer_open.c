@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "fault.h"
-#include "filesystem.h"
 #include "io.h"
 #include "lock.h"
 #include "log.h"
@@ -90,18 +89,34 @@ static int open_queue_dir(const char *dir, bool make, int *ret_fd)
 	return 0;
 }
 
-/* Those that every opening writes to.  (The segments: recover_look.c.) */
+/* The file of this name can be written to, or made.  `replaced`: what is no file, but for a directory,
+ * is in nobody's way. */
+static int check_file(cq_writer *w, const char *name, bool replaced)
+{
+	int fd, r;
+
+	r = replaced ? cq_trust_no_directory(w->dirfd, name, &w->config)
+	             : cq_trust_regular(w->dirfd, name, &w->config);
+	if (r == 0)
+		r = cq_trust_named(w->dirfd, name, &w->config);
+	if (r < 0)
+		return r;
+	r = cq_io_open(w->dirfd, name, O_RDWR, &fd);
+	if (r == 0)
+		close(fd);
+	return r == -ENOENT || (replaced && (r == -ELOOP || r == -EBADMSG)) ? 0 : r;
+}
+
+/* Those that every opening writes to: none may turn out to be in its way when recovery has acted.  (The
+ * segments: recover_look.c.) */
 static int check_files(cq_writer *w)
 {
 	static const char *const names[] = { CQ_LOCK_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME,
 		                             CQ_DURABLE_NAME };
 	int r = 0;
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++) {
-		r = cq_trust_no_directory(w->dirfd, names[i], &w->config);
-		if (r == 0)
-			r = cq_trust_named(w->dirfd, names[i], &w->config);
-	}
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++)
+		r = check_file(w, names[i], strcmp(names[i], CQ_CONTROL_NAME) == 0);
 	return r;
 }
 
@@ -249,9 +264,6 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	if (r < 0)
 		goto fail;
 	cq_point("open.recovered");
-	r = cq_filesystem_check(w->dirfd);
-	if (r < 0)
-		goto fail_active;
 	r = cq_lock_describe(&w->owned, w->epoch);
 	if (r < 0)
 		goto fail_active;

@@ -99,7 +99,7 @@ static const char *open_error(const struct chronfs *fs, int error)
 	case EDQUOT:
 		return "no room for the first segment";
 	case EOVERFLOW:
-		return "the segment ids are used up";
+		return "its segment ids, or its sequence numbers, are used up"; /* the log said which */
 	default:
 		return strerrordesc_np(-error);
 	}

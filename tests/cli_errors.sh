@@ -176,11 +176,11 @@ fi
 echo x | "$CHRONQ" append -s 4096 ids && rm ids/*.meta ids/000000001.q && mv ids/000000000.q ids/999999999.q
 printf '\377\311\232\073' | dd of=ids/999999999.q bs=1 seek=8 conv=notrunc status=none
 many() { seq 2000 | "$CHRONQ" append ids; }
-shows "segment ids are used up" 3 "the segment ids are used up" many
+shows "segment ids are used up" 3 "are used up" many
 shows "what found room is there" 0 "damage 0" "$CHRONQ" verify ids
 ok "in order" cmp <("$CHRONQ" cat ids) <(echo x && seq 30)
 pieces() { { seq 511 && head -c 200000 long-line; } >pieces-lines && "$CHRONQ" append ids <pieces-lines; }
-shows "a line of many pieces" 3 "the segment ids are used up" pieces
+shows "a line of many pieces" 3 "are used up" pieces
 for size in 1 x 0 4096x 4KB 5T 99999999999G -1; do
 	shows "no segment size: $size" 2 "" "$CHRONQ" append -s "$size" new
 done

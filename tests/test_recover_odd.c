@@ -230,7 +230,9 @@ static void mark_alone(void **state)
 static void ids_are_used_up(void **state)
 {
 	const uint32_t last = CQ_SEGMENT_ID_MAX;
+	struct cq_repair_result result;
 	struct qs *q = *state;
+	struct qs_snapshot before;
 	struct cq_record record;
 	cq_reader *reader;
 
@@ -240,8 +242,12 @@ static void ids_are_used_up(void **state)
 	drop(q, NAME(1));
 	drop(q, NAME(2));
 	qs_mark(q->dir, CQ_SEGMENT_ID_MAX + 1ULL, 64, 31);
+	qs_snapshot(q->dir, &before);
 	assert_int_equal(qs_try_open(q), -EOVERFLOW);
 	assert_false(qs_logged(q, "durable records"));
+	assert_true(qs_logged(q, "the segment ids are used up: 999999999.q is sealed"));
+	assert_int_equal(cq_repair(q->dir, NULL, &result), -EOVERFLOW);
+	qs_unchanged(q->dir, &before);
 	qs_expect(q->dir, 0, 31);
 	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	for (unsigned i = 0; i < 31; i++)

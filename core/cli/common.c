@@ -42,7 +42,7 @@ int cli_fail(const char *subject, int error)
 		text = "the queue's format is newer than this program";
 		break;
 	case EOVERFLOW:
-		text = "the segment ids are used up";
+		text = "its segment ids, or its sequence numbers, are used up";
 		break;
 	case EMSGSIZE:
 		text = "its segments are so small that no record can hold a byte";

@@ -181,7 +181,9 @@ CQ_API void cq_config_init(struct cq_config *config);
  *   ENOSPC, EDQUOT   no room for the first segment
  *   EFBIG            RLIMIT_FSIZE is below the segment size (no SIGXFSZ comes of it, here or later)
  *   EAGAIN           no thread is to be had
- *   EOVERFLOW        the segment ids are used up
+ *   EOVERFLOW        the segment ids are used up: the last there is is sealed
+ * What is refused for what is there (not: a call that failed) is refused before anything is changed but
+ * that a missing writer.lock is made.
  */
 CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer);
 
@@ -714,12 +716,15 @@ struct cq_repair_result {
  *   ENOTEMPTY        a directory with files but no queue
  *   EBUSY            a writer has the queue
  *   EBADMSG          nothing tells how large the segments are; or what stands under a name of ours is no
- *                    regular file, and no segment, which would be set aside
+ *                    regular file, and no segment, which would be set aside; or a directory has the
+ *                    name of an index
  *   ELOOP, EPERM     as cq_writer_open(), of the files that would be written to: sealed segments are
  *                    only if something is wrong with them
+ *   EEXIST           as cq_writer_open()
  *   EFBIG            more than 10,000 segments are missing between others
+ *   EOVERFLOW        the last segment id there is is sealed, and there is something to do
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
- * Of these errors nothing has been changed.  Others can be met on the way, as EEXIST and EFBIG of
+ * Of these errors nothing has been changed.  Others can be met on the way, as ENOSPC, or EFBIG of
  * cq_writer_open(); what was done stays done, and the next repair goes on with the rest.
  */
 CQ_API int cq_repair(const char *dir, const struct cq_repair_config *config,

@@ -143,7 +143,7 @@ static struct seq_plan plan_seq(int dirfd, const struct cq_view *view, uint64_t 
 }
 
 int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
-                  uint64_t *best_offset)
+                  uint64_t *ret_offset)
 {
 	const struct seq_plan plan = plan_seq(dirfd, view, seq, *best_seq);
 	uint64_t offset = plan.start, at = 0, best = *best_seq;
@@ -151,8 +151,10 @@ int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t 
 	bool found = false;
 	int r;
 
-	if (plan.none)
+	if (plan.none) {
+		*ret_offset = 0;
 		return 0;
+	}
 	while ((r = cq_locate_next(view, &offset, &h)) == 1) {
 		if (h.seq >= seq && (h.seq < best || (found && h.seq == best))) {
 			found = true;
@@ -165,9 +167,8 @@ int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t 
 	}
 	if (r < 0)
 		return r;
-	if (found) {
+	if (found)
 		*best_seq = best;
-		*best_offset = at;
-	}
+	*ret_offset = found ? at : offset;
 	return found;
 }

@@ -32,10 +32,11 @@ uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key,
 
 /*
  * Looks through a segment, whatever order its sequence numbers are in, for the lowest one that is
- * `seq` or higher and lower than *best_seq, the last of equal ones.  1 with *best_seq and
- * *best_offset changed when there is one, else 0.
+ * `seq` or higher and lower than *best_seq, the last of equal ones.  1 with *best_seq and *offset
+ * set to it when there is one; else 0 with *offset behind the last record, or 0 if the segment
+ * is sealed and its index says that there is none.
  */
 int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
-                  uint64_t *best_offset);
+                  uint64_t *offset);
 
 #endif

@@ -5,6 +5,10 @@
  * Each seek lists the segments once, finds the one in question, and looks inside it.  Retention may
  * delete segments meanwhile: then one of them is not there any more (ENOENT) and all begins anew.
  * The reader moves only when the place is found.
+ *
+ * The writer may append meanwhile.  A seek that finds nothing ends where its walk came to the end of the
+ * last listed segment, and never walks there a second time: what was appended behind that place, in
+ * this segment or in others, is still to be read.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -71,6 +75,30 @@ int cq_seek_place(cq_reader *reader, uint32_t id, uint64_t offset)
 	return 0;
 }
 
+int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
+{
+	struct cq_listing l;
+	int r = -ENOENT;
+
+	for (int i = 0; i < TRIES && r == -ENOENT; i++) {
+		r = list(reader, &l);
+		if (r < 0)
+			continue;
+		if (l.count == 0)
+			cq_reader_unplace(reader);
+		else
+			r = seek(reader, &l, target, arg);
+		free(l.ids);
+	}
+	if (r != -EAGAIN)
+		return r;
+	/* nothing but a segment that lost its header: nothing to read */
+	cq_reader_unplace(reader);
+	return 0;
+}
+
+/* ---- ends ---- */
+
 int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
 {
 	struct cq_segment_header summary;
@@ -97,30 +125,6 @@ int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
 	cq_reader_place(reader, &view, offset);
 	return 0;
 }
-
-int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
-{
-	struct cq_listing l;
-	int r = -ENOENT;
-
-	for (int i = 0; i < TRIES && r == -ENOENT; i++) {
-		r = list(reader, &l);
-		if (r < 0)
-			continue;
-		if (l.count == 0)
-			cq_reader_unplace(reader);
-		else
-			r = seek(reader, &l, target, arg);
-		free(l.ids);
-	}
-	if (r != -EAGAIN)
-		return r;
-	/* nothing but a segment that lost its header: nothing to read */
-	cq_reader_unplace(reader);
-	return 0;
-}
-
-/* ---- ends ---- */
 
 static int seek_end(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
 {
@@ -267,8 +271,6 @@ static int bisect(cq_reader *reader, const struct cq_listing *l, uint64_t time_n
 	return 0;
 }
 
-/* Walks from segment `index` on; 1 with the reader placed when a record of that time or later is
- * found. */
 static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns, void *arg)
 {
 	struct cq_record_header h;
@@ -281,14 +283,14 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 	r = bisect(reader, l, time_ns, &i);
 	if (r < 0)
 		return r;
-	for (; i < l->count; i++) {
+	for (;; i++) {
 		r = cq_reader_view(reader, l->ids[i], &view);
 		if (r < 0)
 			return r;
 		offset = cq_locate_start(reader->queue->dirfd, &view, CQ_KEY_TIME, time_ns);
 		while ((r = cq_locate_next(&view, &offset, &h)) == 1 && h.time_ns < time_ns)
 			offset = cq_locate_behind(offset, &h);
-		if (r == 1) {
+		if (r == 1 || (r == 0 && i == l->count - 1)) {
 			cq_reader_place(reader, &view, offset);
 			return 0;
 		}
@@ -296,7 +298,6 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 		if (r < 0)
 			return r;
 	}
-	return cq_seek_place_end(reader, l);
 }
 
 int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
@@ -333,21 +334,22 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 {
 	struct cq_bases *bases = &reader->bases;
 	uint64_t position, offset;
-	bool trimmed = false;
 	struct cq_base base;
 	struct cq_view view;
 	uint32_t next;
+	bool trimmed;
 	int r;
 
 	r = cq_bases_list(bases, l->ids, l->count);
-	if (r == 0) {
+	if (r == 0)
 		r = cq_bases_find(bases, reader->queue, target, &base);
-		trimmed = r > 0 && target < base.base;
-	}
-	while (r > 0) {
+	if (r < 0)
+		return r;
+	trimmed = target < base.base;
+	for (;;) {
 		r = cq_reader_view(reader, base.id, &view);
 		if (r < 0)
-			break;
+			return r;
 		position = base.base;
 		r = find_byte(reader, &view, target, &position, &offset);
 		if (r > 0) {
@@ -356,16 +358,16 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 			/* the byte was before the first there is, or in a segment that is missing */
 			return position <= target ? 0 : -ENODATA;
 		}
+		if (r == 0 && !cq_bases_next(bases, base.id + 1, &next)) {
+			cq_reader_place(reader, &view, offset);
+			return trimmed ? -ENODATA : 0;
+		}
 		cq_view_close(&view);
-		if (r < 0 || !cq_bases_next(bases, base.id + 1, &next))
-			break;
-		r = cq_bases_place(bases, reader->queue, next, &base);
 		if (r == 0)
-			r = 1;
+			r = cq_bases_place(bases, reader->queue, next, &base);
+		if (r < 0)
+			return r;
 	}
-	if (r >= 0)
-		r = cq_seek_place_end(reader, l);
-	return r == 0 && trimmed ? -ENODATA : r;
 }
 
 int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip)

@@ -25,7 +25,8 @@ int cq_seek_place(cq_reader *reader, uint32_t id, uint64_t offset);
 /* At a committed position, as far as its records are there.  Errors as cq_view_open(). */
 int cq_seek_place_committed(cq_reader *reader, uint32_t id, uint64_t offset);
 
-/* Behind the newest record. */
+/* Behind the newest record.  Not for a seek that has already found that none of the records fits: it would
+ * pass over those that came since, unless the last segment is sealed. */
 int cq_seek_place_end(cq_reader *reader, const struct cq_listing *listing);
 
 #endif

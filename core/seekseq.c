@@ -74,20 +74,26 @@ struct seq_match {
 	uint32_t id;
 	uint64_t offset;
 	uint64_t seq;
+	uint64_t end; /* of the last listed segment, as the walk through it found it; 0: it is sealed */
 };
 
-static int match_seq(cq_reader *reader, uint32_t id, uint64_t seq, struct seq_match *match)
+static int match_seq(cq_reader *reader, const struct cq_listing *l, size_t index, uint64_t seq,
+                     struct seq_match *match)
 {
 	struct cq_view view;
+	uint64_t offset;
 	int r;
 
-	r = cq_reader_view(reader, id, &view);
+	r = cq_reader_view(reader, l->ids[index], &view);
 	if (r < 0)
 		return r;
-	r = cq_locate_seq(reader->queue->dirfd, &view, seq, &match->seq, &match->offset);
+	r = cq_locate_seq(reader->queue->dirfd, &view, seq, &match->seq, &offset);
 	if (r > 0) {
 		match->found = true;
-		match->id = id;
+		match->id = l->ids[index];
+		match->offset = offset;
+	} else if (r == 0 && index == l->count - 1) {
+		match->end = offset;
 	}
 	cq_view_close(&view);
 	return r;
@@ -104,15 +110,19 @@ static int seek_seq(cq_reader *reader, const struct cq_listing *l, uint64_t seq,
 	if (r > 0) {
 		/* the number may be one that is missing: then what follows is in a later segment */
 		for (; i < l->count && !match.found && r >= 0; i++)
-			r = match_seq(reader, l->ids[i], seq, &match);
+			r = match_seq(reader, l, i, seq, &match);
 	} else if (r == 0) {
 		/* an equal one in a later segment goes before one in an earlier */
 		for (i = l->count; i-- > 0 && !(match.found && match.seq == seq) && r >= 0;)
-			r = match_seq(reader, l->ids[i], seq, &match);
+			r = match_seq(reader, l, i, seq, &match);
 	}
 	if (r < 0)
 		return r;
-	return match.found ? cq_seek_place(reader, match.id, match.offset) : cq_seek_place_end(reader, l);
+	if (match.found)
+		return cq_seek_place(reader, match.id, match.offset);
+	if (match.end > 0)
+		return cq_seek_place(reader, l->ids[l->count - 1], match.end);
+	return cq_seek_place_end(reader, l);
 }
 
 int cq_reader_seek_seq(cq_reader *reader, uint64_t seq)

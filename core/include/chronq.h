@@ -591,7 +591,8 @@ CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
 /*
  * All seeks: EIO when a damaged record on the way hides the place, EBADMSG when a segment file is not
  * one of this queue; the reader then has not moved.  They look at headers only: a damaged payload is
- * for cq_reader_next() to find.
+ * for cq_reader_next() to find.  A record that is appended while a seek runs, and is the one that is sought
+ * or behind it, is not passed over.
  */
 
 /* Moves to the first record with this sequence number or a higher one; behind the newest when there

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_seek_live.c - seeks beside a writer: what is sought, and appended while they run, is found */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "chronq.h"
+#include "clock.h"
+#include "queue_support.h"
+#include "view.h"
+
+#define BEFORE (2 * SUPPORT_PER_SEGMENT + 9) /* records when a seek begins */
+
+/* The seek asks this at the end of a segment's records, having found none there: then so many come. */
+static struct {
+	struct qs *q;
+	uint32_t segment;
+	unsigned next, count;
+} coming;
+
+bool __real_cq_view_cut(const struct cq_view *view);
+bool __wrap_cq_view_cut(const struct cq_view *view);
+bool __wrap_cq_view_cut(const struct cq_view *view)
+{
+	const unsigned count = coming.count;
+
+	if (count > 0 && view->id == coming.segment) {
+		coming.count = 0;
+		qs_append(coming.q->writer, coming.next, count);
+		coming.next += count;
+	}
+	return __real_cq_view_cut(view);
+}
+
+/* Each seeks the record that is to come next. */
+static int by_seq(cq_reader *reader)
+{
+	return cq_reader_seek_seq(reader, qs_stats(coming.q->writer).next_seq);
+}
+
+static int by_time(cq_reader *reader)
+{
+	return cq_reader_seek_time(reader, cq_realtime_ns());
+}
+
+static int by_stream(cq_reader *reader)
+{
+	uint64_t skip = 1;
+	int r = cq_reader_seek_stream(reader, qs_stats(coming.q->writer).stream_end, &skip);
+
+	assert_int_equal(skip, 0);
+	return r;
+}
+
+static int to_end(cq_reader *reader)
+{
+	return cq_reader_seek_end(reader);
+}
+
+static int (*const seeks[])(cq_reader *reader) = { by_seq, by_time, by_stream, to_end };
+
+/* From here on the reader gets all that has come. */
+static void gets(cq_reader *reader, unsigned first, unsigned last)
+{
+	struct cq_record record;
+	char text[64];
+
+	for (unsigned i = first; i <= last; i++) {
+		(void)snprintf(text, sizeof text, "record %u", i);
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(record.length, strlen(text));
+		assert_memory_equal(record.payload, text, record.length);
+	}
+	assert_int_equal(cq_reader_next(reader, &record), 0);
+}
+
+/* One record, and so many that the writer goes on in other segments. */
+static void seek_beside(struct qs *q, unsigned first)
+{
+	static const unsigned counts[] = { 1, 3 * SUPPORT_PER_SEGMENT };
+	cq_reader *reader;
+
+	coming.q = q;
+	coming.next = first;
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+		for (size_t k = 0; k < sizeof seeks / sizeof seeks[0]; k++) {
+			const unsigned from = coming.next;
+
+			coming.segment = qs_stats(q->writer).segment;
+			coming.count = counts[i];
+			assert_int_equal(seeks[k](reader), 0);
+			assert_int_equal(coming.count, 0);
+			gets(reader, from, coming.next - 1);
+			/* there is room for some more behind it, and a record in this segment */
+			qs_append(q->writer, coming.next, 1);
+			gets(reader, coming.next, coming.next);
+			coming.next++;
+		}
+	}
+	cq_reader_close(reader);
+}
+
+static void appended_while_it_seeks(void **state)
+{
+	struct qs *q = *state;
+
+	qs_open(q);
+	qs_append(q->writer, 0, BEFORE);
+	seek_beside(q, BEFORE);
+}
+
+/* Where headers do not tell the first number, all segments are looked at, the newest first. */
+static void appended_behind_records_of_chronicle_rs(void **state)
+{
+	char golden[PATH_SIZE];
+	struct qs *q = *state;
+
+	support_golden(golden, "v2-small");
+	support_copy(golden, q->dir);
+	qs_open(q);
+	qs_append(q->writer, 0, BEFORE);
+	seek_beside(q, BEFORE);
+}
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(appended_while_it_seeks),
+	QS_TEST(appended_behind_records_of_chronicle_rs),
+};
+
+QS_MAIN(tests)

@@ -119,6 +119,8 @@ static int plan(struct cq_recovery *v)
 		return r;
 	r = cq_recover_look(v);
 	if (r == 0)
+		r = cq_recover_expect(v);
+	if (r == 0)
 		r = cq_recover_decide(v);
 	if (r == 0 && v->repairer)
 		r = cq_recover_audit(v);
@@ -168,7 +170,12 @@ static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
                struct cq_repairer *repairer, struct cq_recovered *ret_recovered)
 {
-	struct cq_recovery v = { .dirfd = dirfd, .config = config, .repairer = repairer };
+	struct cq_recovery v = {
+		.dirfd = dirfd,
+		.config = config,
+		.repairer = repairer,
+		.meter = { .tell = config->progress, .arg = config->progress_arg },
+	};
 	struct cq_recovered out = { 0 };
 	struct cq_durable_slot remains;
 	bool loss;
@@ -213,6 +220,8 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	out.oldest = v.count > 0 ? v.ids[0] : out.active->id;
 	*ret_recovered = out;
 out:
+	if (repairer)
+		repairer->stopped = v.meter.stopped;
 	free_recovery(&v);
 	return r;
 }

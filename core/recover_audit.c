@@ -34,8 +34,9 @@ static int read_one(struct cq_recovery *v, struct cq_candidate *c)
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_survey(fd, v->segment_size, &c->header, NULL, &c->survey);
+	r = cq_survey(fd, v->segment_size, &c->header, NULL, &v->meter, &c->survey);
 	close(fd);
+	cq_meter_next(&v->meter);
 	if (r == -EIO) { /* what cannot be read is damaged, too */
 		c->kind = CQ_KIND_BAD;
 		return 0;

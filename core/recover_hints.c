@@ -162,7 +162,8 @@ static bool index_fits(const struct cq_seekindex *index, const struct cq_seekind
 }
 
 /* Builds the right index of a segment. */
-static int build(const struct cq_recovery *v, uint32_t id, struct cq_seekindex *ret_index)
+static int build(const struct cq_recovery *v, uint32_t id, struct cq_meter *meter,
+                 struct cq_seekindex *ret_index)
 {
 	char name[CQ_NAME_MAX];
 	int fd, r;
@@ -171,12 +172,12 @@ static int build(const struct cq_recovery *v, uint32_t id, struct cq_seekindex *
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_seekindex_build(fd, id, v->segment_size, ret_index);
+	r = cq_seekindex_build(fd, id, v->segment_size, meter, ret_index);
 	close(fd);
 	return r;
 }
 
-static int check(const struct cq_recovery *v, struct cq_candidate *c, bool sealed)
+static int check(struct cq_recovery *v, struct cq_candidate *c, bool sealed)
 {
 	struct cq_seekindex index, right;
 	char name[CQ_NAME_MAX];
@@ -194,7 +195,7 @@ static int check(const struct cq_recovery *v, struct cq_candidate *c, bool seale
 	}
 	if (r < 0)
 		return r;
-	r = build(v, c->id, &right);
+	r = build(v, c->id, &v->meter, &right);
 	if (r == 0) {
 		c->index = !index_fits(&index, &right, sealed);
 		cq_seekindex_fini(&right);
@@ -210,6 +211,7 @@ int cq_recover_check_indexes(struct cq_recovery *v)
 {
 	int r = 0;
 
+	cq_meter_begin(&v->meter, CQ_PHASE_INDEXES, v->candidate_count, v->segment_size);
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
 		struct cq_candidate *c = &v->candidates[i];
 
@@ -227,6 +229,7 @@ int cq_recover_check_indexes(struct cq_recovery *v)
 		case CQ_ACT_SET_ASIDE:
 			break;
 		}
+		cq_meter_next(&v->meter);
 	}
 	return r;
 }
@@ -245,7 +248,8 @@ int cq_recover_build_indexes(struct cq_recovery *v)
 			r = cq_repair_drop_index(v->dirfd, c->id);
 			continue;
 		}
-		r = build(v, c->id, &index);
+		/* one segment's time, and steps have been done: not told */
+		r = build(v, c->id, NULL, &index);
 		if (r == 0) {
 			r = cq_seekindex_write(v->dirfd, &index);
 			cq_seekindex_fini(&index);

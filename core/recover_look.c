@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "control.h"
+#include "fault.h"
 #include "io.h"
 #include "log.h"
 #include "record.h"
@@ -156,8 +157,8 @@ static void report_gaps(const struct cq_recovery *v)
 	for (size_t i = 1; i < v->count && told < GAPS_TOLD; i++) {
 		if (v->ids[i] == v->ids[i - 1] + 1)
 			continue;
-		cq_log(v->config, CQ_WARNING, "segments %09u to %09u are missing", v->ids[i - 1] + 1,
-		       v->ids[i] - 1);
+		cq_log(v->config, CQ_WARNING, "segments %09u to %09u are missing",
+		       v->ids[i - 1] + 1, v->ids[i] - 1);
 		told++;
 	}
 }
@@ -203,15 +204,38 @@ int cq_recover_look(struct cq_recovery *v)
 	return 0;
 }
 
+/* How many segments will be read: those that recover_decide.c counts, and recover_audit.c's. */
+static uint64_t count_to_read(const struct cq_recovery *v)
+{
+	uint64_t count = 0;
+
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+		const bool trusted = cq_recover_is_trusted(v, c);
+
+		count += c->kind != CQ_KIND_BAD && c->kind != CQ_KIND_UNWRITTEN &&
+		         (trusted ? v->repairer != NULL : c->kind != CQ_KIND_FRESH);
+	}
+	return count;
+}
+
+int cq_recover_expect(struct cq_recovery *v)
+{
+	cq_meter_begin(&v->meter, CQ_PHASE_RECOVER, count_to_read(v), v->segment_size);
+	return v->meter.now.segments > 0 ? cq_meter_at(&v->meter, 0) : 0;
+}
+
 /* Opens the segment and counts what it holds. */
 int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c)
 {
 	int r;
 
+	cq_point("recover.reading");
 	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
 	if (r == 0)
 		r = cq_survey(c->segment->map.fd, v->segment_size, &c->header, c->segment,
-		              &c->survey);
+		              &v->meter, &c->survey);
+	cq_meter_next(&v->meter);
 	c->surveyed = r == 0;
 	if (r == 0 && c->survey.epoch > v->epoch)
 		v->epoch = c->survey.epoch;

@@ -52,7 +52,7 @@ int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, 
 		r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 		if (r < 0)
 			return r;
-		r = cq_survey(fd, v->segment_size, &c.header, NULL, &s);
+		r = cq_survey(fd, v->segment_size, &c.header, NULL, NULL, &s);
 		close(fd);
 		if (r < 0)
 			return r;

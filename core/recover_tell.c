@@ -104,8 +104,8 @@ static int tell_segment(struct cq_recovery *v, const struct cq_candidate *c)
 						   .action = CQ_REPAIR_SEAL,
 						   .file = name,
 						   .text = c->kind == CQ_KIND_SEALED
-						                   ? "its summary is not right"
-						                   : "others follow it",
+			                                           ? "its summary is not right"
+			                                           : "others follow it",
 					   });
 		return r;
 	case CQ_ACT_CONTINUE:
@@ -172,7 +172,7 @@ static void tell_indexes(struct cq_recovery *v)
 					   .action = sealed ? CQ_REPAIR_INDEX : CQ_REPAIR_REMOVE,
 					   .file = name,
 					   .text = sealed ? "it is missing, or not of its segment"
-					                  : "it is not of its segment",
+		                                          : "it is not of its segment",
 				   });
 	}
 }
@@ -222,7 +222,8 @@ static void tell_loss(struct cq_recovery *v, uint32_t from, uint32_t to, struct 
 		bytes = end.stream - begin.stream;
 	cq_segment_name(name, from);
 	if (to > from)
-		snprintf(text, sizeof text, "in the segments %09" PRIu32 " to %09" PRIu32, from, to);
+		snprintf(text, sizeof text, "in the segments %09" PRIu32 " to %09" PRIu32, from,
+		         to);
 	else
 		snprintf(text, sizeof text, "in the segment %09" PRIu32, from);
 	cq_recover_step(v, &(struct cq_repair_step){
@@ -241,7 +242,7 @@ static void tell_losses_between(struct cq_recovery *v)
 {
 	const uint32_t current = cq_recover_current(v);
 	uint32_t from = v->count > 0 ? v->ids[0] : current; /* none left: retention took them */
-	struct border end = unknown; /* of the last one that stays */
+	struct border end = unknown;                        /* of the last one that stays */
 	bool lost = false;
 
 	for (size_t i = 0; i < v->candidate_count; i++) {

@@ -20,6 +20,7 @@
 
 #include "chronq.h"
 #include "durable.h"
+#include "meter.h"
 #include "segment.h"
 #include "survey.h"
 
@@ -56,6 +57,7 @@ struct cq_gap {
 struct cq_repairer {
 	const struct cq_repair_config *config;
 	struct cq_repair_result result;
+	bool stopped; /* the caller has ended it; else ECANCELED says that there is nothing to do */
 };
 
 struct cq_recovery {
@@ -71,6 +73,7 @@ struct cq_recovery {
 	uint64_t epoch; /* highest seen */
 	bool leftovers; /* there are temp files */
 	struct cq_repairer *repairer; /* NULL: a writer opens */
+	struct cq_meter meter;
 
 	struct cq_candidate *candidates; /* of a repair: all; else from the watermark on */
 	size_t candidate_count;
@@ -95,6 +98,9 @@ int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c);
 
 /* The same for all segments that matter: v->candidates.  Reports missing ids. */
 int cq_recover_look(struct cq_recovery *v);
+
+/* Tells the caller how much is going to be read. */
+int cq_recover_expect(struct cq_recovery *v);
 
 /* An opening writer takes it as it is, and does not write to it. */
 bool cq_recover_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c);

@@ -24,11 +24,13 @@ int cq_repair(const char *dir, const struct cq_repair_config *config,
 	opening.trust_files = repairer.config->trust_files;
 	opening.log = repairer.config->log;
 	opening.log_arg = repairer.config->log_arg;
+	opening.progress = repairer.config->progress;
+	opening.progress_arg = repairer.config->progress_arg;
 	r = cq_writer_open_as(dir, &opening, false, &repairer, &writer);
 	if (r == 0) {
 		r = cq_writer_close(writer);
 		repairer.result.done = r == 0;
-	} else if (r == -ECANCELED || repairer.result.refused) {
+	} else if ((r == -ECANCELED && !repairer.stopped) || repairer.result.refused) {
 		r = 0;
 	}
 	if (r == 0)

@@ -58,7 +58,11 @@ static int fill(struct cq_scan *scan, uint64_t offset, uint64_t length)
 static int refill(struct cq_scan *scan, uint64_t offset)
 {
 	uint64_t length = scan->size - offset;
+	int r;
 
+	r = cq_meter_at(scan->meter, offset);
+	if (r < 0)
+		return r;
 	return fill(scan, offset, length > WINDOW_SIZE ? WINDOW_SIZE : length);
 }
 

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "format.h"
+#include "meter.h"
 #include "record.h"
 
 struct cq_extent {
@@ -25,6 +26,8 @@ struct cq_scan {
 	uint8_t *window; /* bytes of the file from window_start on */
 	uint64_t window_start;
 	uint64_t window_length;
+	struct cq_meter *
+		meter; /* told of each window of records that is read, may end the walk; may be NULL */
 	struct cq_extent *data; /* of the unused rest: what cq_scan_residue() has found */
 	size_t data_count, data_capacity;
 };
@@ -43,6 +46,7 @@ void cq_scan_fini(struct cq_scan *scan);
 /*
  * Looks at the record at scan->offset.  Returns 1 with *ret_record and moves behind it; 0 at the
  * end: a zero commit word or no room for a record; -EIO when the file ends early or cannot be read;
+ * -ECANCELED when the meter ends the walk;
  * -EBADMSG, *ret_state telling why, when what stands there is not a sound record (no movement).
  */
 int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,

@@ -151,7 +151,7 @@ static void count(struct cq_seekindex *index, const struct cq_scan_record *recor
 		};
 }
 
-int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size,
+int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size, struct cq_meter *meter,
                        struct cq_seekindex *ret_index)
 {
 	struct cq_seekindex index = {
@@ -181,6 +181,7 @@ int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size,
 	r = cq_scan_init(&scan, segment_fd, segment_size);
 	if (r < 0)
 		return r;
+	scan.meter = meter;
 	index.entries = malloc(max_entries(segment_size) * sizeof *index.entries);
 	if (!index.entries) {
 		r = -ENOMEM;

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "format.h"
+#include "meter.h"
 
 struct cq_seekindex {
 	struct cq_index_header header;
@@ -19,14 +20,15 @@ struct cq_seekindex {
 };
 
 /* Reads and checks the file: -ENOENT missing, -EBADMSG not an index of this segment. */
-int cq_seekindex_read(int dirfd, uint32_t id, uint64_t segment_size, struct cq_seekindex *ret_index);
+int cq_seekindex_read(int dirfd, uint32_t id, uint64_t segment_size,
+                      struct cq_seekindex *ret_index);
 
 /* One that cannot be read for want of bytes that never came to the disk: it is empty, or has
  * zeros where an index has none. */
 bool cq_seekindex_is_hollow(int dirfd, uint32_t id);
 
-/* Builds it by walking the segment file open as segment_fd. */
-int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size,
+/* Builds it by walking the segment file open as segment_fd; meter may be NULL. */
+int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size, struct cq_meter *meter,
                        struct cq_seekindex *ret_index);
 
 /* Writes it under a temp name and renames it. */

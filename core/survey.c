@@ -57,7 +57,7 @@ static void add(struct cq_survey *s, const struct cq_scan_record *record, struct
 }
 
 int cq_survey(int fd, uint64_t size, const struct cq_segment_header *header,
-              struct cq_active *count, struct cq_survey *ret_survey)
+              struct cq_active *count, struct cq_meter *meter, struct cq_survey *ret_survey)
 {
 	struct cq_survey s = { .tail = sizeof *header };
 	struct expectation expectation = { .seq_known = cq_segment_ext_valid(header),
@@ -70,6 +70,7 @@ int cq_survey(int fd, uint64_t size, const struct cq_segment_header *header,
 	r = cq_scan_init(&scan, fd, size);
 	if (r < 0)
 		return r;
+	scan.meter = meter;
 	for (;;) {
 		r = cq_scan_next(&scan, &record, &state);
 		if (r <= 0)

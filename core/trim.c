@@ -42,7 +42,7 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 		r = cq_segment_header(segment, &header);
 		if (r == 0)
 			r = cq_survey(cq_segment_fd(segment), cq_segment_size(segment), &header,
-			              NULL, &survey);
+			              NULL, NULL, &survey);
 		if (r == 0 && survey.damaged)
 			r = -EBADMSG;
 		if (r < 0)

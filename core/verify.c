@@ -71,7 +71,8 @@ static void check_header(struct cq_verify_walk *w)
 	}
 	if (w->id == 0 && h->first_seq > 0)
 		/* made anew where the watermark alone told which numbers had been given */
-		CQ_NOTE(w, 0, "the records below %" PRIu64 " are gone: somebody has accepted their loss",
+		CQ_NOTE(w, 0,
+		        "the records below %" PRIu64 " are gone: somebody has accepted their loss",
 		        h->first_seq);
 	else if (order->anchored ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, first_seq),
@@ -204,6 +205,7 @@ static void walk_segment(struct cq_verify_walk *w)
 		cq_verify_unreadable(w, 0, r);
 		return;
 	}
+	w->scan.meter = &w->meter;
 	w->sealed = (w->header.flags & CQ_SEALED) != 0;
 	check_trust(w);
 	check_header(w);
@@ -301,7 +303,8 @@ static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t coun
 		w->order.in_run = true;
 		w->order.in_stream = true;
 	}
-	for (size_t i = 0; i < count; i++) {
+	cq_meter_begin(&w->meter, CQ_PHASE_VERIFY, count, v->segment_size);
+	for (size_t i = 0; i < count && !w->meter.stopped; i++) {
 		/* what has come since the position was read is not looked at */
 		if (v->live && (v->have_position ? ids[i] > v->position.segment : w->have_unsealed))
 			break;
@@ -313,14 +316,19 @@ static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t coun
 			cq_verify_lose_track(w);
 		}
 		visit_segment(w, ids[i], i + 1 == count);
+		cq_meter_next(&w->meter);
 	}
 }
 
-int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
-                    struct cq_verify_result *ret_result)
+static int verify(cq_queue *queue, bool at_rest, const struct cq_verify_config *config,
+                  struct cq_verify_result *ret_result)
 {
 	struct cq_verify_walk w = {
-		.v = { .queue = queue, .finding = finding, .arg = arg, .at_rest = at_rest },
+		.v = { .queue = queue,
+		       .finding = config->finding,
+		       .arg = config->finding_arg,
+		       .at_rest = at_rest },
+		.meter = { .tell = config->progress, .arg = config->progress_arg },
 	};
 	uint32_t *ids;
 	size_t count;
@@ -343,8 +351,9 @@ int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *
 		cq_verify_pass(&w.v, 0, w.v.tail.offset);
 	}
 	free(ids);
-	cq_verify_judge(&w.v);
-	r = w.v.error;
+	if (!w.meter.stopped)
+		cq_verify_judge(&w.v);
+	r = w.meter.stopped ? -ECANCELED : w.v.error;
 	if (r == 0 && ret_result)
 		*ret_result = w.v.result;
 free_marks:
@@ -352,8 +361,24 @@ free_marks:
 	return r;
 }
 
+int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
+                    struct cq_verify_result *ret_result)
+{
+	return verify(queue, at_rest,
+	              &(struct cq_verify_config){ .finding = finding, .finding_arg = arg },
+	              ret_result);
+}
+
 int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
               struct cq_verify_result *ret_result)
+{
+	return cq_verify_with(dir,
+	                      &(struct cq_verify_config){ .finding = finding, .finding_arg = arg },
+	                      ret_result);
+}
+
+int cq_verify_with(const char *dir, const struct cq_verify_config *config,
+                   struct cq_verify_result *ret_result)
 {
 	cq_queue *queue;
 	int r;
@@ -361,7 +386,7 @@ int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return r;
-	r = cq_verify_queue(queue, false, finding, arg, ret_result);
+	r = verify(queue, false, config, ret_result);
 	cq_queue_close(queue);
 	return r;
 }

@@ -67,6 +67,7 @@ struct cq_verify_order {
 /* The walk over all segments. */
 struct cq_verify_walk {
 	struct cq_verify v;
+	struct cq_meter meter;
 	struct cq_verify_order order;
 
 	/* the segment at hand */
@@ -119,8 +120,8 @@ void cq_verify_free_marks(struct cq_verify *v);
 /* Nothing is known any more of what comes next. */
 void cq_verify_lose_track(struct cq_verify_walk *w);
 
-/* The error of a call was want of descriptors or memory: that says nothing about the queue, and is the
- * result of the whole verification. */
+/* The error of a call was want of descriptors or memory, or the caller wants no more: that says nothing
+ * about the queue, and is the result of the whole verification. */
 bool cq_verify_short_of_means(struct cq_verify *v, int error);
 
 /* The rest of this segment cannot be read. */

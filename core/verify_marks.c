@@ -101,7 +101,7 @@ bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
 
 bool cq_verify_short_of_means(struct cq_verify *v, int error)
 {
-	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM)
+	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ECANCELED)
 		return false;
 	if (v->error == 0)
 		v->error = error;

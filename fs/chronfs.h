@@ -51,6 +51,7 @@ enum chronfs_exit {
 	CHRONFS_EXIT_LOCKED = 10,
 	CHRONFS_EXIT_CORRUPT = 11,
 	CHRONFS_EXIT_VERSION = 12,
+	CHRONFS_EXIT_STOPPED = 13, /* a signal came before the mount answered */
 };
 
 struct chronfs_backings;
@@ -89,6 +90,10 @@ struct chronfs {
 	uint64_t opens;      /* numbers what is opened, to tell opens apart; atomic */
 	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
 	struct chronfs_log *log; /* takes our messages; NULL: they are written at once */
+	struct {                 /* progress.c; of the thread that opens the queue */
+		time_t said, notified;
+		bool terminal;
+	} progress;
 
 	pthread_mutex_t publish_lock; /* guards the four below */
 	struct timespec
@@ -533,6 +538,8 @@ void chronfs_daemon_ready(struct chronfs *fs);
 
 /* The signals that end the mount, blocked in every thread but the one that waits for them. */
 int chronfs_signals_block(void);
+/* One of them has come, and nobody has taken it yet. */
+bool chronfs_signals_pending(void);
 struct chronfs_signals;
 int chronfs_signals_start(struct fuse_session *session, struct chronfs_signals **ret_signals);
 void chronfs_signals_stop(struct chronfs_signals *signals);

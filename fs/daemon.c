@@ -4,7 +4,8 @@
  *
  * Start: the process forks before anything is opened, since threads and the queue's lock belong to
  * the process that stays.  The parent waits at a pipe: one byte says that the mount answers, its end
- * that the child failed, after telling why on the common stderr.
+ * that the child failed, after telling why on the common stderr.  A signal that comes meanwhile is handed
+ * on to the child.
  *
  * Stop: a thread of its own waits for the signals.  It tells the session to exit, then interrupts
  * the main thread, again and again until that has left the session's loop: a single interruption
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 #include "log.h"
+#include "progress.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define KICK_INTERVAL_NS 10000000L
@@ -38,6 +40,37 @@ int chronfs_daemon_streams(void)
 			return -errno;
 	}
 	return 0;
+}
+
+static const int end_signals[] = { SIGTERM, SIGINT, SIGHUP };
+#define END_SIGNALS (sizeof end_signals / sizeof end_signals[0])
+
+static void end_set(sigset_t *set)
+{
+	sigemptyset(set);
+	for (size_t i = 0; i < END_SIGNALS; i++)
+		sigaddset(set, end_signals[i]);
+}
+
+/* Of the parent alone. */
+static volatile pid_t waited_for;
+
+static void hand_on(int number)
+{
+	(void)kill(waited_for, number);
+}
+
+/* What is to end the parent ends the child, which is in a session of its own; it then tells the parent. */
+static void hand_signals_on(pid_t child, const sigset_t *mask)
+{
+	struct sigaction action = { .sa_handler = hand_on }, before;
+
+	waited_for = child;
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < END_SIGNALS; i++)
+		if (sigaction(end_signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			(void)sigaction(end_signals[i], &action, NULL);
+	(void)pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
 /* In the parent: what its caller sees. */
@@ -69,11 +102,14 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 
 int chronfs_daemon_fork(struct chronfs *fs)
 {
+	sigset_t ends, before;
 	int fds[2];
 	pid_t child;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		goto failed;
+	end_set(&ends);
+	(void)pthread_sigmask(SIG_BLOCK, &ends, &before);
 	child = fork();
 	if (child < 0) {
 		close(fds[0]);
@@ -82,6 +118,7 @@ int chronfs_daemon_fork(struct chronfs *fs)
 	}
 	if (child > 0) {
 		close(fds[1]);
+		hand_signals_on(child, &before);
 		await_child(child, fds[0], &fs->options);
 	}
 	close(fds[0]);
@@ -98,6 +135,7 @@ void chronfs_daemon_ready(struct chronfs *fs)
 {
 	int null;
 
+	chronfs_notify("READY=1\nSTATUS=Serving requests");
 	if (fs->ready_fd < 0)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -122,14 +160,6 @@ struct chronfs_signals {
 	struct fuse_session *session;
 };
 
-static void end_set(sigset_t *set)
-{
-	sigemptyset(set);
-	sigaddset(set, SIGTERM);
-	sigaddset(set, SIGINT);
-	sigaddset(set, SIGHUP);
-}
-
 static void kicked(int number)
 {
 	(void)number; /* to interrupt a system call is all that it is for */
@@ -153,6 +183,18 @@ int chronfs_signals_block(void)
 	if (sigaction(SIGPIPE, &action, NULL) < 0 || sigaction(SIGXFSZ, &action, NULL) < 0)
 		return -errno;
 	return 0;
+}
+
+bool chronfs_signals_pending(void)
+{
+	sigset_t set;
+
+	if (sigpending(&set) < 0)
+		return false;
+	for (size_t i = 0; i < END_SIGNALS; i++)
+		if (sigismember(&set, end_signals[i]) == 1)
+			return true;
+	return false;
 }
 
 static void *await_signal(void *arg)

@@ -12,6 +12,7 @@
 #include "chronfs.h"
 #include "helper.h"
 #include "log.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -80,6 +81,7 @@ static int run(struct chronfs *fs)
 		goto close;
 	}
 	code = serve(fs);
+	chronfs_notify("STOPPING=1\nSTATUS=Flushing");
 close:
 	chronfs_ticker_stop(fs);
 	if (chronfs_queue_close(fs) < 0 && code == CHRONFS_EXIT_OK)

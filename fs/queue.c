@@ -6,6 +6,7 @@
  * is damaged); what is added here is the one line that says what it means for the mount.
  */
 #include "chronfs.h"
+#include "progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -64,6 +65,8 @@ static int exit_code(int error)
 		return CHRONFS_EXIT_VERSION;
 	case EINVAL:
 		return CHRONFS_EXIT_OPTIONS;
+	case ECANCELED:
+		return CHRONFS_EXIT_STOPPED;
 	default:
 		return CHRONFS_EXIT_SETUP;
 	}
@@ -100,6 +103,8 @@ static const char *open_error(const struct chronfs *fs, int error)
 		return "no room for the first segment";
 	case EOVERFLOW:
 		return "its segment ids, or its sequence numbers, are used up"; /* the log said which */
+	case ECANCELED:
+		return "stopped by a signal; nothing was changed";
 	default:
 		return strerrordesc_np(-error);
 	}
@@ -123,11 +128,14 @@ int chronfs_queue_open(struct chronfs *fs)
 	} else {
 		config->log = chronfs_say_message;
 		config->log_arg = fs;
+		config->progress = chronfs_progress;
+		config->progress_arg = fs;
 		config->space = room_made;
 		config->space_arg = fs;
 		r = await_holder(fs);
 		if (r < 0)
 			return exit_code(r);
+		chronfs_progress_begin(fs);
 		r = cq_writer_open(fs->options.queue, config, &fs->writer);
 		if (r == 0)
 			fs->queue = cq_writer_queue(fs->writer);

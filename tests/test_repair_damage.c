@@ -370,7 +370,7 @@ static void index_of_the_segment_in_use(void **state)
 	support_path(path, q->dir, NAME(2));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(cq_seekindex_build(fd, 2, QS_SIZE, &index), 0);
+	assert_int_equal(cq_seekindex_build(fd, 2, QS_SIZE, NULL, &index), 0);
 	close(fd);
 	index.header.max_seq--; /* without the last record: right */
 	assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);

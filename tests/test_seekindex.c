@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_seekindex.c - NNNNNNNNN.idx: the golden ones byte for byte, stride, wrong files */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -53,7 +53,7 @@ static int build(int dirfd, uint32_t id, uint64_t size, struct cq_seekindex *ind
 	cq_segment_name(name, id);
 	fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	r = cq_seekindex_build(fd, id, size, index);
+	r = cq_seekindex_build(fd, id, size, NULL, index);
 	close(fd);
 	return r;
 }
@@ -240,12 +240,9 @@ static void no_segment_gives_no_index(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(golden_indexes_byte_for_byte),
-		WITH(one_entry_per_4096_records),
-		WITH(wrong_files_are_refused),
-		WITH(damaged_segment_gives_no_index),
-		WITH(numbers_that_start_again),
-		WITH(no_segment_gives_no_index),
+		WITH(golden_indexes_byte_for_byte), WITH(one_entry_per_4096_records),
+		WITH(wrong_files_are_refused),      WITH(damaged_segment_gives_no_index),
+		WITH(numbers_that_start_again),     WITH(no_segment_gives_no_index),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -238,7 +238,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		{ 0 },
 	};
 	struct cq_config config;
-	const char *dir;
+	char *dir;
 	int option;
 
 	cq_config_init(&config);
@@ -266,6 +266,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		}
 	}
 	dir = cli_directory(argc, argv);
+	config.progress = cli_progress;
+	config.progress_arg = dir;
 	return dir ? append(dir, &config) : cli_usage(command);
 }
 

@@ -41,7 +41,7 @@ int cli_usage(const struct cli_command *command);
 /* getopt_long(), whose complaints are written as ours are: '?' when it has. */
 int cli_option(int argc, char **argv, const char *letters, const struct option *options);
 /* The one operand DIR behind the options, or NULL. */
-const char *cli_directory(int argc, char **argv);
+char *cli_directory(int argc, char **argv);
 
 /* Before a queue is written to: gives a writer that is ending, such as the daemon of a mount that was
  * unmounted just now, a second to let go.  Whether it has is for the next call to tell. */
@@ -55,6 +55,12 @@ bool cli_parse_size(const char *text, uint64_t *ret_size);
 /* UTC, with nanoseconds: 2026-01-31T23:59:59.123456789Z */
 #define CLI_TIME_MAX 40
 void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns);
+
+/* ---- progress.c ---- */
+
+/* A cq_progress_fn; arg is the queue's directory, not const.  Says on a terminal, once a second, how far
+ * it is, and goes on. */
+int cli_progress(void *arg, const struct cq_progress *progress);
 
 /* ---- cat.c ---- */
 

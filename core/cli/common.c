@@ -96,7 +96,7 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
 	return option;
 }
 
-const char *cli_directory(int argc, char **argv)
+char *cli_directory(int argc, char **argv)
 {
 	if (argc - optind == 1)
 		return argv[optind];

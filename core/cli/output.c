@@ -113,7 +113,9 @@ bool cli_output_flush(void)
 
 bool cli_output_closed(void)
 {
-	struct pollfd out = { .fd = STDOUT_FILENO }; /* asks for nothing: errors and hang-ups are told */
+	struct pollfd out = {
+		.fd = STDOUT_FILENO
+	}; /* asks for nothing: errors and hang-ups are told */
 
 	return poll(&out, 1, 0) == 1;
 }

@@ -60,7 +60,8 @@ static void print_object(json_t *object)
 
 static void print_step_json(void *arg, const struct cq_repair_step *step)
 {
-	json_t *object = json_pack("{s:s,s:s}", "action", actions[step->action], "file", step->file);
+	json_t *object =
+		json_pack("{s:s,s:s}", "action", actions[step->action], "file", step->file);
 
 	(void)arg;
 	if (step->action == CQ_REPAIR_CUT)
@@ -69,8 +70,7 @@ static void print_step_json(void *arg, const struct cq_repair_step *step)
 		json_object_set_new(object, "first_seq", number(step->first_seq));
 		json_object_set_new(object, "last_seq", number(step->last_seq));
 	}
-	if (step->action == CQ_REPAIR_CUT || step->action == CQ_REPAIR_SET_ASIDE ||
-	    step->bytes > 0)
+	if (step->action == CQ_REPAIR_CUT || step->action == CQ_REPAIR_SET_ASIDE || step->bytes > 0)
 		json_object_set_new(object, "bytes", number(step->bytes));
 	json_object_set_new(object, "why", json_string(step->text));
 	print_object(object);
@@ -93,8 +93,9 @@ static const char *outcome(const struct cq_repair_result *result, uint64_t damag
 	return damage > 0 ? "still damaged" : "repaired";
 }
 
-static int repair(const char *dir, const struct cq_repair_config *config, bool json)
+static int repair(char *dir, const struct cq_repair_config *config, bool json)
 {
+	const struct cq_verify_config verifying = { .progress = cli_progress, .progress_arg = dir };
 	struct cq_verify_result verified = { 0 };
 	struct cq_repair_result result;
 	bool at_rest;
@@ -106,16 +107,14 @@ static int repair(const char *dir, const struct cq_repair_config *config, bool j
 	/* what a repair cannot set right is for verify to tell */
 	at_rest = r == 0 && (result.done || result.steps + result.losses == 0);
 	if (at_rest)
-		r = cq_verify(dir, NULL, NULL, &verified);
+		r = cq_verify_with(dir, &verifying, &verified);
 	if (r < 0)
 		return cli_output_end(cli_fail(dir, r));
 	if (json)
-		print_object(json_pack("{s:s,s:I,s:I,s:I,s:I}", "outcome",
-		                       outcome(&result, verified.damage), "steps",
-		                       (json_int_t)result.steps, "losses",
-		                       (json_int_t)result.losses, "bytes",
-		                       (json_int_t)result.bytes, "damage",
-		                       (json_int_t)verified.damage));
+		print_object(json_pack(
+			"{s:s,s:I,s:I,s:I,s:I}", "outcome", outcome(&result, verified.damage),
+			"steps", (json_int_t)result.steps, "losses", (json_int_t)result.losses,
+			"bytes", (json_int_t)result.bytes, "damage", (json_int_t)verified.damage));
 	else
 		printf("%s: steps %" PRIu64 ", losses %" PRIu64 ", bytes set aside %" PRIu64 "\n",
 		       outcome(&result, verified.damage), result.steps, result.losses,
@@ -138,9 +137,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct cq_repair_config config = { .step = print_step, .log = log_message };
+	struct cq_repair_config config = { .step = print_step,
+		                           .log = log_message,
+		                           .progress = cli_progress };
 	bool json = false;
-	const char *dir;
+	char *dir;
 	int option;
 
 	while ((option = cli_option(argc, argv, "anjth", options)) != -1) {
@@ -166,6 +167,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		}
 	}
 	dir = cli_directory(argc, argv);
+	config.progress_arg = dir;
 	return dir ? repair(dir, &config, json) : cli_usage(command);
 }
 

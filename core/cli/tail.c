@@ -162,7 +162,8 @@ static int follow(cq_reader *reader, bool json, struct course *c)
 	int r = 0;
 
 	while (!stopped && cli_output_flush() && !cli_output_closed()) {
-		if (c->stuck != 0) /* there is nothing to wait for but a repair, or a next segment */
+		if (c->stuck !=
+		    0) /* there is nothing to wait for but a repair, or a next segment */
 			(void)poll(NULL, 0, WAIT_MS);
 		r = cq_reader_wait(reader, WAIT_MS);
 		if (r > 0)

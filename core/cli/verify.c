@@ -18,13 +18,19 @@ static void print_finding(void *arg, const struct cq_finding *finding)
 	puts(finding->text);
 }
 
-static int verify(const char *dir, bool quiet)
+static int verify(char *dir, bool quiet)
 {
+	const struct cq_verify_config config = {
+		.finding = print_finding,
+		.finding_arg = &quiet,
+		.progress = cli_progress,
+		.progress_arg = dir,
+	};
 	struct cq_verify_result result;
 	int r;
 
 	cli_output_begin();
-	r = cq_verify(dir, print_finding, &quiet, &result);
+	r = cq_verify_with(dir, &config, &result);
 	if (r < 0)
 		return cli_output_end(cli_fail(dir, r));
 	if (!quiet)
@@ -43,7 +49,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		{ 0 },
 	};
 	bool quiet = false;
-	const char *dir;
+	char *dir;
 	int option;
 
 	while ((option = cli_option(argc, argv, "qh", options)) != -1) {

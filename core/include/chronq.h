@@ -77,6 +77,30 @@ typedef void (*cq_log_fn)(void *arg, enum cq_level level, const char *message);
  */
 CQ_API void cq_printable(char *to, size_t size, const char *from);
 
+/* ---- progress ------------------------------------------------------------------------------- */
+
+/* What a call that may take minutes does: it reads segments from their first to their last record. */
+enum cq_phase {
+	CQ_PHASE_RECOVER, /* cq_writer_open(): those that may not have been on the disk at a crash;
+	                   * cq_repair(): all */
+	CQ_PHASE_INDEXES, /* cq_repair(): once more, to compare their indexes with them */
+	CQ_PHASE_VERIFY,  /* cq_verify_with() */
+};
+
+struct cq_progress {
+	enum cq_phase phase;
+	uint64_t segments_done, segments; /* of this phase */
+	uint64_t bytes_done, bytes;       /* the same in bytes of segment files; the unused rest of a
+	                                   * segment counts, and takes no time */
+};
+
+/*
+ * Called many times a second by the thread that made the call, the first time before a segment is read.
+ * Returns 0 to go on; anything else ends the call with ECANCELED.  It is called only while nothing
+ * has been changed, and must not call back into the same queue.
+ */
+typedef int (*cq_progress_fn)(void *arg, const struct cq_progress *progress);
+
 /* ---- writer --------------------------------------------------------------------------------- */
 
 enum cq_sync_mode {
@@ -153,6 +177,10 @@ struct cq_config {
 
 	cq_log_fn log; /* NULL: silence */
 	void *log_arg;
+
+	/* Told how far the recovery of an open is, and asked whether to go on.  NULL: nobody. */
+	cq_progress_fn progress;
+	void *progress_arg;
 };
 
 /* Fills *config with the defaults named above. */
@@ -182,6 +210,8 @@ CQ_API void cq_config_init(struct cq_config *config);
  *   EFBIG            RLIMIT_FSIZE is below the segment size (no SIGXFSZ comes of it, here or later)
  *   EAGAIN           no thread is to be had
  *   EOVERFLOW        the segment ids are used up: the last there is is sealed
+ *   ECANCELED        config.progress has ended it; the lock is free, and nothing was changed (but that
+ *                    writer.lock is made where it is missing)
  * What is refused for what is there (not: a call that failed) is refused before anything is changed but
  * that a missing writer.lock is made.
  */
@@ -643,7 +673,7 @@ struct cq_finding {
 	bool damage;
 	uint32_t segment;
 	uint64_t offset;
-	const char *text; /* printable ASCII, whatever files are called; valid during the call */
+	const char *text; /* cq_printable() whatever files are called; valid during the call */
 };
 typedef void (*cq_finding_fn)(void *arg, const struct cq_finding *finding);
 
@@ -662,6 +692,17 @@ struct cq_verify_result {
  */
 CQ_API int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
                      struct cq_verify_result *ret_result);
+
+struct cq_verify_config {
+	cq_finding_fn finding; /* NULL: nobody is told */
+	void *finding_arg;
+	cq_progress_fn progress; /* told how far it is; NULL: nobody */
+	void *progress_arg;
+};
+
+/* The same, told of on the way.  ECANCELED: config->progress has ended it. */
+CQ_API int cq_verify_with(const char *dir, const struct cq_verify_config *config,
+                          struct cq_verify_result *ret_result);
 
 /* ---- repair --------------------------------------------------------------------------------- */
 
@@ -697,6 +738,8 @@ struct cq_repair_config {
 	void *step_arg;
 	cq_log_fn log; /* as in struct cq_config */
 	void *log_arg;
+	cq_progress_fn progress; /* told how far it is, before the first step; NULL: nobody */
+	void *progress_arg;
 };
 
 struct cq_repair_result {
@@ -725,6 +768,7 @@ struct cq_repair_result {
  *   EFBIG            more than 10,000 segments are missing between others
  *   EOVERFLOW        the last segment id there is is sealed, and there is something to do
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
+ *   ECANCELED        config.progress has ended it
  * Of these errors nothing has been changed.  Others can be met on the way, as ENOSPC, or EFBIG of
  * cq_writer_open(); what was done stays done, and the next repair goes on with the rest.
  */

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * progress.c - what is said while a mount is on its way: to people, and to the service manager
+ *
+ * Recovery may take minutes.  A terminal gets a line a second, a log one in five seconds, and a service
+ * manager that waits for us (sd_notify(3)) is asked for more time once a second.  A signal that ends the
+ * mount ends the recovery, before it has changed anything.
+ */
+#include "progress.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TERMINAL_S 1
+#define LOG_S 5
+#define NOTIFY_S 1
+#define MORE_TIME_S 60 /* for what comes next: one read, or one sync, of a slow disk */
+#define SEND_S 1       /* the most that we wait for the service manager */
+
+void chronfs_notify(const char *format, ...)
+{
+	const struct timeval most = { .tv_sec = SEND_S };
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *name =
+		getenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): nobody sets one
+	char text[512];
+	size_t length;
+	va_list ap;
+	int fd;
+
+	length = name ? strlen(name) : 0;
+	if (length < 2 || length >= sizeof address.sun_path || (*name != '/' && *name != '@'))
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	memcpy(address.sun_path, name, length);
+	if (*name == '@') /* an abstract one */
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return;
+	(void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most);
+	(void)sendto(fd, text, strlen(text), MSG_NOSIGNAL, (const struct sockaddr *)&address,
+	             (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
+	close(fd);
+}
+
+/* Whether so many seconds have passed since *last, which is now then. */
+static bool is_time(time_t *last, time_t now, time_t seconds)
+{
+	if (now - *last < seconds)
+		return false;
+	*last = now;
+	return true;
+}
+
+void chronfs_progress_begin(struct chronfs *fs)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	fs->progress.said = fs->progress.notified = now.tv_sec;
+	fs->progress.terminal = isatty(STDERR_FILENO) == 1;
+}
+
+int chronfs_progress(void *arg, const struct cq_progress *p)
+{
+	struct chronfs *fs = arg;
+	const time_t interval = fs->progress.terminal ? TERMINAL_S : LOG_S;
+	char text[160];
+	struct timespec now;
+
+	if (chronfs_signals_pending())
+		return -1;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	(void)snprintf(text, sizeof text,
+	               "recovery: %" PRIu64 " of %" PRIu64 " segments read (%" PRIu64 " of %" PRIu64
+	               " MiB)",
+	               p->segments_done, p->segments, p->bytes_done >> 20, p->bytes >> 20);
+	if (is_time(&fs->progress.said, now.tv_sec, interval))
+		chronfs_say(fs, CQ_NOTICE, "%s", text);
+	if (is_time(&fs->progress.notified, now.tv_sec, NOTIFY_S))
+		chronfs_notify("EXTEND_TIMEOUT_USEC=%d000000\nSTATUS=%s", MORE_TIME_S, text);
+	return 0;
+}

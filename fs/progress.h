@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* progress.h - what is said while a mount is on its way: to people, and to the service manager */
+#ifndef CHRONFS_PROGRESS_H
+#define CHRONFS_PROGRESS_H
+
+#include "chronfs.h"
+
+/* From now on the time runs that passes before the first line. */
+void chronfs_progress_begin(struct chronfs *fs);
+
+/* A cq_progress_fn; arg is the mount.  Ends what it is told of when a signal has come that ends the
+ * mount. */
+int chronfs_progress(void *arg, const struct cq_progress *progress);
+
+/* Sends lines of sd_notify(3) to $NOTIFY_SOCKET, if that is set; what cannot be sent is dropped. */
+void chronfs_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

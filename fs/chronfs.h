@@ -31,8 +31,9 @@
 #define CHRONFS_LINES_MEMORY ((size_t)256 << 20) /* for open lines of all files */
 
 /* Seconds that the kernel may trust what it was told without asking again. */
-#define CHRONFS_NAME_TIMEOUT 1.0     /* a sealed segment's name: retention may take it */
-#define CHRONFS_SEALED_TIMEOUT 3600. /* a sealed segment's attributes: frozen */
+#define CHRONFS_NAME_TIMEOUT 1.0 /* a sealed segment's name: retention may take it */
+#define CHRONFS_FROZEN_TIMEOUT \
+	3600. /* attributes that never change: a sealed segment's, a sink's */
 
 #define CHRONFS_OPENED_BITS 12
 #define CHRONFS_OPENED_BUCKETS (1U << CHRONFS_OPENED_BITS)
@@ -198,7 +199,8 @@ struct chronfs_kind_ops {
 	/* poll(2) events that hold now, of those in question. */
 	unsigned (*ready)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
 	                  unsigned events); /* NULL: all of them */
-	/* One descriptor is being closed. */
+	/* One descriptor is being closed.  Before the answer the closing process's locks are dropped
+	 * by chronfs_locks_close(). */
 	void (*flush)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi); /* NULL: success */
 	void (*fsync)(fuse_req_t req, uint64_t node,
 	              struct fuse_file_info *fi); /* NULL: the queue is flushed */
@@ -456,6 +458,8 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
                       struct flock *lock);
 void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                       struct flock *lock, int sleep);
+/* A process, by its lock owner, closes a descriptor of a file: drops its POSIX locks on that. */
+void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner);
 /* Drops what was locked through an open file that ends. */
 void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi);
 /* When no request is served any more. */

@@ -174,8 +174,8 @@ void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 static int ctl_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	(void)ret_timeout;
 	chronfs_attr(fs, node, S_IFREG | 0200, fs->mount_time, ret_stat);
+	*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return 0;
 }
 
@@ -186,7 +186,6 @@ static void ctl_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	/* As a sink: the number tells opens apart, and O_TRUNC means nothing. */
 	fi->fh = __atomic_add_fetch(&fs->opens, 1, __ATOMIC_RELAXED);
 	fi->direct_io = 1;
-	fi->noflush = 1;
 	chronfs_reply_open(req, node, fi);
 }
 

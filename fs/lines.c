@@ -35,9 +35,10 @@ struct lines_request {
 	struct chronfs_lines_file *file;
 	struct chronfs_pending *pending; /* NULL: need not be durable */
 	bool is_write;
+	bool is_close; /* of a descriptor */
 	bool nonblock;
 	bool end;         /* the end of the data ends a record */
-	uint64_t owner;   /* a WRITE's lock owner */
+	uint64_t owner;   /* lock owner of a WRITE or a close */
 	const char *data; /* what has not been taken yet, as is the next */
 	size_t size;
 	size_t done; /* bytes that were */
@@ -137,9 +138,12 @@ static int advance(struct chronfs *fs, struct lines_request *request, bool behin
 
 /* ---- requests ---- */
 
-/* A write that was taken in part succeeds for that part. */
+/* A write that was taken in part succeeds for that part.  Who closes keeps his locks until his line is
+ * appended. */
 static void answer(struct chronfs *fs, const struct lines_request *request, int r)
 {
+	if (request->is_close)
+		chronfs_locks_close(fs, request->file->sink.opened.node, request->owner);
 	if (r < 0 && request->done == 0) {
 		chronfs_pending_free(request->pending);
 		chronfs_sink_refuse(fs, request->req, r);
@@ -251,7 +255,14 @@ static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t 
 static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
 	struct chronfs_lines_file *file = handle(fi);
-	struct lines_request request = { .req = req, .file = file, .data = "", .end = true };
+	struct lines_request request = {
+		.req = req,
+		.file = file,
+		.is_close = true,
+		.owner = fi->lock_owner,
+		.data = "",
+		.end = true,
+	};
 	bool concerned;
 
 	(void)node;
@@ -262,7 +273,7 @@ static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	if (concerned)
 		serve(chronfs_of(req), &request);
 	else
-		fuse_reply_err(req, 0);
+		answer(chronfs_of(req), &request, 0);
 }
 
 static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
@@ -308,7 +319,7 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	chronfs_framer_init(&file->framer, fs->write_limit, &fs->lines_memory);
 	file->references = 1;
 	chronfs_sink_add(fs, &file->sink, node);
-	/* Any access mode; O_TRUNC means nothing.  No noflush: closing a descriptor ends its line. */
+	/* Any access mode; O_TRUNC means nothing. */
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
 	chronfs_reply_open(req, node, fi);

@@ -7,8 +7,13 @@
  *
  * A request that has to wait is parked; the thread that drops the lock it waits for answers it, in
  * order of arrival, or its interruption does with EINTR.  Invariant: a parked request is in
- * fs->lock_waiters; who takes it out, under the mutex, is the one who answers.  The close of a duplicate
- * is not seen here: a POSIX lock goes by an unlock, or when the open file that took it ends.
+ * fs->lock_waiters; who takes it out, under the mutex, is the one who answers.
+ *
+ * A POSIX lock ends when its owner closes any descriptor of the file, also where a child has another: the
+ * kernel says so by FLUSH, for every descriptor, and by nothing else.  So whatever can be opened to be
+ * written to is opened with FLUSH.  Files that can only be read go without (FOPEN_NOFLUSH): they can only
+ * have read locks, which keep nobody out, and which end with an unlock or with the open file.
+ * A flock and a lock of an open file (F_OFD_SETLK) end with that.
  *
  * locks_held (limits.c) counts locks and parked requests, under the mutex.  When there are too many,
  * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
@@ -25,10 +30,10 @@
 struct chronfs_lock {
 	struct chronfs_lock *next;
 	uint64_t ino;
-	uint64_t owner;     /* open file (flock) or process (POSIX), as the kernel numbers them */
-	uint64_t fh;        /* open file by which it was taken */
-	bool flock;         /* the two kinds do not see each other */
-	short type;         /* F_RDLCK, F_WRLCK; in a request also F_UNLCK */
+	uint64_t owner; /* open file (flock, OFD) or process (POSIX), as the kernel numbers them */
+	uint64_t fh;    /* open file by which it was taken */
+	bool flock;     /* the two kinds do not see each other */
+	short type;     /* F_RDLCK, F_WRLCK; in a request also F_UNLCK */
 	int64_t start, end; /* inclusive */
 	pid_t pid;
 };
@@ -317,28 +322,48 @@ void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	set_lock(req, &request, sleep != 0);
 }
 
-void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
+/* Drops the locks on the file of `like` that are chosen, and lets in who waited for them. */
+static void drop_chosen(struct chronfs *fs,
+                        bool (*chosen)(const struct chronfs_lock *lock,
+                                       const struct chronfs_lock *like),
+                        const struct chronfs_lock *like)
 {
-	uint64_t ino = chronfs_node_ino(node);
-	struct chronfs_lock **link = &fs->locks;
 	struct chronfs_lock_waiter *granted = NULL;
+	struct chronfs_lock **link = &fs->locks;
 	bool dropped = false;
 
 	pthread_mutex_lock(&fs->locks_lock);
 	while (*link) {
-		struct chronfs_lock *l = *link;
-
-		if (l->ino == ino && l->fh == fi->fh) {
+		if ((*link)->ino == like->ino && chosen(*link, like)) {
 			drop(fs, link);
 			dropped = true;
 		} else {
-			link = &l->next;
+			link = &(*link)->next;
 		}
 	}
 	if (dropped)
-		granted = grant(fs, ino);
+		granted = grant(fs, like->ino);
 	pthread_mutex_unlock(&fs->locks_lock);
 	answer(granted);
+}
+
+void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)
+{
+	const struct chronfs_lock like = { .ino = chronfs_node_ino(node), .owner = owner };
+
+	drop_chosen(fs, same_owner, &like);
+}
+
+static bool is_of_open_file(const struct chronfs_lock *lock, const struct chronfs_lock *like)
+{
+	return lock->fh == like->fh;
+}
+
+void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
+{
+	const struct chronfs_lock like = { .ino = chronfs_node_ino(node), .fh = fi->fh };
+
+	drop_chosen(fs, is_of_open_file, &like);
 }
 
 void chronfs_locks_fini(struct chronfs *fs)

@@ -42,7 +42,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	 * The pieces of a large write have to come one after another, also by asynchronous IO. */
 	want(conn,
 	     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
-		     FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ASYNC_DIO,
+	             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ASYNC_DIO,
 	     false);
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 
@@ -330,10 +330,12 @@ static void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
 
-	if (ops && ops->flush)
+	if (ops && ops->flush) {
 		ops->flush(req, node, fi);
-	else
+	} else {
+		chronfs_locks_close(chronfs_of(req), node, fi->lock_owner);
 		fuse_reply_err(req, 0);
+	}
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

@@ -97,7 +97,7 @@ static int payload_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat
 	else if (r == -ENOENT)
 		r = deleted_stat(fs, node, ret_stat);
 	if (r == 0 && chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED)
-		*ret_timeout = CHRONFS_SEALED_TIMEOUT;
+		*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return r;
 }
 

@@ -56,7 +56,7 @@ void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entr
 	if (kind == CHRONFS_SEGMENT_SEALED || kind == CHRONFS_PAYLOAD_SEALED ||
 	    chronfs_planted("size_cached")) {
 		ret_entry->entry_timeout = CHRONFS_NAME_TIMEOUT;
-		ret_entry->attr_timeout = CHRONFS_SEALED_TIMEOUT;
+		ret_entry->attr_timeout = CHRONFS_FROZEN_TIMEOUT;
 	}
 }
 
@@ -113,7 +113,7 @@ static int segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat
 	if (r == -ENOENT)
 		r = deleted_stat(fs, node, ret_stat);
 	if (r == 0 && chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
-		*ret_timeout = CHRONFS_SEALED_TIMEOUT;
+		*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return r;
 }
 

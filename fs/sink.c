@@ -15,6 +15,9 @@
  * that shared one would wait for each other's flushes.  What belongs to an open file is found by its
  * handle, or by its node where the kernel gives no handle; two opens of one node there are only where
  * /proc/PID/fd was opened.
+ *
+ * The attributes of a sink never change, so the kernel keeps them.  It drops the size that it makes up
+ * after a write by itself, and asks for it again when somebody wants to know.
  */
 #include "sink.h"
 
@@ -32,9 +35,9 @@
 
 int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	(void)ret_timeout;
 	chronfs_attr(fs, node, S_IFREG | 0644, fs->mount_time, ret_stat);
 	ret_stat->st_blksize = CHRONFS_SINK_BLKSIZE;
+	*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return 0;
 }
 
@@ -42,11 +45,11 @@ void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
                         struct fuse_entry_param *ret_entry)
 {
 	uint64_t number = __atomic_add_fetch(&fs->lookups, 1, __ATOMIC_RELAXED);
-	double timeout;
 
 	memset(ret_entry, 0, sizeof *ret_entry);
 	ret_entry->ino = chronfs_node(kind, number);
-	(void)chronfs_kind_of(ret_entry->ino)->stat(fs, ret_entry->ino, &ret_entry->attr, &timeout);
+	(void)chronfs_kind_of(ret_entry->ino)
+		->stat(fs, ret_entry->ino, &ret_entry->attr, &ret_entry->attr_timeout);
 }
 
 void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node)
@@ -277,7 +280,6 @@ static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	/* Any access mode; O_TRUNC means nothing. */
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
-	fi->noflush = 1;
 	chronfs_reply_open(req, node, fi);
 }
 

@@ -117,6 +117,32 @@ static void who_waits_gets_it_in_turn(void **state)
 	assert_int_equal(answer_of(0), 0);
 }
 
+/* A descriptor of the file is closed, whichever: its owner's POSIX locks on it end, and nothing else. */
+static void a_close_drops_the_owners_locks(void **state)
+{
+	const uint64_t one = chronfs_node(CHRONFS_APPEND, 1),
+		       other = chronfs_node(CHRONFS_APPEND, 2);
+	struct fuse_file_info fi = { .fh = 7, .lock_owner = 1 };
+
+	(void)state;
+	assert_int_equal(set(0, one, 1, range(F_WRLCK, 0, 9)), 0);
+	assert_int_equal(set(0, one, 2, range(F_WRLCK, 10, 19)), 0);
+	assert_int_equal(set(0, B, 1, range(F_WRLCK, 0, 9)), 0);
+	assert_int_equal(whole(0, one, 1, LOCK_EX), 0);
+	assert_int_equal(await(1, one, 3, range(F_RDLCK, 5, 5)), NO_ANSWER);
+	assert_int_equal(await(2, one, 3, range(F_RDLCK, 10, 10)), NO_ANSWER);
+	chronfs_ops.flush(fs_request(0, 0), other, &fi);
+	fs_expect(0, 0);
+	assert_int_equal(answer_of(1), 0);
+	assert_int_equal(answer_of(2), NO_ANSWER);
+	assert_int_equal(asked(one, 4, range(F_WRLCK, 0, 4)).l_type, F_UNLCK);
+	assert_int_equal(asked(B, 4, range(F_WRLCK, 0, 9)).l_type, F_WRLCK);
+	assert_int_equal(whole(0, other, 4, LOCK_EX | LOCK_NB), EAGAIN);
+	fi.lock_owner = 2;
+	chronfs_ops.flush(fs_request(0, 0), one, &fi);
+	assert_int_equal(answer_of(2), 0);
+}
+
 /* Only the request that is meant, and never one that has its answer. */
 static void interrupted_while_waiting(void **state)
 {
@@ -196,13 +222,10 @@ static void the_mount_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(who_holds_it_is_told),
-		TEST(who_waits_gets_it_in_turn),
-		TEST(interrupted_while_waiting),
-		TEST(interrupted_before_waiting),
-		TEST(unlocking_when_there_are_too_many),
-		TEST(an_operation_that_there_is_not),
-		TEST(the_mount_ends),
+		TEST(who_holds_it_is_told),           TEST(who_waits_gets_it_in_turn),
+		TEST(a_close_drops_the_owners_locks), TEST(interrupted_while_waiting),
+		TEST(interrupted_before_waiting),     TEST(unlocking_when_there_are_too_many),
+		TEST(an_operation_that_there_is_not), TEST(the_mount_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,11 +16,14 @@ records() { "$CHRONQ" cat --json "$q" | grep -o '"length":[0-9]*' | cut -d: -f2 
 
 start_mount -o segment_size=4M
 echo one >"$m/append"
-for command in "sync" "sync -f $m/append" "${python[*]} syncfs $m"; do
-	# shellcheck disable=SC2086 # words
-	ok "$command succeeds" $command
-	is "$command: the daemon has heard of no sync" "$(grep -oP '"requests": \K[0-9]+' "$m/stats.json")" 0
-done
+# unheard DESCRIPTION COMMAND...
+unheard() {
+	ok "$1 succeeds" "${@:2}"
+	is "$1: the daemon has heard of no sync" "$(grep -oP '"requests": \K[0-9]+' "$m/stats.json")" 0
+}
+unheard sync sync
+unheard "sync -f" sync -f "$m/append"
+unheard syncfs "${python[@]}" syncfs "$m"
 ok "sync FILE" sync "$m/append"
 is "is a sync" "$(grep -oP '"durable_seq": \K[0-9]+' "$m/stats.json")" 1
 echo two >"$m/append"

@@ -59,8 +59,7 @@ int cq_writer_prepare_step(void *writer)
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
 		cq_log(&w->config, CQ_WARNING, "next segment not prepared: %s",
 		       strerrordesc_np(-r));
-	cq_prefault_step(&w->prefault,
-	                 __atomic_load_n(&w->control.page->write_offset, __ATOMIC_RELAXED));
+	cq_prefault_step(&w->prefault);
 	return atomic_load(&w->space.starved) ? STARVED_MS : TICK_MS;
 }
 

@@ -2,6 +2,8 @@
 /* prefault.c - makes the pages ahead of the writer present; see prefault.h */
 #include "prefault.h"
 
+#include "fault.h"
+
 /* Under lock.  Half a window before the end of what is present. */
 static void set_wanted(struct cq_prefault *p, const struct cq_active *s)
 {
@@ -13,11 +15,18 @@ static void set_wanted(struct cq_prefault *p, const struct cq_active *s)
 	atomic_store_explicit(&p->wanted_at, at, memory_order_relaxed);
 }
 
+/* Under lock, or before the preparer is there. */
+static void follow(struct cq_prefault *p, struct cq_active *active)
+{
+	p->segment = active;
+	atomic_store_explicit(&p->tail, active->used, memory_order_relaxed);
+	set_wanted(p, active);
+}
+
 void cq_prefault_init(struct cq_prefault *p, struct cq_active *active)
 {
 	pthread_mutex_init(&p->lock, NULL);
-	p->segment = active;
-	set_wanted(p, active);
+	follow(p, active);
 }
 
 void cq_prefault_fini(struct cq_prefault *p)
@@ -28,19 +37,20 @@ void cq_prefault_fini(struct cq_prefault *p)
 void cq_prefault_follow(struct cq_prefault *p, struct cq_active *active)
 {
 	pthread_mutex_lock(&p->lock);
-	p->segment = active;
-	set_wanted(p, active);
+	follow(p, active);
 	pthread_mutex_unlock(&p->lock);
 }
 
-void cq_prefault_step(struct cq_prefault *p, uint64_t tail)
+void cq_prefault_step(struct cq_prefault *p)
 {
 	struct cq_active *s;
-	uint64_t from;
+	uint64_t from, tail;
 	bool near;
 
+	cq_point("prefault.begun");
 	pthread_mutex_lock(&p->lock);
 	s = p->segment;
+	tail = atomic_load_explicit(&p->tail, memory_order_relaxed);
 	from = __atomic_load_n(&s->populated, __ATOMIC_RELAXED);
 	if (from < tail) /* opened with records in it, or the writer was faster */
 		from = tail;

@@ -485,6 +485,66 @@ static void nothing_is_begun_beside_a_fallback(void **state)
 	qs_run(nothing_is_begun_beside_a_fallback_child, *state);
 }
 
+#define MIB ((size_t)1 << 20)
+
+static void *prepare_all(void *writer)
+{
+	qs_prepare(writer);
+	return NULL;
+}
+
+/* All pages that the writer takes for present are in this process's page tables. */
+static void expect_present(const struct cq_active *s)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const uint64_t populated = __atomic_load_n(&s->populated, __ATOMIC_ACQUIRE);
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+
+	CHILD(fd >= 0);
+	CHILD(populated > 0);
+	for (uint64_t at = 0; at < populated; at += page) {
+		uint64_t entry, number = ((uintptr_t)s->map.base + at) / page;
+
+		CHILD(pread(fd, &entry, sizeof entry, (off_t)(number * sizeof entry)) ==
+		      sizeof entry);
+		CHILD(entry >> 63 || entry >> 62 & 1); /* present, or swapped out */
+	}
+	close(fd);
+}
+
+/* The writer rolls while the preparer is about to touch the pages ahead of it. */
+static void roll_before_the_prefault_child(struct qs *q)
+{
+	static const char record[1000000] = "";
+	pthread_t thread;
+
+	q->config.segment_size = 12 * MIB;
+	CHILD(qs_try_open(q) == 0);
+	qs_prepare(q->writer);
+	for (int i = 0; i < 7; i++)
+		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
+	qs_hold(q, "prefault.begun");
+	CHILD(pthread_create(&thread, NULL, prepare_all, q->writer) == 0);
+	qs_hold_reached(q);
+	while (q->writer->active->id == 0)
+		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
+	qs_hold_go(q);
+	pthread_join(thread, NULL);
+	expect_present(q->writer->active);
+	for (int i = 0; i < 10; i++) {
+		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
+		qs_prepare(q->writer);
+	}
+	expect_present(q->writer->active);
+	CHILD(q->writer->active->populated == q->writer->active->map.size);
+	qs_close(q);
+}
+
+static void roll_before_the_prefault(void **state)
+{
+	qs_run(roll_before_the_prefault_child, *state);
+}
+
 static void failed_publish_leaves_no_temp(void **state)
 {
 	struct qs *q = *state;
@@ -515,6 +575,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(failure_ends_the_wait),
 	QS_TEST(roll_waits_for_the_preparer),
 	QS_TEST(nothing_is_begun_beside_a_fallback),
+	QS_TEST(roll_before_the_prefault),
 	QS_TEST(failed_publish_leaves_no_temp),
 #endif
 };

@@ -99,6 +99,7 @@ bool cq_flush_close_one(cq_writer *w)
 	if (!s)
 		return false;
 	finalise(w, s);
+	cq_writer_progress(w);
 	pthread_mutex_lock(&f->lock);
 	while (*at != s)
 		at = &(*at)->next;

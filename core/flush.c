@@ -125,6 +125,7 @@ static int sync_older(cq_writer *w, bool *ret_failed)
 			r = cq_io_sync_data(fd);
 			*ret_failed = r < 0;
 			close(fd);
+			cq_writer_progress(w);
 		}
 	}
 	if (r == 0)
@@ -142,12 +143,15 @@ static void unmap_sealed(struct cq_active *s)
 }
 
 /* What somebody has cut off is not durable, however well the rest of the file was synced. */
-static int sync_whole(const struct cq_active *s)
+static int sync_whole(cq_writer *w, const struct cq_active *s, uint64_t used)
 {
 	struct stat st;
 	int r;
 
-	r = cq_io_sync_data(s->map.fd);
+	r = cq_writer_write_out(w, s->map.fd, used);
+	if (r == 0)
+		r = cq_io_sync_data(s->map.fd);
+	cq_writer_progress(w);
 	if (r == 0)
 		r = cq_io_stat(s->map.fd, &st);
 	return r == 0 && (uint64_t)st.st_size < s->map.size ? -EIO : r;
@@ -177,7 +181,7 @@ static int sync_extent(cq_writer *w, struct extent *e)
 			cq_io_start_writeback(s->map.fd);
 	}
 	for (struct cq_active *s = e->sealed; s && r == 0; s = s->next) {
-		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(s);
+		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(w, s, s->map.size);
 		cq_point("sync.sealed");
 		if (!e->active) {
 			e->mark.segment = (uint64_t)s->id + 1;
@@ -188,7 +192,7 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	if (r == 0 && e->active && is_lost(e->active))
 		r = -ESTALE;
 	if (r == 0 && e->active && !cq_planted("ack_without_data_sync"))
-		r = sync_whole(e->active);
+		r = sync_whole(w, e->active, e->mark.offset);
 	cq_point("sync.data");
 	if (r == 0 && e->names != f->names_synced && !cq_planted("no_directory_fsync"))
 		r = cq_io_sync_dir(w->dirfd);

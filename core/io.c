@@ -291,6 +291,17 @@ void cq_io_start_writeback(int fd)
 	(void)sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* errors show in the sync */
 }
 
+int cq_io_write_out(int fd, uint64_t offset, uint64_t length)
+{
+	const unsigned how =
+		SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+
+	FAILPOINT("write_out");
+	if (RETRY(sync_file_range(fd, (off_t)offset, (off_t)length, how)) < 0)
+		return errno == EIO || errno == ENOSPC || errno == EDQUOT ? -errno : 0;
+	return 0;
+}
+
 int cq_io_sync_data(int fd)
 {
 	FAILPOINT("sync_data");

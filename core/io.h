@@ -52,6 +52,9 @@ int cq_io_duplicate(int fd, int *ret_fd);
 
 /* Starts writing the file's dirty pages, so that several files share what a sync costs. */
 void cq_io_start_writeback(int fd);
+/* Writes these bytes out and waits for it.  Nothing is durable by that; a failed write is told here, and
+ * may not be told again.  0 where the system cannot do it. */
+int cq_io_write_out(int fd, uint64_t offset, uint64_t length);
 int cq_io_sync_data(int fd);
 int cq_io_sync_dir(int fd);
 

@@ -233,7 +233,9 @@ static struct cq_holder read_text(const char *text)
 		return (struct cq_holder){ 0 };
 	holder.pid = pid;
 	holder.alive = process_start_time(pid, &start) == 0 && start == holder.start_time;
-	holder.closing = strcmp(word, "closing") == 0 || strcmp(word, "closed") == 0;
+	/* or the text is that of a writer before the one that has the lock now */
+	holder.closing = holder.alive &&
+	                 (strcmp(word, "closing") == 0 || strcmp(word, "closed") == 0);
 	if (strcmp(word, "closed") == 0)
 		holder.progress = UINT64_MAX;
 	return holder;
@@ -243,7 +245,7 @@ static struct cq_holder read_text(const char *text)
  * directory is not known by it. */
 static void look_at_directory(int dirfd, struct cq_holder *holder)
 {
-	struct cq_holder other = { .locked = true };
+	struct cq_holder other = { .locked = true, .closing = true };
 	struct stat st;
 
 	if (fstat(dirfd, &st) < 0 || !locked_now(&st, 0, &other.pid))
@@ -271,6 +273,7 @@ int cq_lock_holder(int dirfd, struct cq_holder *ret_holder)
 		if (n < 0)
 			return (int)n;
 		text[n] = '\0';
+		text[strcspn(text, "\n")] = '\0';
 		holder = read_text(text);
 		holder.locked = locked_now(&st, holder.pid, &pid);
 	} else if (r != -ENOENT) {

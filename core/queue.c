@@ -102,6 +102,34 @@ int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms, struct cq_holde
 	return r;
 }
 
+int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void *arg), void *arg,
+                           struct cq_holder *ret_holder)
+{
+	const struct timespec interval = { .tv_nsec = LOCK_POLL_NS };
+	struct cq_holder last, now;
+	uint64_t since_ns = cq_monotonic_ns();
+	int r;
+
+	r = cq_lock_holder(queue->dirfd, &now);
+	if (r < 0)
+		return r;
+	last = now;
+	while (now.locked && now.closing && now.pid == last.pid && !(stop && stop(arg))) {
+		nanosleep(&interval, NULL);
+		r = cq_lock_holder(queue->dirfd, &now);
+		if (r < 0)
+			return r;
+		if (now.progress != last.progress) {
+			last = now;
+			since_ns = cq_monotonic_ns();
+		} else if (cq_monotonic_ns() - since_ns >= stall_ms * UINT64_C(1000000)) {
+			break;
+		}
+	}
+	*ret_holder = now;
+	return 0;
+}
+
 static void saw_ends(cq_queue *queue, uint32_t oldest, uint32_t newest)
 {
 	__atomic_store_n(&queue->oldest, oldest, __ATOMIC_RELAXED);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer.h - the writer's state, shared by writer*.c, background.c, flush.c, closing.c, retention.c
+ * writer.h - the writer's state, shared by writer*.c, owner.c, background.c, flush.c, closing.c, retention.c
  * and trim.c
  *
  * Lock order: retention lock (retention.h) > writer lock > slot lock (prealloc.h), flush lock,
@@ -48,11 +48,13 @@ struct cq_writer {
 	bool unannounced; /* waiting readers have not been notified of the newest record */
 	uint64_t full; /* appends and rolls refused for config.max_bytes */
 	struct cq_control control;
-	_Atomic int error;   /* 0, or why nothing is accepted any more */
-	_Atomic bool ousted; /* because the queue is not its own any more (owner.c) */
-	_Atomic bool
-		cut_short; /* because the current segment's file was; not told to the log yet */
-	_Atomic uint32_t oldest; /* no published id is below it; grows under the retention lock */
+	_Atomic int error; /* 0, or why nothing is accepted any more */
+	/* because the queue is not its own any more (owner.c); because the current segment's file was
+	 * cut short, and the log does not know yet */
+	_Atomic bool ousted, cut_short;
+	_Atomic bool closing;      /* cq_writer_close() is at work, */
+	_Atomic uint64_t progress; /* and has done so many steps */
+	_Atomic uint32_t oldest;   /* no published id is below it; grows under the retention lock */
 
 	struct cq_prefault prefault;   /* locks itself */
 	struct cq_prealloc prealloc;   /* locks itself */
@@ -94,6 +96,16 @@ int cq_owner_check(cq_writer *writer);
 
 /* Of a writer that is ousted, by the flusher: lets the next writer in when nothing is stored any more. */
 void cq_owner_let_go(cq_writer *writer);
+
+/* Of a writer that is being closed: a step is done (writer_close.c).  Nothing before that. */
+void cq_writer_progress(cq_writer *writer);
+
+/* The same before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
+ * failed sync. */
+int cq_writer_write_out(cq_writer *writer, int fd, uint64_t size);
+
+/* index.meta, for chronicle-rs's writer. */
+int cq_writer_store_position(cq_writer *writer);
 
 /* With no lock held: calls config.space if there is news for it (space.h). */
 void cq_writer_tell_space(cq_writer *writer);

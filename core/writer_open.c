@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer_open.c - open and close a writer
+ * writer_open.c - open a writer
  *
  * Order of opening: directory, lock, recovery, then what readers see (control.meta), then the
- * threads.  Closing goes the other way round; the lock goes last.
+ * threads.  Closing: writer_close.c.
  */
 #include "writer.h"
 
@@ -136,8 +136,7 @@ static void report_holder(cq_writer *w)
 		       (int)holder.pid);
 }
 
-/* index.meta, for chronicle-rs's writer. */
-static int write_position(cq_writer *w)
+int cq_writer_store_position(cq_writer *w)
 {
 	const struct cq_position_file position = { w->active->id, w->active->used };
 	int fd, r;
@@ -272,7 +271,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	if (r < 0)
 		goto fail_active;
 	cq_point("open.control");
-	r = write_position(w);
+	r = cq_writer_store_position(w);
 	if (r < 0)
 		goto fail_control;
 	cq_point("open.position");
@@ -337,43 +336,4 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer)
 {
 	return cq_writer_open_with(dir, config, true, ret_writer);
-}
-
-int cq_writer_close(cq_writer *w)
-{
-	int r, rest;
-
-	if (!w)
-		return 0;
-	cq_worker_stop(&w->preparer);
-	r = cq_writer_sync(w);
-	cq_worker_stop(&w->flusher);
-	/* what the flusher had left to do: answers, seals, indexes, closing times */
-	rest = cq_flush_drain(w);
-	if (r == 0)
-		r = rest;
-	cq_point("close.drained");
-	(void)cq_owner_check(w);
-	if (!atomic_load(&w->ousted))
-		(void)write_position(w);
-	else if (r == 0)
-		r = -EIO;
-	cq_point("close.position");
-	cq_worker_fini(&w->preparer);
-	cq_worker_fini(&w->flusher);
-	cq_prealloc_fini(&w->prealloc);
-	cq_flush_fini(w);
-	cq_queue_close(w->queue);
-	cq_control_close(&w->control);
-	cq_segment_free(w->active);
-	cq_retention_fini(&w->retention);
-	cq_space_fini(&w->space);
-	cq_prefault_fini(&w->prefault);
-	pthread_mutex_destroy(&w->lock);
-	cq_point("close.freed");
-	cq_lock_release(&w->owned);
-	close(w->dirfd);
-	free(w->path);
-	free(w);
-	return r;
 }

@@ -92,3 +92,16 @@ int chronfs_progress(void *arg, const struct cq_progress *p)
 		chronfs_notify("EXTEND_TIMEOUT_USEC=%d000000\nSTATUS=%s", MORE_TIME_S, text);
 	return 0;
 }
+
+bool chronfs_progress_waiting(void *arg)
+{
+	struct chronfs *fs = arg;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (is_time(&fs->progress.notified, now.tv_sec, NOTIFY_S))
+		chronfs_notify("EXTEND_TIMEOUT_USEC=%d000000\n"
+		               "STATUS=Waiting for another process to close the queue",
+		               MORE_TIME_S);
+	return chronfs_signals_pending();
+}

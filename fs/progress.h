@@ -12,6 +12,10 @@ void chronfs_progress_begin(struct chronfs *fs);
  * mount. */
 int chronfs_progress(void *arg, const struct cq_progress *progress);
 
+/* For cq_queue_await_closing(), asked again and again; arg is the mount.  True when such a signal has
+ * come. */
+bool chronfs_progress_waiting(void *arg);
+
 /* Sends lines of sd_notify(3) to $NOTIFY_SOCKET, if that is set; what cannot be sent is dropped. */
 void chronfs_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

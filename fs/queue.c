@@ -14,16 +14,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOCK_WAIT_MS 1000 /* for a daemon that is ending */
+#define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
+#define CLOSING_STALL_MS 30000 /* for one that says so, without a step forward */
 
-/* Says who has the queue. */
-static void say_holder(struct chronfs *fs, const struct cq_holder *holder)
+/* Says who has the queue, and what follows from it. */
+static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
+                       const struct cq_holder *holder, const char *so)
 {
 	char path[64], name[64] = "";
 	FILE *comm;
 
 	if (holder->pid == 0) {
-		chronfs_say(fs, CQ_ERROR, "in use by another process");
+		chronfs_say(fs, level, "%s by another process%s", has, so);
 		return;
 	}
 	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)holder->pid);
@@ -33,11 +35,12 @@ static void say_holder(struct chronfs *fs, const struct cq_holder *holder)
 			name[strcspn(name, "\n")] = '\0';
 		(void)fclose(comm);
 	}
-	chronfs_say(fs, CQ_ERROR, "in use by process %d (%s)", (int)holder->pid,
-	            *name ? name : "name unknown");
+	chronfs_say(fs, level, "%s by process %d (%s)%s", has, (int)holder->pid,
+	            *name ? name : "name unknown", so);
 }
 
-/* Waits a little for a writer that has the queue.  -EBUSY: it keeps it. */
+/* Waits a little for a writer that has the queue, and longer for one that is closing it.  -EBUSY: it
+ * keeps it; -ECANCELED: a signal came meanwhile. */
 static int await_holder(struct chronfs *fs)
 {
 	struct cq_holder holder;
@@ -47,10 +50,20 @@ static int await_holder(struct chronfs *fs)
 	if (cq_queue_open(fs->options.queue, &queue) < 0)
 		return 0; /* a new queue, or cq_writer_open() tells what is wrong */
 	r = cq_queue_await_release(queue, LOCK_WAIT_MS, &holder);
+	if (r == 0 && holder.locked && holder.closing) {
+		say_holder(fs, CQ_NOTICE, "being closed", &holder, "; waiting for it");
+		r = cq_queue_await_closing(queue, CLOSING_STALL_MS, chronfs_progress_waiting, fs,
+		                           &holder);
+	}
 	cq_queue_close(queue);
 	if (r < 0 || !holder.locked)
 		return 0;
-	say_holder(fs, &holder);
+	if (chronfs_signals_pending()) {
+		chronfs_say(fs, CQ_ERROR, "stopped by a signal; nothing was changed");
+		return -ECANCELED;
+	}
+	say_holder(fs, CQ_ERROR, "in use", &holder,
+	           holder.closing ? ", which is closing it and does not get on" : "");
 	return -EBUSY;
 }
 
@@ -132,10 +145,10 @@ int chronfs_queue_open(struct chronfs *fs)
 		config->progress_arg = fs;
 		config->space = room_made;
 		config->space_arg = fs;
+		chronfs_progress_begin(fs);
 		r = await_holder(fs);
 		if (r < 0)
 			return exit_code(r);
-		chronfs_progress_begin(fs);
 		r = cq_writer_open(fs->options.queue, config, &fs->writer);
 		if (r == 0)
 			fs->queue = cq_writer_queue(fs->writer);

@@ -33,7 +33,7 @@ INDEX_NAME = re.compile(r"(\d{9})\.idx$")
 SET_ASIDE_NAME = re.compile(r"\d{9}\.q\.(broken|corrupt)(\.\d{1,3})?$")
 TEMP_NAME = re.compile(r"(\d{9}\.q(\.new)?|\d{9}\.idx|control|durable)\.tmp$")
 READER_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}\.meta$")
-LOCK_TEXT = re.compile(rb"(\d+) (\d+) (\d+)\n")
+LOCK_TEXT = re.compile(rb"(\d+) (\d+) (\d+)( closing \d+| closed)?\n")
 
 SEGMENT_HEADER = struct.Struct("<IIII II QQQQQ")
 RECORD_HEADER = struct.Struct("<I B3s QQ HHI II Q I12s")

@@ -180,7 +180,7 @@ static void expect_sound(const struct mx *m)
 
 static bool is_sync(const char *call)
 {
-	return call && (strcmp(call, "sync_data") == 0 || strcmp(call, "sync_dir") == 0);
+	return call && (strcmp(call, "sync_data") == 0 || strcmp(call, "write_out") == 0 || strcmp(call, "sync_dir") == 0);
 }
 
 /* The same writer goes on as if nothing had been, unless what failed was a sync: then never again. */

@@ -24,6 +24,7 @@ static const struct {
 	{ "seek_data", { EIO } },
 	{ "truncate", { EIO, ENOSPC } },
 	{ "set_times", { EIO, EPERM, EROFS } },
+	{ "write_out", { EIO, ENOSPC, EDQUOT } },
 	{ "sync_data", { EIO, ENOSPC, EDQUOT } },
 	{ "sync_dir", { EIO, ENOSPC, EDQUOT } },
 	{ "rename_noreplace", { ENOSPC, EEXIST, EINVAL, EACCES, EROFS, EDQUOT, ENOMEM, EIO } },

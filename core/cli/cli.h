@@ -44,7 +44,8 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
 char *cli_directory(int argc, char **argv);
 
 /* Before a queue is written to: gives a writer that is ending, such as the daemon of a mount that was
- * unmounted just now, a second to let go.  Whether it has is for the next call to tell. */
+ * unmounted just now, a second to let go, and longer while it is closing the
+ * queue and gets on.  Whether it has is for the next call to tell. */
 void cli_await_release(const char *dir);
 
 /* Decimal digits only; false if it is anything else or too large. */

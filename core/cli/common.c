@@ -114,7 +114,16 @@ void cli_await_release(const char *dir)
 
 	if (cq_queue_open(dir, &queue) < 0)
 		return;
-	(void)cq_queue_await_release(queue, 1000, &holder);
+	if (cq_queue_await_release(queue, 1000, &holder) == 0 && holder.locked && holder.closing) {
+		if (holder.pid != 0)
+			cli_note("%s: process %d is closing the queue; waiting for it", dir,
+			         (int)holder.pid);
+		else
+			cli_note("%s: another process is closing the queue; waiting for it", dir);
+		if (cq_queue_await_closing(queue, 30000, NULL, NULL, &holder) == 0 &&
+		    holder.locked && holder.closing)
+			cli_note("%s: it does not get on", dir);
+	}
 	cq_queue_close(queue);
 }
 

@@ -136,7 +136,9 @@ static int list(const char *dir, cq_queue *queue)
 
 static void print_holder(const struct cq_holder *holder)
 {
-	if (holder->locked && holder->pid != 0)
+	if (holder->locked && holder->closing && holder->pid != 0)
+		printf("writer           closing, process %d\n", (int)holder->pid);
+	else if (holder->locked && holder->pid != 0)
 		printf("writer           running, process %d\n", (int)holder->pid);
 	else if (holder->locked)
 		puts("writer           running");

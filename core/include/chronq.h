@@ -369,7 +369,8 @@ struct cq_holder {
 	bool alive;          /* the named process exists with that start time */
 	pid_t pid;           /* 0: unknown */
 	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks after boot */
-	bool closing;        /* it closes the queue, or has closed it */
+	bool closing;        /* it closes the queue, or has closed it; or it has lost writer.lock,
+	                      * and stops as soon as it has noticed */
 	uint64_t progress;   /* of closing: grows while that gets on */
 };
 CQ_API int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder);
@@ -382,6 +383,15 @@ CQ_API int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder);
  */
 CQ_API int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms,
                                   struct cq_holder *ret_holder);
+
+/*
+ * Waits while the holder is closing the queue and gets on with it: until it has let go (`locked` is
+ * false then), until it is another process or one that does not close, until its `progress` has not
+ * grown for stall_ms milliseconds, or until stop(arg), which is asked some fifty times a second and may
+ * be NULL, says true.  ret_holder, threads and errors as with cq_queue_await_release().
+ */
+CQ_API int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void *arg),
+                                  void *arg, struct cq_holder *ret_holder);
 
 struct cq_queue_info {
 	uint64_t segment_size; /* 0: an empty queue of unknown geometry */

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# lock.sh - one writer to a queue: its lock file removed, its directory replaced
+# lock.sh - one writer to a queue: its lock file removed, its directory replaced, its end waited for
 . "$(dirname "$0")/lib.sh"
 
 second=$tmp/second
@@ -61,4 +61,45 @@ check_log "the first"
 ends_with seven
 is "what was durable before is in the moved one" "$("$CHRONQ" cat "$q.old" | grep -v lost | tail -n 2)" \
 	$'five\nsix'
+# ---- a daemon that takes its time to close ----
+
+# slow_mount: each of the daemon's syncs takes two seconds from now on.
+slow_mount() {
+	start_mount -o segment_size=64K "$@"
+	strace -f -qq -o /dev/null -p "$daemon" -e inject=fdatasync:delay_enter=2000000 2>"$tmp/strace" &
+	tracer=$!
+	wait_for 60 traced
+}
+# shellcheck disable=SC2317 # called by wait_for
+traced() { ! grep -qE '^TracerPid:\s*0$' "/proc/$daemon/task/"*/status; }
+q=$tmp/slow
+if strace -o /dev/null -e inject=fdatasync:delay_enter=1 true 2>/dev/null; then
+	slow_mount
+	for ((i = 0; i < 50; i++)); do printf '%4000s\n' x >"$m/append"; done
+	ok "umount of a daemon with much to sync" umount "$m"
+	gives 0 "is closing the queue; waiting for it" "chronq append waits for it" \
+		bash -c 'echo more | "$0" append "$1"' "$CHRONQ" "$q"
+	ended
+	is "that daemon ends with 0" $? 0
+	wait "$tracer"
+	slow_mount
+	for ((i = 0; i < 50; i++)); do printf '%4000s\n' x >"$m/append"; done
+	ok "umount" umount "$m"
+	gives 0 "being closed by process $daemon (" "a mount waits for it" "$CHRONFS" "$q" "$m"
+	ended
+	wait "$tracer"
+	is "all is there" "$("$CHRONQ" cat "$q" | wc -l)" 101
+	umount "$m"
+	ok "its daemon ends" wait_for 60 unlocked
+
+	slow_mount
+	printf 'x\n' >"$m/append"
+	gives 10 "in use by process $daemon (" "one that does not close is not waited for" \
+		"$CHRONFS" "$q" "$second"
+	umount "$m"
+	ended
+	wait "$tracer"
+else
+	skip "a daemon that takes its time to close" "strace cannot delay calls here"
+fi
 finish

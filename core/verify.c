@@ -3,8 +3,8 @@
  * verify.c - cq_verify(): reads a whole queue and says what is wrong with it
  *
  * One walk over all segments in order, by pread: the segments and their indexes here, their records
- * in verify_records.c, the files that point into them in verify_marks.c.  While a writer is at work
- * the walk ends where that writer stood when it began.
+ * in verify_records.c, the files that point into them in verify_marks.c.  A writer may be at work: the
+ * walk goes through the segments that were there when it began, with what is committed in them by then.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -54,6 +54,9 @@ static void check_header(struct cq_verify_walk *w)
 	const struct cq_segment_header *h = &w->header;
 	struct cq_verify_order *order = &w->order;
 
+	/* its writer may be filling it in, to begin it or to seal it */
+	if (!w->sealed && !cq_segment_ext_valid(h) && cq_verify_moving(&w->v, w->id, UINT64_MAX))
+		return;
 	if ((h->flags & ~CQ_SEALED) != 0)
 		CQ_DAMAGE(w, offsetof(struct cq_segment_header, flags), "unknown flags %#" PRIx32,
 		          h->flags);
@@ -155,7 +158,7 @@ static void note_end(struct cq_verify_walk *w)
 	uint64_t end = w->scan.offset;
 
 	if (w->have_unsealed && (w->records > 0 || w->sealed)) {
-		if (!cq_verify_moving(v, w->unsealed.segment, w->unsealed.offset))
+		if (!cq_verify_came(v, w->unsealed.segment, w->unsealed.offset))
 			cq_verify_report(v, true, w->unsealed.segment, w->unsealed.offset,
 			                 "not sealed, but segment %" PRIu32 " goes on", w->id);
 		w->have_unsealed = false;
@@ -293,6 +296,36 @@ static void visit_segment(struct cq_verify_walk *w, uint32_t id, bool last)
 	w->v.have_tail = false;
 }
 
+/* Whether segment `id` is sealed, or has a record at `offset`; false also where it cannot be read. */
+static bool is_sealed_or_used(struct cq_verify *v, uint64_t id, uint64_t offset)
+{
+	struct cq_segment_header header;
+	cq_segment *segment;
+	uint32_t commit = 0;
+	bool result = false;
+
+	if (cq_segment_open(v->queue, (uint32_t)id, &segment) < 0)
+		return false;
+	if (cq_segment_pread(segment, &commit, sizeof commit, offset) == (ssize_t)sizeof commit)
+		result = commit != 0;
+	if (cq_segment_header(segment, &header) == 0)
+		result |= (header.flags & CQ_SEALED) != 0;
+	cq_segment_close(segment);
+	return result;
+}
+
+/*
+ * Behind an unsealed segment, with a writer at work, the walk is at its end: what the next one holds has
+ * come since.  Unless nobody can have written it in turn: the next one is in use, and after that is seen
+ * the unsealed one still ends where it did.
+ */
+static bool is_at_the_end(struct cq_verify_walk *w, uint32_t next)
+{
+	return w->v.live && w->have_unsealed &&
+	       (!is_sealed_or_used(&w->v, next, sizeof(struct cq_segment_header)) ||
+	        is_sealed_or_used(&w->v, w->unsealed.segment, w->unsealed.offset));
+}
+
 static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t count)
 {
 	struct cq_verify *v = &w->v;
@@ -304,10 +337,7 @@ static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t coun
 		w->order.in_stream = true;
 	}
 	cq_meter_begin(&w->meter, CQ_PHASE_VERIFY, count, v->segment_size);
-	for (size_t i = 0; i < count && !w->meter.stopped; i++) {
-		/* what has come since the position was read is not looked at */
-		if (v->live && (v->have_position ? ids[i] > v->position.segment : w->have_unsealed))
-			break;
+	for (size_t i = 0; i < count && !w->meter.stopped && !is_at_the_end(w, ids[i]); i++) {
 		if (i > 0 && ids[i] != ids[i - 1] + 1) {
 			w->id = ids[i - 1] + 1;
 			CQ_DAMAGE(w, 0,
@@ -318,6 +348,29 @@ static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t coun
 		visit_segment(w, ids[i], i + 1 == count);
 		cq_meter_next(&w->meter);
 	}
+}
+
+/* A listing may miss a segment that is published while it runs, and show the next one.  The second has
+ * all that the first has, and all between. */
+static int list(struct cq_verify *v, uint32_t **ret_ids, size_t *ret_count)
+{
+	uint32_t *ids = NULL, last;
+	size_t count = 0;
+	int r;
+
+	r = cq_segdir_list(v->queue->dirfd, &ids, &count);
+	if (r == 0 && v->live && count > 0) {
+		last = ids[count - 1];
+		free(ids);
+		r = cq_segdir_list(v->queue->dirfd, &ids, &count);
+		while (r == 0 && count > 0 && ids[count - 1] > last)
+			count--;
+	}
+	if (r < 0)
+		return r;
+	*ret_ids = ids;
+	*ret_count = count;
+	return 0;
 }
 
 static int verify(cq_queue *queue, bool at_rest, const struct cq_verify_config *config,
@@ -340,7 +393,7 @@ static int verify(cq_queue *queue, bool at_rest, const struct cq_verify_config *
 	r = cq_verify_collect(&w.v);
 	if (r < 0)
 		goto free_marks;
-	r = cq_segdir_list(queue->dirfd, &ids, &count);
+	r = list(&w.v, &ids, &count);
 	if (r < 0)
 		goto free_marks;
 	if (count > 0) {

@@ -38,7 +38,8 @@ struct cq_verify {
 	/* The state before anything else was read.  What stands before `position` was complete
 	 * then and does not change; behind it a writer may be at work, since then or from any
 	 * moment on. */
-	bool live;
+	bool live; /* there is one, or has been one since */
+	bool came; /* it has come since */
 	bool have_position;
 	struct cq_position position;
 	struct timespec stamp; /* of the lock file, taken first of all */
@@ -102,6 +103,9 @@ bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t o
 
 /* The same, after looking for a writer that has come since: before a finding is believed. */
 bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset);
+
+/* A writer has opened the queue since the verification began, and this place is behind `position`. */
+bool cq_verify_came(struct cq_verify *v, uint64_t segment, uint64_t offset);
 
 /* Before the walk: looks for a writer, collects the marks, then the writer's position. */
 int cq_verify_collect(struct cq_verify *v);

@@ -71,32 +71,48 @@ static struct timespec lock_stamp(const struct cq_verify *v)
 	return st.st_mtim;
 }
 
-static bool lock_held(const struct cq_verify *v)
+/* What is no file has no holder, and keeps every writer out. */
+static bool lock_held(struct cq_verify *v)
 {
 	struct cq_holder holder;
+	int r = cq_queue_holder(v->queue, &holder);
 
+	if (r == -ELOOP || r == -EBADMSG) {
+		cq_verify_report(v, true, UINT32_MAX, 0,
+		                 CQ_LOCK_NAME " is no regular file: no writer can open the queue");
+		return false;
+	}
 	/* a lock that cannot be looked at may be held */
-	return cq_queue_holder(v->queue, &holder) < 0 || holder.locked;
+	return r < 0 || holder.locked;
 }
 
-bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t offset)
+static bool is_behind(const struct cq_verify *v, uint64_t segment, uint64_t offset)
 {
-	if (!v->live)
-		return false;
 	return !v->have_position || cq_place_compare(segment, offset, v->position.segment,
 	                                             v->position.offset, v->segment_size) >= 0;
 }
 
-bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
+bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t offset)
+{
+	return v->live && is_behind(v, segment, offset);
+}
+
+bool cq_verify_came(struct cq_verify *v, uint64_t segment, uint64_t offset)
 {
 	struct timespec now;
 
-	if (!v->live) {
-		/* it may have come, and even gone again */
+	if (!v->came) {
+		/* it may even have gone again */
 		now = lock_stamp(v);
-		v->live = now.tv_sec != v->stamp.tv_sec || now.tv_nsec != v->stamp.tv_nsec;
+		v->came = now.tv_sec != v->stamp.tv_sec || now.tv_nsec != v->stamp.tv_nsec;
+		v->live |= v->came;
 	}
-	return cq_verify_unsettled(v, segment, offset);
+	return v->came && is_behind(v, segment, offset);
+}
+
+bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
+{
+	return cq_verify_came(v, segment, offset) || cq_verify_unsettled(v, segment, offset);
 }
 
 bool cq_verify_short_of_means(struct cq_verify *v, int error)
@@ -343,7 +359,8 @@ static void judge_stale(struct cq_verify *v, const struct cq_mark *mark)
 	    cq_verify_moving(v, UINT64_MAX, 0))
 		return;
 	cq_verify_report(v, false, mark->segment, mark->offset,
-	                 "%s is behind the last record: its writer was killed", mark->name);
+	                 "%s is behind the last record, as of a writer that did not close the queue",
+	                 mark->name);
 }
 
 static void judge(struct cq_verify *v, const struct cq_mark *mark)

@@ -4,16 +4,18 @@
  *
  * What has to go on from one record to the next (sequence numbers, stream offsets, epochs) is
  * carried along in struct cq_verify_order, over segments too, and let go of wherever something
- * unreadable or missing makes it unknowable, so that one fault gives one finding.  In an unsealed
- * segment nothing is called damage before cq_verify_moving() has made sure that it is not a
- * writer's work in progress.
+ * unreadable or missing makes it unknowable, so that one fault gives one finding.
+ *
+ * Everything that is committed is looked at, whoever has the lock and whatever control.meta says: a commit
+ * word is stored last and never changes, so a record that has one is whole, or damaged, also while its
+ * writer lives, and also when its writer was killed.  What a killed writer leaves is bytes without a
+ * commit word before them.  So readers, verification and recovery agree on where the records end.
  */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
 #include "io.h"
-#include "place.h"
 #include "record.h"
 #include "verify.h"
 
@@ -200,18 +202,11 @@ static bool step_over(struct cq_verify_walk *w)
 /* What stands here is no sound record.  True: go on at scan.offset. */
 static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 {
-	struct cq_verify *v = &w->v;
 	uint64_t offset = w->scan.offset;
-	bool behind =
-		v->have_position && cq_place_compare(w->id, offset, v->position.segment,
-	                                             v->position.offset, v->segment_size) >= 0;
 
-	if (!w->sealed && cq_verify_moving(v, w->id, offset))
+	/* the recovery of a writer that has come since may be setting it aside */
+	if (!w->sealed && cq_verify_came(&w->v, w->id, offset))
 		return false;
-	if (!w->sealed && behind) {
-		CQ_NOTE(w, offset, "an unfinished record of a killed writer");
-		return false;
-	}
 	if (state == CQ_RECORD_PAYLOAD && step_over(w))
 		return true;
 	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read",
@@ -219,6 +214,55 @@ static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 	                                    : "a damaged record header");
 	give_up_segment(w);
 	return false;
+}
+
+/* One of ours with its commit word, that can only have been appended behind the end of the walk. */
+static bool is_later_record(const struct cq_verify_walk *w, const struct cq_record_header *h,
+                            uint64_t at)
+{
+	return h->commit != 0 && h->ext == 1 && h->seq >= w->order.next_seq &&
+	       cq_record_check_header(h, h->commit, at, w->scan.size) == CQ_RECORD_OK;
+}
+
+#define LATER_AT_ONCE 64U
+
+/* Whether there is such a record from `at` on: 1, 0, or an error. */
+static int has_later_record(struct cq_verify_walk *w, uint64_t at)
+{
+	struct cq_record_header headers[LATER_AT_ONCE];
+	const uint64_t size = w->scan.size;
+	ssize_t n;
+	int r = 0;
+
+	for (at -= at % CQ_ALIGN; r == 0 && at < size; at -= at % CQ_ALIGN) {
+		size_t length = size - at < sizeof headers ? (size_t)(size - at) : sizeof headers;
+
+		n = cq_segment_pread(w->segment, headers, length, at);
+		if (n < 0)
+			return (int)n;
+		for (size_t i = 0; i < (size_t)n / sizeof headers[0]; i++)
+			if (is_later_record(w, &headers[i], at + i * sizeof headers[0]))
+				return 1;
+		r = cq_scan_residue(&w->scan, at + length, &at);
+	}
+	return r;
+}
+
+/* Of an unsealed segment, from `at` on: what a killed writer has left, or what is left of records. */
+static void judge_residue(struct cq_verify_walk *w, uint64_t end, uint64_t at)
+{
+	struct cq_record_header h = { 0 };
+	int r = has_later_record(w, at);
+
+	/* a writer at work appends on and on; it never leaves a place out */
+	if (r > 0 && w->v.live)
+		r = (int)cq_segment_pread(w->segment, &h, sizeof h, end);
+	if (r < 0)
+		cq_verify_unreadable(w, end, r);
+	else if (r > 0 && h.commit == 0 && !cq_verify_came(&w->v, w->id, at))
+		CQ_DAMAGE(w, at, "records stand here, behind the last one: those between are missing");
+	else if (!cq_verify_moving(&w->v, w->id, at))
+		CQ_NOTE(w, at, "bytes behind the last record, as a killed writer leaves them");
 }
 
 /* Behind the last record. */
@@ -239,10 +283,8 @@ static void check_residue(struct cq_verify_walk *w)
 		/* chronicle-rs seals over what a killed append of its own has left */
 		cq_verify_report(&w->v, w->header.ext != 0, w->id, at,
 		                 "bytes behind the last record are not zero");
-	else if (!cq_verify_moving(&w->v, w->id, at))
-		/* lost records among them show by control.meta, if there is one */
-		cq_verify_report(&w->v, !w->v.have_position, w->id, at,
-		                 "bytes behind the last record, as a killed writer leaves them");
+	else
+		judge_residue(w, end, at);
 }
 
 void cq_verify_records(struct cq_verify_walk *w)
@@ -256,9 +298,10 @@ void cq_verify_records(struct cq_verify_walk *w)
 		uint64_t offset = w->scan.offset;
 
 		cq_verify_pass(&w->v, w->id, offset);
-		if (!w->sealed && cq_verify_unsettled(&w->v, w->id, offset))
-			return;
 		r = cq_scan_next(&w->scan, &record, &state);
+		/* read in one piece with its commit word it may be half stored, but not any more */
+		if (r == -EBADMSG && !w->sealed)
+			r = cq_scan_next(&w->scan, &record, &state);
 		if (r > 0) {
 			check_record(w, &record);
 			continue;

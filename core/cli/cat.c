@@ -59,8 +59,47 @@ int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int e
 	}
 }
 
+/* A segment behind the reader's holds a record. */
+static bool is_more_behind(cq_queue *queue, uint32_t segment)
+{
+	struct cq_segment_content content;
+	uint32_t oldest, newest;
+	cq_segment *next;
+	int r;
+
+	if (cq_queue_ends(queue, &oldest, &newest) < 0)
+		return false;
+	for (uint32_t id = segment + 1; id <= newest; id++) {
+		if (cq_segment_open(queue, id, &next) < 0)
+			continue;
+		r = cq_segment_content(next, &content);
+		cq_segment_close(next);
+		if (r == 0 && content.records > 0)
+			return true;
+	}
+	return false;
+}
+
+int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
+{
+	struct cq_reader_stats stats;
+	int r;
+
+	cq_reader_stats(reader, &stats);
+	if (!is_more_behind(queue, stats.segment))
+		return 0;
+	/* its writer may have gone on there just now */
+	r = cq_reader_next(reader, ret_record);
+	if (r != 0)
+		return r;
+	cli_note("segment %09" PRIu32 " is not sealed, and later ones hold records: these are left out",
+	         stats.segment);
+	return -ENOLINK;
+}
+
 /* Prints what is in the range, up to the end of the queue.  Returns the exit code. */
-static int copy(const char *dir, cq_reader *reader, const struct range *range, bool json)
+static int copy(const char *dir, cq_queue *queue, cq_reader *reader, const struct range *range,
+                bool json)
 {
 	const struct cq_reader_stats nothing = { 0 };
 	struct cq_record record;
@@ -70,6 +109,10 @@ static int copy(const char *dir, cq_reader *reader, const struct range *range, b
 	for (;;) {
 		r = cq_reader_next(reader, &record);
 		if (r == 0)
+			r = cli_at_end(queue, reader, &record);
+		if (r == -ENOLINK)
+			status = CLI_PROBLEM;
+		if (r == 0 || r == -ENOLINK)
 			break;
 		if (r < 0) {
 			status = CLI_PROBLEM;
@@ -110,6 +153,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	struct range range = { .last = UINT64_MAX };
 	bool json = false;
 	const char *dir;
+	cq_queue *queue;
 	cq_reader *reader;
 	int option, r;
 
@@ -134,14 +178,21 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	dir = cli_directory(argc, argv);
 	if (!dir)
 		return cli_usage(command);
-	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
+	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
+	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
+	if (r < 0) {
+		r = cli_fail(dir, r);
+		goto close_queue;
+	}
 	cli_output_begin();
 	if (range.given)
 		r = cq_reader_seek_seq(reader, range.first);
-	r = r < 0 ? cli_fail(dir, r) : cli_output_end(copy(dir, reader, &range, json));
+	r = r < 0 ? cli_fail(dir, r) : cli_output_end(copy(dir, queue, reader, &range, json));
 	cq_reader_close(reader);
+close_queue:
+	cq_queue_close(queue);
 	return r;
 }
 

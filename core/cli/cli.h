@@ -70,6 +70,13 @@ int cli_progress(void *arg, const struct cq_progress *progress);
  * Returns 1 to go on, 0 when nothing follows, or the error when it is another one. */
 int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int error);
 
+/*
+ * Where the reader has come to the end: whether that is the queue's.  0: it is; 1 with a record, or an
+ * error as cq_reader_next(), when there is more after all; -ENOLINK, after a message, when records stand
+ * behind an unsealed segment, which no writer goes on in.
+ */
+int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record);
+
 /* ---- output.c ---- */
 
 /* A large buffer for standard output; a reader that goes away is no error, see cli_output_end(). */

@@ -106,6 +106,19 @@ static void print_row(uint32_t id, const struct row *row)
 	       time);
 }
 
+/* Not only in the listing, which may miss what is published, or show what is deleted, while it runs. */
+static bool is_missing(cq_queue *queue, uint32_t id)
+{
+	uint32_t oldest, newest;
+	cq_segment *segment;
+	int r;
+
+	r = cq_segment_open(queue, id, &segment);
+	if (r == 0)
+		cq_segment_close(segment);
+	return r == -ENOENT && cq_queue_ends(queue, &oldest, &newest) == 0 && oldest < id;
+}
+
 static int list(const char *dir, cq_queue *queue)
 {
 	struct row row;
@@ -119,6 +132,11 @@ static int list(const char *dir, cq_queue *queue)
 	printf("%-9s  %-7s %14s %10s %12s %11s %11s  %s\n", "id", "state", "first seq", "records",
 	       "payload", "used", "size", "last record");
 	for (size_t i = 0; i < count && r >= 0; i++) {
+		if (i > 0 && ids[i] != ids[i - 1] + 1 && is_missing(queue, ids[i] - 1)) {
+			cli_note("%s: missing: there is no segment from %09" PRIu32 " to %09" PRIu32, dir,
+			         ids[i - 1] + 1, ids[i] - 1);
+			status = CLI_PROBLEM;
+		}
 		r = look_at(queue, ids[i], &row);
 		if (r < 0)
 			status = cli_fail(dir, r);
@@ -305,6 +323,6 @@ const struct cli_command cli_ls = {
 		"yet, or damaged); sequence number of its first record; records; payload bytes;\n"
 		"bytes used and size of the file; time of the last record. Sealed segments tell\n"
 		"this in their header; others, and those of chronicle-rs, are read. Exit code 1\n"
-		"if one is damaged.\n",
+		"if one is damaged, or missing between others.\n",
 	.run = run,
 };

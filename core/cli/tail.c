@@ -93,6 +93,8 @@ static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted, uint64_t *
 		r = cq_reader_seek_seq(reader, seq);
 		if (r == 0)
 			r = count_records(reader, &count);
+		else if (r == -EIO || r == -EBADMSG) /* hidden by damage */
+			r = 0;
 		if (r < 0)
 			return r;
 	}
@@ -135,13 +137,25 @@ static int step_over(cq_reader *reader, struct course *c, int error)
 	return r;
 }
 
+/* The next record; queue: the end is looked at, too (cli_at_end()). */
+static int next(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
+{
+	int r = cq_reader_next(reader, ret_record);
+
+	return r == 0 && queue ? cli_at_end(queue, reader, ret_record) : r;
+}
+
 /* Prints to the end of the queue, but for what is to be skipped.  1: the output takes no more. */
-static int print_rest(cq_reader *reader, bool json, struct course *c)
+static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct course *c)
 {
 	struct cq_record record;
 	int r;
 
-	while ((r = cq_reader_next(reader, &record)) != 0) {
+	while ((r = next(queue, reader, &record)) != 0) {
+		if (r == -ENOLINK) {
+			c->status = CLI_PROBLEM;
+			return 0;
+		}
 		if (r < 0) {
 			r = step_over(reader, c, r);
 			if (r <= 0)
@@ -167,7 +181,7 @@ static int follow(cq_reader *reader, bool json, struct course *c)
 			(void)poll(NULL, 0, WAIT_MS);
 		r = cq_reader_wait(reader, WAIT_MS);
 		if (r > 0)
-			r = print_rest(reader, json, c);
+			r = print_rest(NULL, reader, json, c);
 		if (r != 0 && r != -EINTR)
 			break;
 	}
@@ -185,7 +199,9 @@ static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
-	r = cq_reader_open(dir, NULL, CQ_START_LATEST, follows ? 0 : CQ_READER_PASSIVE, &reader);
+	/* the end cannot be sought where damage hides it; place() can do without */
+	r = cq_reader_open(dir, NULL, wanted > 0 ? CQ_START_OLDEST : CQ_START_LATEST,
+	                   follows ? 0 : CQ_READER_PASSIVE, &reader);
 	if (r < 0) {
 		course.status = cli_fail(dir, r);
 		goto close_queue;
@@ -199,7 +215,7 @@ static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 		r = place(queue, reader, wanted, &course.skip);
 		cq_reader_stats(reader, &course.before);
 		if (r == 0)
-			r = print_rest(reader, json, &course);
+			r = print_rest(follows ? NULL : queue, reader, json, &course);
 	}
 	if (r == 0 && follows)
 		r = follow(reader, json, &course);

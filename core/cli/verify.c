@@ -78,7 +78,7 @@ const struct cli_command cli_verify = {
 		"A line per finding, then a summary. \"damage\" means that something is lost or\n"
 		"wrong, \"note\" that it is worth knowing: what a killed writer has left,\n"
 		"sequence numbers that chronicle-rs started again, bytes that recovery has set\n"
-		"aside. While a writer is at work, what it appends after the start is not\n"
-		"looked at. Exit code 1 if there is damage.\n",
+		"aside. A writer may be at work: what it had committed at the start is checked.\n"
+		"Exit code 1 if there is damage.\n",
 	.run = run,
 };

@@ -697,8 +697,8 @@ struct cq_verify_result {
 
 /*
  * Reads the whole queue and checks every header, checksum, sequence number, seal, index, position
- * and the durable watermark.  Changes nothing; a running writer is no damage.  Returns 0 when it
- * could read all there is, whatever it found.  Errors as cq_queue_open().
+ * and the durable watermark.  Changes nothing; a running writer is no damage, and what it had committed
+ * when the call began is checked.  Returns 0 when it could read all there is, whatever it found.  Errors as cq_queue_open().
  */
 CQ_API int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
                      struct cq_verify_result *ret_result);

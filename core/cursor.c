@@ -86,9 +86,21 @@ int cq_cursor_open(int dirfd, const char *name, bool create, int *ret_fd)
 		r = cq_io_create_new(dir, file, 0640, ret_fd);
 		if (r == -EEXIST)
 			r = open_regular(dir, file, O_RDWR, ret_fd);
-	} else if ((r == -EACCES || r == -EPERM || r == -EROFS) && !create) {
-		r = open_regular(dir, file, O_RDONLY, ret_fd);
 	}
+	close(dir);
+	return r;
+}
+
+int cq_cursor_may_create(int dirfd)
+{
+	int dir, r;
+
+	r = open_readers_dir(dirfd, false, &dir);
+	if (r == -ENOENT)
+		return cq_io_may_create(dirfd);
+	if (r < 0)
+		return r;
+	r = cq_io_may_create(dir);
 	close(dir);
 	return r;
 }

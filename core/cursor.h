@@ -27,8 +27,11 @@ bool cq_cursor_name_valid(const char *name);
 /* NAME out of NAME.meta; false if a file of that name is no reader's. */
 bool cq_cursor_file_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char *file);
 
-/* Opens (making it and readers/ if asked) the file of a reader. */
+/* Opens the file of a reader for reading and writing; makes it and readers/ if asked. */
 int cq_cursor_open(int dirfd, const char *name, bool create, int *ret_fd);
+
+/* Whether cq_cursor_open() could make such a file where there is none: 0, EACCES, EROFS. */
+int cq_cursor_may_create(int dirfd);
 
 /* -ENOENT: no valid position in it. */
 int cq_cursor_read(int fd, struct cq_cursor *ret_cursor);

@@ -124,6 +124,12 @@ int cq_io_mkdir(int dirfd, const char *name, mode_t mode)
 	return 0;
 }
 
+int cq_io_may_create(int dirfd)
+{
+	FAILPOINT("may_create");
+	return faccessat(dirfd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
 int cq_io_stat(int fd, struct stat *ret_stat)
 {
 	FAILPOINT("stat");

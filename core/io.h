@@ -24,6 +24,8 @@ int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd);
 /* O_CREAT|O_EXCL, read-write, mode set whatever the umask adds, never less than the umask takes. */
 int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd);
 int cq_io_mkdir(int dirfd, const char *name, mode_t mode);
+/* Whether a file may be made in the directory: 0, EACCES, EROFS. */
+int cq_io_may_create(int dirfd);
 
 int cq_io_stat(int fd, struct stat *ret_stat);
 int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);

@@ -180,14 +180,16 @@ void cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
 /* ---- open and close ---- */
 
 /* Reads the committed position; a file that holds none, or that cannot be a reader's, is as good as
- * no file. */
+ * no file.  The file is opened for writing, too: who may not commit is told now. */
 static int load_cursor(cq_reader *reader)
 {
 	int r;
 
 	r = cq_cursor_open(reader->queue->dirfd, reader->name, false, &reader->cursor_fd);
-	if (r == -ENOENT || r == -EBADMSG || r == -ELOOP)
+	if (r == -EBADMSG || r == -ELOOP)
 		return 0;
+	if (r == -ENOENT)
+		return cq_cursor_may_create(reader->queue->dirfd);
 	if (r < 0)
 		return r;
 	r = cq_cursor_read(reader->cursor_fd, &reader->cursor);

@@ -74,7 +74,7 @@ struct seq_match {
 	uint32_t id;
 	uint64_t offset;
 	uint64_t seq;
-	uint64_t end; /* of the last listed segment, as the walk through it found it; 0: it is sealed */
+	uint64_t end; /* of the last listed segment, where its walk ended; 0: it is sealed */
 };
 
 static int match_seq(cq_reader *reader, const struct cq_listing *l, size_t index, uint64_t seq,

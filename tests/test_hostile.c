@@ -344,9 +344,8 @@ static void hard_links_are_not_written_to(void **state)
 		if (written(names[i]))
 			refused(q, names[i], "it has a second name (a hard link)");
 		else if (strchr(names[i], '/')) {
-			assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_OLDEST, 0, &reader), 0);
-			assert_int_equal(cq_reader_commit(reader), -EPERM);
-			cq_reader_close(reader);
+			assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_OLDEST, 0, &reader),
+			                 -EPERM);
 		}
 		assert_int_equal(unlink(second), 0);
 	}

@@ -266,6 +266,80 @@ static void commits_after_a_move(void **state)
 	cq_reader_close(reader);
 }
 
+/* ---- who may not commit ---- */
+
+static void refused_at_open(struct qs *q, const char *name, int error)
+{
+	static const enum cq_start starts[] = { CQ_START_OLDEST, CQ_START_LATEST,
+		                                CQ_START_RESUME_OR_OLDEST };
+	cq_reader *reader;
+
+	for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++)
+		CHILD(cq_reader_open(q->dir, name, starts[i], 0, &reader) == error);
+}
+
+/* As another user, to whom the files are readable: one who reads without a name, and looks. */
+static void as_another_user(struct qs *q)
+{
+	struct cq_record record;
+	cq_reader *reader;
+	cq_queue *queue;
+	struct seen seen;
+
+	CHILD(setgid(4343) == 0 && setuid(4343) == 0);
+	refused_at_open(q, "there", -EACCES);
+	refused_at_open(q, "new", -EACCES);
+	CHILD(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader) == 0);
+	CHILD(cq_reader_next(reader, &record) == 1);
+	cq_reader_close(reader);
+	CHILD(cq_queue_open(q->dir, &queue) == 0);
+	seen = look(queue);
+	CHILD(seen.count == 1 && seen.readers[0].offset == AT(5));
+	cq_queue_close(queue);
+}
+
+/* The same before anybody has committed. */
+static void first_as_another_user(struct qs *q)
+{
+	CHILD(setgid(4343) == 0 && setuid(4343) == 0);
+	refused_at_open(q, "new", -EACCES);
+}
+
+/* The directory is another's, readers/ is his own. */
+static void with_a_directory_of_his_own(struct qs *q)
+{
+	struct cq_record record;
+	cq_reader *reader;
+
+	CHILD(setgid(4343) == 0 && setuid(4343) == 0);
+	refused_at_open(q, "there", -EACCES);
+	CHILD(cq_reader_open(q->dir, "new", CQ_START_OLDEST, 0, &reader) == 0);
+	CHILD(cq_reader_next(reader, &record) == 1);
+	CHILD(cq_reader_commit(reader) == 0);
+	cq_reader_close(reader);
+}
+
+static void who_cannot_commit(void **state)
+{
+	static const char *const names[] = { "000000000.q", "000000001.q", "control.meta" };
+	struct qs *q = *state;
+
+	if (geteuid() != 0)
+		NOT_HERE("needs root");
+	qs_write(q, 0, 10);
+	assert_int_equal(chmod(q->base, 0755), 0);
+	assert_int_equal(chmod(q->dir, 0755), 0);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		assert_int_equal(fchmodat(q->dirfd, names[i], 0644, 0), 0);
+	qs_run(first_as_another_user, q);
+	place(q, "there", 0, AT(5));
+	assert_int_equal(fchmodat(q->dirfd, "readers", 0755, 0), 0);
+	assert_int_equal(fchmodat(q->dirfd, "readers/there.meta", 0644, 0), 0);
+	qs_run(as_another_user, q);
+	assert_int_equal(fchownat(q->dirfd, "readers", 4343, 4343, 0), 0);
+	qs_run(with_a_directory_of_his_own, q);
+}
+
 #ifdef CQ_FAULTS
 
 /* One open with a reader behind the end, the nth call of this name failing.  False: there is none. */
@@ -336,6 +410,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(moved_to_the_end),
 	QS_TEST(at_the_end_of_a_full_segment),
 	QS_TEST(commits_after_a_move),
+	QS_TEST(who_cannot_commit),
 #ifdef CQ_FAULTS
 	QS_TEST(moving_fails),
 #endif

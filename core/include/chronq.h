@@ -589,6 +589,9 @@ enum cq_start {
  *   EINVAL           bad name, start or flags
  *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
  *   ENOTEMPTY        a directory with files but no queue
+ *   EACCES, EPERM, EROFS  with a name: the reader could not commit, since this process may not write to
+ *                    its file, or may not make it.  (An anonymous reader needs no such right, nor does
+ *                    cq_queue_readers().)
  */
 CQ_API int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsigned flags,
                           cq_reader **ret_reader);
@@ -660,6 +663,7 @@ CQ_API int cq_reader_seek_end(cq_reader *reader);
  * It counts whatever has happened to the reader's file meanwhile, as a recovery that has moved the
  * reader.
  *   EINVAL     the reader has no name
+ *   ELOOP, EBADMSG  what stands under the name of the reader's file is not one of a reader
  *   EOVERFLOW  the file says that it was changed 2^64 - 2 times: somebody has made it by hand
  */
 CQ_API int cq_reader_commit(cq_reader *reader);

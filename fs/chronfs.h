@@ -77,6 +77,7 @@ struct chronfs {
 	struct timespec mount_time;
 	struct fuse_session *session;
 	size_t write_limit;            /* largest payload of one record; set by init */
+	size_t request_pages;          /* of memory in one request; 0: not known yet */
 	int ready_fd;                  /* init tells the waiting parent here; -1: nobody waits */
 	struct chronfs_ticker *ticker; /* ticker.c */
 	struct chronfs_backings *backings; /* passthrough.c; NULL: no passthrough */
@@ -87,9 +88,9 @@ struct chronfs {
 		size_t most; /* constant */
 	} open_files, open_dirs, open_segments, locks_held;
 
-	uint64_t lookups;    /* numbers the lookups of sinks; atomic */
-	uint64_t opens;      /* numbers what is opened, to tell opens apart; atomic */
-	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
+	uint64_t lookups;        /* numbers the lookups of sinks; atomic */
+	uint64_t opens;          /* numbers what is opened, to tell opens apart; atomic */
+	size_t metrics_size;     /* of what was last read of metrics, 0: nothing yet; atomic */
 	struct chronfs_log *log; /* takes our messages; NULL: they are written at once */
 	struct {                 /* progress.c; of the thread that opens the queue */
 		time_t said, notified;
@@ -499,6 +500,14 @@ void chronfs_refuse_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t o
 void chronfs_usage_print(const char *program);
 void chronfs_usage_print_helper(const char *program); /* called by mount(8) */
 void chronfs_usage_print_version(void);
+
+/* ---- request.c: how long a write the kernel sends in one piece ---- */
+
+/* Before the mount.
+ *   EINVAL  any write may be split; the reason has been said */
+int chronfs_request_look(struct chronfs *fs);
+/* In init: sets the largest request, and with it the largest record. */
+void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn);
 
 /* ---- mountpoint.c: what stands at the mount point before us ---- */
 

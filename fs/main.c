@@ -76,8 +76,9 @@ static int run(struct chronfs *fs)
 	code = chronfs_queue_open(fs);
 	if (code != CHRONFS_EXIT_OK)
 		goto close;
-	if (fuse_session_mount(fs->session, fs->options.mountpoint) != 0) {
-		code = CHRONFS_EXIT_MOUNT; /* libfuse has said why */
+	if (chronfs_request_look(fs) < 0 ||
+	    fuse_session_mount(fs->session, fs->options.mountpoint) != 0) {
+		code = CHRONFS_EXIT_MOUNT; /* we, or libfuse, have said why */
 		goto close;
 	}
 	code = serve(fs);

@@ -32,11 +32,7 @@ static void want(struct fuse_conn_info *conn, unsigned flags, bool wanted)
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct chronfs *fs = userdata;
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t payload;
 
-	if (conn->max_write > CHRONFS_MAX_WRITE)
-		conn->max_write = CHRONFS_MAX_WRITE;
 	/* Splicing costs more calls than it saves copies for requests of this size.  What is in the
 	 * page cache never changes, it only grows: no need to ask before each read whether it has.
 	 * The pieces of a large write have to come one after another, also by asynchronous IO. */
@@ -46,12 +42,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	     false);
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 
-	fs->write_limit = conn->max_write - page;
-	if (fs->writer) {
-		payload = cq_writer_max_payload(fs->writer);
-		if (payload < fs->write_limit)
-			fs->write_limit = payload;
-	}
+	chronfs_request_init(fs, conn);
 	chronfs_passthrough_init(fs, conn);
 	chronfs_daemon_ready(fs);
 }

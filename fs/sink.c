@@ -7,9 +7,7 @@
  * goes out.  A write that finds no room may be parked before that with a copy of its data (waiting.c),
  * one that must be durable goes through pending.c before it is answered.
  *
- * A write is whole or refused.  The kernel splits what is larger than max_write, and the first piece
- * of a split is larger than max_write minus one page: with the limit there, it is refused and the
- * kernel sends no other.
+ * A write is whole or refused: what the kernel would split is longer than a record may be (request.c).
  *
  * Every lookup gives a node of its own: the kernel holds an inode's lock during a write, so writers
  * that shared one would wait for each other's flushes.  What belongs to an open file is found by its

@@ -158,6 +158,27 @@ static void limit_is_the_smaller(void **state)
 	assert_int_equal(fs.write_limit, (1U << 20) - (size_t)sysconf(_SC_PAGESIZE));
 }
 
+/* The kernel splits what does not fit into the pages of a request: the first part is longer than all of
+ * them but one. */
+static void limit_follows_the_pages_of_a_request(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	struct fuse_conn_info conn = { .max_write = 16U << 20, .capable = ~0U, .want = ~0U };
+
+	(void)state;
+	fs.request_pages = 4;
+	chronfs_ops.init(&fs, &conn);
+	assert_int_equal(conn.max_write, 4 * page);
+	assert_int_equal(fs.write_limit, 3968); /* a segment's is smaller */
+	fs.writer = NULL;
+	chronfs_ops.init(&fs, &conn);
+	assert_int_equal(fs.write_limit, 3 * page);
+	fs.request_pages = 1;
+	assert_int_equal(chronfs_request_look(&fs), 0); /* read-only: nobody writes */
+	chronfs_ops.init(&fs, &conn);
+	assert_int_equal(fs.write_limit, 0);
+}
+
 /* ---- options ---- */
 
 /* Parses "chronfs /tmp /tmp -o TEXT"; the result is to be freed when it is 0. */
@@ -231,6 +252,7 @@ int main(void)
 		cmocka_unit_test_setup(fsync_waits_for_the_flush, setup),
 		cmocka_unit_test_setup(fsync_of_a_read_only_mount, setup),
 		cmocka_unit_test_setup(limit_is_the_smaller, setup),
+		cmocka_unit_test_setup(limit_follows_the_pages_of_a_request, setup),
 		cmocka_unit_test_setup(options_are_understood, setup),
 		cmocka_unit_test_setup(odd_paths_are_escaped, setup),
 	};

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * request.c - how long a write the kernel sends in one piece
+ *
+ * A write on `append` is one record, so it has to come in one WRITE request.  The kernel splits what is
+ * longer than max_write, or touches more pages than a request may have.  What it allows is the least of
+ * what we ask for in INIT, and fs.fuse.max_pages_limit (Linux 6.13; 256 pages before): it tells us neither,
+ * and takes over the sysctl when it mounts.  libfuse knows it from 3.17 on.
+ *
+ * Invariant: write_limit is below the first piece of whatever the kernel splits.  That piece fills the
+ * request's pages, of which the first may be used from its last byte on: it is longer than all of them but
+ * one.  So it is refused with EMSGSIZE before anything is appended, and the kernel sends no other.  Only a
+ * writev() of many small pieces fills the pages sooner: each piece takes pages of its own.
+ *
+ * The sysctl is read before the mount and in INIT, and the smaller value taken: a limit that is too small
+ * refuses more than it need, and splits nothing.
+ */
+#include "chronfs.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "option_values.h"
+
+#define LIMIT "/proc/sys/fs/fuse/max_pages_limit"
+#define PAGES_DEFAULT 256 /* where there is no such file */
+#define PAGES_MIN 2       /* with one, the first piece may be a single byte */
+
+static size_t pages_allowed(void)
+{
+	char text[32] = "";
+	uint64_t pages;
+	const char *end;
+	ssize_t n;
+	int fd;
+
+	fd = open(LIMIT, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return PAGES_DEFAULT;
+	n = read(fd, text, sizeof text - 1);
+	close(fd);
+	if (n <= 0 || !chronfs_parse_number(text, &pages, &end) || pages == 0)
+		return PAGES_DEFAULT;
+	return (size_t)pages;
+}
+
+int chronfs_request_look(struct chronfs *fs)
+{
+	const size_t pages = pages_allowed();
+
+	if (fs->request_pages == 0 || pages < fs->request_pages)
+		fs->request_pages = pages;
+	if (!fs->writer || fs->request_pages >= PAGES_MIN)
+		return 0;
+	chronfs_say(
+		fs, CQ_ERROR,
+		"fs.fuse.max_pages_limit is %zu: the kernel would split writes of any length; it has "
+		"to be at least %d (sysctl fs.fuse.max_pages_limit)",
+		fs->request_pages, PAGES_MIN);
+	return -EINVAL;
+}
+
+void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t most = CHRONFS_MAX_WRITE, payload;
+
+	(void)chronfs_request_look(fs);
+	if (fs->request_pages < most / page)
+		most = fs->request_pages * page;
+	if (conn->max_write > most)
+		conn->max_write = (unsigned)most;
+	fs->write_limit = conn->max_write > page ? conn->max_write - page : 0;
+	if (!fs->writer)
+		return;
+	payload = cq_writer_max_payload(fs->writer);
+	if (payload <= fs->write_limit)
+		fs->write_limit = payload;
+	else if (most < CHRONFS_MAX_WRITE)
+		chronfs_say(fs, CQ_NOTICE,
+		            "records have at most %zu bytes, since fs.fuse.max_pages_limit is %zu",
+		            fs->write_limit, fs->request_pages);
+}

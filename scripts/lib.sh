@@ -59,6 +59,7 @@ meson_dir() {
 	local dir=$1 log
 	shift
 	build_folder "$dir"
+	say "building in $dir"
 	log=$dir/setup.log
 	# Asked to build build.ninja, ninja lets meson look at its files again if they changed.
 	if [ -f "$dir/build.ninja" ] && {

@@ -12,7 +12,7 @@ import time
 
 mount, queue = sys.argv[1:3]
 here = os.path.dirname(os.path.abspath(__file__))
-PATIENCE = 30  # seconds until something that has to happen counts as not happening
+PATIENCE = 120  # seconds until something that has to happen counts as not happening
 
 
 def case(what, good):

@@ -11,7 +11,7 @@ import time
 
 from records import Follower
 
-PATIENCE = 30  # seconds until something that has to happen counts as not happening
+PATIENCE = 120  # seconds until something that has to happen counts as not happening
 
 
 def case(what, good, got=None):

@@ -14,6 +14,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "room.h"
 
 #define TICK_MS 1000   /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
 #define STARVED_MS 100 /* between two tries to prepare, while appends fail for want of room */
@@ -57,8 +58,8 @@ int cq_writer_prepare_step(void *writer)
 		return 0;
 	}
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
-		cq_log(&w->config, CQ_WARNING, "next segment not prepared: %s",
-		       strerrordesc_np(-r));
+		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
+		             w->segment_size);
 	cq_prefault_step(&w->prefault);
 	return atomic_load(&w->space.starved) ? STARVED_MS : TICK_MS;
 }

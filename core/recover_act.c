@@ -13,6 +13,7 @@
 #include "record.h"
 #include "recover.h"
 #include "repair.h"
+#include "room.h"
 
 static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 {
@@ -166,8 +167,12 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	fresh->id = v->active_id;
 	r = cq_segment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
 	                              &fresh->segment);
-	if (r < 0)
+	if (r < 0) {
+		if (cq_room_lacks(r))
+			cq_room_tell(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,
+			             v->segment_size);
 		return r;
+	}
 	fresh->header = *cq_active_header(fresh->segment);
 	fresh->survey.tail = sizeof(struct cq_segment_header);
 	/* older records may stand behind a first page that never came to the disk */

@@ -90,14 +90,17 @@ int cq_recover_geometry(struct cq_recovery *v)
 	}
 	if (size != 0 && wish != 0 && wish != size) {
 		cq_log(v->config, CQ_ERROR,
-		       "the queue has segments of %" PRIu64 " bytes, not %" PRIu64, size, wish);
+		       "the queue has segments of %" PRIu64
+		       " bytes: segment_size cannot be %" PRIu64,
+		       size, wish);
 		return -EINVAL;
 	}
 	v->segment_size = size ? size : wish ? wish : CQ_SEGMENT_SIZE_DEFAULT;
 	if (v->config->max_bytes != 0 && v->config->max_bytes / 2 < v->segment_size) {
 		cq_log(v->config, CQ_ERROR,
-		       "max_bytes has to hold two segments of %" PRIu64 " bytes at least",
-		       v->segment_size);
+		       "max_bytes has to hold two segments of %" PRIu64
+		       " bytes (segment_size) at least, and is %" PRIu64,
+		       v->segment_size, v->config->max_bytes);
 		return -EINVAL;
 	}
 	return 0;

@@ -20,6 +20,7 @@
 #include "queue.h"
 #include "recover.h"
 #include "recovery.h"
+#include "room.h"
 #include "segdir.h"
 #include "trust.h"
 
@@ -179,6 +180,7 @@ static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_uns
 	w->last_time = found.last_time;
 	w->epoch = found.epoch;
 	atomic_init(&w->oldest, found.oldest);
+	cq_room_check(&w->config, w->segment_size);
 	cq_space_init(&w->space, w->config.max_bytes, w->segment_size, found.segments);
 	cq_retention_init(&w->retention);
 	*ret_unsynced_from = found.unsynced_from;
@@ -218,8 +220,8 @@ static int first_spare(cq_writer *w)
 	if (r == -EOPNOTSUPP || r == -EBADMSG)
 		return r;
 	if (r < 0)
-		cq_log(&w->config, CQ_WARNING, "next segment not prepared: %s",
-		       strerrordesc_np(-r));
+		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
+		             w->segment_size);
 	return 0;
 }
 

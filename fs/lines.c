@@ -367,8 +367,11 @@ static void finish_orphan(struct chronfs *fs, struct chronfs_waiting *waiting, i
 		chronfs_count(&fs->counters.partials_lost);
 		chronfs_say(
 			fs, CQ_ERROR,
-			"append.lines: %zu bytes that were written without a newline are lost: %s",
-			file->framer.used, strerrordesc_np(-result));
+			"append.lines: %zu bytes that were written without a newline are lost: %s%s",
+			file->framer.used, strerrordesc_np(-result),
+			result == -EDQUOT && fs->options.queue_config.max_bytes != 0
+				? " (max_bytes= is reached)"
+				: "");
 	}
 	chronfs_lines_put(fs, file);
 }

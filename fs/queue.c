@@ -113,7 +113,13 @@ static const char *open_error(const struct chronfs *fs, int error)
 		return "too much is set aside already"; /* the log said of which segment */
 	case ENOSPC:
 	case EDQUOT:
-		return "no room for the first segment";
+		return "no room for the first segment (a new queue can have smaller ones: segment_size=)";
+	case EFBIG:
+		return "File too large: no segment may be so large (ulimit -f; segment_size= of a new queue)";
+	case EAGAIN:
+		return "Resource temporarily unavailable: no thread is to be had (ulimit -u)";
+	case EMFILE:
+		return "Too many open files (ulimit -n)";
 	case EOVERFLOW:
 		return "its segment ids, or its sequence numbers, are used up"; /* the log said which */
 	case ECANCELED:

@@ -175,6 +175,39 @@ static void what_fits_is_taken(void **state)
 	assert_int_equal(files(q), 2);
 }
 
+/* Retention that keeps as much as the limit allows never makes room: that is said when it is set up. */
+static void retention_that_never_deletes(void **state)
+{
+	static const struct {
+		uint64_t segments, bytes, age_ms;
+		bool warned;
+	} cases[] = {
+		{ 0, 0, 0, false },
+		{ 0, 4 * QS_SIZE, 0, true },
+		{ 0, 4 * QS_SIZE - 1, 0, false },
+		{ 4, 0, 0, true },
+		{ 3, 0, 0, false },
+		{ 4, 4 * QS_SIZE, 0, true },
+		{ 3, 4 * QS_SIZE, 0, false },
+		{ 9, 4 * QS_SIZE, 1000, false },
+	};
+	struct qs *q = *state;
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		qs_anew(q);
+		limit(q, 4 * QS_SIZE);
+		q->config.retain_segments = cases[i].segments;
+		q->config.retain_bytes = cases[i].bytes;
+		q->config.retain_age_ms = cases[i].age_ms;
+		qs_open(q);
+		assert_int_equal(
+			qs_logged(q, "retention never deletes a segment: max_bytes of 16 KiB is "
+		                     "reached before retain_"),
+			cases[i].warned);
+		qs_close(q);
+	}
+}
+
 static void two_segments_at_least(void **state)
 {
 	struct qs *q = *state;
@@ -544,15 +577,23 @@ static void told_after_a_roll(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(refused_at_the_limit),     QS_TEST(exact_boundary),
-	QS_TEST(what_fits_is_taken),       QS_TEST(two_segments_at_least),
-	QS_TEST(larger_queue_reopened),    QS_TEST(published_ones_are_used),
-	QS_TEST(refused_at_once),          QS_TEST(told_after_trim_and_remove),
-	QS_TEST(told_after_retention),     QS_TEST(told_after_a_stranger),
-	QS_TEST(asking_is_enough),         QS_TEST(commit_frees_a_blocked_writer),
+	QS_TEST(refused_at_the_limit),
+	QS_TEST(exact_boundary),
+	QS_TEST(what_fits_is_taken),
+	QS_TEST(retention_that_never_deletes),
+	QS_TEST(two_segments_at_least),
+	QS_TEST(larger_queue_reopened),
+	QS_TEST(published_ones_are_used),
+	QS_TEST(refused_at_once),
+	QS_TEST(told_after_trim_and_remove),
+	QS_TEST(told_after_retention),
+	QS_TEST(told_after_a_stranger),
+	QS_TEST(asking_is_enough),
+	QS_TEST(commit_frees_a_blocked_writer),
 	QS_TEST(never_a_file_too_many),
 #ifdef CQ_FAULTS
-	QS_TEST(last_place_is_taken_over), QS_TEST(failure_keeps_no_place),
+	QS_TEST(last_place_is_taken_over),
+	QS_TEST(failure_keeps_no_place),
 	QS_TEST(told_after_a_roll),
 #endif
 };

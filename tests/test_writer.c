@@ -352,7 +352,7 @@ static void full_disk(void **state)
 	qs_append(q->writer, 0, 62); /* two segments; the spare is used up */
 	cq_fault_set("allocate", ENOSPC, 0, -1);
 	assert_int_equal(cq_writer_prepare_step(q->writer) > 0, 1);
-	assert_true(qs_logged(q, "next segment not prepared: No space left on device"));
+	assert_true(qs_logged(q, "next segment not prepared: No space left on device; a segment file takes 4 KiB (segment_size), "));
 	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -ENOSPC);
 	assert_int_equal(cq_writer_roll(q->writer), -ENOSPC);
 	s = qs_stats(q->writer);

@@ -208,9 +208,13 @@ static int append(const char *dir, const struct cq_config *config)
 	cli_await_release(dir);
 	r = cq_writer_open(dir, config, &out.writer);
 	if (r == -EINVAL) {
-		cli_note("%s: not a segment size for this queue", dir);
+		cli_note("%s: --segment-size has to be that of the queue, or for a new one a "
+		         "multiple of %llu from %llu to %llu",
+		         dir, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MAX);
 		return CLI_USAGE;
 	}
+	if (r == -ENOSPC || r == -EDQUOT || r == -EFBIG)
+		cli_note("%s: a new queue can have smaller segments (--segment-size)", dir);
 	if (r < 0)
 		return cli_fail(dir, r);
 	out.limit = cq_writer_max_payload(out.writer);
@@ -219,8 +223,9 @@ static int append(const char *dir, const struct cq_config *config)
 	if (r < 0)
 		status = cli_fail(dir, r);
 	if (out.splits > 0)
-		cli_note("%s: split lines of more than %zu bytes: %" PRIu64, dir, out.limit,
-		         out.splits);
+		cli_note("%s: split lines of more than %zu bytes: %" PRIu64
+		         " (the segment size less 128 is the longest record)",
+		         dir, out.limit, out.splits);
 	if (status == CLI_OK && out.records == 0) {
 		cli_note("%s: nothing to append", dir);
 		status = CLI_PROBLEM;

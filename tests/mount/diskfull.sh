@@ -54,6 +54,30 @@ else
 	skip "a full ext4" "$(head -n 1 "$tmp/said")"
 fi
 
+# ---- a small disk: what is said names the numbers, and what sets them ----
+
+if mount -t tmpfs -o size=64M tmpfs "$tmp/disk" 2>"$tmp/said"; then
+	mounts+=("$tmp/disk")
+	q=$tmp/disk/queue
+	free="a segment file takes 128 MiB \\(segment_size\\), [0-9]+ [MK]iB are free"
+	"$program" "$q" "$m" >"$tmp/said" 2>&1
+	is "128 MiB on a disk of 64: exit status" $? 3
+	ok "it says how much is needed, and how much there is" grep -qE "^chronfs: $q: .*$free" "$tmp/said"
+	ok "and what sets it" grep -q "^chronfs: $q: no room for the first segment (.*segment_size=)" "$tmp/said"
+	"$CHRONQ" append "$q" <<<x >"$tmp/said" 2>&1
+	is "chronq append: exit status" $? 3
+	ok "it says so, too" grep -qE "^chronq: .*$free" "$tmp/said"
+	ok "and names its option" grep -q -- --segment-size "$tmp/said"
+	q=$tmp/disk/half
+	start_mount -o segment_size=40M
+	ok "no room for the second segment: the mount says so" wait_for 60 \
+		grep -qE "next segment not prepared: .*takes 40 MiB \(segment_size\), [0-9]+ [MK]iB are free" "$log"
+	stop_mount "half"
+	umount "$tmp/disk"
+else
+	skip "a small disk" "$(head -n 1 "$tmp/said")"
+fi
+
 # ---- the largest file that the daemon may have (RLIMIT_FSIZE) ----
 
 q=$tmp/size

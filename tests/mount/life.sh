@@ -107,7 +107,7 @@ ok "unmount of the writer" umount "$m"
 ok "it ends" wait_for 20 gone
 ok "no temporary file is left" no_temp_files
 
-exits 1 "segments of 65536 bytes, not 131072" "another segment size than the queue's" \
+exits 1 "segments of 65536 bytes: segment_size cannot be 131072" "another segment size than the queue's" \
 	"$q" "$m" -o segment_size=128K
 
 # The same without any writer; options that do not write are taken.

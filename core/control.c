@@ -35,6 +35,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "clock.h"
 #include "fault.h"
 #include "io.h"
@@ -109,10 +110,13 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
                          uint64_t epoch, struct cq_position position)
 {
 	struct cq_control c = { .writable = true };
+	uint8_t boot_id[CQ_BOOT_ID_SIZE];
 	struct cq_control_page *page;
 	int r;
 
-	r = open_full_size(&c.map, dirfd);
+	r = cq_boot_id(boot_id);
+	if (r == 0)
+		r = open_full_size(&c.map, dirfd);
 	if (r < 0)
 		return r;
 	page = c.page = (struct cq_control_page *)(void *)c.map.base;
@@ -128,6 +132,7 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 	}
 	page->epoch = epoch;
 	page->segment_size = segment_size;
+	memcpy(page->boot_id, boot_id, sizeof boot_id);
 	cq_control_move(&c, position);
 	cq_point("control.filled");
 	__atomic_store_n(&page->init_state, CQ_CONTROL_READY, __ATOMIC_RELEASE);

@@ -24,45 +24,78 @@ bool cq_durable_slot_valid(const struct cq_durable_slot *slot)
 	       slot->seq <= CQ_COUNT_MAX;
 }
 
-static int read_slots(int fd, struct cq_durable_slot *ret_slot)
+static void judge_slots(const struct cq_durable_slot slots[2], struct cq_durable_state *state)
 {
 	static const struct cq_durable_slot none;
-	struct cq_durable_slot slots[2];
-	const struct cq_durable_slot *best = NULL;
+
+	*state = (struct cq_durable_state){ .found = false };
+	for (unsigned i = 0; i < 2; i++) {
+		if (memcmp(&slots[i], &none, sizeof none) == 0)
+			continue;
+		if (!cq_durable_slot_valid(&slots[i])) {
+			state->damaged |= 1U << i;
+			continue;
+		}
+		if (!state->found || (int32_t)(slots[i].generation - state->slot.generation) > 0)
+			state->slot = slots[i];
+		state->found = true;
+	}
+}
+
+/* A slot that its writer stores just now may be read in pieces: damaged is what stays so. */
+#define SAME_TWICE 10
+
+static int read_slots(int fd, struct cq_durable_state *ret_state)
+{
+	struct cq_durable_slot slots[2], before[2];
 	ssize_t n;
 
-	memset(slots, 0, sizeof slots);
-	n = cq_io_pread(fd, slots, sizeof slots, 0);
-	if (n < 0)
-		return (int)n;
-	for (int i = 0; i < 2; i++) {
-		if (memcmp(&slots[i], &none, sizeof none) == 0 || !cq_durable_slot_valid(&slots[i]))
-			continue;
-		if (!best || (int32_t)(slots[i].generation - best->generation) > 0)
-			best = &slots[i];
+	memset(before, 0, sizeof before);
+	for (int i = 0; i < SAME_TWICE; i++) {
+		memset(slots, 0, sizeof slots);
+		n = cq_io_pread(fd, slots, sizeof slots, 0);
+		if (n < 0)
+			return (int)n;
+		judge_slots(slots, ret_state);
+		if (ret_state->damaged == 0 || memcmp(slots, before, sizeof slots) == 0)
+			break;
+		memcpy(before, slots, sizeof slots);
 	}
-	if (!best)
-		return -ENOENT;
-	*ret_slot = *best;
 	return 0;
 }
 
-int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot)
+int cq_durable_look(int dirfd, struct cq_durable_state *ret_state)
 {
+	struct cq_durable_state state;
 	int fd, r;
 
 	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = read_slots(fd, ret_slot);
+	r = read_slots(fd, &state);
 	close(fd);
+	if (r == 0)
+		*ret_state = state;
 	return r;
+}
+
+int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot)
+{
+	struct cq_durable_state state;
+	int r = cq_durable_look(dirfd, &state);
+
+	if (r < 0)
+		return r;
+	if (!state.found)
+		return -ENOENT;
+	*ret_slot = state.slot;
+	return 0;
 }
 
 int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 {
 	static const struct cq_durable_slot none[2];
-	struct cq_durable_slot newest = { 0 };
+	struct cq_durable_state state = { .found = false };
 	int fd, r;
 
 	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDWR, &fd);
@@ -70,8 +103,8 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 		r = cq_io_create_new(dirfd, CQ_DURABLE_NAME, 0640, &fd);
 	if (r < 0)
 		return r;
-	r = read_slots(fd, &newest);
-	if (r == -ENOENT) { /* whatever stands there, it is no mark */
+	r = read_slots(fd, &state);
+	if (r == 0 && !state.found) { /* whatever stands there, it is no mark */
 		cq_point("durable.created");
 		r = cq_io_pwrite(fd, none, sizeof none, 0);
 		cq_point("durable.emptied");
@@ -80,7 +113,7 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 		close(fd);
 		return r;
 	}
-	*ret_durable = (struct cq_durable){ .fd = fd, .generation = newest.generation };
+	*ret_durable = (struct cq_durable){ .fd = fd, .generation = state.slot.generation };
 	return 0;
 }
 

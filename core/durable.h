@@ -15,7 +15,18 @@
 /* Its checksum is right, and it names a place that there can be. */
 bool cq_durable_slot_valid(const struct cq_durable_slot *slot);
 
-/* -ENOENT: no file or no valid slot. */
+/* What the file says.  A slot that is neither valid nor all zero is damaged: it may have held the newest
+ * watermark, so that the other one is a lower bound alone. */
+struct cq_durable_state {
+	bool found;                  /* there is a valid slot */
+	struct cq_durable_slot slot; /* the one that counts */
+	unsigned damaged;            /* bit N: slot N is damaged */
+};
+
+/* -ENOENT: no file. */
+int cq_durable_look(int dirfd, struct cq_durable_state *ret_state);
+
+/* The slot that counts alone.  -ENOENT: no file or no valid slot. */
 int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot);
 
 struct cq_durable {

@@ -119,6 +119,7 @@ static_assert(offsetof(struct cq_record_header, reserved1) == 52, "record header
 #define CQ_CONTROL_MAGIC 0x4348524EU
 #define CQ_CONTROL_VERSION 3U
 #define CQ_CONTROL_READY 2U
+#define CQ_BOOT_ID_SIZE 16U
 
 /* Each 128-byte line has one kind of user: geometry, position, progress, wake-up. */
 struct cq_control_page {
@@ -128,7 +129,9 @@ struct cq_control_page {
 	uint32_t reserved0;
 	uint64_t epoch;
 	uint64_t segment_size;
-	uint8_t reserved1[96];
+	/* ours: the kernel's boot_id when the writer had opened the queue; all zero: not known */
+	uint8_t boot_id[CQ_BOOT_ID_SIZE];
+	uint8_t reserved1[80];
 	uint32_t segment_gen; /* seqlock over current_segment and write_offset: odd while they change */
 	uint32_t current_segment;
 	uint8_t reserved2[120];
@@ -146,6 +149,7 @@ static_assert(sizeof(struct cq_control_page) == 512, "control.meta");
 static_assert(offsetof(struct cq_control_page, init_state) == 8, "control.meta");
 static_assert(offsetof(struct cq_control_page, epoch) == 16, "control.meta");
 static_assert(offsetof(struct cq_control_page, segment_size) == 24, "control.meta");
+static_assert(offsetof(struct cq_control_page, boot_id) == 32, "control.meta");
 static_assert(offsetof(struct cq_control_page, segment_gen) == 128, "control.meta");
 static_assert(offsetof(struct cq_control_page, current_segment) == 132, "control.meta");
 static_assert(offsetof(struct cq_control_page, write_offset) == 256, "control.meta");

@@ -98,6 +98,7 @@ static int check_temp(void *arg, const char *name)
 
 static int plan(struct cq_recovery *v)
 {
+	struct cq_durable_state mark;
 	int r;
 
 	r = cq_segdir_look(v->dirfd, &v->ids, &v->count, &v->leftovers);
@@ -108,10 +109,13 @@ static int plan(struct cq_recovery *v)
 	r = cq_recover_geometry(v);
 	if (r < 0)
 		return r;
-	r = cq_durable_read(v->dirfd, &v->mark);
+	r = cq_durable_look(v->dirfd, &mark);
 	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
 		return r;
-	v->marked = r == 0;
+	v->marked = r == 0 && mark.found;
+	v->doubt = r == 0 && !cq_planted("slot_not_missed") ? mark.damaged : 0;
+	if (v->marked)
+		v->mark = mark.slot;
 	if (v->marked && v->mark.epoch > v->epoch)
 		v->epoch = v->mark.epoch;
 	r = look_behind(v);
@@ -124,6 +128,8 @@ static int plan(struct cq_recovery *v)
 		r = cq_recover_decide(v);
 	if (r == 0 && v->repairer)
 		r = cq_recover_audit(v);
+	if (r == 0)
+		r = cq_recover_count_beyond(v);
 	return r;
 }
 
@@ -137,12 +143,15 @@ static int consent(struct cq_recovery *v, bool loss)
 		cq_recover_report_loss(v);
 	else if (!v->marked && v->hole && !accepted)
 		cq_log(v->config, CQ_ERROR, "segment %09u is not a sound segment", v->active_id);
+	if (v->beyond.records > 0 || cq_recover_gives_up(v))
+		cq_recover_report_beyond(v);
 	if (v->repairer) {
 		r = cq_recover_tell(v, loss);
 		if (r < 0)
 			return r;
 	}
-	if ((loss || v->given_up || (!v->marked && v->hole)) && !accepted) {
+	if ((loss || v->given_up || cq_recover_gives_up(v) || (!v->marked && v->hole)) &&
+	    !accepted) {
 		if (v->repairer)
 			v->repairer->result.refused = true;
 		return -EBADMSG;
@@ -203,7 +212,10 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	remains.seq = out.next_seq;
 	/* what remained is what was durable; else a kill before the next flush would have the loss accepted
 	 * again */
-	r = loss ? store_mark(&v, remains) : 0;
+	if (loss)
+		r = store_mark(&v, remains);
+	else if (v.marked && v.doubt != 0) /* over the damaged slot */
+		r = store_mark(&v, v.mark);
 	cq_point("recover.mark_lowered");
 	if (r == 0)
 		r = cq_recover_move_readers(&v, out.active->id, out.active->used);

@@ -33,6 +33,8 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 	uint64_t bytes;
 	int r;
 
+	if (c->clean)
+		return 0;
 	r = cq_repair_tail(v->dirfd, c->segment, c->survey.tail, &bytes);
 	if (r < 0 || bytes == 0)
 		return r;

@@ -86,7 +86,7 @@ static const char *mark_wrong(const struct cq_durable_slot *slots, uint64_t size
 		if (memcmp(&slots[i], &none, sizeof none) == 0)
 			continue;
 		if (!cq_durable_slot_valid(&slots[i]))
-			return "one of its slots is damaged";
+			return i == 0 ? "slot 0 is damaged" : "slot 1 is damaged";
 		any = true;
 	}
 	return any ? NULL : "it says nothing";

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "control.h"
 #include "fault.h"
 #include "io.h"
@@ -57,6 +58,19 @@ static int size_of_any(const struct cq_recovery *v, uint64_t *ret_size)
 	return empty ? 0 : -EBADMSG;
 }
 
+static int same_boot(const struct cq_control_page *page, bool *ret_same)
+{
+	static const uint8_t unknown[CQ_BOOT_ID_SIZE];
+	uint8_t now[CQ_BOOT_ID_SIZE];
+	int r;
+
+	r = cq_boot_id(now);
+	if (r == 0)
+		*ret_same = memcmp(now, unknown, sizeof now) != 0 &&
+		            memcmp(now, page->boot_id, sizeof now) == 0;
+	return r;
+}
+
 /* Geometry: what the files agree on, else control.meta, else the caller's wish. */
 int cq_recover_geometry(struct cq_recovery *v)
 {
@@ -69,7 +83,10 @@ int cq_recover_geometry(struct cq_recovery *v)
 			size = control.page->segment_size;
 		if (control.page->epoch <= CQ_EPOCH_HINT_MAX)
 			v->epoch = control.page->epoch;
+		r = same_boot(control.page, &v->same_boot);
 		cq_control_close(&control);
+		if (r < 0)
+			return r;
 	}
 	if (v->count > 0) {
 		r = file_size(v->dirfd, v->ids[0], &first);

@@ -29,7 +29,7 @@ static int check_names(const struct cq_recovery *v, const struct cq_candidate *c
 			cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_CORRUPT "* away", c->id);
 		return r;
 	}
-	if (c->act == CQ_ACT_KEEP && c->kind != CQ_KIND_FRESH)
+	if (c->clean || (c->act == CQ_ACT_KEEP && c->kind != CQ_KIND_FRESH))
 		return 0;
 	if (c->act != CQ_ACT_KEEP)
 		tail = c->survey.tail;

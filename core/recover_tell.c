@@ -264,10 +264,22 @@ static void tell_losses_between(struct cq_recovery *v)
 		tell_loss(v, from, current > from ? current - 1 : from, end, unknown);
 }
 
-/* At the end of the queue: by the watermark. */
+/* At the end of the queue: by what stands behind it. */
+static void tell_loss_beyond(struct cq_recovery *v)
+{
+	struct border begin = unknown, end = unknown;
+
+	cq_recover_lost_numbers(v, &begin.seq, &end.seq);
+	if (end.seq != UINT64_MAX)
+		end.seq++;
+	tell_loss(v, v->active_id, v->active_id, begin, end);
+}
+
+/* The same by the watermark, and by what stands behind that. */
 static void tell_loss_at_end(struct cq_recovery *v)
 {
-	const struct border end = { v->mark.seq, UINT64_MAX };
+	const bool more = v->beyond.records > 0 && v->beyond.last_seq >= v->mark.seq;
+	const struct border end = { more ? v->beyond.last_seq + 1 : v->mark.seq, UINT64_MAX };
 	struct border begin = { v->end_seq, UINT64_MAX };
 	uint64_t base;
 
@@ -305,5 +317,7 @@ int cq_recover_tell(struct cq_recovery *v, bool loss)
 	tell_losses_between(v);
 	if (loss)
 		tell_loss_at_end(v);
+	else if (v->beyond.records > 0 || cq_recover_gives_up(v))
+		tell_loss_beyond(v);
 	return 0;
 }

@@ -2,8 +2,9 @@
 /*
  * recovery.h - inside of recover.c: what a recovery looks at, and what it decides
  *
- * recover_look.c looks, recover_decide.c decides, and recover_ready.c finds what would stop the rest half
- * way; none of them changes anything.  recover_act.c acts.
+ * recover_look.c looks, recover_decide.c decides, recover_beyond.c finds what was committed and is given
+ * up, and recover_ready.c what would stop the rest half way; none of them changes anything.
+ * recover_act.c acts.
  * recover_number.c finds the numbers of what is sealed and gone on with; recover_readers.c moves named
  * readers whose place is gone.
  *
@@ -18,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "beyond.h"
 #include "chronq.h"
 #include "durable.h"
 #include "meter.h"
@@ -44,6 +46,7 @@ struct cq_candidate {
 	struct cq_active *segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
 	struct cq_survey survey;
 	bool surveyed;
+	bool clean; /* nothing stands behind its records */
 	bool lost;  /* a repair gives up what it holds */
 	bool index; /* its index is to be built anew, or removed if it is not sealed */
 };
@@ -68,6 +71,8 @@ struct cq_recovery {
 	size_t count;
 	bool marked;   /* the watermark is known */
 	bool adrift;   /* it was, but is ahead of all that is there: no place to go on at */
+	bool same_boot; /* the machine has not been started anew since the last writer opened it */
+	unsigned doubt; /* damaged slots of durable.meta, as bits: the mark is a lower bound */
 	bool seal_missing; /* the segment that ends at the watermark is not sealed */
 	struct cq_durable_slot mark;
 	uint64_t epoch; /* highest seen */
@@ -88,6 +93,10 @@ struct cq_recovery {
 	struct cq_gap *gaps; /* a repair's */
 	size_t gap_count;
 	bool given_up; /* it sets aside, or misses, what an opening writer trusts */
+
+	/* what was committed behind the end */
+	struct cq_beyond beyond;
+	bool broken; /* the first record there is no sound one */
 };
 
 /* Finds v->segment_size: what the files agree on, else control.meta, else the caller's wish. */
@@ -124,6 +133,18 @@ void cq_recover_report_loss(struct cq_recovery *v);
  *   EBADMSG    of a repair: a directory has the name of an index
  */
 int cq_recover_ready(struct cq_recovery *v);
+
+/* Finds what was committed behind that end: v->beyond, v->broken.  After the decision, and the audit. */
+int cq_recover_count_beyond(struct cq_recovery *v);
+
+/* Some was, and that is a loss. */
+bool cq_recover_gives_up(const struct cq_recovery *v);
+
+/* The first and the last number of the records that are given up; UINT64_MAX: not known. */
+void cq_recover_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, uint64_t *ret_last);
+
+/* Says in the log what is given up, and why that is a loss, if it is one. */
+void cq_recover_report_beyond(struct cq_recovery *v);
 
 /* Does what is decided.  Fills in of *out what the segment to go on in tells, and how many there are. */
 struct cq_recovered;

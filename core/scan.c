@@ -266,3 +266,51 @@ int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset)
 
 	return r < 0 ? r : cq_scan_more_residue(scan, from, ret_offset);
 }
+
+/* Headers that are sound and whose payload is not could make us read all that follows, for each. */
+#define UNSOUND_MAX 4 /* segments */
+
+int cq_scan_find(struct cq_scan *scan, uint64_t from, cq_scan_fits_fn fits, void *arg,
+                 struct cq_scan_record *ret_record)
+{
+	struct cq_scan_record record;
+	enum cq_record_state state;
+	struct cq_record_header h;
+	const uint8_t *bytes;
+	uint64_t at, n;
+	int r = 0;
+
+	if (scan->data_count == 0 || from < scan->data[0].begin)
+		r = find_data(scan, from);
+	for (at = from; r == 0 && scan->size - at >= sizeof h; at += CQ_ALIGN) {
+		if (at < scan->window_start ||
+		    at + sizeof h > scan->window_start + scan->window_length) {
+			r = cq_scan_more_residue(scan, at, &at);
+			if (r < 0 || at >= scan->size)
+				break;
+			at -= at % CQ_ALIGN;
+			r = cq_meter_at(scan->meter, at);
+		}
+		if (r == 0)
+			r = look(scan, at, sizeof h, &bytes, &n);
+		if (r < 0)
+			break;
+		memcpy(&h, bytes, sizeof h);
+		if (h.commit == 0 || h.ext != 1 || h.type == CQ_TYPE_PAD ||
+		    cq_record_check_header(&h, h.commit, at, scan->size) != CQ_RECORD_OK ||
+		    !fits(arg, &h, at))
+			continue;
+		scan->offset = at;
+		r = examine(scan, &record, &state);
+		if (r == 1) {
+			*ret_record = record;
+			scan->offset = record.end;
+			return 1;
+		}
+		if (r == -EBADMSG) {
+			scan->unsound += h.commit;
+			r = scan->unsound > UNSOUND_MAX * scan->size ? -EBADMSG : 0;
+		}
+	}
+	return r == -EBADMSG ? 0 : r;
+}

@@ -30,6 +30,7 @@ struct cq_scan {
 		meter; /* told of each window of records that is read, may end the walk; may be NULL */
 	struct cq_extent *data; /* of the unused rest: what cq_scan_residue() has found */
 	size_t data_count, data_capacity;
+	uint64_t unsound; /* payload bytes that cq_scan_find() has read in vain */
 };
 
 struct cq_scan_record {
@@ -51,6 +52,15 @@ void cq_scan_fini(struct cq_scan *scan);
  */
 int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
                  enum cq_record_state *ret_state);
+
+/*
+ * Looks for a record of this library at or behind `from`, a multiple of 64, at each place where one can
+ * begin.  Returns 1 with the first one that is sound and that `fits` accepts (by a header that matches
+ * its checksum); 0: there is none; else as cq_scan_residue().
+ */
+typedef bool (*cq_scan_fits_fn)(void *arg, const struct cq_record_header *header, uint64_t offset);
+int cq_scan_find(struct cq_scan *scan, uint64_t from, cq_scan_fits_fn fits, void *arg,
+                 struct cq_scan_record *ret_record);
 
 /*
  * First non-zero byte at or behind `from`; the segment's size when only zeros follow.  The cost is that

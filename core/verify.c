@@ -199,7 +199,7 @@ static void walk_segment(struct cq_verify_walk *w)
 {
 	int r;
 
-	w->broken = false;
+	w->broken = w->told = false;
 	w->records = w->payload_bytes = 0;
 	r = cq_segment_header(w->segment, &w->header);
 	if (r == 0)

@@ -77,6 +77,7 @@ struct cq_verify_walk {
 	struct cq_segment_header header;
 	bool sealed;
 	bool broken; /* its rest could not be read */
+	bool told;   /* what stands behind the first damaged record of an unsealed one */
 	struct cq_scan scan;
 	uint64_t records;
 	uint64_t payload_bytes;

@@ -193,13 +193,23 @@ static int collect_index(struct cq_verify *v)
 
 static int collect_durable(struct cq_verify *v)
 {
-	struct cq_durable_slot slot;
+	struct cq_durable_state state;
 	struct stat st;
 	int r;
 
-	r = cq_durable_read(v->queue->dirfd, &slot);
+	r = cq_durable_look(v->queue->dirfd, &state);
+	if (r == 0 && state.found) {
+		if (state.damaged != 0)
+			cq_verify_report(v, true, UINT32_MAX, 0,
+			                 CQ_DURABLE_NAME
+			                 ": slot %u is damaged; what was durable may "
+			                 "be more than the other one says",
+			                 state.damaged == 1 ? 0U : 1U);
+		return add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, state.slot.segment,
+		                state.slot.offset);
+	}
 	if (r == 0)
-		return add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, slot.segment, slot.offset);
+		r = -ENOENT;
 	if (cq_io_stat_at(v->queue->dirfd, CQ_DURABLE_NAME, &st) != -ENOENT)
 		report_useless(v, v->queue->dirfd, CQ_DURABLE_NAME, r);
 	return 0;

@@ -13,11 +13,15 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "beyond.h"
 #include "io.h"
 #include "record.h"
 #include "verify.h"
+
+#define BEYOND_SIZE 100
 
 void cq_verify_lose_track(struct cq_verify_walk *w)
 {
@@ -179,8 +183,40 @@ static void check_record(struct cq_verify_walk *w, const struct cq_scan_record *
 
 /* ---- the records of one segment ---- */
 
+/* How many sound records stand behind this place, as the end of a finding's text: a writer that opens
+ * gives them up.  1; 0: none; or an error. */
+static int tell_beyond(struct cq_verify_walk *w, uint64_t offset, char text[BEYOND_SIZE])
+{
+	const struct cq_verify_order *order = &w->order;
+	struct cq_beyond_from from = {
+		.offset = offset,
+		.seq = order->anchored ? order->next_seq : 0,
+		.epoch = order->epoch,
+		.placed = order->anchored && order->in_stream,
+		.stream = order->stream,
+	};
+	struct cq_beyond found = { .records = 0 };
+	uint64_t first;
+	int r;
+
+	r = cq_beyond_add(cq_segment_fd(w->segment), w->scan.size, &from, NULL, &found, &first);
+	if (r < 0)
+		(void)cq_verify_short_of_means(&w->v, r);
+	if (found.records == 1)
+		(void)snprintf(text, BEYOND_SIZE, "; 1 sound record, %" PRIu64 ", stands behind it",
+		               found.first_seq);
+	else if (found.records > 1)
+		(void)snprintf(text, BEYOND_SIZE,
+		               "; %" PRIu64 " sound records, %" PRIu64 " to %" PRIu64
+		               ", stand behind it",
+		               found.records, found.first_seq, found.last_seq);
+	else
+		text[0] = '\0';
+	return r < 0 ? r : found.records > 0;
+}
+
 /* The payload alone is damaged: its header says where the next record is.  True: go on there. */
-static bool step_over(struct cq_verify_walk *w)
+static bool step_over(struct cq_verify_walk *w, const char *beyond)
 {
 	struct cq_scan_record record = { .offset = w->scan.offset };
 	ssize_t n;
@@ -192,8 +228,8 @@ static bool step_over(struct cq_verify_walk *w)
 	if (cq_record_span(record.payload_length) > w->scan.size - record.offset)
 		return false;
 	record.end = record.offset + cq_record_span(record.payload_length);
-	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum",
-	          record.header.seq);
+	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum%s",
+	          record.header.seq, beyond);
 	check_record(w, &record);
 	w->scan.offset = record.end;
 	return true;
@@ -203,56 +239,30 @@ static bool step_over(struct cq_verify_walk *w)
 static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 {
 	uint64_t offset = w->scan.offset;
+	char text[BEYOND_SIZE] = "";
 
 	/* the recovery of a writer that has come since may be setting it aside */
 	if (!w->sealed && cq_verify_came(&w->v, w->id, offset))
 		return false;
-	if (state == CQ_RECORD_PAYLOAD && step_over(w))
+	if (!w->told)
+		(void)tell_beyond(w, offset, text);
+	w->told = true;
+	if (state == CQ_RECORD_PAYLOAD && step_over(w, text))
 		return true;
-	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read",
+	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read%s",
 	          state == CQ_RECORD_BOUNDS ? "a record length that leads out of the segment"
-	                                    : "a damaged record header");
+	                                    : "a damaged record header",
+	          text);
 	give_up_segment(w);
 	return false;
-}
-
-/* One of ours with its commit word, that can only have been appended behind the end of the walk. */
-static bool is_later_record(const struct cq_verify_walk *w, const struct cq_record_header *h,
-                            uint64_t at)
-{
-	return h->commit != 0 && h->ext == 1 && h->seq >= w->order.next_seq &&
-	       cq_record_check_header(h, h->commit, at, w->scan.size) == CQ_RECORD_OK;
-}
-
-#define LATER_AT_ONCE 64U
-
-/* Whether there is such a record from `at` on: 1, 0, or an error. */
-static int has_later_record(struct cq_verify_walk *w, uint64_t at)
-{
-	struct cq_record_header headers[LATER_AT_ONCE];
-	const uint64_t size = w->scan.size;
-	ssize_t n;
-	int r = 0;
-
-	for (at -= at % CQ_ALIGN; r == 0 && at < size; at -= at % CQ_ALIGN) {
-		size_t length = size - at < sizeof headers ? (size_t)(size - at) : sizeof headers;
-
-		n = cq_segment_pread(w->segment, headers, length, at);
-		if (n < 0)
-			return (int)n;
-		for (size_t i = 0; i < (size_t)n / sizeof headers[0]; i++)
-			if (is_later_record(w, &headers[i], at + i * sizeof headers[0]))
-				return 1;
-		r = cq_scan_residue(&w->scan, at + length, &at);
-	}
-	return r;
 }
 
 /* Of an unsealed segment, from `at` on: what a killed writer has left, or what is left of records. */
 static void judge_residue(struct cq_verify_walk *w, uint64_t end, uint64_t at)
 {
 	struct cq_record_header h = { 0 };
-	int r = has_later_record(w, at);
+	char text[BEYOND_SIZE];
+	int r = tell_beyond(w, end, text);
 
 	/* a writer at work appends on and on; it never leaves a place out */
 	if (r > 0 && w->v.live)
@@ -260,7 +270,9 @@ static void judge_residue(struct cq_verify_walk *w, uint64_t end, uint64_t at)
 	if (r < 0)
 		cq_verify_unreadable(w, end, r);
 	else if (r > 0 && h.commit == 0 && !cq_verify_came(&w->v, w->id, at))
-		CQ_DAMAGE(w, at, "records stand here, behind the last one: those between are missing");
+		CQ_DAMAGE(w, at,
+		          "records stand here, behind the last one: those between are missing%s",
+		          text);
 	else if (!cq_verify_moving(&w->v, w->id, at))
 		CQ_NOTE(w, at, "bytes behind the last record, as a killed writer leaves them");
 }

@@ -87,6 +87,7 @@ void mx_make_queues(struct qs *q)
 	snprintf(name, sizeof name, "%09u.q", at.segment);
 	memset(residue, 0x5A, sizeof residue);
 	support_poke(q->dir, name, at.offset + 128, residue, sizeof residue);
+	qs_other_boot(q->dir); /* a power cut has torn it */
 	keep(q, MX_TORN);
 
 	qs_anew(q);

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format.h"
+
 /* splitmix64 */
 uint64_t pc_random(uint64_t *state)
 {
@@ -254,6 +256,16 @@ void pc_disk_free(struct pc_disk *d)
 	*d = (struct pc_disk){ .count = 0 };
 }
 
+/* Who comes after the cut runs on another boot of the machine than the one in control.meta. */
+static void start_anew(const struct pc_disk_file *f, int fd)
+{
+	static const uint8_t boot_id[CQ_BOOT_ID_SIZE] = { 'b', 'e', 'f', 'o', 'r', 'e' };
+	const uint64_t at = offsetof(struct cq_control_page, boot_id);
+
+	if (strcmp(f->name, CQ_CONTROL_NAME) == 0 && f->size >= at + sizeof boot_id)
+		assert_int_equal(pwrite(fd, boot_id, sizeof boot_id, (off_t)at), sizeof boot_id);
+}
+
 void pc_disk_write(const struct pc_disk *d, const char *base)
 {
 	char dir[PATH_SIZE];
@@ -273,6 +285,7 @@ void pc_disk_write(const struct pc_disk *d, const char *base)
 		fd = openat(dirfd, f->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 		assert_true(fd >= 0);
 		assert_int_equal(pwrite(fd, f->bytes, f->size, 0), f->size);
+		start_anew(f, fd);
 		close(fd);
 	}
 	close(dirfd);

@@ -520,6 +520,14 @@ void qs_unseal(const char *dir, uint32_t id)
 	support_poke(dir, name, 0, header, sizeof header);
 }
 
+void qs_other_boot(const char *dir)
+{
+	static const uint8_t boot_id[16] = { 'a', 'n', 'o', 't', 'h', 'e', 'r' };
+
+	if (support_exists(dir, "control.meta"))
+		support_poke(dir, "control.meta", 32, boot_id, sizeof boot_id);
+}
+
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq)
 {
 	struct cq_durable_slot slots[2] = {
@@ -528,4 +536,5 @@ void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq)
 
 	slots[0].crc = qs_crc32(&slots[0], 32);
 	qs_write_file(dir, "durable.meta", slots, sizeof slots);
+	qs_other_boot(dir);
 }

@@ -126,8 +126,10 @@ uint32_t qs_crc32(const void *bytes, size_t length);
 /* ---- making files ---- */
 
 void qs_write_file(const char *dir, const char *name, const void *bytes, size_t length);
-/* durable.meta: everything before this place is durable. */
+/* durable.meta: everything before this place is durable, and a power cut has come. */
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq);
+/* The last writer was at work before the machine was started anew, as far as control.meta tells. */
+void qs_other_boot(const char *dir);
 /* Puts a segment's header back to what it was before it was sealed. */
 void qs_unseal(const char *dir, uint32_t id);
 void qs_zero(const char *dir, const char *name, uint64_t from, uint64_t to);

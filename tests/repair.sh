@@ -108,9 +108,9 @@ ok "index.meta" position
 
 mark() {
 	repaired no_mark "rewrite: durable.meta: it is missing" &&
-		repaired one_slot "rewrite: durable.meta: one of its slots is damaged" &&
-		repaired other_slot "rewrite: durable.meta: one of its slots is damaged" &&
-		repaired both_slots "rewrite: durable.meta: one of its slots is damaged" &&
+		repaired one_slot "rewrite: durable.meta: slot 0 is damaged" &&
+		repaired other_slot "rewrite: durable.meta: slot 1 is damaged" &&
+		repaired both_slots "rewrite: durable.meta: slot 0 is damaged" &&
 		repaired short_mark "rewrite: durable.meta: it is cut short" && holds p
 }
 no_mark() { rm durable.meta; }

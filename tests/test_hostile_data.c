@@ -105,6 +105,7 @@ static void lengths_are_checked(void **state)
 	for (size_t i = 0; i < 2 * COUNT(commits); i++) {
 		qs_killed_writer(q, 0, 20);
 		lie(q, "000000000.q", AT(10), i % 2 ? set_pad : set_commit, commits[i / 2]);
+		qs_other_boot(q->dir);
 		ten_records(q);
 		qs_open(q);
 		assert_int_equal(qs_stats(q->writer).next_seq, 10);
@@ -124,6 +125,7 @@ static void recovery_checks_payloads(void **state)
 	for (unsigned bad = 5; bad < 20; bad += 14) {
 		qs_killed_writer(q, 0, 20);
 		support_poke(q->dir, "000000000.q", AT(bad) + 64, "R", 1);
+		qs_other_boot(q->dir);
 		qs_open(q);
 		assert_int_equal(qs_stats(q->writer).next_seq, bad);
 		qs_append(q->writer, bad, 60);
@@ -141,6 +143,7 @@ static void numbers_beyond_the_ceiling(void **state)
 	for (size_t i = 0; i < 2 * COUNT(values); i++) {
 		qs_killed_writer(q, 0, 20);
 		lie(q, "000000000.q", AT(10), i % 2 ? set_seq : set_stream, values[i / 2]);
+		qs_other_boot(q->dir);
 		ten_records(q);
 		qs_write(q, 10, 60);
 		qs_expect(q->dir, 0, 70);

@@ -190,6 +190,22 @@ static void put_mark(uint8_t *at, uint64_t segment, uint64_t offset, uint64_t se
 	put(at + 32, qs_crc32(at, 32), 4);
 }
 
+/* The kernel's text: 32 digits, with hyphens between some of them. */
+static void put_boot_id(uint8_t *at)
+{
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	unsigned byte;
+
+	assert_non_null(file);
+	for (unsigned i = 0; i < 16; i++) {
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			assert_int_equal(fgetc(file), '-');
+		assert_int_equal(fscanf(file, "%2x", &byte), 1);
+		at[i] = (uint8_t)byte;
+	}
+	fclose(file);
+}
+
 static void closed_queue(void **state)
 {
 	static struct expected s[3];
@@ -204,6 +220,7 @@ static void closed_queue(void **state)
 	put(control + 8, 2, 4);
 	put(control + 16, 1, 8);
 	put(control + 24, QS_SIZE, 8);
+	put_boot_id(control + 32);
 	put(control + 128, 4, 4); /* opened, rolled once */
 	put(control + 132, 1, 4);
 	put(control + 256, s[1].used, 8);

@@ -209,6 +209,7 @@ static void damaged_commit_word_erases_what_follows(void **state)
 
 	qs_killed_writer(q, 0, 20);
 	support_poke(q->dir, FIRST, AT(5), "\xff\xff\xff\xff", 4);
+	qs_other_boot(q->dir);
 	support_path(path, q->dir, FIRST);
 	all = support_slurp(path, &size);
 	qs_write(q, 5, 1);

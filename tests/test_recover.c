@@ -185,6 +185,7 @@ static void torn_record_ends_the_queue(void **state)
 	for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
 		qs_killed_writer(q, 0, 10);
 		support_poke(q->dir, FIRST, AT(7) + damages[i].at, &damages[i].value, 4);
+		qs_other_boot(q->dir);
 		qs_open(q);
 		assert_int_equal(qs_stats(q->writer).next_seq, 7);
 		assert_int_equal(qs_stats(q->writer).offset, AT(7));
@@ -205,6 +206,7 @@ static void hole_does_not_resurrect(void **state)
 
 	qs_killed_writer(q, 0, 10);
 	qs_zero(q->dir, FIRST, AT(5), AT(6));
+	qs_other_boot(q->dir);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 5);
 	assert_true(qs_all_zero(q->dir, FIRST, AT(5), QS_SIZE));
@@ -229,8 +231,10 @@ static void record_of_an_earlier_epoch(void **state)
 	qs_killed_writer(q, 0, 10);
 	support_peek(q->dir, FIRST, AT(6), old, sizeof old);
 	qs_zero(q->dir, FIRST, AT(5), AT(6));
+	qs_other_boot(q->dir);
 	qs_killed_writer(q, 5, 1);
 	support_poke(q->dir, FIRST, AT(6), old, sizeof old);
+	qs_other_boot(q->dir);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 6);
 	qs_close(q);
@@ -246,6 +250,7 @@ static void record_with_another_number(void **state)
 	qs_killed_writer(q, 0, 10);
 	support_peek(q->dir, FIRST, AT(8), later, sizeof later);
 	support_poke(q->dir, FIRST, AT(5), later, sizeof later);
+	qs_other_boot(q->dir);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 5);
 	qs_close(q);
@@ -278,6 +283,7 @@ static void hole_at_the_beginning(void **state)
 
 	qs_killed_writer(q, 0, 40);
 	qs_zero(q->dir, "000000001.q", AT(0), AT(2));
+	qs_other_boot(q->dir);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).segment, 1);
 	assert_int_equal(qs_stats(q->writer).next_seq, 31);

@@ -382,6 +382,7 @@ static void index_of_the_segment_in_use(void **state)
 			index.header.max_time_ns += 1000000000U;
 		else /* the record that came last is torn: the index may be of it */
 			support_poke(q->dir, NAME(2), 64 + 5 * 128, "a header, torn", 14);
+		qs_other_boot(q->dir);
 		assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
 		assert_true(rs_repair(q, false, &told).done);
 		assert_non_null(rs_find(&told, CQ_REPAIR_REMOVE, "000000002.idx"));

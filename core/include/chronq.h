@@ -167,8 +167,10 @@ struct cq_config {
 	uint64_t reader_ttl_ms;
 	uint64_t reader_max_lag_bytes;
 
-	/* Open although recovery found that durable records are gone or damaged: set the damaged files
-	 * aside, report what was lost, go on.  Default false: EBADMSG, nothing changed (but that
+	/* Open although recovery found that records are lost: durable ones; committed ones where the
+	 * machine has not been started anew since the writer was at work, or where a slot of
+	 * durable.meta is damaged (docs/durability.md).  Set the damaged files aside, report what was
+	 * lost, go on.  Default false: EBADMSG, nothing changed (but that
 	 * writer.lock is made where it is missing).  cq_repair() finds and tells more. */
 	bool accept_loss;
 
@@ -196,8 +198,8 @@ CQ_API void cq_config_init(struct cq_config *config);
  *   EINVAL           a value in config is out of range, or segment_size is not the queue's
  *   ENOTDIR          dir is not a directory
  *   ENOTEMPTY        dir holds files but no queue
- *   EBADMSG          the queue is damaged, or durable records are missing (and not accept_loss); or
- *                    what stands under a name of ours is no regular file
+ *   EBADMSG          the queue is damaged, or records are lost (and not accept_loss), the log callback
+ *                    is told which; or what stands under a name of ours is no regular file
  *   EEXIST           999 files of bytes, or as many segments, are set aside of a segment of which more
  *                    has to be; the log callback is told which
  *   ELOOP            a symbolic link stands under a name of ours: none is followed
@@ -746,7 +748,7 @@ typedef void (*cq_repair_fn)(void *arg, const struct cq_repair_step *step);
 
 struct cq_repair_config {
 	bool dry_run;      /* tell what would be done; change nothing, make no file */
-	bool accept_loss;  /* do it although durable records are gone or damaged */
+	bool accept_loss;  /* do it although records are lost, as in struct cq_config */
 	bool trust_files;  /* as in struct cq_config; a dry run is refused likewise */
 	cq_repair_fn step; /* told of each step before the first one is done; NULL: nobody */
 	void *step_arg;
@@ -758,7 +760,7 @@ struct cq_repair_config {
 
 struct cq_repair_result {
 	uint64_t steps; /* that were told, losses not counted; 0: there is nothing to repair */
-	uint64_t losses;
+	uint64_t losses; /* that were told; one that a power cut may have made is no reason to refuse */
 	uint64_t bytes; /* that leave the queue, to files of other names */
 	bool refused;   /* records would be given up, and not accept_loss: nothing was changed */
 	bool done;      /* all steps were done */

@@ -127,6 +127,7 @@ static int look_at_segments(cq_writer *w, struct cq_retention_view *ret_view)
 		return -EIO;
 	pthread_mutex_lock(&w->lock);
 	view.active = w->active->id;
+	view.empty = w->active->id + (w->active->records > 0);
 	pthread_mutex_unlock(&w->lock);
 	r = cq_retention_oldest(w, &view.oldest);
 	if (r == 0)
@@ -183,44 +184,19 @@ int cq_retention_delete(cq_writer *w, uint32_t id)
 	return 0;
 }
 
-/* Of the newest record: what its file shows, once it is closed (closing.c); until then the kernel's
- * time of some store into the mapping, which may be half a minute too old. */
-static uint64_t age_ms(cq_writer *w, uint32_t id, const struct stat *st)
-{
-	struct timespec now, last = st->st_mtim;
-	struct cq_live live;
-	uint64_t seconds;
-	int64_t ms;
-
-	if (cq_flush_live(w, id, &live) && live.records > 0) {
-		last.tv_sec = (time_t)(live.last_time_ns / 1000000000U);
-		last.tv_nsec = (long)(live.last_time_ns % 1000000000U);
-	}
-	clock_gettime(CLOCK_REALTIME, &now);
-	if (last.tv_sec > now.tv_sec)
-		return 0;
-	seconds = (uint64_t)now.tv_sec - (uint64_t)last.tv_sec;
-	if (seconds > UINT32_MAX) /* a file may show any time */
-		seconds = UINT32_MAX;
-	ms = (int64_t)seconds * 1000 + (now.tv_nsec - last.tv_nsec) / 1000000;
-	return ms > 0 ? (uint64_t)ms : 0;
-}
-
 /* Completes the view.  1: the rules want the oldest segment gone. */
 static int is_wanted(cq_writer *w, struct cq_retention_view *view)
 {
-	char name[CQ_NAME_MAX];
-	struct stat st;
 	int r;
 
+	if (w->config.retain_age_ms > 0)
+		cq_age_see(w, view);
 	if (view->oldest >= view->active)
 		return 0;
 	if (w->config.retain_age_ms > 0) {
-		cq_segment_name(name, view->oldest);
-		r = cq_io_stat_at(w->dirfd, name, &st);
+		r = cq_age_of_oldest(w, view, &view->oldest_age_ms);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r; /* others were faster */
-		view->oldest_age_ms = age_ms(w, view->oldest, &st);
 	}
 	return keep_by_rules(&w->config, view) > view->oldest;
 }

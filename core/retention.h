@@ -24,6 +24,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "age.h"
 #include "chronq.h"
 
 struct cq_reader_seen {
@@ -39,7 +40,8 @@ struct cq_retention {
 	pthread_mutex_t lock; /* all but `retired`, and writer->oldest */
 	struct cq_reader_seen *readers;
 	size_t count, capacity;
-	uint64_t readers_ms;   /* CLOCK_BOOTTIME of the last look at all of them */
+	uint64_t readers_ms; /* CLOCK_BOOTTIME of the last look at all of them */
+	struct cq_age age;
 	int wait_ms;           /* the flusher's: not 0: when to come again for a look put off */
 	uint64_t strangers_ms; /* of the last look at what others have deleted */
 	bool warned;
@@ -48,6 +50,7 @@ struct cq_retention {
 
 struct cq_retention_view {
 	uint32_t oldest, active; /* ids */
+	uint32_t empty;          /* the first segment without a record, there or not */
 	uint64_t segment_size;
 	uint64_t oldest_age_ms; /* of the oldest segment's last record */
 	uint64_t now_ms;        /* CLOCK_BOOTTIME */

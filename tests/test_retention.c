@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cursor.h"
@@ -227,7 +228,9 @@ static void never_the_current_one(void **state)
 
 static void by_age(void **state)
 {
-	const struct timespec past[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	const time_t two_hours_ago = time(NULL) - 2 * 3600;
+	const struct timespec past[2] = { { .tv_sec = two_hours_ago },
+		                          { .tv_sec = two_hours_ago } };
 	struct qs *q = *state;
 
 	q->config.retain_age_ms = 3600 * 1000;

@@ -90,7 +90,7 @@ enum cq_phase {
 struct cq_progress {
 	enum cq_phase phase;
 	uint64_t segments_done, segments; /* of this phase */
-	uint64_t bytes_done, bytes;       /* the same in bytes of segment files; the unused rest of a
+	uint64_t bytes_done, bytes; /* the same in bytes of segment files; the unused rest of a
 	                                   * segment counts, and takes no time */
 };
 
@@ -137,6 +137,10 @@ struct cq_config {
 	 * more than retain_segments segments, more than retain_bytes of segment files (both count the
 	 * current one), or the newest record of a segment older than retain_age_ms.  Never the current
 	 * segment, never a prepared one, never what a live named reader has still to read.
+	 * A record's time that cannot be right (more than a minute in the future; before 2020; more than
+	 * a minute before this writer saw the segment empty) is logged once.  Such a segment counts as
+	 * old as its file's change time, a later segment, or the time for which this writer has seen it
+	 * left tells, so it goes late and never early.
 	 * Default: all 0, nothing goes.
 	 * The positions of all named readers are read before segments are deleted; with 64 of them or
 	 * more not more often than every 200 us for each, unless an append waits for room: until then

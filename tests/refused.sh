@@ -54,6 +54,7 @@ refused() {
 }
 
 mkdir m
+chronq() { "$CHRONQ" "$@"; } # a path with blanks is no word list
 append() { echo more | "$CHRONQ" append "$@"; }
 # It says so before it comes to the mount point; if it ever does come there, that is undone.
 chronfs_at() {
@@ -64,7 +65,7 @@ chronfs_at() {
 	[ "$code" -eq 137 ] || return "$code"
 	umount -l m
 }
-everything=("append d" "append -t d" "$CHRONQ repair d" "$CHRONQ repair -n d" "$CHRONQ repair -a d" "chronfs_at d")
+everything=("append d" "append -t d" "chronq repair d" "chronq repair -n d" "chronq repair -a d" "chronfs_at d")
 
 # ---- what has one of our names and is no file ----
 
@@ -86,11 +87,11 @@ for name in control.meta control.tmp 000000007.q.tmp 000000007.q.new.tmp 0000000
 done
 for name in 000000004.idx 000000006.idx 000000002.idx; do
 	refused "repair: $name is a directory" "$name is a directory" directory \
-		"$CHRONQ repair d" "$CHRONQ repair -n d" "$CHRONQ repair -a d"
+		"chronq repair d" "chronq repair -n d" "chronq repair -a d"
 done
 of_a_gap() { directory && rm 000000002.q; }
 name=000000002.idx
-refused "repair: $name is a directory, its segment gone" "$name is a directory" of_a_gap "$CHRONQ repair -a d"
+refused "repair: $name is a directory, its segment gone" "$name is a directory" of_a_gap "chronq repair -a d"
 
 # ---- what is not written to ----
 
@@ -100,27 +101,27 @@ for name in control.meta index.meta durable.meta writer.lock 000000006.q; do
 	rm -f second
 	refused "$name has a second name" "second name" second_name "${everything[@]}"
 	refused "everybody may write to $name" "everybody may write to it" for_everybody \
-		"append d" "$CHRONQ repair d" "chronfs_at d"
+		"append d" "chronq repair d" "chronfs_at d"
 done
 rm -f second
 name=000000004.q
-refused "repair: $name has a second name" "second name" second_name "$CHRONQ repair d" "$CHRONQ repair -a d"
+refused "repair: $name has a second name" "second name" second_name "chronq repair d" "chronq repair -a d"
 
 # ---- what it is not opened for ----
 
 loss() { poke 000000006.q 640 X; }
-refused "durable records are damaged" "missing or damaged" loss "append d" "$CHRONQ repair d" "chronfs_at d"
+refused "durable records are damaged" "missing or damaged" loss "append d" "chronq repair d" "chronfs_at d"
 gone() { rm 000000006.q; }
-refused "a durable segment is gone" "missing or damaged" gone "append d" "$CHRONQ repair d" "chronfs_at d"
+refused "a durable segment is gone" "missing or damaged" gone "append d" "chronq repair d" "chronfs_at d"
 newer() { poke 000000006.q 4 $'\003'; }
 refused "a newer version" "too new" newer "${everything[@]}"
 other_size() { :; }
-refused "another size of segments" "not 8192" other_size "append -s 8192 d" "chronfs_at d -o segment_size=8192"
+refused "another size of segments" "segment_size cannot be 8192" other_size "append -s 8192 d" "chronfs_at d -o segment_size=8192"
 many_gone() {
 	local name=123456789.q
 	rm durable.meta && cp 000000006.q "$name" && printf '\025\315\133\007' | dd of="$name" bs=1 seek=8 conv=notrunc status=none
 }
-refused "repair: too many segments are missing" "more than 10000 segments are missing" many_gone "$CHRONQ repair -a d" "$CHRONQ repair -n d"
+refused "repair: too many segments are missing" "more than 10000 segments are missing" many_gone "chronq repair -a d" "chronq repair -n d"
 
 # The last id there is, sealed.
 used_up() {
@@ -144,9 +145,9 @@ taken() {
 }
 no_broken() { taken 000000006.q.broken; }
 refused "nothing more of the end can be set aside" "move 000000006.q.broken" no_broken \
-	"append d" "$CHRONQ repair d" "$CHRONQ repair -n d" "chronfs_at d"
+	"append d" "chronq repair d" "chronq repair -n d" "chronfs_at d"
 no_corrupt() { taken 000000002.q.corrupt && poke 000000002.q 640 X; }
-refused "no segment more can be set aside" "move 000000002.q.corrupt" no_corrupt "$CHRONQ repair -a d"
+refused "no segment more can be set aside" "move 000000002.q.corrupt" no_corrupt "chronq repair -a d"
 
 # ---- what is in nobody's way ----
 

@@ -7,6 +7,9 @@
  * it is being filled; its owner stores `start` last and clears it first.  The range that a thread
  * faults in is one that it may access, hence not being changed meanwhile; of all others the handler
  * needs only not to take one for a match, which the second look at `start` ensures.
+ *
+ * The handler stays installed, and others may hold its address; so libchronq.so is never unloaded
+ * (-z nodelete, in meson.build).
  */
 #include "guard.h"
 
@@ -43,11 +46,13 @@ static uintptr_t page_mask;            /* set before the handler is installed */
 static struct earlier *latest_earlier; /* atomic; the one to pass on to */
 static struct earlier *all_earlier;    /* under install_lock */
 static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
-/* What this thread passes on, and where on its stack: a handler need not return. */
+/* What this thread passes on, and where on its stack: a handler need not return.  Initial-exec: it is
+ * there from the thread's beginning; the first access of another model may allocate memory, which no
+ * handler may. */
 static __thread struct {
 	const siginfo_t *info;
 	uintptr_t frame;
-} passing;
+} passing __attribute__((tls_model("initial-exec")));
 
 static struct cq_guard *slot_of(uintptr_t address)
 {
@@ -96,10 +101,10 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	struct cq_guard *g = info->si_code > 0 ? slot_of(address) : NULL;
 	uintptr_t page = address & page_mask;
 
-	if (g && mmap((void *)page, g->end - page, PROT_READ | PROT_WRITE,
-	              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) != MAP_FAILED)
+	if (g) /* first: another thread may read the zeros as soon as they are there */
 		__atomic_store_n(&g->cut, true, __ATOMIC_RELEASE);
-	else
+	if (!g || mmap((void *)page, g->end - page, PROT_READ | PROT_WRITE,
+	              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 		pass_on(signal, info, context);
 	errno = saved;
 }

@@ -3,8 +3,8 @@
  * guard.h - mapped files that are cut short by somebody else
  *
  * Touching a page behind the end of a mapped file raises SIGBUS.  For a guarded range the signal is
- * answered by putting zero pages in the place of everything from there to the end of the range, and
- * by remembering that it happened: the access goes on, reads zeros, and whoever finds something
+ * answered by remembering that it happened, and then by putting zero pages in the place of everything
+ * from there to the end of the range: the access goes on, reads zeros, and whoever finds something
  * wrong with what it read asks cq_guard_cut().  So guarding costs nothing where nothing is wrong.
  *
  * The handler is installed with a guarded range, whenever it is not the one in place, and passes

@@ -56,15 +56,19 @@ void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg)
 	pthread_condattr_destroy(&attr);
 }
 
+/* Signals that are for the thread in which they arise: those of its own faults, which a crash handler has
+ * to see (blocked, they end the process behind its back; of SIGBUS, guard.h), and a profiler's.  All
+ * others are for a thread of the program's choice, and blocked in ours. */
+static const int own[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPROF, SIGSEGV, SIGSYS, SIGTRAP };
+
 int cq_worker_start(struct cq_worker *w, const char *name)
 {
 	sigset_t others, old;
 	int r;
 
-	/* Signals are the program's business, not our threads'; but not SIGBUS, which comes of what a
-	 * thread does itself (guard.h): where it is blocked the kernel ends the process. */
 	sigfillset(&others);
-	sigdelset(&others, SIGBUS);
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+		sigdelset(&others, own[i]);
 	pthread_sigmask(SIG_SETMASK, &others, &old);
 	r = cq_failpoint("thread");
 	if (r == 0)

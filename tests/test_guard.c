@@ -72,6 +72,30 @@ static void guarded(struct qs *q)
 	cq_guard_remove(NULL);
 }
 
+/* Another thread may read the zeros as soon as they are there: what is wrong is known before that. */
+static void known_before_the_zeros(struct qs *q)
+{
+	volatile char *base = cut_file();
+	struct cq_guard *guard;
+
+	(void)q;
+	CHILD(signal(SIGBUS, plain) != SIG_ERR);
+	CHILD(cq_guard_add((void *)(uintptr_t)base, 3 * page, &guard) == 0);
+	if (sigsetjmp(back, 1) == 0) {
+		kernel_refuse("mmap", ENOMEM, 0, 1);
+		(void)base[page];
+	}
+	CHILD(kernel_refused() == 1 && answered == 1);
+	CHILD(cq_guard_cut(guard));
+	CHILD(base[page] == 0 && cq_guard_cut(guard));
+	cq_guard_remove(guard);
+}
+
+static void cut_is_known_before_the_zeros(void **state)
+{
+	qs_run(known_before_the_zeros, *state);
+}
+
 static void zeros_where_it_was_cut(void **state)
 {
 	qs_run(guarded, *state);
@@ -353,7 +377,9 @@ static void no_guard_no_mapping(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(zeros_where_it_was_cut),   QS_TEST(any_other_is_as_it_was),
+	QS_TEST(zeros_where_it_was_cut),
+	QS_TEST(cut_is_known_before_the_zeros),
+	QS_TEST(any_other_is_as_it_was),
 	QS_TEST(the_programs_own_handler), QS_TEST(more_ranges_than_one_chunk),
 	QS_TEST(two_threads_make_room),    QS_TEST(no_guard_no_mapping),
 };

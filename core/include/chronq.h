@@ -18,6 +18,10 @@
  *   Threads   cq_writer, cq_queue and cq_segment may be used by many threads at once.  A cq_reader
  *             belongs to one thread at a time.  No handle survives fork() in the child: open after
  *             forking.
+ *   Signals   the library's own threads block all signals but those of a thread's own faults (SIGABRT,
+ *             SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP) and SIGPROF, so that crash handlers and
+ *             profilers see them; others reach a thread of the program.  cq_reader_open() says what is
+ *             done about SIGBUS.  That handler stays, so dlclose() does not unload the library.
  *
  * Crash contract
  *   When an append has returned, its record is complete and visible to every reader, and survives

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_threads.c - the library's threads and the program's signals */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "queue_support.h"
+
+/* What a crash handler or a profiler has to see, wherever it happens. */
+static const int seen_everywhere[] = { SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
+	                               SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
+/* What a program handles in a thread of its choice. */
+static const int left_alone[] = { SIGHUP,  SIGINT,  SIGTERM,  SIGQUIT, SIGUSR1,
+	                          SIGUSR2, SIGALRM, SIGCHLD };
+
+static sem_t handled;
+static volatile sig_atomic_t handled_in;
+
+static void on_signal(int number)
+{
+	(void)number;
+	handled_in = (sig_atomic_t)syscall(SYS_gettid);
+	sem_post(&handled);
+}
+
+static bool is_of_the_library(const char *tid)
+{
+	char path[64], name[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/self/task/%.16s/comm", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(name, sizeof name, file))
+		name[0] = '\0';
+	fclose(file);
+	return strncmp(name, "cq-", 3) == 0;
+}
+
+/* Calls it for each thread of the library.  (A sanitizer has one, too.) */
+static unsigned each_thread(void (*visit)(pid_t tid))
+{
+	DIR *dir = opendir("/proc/self/task");
+	const struct dirent *entry;
+	unsigned count = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir))) {
+		pid_t tid = (pid_t)strtol(entry->d_name, NULL, 10);
+
+		if (!is_of_the_library(entry->d_name))
+			continue;
+		visit(tid);
+		count++;
+	}
+	closedir(dir);
+	return count;
+}
+
+static uint64_t blocked_by(pid_t tid)
+{
+	char path[64], line[256];
+	uint64_t mask = 0;
+	bool found = false;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/self/task/%d/status", (int)tid);
+	file = fopen(path, "re");
+	assert_non_null(file);
+	while (fgets(line, sizeof line, file))
+		found |= sscanf(line, "SigBlk: %" SCNx64, &mask) == 1;
+	fclose(file);
+	assert_true(found);
+	return mask;
+}
+
+static void look_at_mask(pid_t tid)
+{
+	const uint64_t mask = blocked_by(tid);
+
+	for (size_t i = 0; i < sizeof seen_everywhere / sizeof seen_everywhere[0]; i++)
+		assert_int_equal(mask >> (seen_everywhere[i] - 1) & 1, 0);
+	for (size_t i = 0; i < sizeof left_alone / sizeof left_alone[0]; i++)
+		assert_int_equal(mask >> (left_alone[i] - 1) & 1, 1);
+}
+
+static void send_profiling_signal(pid_t tid)
+{
+	struct timespec end;
+
+	assert_int_equal(syscall(SYS_tgkill, getpid(), tid, SIGPROF), 0);
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += 30;
+	assert_int_equal(sem_timedwait(&handled, &end), 0);
+	assert_int_equal(handled_in, tid);
+}
+
+static void signals_of_the_program(void **state)
+{
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, before;
+	struct qs *q = *state;
+	uint64_t mask;
+
+	assert_int_equal(sem_init(&handled, 0, 0), 0);
+	assert_int_equal(sigaction(SIGPROF, &action, &before), 0);
+	mask = blocked_by(getpid());
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	assert_int_equal(blocked_by(getpid()), mask);
+	/* when it is handled the thread has its own mask: at its beginning everything is blocked */
+	assert_int_equal(each_thread(send_profiling_signal), 2);
+	assert_int_equal(each_thread(look_at_mask), 2);
+	/* the writer is none the worse for it */
+	qs_append(q->writer, 0, 100);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	assert_int_equal(sigaction(SIGPROF, &before, NULL), 0);
+}
+
+static const struct CMUnitTest tests[] = {
+	QS_TEST(signals_of_the_program),
+};
+
+QS_MAIN(tests)

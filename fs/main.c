@@ -3,7 +3,7 @@
  * main.c - the life of a mount
  *
  * Start: options > session (libfuse checks its options) > mount point (a dead mount goes) > fork >
- * log > ticker > queue > mount > loop.  The queue is opened before the mount, so that a mount that fails
+ * log > ticker > queue > mount > INIT answered > parent told > loop.  The queue is opened before the mount, so that a mount that fails
  * leaves nothing behind.
  * Stop, by signal or unmount: loop > ticker's thread > what waits for room answered, open lines
  * committed > writer closed (what waits for a flush is answered, all is flushed) > unmount > session >
@@ -25,6 +25,25 @@
 #ifndef CHRONFS_THREADS
 #define CHRONFS_THREADS 2
 #endif
+
+/*
+ * The kernel's first request, INIT: it is answered before anybody is told that the mount works, since
+ * libfuse may refuse what was agreed on.  It waits to be read from the moment of the mount on, so that
+ * reading it is no wait.  Returns an exit code; libfuse has said why.
+ */
+static int accept_mount(struct chronfs *fs)
+{
+	struct fuse_buf request = { 0 };
+	int r;
+
+	do
+		r = fuse_session_receive_buf(fs->session, &request);
+	while (r == -EINTR);
+	if (r > 0)
+		fuse_session_process_buf(fs->session, &request);
+	free(request.mem);
+	return r > 0 && !fuse_session_exited(fs->session) ? CHRONFS_EXIT_OK : CHRONFS_EXIT_MOUNT;
+}
 
 /* Serves requests until the session ends. */
 static int serve(struct chronfs *fs)
@@ -81,6 +100,12 @@ static int run(struct chronfs *fs)
 		code = CHRONFS_EXIT_MOUNT; /* we, or libfuse, have said why */
 		goto close;
 	}
+	code = accept_mount(fs);
+	if (code != CHRONFS_EXIT_OK) {
+		chronfs_say(fs, CQ_ERROR, "the kernel and libfuse have not agreed on a mount");
+		goto close;
+	}
+	chronfs_daemon_ready(fs);
 	code = serve(fs);
 	chronfs_notify("STOPPING=1\nSTATUS=Flushing");
 close:

@@ -16,9 +16,46 @@ static const char *const ignored[] = {
 	"nodiratime", "relatime",   "norelatime", "strictatime", "nostrictatime",
 	"lazytime",   "nolazytime", "iversion",   "noiversion",  "mand",
 	"nomand",     "silent",     "loud",       "symfollow",   "nosymfollow",
+	"nonempty",
 };
 static const char *const ignored_prefixes[] = {
 	"user=", "comment=", "helper=", "uhelper=", "x-", "X-",
+};
+
+/* What is known and cannot be had, and why.  A name with '=' stands for all its values. */
+static const char fixed_threads[] = "the number of threads is fixed";
+static const char own_cache[] = "what the kernel may cache is decided by chronfs, file by file";
+static const char own_limits[] =
+	"the sizes of requests are fixed (limits in stats.json tells them)";
+static const char own_owner[] = "owner and mode of the files are fixed";
+static const struct {
+	const char *name;
+	const char *reason;
+} refused[] = {
+	{ "remount", "the options of a mount cannot be changed; unmount it and mount it again" },
+	{ "io_uring", "requests that are interrupted would go on waiting" },
+	{ "io_uring_q_depth=", "requests that are interrupted would go on waiting" },
+	{ "clone_fd", fixed_threads },
+	{ "max_idle_threads=", fixed_threads },
+	{ "max_threads=", fixed_threads },
+	{ "max_write=", own_limits },
+	{ "max_readahead=", own_limits },
+	{ "max_background=", own_limits },
+	{ "congestion_threshold=", own_limits },
+	{ "kernel_cache", own_cache },
+	{ "auto_cache", own_cache },
+	{ "noauto_cache", own_cache },
+	{ "direct_io", own_cache },
+	{ "writeback_cache", own_cache },
+	{ "entry_timeout=", own_cache },
+	{ "attr_timeout=", own_cache },
+	{ "ac_attr_timeout=", own_cache },
+	{ "negative_timeout=", own_cache },
+	{ "uid=", own_owner },
+	{ "gid=", own_owner },
+	{ "umask=", own_owner },
+	{ "blkdev", "a queue is a directory, not a block device" },
+	{ "blksize=", "a queue is a directory, not a block device" },
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -31,6 +68,23 @@ static bool is_ignored(const char *option)
 		if (strncmp(option, ignored_prefixes[i], strlen(ignored_prefixes[i])) == 0)
 			return true;
 	return false;
+}
+
+/* NULL: it is not. */
+static const char *why_refused(const char *option)
+{
+	for (size_t i = 0; i < COUNT(refused); i++) {
+		const size_t length = strlen(refused[i].name);
+		const bool with_value = refused[i].name[length - 1] == '=';
+
+		if (with_value ? strncmp(option, refused[i].name, length) == 0
+		               : strcmp(option, refused[i].name) == 0)
+			return refused[i].reason;
+	}
+	/* The type is how -o recover, mount(8) and people find a mount of ours. */
+	if (strncmp(option, "subtype=", 8) == 0 && strcmp(option, "subtype=chronfs") != 0)
+		return "the type is always fuse.chronfs";
+	return NULL;
 }
 
 /* Whether libfuse takes this option; it is the only one that can tell.  -1: no memory to ask. */
@@ -59,15 +113,18 @@ out:
 
 int chronfs_mount_option(const char *option, bool sloppy)
 {
+	const char *reason;
 	int r;
 
-	if (strcmp(option, "remount") == 0) {
-		chronfs_complain("-o remount: the options of a mount cannot be changed; "
-		                 "unmount it and mount it again");
-		return -1;
-	}
 	if (is_ignored(option))
 		return 0;
+	reason = why_refused(option);
+	if (reason && sloppy && strcmp(option, "remount") != 0)
+		return 0;
+	if (reason) {
+		chronfs_complain("-o %s: %s", option, reason);
+		return -1;
+	}
 	r = sloppy ? libfuse_knows(option) : 1;
 	if (r < 0)
 		chronfs_complain("-o %s: %s", option, strerrordesc_np(ENOMEM));

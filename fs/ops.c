@@ -43,8 +43,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 
 	chronfs_request_init(fs, conn);
+	/* libfuse refuses any other than what it has told the kernel */
+	conn->max_read = (unsigned)fs->options.max_read;
 	chronfs_passthrough_init(fs, conn);
-	chronfs_daemon_ready(fs);
 }
 
 /* ---- attributes ---- */

@@ -49,6 +49,9 @@ enum key {
 	KEY_PASSTHROUGH,
 	KEY_MAX_OPEN,
 	KEY_SOURCE,
+	KEY_MAX_READ,
+	KEY_ALLOW_OTHER,
+	KEY_ALLOW_ROOT,
 };
 
 /* FUSE_OPT_KEY, without the implicit conversion that clang warns of. */
@@ -89,6 +92,9 @@ static const struct fuse_opt option_table[] = {
 	OPTION("passthrough=", KEY_PASSTHROUGH),
 	OPTION("max_open=", KEY_MAX_OPEN),
 	OPTION("fsname=", KEY_SOURCE),
+	OPTION("max_read=", KEY_MAX_READ),
+	OPTION("allow_other", KEY_ALLOW_OTHER),
+	OPTION("allow_root", KEY_ALLOW_ROOT),
 	FUSE_OPT_END,
 };
 
@@ -159,6 +165,11 @@ static int take_segment_size(struct chronfs_options *options, const char *option
 static int take_source(struct chronfs_options *options, const char *option)
 {
 	free(options->source);
+	options->source = NULL;
+	if (strchr(option, '=')[1] == '\0') {
+		chronfs_complain("-o %s: a name expected", option);
+		return -1;
+	}
 	options->source = strdup(strchr(option, '=') + 1);
 	return options->source ? 1 : -1;
 }
@@ -272,6 +283,14 @@ static int take_argument(void *data, const char *arg, int key, struct fuse_args 
 		return chronfs_take_count(arg, 16, INT32_MAX, &options->max_open);
 	case KEY_SOURCE:
 		return take_source(options, arg);
+	case KEY_MAX_READ: /* the kernel is told by libfuse, which wants to hear it from us, too */
+		return chronfs_take_count(arg, 0, UINT32_MAX, &options->max_read) < 0 ? -1 : 1;
+	case KEY_ALLOW_OTHER:
+		options->allow_other = true;
+		return 1;
+	case KEY_ALLOW_ROOT:
+		options->allow_root = true;
+		return 1;
 	default:
 		(void)snprintf(options->writing, sizeof options->writing, "%s", arg);
 		return take_writing(options, arg, key);
@@ -372,6 +391,10 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 	}
 	if (options.read_only && *options.writing) {
 		chronfs_complain("-o %s has no meaning on a read-only mount", options.writing);
+		goto out;
+	}
+	if (options.allow_other && options.allow_root) {
+		chronfs_complain("-o allow_other and -o allow_root exclude each other");
 		goto out;
 	}
 	if (!options.mountpoint) {

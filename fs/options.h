@@ -22,12 +22,14 @@ struct chronfs_options {
 	bool verbose; /* say that it was made */
 	bool sloppy;  /* leave out options that nobody knows */
 	bool read_only;
-	bool recover;     /* a dead mount of ours at the mount point goes first */
-	bool passthrough; /* where it can be had */
-	bool allow_trim;  /* unlink of the oldest segment deletes it */
-	char writing[64]; /* an option was given that needs a writer: its text */
+	bool recover;                 /* a dead mount of ours at the mount point goes first */
+	bool passthrough;             /* where it can be had */
+	bool allow_other, allow_root; /* who is let in; libfuse sees to it */
+	bool allow_trim;              /* unlink of the oldest segment deletes it */
+	char writing[64];             /* an option was given that needs a writer: its text */
 	enum chronfs_sync sync;
 	uint64_t full_wait_ms;    /* how long a write waits in a full queue; 0: full=error */
+	uint64_t max_read;        /* bytes of a read request, for libfuse; 0: its own limit */
 	uint64_t max_open;        /* files open at a time */
 	uint64_t line_timeout_ms; /* after which an open line is a record; 0: never */
 	struct cq_config queue_config;

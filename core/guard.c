@@ -103,8 +103,9 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 
 	if (g) /* first: another thread may read the zeros as soon as they are there */
 		__atomic_store_n(&g->cut, true, __ATOMIC_RELEASE);
-	if (!g || mmap((void *)page, g->end - page, PROT_READ | PROT_WRITE,
-	              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+	if (!g ||
+	    mmap((void *)page, g->end - page, PROT_READ | PROT_WRITE,
+	         MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
 		pass_on(signal, info, context);
 	errno = saved;
 }

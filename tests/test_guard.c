@@ -377,11 +377,10 @@ static void no_guard_no_mapping(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(zeros_where_it_was_cut),
-	QS_TEST(cut_is_known_before_the_zeros),
-	QS_TEST(any_other_is_as_it_was),
-	QS_TEST(the_programs_own_handler), QS_TEST(more_ranges_than_one_chunk),
-	QS_TEST(two_threads_make_room),    QS_TEST(no_guard_no_mapping),
+	QS_TEST(zeros_where_it_was_cut),     QS_TEST(cut_is_known_before_the_zeros),
+	QS_TEST(any_other_is_as_it_was),     QS_TEST(the_programs_own_handler),
+	QS_TEST(more_ranges_than_one_chunk), QS_TEST(two_threads_make_room),
+	QS_TEST(no_guard_no_mapping),
 };
 
 QS_MAIN(tests)

@@ -24,8 +24,8 @@
 static const int seen_everywhere[] = { SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
 	                               SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
 /* What a program handles in a thread of its choice. */
-static const int left_alone[] = { SIGHUP,  SIGINT,  SIGTERM,  SIGQUIT, SIGUSR1,
-	                          SIGUSR2, SIGALRM, SIGCHLD };
+static const int left_alone[] = { SIGHUP,  SIGINT,  SIGTERM, SIGQUIT,
+	                          SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD };
 
 static sem_t handled;
 static volatile sig_atomic_t handled_in;

@@ -21,12 +21,12 @@
 
 #include "chronq.h"
 
-#define CHECK(condition)                                                                   \
-	do {                                                                               \
-		if (!(condition)) {                                                        \
+#define CHECK(condition)                                                                  \
+	do {                                                                              \
+		if (!(condition)) {                                                       \
 			printf("not ok 1 - %s:%d: %s\n", __FILE__, __LINE__, #condition); \
-			exit(1);                                                           \
-		}                                                                          \
+			exit(1);                                                          \
+		}                                                                         \
 	} while (0)
 
 static pthread_barrier_t loaded, touched, unloaded;

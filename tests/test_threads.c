@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -28,13 +29,16 @@ static const int left_alone[] = { SIGHUP,  SIGINT,  SIGTERM, SIGQUIT,
 	                          SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD };
 
 static sem_t handled;
-static volatile sig_atomic_t handled_in;
+static pid_t handled_in; /* atomic */
 
 static void on_signal(int number)
 {
+	const int saved = errno;
+
 	(void)number;
-	handled_in = (sig_atomic_t)syscall(SYS_gettid);
+	__atomic_store_n(&handled_in, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
 	sem_post(&handled);
+	errno = saved;
 }
 
 static bool is_of_the_library(const char *tid)
@@ -107,7 +111,7 @@ static void send_profiling_signal(pid_t tid)
 	clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += 30;
 	assert_int_equal(sem_timedwait(&handled, &end), 0);
-	assert_int_equal(handled_in, tid);
+	assert_int_equal(__atomic_load_n(&handled_in, __ATOMIC_ACQUIRE), tid);
 }
 
 static void signals_of_the_program(void **state)

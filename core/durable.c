@@ -24,6 +24,15 @@ bool cq_durable_slot_valid(const struct cq_durable_slot *slot)
 	       slot->seq <= CQ_COUNT_MAX;
 }
 
+/* a is later than b.  Of two with one generation, which nobody writes, the one that says more: so nothing
+ * that was durable is given up without a word. */
+static bool is_later(const struct cq_durable_slot *a, const struct cq_durable_slot *b)
+{
+	if (a->generation != b->generation)
+		return (int32_t)(a->generation - b->generation) > 0;
+	return a->segment > b->segment || (a->segment == b->segment && a->offset > b->offset);
+}
+
 static void judge_slots(const struct cq_durable_slot slots[2], struct cq_durable_state *state)
 {
 	static const struct cq_durable_slot none;
@@ -36,8 +45,10 @@ static void judge_slots(const struct cq_durable_slot slots[2], struct cq_durable
 			state->damaged |= 1U << i;
 			continue;
 		}
-		if (!state->found || (int32_t)(slots[i].generation - state->slot.generation) > 0)
+		if (!state->found || is_later(&slots[i], &state->slot)) {
 			state->slot = slots[i];
+			state->newest = i;
+		}
 		state->found = true;
 	}
 }
@@ -113,7 +124,9 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 		close(fd);
 		return r;
 	}
-	*ret_durable = (struct cq_durable){ .fd = fd, .generation = state.slot.generation };
+	*ret_durable = (struct cq_durable){
+		.fd = fd, .generation = state.slot.generation, .newest = state.newest
+	};
 	return 0;
 }
 
@@ -125,14 +138,16 @@ void cq_durable_close(struct cq_durable *durable)
 
 int cq_durable_store(struct cq_durable *durable, struct cq_durable_slot slot)
 {
-	uint32_t generation = durable->generation + 1;
+	const unsigned at = 1 - durable->newest;
 	int r;
 
-	slot.generation = generation;
+	slot.generation = durable->generation + 1;
 	slot.reserved = 0;
 	slot.crc = slot_crc(&slot);
-	r = cq_io_pwrite(durable->fd, &slot, sizeof slot, (generation % 2) * sizeof slot);
-	if (r == 0)
-		durable->generation = generation;
-	return r;
+	r = cq_io_pwrite(durable->fd, &slot, sizeof slot, at * sizeof slot);
+	if (r < 0)
+		return r;
+	durable->generation = slot.generation;
+	durable->newest = at;
+	return 0;
 }

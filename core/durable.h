@@ -20,6 +20,7 @@ bool cq_durable_slot_valid(const struct cq_durable_slot *slot);
 struct cq_durable_state {
 	bool found;                  /* there is a valid slot */
 	struct cq_durable_slot slot; /* the one that counts */
+	unsigned newest;             /* which one that is; 0 if there is none */
 	unsigned damaged;            /* bit N: slot N is damaged */
 };
 
@@ -32,6 +33,7 @@ int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot);
 struct cq_durable {
 	int fd;
 	uint32_t generation;
+	unsigned newest; /* the slot that counts, and is never the next to be written, whatever it is */
 };
 
 /* Opens it for storing, making it where it is missing. */

@@ -63,6 +63,10 @@ static bool lacks_durable(const struct cq_recovery *v, const struct cq_candidate
 {
 	if (!v->marked || c->id > v->mark.segment)
 		return false;
+	/* it says itself that it is whole, which nothing else knows better */
+	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
+	    cq_recover_summary_agrees(c) && !cq_recover_is_stand_in(c))
+		return false;
 	if (c->id == v->mark.segment)
 		return c->survey.tail < v->mark.offset;
 	return c->survey.damaged || (v->end_seq_known && v->end_seq < v->mark.seq);

@@ -17,6 +17,7 @@
 #include "io.h"
 #include "record.h"
 #include "repair.h"
+#include "scan.h"
 #include "seekindex.h"
 #include "segdir.h"
 #include "trust.h"
@@ -92,6 +93,98 @@ static const char *mark_wrong(const struct cq_durable_slot *slots, uint64_t size
 	return any ? NULL : "it says nothing";
 }
 
+/*
+ * What comes at the watermark's place in segment c: whether a record begins there or the records end, and
+ * the number that is next, where one of ours tells.
+ */
+struct there {
+	bool boundary;
+	bool seq_known;
+	uint64_t seq;
+};
+
+static int look_there(const struct cq_recovery *v, const struct cq_candidate *c, uint64_t offset,
+                      struct there *ret_there)
+{
+	struct there there = { .seq_known = cq_segment_ext_valid(&c->header) &&
+		                            !cq_recover_is_stand_in(c),
+		               .seq = c->header.first_seq };
+	struct cq_scan_record record;
+	enum cq_record_state state;
+	char name[CQ_NAME_MAX];
+	struct cq_scan scan;
+	int fd, r;
+
+	cq_segment_name(name, c->id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_scan_init(&scan, fd, v->segment_size);
+	if (r < 0)
+		goto close_segment;
+	while (scan.offset < offset && (r = cq_scan_next(&scan, &record, &state)) > 0) {
+		if (record.pad)
+			continue;
+		there.seq_known = record.header.ext == 1;
+		there.seq = record.header.seq + 1;
+	}
+	there.boundary = scan.offset == offset;
+	cq_scan_fini(&scan);
+	if (r >= 0 || r == -EBADMSG) {
+		*ret_there = there;
+		r = 0;
+	}
+close_segment:
+	close(fd);
+	return r;
+}
+
+/* The segment that the watermark stands in; or the one that it stands at the end of. */
+static const struct cq_candidate *marked_one(const struct cq_recovery *v, uint64_t *ret_offset)
+{
+	const struct cq_durable_slot *mark = &v->mark;
+	const struct cq_candidate *before = NULL;
+
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+
+		if (c->act == CQ_ACT_SET_ASIDE)
+			continue;
+		if (c->id == mark->segment && c->kind != CQ_KIND_FRESH) {
+			*ret_offset = mark->offset;
+			return c;
+		}
+		if ((uint64_t)c->id + 1 == mark->segment &&
+		    mark->offset == sizeof(struct cq_segment_header) && c->surveyed)
+			before = c;
+	}
+	if (before)
+		*ret_offset = before->survey.tail;
+	return before;
+}
+
+/* Why a sound durable.meta has to be written anew all the same: what it says cannot be. */
+static int mark_misplaced(const struct cq_recovery *v, const char **ret_why)
+{
+	const struct cq_candidate *c;
+	struct there there;
+	uint64_t offset;
+	int r;
+
+	*ret_why = NULL;
+	c = v->mark.generation == 0 || cq_recover_is_loss(v) ? NULL : marked_one(v, &offset);
+	if (!c)
+		return 0;
+	r = look_there(v, c, offset, &there);
+	if (r < 0)
+		return r;
+	if (!there.boundary)
+		*ret_why = "it names a place where no record begins";
+	else if (there.seq_known && there.seq != v->mark.seq)
+		*ret_why = "it says another sequence number than the records";
+	return 0;
+}
+
 /* Something in the queue was written by this library, so it had a watermark. */
 static bool is_ours(const struct cq_recovery *v)
 {
@@ -116,6 +209,7 @@ int cq_recover_tell_hints(struct cq_recovery *v)
 	struct cq_control_page page;
 	struct cq_position_file position;
 	struct cq_durable_slot slots[2];
+	const char *why;
 	uint64_t size = 0;
 	int r;
 
@@ -130,11 +224,10 @@ int cq_recover_tell_hints(struct cq_recovery *v)
 	r = read_small(v->dirfd, CQ_DURABLE_NAME, slots, sizeof slots, &size);
 	if (r < 0 && r != -ENOENT)
 		return r;
-	if (r == 0)
-		tell(v, CQ_DURABLE_NAME, mark_wrong(slots, size));
-	else if (is_ours(v))
-		tell(v, CQ_DURABLE_NAME, "it is missing");
-	return 0;
+	why = r == 0 ? mark_wrong(slots, size) : is_ours(v) ? "it is missing" : NULL;
+	r = r == 0 && !why ? mark_misplaced(v, &why) : 0;
+	tell(v, CQ_DURABLE_NAME, why);
+	return r;
 }
 
 /* ---- indexes ---- */

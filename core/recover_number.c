@@ -44,6 +44,9 @@ int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, 
 		if (c.kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c.header)) {
 			uint64_t next = c.header.first_seq + c.header.records;
 
+			/* a watermark at its end can say nothing else */
+			if (c.id + 1 == id && !cq_recover_is_stand_in(&c))
+				seq = 0;
 			*ret_seq = next > seq ? next : seq;
 			*ret_base = c.header.stream_base + c.header.payload_bytes + behind;
 			return 0;

@@ -218,6 +218,8 @@ static void tell_loss(struct cq_recovery *v, uint32_t from, uint32_t to, struct 
 
 	if (begin.seq != UINT64_MAX && begin.seq == end.seq)
 		return;
+	if (begin.seq != UINT64_MAX && end.seq < begin.seq) /* one of them is wrong */
+		end = unknown;
 	if (begin.stream < end.stream && end.stream != UINT64_MAX)
 		bytes = end.stream - begin.stream;
 	cq_segment_name(name, from);

@@ -87,6 +87,7 @@ static void check_header(struct cq_verify_walk *w)
 		          "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
 		          h->stream_base, order->stream);
 	order->anchored = true;
+	order->exact = true;
 	order->next_seq = h->first_seq;
 	order->in_stream = true;
 	order->stream = h->stream_base;
@@ -401,7 +402,7 @@ static int verify(cq_queue *queue, bool at_rest, const struct cq_verify_config *
 	} else {
 		w.v.tail = (struct cq_position){ 0, sizeof(struct cq_segment_header) };
 		w.v.have_tail = true;
-		cq_verify_pass(&w.v, 0, w.v.tail.offset);
+		cq_verify_pass(&w.v, &w.order, 0, w.v.tail.offset);
 	}
 	free(ids);
 	if (!w.meter.stopped)

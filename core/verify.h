@@ -24,7 +24,12 @@ struct cq_mark {
 	uint64_t segment;
 	uint64_t offset;
 	bool on_boundary; /* the walk came by, or cannot tell */
+	bool seq_differs; /* the watermark's: what it says comes next here does not */
+	uint64_t seq;
+	uint64_t seq_there;
 };
+
+struct cq_verify_order;
 
 struct cq_verify {
 	cq_queue *queue;
@@ -57,6 +62,7 @@ struct cq_verify {
 /* What the next record has to be. */
 struct cq_verify_order {
 	bool anchored;     /* this library's next record has exactly next_seq, else at least that */
+	bool exact;        /* and no record of chronicle-rs has come between */
 	uint64_t next_seq; /* the highest sequence number seen, plus 1 */
 	bool in_run;       /* chronicle-rs's next record has run_seq, or 0 after a restart */
 	uint64_t run_seq;
@@ -111,8 +117,9 @@ bool cq_verify_came(struct cq_verify *v, uint64_t segment, uint64_t offset);
 /* Before the walk: looks for a writer, collects the marks, then the writer's position. */
 int cq_verify_collect(struct cq_verify *v);
 
-/* The walk comes by a boundary of records. */
-void cq_verify_pass(struct cq_verify *v, uint32_t segment, uint64_t offset);
+/* The walk comes by a boundary of records; order: what the next one has to be. */
+void cq_verify_pass(struct cq_verify *v, const struct cq_verify_order *order, uint32_t segment,
+                    uint64_t offset);
 
 /* The walk cannot tell the boundaries in the rest of this segment. */
 void cq_verify_excuse(struct cq_verify *v, uint32_t segment);

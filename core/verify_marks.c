@@ -205,8 +205,11 @@ static int collect_durable(struct cq_verify *v)
 			                 ": slot %u is damaged; what was durable may "
 			                 "be more than the other one says",
 			                 state.damaged == 1 ? 0U : 1U);
-		return add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, state.slot.segment,
-		                state.slot.offset);
+		r = add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, state.slot.segment,
+		             state.slot.offset);
+		if (r == 0)
+			v->marks[v->mark_count - 1].seq = state.slot.seq;
+		return r;
 	}
 	if (r == 0)
 		r = -ENOENT;
@@ -338,16 +341,20 @@ int cq_verify_collect(struct cq_verify *v)
 
 /* ---- during the walk ---- */
 
-void cq_verify_pass(struct cq_verify *v, uint32_t segment, uint64_t offset)
+void cq_verify_pass(struct cq_verify *v, const struct cq_verify_order *order, uint32_t segment,
+                    uint64_t offset)
 {
 	for (; v->mark_next < v->mark_count; v->mark_next++) {
 		struct cq_mark *mark = &v->marks[v->mark_next];
-		int order = cq_place_compare(mark->segment, mark->offset, segment, offset,
-		                             v->segment_size);
+		int compared = cq_place_compare(mark->segment, mark->offset, segment, offset,
+		                                v->segment_size);
 
-		if (order > 0)
+		if (compared > 0)
 			return;
-		mark->on_boundary = order == 0;
+		mark->on_boundary = compared == 0;
+		mark->seq_there = order->next_seq;
+		mark->seq_differs = mark->on_boundary && mark->kind == CQ_MARK_DURABLE &&
+		                    order->exact && mark->seq != order->next_seq;
 	}
 }
 
@@ -389,6 +396,10 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 	}
 	to_tail = cq_place_compare(mark->segment, mark->offset, v->tail.segment, v->tail.offset,
 	                           v->segment_size);
+	if (mark->seq_differs)
+		cq_verify_report(v, true, mark->segment, mark->offset,
+		                 "%s says that record %" PRIu64 " comes next here, and it is %" PRIu64,
+		                 mark->name, mark->seq, mark->seq_there);
 	if (mark->on_boundary) {
 		if (to_tail < 0)
 			judge_stale(v, mark);

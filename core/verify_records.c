@@ -26,6 +26,7 @@
 void cq_verify_lose_track(struct cq_verify_walk *w)
 {
 	w->order.anchored = false;
+	w->order.exact = false;
 	w->order.in_run = false;
 	w->order.in_stream = false;
 }
@@ -64,6 +65,7 @@ static void check_seq(struct cq_verify_walk *w, const struct cq_scan_record *rec
 	struct cq_verify_order *order = &w->order;
 	uint64_t seq = record->header.seq;
 
+	order->exact = record->header.ext == 1;
 	if (record->header.ext == 1) {
 		if (order->anchored ? seq != order->next_seq : seq < order->next_seq)
 			CQ_DAMAGE(w, record->offset,
@@ -309,7 +311,7 @@ void cq_verify_records(struct cq_verify_walk *w)
 	while (go_on) {
 		uint64_t offset = w->scan.offset;
 
-		cq_verify_pass(&w->v, w->id, offset);
+		cq_verify_pass(&w->v, &w->order, w->id, offset);
 		r = cq_scan_next(&w->scan, &record, &state);
 		/* read in one piece with its commit word it may be half stored, but not any more */
 		if (r == -EBADMSG && !w->sealed)

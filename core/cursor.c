@@ -117,6 +117,44 @@ static bool slot_valid(const struct cq_cursor_slot *slot)
 	       slot->generation != UINT64_MAX && position_possible(slot->segment, slot->offset);
 }
 
+/* Neither valid nor what was there before the first write: zeros, or, in the first slot, the position of
+ * an older program. */
+static bool slot_damaged(const struct cq_cursor_slot *slot, bool first)
+{
+	static const struct cq_cursor_slot none;
+	const size_t older = first ? offsetof(struct cq_cursor_slot, heartbeat_ns) : 0;
+
+	return !slot_valid(slot) &&
+	       memcmp((const uint8_t *)slot + older, (const uint8_t *)&none + older,
+	              sizeof none - older) != 0;
+}
+
+static unsigned damaged_slots(const struct cq_cursor_slot slots[2])
+{
+	return (slot_damaged(&slots[0], true) ? 1U : 0U) |
+	       (slot_damaged(&slots[1], false) ? 2U : 0U);
+}
+
+#define SAME_TWICE 10
+
+/* A slot that its reader stores just now may be read in pieces: damaged is what stays so. */
+static ssize_t read_slots(int fd, struct cq_cursor_slot slots[2])
+{
+	const size_t size = 2 * sizeof *slots;
+	struct cq_cursor_slot before[2];
+	ssize_t n = 0;
+
+	for (int i = 0; i < SAME_TWICE; i++) {
+		memset(slots, 0, size);
+		n = cq_io_pread(fd, slots, size, 0);
+		if (n < (ssize_t)size || damaged_slots(slots) == 0 ||
+		    (i > 0 && memcmp(slots, before, size) == 0))
+			break;
+		memcpy(before, slots, size);
+	}
+	return n;
+}
+
 int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
 {
 	struct cq_cursor_slot slots[2];
@@ -125,8 +163,7 @@ int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
 	ssize_t n;
 	size_t i;
 
-	memset(slots, 0, sizeof slots);
-	n = cq_io_pread(fd, slots, sizeof slots, 0);
+	n = read_slots(fd, slots);
 	if (n < 0)
 		return (int)n;
 	if (n == 8 || n == 16) {
@@ -147,6 +184,7 @@ int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
 		.offset = best->offset,
 		.heartbeat_ns = best->heartbeat_ns,
 		.generation = best->generation,
+		.damaged = damaged_slots(slots),
 	};
 	return 0;
 }

@@ -19,6 +19,8 @@ struct cq_cursor {
 	uint64_t offset;
 	uint64_t heartbeat_ns;
 	uint64_t generation;
+	unsigned
+		damaged; /* bit N: slot N is damaged; the reader may have been further than the other says */
 };
 
 /* Letters, digits, '.', '_', '-'; 1 to 64; no leading dot. */

@@ -7,6 +7,9 @@
  * read.  So a reader that stands behind the end is moved there, and that is on the disk before anything
  * is appended.  One that stands in a segment for which a repair puts a stand-in goes to its beginning.
  *
+ * Where one slot of a file is damaged, the newer one as a rule, nothing but this tells that the reader
+ * goes back: its people are told, and the slot is written again.
+ *
  * What is wrong with one reader's file concerns that reader alone: one that cannot be read is passed over,
  * one that cannot be written is left as it is, with a word in the log.  For want of descriptors or memory
  * the open fails.
@@ -62,9 +65,10 @@ static void move(void *arg, const char *name, const struct cq_cursor *cursor)
 {
 	struct visit *visit = arg;
 	struct cq_cursor moved = *cursor;
+	const bool gone = misplaced(visit, &moved);
 	int fd, r;
 
-	if (!misplaced(visit, &moved) || visit->result < 0)
+	if ((!gone && cursor->damaged == 0) || visit->result < 0)
 		return;
 	r = cq_cursor_open(visit->v->dirfd, name, true, &fd); /* to write, or not at all */
 	if (r == 0) {
@@ -74,7 +78,16 @@ static void move(void *arg, const char *name, const struct cq_cursor *cursor)
 			r = cq_io_sync_data(fd);
 		close(fd);
 	}
-	if (r == 0)
+	if (r == 0 && !gone)
+		cq_log(visit->v->config, CQ_WARNING,
+		       "reader %s: slot %u of its file was damaged and is written again; it may be given "
+		       "records a second time",
+		       name, cursor->damaged - 1);
+	else if (!gone)
+		cq_log(visit->v->config, CQ_WARNING,
+		       "reader %s: slot %u of its file is damaged, and cannot be written again: %s",
+		       name, cursor->damaged - 1, strerrordesc_np(-r));
+	else if (r == 0)
 		cq_log(visit->v->config, CQ_WARNING,
 		       "reader %s is moved to segment %09" PRIu64 " offset %" PRIu64
 		       ": the records before which it stood are gone",
@@ -111,14 +124,17 @@ static void tell(void *arg, const char *name, const struct cq_cursor *cursor)
 	char file[sizeof CQ_READERS_DIR "/" CQ_READER_SUFFIX + CQ_READER_NAME_MAX];
 	const struct visit *visit = arg;
 	struct cq_cursor moved = *cursor;
+	const bool gone = misplaced(visit, &moved);
 
-	if (!misplaced(visit, &moved))
+	if (!gone && cursor->damaged == 0)
 		return;
 	(void)snprintf(file, sizeof file, CQ_READERS_DIR "/%s" CQ_READER_SUFFIX, name);
 	cq_recover_step(visit->v, &(struct cq_repair_step){
 					  .action = CQ_REPAIR_REWRITE,
 					  .file = file,
-					  .text = "it stands where no record is any more",
+					  .text = gone ? "it stands where no record is any more"
+	                                          : cursor->damaged == 1 ? "slot 0 is damaged"
+	                                                                 : "slot 1 is damaged",
 				  });
 }
 

@@ -227,6 +227,12 @@ static void visit_reader(void *arg, const char *name, const struct cq_cursor *cu
 {
 	struct reader_visit *visit = arg;
 
+	if (cursor->damaged != 0)
+		cq_verify_report(visit->v, true, UINT32_MAX, 0,
+		                 CQ_READERS_DIR "/%s" CQ_READER_SUFFIX
+		                                ": slot %u is damaged; its reader may have been "
+		                                "further than the other one says",
+		                 name, cursor->damaged - 1);
 	if (visit->result == 0)
 		visit->result =
 			add_mark(visit->v, CQ_MARK_READER, name, cursor->segment, cursor->offset);

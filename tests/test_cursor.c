@@ -128,12 +128,14 @@ static void slots_alternate(void **state)
 		assert_int_equal(fstat(fd, &st), 0);
 		assert_int_equal(st.st_size, 80);
 		assert_int_equal(cq_cursor_read(fd, &got), 0);
-		assert_memory_equal(&got, &c, sizeof c);
+		assert_memory_equal(&got, &c, offsetof(struct cq_cursor, damaged));
+		assert_int_equal(got.damaged, 0);
 	}
 	/* generation 9 is in slot 1: as if it had been written in part */
 	support_poke(f->dir, "readers/a.meta", 40, rubbish, 13);
 	assert_int_equal(cq_cursor_read(fd, &got), 0);
 	assert_int_equal(got.generation, 8);
+	assert_int_equal(got.damaged, 2);
 	assert_int_equal(got.offset, 64 * 8);
 	support_poke(f->dir, "readers/a.meta", 0, rubbish, 13);
 	assert_int_equal(cq_cursor_read(fd, &got), -ENOENT);

@@ -19,9 +19,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "beyond.h"
+#include "cursor.h"
 #include "durable.h"
 #include "queue_support.h"
 #include "record.h"
@@ -358,6 +360,66 @@ static void damaged_slot_is_mended(void **state)
 	}
 }
 
+/* A reader whose newer slot is damaged goes back, which is said once. */
+static void reader_goes_back(void **state)
+{
+	struct cq_cursor cursor = { .offset = AT(5), .generation = 6 };
+	struct cq_verify_result result;
+	struct qs *q = *state;
+	char text[4000] = "";
+	struct told told;
+	int fd;
+
+	qs_write(q, 0, 10);
+	for (int repair = 0; repair < 2; repair++) {
+		assert_int_equal(cq_cursor_open(q->dirfd, "r", true, &fd), 0);
+		assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+		assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+		support_poke(q->dir, "readers/r.meta", cursor.generation % 2 * 40 + 8, "X", 1);
+		assert_int_equal(cq_verify(q->dir, look_for, text, &result), 0);
+		assert_int_equal(result.damage, 1);
+		assert_non_null(strstr(text, cursor.generation % 2
+		                                     ? "readers/r.meta: slot 1 is damaged"
+		                                     : "readers/r.meta: slot 0 is damaged"));
+		q->log_length = 0;
+		if (repair) {
+			assert_true(rs_repair(q, false, &told).done);
+			assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "readers/r.meta"));
+		} else {
+			qs_open(q);
+			assert_true(qs_logged(q, "warning reader r: slot "));
+			qs_close(q);
+		}
+		assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
+		assert_int_equal(result.damage, 0);
+		assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+		assert_int_equal(cursor.offset, AT(5));
+		close(fd);
+	}
+}
+
+/* An older program's file, whose position is where the first slot comes to be, is not damaged. */
+static void older_file_is_not_damaged(void **state)
+{
+	const uint64_t both[2] = { 0, AT(3) };
+	struct cq_verify_result result;
+	struct cq_cursor cursor;
+	struct qs *q = *state;
+	int fd;
+
+	qs_write(q, 0, 10);
+	assert_int_equal(mkdirat(q->dirfd, "readers", 0750), 0);
+	qs_write_file(q->dir, "readers/r.meta", both, sizeof both);
+	assert_int_equal(cq_cursor_open(q->dirfd, "r", false, &fd), 0);
+	assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+	assert_int_equal(cursor.damaged, 0);
+	close(fd);
+	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
+	assert_int_equal(result.damage, 0);
+}
+
 /* ---- what looking costs ---- */
 
 /* Headers with right checksums, each of a payload that is all that follows and is not right: reading each
@@ -402,10 +464,11 @@ static void made_up_headers(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(refused_on_the_same_boot), QS_TEST(told_after_another_boot),
-	QS_TEST(a_kill_is_no_loss),        QS_TEST(repair_counts_the_losses),
-	QS_TEST(verify_counts_the_sound),  QS_TEST(watermark_is_not_known),
-	QS_TEST(damaged_slot_is_mended),   QS_TEST(made_up_headers),
+	QS_TEST(refused_on_the_same_boot),  QS_TEST(told_after_another_boot),
+	QS_TEST(a_kill_is_no_loss),         QS_TEST(repair_counts_the_losses),
+	QS_TEST(verify_counts_the_sound),   QS_TEST(watermark_is_not_known),
+	QS_TEST(damaged_slot_is_mended),    QS_TEST(reader_goes_back),
+	QS_TEST(older_file_is_not_damaged), QS_TEST(made_up_headers),
 };
 
 QS_MAIN(tests)

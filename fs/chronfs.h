@@ -108,9 +108,10 @@ struct chronfs {
 	struct chronfs_lock *locks;               /* held */
 	struct chronfs_lock_waiter *lock_waiters; /* parked requests for locks, oldest first */
 
-	pthread_mutex_t opened_lock;                           /* guards the two below */
-	struct chronfs_opened *opened[CHRONFS_OPENED_BUCKETS]; /* open files, by their nodes */
-	struct chronfs_copies {                                /* of `stream`: streamcopy.c */
+	pthread_mutex_t opened_lock;                            /* guards the three below */
+	struct chronfs_opened *opened[CHRONFS_OPENED_BUCKETS];  /* open files, by their nodes */
+	struct chronfs_opened *holders[CHRONFS_OPENED_BUCKETS]; /* of `stream`, by process */
+	struct chronfs_copies {                                 /* of `stream`: streamcopy.c */
 		uint64_t last;       /* node that the name led to last; 0: none */
 		uint64_t begin, end; /* positions, as they were told of it */
 		unsigned next;       /* numbers the others */
@@ -334,6 +335,9 @@ void chronfs_opened_remove(struct chronfs_opened *file);
 /* An open file of the node, and the next one of the same node.  NULL: there is none (more). */
 struct chronfs_opened *chronfs_opened_find(struct chronfs *fs, uint64_t node);
 struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file);
+/* The same for struct chronfs_holder, whose `node` is a process. */
+void chronfs_holder_add(struct chronfs *fs, struct chronfs_opened *holder);
+struct chronfs_opened *chronfs_holder_find(struct chronfs *fs, uint64_t process);
 /* When no request is served any more: releases those that are still open. */
 void chronfs_opened_fini(struct chronfs *fs);
 
@@ -345,6 +349,8 @@ extern const struct chronfs_kind_ops chronfs_payload_sealed_ops;
 extern const struct chronfs_kind_ops chronfs_segment_live_ops;
 extern const struct chronfs_kind_ops chronfs_segment_sealed_ops;
 
+/* The inode number that this thread is given for `stream`. */
+int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino);
 /* For a lookup by this thread. */
 int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry);
 /* EAGAIN: it would take too long for a listing. */
@@ -362,8 +368,10 @@ void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entr
 
 /* ---- streamcopy.c: which of the nodes of `stream` its name leads to ---- */
 
-/* The node for a lookup by this thread, which is told that `stream` goes from `begin` to `end`. */
-uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread);
+/* The node for a lookup by this thread, which is told that `stream` goes from `begin` to `end`.  own:
+ * others are told another beginning. */
+uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread,
+                             bool own);
 /* The kernel is told another end of the node. */
 void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end);
 /* Takes in an open file of file->node.  *ret_cached: `cached`, it may be, and there is no reason not to.
@@ -371,6 +379,22 @@ void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end);
 int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached,
                        bool *ret_cached);
 void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached);
+
+/* ---- streambegin.c: where `stream` begins for a process that has it open ---- */
+
+/* An open file of `stream`, as what its process holds. */
+struct chronfs_holder {
+	struct chronfs_opened opened; /* first; `node` is the process */
+	uint64_t started;             /* when that was, as the kernel counts */
+	uint64_t begin;               /* position of byte 0 */
+};
+
+/* A thread has opened `stream`, which begins at `begin` for it. */
+void chronfs_begin_hold(struct chronfs *fs, struct chronfs_holder *holder, pid_t thread,
+                        uint64_t begin);
+void chronfs_begin_let_go(struct chronfs *fs, struct chronfs_holder *holder);
+/* Where the path begins for this thread; `begin`: for a process that does not have it open. */
+uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin);
 
 /* ---- segmentxattr.c: what segments and payloads say of themselves ---- */
 

@@ -19,8 +19,8 @@
 static const struct view {
 	const char *name;
 	enum chronfs_kind kind;
-	bool writing;      /* not on a read-only mount */
-	bool per_lookup;   /* one lookup may give another node than the next */
+	bool writing;    /* not on a read-only mount */
+	bool per_lookup; /* one lookup may give another node than the next */
 } views[] = {
 	{ "append", CHRONFS_APPEND, true, true },
 	{ "append.lines", CHRONFS_LINES, true, true },
@@ -201,6 +201,9 @@ static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64
 		if (views[i].per_lookup) {
 			entry.attr.st_ino = chronfs_node(views[i].kind, 0);
 			entry.attr.st_mode = S_IFREG;
+			if (views[i].kind == CHRONFS_STREAM) /* or it is that of the first */
+				(void)chronfs_stream_ino(fs, fuse_req_ctx(listing->req)->pid,
+				                         &entry.attr.st_ino);
 		} else {
 			r = view_entry(fs, &views[i], 0, &entry);
 		}

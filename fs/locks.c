@@ -3,7 +3,7 @@
  * locks.c - flock and POSIX locks
  *
  * The kernel would keep locks per inode, and each lookup of a sink is an inode of its own: two that
- * opened `append` would not exclude each other.  So locks are kept here, per inode number.
+ * opened `append` would not exclude each other.  So locks are kept here, per path.
  *
  * A request that has to wait is parked; the thread that drops the lock it waits for answers it, in
  * order of arrival, or its interruption does with EINTR.  Invariant: a parked request is in
@@ -29,7 +29,7 @@
 
 struct chronfs_lock {
 	struct chronfs_lock *next;
-	uint64_t ino;
+	uint64_t path;  /* chronfs_node_path() */
 	uint64_t owner; /* open file (flock, OFD) or process (POSIX), as the kernel numbers them */
 	uint64_t fh;    /* open file by which it was taken */
 	bool flock;     /* the two kinds do not see each other */
@@ -56,7 +56,7 @@ static void drop(struct chronfs *fs, struct chronfs_lock **link)
 
 static bool same_owner(const struct chronfs_lock *a, const struct chronfs_lock *b)
 {
-	return a->ino == b->ino && a->flock == b->flock && a->owner == b->owner;
+	return a->path == b->path && a->flock == b->flock && a->owner == b->owner;
 }
 
 static bool overlaps(const struct chronfs_lock *a, const struct chronfs_lock *b)
@@ -68,7 +68,7 @@ static const struct chronfs_lock *find_conflict(const struct chronfs *fs,
                                                 const struct chronfs_lock *wanted)
 {
 	for (const struct chronfs_lock *l = fs->locks; l; l = l->next)
-		if (l->ino == wanted->ino && l->flock == wanted->flock &&
+		if (l->path == wanted->path && l->flock == wanted->flock &&
 		    l->owner != wanted->owner && overlaps(l, wanted) &&
 		    (l->type == F_WRLCK || wanted->type == F_WRLCK))
 			return l;
@@ -132,14 +132,14 @@ static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct c
 
 /* Gives every parked request for a lock on this file that is free now its lock; returns them, to be
  * answered when the mutex is released. */
-static struct chronfs_lock_waiter *grant(struct chronfs *fs, uint64_t ino)
+static struct chronfs_lock_waiter *grant(struct chronfs *fs, uint64_t path)
 {
 	struct chronfs_lock_waiter **link = &fs->lock_waiters, *granted = NULL;
 
 	while (*link) {
 		struct chronfs_lock_waiter *w = *link;
 
-		if (w->wanted->ino != ino || find_conflict(fs, w->wanted)) {
+		if (w->wanted->path != path || find_conflict(fs, w->wanted)) {
 			link = &w->next;
 			continue;
 		}
@@ -227,7 +227,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
 		apply(fs, wanted, spare);
 		wanted = spare = NULL;
-		granted = grant(fs, request->ino); /* a lock made weaker lets others in */
+		granted = grant(fs, request->path); /* a lock made weaker lets others in */
 	} else if (!wait) {
 		r = EAGAIN;
 	} else if (fuse_req_interrupted(req)) {
@@ -252,7 +252,7 @@ out:
 void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op)
 {
 	struct chronfs_lock request = {
-		.ino = chronfs_node_ino(node),
+		.path = chronfs_node_path(node),
 		.owner = fi->lock_owner,
 		.fh = fi->fh,
 		.flock = true,
@@ -281,7 +281,7 @@ static struct chronfs_lock posix_request(fuse_ino_t node, const struct fuse_file
 {
 	/* The kernel gives absolute ranges. */
 	return (struct chronfs_lock){
-		.ino = chronfs_node_ino(node),
+		.path = chronfs_node_path(node),
 		.owner = fi->lock_owner,
 		.fh = fi->fh,
 		.type = lock->l_type,
@@ -334,7 +334,7 @@ static void drop_chosen(struct chronfs *fs,
 
 	pthread_mutex_lock(&fs->locks_lock);
 	while (*link) {
-		if ((*link)->ino == like->ino && chosen(*link, like)) {
+		if ((*link)->path == like->path && chosen(*link, like)) {
 			drop(fs, link);
 			dropped = true;
 		} else {
@@ -342,14 +342,14 @@ static void drop_chosen(struct chronfs *fs,
 		}
 	}
 	if (dropped)
-		granted = grant(fs, like->ino);
+		granted = grant(fs, like->path);
 	pthread_mutex_unlock(&fs->locks_lock);
 	answer(granted);
 }
 
 void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)
 {
-	const struct chronfs_lock like = { .ino = chronfs_node_ino(node), .owner = owner };
+	const struct chronfs_lock like = { .path = chronfs_node_path(node), .owner = owner };
 
 	drop_chosen(fs, same_owner, &like);
 }
@@ -361,7 +361,7 @@ static bool is_of_open_file(const struct chronfs_lock *lock, const struct chronf
 
 void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
 {
-	const struct chronfs_lock like = { .ino = chronfs_node_ino(node), .fh = fi->fh };
+	const struct chronfs_lock like = { .path = chronfs_node_path(node), .fh = fi->fh };
 
 	drop_chosen(fs, is_of_open_file, &like);
 }

@@ -8,12 +8,13 @@
  * do.
  *
  * Three rules for all kinds:
- *   - st_ino does not depend on what makes nodes of one path differ (chronfs_node_ino), so a path
- *     keeps its inode number.
+ *   - st_ino does not depend on what makes nodes of one path differ (chronfs_node_path), so a path
+ *     keeps its inode number: but for `stream`.
  *   - `stream` begins at the oldest byte that there is when it is looked up, and an open file keeps
- *     that beginning: so the node carries it.  Once more was trimmed, its name leads to another node.
- *     It has several nodes for one beginning, too: copies, which have page caches of their own
- *     (stream.c says why).
+ *     that beginning: so the node carries it.  Once more was trimmed, its name leads to another node,
+ *     with another st_ino: two that have the same have the same bytes at the same offsets.  It has
+ *     several nodes for one beginning, too: copies, which have page caches of their own (stream.c says
+ *     why).
  *   - a sealed segment is another node than the same segment while it was live.  So the kernel's page
  *     cache of a sealed node holds sealed bytes only, and may be kept from one open to the next.
  */
@@ -24,9 +25,9 @@
 
 enum chronfs_kind {
 	CHRONFS_NONE = 0,
-	CHRONFS_ROOT = 1,            /* value 0: FUSE_ROOT_ID */
-	CHRONFS_APPEND = 2,          /* value: number of the lookup, as of all sinks */
-	CHRONFS_LINES = 3,           /* append.lines */
+	CHRONFS_ROOT = 1,   /* value 0: FUSE_ROOT_ID */
+	CHRONFS_APPEND = 2, /* value: number of the lookup, as of all sinks */
+	CHRONFS_LINES = 3,  /* append.lines */
 	CHRONFS_CTL = 4,
 	CHRONFS_SEGMENTS = 5,        /* value 0: the directory */
 	CHRONFS_SEGMENT_LIVE = 6,    /* value: segment id */
@@ -91,8 +92,8 @@ static inline uint64_t chronfs_stream_begin(uint64_t value, uint64_t end)
 	return end - ((end - (value >> CHRONFS_COPY_BITS)) & mask);
 }
 
-/* Inode number that users see: one per path. */
-static inline uint64_t chronfs_node_ino(uint64_t node)
+/* One per path. */
+static inline uint64_t chronfs_node_path(uint64_t node)
 {
 	const enum chronfs_kind kind = chronfs_node_kind(node);
 
@@ -118,6 +119,16 @@ static inline uint64_t chronfs_node_ino(uint64_t node)
 	default:
 		return node;
 	}
+}
+
+/* Inode number that users see: one per path, of `stream` one per beginning. */
+static inline uint64_t chronfs_node_ino(uint64_t node)
+{
+	const enum chronfs_kind kind = chronfs_node_kind(node);
+
+	if (kind == CHRONFS_STREAM)
+		return chronfs_node(kind, chronfs_node_value(node) >> CHRONFS_COPY_BITS);
+	return chronfs_node_path(node);
 }
 
 #endif

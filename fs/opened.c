@@ -7,28 +7,40 @@
  * which one its name leads.  What was appended through an open sink is asked for by its node, too.
  *
  * There may be many thousands, and a lookup of `stream` may ask for each of its copies: so they are in a
- * table by the node's hash.
+ * table by the node's hash; and those of `stream` in another, by the process that opened them
+ * (streambegin.c).
  *
  * Invariant: a file is in fs->opened from its open to its release, and only under opened_lock taken out
  * of it; so what was found stays as long as that is held.
  */
 #include "chronfs.h"
 
-static struct chronfs_opened **bucket(struct chronfs *fs, uint64_t node)
+/* Where in a table what has this key is. */
+static struct chronfs_opened **bucket(struct chronfs_opened **table, uint64_t key)
 {
 	/* A node's low bits are its kind: multiplied, the high ones depend on all. */
-	return &fs->opened[node * 0x9e3779b97f4a7c15 >> (64 - CHRONFS_OPENED_BITS)];
+	return &table[key * 0x9e3779b97f4a7c15 >> (64 - CHRONFS_OPENED_BITS)];
 }
 
-void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file)
+static void add(struct chronfs_opened **table, struct chronfs_opened *file)
 {
-	struct chronfs_opened **first = bucket(fs, file->node);
+	struct chronfs_opened **first = bucket(table, file->node);
 
 	file->next = *first;
 	file->link = first;
 	if (file->next)
 		file->next->link = &file->next;
 	*first = file;
+}
+
+void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file)
+{
+	add(fs->opened, file);
+}
+
+void chronfs_holder_add(struct chronfs *fs, struct chronfs_opened *holder)
+{
+	add(fs->holders, holder);
 }
 
 void chronfs_opened_remove(struct chronfs_opened *file)
@@ -47,7 +59,12 @@ static struct chronfs_opened *find_from(struct chronfs_opened *file, uint64_t no
 
 struct chronfs_opened *chronfs_opened_find(struct chronfs *fs, uint64_t node)
 {
-	return find_from(*bucket(fs, node), node);
+	return find_from(*bucket(fs->opened, node), node);
+}
+
+struct chronfs_opened *chronfs_holder_find(struct chronfs *fs, uint64_t process)
+{
+	return find_from(*bucket(fs->holders, process), process);
 }
 
 struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file)

@@ -3,7 +3,8 @@
  * stream.c - `stream`: all live payloads as one growing file
  *
  * Byte 0 of an open file is the oldest one that there was when its name was looked up; it stays that
- * whatever is trimmed since, so offsets do not move and the size never shrinks.
+ * whatever is trimmed since, so offsets do not move and the size never shrinks.  Its inode number says which
+ * byte that is (streambegin.c).
  *
  * Reads go through the page cache, which is kept: a queue at rest is read as fast as a file.
  * streamcopy.c says what that needs when it grows.
@@ -31,10 +32,11 @@
 
 struct stream_file {
 	struct chronfs_opened opened; /* first: it is found as that */
-	uint64_t begin;               /* position of byte 0 */
-	bool cached;                  /* reads go through the page cache */
-	bool exact;                   /* poll(2) says whether something is left to be read */
-	uint64_t seen; /* where the last read ended: what is left is behind; atomic */
+	struct chronfs_holder holder;
+	uint64_t begin; /* position of byte 0 */
+	bool cached;    /* reads go through the page cache */
+	bool exact;     /* poll(2) says whether something is left to be read */
+	uint64_t seen;  /* where the last read ended: what is left is behind; atomic */
 };
 
 static struct stream_file *handle(const struct fuse_file_info *fi)
@@ -51,7 +53,7 @@ static void fill_stat(struct chronfs *fs, uint64_t node, uint64_t size, struct s
 	ret_stat->st_blocks = (blkcnt_t)((size + BLOCK - 1) / BLOCK);
 }
 
-int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry)
+int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino)
 {
 	uint64_t begin, end;
 	int r;
@@ -59,8 +61,22 @@ int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_par
 	r = cq_stream_extent(fs->stream, &begin, &end);
 	if (r < 0)
 		return r;
+	begin = chronfs_begin_for(fs, thread, begin);
+	*ret_ino = chronfs_node_ino(chronfs_node(CHRONFS_STREAM, chronfs_stream_value(begin, 0)));
+	return 0;
+}
+
+int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry)
+{
+	uint64_t oldest, begin, end;
+	int r;
+
+	r = cq_stream_extent(fs->stream, &oldest, &end);
+	if (r < 0)
+		return r;
+	begin = chronfs_begin_for(fs, thread, oldest);
 	memset(ret_entry, 0, sizeof *ret_entry);
-	ret_entry->ino = chronfs_copy_choose(fs, begin, end, thread);
+	ret_entry->ino = chronfs_copy_choose(fs, begin, end, thread, begin != oldest);
 	fill_stat(fs, ret_entry->ino, end - begin, &ret_entry->attr);
 	return 0;
 }
@@ -139,6 +155,7 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 		fuse_reply_err(req, -r);
 		return;
 	}
+	chronfs_begin_hold(fs, &file->holder, fuse_req_ctx(req)->pid, file->begin);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	fi->direct_io = !file->cached;
@@ -151,6 +168,7 @@ static void stream_release(struct chronfs *fs, uint64_t node, struct fuse_file_i
 	struct stream_file *file = handle(fi);
 
 	(void)node;
+	chronfs_begin_let_go(fs, &file->holder);
 	chronfs_copy_leave(fs, &file->opened, file->cached);
 	free(file);
 }

@@ -69,7 +69,7 @@ static struct chronfs_asked *note_asked(struct chronfs *fs, pid_t thread)
 
 /* ---- the name ---- */
 
-/* For one who was sent away. */
+/* For one who was sent away, or is told a beginning of his own. */
 static uint64_t own_node(struct chronfs *fs, uint64_t begin, const struct chronfs_asked *asked)
 {
 	if (asked->node != 0 && asked->begin == begin) /* one open may look up twice */
@@ -88,7 +88,8 @@ static uint64_t common_node(struct chronfs *fs, uint64_t begin, uint64_t end)
 	return c->last;
 }
 
-uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread)
+uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread,
+                             bool own)
 {
 	struct chronfs_asked *asked;
 	uint64_t node;
@@ -97,7 +98,7 @@ uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, p
 	asked = find_asked(fs, thread);
 	if (!asked)
 		asked = note_asked(fs, thread);
-	if (asked->sent_away)
+	if (own || asked->sent_away)
 		node = own_node(fs, begin, asked);
 	else
 		node = common_node(fs, begin, end);

@@ -426,6 +426,47 @@ static void sent_away_while_it_is_trimmed(void **state)
 	fs_release(second.node, &second.fi);
 }
 
+/* A process that has it open is led to the beginning that it has open, by an inode number that says which;
+ * another one, also a later one of the same number, is not. */
+static void each_beginning_has_its_inode_number(void **state)
+{
+	struct opener first = { .thread = getpid() }, other = { .thread = getppid() };
+	struct chronfs_holder *holder;
+	uint64_t number;
+
+	(void)state;
+	look_up(&first);
+	number = requests[0].entry.attr.st_ino;
+	assert_int_equal(try_open(&first, O_RDONLY), 0);
+	assert_int_equal(cq_writer_trim(fs.writer, 3, 1), 1);
+	look_up(&other);
+	assert_int_not_equal(requests[0].entry.attr.st_ino, number);
+	assert_int_equal(requests[0].entry.attr.st_size, (3 * FS_SEGMENTS - 3) * FS_PAYLOAD);
+	chronfs_ops.getattr(fs_request(0, 0), first.node, &first.fi);
+	assert_int_equal(requests[0].attr.st_ino, number);
+
+	other.thread = getpid();
+	look_up(&other);
+	assert_int_equal(requests[0].entry.attr.st_ino, number);
+	assert_int_equal(requests[0].entry.attr.st_size, 3 * FS_SEGMENTS * FS_PAYLOAD);
+	assert_int_equal(try_open(&other, O_RDONLY), 0);
+	chronfs_ops.getattr(fs_request(0, 0), other.node, &other.fi);
+	assert_int_equal(requests[0].attr.st_ino, number);
+	fs_release(other.node, &other.fi);
+
+	holder = (struct chronfs_holder *)chronfs_holder_find(&fs, (uint64_t)getpid());
+	assert_non_null(holder);
+	assert_int_not_equal(holder->started, 0);
+	holder->started++;
+	look_up(&other);
+	assert_int_not_equal(requests[0].entry.attr.st_ino, number);
+	holder->started--;
+	fs_release(first.node, &first.fi);
+	look_up(&other);
+	assert_int_not_equal(requests[0].entry.attr.st_ino, number);
+	assert_null(chronfs_holder_find(&fs, (uint64_t)getpid()));
+}
+
 /* His node was opened by somebody else before he came: he is not sent away again, but shares it. */
 static void sent_away_once(void **state)
 {
@@ -540,6 +581,7 @@ int main(void)
 		TEST(a_crowd_opens_it),
 		TEST(more_are_sent_away_than_are_remembered),
 		TEST(sent_away_while_it_is_trimmed),
+		TEST(each_beginning_has_its_inode_number),
 		TEST(sent_away_once),
 		TEST(opens_that_cannot_be_sent_away),
 		TEST(many_open_files_do_not_slow_lookups),

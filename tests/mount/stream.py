@@ -4,6 +4,7 @@
 through the page cache, or 64K, which is not); prints a line per case.  The byte at each position of the stream follows from the position and is never zero, so that
 whatever is read can be checked."""
 
+import ast
 import errno
 import json
 import os
@@ -52,8 +53,29 @@ def read(fd, length, offset):
         return errno.errorcode[e.errno]
 
 
+def elsewhere(function):
+    """What the function gives in a process that does not have stream open: for one that has, the path
+    leads to the beginning that it has open."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write_end, repr(function()).encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        got = pipe.read()
+    os.waitpid(pid, 0)
+    return ast.literal_eval(got.decode())
+
+
+def size_elsewhere():
+    return elsewhere(lambda: os.stat(path).st_size)
+
+
 def begin():
-    return end - os.stat(path).st_size
+    return end - size_elsewhere()
 
 
 def trimmed():
@@ -62,7 +84,7 @@ def trimmed():
     with open(mount + "/stats.json", "rb") as file:
         current = json.load(file)["position"]["segment"]
     names = sorted(os.listdir(mount + "/payload"))
-    return int(names[0]) == current - 3 and os.stat(path).st_size == sum(
+    return int(names[0]) == current - 3 and size_elsewhere() == sum(
         os.stat(f"{mount}/payload/{name}").st_size for name in names)
 
 
@@ -131,10 +153,38 @@ try:
     case("no data behind the end", False)
 except OSError as e:
     case("no data behind the end: ENXIO", e.errno == errno.ENXIO)
-new = os.open(path, os.O_RDONLY)
-case("a new open file reads from the edge", os.read(new, 1000) == reference(edge, 1000))
-for fd in (first, other, direct, new):
+
+
+def read_new(length):
+    new = os.open(path, os.O_RDONLY)
+    return os.read(new, length), os.fstat(new).st_ino, os.stat(path).st_ino
+
+
+number = os.fstat(first).st_ino
+got, new_number, path_number = elsewhere(lambda: read_new(1000))
+case("who opens it now reads from the edge", got == reference(edge, 1000))
+case("and can tell: it has another inode number", new_number == path_number != number)
+case("as ls -i shows", new_number == elsewhere(
+    lambda: {entry.name: entry.inode() for entry in os.scandir(mount)}["stream"]))
+case("which stays", elsewhere(lambda: read_new(10))[1:] == (new_number, new_number))
+case("an open file keeps its own", os.fstat(first).st_ino == os.fstat(direct).st_ino == number)
+again = os.open(path, os.O_RDONLY)
+case("who has it open is led to the same file", (os.stat(path).st_ino, os.fstat(again).st_ino) ==
+     (number, number) and os.fstat(again).st_size == end)
+results = []
+thread = threading.Thread(target=lambda: results.append(os.stat(path).st_ino))
+thread.start()
+thread.join()
+case("so are all threads of the process", results == [number])
+case("a child is another process", elsewhere(lambda: os.stat(path).st_ino) == new_number)
+case("at the same offset of the same inode number is the same byte",
+     os.pread(again, 100, page) == reference(page, 100))
+for fd in (first, other, direct, again):
     os.close(fd)
+case("who has closed it sees the new one", os.stat(path).st_ino == new_number)
+new = os.open(path, os.O_RDONLY)
+case("and reads it", os.read(new, 1000) == reference(edge, 1000))
+os.close(new)
 
 # A reader that keeps up loses nothing while segments go.
 follower = os.open(path, os.O_RDONLY)

@@ -23,6 +23,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "boot.h"
 #include "filesystem.h"
 #include "format.h"
 #include "io.h"
@@ -394,6 +395,40 @@ static void beginning_of_a_process(void **state)
 	assert_true(holder_of(q).alive);
 }
 
+/* ---- the boot of the machine ---- */
+
+/* What does not tell which boot this is leaves it open: then a power cut is supposed. */
+static void number_of_the_boot(void **state)
+{
+	static const char good[] = "01234567-89ab-cdef-0123-456789abcdef\n";
+	static const uint8_t number[CQ_BOOT_ID_SIZE] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
+		                                         0xcd, 0xef, 0x01, 0x23, 0x45, 0x67,
+		                                         0x89, 0xab, 0xcd, 0xef };
+	static const uint8_t unknown[CQ_BOOT_ID_SIZE];
+	static const char *const texts[] = { "", "\n", "01234567-89ab-cdef-0123-456789abcde\n",
+		                             "01234567-89ab-cdef-0123-456789abcdeX\n",
+		                             "no number of a boot, and as long as one" };
+	uint8_t id[CQ_BOOT_ID_SIZE];
+	struct qs *q = *state;
+
+	kernel_proc = q->base;
+	memset(id, 0x5A, sizeof id);
+	assert_int_equal(cq_boot_id(id), 0); /* no such file */
+	assert_memory_equal(id, unknown, sizeof id);
+	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+		qs_write_file(q->base, "boot_id", texts[i], strlen(texts[i]));
+		memset(id, 0x5A, sizeof id);
+		assert_int_equal(cq_boot_id(id), 0);
+		assert_memory_equal(id, unknown, sizeof id);
+	}
+	qs_write_file(q->base, "boot_id", good, sizeof good - 1);
+	assert_int_equal(cq_boot_id(id), 0);
+	assert_memory_equal(id, number, sizeof id);
+	/* for want of descriptors nobody can say that it is another one */
+	kernel_refuse("openat", EMFILE, 0, 1);
+	assert_int_equal(cq_boot_id(id), -EMFILE);
+}
+
 /* ---- other users ---- */
 
 static void files_of_root(struct qs *q)
@@ -426,6 +461,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(file_systems),
 	TEST(list_of_locks),
 	TEST(beginning_of_a_process),
+	TEST(number_of_the_boot),
 	TEST(whose_files_are_trusted),
 };
 

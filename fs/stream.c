@@ -305,7 +305,7 @@ static void stream_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence
 {
 	const struct stream_file *file = handle(fi);
 	cq_stream *stream = chronfs_of(req)->stream;
-	uint64_t begin, end, found;
+	uint64_t begin, end, found = 0;
 	int r;
 
 	(void)node;

@@ -34,6 +34,8 @@ struct cq_writer {
 	int dirfd;
 	char *path; /* of the directory when it was opened, absolute; NULL: it has none */
 	struct cq_lock owned;
+	bool made;  /* the directory, by this open */
+	bool fresh; /* it held no queue when the lock was taken */
 	uint32_t epoch;
 	uint64_t segment_size;
 	cq_queue *queue;
@@ -46,7 +48,7 @@ struct cq_writer {
 	uint64_t records, bytes; /* since open */
 	uint64_t rolls_ready, rolls_waited, rolls_fallback;
 	bool unannounced; /* waiting readers have not been notified of the newest record */
-	uint64_t full; /* appends and rolls refused for config.max_bytes */
+	uint64_t full;    /* appends and rolls refused for config.max_bytes */
 	struct cq_control control;
 	_Atomic int error; /* 0, or why nothing is accepted any more */
 	/* because the queue is not its own any more (owner.c); because the current segment's file was
@@ -103,6 +105,12 @@ void cq_writer_progress(cq_writer *writer);
 /* The same before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
  * failed sync. */
 int cq_writer_write_out(cq_writer *writer, int fd, uint64_t size);
+
+/* Whether a directory, whose lock is held, has nothing of a queue yet but that. */
+bool cq_unmake_possible(int dirfd);
+
+/* Removes what this writer has made, if it has made the queue; under its lock (unmake.c). */
+void cq_unmake(cq_writer *writer);
 
 /* index.meta, for chronicle-rs's writer. */
 int cq_writer_store_position(cq_writer *writer);

@@ -42,7 +42,7 @@ int cq_writer_write_out(cq_writer *w, int fd, uint64_t size)
 	return r;
 }
 
-int cq_writer_close(cq_writer *w)
+static int close_writer(cq_writer *w, bool discard)
 {
 	int r, rest;
 
@@ -63,6 +63,7 @@ int cq_writer_close(cq_writer *w)
 		(void)cq_writer_store_position(w);
 	else if (r == 0)
 		r = -EIO;
+	discard = discard && w->next_seq == 0 && !atomic_load(&w->ousted);
 	cq_point("close.position");
 	cq_worker_fini(&w->preparer);
 	cq_worker_fini(&w->flusher);
@@ -76,6 +77,8 @@ int cq_writer_close(cq_writer *w)
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->lock);
 	cq_point("close.freed");
+	if (discard)
+		cq_unmake(w);
 	if (r == 0)
 		(void)cq_lock_describe_closed(&w->owned, w->epoch);
 	cq_lock_release(&w->owned);
@@ -83,4 +86,14 @@ int cq_writer_close(cq_writer *w)
 	free(w->path);
 	free(w);
 	return r;
+}
+
+int cq_writer_close(cq_writer *w)
+{
+	return close_writer(w, false);
+}
+
+int cq_writer_discard(cq_writer *w)
+{
+	return close_writer(w, true);
 }

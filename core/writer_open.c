@@ -63,12 +63,14 @@ static int sync_own_name(int dirfd)
 	return r;
 }
 
-static int open_queue_dir(const char *dir, bool make, int *ret_fd)
+/* *ret_made: by this call, whatever it returns; *ret_empty: it held no queue. */
+static int open_queue_dir(const char *dir, bool make, bool *ret_made, bool *ret_empty, int *ret_fd)
 {
 	enum cq_dir_kind kind;
 	int fd, r;
 
 	r = make ? cq_io_mkdir(AT_FDCWD, dir, 0750) : 0;
+	*ret_made = make && r == 0;
 	if (r < 0 && r != -EEXIST)
 		return r;
 	cq_point("open.directory");
@@ -86,6 +88,7 @@ static int open_queue_dir(const char *dir, bool make, int *ret_fd)
 		close(fd);
 		return r;
 	}
+	*ret_empty = kind == CQ_DIR_EMPTY;
 	*ret_fd = fd;
 	return 0;
 }
@@ -229,7 +232,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
                       struct cq_repairer *repairer, cq_writer **ret_writer)
 {
 	uint32_t unsynced_from = 0;
-	bool created = false, marked = false;
+	bool created = false, marked = false, empty = false;
 	cq_writer *w;
 	int r;
 
@@ -245,7 +248,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	r = check_config(&w->config);
 	if (r < 0)
 		goto fail;
-	r = open_queue_dir(dir, !repairer, &w->dirfd);
+	r = open_queue_dir(dir, !repairer, &w->made, &empty, &w->dirfd);
 	if (r < 0)
 		goto fail;
 	w->path = realpath(dir, NULL);
@@ -261,6 +264,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 		report_holder(w);
 	if (r < 0)
 		goto fail;
+	w->fresh = empty && cq_unmake_possible(w->dirfd);
 	r = recover(w, repairer, &unsynced_from, &created, &marked);
 	if (r < 0)
 		goto fail;
@@ -321,7 +325,10 @@ fail_active:
 	cq_retention_fini(&w->retention);
 	cq_space_fini(&w->space);
 fail:
+	cq_unmake(w);
 	cq_lock_release(&w->owned);
+	if (w->made) /* unless somebody else uses it by now */
+		(void)rmdir(dir);
 	if (w->dirfd >= 0)
 		close(w->dirfd);
 	free(w->path);

@@ -544,8 +544,9 @@ int chronfs_mountpoint_check(struct chronfs *fs);
 /* Returns 0, or the exit code, having said what is wrong. */
 int chronfs_queue_open(struct chronfs *fs);
 /* When no request is served any more, also after a failed open: answers what is parked.  Everything
- * is flushed when this returns, or the error has been said. */
-int chronfs_queue_close(struct chronfs *fs);
+ * is flushed when this returns, or the error has been said.  A queue that was made for a mount that never
+ * served goes again. */
+int chronfs_queue_close(struct chronfs *fs, bool served);
 
 /* ---- messages.c: to people, on stderr or in the log of the system ---- */
 

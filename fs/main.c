@@ -77,6 +77,7 @@ static int serve(struct chronfs *fs)
 /* All that the process does which keeps the mount; its exit code. */
 static int run(struct chronfs *fs)
 {
+	bool served = false;
 	int code, r;
 
 	r = chronfs_signals_block();
@@ -106,11 +107,12 @@ static int run(struct chronfs *fs)
 		goto close;
 	}
 	chronfs_daemon_ready(fs);
+	served = true;
 	code = serve(fs);
 	chronfs_notify("STOPPING=1\nSTATUS=Flushing");
 close:
 	chronfs_ticker_stop(fs);
-	if (chronfs_queue_close(fs) < 0 && code == CHRONFS_EXIT_OK)
+	if (chronfs_queue_close(fs, served) < 0 && code == CHRONFS_EXIT_OK)
 		code = CHRONFS_EXIT_LOOP;
 	chronfs_ticker_fini(fs);
 	chronfs_locks_fini(fs);

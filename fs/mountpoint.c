@@ -213,7 +213,8 @@ static int clear_dead(struct chronfs *fs)
 	return code;
 }
 
-/* A mount of this queue that is alive stays what it is. */
+/* A mount of ours that is alive stays what it is, and is not hidden: both its queue and this one would be
+ * at the same place for those who know the path alone. */
 static int refuse_live(struct chronfs *fs)
 {
 	const char *path = fs->options.mountpoint;
@@ -225,6 +226,10 @@ static int refuse_live(struct chronfs *fs)
 	if (is_ours(fs, &line)) {
 		chronfs_say(fs, CQ_ERROR, "mounted at %s already, by a process that is alive",
 		            path);
+		code = CHRONFS_EXIT_NO_MOUNTPOINT;
+	} else if (strcmp(line.type, "fuse.chronfs") == 0 && strcmp(line.mountpoint, path) == 0) {
+		chronfs_say(fs, CQ_ERROR, "at %s another queue is mounted: %s; umount %s first",
+		            path, line.source, path);
 		code = CHRONFS_EXIT_NO_MOUNTPOINT;
 	}
 	free(line.text);

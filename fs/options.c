@@ -376,6 +376,7 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 		.max_open = MAX_OPEN,
 	};
 	int r = CHRONFS_EXIT_OPTIONS;
+	char *path;
 
 	cq_config_init(&options.queue_config);
 	if (fuse_opt_parse(&options.args, &options, option_table, take_argument) < 0)
@@ -399,10 +400,12 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 	}
 	if (!options.mountpoint) {
 		chronfs_complain("no mount point given (see --help)");
-		r = CHRONFS_EXIT_NO_MOUNTPOINT;
 		goto out;
 	}
-	if (replace_path(&options.queue, absolute(options.queue)) < 0)
+	path = absolute(options.queue);
+	if (!path && errno != ENOMEM)
+		r = CHRONFS_EXIT_SETUP;
+	if (replace_path(&options.queue, path) < 0)
 		goto out;
 	if (replace_path(&options.mountpoint, absolute(options.mountpoint)) < 0) {
 		r = CHRONFS_EXIT_NO_MOUNTPOINT;

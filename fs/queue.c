@@ -174,7 +174,7 @@ int chronfs_queue_open(struct chronfs *fs)
 	return CHRONFS_EXIT_OK;
 }
 
-int chronfs_queue_close(struct chronfs *fs)
+int chronfs_queue_close(struct chronfs *fs, bool served)
 {
 	int r = 0;
 
@@ -185,7 +185,7 @@ int chronfs_queue_close(struct chronfs *fs)
 	if (fs->queue_fd >= 0)
 		close(fs->queue_fd);
 	if (fs->writer)
-		r = cq_writer_close(fs->writer);
+		r = served ? cq_writer_close(fs->writer) : cq_writer_discard(fs->writer);
 	else
 		cq_queue_close(fs->queue);
 	if (r < 0)

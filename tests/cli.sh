@@ -365,6 +365,11 @@ busy() {
 		exits 3 flock ending/writer.lock "$CHRONQ" repair ending &&
 		chronq cat ending | cmp - <(cat lines; echo late)
 }
+nothing_made() {
+	exits 1 "$CHRONQ" append brand-new </dev/null && [ ! -e brand-new ] &&
+		mkdir brand-new && exits 1 "$CHRONQ" append brand-new </dev/null && rmdir brand-new
+}
+ok "append without input makes no queue" nothing_made
 chronq append -s 1M ending <<<first
 chronq cat ending >lines
 echo late >late

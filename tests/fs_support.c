@@ -315,7 +315,7 @@ int fs_setup_read_only(void **state)
 
 void fs_end(void)
 {
-	assert_int_equal(chronfs_queue_close(&fs), 0);
+	assert_int_equal(chronfs_queue_close(&fs, true), 0);
 	chronfs_locks_fini(&fs);
 	mounted = false;
 }

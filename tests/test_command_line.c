@@ -167,12 +167,12 @@ static void paths_that_lead_nowhere(void **state)
 	char line[2 * PATH_SIZE];
 
 	(void)state;
-	refused("chronfs /dev/null/queue /tmp", CHRONFS_EXIT_OPTIONS,
+	refused("chronfs /dev/null/queue /tmp", CHRONFS_EXIT_SETUP,
 	        "/dev/null/queue: Not a directory");
 	refused("chronfs /tmp /dev/null/point", CHRONFS_EXIT_NO_MOUNTPOINT,
 	        "/dev/null/point: Not a directory");
 	(void)snprintf(line, sizeof line, "chronfs %s/no/queue /tmp", base);
-	refused(line, CHRONFS_EXIT_OPTIONS, "No such file");
+	refused(line, CHRONFS_EXIT_SETUP, "No such file");
 }
 
 /* ---- mount(8) ---- */

@@ -219,7 +219,8 @@ static int append(const char *dir, const struct cq_config *config)
 		return cli_fail(dir, r);
 	out.limit = cq_writer_max_payload(out.writer);
 	status = copy(dir, &out);
-	r = cq_writer_close(out.writer);
+	/* nothing came: then a new queue was not to be made */
+	r = out.records == 0 ? cq_writer_discard(out.writer) : cq_writer_close(out.writer);
 	if (r < 0)
 		status = cli_fail(dir, r);
 	if (out.splits > 0)
@@ -290,6 +291,7 @@ const struct cli_command cli_append = {
 		"Makes the queue where there is none. A record keeps its newline, so that\n"
 		"chronq cat gives back the very input; a last line without one is a record too.\n"
 		"A line that is too long for a segment becomes several records, with a message.\n"
-		"SIGINT and SIGTERM end the input. Exit code 1 if there was nothing to append.\n",
+		"SIGINT and SIGTERM end the input. Exit code 1 if there was nothing to append:\n"
+		"then no queue is made either.\n",
 	.run = run,
 };

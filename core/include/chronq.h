@@ -222,6 +222,7 @@ CQ_API void cq_config_init(struct cq_config *config);
  *   EOVERFLOW        the segment ids are used up: the last there is is sealed
  *   ECANCELED        config.progress has ended it; the lock is free, and nothing was changed (but that
  *                    writer.lock is made where it is missing)
+ * An open that fails removes what it has made of a new queue.
  * What is refused for what is there (not: a call that failed) is refused before anything is changed but
  * that a missing writer.lock is made.
  */
@@ -233,6 +234,13 @@ CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_wr
  * calls on the writer must have returned, all sync requests been answered or they are answered now.
  */
 CQ_API int cq_writer_close(cq_writer *writer);
+
+/*
+ * The same for a writer that was opened in vain.  If its open has made the queue, and nothing has been
+ * appended, the files that were made are removed, and the directory if that was made, too.  A queue that
+ * was there before stays as cq_writer_close() leaves it.
+ */
+CQ_API int cq_writer_discard(cq_writer *writer);
 
 /*
  * Appends one record of `length` bytes.  type is 0 to CQ_TYPE_MAX.  Records of all threads get one
@@ -768,7 +776,8 @@ struct cq_repair_config {
 
 struct cq_repair_result {
 	uint64_t steps; /* that were told, losses not counted; 0: there is nothing to repair */
-	uint64_t losses; /* that were told; one that a power cut may have made is no reason to refuse */
+	uint64_t
+		losses; /* that were told; one that a power cut may have made is no reason to refuse */
 	uint64_t bytes; /* that leave the queue, to files of other names */
 	bool refused;   /* records would be given up, and not accept_loss: nothing was changed */
 	bool done;      /* all steps were done */

@@ -10,7 +10,8 @@ exits() { gives "${@:1:3}" "$CHRONFS" "${@:4}"; }
 exits 0 "usage:" "--help" --help
 exits 0 "libfuse" "-V" -V
 exits 1 "no queue" "no arguments"
-exits 2 "no mount point" "no mount point" "$q"
+exits 1 "no mount point" "no mount point" "$q"
+exits 3 "No such file" "a queue whose parent is not there" "$tmp/no/such/queue" "$m"
 exits 2 "No such file" "a mount point that is not there" "$q" "$tmp/nowhere"
 exits 1 "unexpected argument" "three arguments" "$q" "$m" more
 exits 2 "Not a directory" "a mount point that is a file" "$q" /etc/passwd
@@ -63,6 +64,12 @@ exits 10 "process $pid (" "a second mount in the foreground" "$q" "$tmp/second" 
 ok "it leaves nothing mounted" not is_mounted "$tmp/second"
 echo second >>"$m/append"
 is "the first goes on" "$("$CHRONQ" cat "$q")" $'first\nsecond'
+
+# Another queue at the same place would hide the first one.
+exits 2 "at $m another queue is mounted: $q; umount $m first" "an occupied mount point" "$tmp/other" "$m"
+exits 2 "another queue is mounted" "an occupied mount point, -o ro" "$tmp/other" "$m" -o ro,nonempty
+ok "no queue was made for it" [ ! -e "$tmp/other" ]
+is "the first is there" "$(cat "$m/stream")" $'first\nsecond'
 
 # Looking only, beside the writer.  That one is stopped meanwhile: a sign of life every second is a change
 # of the queue, too.

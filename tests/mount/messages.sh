@@ -145,6 +145,7 @@ gives 1 "chronfs: $q: fuse: unknown option(s): \`-o nonsense,more'" "in one line
 	"$CHRONFS" "$q" "$m" -o nonsense,more
 mount --bind /dev/null /dev/fuse
 gives 4 "chronfs: $q: fuse: " "no /dev/fuse" "$CHRONFS" "$q" "$m"
+ok "no queue is left behind" [ ! -e "$q" ]
 gives 4 "chronfs: $q: fuse: " "no /dev/fuse, in the foreground" "$CHRONFS" "$q" "$m" -f
 umount /dev/fuse
 ok "nothing is mounted" not is_mounted "$m"

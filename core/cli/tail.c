@@ -60,55 +60,110 @@ static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
 	return result;
 }
 
-/* Counts the records from where the reader stands to the end. */
-static int count_records(cq_reader *reader, uint64_t *ret_count)
-{
-	struct cq_record record;
-	uint64_t count = 0;
-	int r;
+/*
+ * Where printing begins: behind the first `skip` records of a segment.  That is a place in the queue, and
+ * no number of records behind another one: segments may be deleted, and records appended, before it is
+ * come to.
+ */
+struct beginning {
+	uint32_t segment;
+	uint64_t skip;
+};
 
-	while ((r = cq_reader_next(reader, &record)) != 0) {
-		if (r > 0)
-			count++;
-		else if ((r == -EIO || r == -EBADMSG) && cq_reader_skip_segment(reader) <= 0)
-			break;
-		else if (r != -ENODATA && r != -EIO && r != -EBADMSG)
-			return r;
+/* The records of each segment that has any, in order. */
+struct tally {
+	struct segment_records {
+		uint32_t segment;
+		uint64_t records;
+	} * segments;
+	size_t count, room;
+	uint64_t records; /* of all */
+};
+
+static int count_one(struct tally *tally, uint32_t segment)
+{
+	const size_t room = tally->room > 0 ? 2 * tally->room : 64;
+	struct segment_records *grown;
+
+	if (tally->count == 0 || tally->segments[tally->count - 1].segment != segment) {
+		if (tally->count == tally->room) {
+			grown = reallocarray(tally->segments, room, sizeof *grown);
+			if (!grown)
+				return -ENOMEM;
+			tally->segments = grown;
+			tally->room = room;
+		}
+		tally->segments[tally->count++] = (struct segment_records){ .segment = segment };
 	}
-	*ret_count = count;
+	tally->segments[tally->count - 1].records++;
+	tally->records++;
 	return 0;
 }
 
-/* Stands so that `wanted` records follow, or all of them.  First where the summaries say, counting;
- * if they are wrong, as in a queue that two programs have written in turn, from the beginning. */
-static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted, uint64_t *ret_skip)
+/* Counts the records from where the reader stands to the end. */
+static int count_records(cq_reader *reader, struct tally *tally)
 {
-	uint64_t seq = 0, count = 0;
-	int have_seq, r;
+	struct cq_record record;
+	int r;
 
-	have_seq = find_start(queue, wanted, &seq);
-	if (have_seq < 0)
-		return have_seq;
-	if (have_seq) {
-		r = cq_reader_seek_seq(reader, seq);
-		if (r == 0)
-			r = count_records(reader, &count);
-		else if (r == -EIO || r == -EBADMSG) /* hidden by damage */
-			r = 0;
-		if (r < 0)
+	tally->count = 0;
+	tally->records = 0;
+	while ((r = cq_reader_next(reader, &record)) != 0) {
+		if (r > 0)
+			r = count_one(tally, record.segment);
+		else if ((r == -EIO || r == -EBADMSG) && cq_reader_skip_segment(reader) <= 0)
+			break;
+		if (r < 0 && r != -ENODATA && r != -EIO && r != -EBADMSG)
 			return r;
 	}
-	if (have_seq && count >= wanted) {
-		*ret_skip = count - wanted;
-		return cq_reader_seek_seq(reader, seq);
+	return 0;
+}
+
+/* So that `wanted` of the records that were counted follow, or all of them. */
+static struct beginning find_beginning(const struct tally *tally, uint64_t wanted)
+{
+	struct beginning beginning = { 0 };
+	size_t i = tally->count;
+	uint64_t found = 0;
+
+	while (i > 0 && found < wanted) {
+		found += tally->segments[--i].records;
+		beginning.segment = tally->segments[i].segment;
 	}
-	r = cq_reader_seek_oldest(reader);
+	beginning.skip = found > wanted ? found - wanted : 0;
+	return beginning;
+}
+
+/* Stands before *ret_beginning.  First where the summaries say, counting; if they are wrong, as in a queue
+ * that two programs have written in turn, from the beginning. */
+static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted,
+                 struct beginning *ret_beginning)
+{
+	struct tally tally = { 0 };
+	uint64_t seq = 0;
+	int have_seq, r;
+
+	r = have_seq = find_start(queue, wanted, &seq);
+	if (have_seq > 0) {
+		r = cq_reader_seek_seq(reader, seq);
+		if (r == 0)
+			r = count_records(reader, &tally);
+		else if (r == -EIO || r == -EBADMSG) /* hidden by damage */
+			r = 0;
+	}
+	if (r == 0 && have_seq > 0 && tally.records >= wanted) {
+		r = cq_reader_seek_seq(reader, seq);
+	} else if (r == 0) {
+		r = cq_reader_seek_oldest(reader);
+		if (r == 0)
+			r = count_records(reader, &tally);
+		if (r == 0)
+			r = cq_reader_seek_oldest(reader);
+	}
 	if (r == 0)
-		r = count_records(reader, &count);
-	if (r < 0)
-		return r;
-	*ret_skip = count > wanted ? count - wanted : 0;
-	return cq_reader_seek_oldest(reader);
+		*ret_beginning = find_beginning(&tally, wanted);
+	free(tally.segments);
+	return r;
 }
 
 static bool print(const struct cq_record *record, bool json)
@@ -118,9 +173,9 @@ static bool print(const struct cq_record *record, bool json)
 
 struct course {
 	struct cq_reader_stats before; /* what was counted when records were, not printed */
-	uint64_t skip;                 /* records that are not printed yet */
-	int status;                    /* exit code */
-	int stuck; /* the error at which the reader stands, nothing being behind it; 0: none */
+	struct beginning beginning;
+	int status; /* exit code */
+	int stuck;  /* the error at which the reader stands, nothing being behind it; 0: none */
 };
 
 /* Goes on behind what is missing or damaged: 1.  0: nothing follows (yet); that is said once. */
@@ -145,7 +200,18 @@ static int next(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record
 	return r == 0 && queue ? cli_at_end(queue, reader, ret_record) : r;
 }
 
-/* Prints to the end of the queue, but for what is to be skipped.  1: the output takes no more. */
+/* Whether printing begins behind this record, which is then counted. */
+static bool is_left_out(struct beginning *beginning, const struct cq_record *record)
+{
+	if (record->segment != beginning->segment)
+		return record->segment < beginning->segment;
+	if (beginning->skip == 0)
+		return false;
+	beginning->skip--;
+	return true;
+}
+
+/* Prints to the end of the queue, from the beginning that was found.  1: the output takes no more. */
 static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct course *c)
 {
 	struct cq_record record;
@@ -163,9 +229,9 @@ static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct cour
 			continue;
 		}
 		c->stuck = 0;
-		if (c->skip > 0)
-			c->skip--;
-		else if (!print(&record, json) || stopped)
+		if (is_left_out(&c->beginning, &record))
+			continue;
+		if (!print(&record, json) || stopped)
 			return 1;
 	}
 	return 0;
@@ -212,7 +278,7 @@ static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 	}
 	cli_output_begin();
 	if (wanted > 0) {
-		r = place(queue, reader, wanted, &course.skip);
+		r = place(queue, reader, wanted, &course.beginning);
 		cq_reader_stats(reader, &course.before);
 		if (r == 0)
 			r = print_rest(follows ? NULL : queue, reader, json, &course);

@@ -25,8 +25,21 @@
 #include "fault.h"
 #include "io.h"
 #include "log.h"
+#include "place.h"
 #include "record.h"
 #include "segdir.h"
+
+/*
+ * No record was committed at this place, nor behind it: on the same boot the position is where the last
+ * one ends, or one record before that.  (chronicle-rs does not clear what stands behind its records: of a
+ * payload that it has given up, or was killed over, the next record covers the beginning alone.)
+ */
+static bool is_behind_all(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	return v->same_boot && v->have_position &&
+	       cq_place_compare(v->position.segment, v->position.offset, c->id, c->survey.tail,
+	                        v->segment_size) <= 0;
+}
 
 /* A record was committed at the end of the queue, in this segment, and is damaged.  One that is sound is
  * older: of a writer before, say.  A commit word alone is no record: no writer leaves one. */
@@ -40,7 +53,7 @@ static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int 
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
 	    c->header.records > c->survey.records)
 		v->broken = true;
-	if (!c->survey.damaged || v->broken)
+	if (!c->survey.damaged || v->broken || is_behind_all(v, c))
 		return 0;
 	n = cq_io_pread(fd, &h, sizeof h, c->survey.tail);
 	if (n < 0)

@@ -83,6 +83,7 @@ int cq_recover_geometry(struct cq_recovery *v)
 			size = control.page->segment_size;
 		if (control.page->epoch <= CQ_EPOCH_HINT_MAX)
 			v->epoch = control.page->epoch;
+		v->have_position = cq_control_position(&control, &v->position) == 0;
 		r = same_boot(control.page, &v->same_boot);
 		cq_control_close(&control);
 		if (r < 0)

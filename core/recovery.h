@@ -21,6 +21,7 @@
 
 #include "beyond.h"
 #include "chronq.h"
+#include "control.h"
 #include "durable.h"
 #include "meter.h"
 #include "segment.h"
@@ -28,8 +29,8 @@
 
 /* What a segment file is, by its first bytes. */
 enum cq_kind {
-	CQ_KIND_FRESH,     /* published, no record yet */
-	CQ_KIND_OPEN,      /* holds records, not sealed */
+	CQ_KIND_FRESH, /* published, no record yet */
+	CQ_KIND_OPEN,  /* holds records, not sealed */
 	CQ_KIND_SEALED,
 	CQ_KIND_UNWRITTEN, /* its name is there, its first bytes never reached the disk */
 	CQ_KIND_BAD,       /* anything else: wrong size, header, ... */
@@ -43,7 +44,8 @@ struct cq_candidate {
 	enum cq_kind kind;
 	enum cq_act act;
 	struct cq_segment_header header;
-	struct cq_active *segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
+	struct cq_active *
+		segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
 	struct cq_survey survey;
 	bool surveyed;
 	bool clean; /* nothing stands behind its records */
@@ -69,14 +71,16 @@ struct cq_recovery {
 	uint64_t segment_size;
 	uint32_t *ids; /* all that are published */
 	size_t count;
-	bool marked;   /* the watermark is known */
-	bool adrift;   /* it was, but is ahead of all that is there: no place to go on at */
+	bool marked;    /* the watermark is known */
+	bool adrift;    /* it was, but is ahead of all that is there: no place to go on at */
 	bool same_boot; /* the machine has not been started anew since the last writer opened it */
-	unsigned doubt; /* damaged slots of durable.meta, as bits: the mark is a lower bound */
+	bool have_position; /* control.meta tells */
+	struct cq_position position;
+	unsigned doubt;    /* damaged slots of durable.meta, as bits: the mark is a lower bound */
 	bool seal_missing; /* the segment that ends at the watermark is not sealed */
 	struct cq_durable_slot mark;
-	uint64_t epoch; /* highest seen */
-	bool leftovers; /* there are temp files */
+	uint64_t epoch;               /* highest seen */
+	bool leftovers;               /* there are temp files */
 	struct cq_repairer *repairer; /* NULL: a writer opens */
 	struct cq_meter meter;
 

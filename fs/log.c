@@ -12,7 +12,7 @@
  *   the thread takes what waits: the messages that are missing are one gap, and the thread tells
  *   their number in that place.
  *   The thread uses nothing of the mount but struct chronfs_log.  A thread that is still stuck when
- *   the mount has ended keeps that struct, and ends with the process.
+ *   the mount has ended owns that struct, and ends with the process.
  */
 #include "log.h"
 
@@ -46,6 +46,7 @@ struct chronfs_log {
 	bool writing;     /* the thread has messages in its hands */
 	bool use_syslog;
 	bool ending;
+	bool abandoned; /* nobody waits for the thread: it frees this */
 };
 
 void chronfs_log_write(bool use_syslog, int priority, const char *line)
@@ -88,12 +89,20 @@ static void write_all(bool use_syslog, struct message *first, uint64_t dropped)
 	chronfs_log_write(use_syslog, LOG_WARNING, line);
 }
 
+static void free_log(struct chronfs_log *log)
+{
+	pthread_cond_destroy(&log->settled);
+	pthread_cond_destroy(&log->work);
+	pthread_mutex_destroy(&log->lock);
+	free(log);
+}
+
 static void *write_messages(void *arg)
 {
 	struct chronfs_log *log = arg;
 	struct message *first;
+	bool use_syslog, abandoned;
 	uint64_t dropped;
-	bool use_syslog;
 
 	pthread_mutex_lock(&log->lock);
 	for (;;) {
@@ -116,7 +125,10 @@ static void *write_messages(void *arg)
 		write_all(use_syslog, first, dropped);
 		pthread_mutex_lock(&log->lock);
 	}
+	abandoned = log->abandoned;
 	pthread_mutex_unlock(&log->lock);
+	if (abandoned)
+		free_log(log);
 	return NULL;
 }
 
@@ -131,14 +143,6 @@ static bool await_settled(struct chronfs_log *log)
 	while (r == 0 && (log->first || log->dropped > 0 || log->writing))
 		r = pthread_cond_timedwait(&log->settled, &log->lock, &until);
 	return r == 0;
-}
-
-static void free_log(struct chronfs_log *log)
-{
-	pthread_cond_destroy(&log->settled);
-	pthread_cond_destroy(&log->work);
-	pthread_mutex_destroy(&log->lock);
-	free(log);
 }
 
 int chronfs_log_start(struct chronfs_log **ret_log)
@@ -208,12 +212,13 @@ void chronfs_log_stop(struct chronfs_log *log)
 	pthread_mutex_lock(&log->lock);
 	settled = await_settled(log);
 	log->ending = true;
+	log->abandoned = !settled;
+	if (!settled)
+		pthread_detach(log->thread); /* under the lock, while there is one for sure */
 	pthread_cond_signal(&log->work);
 	pthread_mutex_unlock(&log->lock);
-	if (!settled) {
-		pthread_detach(log->thread);
+	if (!settled)
 		return;
-	}
 	pthread_join(log->thread, NULL);
 	free_log(log);
 }

@@ -155,7 +155,10 @@ static ssize_t read_slots(int fd, struct cq_cursor_slot slots[2])
 	return n;
 }
 
-int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
+#define NO_SLOT 2U
+
+/* *ret_at: the slot that counts, or NO_SLOT. */
+static int read_newest(int fd, struct cq_cursor *ret_cursor, unsigned *ret_at)
 {
 	struct cq_cursor_slot slots[2];
 	const struct cq_cursor_slot *best = NULL;
@@ -172,6 +175,7 @@ int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
 		if (!position_possible(legacy[0], legacy[1]))
 			return -ENOENT;
 		*ret_cursor = (struct cq_cursor){ .segment = legacy[0], .offset = legacy[1] };
+		*ret_at = NO_SLOT;
 		return 0;
 	}
 	for (i = 0; i < 2 && (size_t)n >= (i + 1) * sizeof slots[0]; i++)
@@ -186,7 +190,15 @@ int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
 		.generation = best->generation,
 		.damaged = damaged_slots(slots),
 	};
+	*ret_at = best == &slots[1];
 	return 0;
+}
+
+int cq_cursor_read(int fd, struct cq_cursor *ret_cursor)
+{
+	unsigned at;
+
+	return read_newest(fd, ret_cursor, &at);
 }
 
 int cq_cursor_write(int fd, struct cq_cursor *cursor)
@@ -197,22 +209,32 @@ int cq_cursor_write(int fd, struct cq_cursor *cursor)
 		.heartbeat_ns = cursor->heartbeat_ns,
 		.generation = cursor->generation,
 	};
+	static const struct cq_cursor_slot none;
 	struct cq_cursor there;
+	unsigned at = NO_SLOT;
+	bool anew;
 	int r;
 
 	/* Others write here, too, as a recovery that moves the reader: a lower generation than the
 	 * file's would not count. */
-	r = cq_cursor_read(fd, &there);
+	r = read_newest(fd, &there, &at);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (r == 0 && there.generation > slot.generation)
 		slot.generation = there.generation;
-	if (++slot.generation == UINT64_MAX) /* no slot with it is valid */
-		return -EOVERFLOW;
+	/* Who has made up a generation near the last one there is, has it counted from 1 again: behind
+	 * the new slot, the one that counted goes. */
+	anew = slot.generation > CQ_COUNT_MAX;
+	slot.generation = anew ? 1 : slot.generation + 1;
+	/* the one that counts may stand where no writer puts it */
+	if (slot.generation % 2 == at && !cq_planted("cursor_overwritten"))
+		slot.generation++;
 	slot.crc = cq_crc32(0, &slot, offsetof(struct cq_cursor_slot, crc));
 	/* The first generation is 1, in the second slot: so a fresh file, and an older one of 8 or 16
 	 * bytes, gets its full size by its first write. */
 	r = cq_io_pwrite(fd, &slot, sizeof slot, slot.generation % 2 * sizeof slot);
+	if (r == 0 && anew && at != NO_SLOT)
+		r = cq_io_pwrite(fd, &none, sizeof none, at * sizeof none);
 	if (r < 0)
 		return r;
 	cursor->generation = slot.generation;

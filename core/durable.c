@@ -124,9 +124,9 @@ int cq_durable_open(struct cq_durable *ret_durable, int dirfd)
 		close(fd);
 		return r;
 	}
-	*ret_durable = (struct cq_durable){
-		.fd = fd, .generation = state.slot.generation, .newest = state.newest
-	};
+	*ret_durable = (struct cq_durable){ .fd = fd,
+		                            .generation = state.slot.generation,
+		                            .newest = state.newest };
 	return 0;
 }
 
@@ -138,7 +138,7 @@ void cq_durable_close(struct cq_durable *durable)
 
 int cq_durable_store(struct cq_durable *durable, struct cq_durable_slot slot)
 {
-	const unsigned at = 1 - durable->newest;
+	const unsigned at = cq_planted("mark_overwritten") ? durable->newest : 1 - durable->newest;
 	int r;
 
 	slot.generation = durable->generation + 1;

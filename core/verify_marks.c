@@ -381,9 +381,10 @@ static void judge_stale(struct cq_verify *v, const struct cq_mark *mark)
 	if (mark->kind == CQ_MARK_DURABLE || mark->kind == CQ_MARK_READER || !v->have_tail ||
 	    cq_verify_moving(v, UINT64_MAX, 0))
 		return;
-	cq_verify_report(v, false, mark->segment, mark->offset,
-	                 "%s is behind the last record, as of a writer that did not close the queue",
-	                 mark->name);
+	cq_verify_report(
+		v, false, mark->segment, mark->offset,
+		"%s is behind the last record, as of a writer that did not close the queue",
+		mark->name);
 }
 
 static void judge(struct cq_verify *v, const struct cq_mark *mark)
@@ -404,7 +405,8 @@ static void judge(struct cq_verify *v, const struct cq_mark *mark)
 	                           v->segment_size);
 	if (mark->seq_differs)
 		cq_verify_report(v, true, mark->segment, mark->offset,
-		                 "%s says that record %" PRIu64 " comes next here, and it is %" PRIu64,
+		                 "%s says that record %" PRIu64
+		                 " comes next here, and it is %" PRIu64,
 		                 mark->name, mark->seq, mark->seq_there);
 	if (mark->on_boundary) {
 		if (to_tail < 0)

@@ -77,7 +77,7 @@ static void killed_after_a_roll(struct qs *q)
 
 static void (*const queues[])(struct qs *q) = { closed_in_the_middle, closed_full,
 	                                        killed_in_the_middle, killed_full,
-	                                        closed_after_a_roll, killed_after_a_roll };
+	                                        closed_after_a_roll,  killed_after_a_roll };
 static const unsigned counts[] = { 70, 62, 70, 62, 62, 62 };
 #define QUEUES (sizeof queues / sizeof queues[0])
 
@@ -230,8 +230,150 @@ static void watermarks(void **state)
 		settles(*state, put_slots, &made_up[i]);
 }
 
+/* ---- control.meta, index.meta ---- */
+
+struct place {
+	uint64_t segment, offset;
+};
+
+static void put_position(struct qs *q, const void *arg)
+{
+	qs_write_file(q->dir, CQ_POSITION_NAME, arg, sizeof(struct place));
+}
+
+static void put_control(struct qs *q, const void *arg)
+{
+	const struct place *place = arg;
+	const uint32_t segment = (uint32_t)place->segment;
+
+	support_poke(q->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, current_segment),
+	             &segment, sizeof segment);
+	support_poke(q->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, write_offset),
+	             &place->offset, sizeof place->offset);
+}
+
+static void positions(void **state)
+{
+	static const struct place made_up[] = {
+		{ 0, 64 },
+		{ 0, 65 },
+		{ 1, AT(5) + 32 },
+		{ 2, AT(7) },
+		{ 2, CQ_FORMAT_SIZE_MAX },
+		{ 77, 64 },
+		{ CQ_SEGMENT_ID_MAX, 4096 },
+		{ UINT64_MAX, UINT64_MAX },
+	};
+
+	for (size_t i = 0; i < sizeof made_up / sizeof made_up[0]; i++) {
+		settles(*state, put_position, &made_up[i]);
+		settles(*state, put_control, &made_up[i]);
+	}
+}
+
+struct field {
+	size_t offset, size;
+	uint64_t value;
+};
+
+static void put_field(struct qs *q, const void *arg)
+{
+	const struct field *field = arg;
+
+	support_poke(q->dir, CQ_CONTROL_NAME, field->offset, &field->value, field->size);
+}
+
+static void control_fields(void **state)
+{
+	static const struct field made_up[] = {
+		{ offsetof(struct cq_control_page, epoch), 8, 0 },
+		{ offsetof(struct cq_control_page, epoch), 8, UINT32_MAX },
+		{ offsetof(struct cq_control_page, epoch), 8, UINT64_MAX },
+		{ offsetof(struct cq_control_page, segment_size), 8, 0 },
+		{ offsetof(struct cq_control_page, segment_size), 8, 8192 },
+		{ offsetof(struct cq_control_page, segment_size), 8, 1ULL << 62 },
+		{ offsetof(struct cq_control_page, segment_gen), 4, UINT32_MAX },
+		{ offsetof(struct cq_control_page, segment_gen), 4, UINT32_MAX - 1 },
+		{ offsetof(struct cq_control_page, heartbeat_ns), 8, UINT64_MAX },
+		{ offsetof(struct cq_control_page, notify_seq), 4, UINT32_MAX },
+		{ offsetof(struct cq_control_page, waiters), 4, UINT32_MAX },
+	};
+
+	for (size_t i = 0; i < sizeof made_up / sizeof made_up[0]; i++)
+		settles(*state, put_field, &made_up[i]);
+}
+
+/* ---- readers/NAME.meta ---- */
+
+struct cursors {
+	struct cq_cursor_slot slot[2];
+};
+
+static void put_cursors(struct qs *q, const struct cursors *cursors)
+{
+	struct cursors c = *cursors;
+
+	for (int i = 0; i < 2; i++)
+		if (c.slot[i].reserved == 0)
+			c.slot[i].crc = qs_crc32(&c.slot[i], 32);
+	assert_int_equal(mkdirat(q->dirfd, CQ_READERS_DIR, 0755), 0);
+	qs_write_file(q->dir, CQ_READERS_DIR "/log.meta", &c, sizeof c);
+}
+
+static uint64_t read_one(struct qs *q, enum cq_start start, bool commit)
+{
+	struct cq_record record;
+	cq_reader *reader;
+
+	assert_int_equal(cq_reader_open(q->dir, "log", start, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	if (commit)
+		assert_int_equal(cq_reader_commit(reader), 0);
+	cq_reader_close(reader);
+	return record.seq;
+}
+
+/* A commit that returned 0 counts, whatever the file said before; no write destroys the slot that does. */
+static void cursors(void **state)
+{
+	static const struct cursors made_up[] = {
+		/* `reserved`: a damaged slot */
+		{ { { 0, AT(5), 0, 3, 0, 0 }, { 0, 0, 0, 0, 0, 1 } } },
+		{ { { 0, 0, 0, 0, 0, 1 }, { 0, AT(5), 0, 4, 0, 0 } } },
+		{ { { 0, AT(5), 0, 3, 0, 0 }, { 0, AT(4), 0, 2, 0, 0 } } },
+		{ { { 0, AT(5), 0, 4, 0, 0 }, { 0, AT(4), 0, 4, 0, 0 } } },
+		{ { { 0, AT(5), 0, UINT64_MAX - 1, 0, 0 }, { 0, 0, 0, 0, 0, 1 } } },
+		{ { { 0, 0, 0, 0, 0, 1 }, { 0, AT(5), 0, UINT64_MAX - 1, 0, 0 } } },
+		{ { { 0, AT(5), 0, UINT64_MAX - 1, 0, 0 },
+		    { 0, AT(4), 0, UINT64_MAX - 2, 0, 0 } } },
+		{ { { 0, AT(5), UINT64_MAX, 0, 0, 0 }, { 0, 0, 0, 0, 0, 1 } } },
+	};
+	struct qs *q = *state;
+	struct cq_repair_result result;
+
+	for (size_t i = 0; i < sizeof made_up / sizeof made_up[0]; i++) {
+		qs_anew(q);
+		qs_write(q, 0, 70);
+		put_cursors(q, &made_up[i]);
+		for (int runs = 0; runs < 2; runs++) {
+			assert_int_equal(repair(q, false, &result), 0);
+			assert_int_equal(result.losses, 0);
+		}
+		assert_int_equal(result.steps, 0);
+		assert_int_equal(findings(q), 0);
+		for (uint64_t seq = 5; seq < 9; seq++) {
+			assert_int_equal(read_one(q, CQ_START_RESUME, true), seq);
+			assert_int_equal(read_one(q, CQ_START_RESUME, false), seq + 1);
+		}
+		goes_on(q, 70);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(watermarks),
+	QS_TEST(positions),
+	QS_TEST(control_fields),
+	QS_TEST(cursors),
 };
 
 QS_MAIN(tests)

@@ -86,8 +86,7 @@ static void smallest_segments(void **state)
 
 	for (uint64_t size = 128; size <= 256; size += 64) {
 		const size_t most = (size_t)size - 128;
-		const struct cq_message messages[] = { { bytes, most, 1 },
-			                               { bytes, most + 1, 1 } };
+		const struct cq_message messages[] = { { bytes, most, 1 }, { bytes, most + 1, 1 } };
 		uint64_t seq = 9;
 
 		qs_anew(q);

@@ -92,7 +92,8 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 	r = cq_reader_next(reader, ret_record);
 	if (r != 0)
 		return r;
-	cli_note("segment %09" PRIu32 " is not sealed, and later ones hold records: these are left out",
+	cli_note("segment %09" PRIu32
+	         " is not sealed, and later ones hold records: these are left out",
 	         stats.segment);
 	return -ENOLINK;
 }

@@ -133,8 +133,9 @@ static int list(const char *dir, cq_queue *queue)
 	       "payload", "used", "size", "last record");
 	for (size_t i = 0; i < count && r >= 0; i++) {
 		if (i > 0 && ids[i] != ids[i - 1] + 1 && is_missing(queue, ids[i] - 1)) {
-			cli_note("%s: missing: there is no segment from %09" PRIu32 " to %09" PRIu32, dir,
-			         ids[i - 1] + 1, ids[i] - 1);
+			cli_note("%s: missing: there is no segment from %09" PRIu32
+			         " to %09" PRIu32,
+			         dir, ids[i - 1] + 1, ids[i] - 1);
 			status = CLI_PROBLEM;
 		}
 		r = look_at(queue, ids[i], &row);

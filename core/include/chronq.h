@@ -682,7 +682,6 @@ CQ_API int cq_reader_seek_end(cq_reader *reader);
  * reader.
  *   EINVAL     the reader has no name
  *   ELOOP, EBADMSG  what stands under the name of the reader's file is not one of a reader
- *   EOVERFLOW  the file says that it was changed 2^64 - 2 times: somebody has made it by hand
  */
 CQ_API int cq_reader_commit(cq_reader *reader);
 

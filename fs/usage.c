@@ -36,7 +36,9 @@ static void print_options(void)
 	       "    -o max_open=N          files that may be open at a time (default 16384), of which\n"
 	       "                           users other than root and the mounter get half\n"
 	       "    -o fsname=NAME         what the mount table shows as source (default: QUEUE)\n"
-	       "    -o allow_other         let all users in; further options of mount and libfuse too\n"
+	       "    -o allow_other         let all users in; -o allow_root: root\n"
+	       "    -o max_read=BYTES      the most that the kernel reads with one request\n"
+	       "                           (further options of mount and libfuse are taken, too)\n"
 	       "\n"
 	       "SIZE is a number with an optional K, M or G; SPAN a number with s, m, h or d (s when\n"
 	       "none is given).  See chronfs(1).\n");

@@ -39,9 +39,10 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 	if (r < 0 || bytes == 0)
 		return r;
 	cq_log(v->config, CQ_NOTICE,
-	       "segment %09u: what an unfinished write left behind offset %" PRIu64
+	       "segment %09u: what %s behind offset %" PRIu64
 	       " is now in " CQ_SEGMENT_BROKEN,
-	       c->id, c->survey.tail, c->id);
+	       c->id, c->survey.damaged || c->rest ? "stood" : "an unfinished write left",
+	       c->survey.tail, c->id);
 	return 0;
 }
 

@@ -126,6 +126,7 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 		aside && !c->surveyed && (c->kind == CQ_KIND_OPEN || c->kind == CQ_KIND_SEALED)
 			? &v->meter
 			: NULL;
+	const uint64_t before = v->beyond.records;
 	uint64_t size = 0, first;
 	int fd, r;
 
@@ -140,6 +141,7 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 		r = cq_beyond_add(fd, size, from, meter, &v->beyond, &first);
 		c->clean = r == 0 && first >= size && size == v->segment_size;
 	}
+	c->rest = v->beyond.records > before;
 	if (meter)
 		cq_meter_next(meter);
 	close(fd);

@@ -49,6 +49,7 @@ struct cq_candidate {
 	struct cq_survey survey;
 	bool surveyed;
 	bool clean; /* nothing stands behind its records */
+	bool rest;  /* sound records do */
 	bool lost;  /* a repair gives up what it holds */
 	bool index; /* its index is to be built anew, or removed if it is not sealed */
 };

@@ -33,9 +33,10 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 	uint64_t bytes;
 	int r;
 
-	if (c->clean)
+	if (c->residue >= v->segment_size)
 		return 0;
-	r = cq_repair_tail(v->dirfd, c->segment, c->survey.tail, &bytes);
+	r = cq_repair_tail(v->dirfd, c->segment, c->residue > 0 ? c->residue : c->survey.tail,
+	                   &bytes);
 	if (r < 0 || bytes == 0)
 		return r;
 	cq_log(v->config, CQ_NOTICE,

@@ -138,8 +138,11 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 	if (c->survey.damaged || c->kind == CQ_KIND_SEALED)
 		r = look_at_end(v, c, fd);
 	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
+		if (!aside) /* as cq_repair_first_residue() */
+			cq_io_drop_clean(fd, from->offset);
 		r = cq_beyond_add(fd, size, from, meter, &v->beyond, &first);
-		c->clean = r == 0 && first >= size && size == v->segment_size;
+		if (r == 0 && size == v->segment_size)
+			c->residue = first;
 	}
 	c->rest = v->beyond.records > before;
 	if (meter)

@@ -29,10 +29,12 @@ static int check_names(const struct cq_recovery *v, const struct cq_candidate *c
 			cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_CORRUPT "* away", c->id);
 		return r;
 	}
-	if (c->clean || (c->act == CQ_ACT_KEEP && c->kind != CQ_KIND_FRESH))
+	if (c->residue >= v->segment_size || (c->act == CQ_ACT_KEEP && c->kind != CQ_KIND_FRESH))
 		return 0;
 	if (c->act != CQ_ACT_KEEP)
 		tail = c->survey.tail;
+	if (c->residue > 0)
+		tail = c->residue;
 	r = cq_repair_may_cut(v->dirfd, c->id, v->segment_size, tail);
 	if (r == -EEXIST)
 		cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_BROKEN "* away", c->id);

@@ -48,7 +48,7 @@ struct cq_candidate {
 		segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
 	struct cq_survey survey;
 	bool surveyed;
-	bool clean; /* nothing stands behind its records */
+	uint64_t residue; /* first byte behind its records that is not zero; 0: not looked for */
 	bool rest;  /* sound records do */
 	bool lost;  /* a repair gives up what it holds */
 	bool index; /* its index is to be built anew, or removed if it is not sealed */

@@ -26,7 +26,12 @@ void cq_writer_progress(cq_writer *w)
 {
 	if (!atomic_load(&w->closing))
 		return;
-	(void)cq_lock_describe_closing(&w->owned, w->epoch, atomic_fetch_add(&w->progress, 1) + 1);
+	/* an ousted writer's file may be another's by now (owner.c), but not while the lock is held */
+	pthread_mutex_lock(&w->retention.lock);
+	if (!atomic_load(&w->ousted))
+		(void)cq_lock_describe_closing(&w->owned, w->epoch,
+		                               atomic_fetch_add(&w->progress, 1) + 1);
+	pthread_mutex_unlock(&w->retention.lock);
 }
 
 int cq_writer_write_out(cq_writer *w, int fd, uint64_t size)

@@ -253,6 +253,40 @@ static void the_second_waits_for_the_first(void **state)
 	}
 }
 
+/* The moved queue is a queue still, with its writer.lock, and has a writer of its own by then: the first
+ * one changes nothing in it when it ends, not even the text that says who has it. */
+static void the_moved_queue_has_another_writer(void **state)
+{
+	struct qs *q = *state;
+	char away[AWAY_SIZE], path[PATH_SIZE];
+	struct qs_snapshot before;
+	cq_writer *second;
+	char *told, *now;
+	size_t size;
+
+	moved_to(q, away);
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	directory_made_again(q);
+	assert_int_equal(cq_writer_sync(q->writer), -EIO);
+	(void)cq_writer_flush_step(q->writer);
+	assert_int_equal(cq_writer_open_with(away, &q->config, false, &second), 0);
+	qs_append(second, 40, 1);
+	support_path(path, away, "writer.lock");
+	told = support_slurp(path, &size);
+	qs_snapshot(away, &before);
+	assert_int_equal(cq_writer_close(q->writer), -EIO);
+	q->writer = NULL;
+	qs_unchanged(away, &before);
+	now = support_slurp(path, &size);
+	assert_string_equal(now, told);
+	free(now);
+	free(told);
+	assert_int_equal(cq_writer_close(second), 0);
+	qs_expect(away, 0, 41);
+	support_remove(away);
+}
+
 /* ---- a child that was forked has the same descriptors ---- */
 
 static void a_child_does_not_keep_the_lock(void **state)
@@ -373,6 +407,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(an_idle_writer_finds_it),
 	QS_TEST(moving_alone_changes_nothing),
 	QS_TEST(the_second_waits_for_the_first),
+	QS_TEST(the_moved_queue_has_another_writer),
 	QS_TEST(a_child_does_not_keep_the_lock),
 	QS_TEST(nor_that_of_a_refused_open),
 #ifdef CQ_FAULTS

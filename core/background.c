@@ -39,9 +39,8 @@ static void prepared(cq_writer *w)
 		cq_worker_kick(&w->flusher);
 }
 
-int cq_writer_prepare_step(void *writer)
+static int prepare(cq_writer *w)
 {
-	cq_writer *w = writer;
 	int r;
 
 	if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
@@ -62,6 +61,17 @@ int cq_writer_prepare_step(void *writer)
 		             w->segment_size);
 	cq_prefault_step(&w->prefault);
 	return atomic_load(&w->space.starved) ? STARVED_MS : TICK_MS;
+}
+
+int cq_writer_prepare_step(void *writer)
+{
+	cq_writer *w = writer;
+	int ms;
+
+	pthread_mutex_lock(&w->preparing);
+	ms = prepare(w);
+	pthread_mutex_unlock(&w->preparing);
+	return ms;
 }
 
 /* Milliseconds until the next sync of CQ_SYNC_INTERVAL is due; does it when it is. */

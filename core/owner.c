@@ -87,6 +87,8 @@ void cq_owner_let_go(cq_writer *w)
 	while (w->flush.running)
 		pthread_cond_wait(&w->flush.done, &w->flush.lock);
 	pthread_mutex_unlock(&w->flush.lock);
+	pthread_mutex_lock(&w->preparing);
+	pthread_mutex_unlock(&w->preparing);
 	cq_lock_let_go(&w->owned);
 	w->let_go = true;
 }

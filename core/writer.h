@@ -68,6 +68,8 @@ struct cq_writer {
 	uint64_t owner_checked_ms; /* CLOCK_BOOTTIME; the flusher's, as is the next */
 	bool let_go;
 	_Atomic int prepare_error; /* the last one that was reported */
+	pthread_mutex_t
+		preparing; /* the preparer's, through each step; nobody waits for it but owner.c */
 	struct cq_worker preparer, flusher;
 };
 

@@ -80,6 +80,7 @@ static int close_writer(cq_writer *w, bool discard)
 	cq_retention_fini(&w->retention);
 	cq_space_fini(&w->space);
 	cq_prefault_fini(&w->prefault);
+	pthread_mutex_destroy(&w->preparing);
 	pthread_mutex_destroy(&w->lock);
 	cq_point("close.freed");
 	if (discard)

@@ -289,6 +289,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	if (r < 0)
 		goto fail_queue;
 	pthread_mutex_init(&w->lock, NULL);
+	pthread_mutex_init(&w->preparing, NULL);
 	cq_prefault_init(&w->prefault, w->active);
 	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
 	                 w->active->id + 1, &w->space);
@@ -314,6 +315,7 @@ fail_workers:
 	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
 	cq_prefault_fini(&w->prefault);
+	pthread_mutex_destroy(&w->preparing);
 	pthread_mutex_destroy(&w->lock);
 	cq_flush_fini(w);
 fail_queue:

@@ -15,6 +15,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -383,6 +386,60 @@ static void the_taker_looks_again(void **state)
 	qs_expect(q->dir, 0, 2);
 }
 
+static void *prepare(void *arg)
+{
+	(void)cq_writer_prepare_step(arg);
+	return NULL;
+}
+
+static struct {
+	cq_writer *writer;
+	_Atomic pid_t tid;
+} flusher;
+
+static void *flush(void *arg)
+{
+	(void)arg;
+	atomic_store(&flusher.tid, gettid());
+	(void)cq_writer_flush_step(flusher.writer);
+	return NULL;
+}
+
+/* The preparer is about to give a segment its name when it turns out that the writer is ousted. */
+static void the_preparer_is_waited_for_child(struct qs *q)
+{
+	pthread_t preparing, flushing;
+	cq_writer *second;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 1);
+	CHILD(cq_writer_roll(q->writer) == 0);
+	qs_hold(q, "prepare.before_publish");
+	CHILD(pthread_create(&preparing, NULL, prepare, q->writer) == 0);
+	qs_hold_reached(q);
+	lock_replaced(q);
+	CHILD(cq_writer_sync(q->writer) == -EIO);
+	flusher.writer = q->writer;
+	CHILD(pthread_create(&flushing, NULL, flush, NULL) == 0);
+	while (atomic_load(&flusher.tid) == 0)
+		sched_yield();
+	qs_await_sleep(getpid(), atomic_load(&flusher.tid));
+	CHILD(cq_writer_open_with(q->dir, &q->config, false, &second) == -EBUSY);
+	qs_hold_go(q);
+	pthread_join(preparing, NULL);
+	pthread_join(flushing, NULL);
+	CHILD(cq_writer_open_with(q->dir, &q->config, false, &second) == 0);
+	qs_append(second, 1, 1);
+	CHILD(cq_writer_close(second) == 0);
+	CHILD(cq_writer_close(q->writer) == -EIO);
+	qs_expect(q->dir, 0, 2);
+}
+
+static void the_preparer_is_waited_for(void **state)
+{
+	qs_run(the_preparer_is_waited_for_child, *state);
+}
+
 /* A file system that has no locks on directories: the file's does. */
 static void no_lock_on_directories(void **state)
 {
@@ -412,6 +469,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(nor_that_of_a_refused_open),
 #ifdef CQ_FAULTS
 	QS_TEST(the_taker_looks_again),
+	QS_TEST(the_preparer_is_waited_for),
 	QS_TEST(no_lock_on_directories),
 #endif
 };

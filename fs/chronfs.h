@@ -538,6 +538,14 @@ void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn);
 /* Takes away a dead mount of ours there, if that is wanted.  Returns 0 when we can mount there, else
  * the exit code, having said why not. */
 int chronfs_mountpoint_check(struct chronfs *fs);
+/* Whether the table of mounts in this file of /proc has a mount of ours of that source. */
+bool chronfs_table_has_mount(const char *path, const char *source);
+
+/* ---- namespaces.c: a mount that is gone here and left somewhere else ---- */
+
+/* Whether no mount of this queue is in our mount namespace, and one is in another, of which *ret_process
+ * is a process; as far as the tables of mounts there may be read. */
+bool chronfs_mounted_elsewhere(const struct chronfs *fs, pid_t *ret_process);
 
 /* ---- queue.c ---- */
 

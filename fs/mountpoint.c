@@ -45,19 +45,13 @@ static void unescape(char *text)
 	*to = '\0';
 }
 
-/*
- * ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS
- *
- * Takes the line apart if it is that of mount `id`.
- */
-static bool take_line(char *text, uint64_t id, struct mount_line *ret_line)
+/* ID PARENT MAJOR:MINOR ROOT MOUNTPOINT OPTIONS [TAG...] - TYPE SOURCE OPTIONS */
+static bool take_line(char *text, struct mount_line *ret_line)
 {
 	enum { ROOT = 3, MOUNTPOINT, OPTIONS, FIELDS };
 	struct mount_line line = { .text = text };
 	char *rest, *field;
 
-	if (strtoull(text, NULL, 10) != id)
-		return false;
 	rest = strstr(text, " - ");
 	if (!rest)
 		return false;
@@ -89,10 +83,28 @@ static bool find_mount(uint64_t id, struct mount_line *ret_line)
 	if (!table)
 		return false;
 	while (!found && getline(&text, &size, table) > 0)
-		found = take_line(text, id, ret_line);
+		found = strtoull(text, NULL, 10) == id && take_line(text, ret_line);
 	(void)fclose(table);
 	if (!found)
 		free(text);
+	return found;
+}
+
+bool chronfs_table_has_mount(const char *path, const char *source)
+{
+	FILE *table = fopen(path, "re");
+	struct mount_line line;
+	char *text = NULL;
+	size_t size = 0;
+	bool found = false;
+
+	if (!table)
+		return false;
+	while (!found && getline(&text, &size, table) > 0)
+		found = take_line(text, &line) && strcmp(line.type, "fuse.chronfs") == 0 &&
+		        strcmp(line.source, source) == 0;
+	(void)fclose(table);
+	free(text);
 	return found;
 }
 

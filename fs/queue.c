@@ -17,26 +17,47 @@
 #define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
 #define CLOSING_STALL_MS 30000 /* for one that says so, without a step forward */
 
-/* Says who has the queue, and what follows from it. */
-static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
-                       const struct cq_holder *holder, const char *so)
+/* A process for people: its number and its name. */
+static void name_process(pid_t pid, char *text, size_t size)
 {
 	char path[64], name[64] = "";
 	FILE *comm;
 
-	if (holder->pid == 0) {
-		chronfs_say(fs, level, "%s by another process%s", has, so);
-		return;
-	}
-	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)holder->pid);
+	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
 	comm = fopen(path, "re");
 	if (comm) {
 		if (fgets(name, sizeof name, comm))
 			name[strcspn(name, "\n")] = '\0';
 		(void)fclose(comm);
 	}
-	chronfs_say(fs, level, "%s by process %d (%s)%s", has, (int)holder->pid,
-	            *name ? name : "name unknown", so);
+	(void)snprintf(text, size, "process %d (%s)", (int)pid, *name ? name : "name unknown");
+}
+
+/* Says who has the queue, and what follows from it. */
+static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
+                       const struct cq_holder *holder, const char *so)
+{
+	char process[96] = "another process";
+
+	if (holder->pid != 0)
+		name_process(holder->pid, process, sizeof process);
+	chronfs_say(fs, level, "%s by %s%s", has, process, so);
+}
+
+/* It is not closing. */
+static void say_in_use(struct chronfs *fs, const struct cq_holder *holder)
+{
+	char process[96], so[256] = "";
+	pid_t there;
+
+	if (chronfs_mounted_elsewhere(fs, &there)) {
+		name_process(there, process, sizeof process);
+		(void)snprintf(so, sizeof so,
+		               "; its mount is gone here, and left in the mount namespace of %s: "
+		               "end that, or unmount it there",
+		               process);
+	}
+	say_holder(fs, CQ_ERROR, "in use", holder, so);
 }
 
 /* Waits a little for a writer that has the queue, and longer for one that is closing it.  -EBUSY: it
@@ -62,8 +83,11 @@ static int await_holder(struct chronfs *fs)
 		chronfs_say(fs, CQ_ERROR, "stopped by a signal; nothing was changed");
 		return -ECANCELED;
 	}
-	say_holder(fs, CQ_ERROR, "in use", &holder,
-	           holder.closing ? ", which is closing it and does not get on" : "");
+	if (holder.closing)
+		say_holder(fs, CQ_ERROR, "in use", &holder,
+		           ", which is closing it and does not get on");
+	else
+		say_in_use(fs, &holder);
 	return -EBUSY;
 }
 

@@ -34,7 +34,7 @@ ok "a second writer comes in, if only after a while" wait_for 60 mounts_second
 ok "it writes" append_durable "$second" two
 refused "the first one is told: EIO" "Input/output error" append_durable "$m" lost
 refused "and its fsync" "Input/output error" sync "$m/append"
-ok "its log says why" grep -qF "writer.lock was removed or replaced" "$log"
+ok "its log says why" wait_for 60 grep -qF "writer.lock was removed or replaced" "$log"
 is "its state, too" "$(grep -oE '"writer_error": "[A-Z]+"' "$m/stats.json")" '"writer_error": "EIO"'
 ok "the second goes on" append_durable "$second" three
 ok "unmount of the first" umount "$m"
@@ -53,7 +53,7 @@ ok "a queue that was only moved goes on" append_durable "$m" six
 mkdir "$q"
 ok "a second writer on the new one" wait_for 60 mounts_second
 refused "the first one is told" "Input/output error" append_durable "$m" lost
-ok "its log says why" grep -qF "the queue's directory was moved" "$log"
+ok "its log says why" wait_for 60 grep -qF "the queue's directory was moved" "$log"
 ok "the second writes" append_durable "$second" seven
 umount "$m"
 ended
@@ -101,5 +101,27 @@ if strace -o /dev/null -e inject=fdatasync:delay_enter=1 true 2>/dev/null; then
 	wait "$tracer"
 else
 	skip "a daemon that takes its time to close" "strace cannot delay calls here"
+fi
+# ---- a daemon that outlives its unmount, since another mount namespace has a copy ----
+
+q=$tmp/elsewhere
+start_mount -o segment_size=64K
+if unshare --mount --propagation private true 2>/dev/null; then
+	mkfifo "$tmp/go"
+	unshare --mount --propagation private sh -c 'echo >"$1.there"; read -r _ <"$1"' sh "$tmp/go" &
+	other=$!
+	wait_for 60 [ -e "$tmp/go.there" ]
+	umount "$m"
+	gives 10 "its mount is gone here, and left in the mount namespace of process $other (sh)" \
+		"the copy is named" "$CHRONFS" "$q" "$second"
+	echo >"$tmp/go"
+	wait "$other"
+	await_daemon "the copy goes, and"
+	ok "then the queue is free" "$CHRONFS" "$q" "$second"
+	umount "$second"
+	ok "its daemon ends" wait_for 60 unlocked
+else
+	skip "a copy in another mount namespace" "namespaces cannot be made here"
+	stop_mount
 fi
 finish

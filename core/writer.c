@@ -46,7 +46,7 @@ int cq_writer_cut_short(cq_writer *w)
 
 /* The record fits behind the tail of the active segment. */
 static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
-                         size_t length, uint64_t now_ns)
+                        size_t length, uint64_t now_ns)
 {
 	struct cq_active *s = w->active;
 	const uint64_t at = s->used;
@@ -131,30 +131,43 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 	return r;
 }
 
-int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
-                      uint64_t *ret_seq)
+/* Without the writer lock: the sync that CQ_SYNC_ALWAYS wants.  Tells what has been done. */
+static int finish(cq_writer *w, struct cq_appended appended, struct cq_appended *ret_appended)
 {
-	size_t length = 0;
-	uint64_t seq;
-	int r;
+	int r = 0;
 
-	for (int i = 0; i < iovcnt; i++) {
-		if (iov[i].iov_len > UINT32_MAX - length)
-			return -EMSGSIZE;
-		length += iov[i].iov_len;
+	if (w->config.sync == CQ_SYNC_ALWAYS && appended.count > 0) {
+		r = cq_flush_upto(w, appended.seq + appended.count);
+		appended.durable = r == 0;
 	}
-	pthread_mutex_lock(&w->lock);
-	seq = w->next_seq;
-	r = append_locked(w, type, iov, iovcnt, length, cq_realtime_ns());
-	cq_writer_announce(w);
-	pthread_mutex_unlock(&w->lock);
-	if (r < 0)
-		return r;
-	if (ret_seq)
-		*ret_seq = seq;
-	if (w->config.sync == CQ_SYNC_ALWAYS)
-		return cq_flush_upto(w, seq + 1);
-	return 0;
+	if (ret_appended)
+		*ret_appended = appended;
+	return r;
+}
+
+int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
+                      struct cq_appended *ret_appended)
+{
+	struct cq_appended appended = { 0 };
+	size_t length = 0;
+	int r = 0, synced;
+
+	for (int i = 0; i < iovcnt && r == 0; i++) {
+		if (iov[i].iov_len > UINT32_MAX - length)
+			r = -EMSGSIZE;
+		else
+			length += iov[i].iov_len;
+	}
+	if (r == 0) {
+		pthread_mutex_lock(&w->lock);
+		appended.seq = w->next_seq;
+		r = append_locked(w, type, iov, iovcnt, length, cq_realtime_ns());
+		cq_writer_announce(w);
+		pthread_mutex_unlock(&w->lock);
+		appended.count = r == 0;
+	}
+	synced = finish(w, appended, ret_appended);
+	return r < 0 ? r : synced;
 }
 
 /* An iovec over bytes that are only read. */
@@ -169,46 +182,38 @@ static struct iovec readonly_iovec(const void *base, size_t length)
 }
 
 int cq_writer_append(cq_writer *w, uint16_t type, const void *payload, size_t length,
-                     uint64_t *ret_seq)
+                     struct cq_appended *ret_appended)
 {
 	const struct iovec iov = readonly_iovec(payload, length);
 
-	return cq_writer_appendv(w, type, &iov, 1, ret_seq);
+	return cq_writer_appendv(w, type, &iov, 1, ret_appended);
 }
 
 ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, size_t count,
-                               uint64_t *ret_first_seq)
+                               struct cq_appended *ret_appended)
 {
 	const uint64_t now_ns = cq_realtime_ns();
-	uint64_t first;
-	size_t done;
-	int r = 0;
+	struct cq_appended appended = { 0 };
+	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
 
-	if (count > SSIZE_MAX)
-		return -EINVAL;
 	pthread_mutex_lock(&w->lock);
-	first = w->next_seq;
-	for (done = 0; done < count; done++) {
-		const struct iovec iov =
-			readonly_iovec(messages[done].payload, messages[done].length);
+	appended.seq = w->next_seq;
+	while (r == 0 && appended.count < count) {
+		const struct cq_message *message = &messages[appended.count];
+		const struct iovec iov = readonly_iovec(message->payload, message->length);
 
-		r = append_locked(w, messages[done].type, &iov, 1, iov.iov_len, now_ns);
+		r = append_locked(w, message->type, &iov, 1, iov.iov_len, now_ns);
 		if (r < 0)
 			break;
+		appended.count++;
 		cq_point("batch.appended");
 	}
 	cq_writer_announce(w);
 	pthread_mutex_unlock(&w->lock);
-	if (done == 0 && r < 0)
-		return r;
-	if (ret_first_seq)
-		*ret_first_seq = first;
-	if (w->config.sync == CQ_SYNC_ALWAYS && done > 0) {
-		r = cq_flush_upto(w, first + done);
-		if (r < 0)
-			return r;
-	}
-	return (ssize_t)done;
+	synced = finish(w, appended, ret_appended);
+	if (synced < 0)
+		return synced;
+	return appended.count > 0 || r == 0 ? (ssize_t)appended.count : r;
 }
 
 /* ---- durability ---- */

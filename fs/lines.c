@@ -84,17 +84,18 @@ static int take(struct chronfs *fs, struct chronfs_lines_file *file, const char 
 {
 	struct chronfs_framer *framer = &file->framer;
 	struct cq_message messages[BATCH];
+	struct cq_appended appended;
 	ssize_t count;
-	uint64_t seq;
 	size_t taken;
 	int r = 0;
 
 	while ((count = chronfs_framer_cut(framer, *data, *size, end, messages, BATCH)) > 0) {
 		count = behind ? -EDQUOT
-		               : cq_writer_append_batch(fs->writer, messages, (size_t)count, &seq);
+		               : cq_writer_append_batch(fs->writer, messages, (size_t)count,
+		                                        &appended);
 		if (count < 0)
 			break;
-		chronfs_sink_appended(fs, &file->sink, seq + (uint64_t)count - 1);
+		chronfs_sink_appended(fs, &file->sink, appended.seq + appended.count - 1);
 		count_partials(fs, messages, (size_t)count);
 		taken = chronfs_framer_appended(framer, messages, (size_t)count);
 		*data += taken;

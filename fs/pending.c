@@ -38,8 +38,10 @@ static void flushed(struct cq_sync_request *request, int result)
 {
 	struct chronfs_pending *pending = (struct chronfs_pending *)request;
 
+	/* Of a write EIO alone says that the record may be there (semantics.md): a shortage that kept the
+	 * flush from beginning shall not look like a record that was refused. */
 	if (result < 0 && !chronfs_planted("flush_error_swallowed"))
-		fuse_reply_err(pending->req, -result);
+		fuse_reply_err(pending->req, pending->written > 0 ? EIO : -result);
 	else if (pending->written > 0)
 		fuse_reply_write(pending->req, pending->written);
 	else

@@ -184,12 +184,12 @@ static struct chronfs_sink_file *handle(const struct fuse_file_info *fi)
 
 static int append(struct chronfs *fs, struct chronfs_sink_file *file, const char *data, size_t size)
 {
-	uint64_t seq;
+	struct cq_appended appended;
 	int r;
 
-	r = cq_writer_append(fs->writer, CQ_TYPE_DEFAULT, data, size, &seq);
+	r = cq_writer_append(fs->writer, CQ_TYPE_DEFAULT, data, size, &appended);
 	if (r == 0)
-		chronfs_sink_appended(fs, file, seq);
+		chronfs_sink_appended(fs, file, appended.seq);
 	return r;
 }
 

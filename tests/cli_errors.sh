@@ -176,7 +176,7 @@ fi
 echo x | "$CHRONQ" append -s 4096 ids && rm ids/*.meta ids/000000001.q && mv ids/000000000.q ids/999999999.q
 printf '\377\311\232\073' | dd of=ids/999999999.q bs=1 seek=8 conv=notrunc status=none
 many() { seq 2000 | "$CHRONQ" append ids; }
-shows "segment ids are used up" 3 "are used up" many
+shows "segment ids are used up, and how many records are in" 3 "records that are appended: 30" many
 shows "what found room is there" 0 "damage 0" "$CHRONQ" verify ids
 ok "in order" cmp <("$CHRONQ" cat ids) <(echo x && seq 30)
 pieces() { { seq 511 && head -c 200000 long-line; } >pieces-lines && "$CHRONQ" append ids <pieces-lines; }
@@ -239,6 +239,22 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 	done
 	failures="open:24 open:5 list:5 next_name:5 open_dir:5" skips="$(seq 2 3 30)" \
 		each_case "tail from the beginning, with failing calls" "$CHRONQ" tail -n 500 q
+	# From some sync on all fail: what is in is said, and what of it may not be on the disk.
+	unsynced() {
+		local skip count last told=0
+		for skip in 0 1 2 3 4 5 6; do
+			rm -rf unsynced
+			seq 600 | CHRONQ_FAIL=sync_data:5:$skip:-1 exits 3 "$CHRONQ" append --sync -s 1M unsynced
+			count=$(sed -n 's/.*records that are appended: \([0-9]*\).*/\1/p' exit.err)
+			last=$(sed -n 's/.*on the disk, the last \([0-9]*\)$/\1/p' exit.err)
+			[ "${count:-0}" -gt 0 ] && [ "${last:-0}" -gt 0 ] || continue
+			[ "$last" -le "$count" ] && cmp <("$CHRONQ" cat unsynced) <(seq "$count") || return 1
+			told=$((told + 1))
+		done
+		echo "told $told times"
+		[ "$told" -ge 2 ]
+	}
+	ok "append --sync says how many records are in when a sync fails" unsynced
 	copy appended
 	each_case "append, with failing calls" "$CHRONQ" append appended
 	shows "all that was there before is there" 0 "record 119" "$CHRONQ" cat -s 0-119 appended

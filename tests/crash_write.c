@@ -126,25 +126,25 @@ static void refused(struct script *t)
 static void append(struct script *t)
 {
 	struct crash_message *m = t->message;
-	uint64_t seq = 0;
+	struct cq_appended in;
 	int r;
 
 	crash_message(t->shared, t->round->number, t->next, false, m);
 	atomic_store(&t->shared->begun, t->next + 1);
-	r = cq_writer_append(t->writer, m->type, m->bytes, m->length, &seq);
+	r = cq_writer_append(t->writer, m->type, m->bytes, m->length, &in);
 	if (r == -EDQUOT) {
 		refused(t);
 		return;
 	}
 	expect(t, "append", r, 0);
-	appended(t, seq, 1);
+	appended(t, in.seq, 1);
 }
 
 static void append_batch(struct script *t)
 {
 	const unsigned count = 2 + crash_below(&t->random, BATCH_MOST - 1);
 	struct cq_message messages[BATCH_MOST];
-	uint64_t first = 0;
+	struct cq_appended in;
 	ssize_t n;
 
 	for (unsigned i = 0; i < count; i++) {
@@ -154,9 +154,9 @@ static void append_batch(struct script *t)
 		messages[i] = (struct cq_message){ m->bytes, m->length, m->type };
 	}
 	atomic_store(&t->shared->begun, t->next + count);
-	n = cq_writer_append_batch(t->writer, messages, count, &first);
+	n = cq_writer_append_batch(t->writer, messages, count, &in);
 	if (n > 0)
-		appended(t, first, (unsigned)n);
+		appended(t, in.seq, (unsigned)n);
 	if (n == -EDQUOT || (n > 0 && n < (ssize_t)count))
 		refused(t);
 	else if (n != (ssize_t)count)

@@ -137,19 +137,21 @@ REPLACED(int, cq_writer_open,
 }
 
 REPLACED(int, cq_writer_append,
-         (cq_writer * writer, uint16_t type, const void *payload, size_t size, uint64_t *ret_seq))
+         (cq_writer * writer, uint16_t type, const void *payload, size_t size,
+          struct cq_appended *ret_appended))
 {
-	return made_up.append_error ? -made_up.append_error
-	                            : __real_cq_writer_append(writer, type, payload, size, ret_seq);
+	return made_up.append_error
+	               ? -made_up.append_error
+	               : __real_cq_writer_append(writer, type, payload, size, ret_appended);
 }
 
 REPLACED(ssize_t, cq_writer_append_batch,
          (cq_writer * writer, const struct cq_message *messages, size_t count,
-          uint64_t *ret_first_seq))
+          struct cq_appended *ret_appended))
 {
 	return made_up.append_error
 	               ? -made_up.append_error
-	               : __real_cq_writer_append_batch(writer, messages, count, ret_first_seq);
+	               : __real_cq_writer_append_batch(writer, messages, count, ret_appended);
 }
 
 REPLACED(int, cq_queue_await_release,

@@ -288,7 +288,6 @@ int fs_mount(char *queue, bool read_only)
 int fs_setup(void **state)
 {
 	static const char payload[FS_PAYLOAD] = "payload";
-	uint64_t seq;
 
 	(void)state;
 	fs_calls_init();
@@ -299,7 +298,7 @@ int fs_setup(void **state)
 	assert_int_equal(fs_mount(fs_queue, false), CHRONFS_EXIT_OK);
 	for (int i = 0; i < 3 * FS_SEGMENTS; i++)
 		assert_int_equal(
-			cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, payload, sizeof payload, &seq),
+			cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL),
 			0);
 	assert_int_equal(cq_writer_sync(fs.writer), 0);
 	return 0;

@@ -192,15 +192,17 @@ static const char *append_more(cq_writer *w, const struct pc_record *survivors, 
                                struct pc_record more[MORE])
 {
 	static uint8_t payload[1500];
+	struct cq_appended in;
 	int r;
 
 	for (unsigned i = 0; i < MORE; i++) {
 		more[i].length = sizeof payload - i;
 		pc_payload(payload, more[i].length, 77 + i);
 		more[i].hash = pc_hash(payload, more[i].length, 1);
-		r = cq_writer_append(w, CQ_TYPE_DEFAULT, payload, more[i].length, &more[i].seq);
+		r = cq_writer_append(w, CQ_TYPE_DEFAULT, payload, more[i].length, &in);
 		if (r < 0)
 			return say("append: %s", strerror(-r));
+		more[i].seq = in.seq;
 		if (more[i].seq != more[0].seq + i)
 			return say("numbers have a gap");
 	}

@@ -237,7 +237,7 @@ void pc_append(struct pc_trace *t, cq_writer *w, const size_t *lengths, size_t c
 	static uint8_t payloads[BATCH][LONGEST];
 	struct cq_message messages[BATCH];
 	const size_t before = t->record_count;
-	uint64_t first = 0;
+	struct cq_appended appended;
 
 	assert_in_range(count, 1, BATCH);
 	for (size_t i = 0; i < count; i++) {
@@ -249,16 +249,17 @@ void pc_append(struct pc_trace *t, cq_writer *w, const size_t *lengths, size_t c
 	}
 	appending = w;
 	if (count > 1)
-		assert_int_equal(cq_writer_append_batch(w, messages, count, &first), count);
+		assert_int_equal(cq_writer_append_batch(w, messages, count, &appended), count);
 	else
 		assert_int_equal(
-			cq_writer_append(w, CQ_TYPE_DEFAULT, payloads[0], lengths[0], &first), 0);
+			cq_writer_append(w, CQ_TYPE_DEFAULT, payloads[0], lengths[0], &appended),
+			0);
 	appending = NULL;
 	assert_int_equal(t->record_count, before + count);
 	for (size_t i = 0; i < count; i++) {
 		struct pc_record *r = &t->records[before + i];
 
-		r->seq = first + i;
+		r->seq = appended.seq + i;
 		r->length = lengths[i];
 		r->hash = pc_hash(payloads[i], lengths[i], 1);
 	}

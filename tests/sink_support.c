@@ -29,9 +29,9 @@ int __wrap_fuse_reply_poll(fuse_req_t req, unsigned events);
 void __wrap_fuse_req_interrupt_func(fuse_req_t req, fuse_interrupt_func_t func, void *data);
 int __wrap_fuse_req_interrupted(fuse_req_t req);
 int __wrap_cq_writer_append(cq_writer *writer, uint16_t type, const void *payload, size_t length,
-                            uint64_t *ret_seq);
+                            struct cq_appended *ret_appended);
 ssize_t __wrap_cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
-                                      size_t count, uint64_t *ret_first_seq);
+                                      size_t count, struct cq_appended *ret_appended);
 int __wrap_cq_writer_room(cq_writer *writer, size_t length);
 void __wrap_cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *sync);
 struct chronfs_pending *__wrap_chronfs_pending_new(fuse_req_t req);
@@ -94,7 +94,7 @@ int __wrap_fuse_req_interrupted(fuse_req_t req)
 }
 
 ssize_t __wrap_cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
-                                      size_t count, uint64_t *ret_first_seq)
+                                      size_t count, struct cq_appended *ret_appended)
 {
 	size_t done = 0;
 
@@ -104,7 +104,7 @@ ssize_t __wrap_cq_writer_append_batch(cq_writer *writer, const struct cq_message
 	queue.interrupt = NONE;
 	if (late != NONE)
 		interrupt(late);
-	*ret_first_seq = queue.count;
+	ret_appended->seq = queue.count;
 	for (; done < count && queue.room > 0; done++) {
 		assert_int_equal(messages[done].type, CQ_TYPE_DEFAULT);
 		assert_in_range(messages[done].length, 1, LIMIT);
@@ -114,16 +114,18 @@ ssize_t __wrap_cq_writer_append_batch(cq_writer *writer, const struct cq_message
 		queue.count++;
 		queue.room--;
 	}
+	ret_appended->count = done;
+	ret_appended->durable = false;
 	return done > 0 ? (ssize_t)done : queue.error;
 }
 
 int __wrap_cq_writer_append(cq_writer *writer, uint16_t type, const void *payload, size_t length,
-                            uint64_t *ret_seq)
+                            struct cq_appended *ret_appended)
 {
 	const struct cq_message message = { .payload = payload, .length = length, .type = type };
 	ssize_t n;
 
-	n = __wrap_cq_writer_append_batch(writer, &message, 1, ret_seq);
+	n = __wrap_cq_writer_append_batch(writer, &message, 1, ret_appended);
 	return n < 0 ? (int)n : 0;
 }
 

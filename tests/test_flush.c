@@ -122,14 +122,14 @@ static void *append_and_sync(void *arg)
 {
 	struct syncer *s = arg;
 	struct cq_stats stats;
-	uint64_t seq;
+	struct cq_appended appended;
 
 	for (int i = 0; i < EACH && s->result == 0; i++) {
-		s->result = cq_writer_append(s->writer, 1, "x", 1, &seq);
+		s->result = cq_writer_append(s->writer, 1, "x", 1, &appended);
 		if (s->result == 0)
 			s->result = cq_writer_sync(s->writer);
 		cq_writer_stats(s->writer, &stats);
-		if (s->result == 0 && stats.durable_seq <= seq)
+		if (s->result == 0 && stats.durable_seq <= appended.seq)
 			s->result = -ERANGE;
 	}
 	return NULL;

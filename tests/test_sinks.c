@@ -84,6 +84,25 @@ static void durable_write_is_answered_after_the_flush(void **state)
 	}
 }
 
+/* Only EIO says that the record may be there: a flush that could not begin must not look like a record
+ * that was refused, which its writer would write again. */
+static void flush_that_fails_is_eio_to_a_write(void **state)
+{
+	const int errors[] = { EIO, EMFILE, ENFILE, ENOMEM, EDQUOT };
+	const uint64_t nodes[] = { APPEND, LINES };
+
+	(void)state;
+	for (size_t n = 0; n < 2 * (sizeof errors / sizeof errors[0]); n++) {
+		const uint64_t node = nodes[n % 2];
+		struct fuse_file_info fi = opened(node);
+
+		assert_int_equal(write_flags(0, node, &fi, "bytes", 1, O_DSYNC), NONE);
+		assert_string_equal(records(), "bytes|");
+		flushed(-errors[n / 2]);
+		assert_int_equal(answer_of(0), ERROR(EIO));
+	}
+}
+
 static void durable_write_without_memory_appends_nothing(void **state)
 {
 	const uint64_t nodes[] = { APPEND, LINES };
@@ -260,6 +279,7 @@ int main(void)
 		TEST(write_over_the_limit_appends_nothing),
 		TEST(errors_of_the_queue_pass_through),
 		TEST(durable_write_is_answered_after_the_flush),
+		TEST(flush_that_fails_is_eio_to_a_write),
 		TEST(durable_write_without_memory_appends_nothing),
 		TEST(interrupted_open_leaves_nothing),
 		TEST(lines_are_joined_over_writes),

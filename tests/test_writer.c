@@ -26,15 +26,16 @@ static void append_appendv_batch(void **state)
 	const struct cq_message batch[] = { { "record 2", 8, 7 }, { "record 3", 8, 8 } };
 	struct qs *q = *state;
 	struct qs_record *records;
-	uint64_t seq = 99;
+	struct cq_appended in;
 
 	qs_open(q);
-	assert_int_equal(cq_writer_append(q->writer, 1, "record 0", 8, &seq), 0);
-	assert_int_equal(seq, 0);
-	assert_int_equal(cq_writer_appendv(q->writer, 2, iov, 3, &seq), 0);
-	assert_int_equal(seq, 1);
-	assert_int_equal(cq_writer_append_batch(q->writer, batch, 2, &seq), 2);
-	assert_int_equal(seq, 2);
+	assert_int_equal(cq_writer_append(q->writer, 1, "record 0", 8, &in), 0);
+	assert_int_equal(in.seq, 0);
+	assert_int_equal(cq_writer_appendv(q->writer, 2, iov, 3, &in), 0);
+	assert_int_equal(in.seq, 1);
+	assert_int_equal(cq_writer_append_batch(q->writer, batch, 2, &in), 2);
+	assert_int_equal(in.seq, 2);
+	assert_int_equal(in.count, 2);
 	assert_int_equal(cq_writer_append_batch(q->writer, batch, 0, NULL), 0);
 	assert_int_equal(cq_writer_append(q->writer, 1, "record 4", 8, NULL), 0);
 	qs_expect(q->dir, 0, 5);
@@ -55,14 +56,14 @@ static void batch_stops_at_the_first_failure(void **state)
 		                            { big, sizeof big, 1 },
 		                            { "never", 5, 1 } };
 	struct qs *q = *state;
-	uint64_t seq = 99;
+	struct cq_appended in;
 
 	qs_open(q);
-	assert_int_equal(cq_writer_append_batch(q->writer, batch, 4, &seq), 2);
-	assert_int_equal(seq, 0);
-	seq = 99;
-	assert_int_equal(cq_writer_append_batch(q->writer, batch + 2, 2, &seq), -EMSGSIZE);
-	assert_int_equal(seq, 99);
+	assert_int_equal(cq_writer_append_batch(q->writer, batch, 4, &in), 2);
+	assert_int_equal(in.seq, 0);
+	assert_int_equal(in.count, 2);
+	assert_int_equal(cq_writer_append_batch(q->writer, batch + 2, 2, &in), -EMSGSIZE);
+	assert_int_equal(in.count, 0);
 	qs_expect(q->dir, 0, 2);
 }
 
@@ -103,20 +104,20 @@ static void limits_of_a_record(void **state)
 	struct iovec huge[2] = { { payload, SIZE_MAX / 2 }, { payload, SIZE_MAX / 2 + 2 } };
 	struct qs *q = *state;
 	struct qs_record *records;
-	uint64_t seq = 99;
+	struct cq_appended in = { .count = 99 };
 
 	qs_open(q);
 	memset(payload, 'x', sizeof payload);
 	assert_int_equal(cq_writer_max_payload(q->writer), QS_SIZE - 128);
-	assert_int_equal(cq_writer_append(q->writer, 1, payload, QS_SIZE - 127, &seq), -EMSGSIZE);
-	assert_int_equal(cq_writer_appendv(q->writer, 1, huge, 2, &seq), -EMSGSIZE);
-	assert_int_equal(cq_writer_append(q->writer, 0xFFFF, payload, 1, &seq), -EINVAL);
-	assert_int_equal(seq, 99);
+	assert_int_equal(cq_writer_append(q->writer, 1, payload, QS_SIZE - 127, &in), -EMSGSIZE);
+	assert_int_equal(cq_writer_appendv(q->writer, 1, huge, 2, &in), -EMSGSIZE);
+	assert_int_equal(cq_writer_append(q->writer, 0xFFFF, payload, 1, &in), -EINVAL);
+	assert_int_equal(in.count, 0);
 	assert_int_equal(qs_stats(q->writer).next_seq, 0);
 	assert_int_equal(qs_stats(q->writer).offset, 64);
-	assert_int_equal(cq_writer_append(q->writer, 0xFFFE, NULL, 0, &seq), 0);
-	assert_int_equal(cq_writer_append(q->writer, 0, payload, QS_SIZE - 128, &seq), 0);
-	assert_int_equal(seq, 1);
+	assert_int_equal(cq_writer_append(q->writer, 0xFFFE, NULL, 0, &in), 0);
+	assert_int_equal(cq_writer_append(q->writer, 0, payload, QS_SIZE - 128, &in), 0);
+	assert_int_equal(in.seq, 1);
 	assert_int_equal(qs_records(q->dir, &records), 2);
 	assert_int_equal(records[0].length, 0);
 	assert_int_equal(records[0].type, 0xFFFE);
@@ -352,7 +353,9 @@ static void full_disk(void **state)
 	qs_append(q->writer, 0, 62); /* two segments; the spare is used up */
 	cq_fault_set("allocate", ENOSPC, 0, -1);
 	assert_int_equal(cq_writer_prepare_step(q->writer) > 0, 1);
-	assert_true(qs_logged(q, "next segment not prepared: No space left on device; a segment file takes 4 KiB (segment_size), "));
+	assert_true(qs_logged(
+		q,
+		"next segment not prepared: No space left on device; a segment file takes 4 KiB (segment_size), "));
 	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -ENOSPC);
 	assert_int_equal(cq_writer_roll(q->writer), -ENOSPC);
 	s = qs_stats(q->writer);
@@ -429,16 +432,17 @@ struct appender {
 static void *append_many(void *arg)
 {
 	struct appender *a = arg;
-	uint64_t seq, before = 0;
+	struct cq_appended in = { 0 };
+	uint64_t before = 0;
 	char text[32];
 
 	for (unsigned i = 0; i < EACH && a->result == 0; i++) {
 		int n = snprintf(text, sizeof text, "%u %u", a->number, i);
 
-		a->result = cq_writer_append(a->writer, 1, text, (size_t)n, &seq);
-		if (i > 0 && seq <= before)
+		a->result = cq_writer_append(a->writer, 1, text, (size_t)n, &in);
+		if (i > 0 && in.seq <= before)
 			a->result = -ERANGE;
-		before = seq;
+		before = in.seq;
 	}
 	a->last_seq = before;
 	return NULL;

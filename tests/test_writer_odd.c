@@ -43,39 +43,89 @@ static void odd_batches(void **state)
 {
 	struct qs *q = *state;
 	struct cq_stats before, after;
-	uint64_t first = 9;
+	struct cq_appended in = { .count = 9 };
 
 	q->config.sync = CQ_SYNC_ALWAYS;
 	qs_open(q);
 	qs_append(q->writer, 0, 1);
 	before = qs_stats(q->writer);
-	assert_int_equal(cq_writer_append_batch(q->writer, NULL, SIZE_MAX, &first), -EINVAL);
-	assert_int_equal(first, 9);
-	assert_int_equal(cq_writer_append_batch(q->writer, NULL, 0, &first), 0);
-	assert_int_equal(first, 1);
+	assert_int_equal(cq_writer_append_batch(q->writer, NULL, SIZE_MAX, &in), -EINVAL);
+	assert_int_equal(in.count, 0);
+	assert_int_equal(cq_writer_append_batch(q->writer, NULL, 0, &in), 0);
+	assert_int_equal(in.count, 0);
+	assert_false(in.durable);
 	after = qs_stats(q->writer); /* no sync for nothing */
 	assert_memory_equal(&before, &after, sizeof before);
 }
 
-/* A batch whose sync fails is there, not known to be durable, and the last thing that is taken. */
-static void batch_without_its_sync(void **state)
+/* Records whose sync fails are there, not known to be durable, and the last thing that is taken: the
+ * caller is told both. */
+static void records_without_their_sync(void **state)
 {
 	const struct cq_message messages[] = { { "record 0", 8, 1 }, { "record 1", 8, 1 } };
+	struct cq_appended in = { 0 };
+	struct qs *q = *state;
+
+	q->config.sync = CQ_SYNC_ALWAYS;
+	for (int batch = 0; batch < 2; batch++) {
+		const unsigned count = batch ? 2 : 1;
+
+		qs_anew(q);
+		qs_open(q);
+		kernel_refuse("fdatasync", EIO, 0, 1);
+		if (batch)
+			assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, &in), -EIO);
+		else
+			assert_int_equal(cq_writer_append(q->writer, 1, "record 0", 8, &in), -EIO);
+		kernel_refuse(NULL, 0, 0, 0);
+		assert_int_equal(in.count, count);
+		assert_int_equal(in.seq, 0);
+		assert_false(in.durable);
+		qs_expect(q->dir, 0, count);
+		assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, &in), -EIO);
+		assert_int_equal(in.count, 0);
+		assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, &in), -EIO);
+		assert_int_equal(in.count, 0);
+		assert_int_equal(cq_writer_room(q->writer, 1), -EIO);
+		assert_int_equal(cq_writer_roll(q->writer), -EIO);
+		assert_int_equal(cq_flush_sealed(q->writer), -EIO);
+		assert_int_equal(cq_writer_close(q->writer), -EIO);
+		q->writer = NULL;
+		qs_expect(q->dir, 0, count);
+	}
+}
+
+/* A batch that stops in its middle, and whose sync fails as well: a caller that goes on behind what is
+ * in doubles nothing and leaves nothing out, also over a new writer. */
+static void going_on_after_an_error(void **state)
+{
+	static const char large[QS_SIZE] = "too long";
+	struct cq_message messages[] = { { "record 0", 8, 1 },
+		                         { "record 1", 8, 1 },
+		                         { large, sizeof large, 1 },
+		                         { "record 2", 8, 1 } };
+	struct cq_appended in = { 0 };
 	struct qs *q = *state;
 
 	q->config.sync = CQ_SYNC_ALWAYS;
 	qs_open(q);
 	kernel_refuse("fdatasync", EIO, 0, 1);
-	assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, NULL), -EIO);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages, 4, &in), -EIO);
 	kernel_refuse(NULL, 0, 0, 0);
-	qs_expect(q->dir, 0, 2);
-	assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, NULL), -EIO);
-	assert_int_equal(cq_writer_room(q->writer, 1), -EIO);
-	assert_int_equal(cq_writer_roll(q->writer), -EIO);
-	assert_int_equal(cq_flush_sealed(q->writer), -EIO);
+	assert_int_equal(in.count, 2);
+	assert_false(in.durable);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
-	q->writer = NULL;
-	qs_expect(q->dir, 0, 2);
+	qs_open(q);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages + 2, 2, &in), -EMSGSIZE);
+	assert_int_equal(in.count, 0);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages + 3, 1, &in), 1);
+	assert_int_equal(in.seq, 2);
+	assert_true(in.durable);
+	assert_int_equal(cq_writer_append(q->writer, 1, "record 3", 8, &in), 0);
+	assert_int_equal(in.count, 1);
+	assert_true(in.durable);
+	qs_close(q);
+	qs_expect(q->dir, 0, 4);
 }
 
 /* The smallest segments of the format hold one record, and of its payload 0, 64, 128 bytes. */
@@ -87,24 +137,24 @@ static void smallest_segments(void **state)
 	for (uint64_t size = 128; size <= 256; size += 64) {
 		const size_t most = (size_t)size - 128;
 		const struct cq_message messages[] = { { bytes, most, 1 }, { bytes, most + 1, 1 } };
-		uint64_t seq = 9;
+		struct cq_appended in = { .count = 9 };
 
 		qs_anew(q);
 		qs_make_segment(q->dir, 0, size);
 		q->config.segment_size = 0;
 		assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
 		assert_int_equal(cq_writer_max_payload(q->writer), most);
-		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most + 1, &seq), -EMSGSIZE);
+		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most + 1, &in), -EMSGSIZE);
 		assert_int_equal(cq_writer_room(q->writer, most + 1), -EMSGSIZE);
-		assert_int_equal(cq_writer_append_batch(q->writer, messages + 1, 1, &seq),
+		assert_int_equal(cq_writer_append_batch(q->writer, messages + 1, 1, &in),
 		                 -EMSGSIZE);
-		assert_int_equal(seq, 9);
+		assert_int_equal(in.count, 0);
 		assert_int_equal(qs_stats(q->writer).records, 0);
 		/* what fits is a record, also where that is nothing */
-		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most, &seq), 0);
-		assert_int_equal(seq, 0);
-		assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, &seq), 1);
-		assert_int_equal(seq, 1);
+		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most, &in), 0);
+		assert_int_equal(in.seq, 0);
+		assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, &in), 1);
+		assert_int_equal(in.seq, 1);
 		assert_int_equal(cq_writer_close(q->writer), 0);
 		q->writer = NULL;
 		is_sound(q);
@@ -340,14 +390,20 @@ static void next_segment_in_use_at_open(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(odd_batches),           QS_TEST(batch_without_its_sync),
+	QS_TEST(odd_batches),
+	QS_TEST(records_without_their_sync),
+	QS_TEST(going_on_after_an_error),
 	QS_TEST(smallest_segments),
-	QS_TEST(next_segment_in_use),   QS_TEST(directory_under_a_temp_name),
-	QS_TEST(segment_of_padding),    QS_TEST(segment_in_use),
+	QS_TEST(next_segment_in_use),
+	QS_TEST(directory_under_a_temp_name),
+	QS_TEST(segment_of_padding),
+	QS_TEST(segment_in_use),
 	QS_TEST(closed_while_there_is_more_to_sync),
-	QS_TEST(long_messages),         QS_TEST(reader_without_a_heartbeat),
+	QS_TEST(long_messages),
+	QS_TEST(reader_without_a_heartbeat),
 #ifdef CQ_FAULTS
-	QS_TEST(cut_in_the_very_store), QS_TEST(next_segment_in_use_at_open),
+	QS_TEST(cut_in_the_very_store),
+	QS_TEST(next_segment_in_use_at_open),
 #endif
 };
 

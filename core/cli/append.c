@@ -33,7 +33,8 @@ struct output {
 	size_t limit; /* of one record */
 	struct cq_message batch[BATCH];
 	size_t count;
-	uint64_t records;
+	uint64_t records; /* that are in the queue; so many of them are known to be on the disk: */
+	uint64_t durable;
 	uint64_t splits; /* lines that were too long for one record */
 };
 
@@ -57,13 +58,16 @@ static int flush_batch(struct output *out)
 	size_t done = 0;
 
 	while (done < out->count) {
+		struct cq_appended in;
 		ssize_t n = cq_writer_append_batch(out->writer, out->batch + done,
-		                                   out->count - done, NULL);
+		                                   out->count - done, &in);
 
+		done += in.count;
+		out->records += in.count;
+		if (in.durable)
+			out->durable = out->records;
 		if (n < 0)
 			return (int)n;
-		done += (size_t)n;
-		out->records += (uint64_t)n;
 	}
 	out->count = 0;
 	return 0;
@@ -200,6 +204,17 @@ static int copy(const char *dir, struct output *out)
 	return status;
 }
 
+/* For whoever goes on from here. */
+static void say_how_many(const char *dir, const struct output *out)
+{
+	if (out->durable == out->records)
+		cli_note("%s: records that are appended: %" PRIu64, dir, out->records);
+	else
+		cli_note("%s: records that are appended: %" PRIu64
+		         "; of these not known to be on the disk, the last %" PRIu64,
+		         dir, out->records, out->records - out->durable);
+}
+
 static int append(const char *dir, const struct cq_config *config)
 {
 	struct output out = { .count = 0 };
@@ -223,6 +238,10 @@ static int append(const char *dir, const struct cq_config *config)
 	r = out.records == 0 ? cq_writer_discard(out.writer) : cq_writer_close(out.writer);
 	if (r < 0)
 		status = cli_fail(dir, r);
+	else
+		out.durable = out.records;
+	if (status != CLI_OK)
+		say_how_many(dir, &out);
 	if (out.splits > 0)
 		cli_note("%s: split lines of more than %zu bytes: %" PRIu64
 		         " (the segment size less 128 is the longest record)",
@@ -292,6 +311,8 @@ const struct cli_command cli_append = {
 		"chronq cat gives back the very input; a last line without one is a record too.\n"
 		"A line that is too long for a segment becomes several records, with a message.\n"
 		"SIGINT and SIGTERM end the input. Exit code 1 if there was nothing to append:\n"
-		"then no queue is made either.\n",
+		"then no queue is made either. After an error it says how many records are\n"
+		"appended, and how many of them may not be on the disk; those must not be\n"
+		"appended again.\n",
 	.run = run,
 };

@@ -235,6 +235,14 @@ CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_wr
  */
 CQ_API int cq_writer_close(cq_writer *writer);
 
+/* What an append has done, whether it succeeds or fails. */
+struct cq_appended {
+	size_t count; /* records that are in the queue now, visible to every reader; 0: none is */
+	uint64_t
+		seq; /* sequence number of the first of them, gap-free from 0; the others follow it */
+	bool durable; /* they are on the disk; false in every mode but CQ_SYNC_ALWAYS: not known yet */
+};
+
 /*
  * The same for a writer that was opened in vain.  If its open has made the queue, and nothing has been
  * appended, the files that were made are removed, and the directory if that was made, too.  A queue that
@@ -244,7 +252,7 @@ CQ_API int cq_writer_discard(cq_writer *writer);
 
 /*
  * Appends one record of `length` bytes.  type is 0 to CQ_TYPE_MAX.  Records of all threads get one
- * order; *ret_seq (may be NULL) is this one's sequence number, gap-free from 0.
+ * order.  *ret_appended (may be NULL) is filled in on failure, too.
  *
  *   EMSGSIZE         longer than cq_writer_max_payload(), which is 0 where segments have 128 bytes
  *   EINVAL           type is 0xFFFF
@@ -256,15 +264,16 @@ CQ_API int cq_writer_discard(cq_writer *writer);
  *   EBADMSG          what stands under the next segment's name is no empty segment of this queue
  *   ELOOP, EPERM     it is a symbolic link, or not to be written to (cq_writer_open())
  *   EOVERFLOW        the segment ids, or the sequence numbers, are used up
- * In CQ_SYNC_ALWAYS mode also the errors of cq_writer_sync(); the record is then appended and
- * visible, but not known to be durable.
+ * In CQ_SYNC_ALWAYS mode also the errors of cq_writer_sync(), then with ret_appended->count 1: the
+ * record must not be appended again.  EIO: whether it is durable shows when the queue is opened anew;
+ * other errors: cq_writer_sync() tries again.  With any other failure the count is 0.
  */
 CQ_API int cq_writer_append(cq_writer *writer, uint16_t type, const void *payload, size_t length,
-                            uint64_t *ret_seq);
+                            struct cq_appended *ret_appended);
 
 /* The same for one record whose payload is gathered from iovcnt pieces. */
 CQ_API int cq_writer_appendv(cq_writer *writer, uint16_t type, const struct iovec *iov, int iovcnt,
-                             uint64_t *ret_seq);
+                             struct cq_appended *ret_appended);
 
 struct cq_message {
 	const void *payload;
@@ -276,10 +285,12 @@ struct cq_message {
  * Appends `count` records one after another, with no other thread's record between them and one
  * reading of the clock.  Returns how many were appended: all of them, or fewer when a later one
  * failed (calling again with the rest gives its error); an error if not even the first was.  Errors
- * as cq_writer_append().  *ret_first_seq (may be NULL) is the first one's sequence number.
+ * as cq_writer_append(): in CQ_SYNC_ALWAYS mode also that of the sync, and then ret_appended->count
+ * records are in the queue and not known to be durable.  Whoever goes on after an error goes on with
+ * messages[ret_appended->count].  *ret_appended (may be NULL) is filled in on failure, too.
  */
 CQ_API ssize_t cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
-                                      size_t count, uint64_t *ret_first_seq);
+                                      size_t count, struct cq_appended *ret_appended);
 
 /*
  * Whether appending `length` bytes would find room as far as config.max_bytes goes: 0, or the error

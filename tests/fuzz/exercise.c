@@ -132,7 +132,7 @@ static bool refusal_known(int r)
 static unsigned append(cq_writer *writer, uint64_t *ret_first)
 {
 	const size_t most = cq_writer_max_payload(writer);
-	uint64_t seq;
+	struct cq_appended appended;
 	unsigned n;
 	int r;
 
@@ -142,15 +142,15 @@ static unsigned append(cq_writer *writer, uint64_t *ret_first)
 
 		HELD_CHECK(bytes != NULL);
 		memset(bytes, 'a' + (int)n, length);
-		r = cq_writer_append(writer, CQ_TYPE_DEFAULT, bytes, length, &seq);
+		r = cq_writer_append(writer, CQ_TYPE_DEFAULT, bytes, length, &appended);
 		free(bytes);
 		if (r < 0) {
 			HELD_CHECK(refusal_known(r));
 			return n;
 		}
 		if (n == 0)
-			*ret_first = seq;
-		HELD_CHECK(seq == *ret_first + n);
+			*ret_first = appended.seq;
+		HELD_CHECK(appended.seq == *ret_first + n);
 	}
 	return n;
 }

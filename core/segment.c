@@ -243,6 +243,10 @@ void cq_segment_take(struct cq_active *segment, uint64_t first_seq, uint64_t str
 	segment->stream_base = stream_base;
 	if (segment->mixed)
 		return;
+	/* one that recovery seals again gets its figures with the seal: killed before that, it would say that
+	 * nothing had ever been in it */
+	if (h->flags & CQ_SEALED)
+		return;
 	/* a writer that was killed between summary and seal has left figures, and more will follow */
 	h->records = h->used = h->payload_bytes = 0;
 	write_ext(segment);
@@ -253,9 +257,8 @@ void cq_segment_count(struct cq_active *segment, uint64_t offset, uint64_t seq, 
 {
 	if (segment->records % CQ_INDEX_STRIDE == 0 &&
 	    segment->index_count < segment->index_capacity)
-		segment->index[segment->index_count++] = (struct cq_index_entry){
-			.seq = seq, .time_ns = time_ns, .offset = offset
-		};
+		segment->index[segment->index_count++] =
+			(struct cq_index_entry){ .seq = seq, .time_ns = time_ns, .offset = offset };
 	if (segment->records == 0 || time_ns < segment->min_time)
 		segment->min_time = time_ns;
 	if (segment->records == 0 || time_ns > segment->max_time)

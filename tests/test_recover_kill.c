@@ -90,6 +90,14 @@ static void hole_in_the_middle(struct qs *q)
 	support_poke(q->dir, NAME(1), AT(40) + 64, "RECORD", 6);
 }
 
+/* The summary of a sealed segment is damaged; its records, and those behind them, are sound. */
+static void summary_damaged(struct qs *q)
+{
+	qs_killed_writer(q, 0, 70);
+	qs_mark(q->dir, 0, 64, 0);
+	support_poke(q->dir, NAME(0), 20, "CRC", 3);
+}
+
 static void unwritten_segments(struct qs *q)
 {
 	qs_killed_writer(q, 0, 70);
@@ -282,7 +290,8 @@ static void kill_everywhere(struct qs *q, const char *name, void (*damage)(struc
 			be_killed(q, first, n);
 			is_as_undisturbed(q, &end, first, n, "-");
 			kills++;
-			for (size_t k = 0; twice && is_recovery(&places[i]) && k < place_count; k++) {
+			for (size_t k = 0; twice && is_recovery(&places[i]) && k < place_count;
+			     k++) {
 				if (!is_recovery(&places[k]))
 					continue;
 				copy_again(q, start);
@@ -304,6 +313,7 @@ static void opening_writer_is_killed(void **state)
 	kill_everywhere(q, "residue", residue, true);
 	kill_everywhere(q, "unsealed_lower", unsealed_lower, true);
 	kill_everywhere(q, "hole_in_the_middle", hole_in_the_middle, true);
+	kill_everywhere(q, "summary_damaged", summary_damaged, true);
 	kill_everywhere(q, "unwritten_segments", unwritten_segments, true);
 	kill_everywhere(q, "durable_records_damaged", durable_records_damaged, true);
 	kill_everywhere(q, "oldest_segment_is_bad", oldest_segment_is_bad, false);

@@ -234,8 +234,8 @@ static struct cq_holder read_text(const char *text)
 	holder.pid = pid;
 	holder.alive = process_start_time(pid, &start) == 0 && start == holder.start_time;
 	/* or the text is that of a writer before the one that has the lock now */
-	holder.closing = holder.alive &&
-	                 (strcmp(word, "closing") == 0 || strcmp(word, "closed") == 0);
+	holder.closing =
+		holder.alive && (strcmp(word, "closing") == 0 || strcmp(word, "closed") == 0);
 	if (strcmp(word, "closed") == 0)
 		holder.progress = UINT64_MAX;
 	return holder;

@@ -9,6 +9,7 @@ mkdir "$second"
 mounts+=("$m" "$second")
 
 # append_durable MOUNT TEXT: succeeds if the write and its fsync do.
+# shellcheck disable=SC2317 # called by ok and refused
 append_durable() {
 	printf '%s\n' "$2" | dd of="$1/append" conv=fsync,notrunc status=none
 }

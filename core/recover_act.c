@@ -40,8 +40,7 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 	if (r < 0 || bytes == 0)
 		return r;
 	cq_log(v->config, CQ_NOTICE,
-	       "segment %09u: what %s behind offset %" PRIu64
-	       " is now in " CQ_SEGMENT_BROKEN,
+	       "segment %09u: what %s behind offset %" PRIu64 " is now in " CQ_SEGMENT_BROKEN,
 	       c->id, c->survey.damaged || c->rest ? "stood" : "an unfinished write left",
 	       c->survey.tail, c->id);
 	return 0;
@@ -54,7 +53,7 @@ static int seal(struct cq_recovery *v, struct cq_candidate *c)
 	int r = 0;
 
 	if (!c->segment)
-		r = cq_recover_survey(v, c);
+		r = cq_recover_survey(v, c, NULL);
 	if (r == 0)
 		r = cq_repair_drop_index(v->dirfd, c->id);
 	if (r == 0)

@@ -91,7 +91,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 		v->end_seq_known = false;
 		return 0;
 	}
-	r = cq_recover_survey(v, c);
+	r = cq_recover_survey(v, c, &v->meter);
 	if (r < 0)
 		return r;
 	if (v->marked && !connects(v, c)) {

@@ -247,16 +247,17 @@ int cq_recover_expect(struct cq_recovery *v)
 }
 
 /* Opens the segment and counts what it holds. */
-int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c)
+int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c, struct cq_meter *meter)
 {
 	int r;
 
 	cq_point("recover.reading");
 	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
 	if (r == 0)
-		r = cq_survey(c->segment->map.fd, v->segment_size, &c->header, c->segment,
-		              &v->meter, &c->survey);
-	cq_meter_next(&v->meter);
+		r = cq_survey(c->segment->map.fd, v->segment_size, &c->header, c->segment, meter,
+		              &c->survey);
+	if (meter)
+		cq_meter_next(meter);
 	c->surveyed = r == 0;
 	if (r == 0 && c->survey.epoch > v->epoch)
 		v->epoch = c->survey.epoch;

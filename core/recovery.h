@@ -49,9 +49,9 @@ struct cq_candidate {
 	struct cq_survey survey;
 	bool surveyed;
 	uint64_t residue; /* first byte behind its records that is not zero; 0: not looked for */
-	bool rest;  /* sound records do */
-	bool lost;  /* a repair gives up what it holds */
-	bool index; /* its index is to be built anew, or removed if it is not sealed */
+	bool rest;        /* sound records do */
+	bool lost;        /* a repair gives up what it holds */
+	bool index;       /* its index is to be built anew, or removed if it is not sealed */
 };
 
 /* Ids that have no segment, or have one no more, with segments on both sides. */
@@ -119,8 +119,9 @@ int cq_recover_expect(struct cq_recovery *v);
 /* An opening writer takes it as it is, and does not write to it. */
 bool cq_recover_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c);
 
-/* Opens a segment and counts what it holds. */
-int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c);
+/* Opens a segment and counts what it holds.  meter NULL: files have been changed, so nobody is told of
+ * it, and may end it. */
+int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c, struct cq_meter *meter);
 
 /* What to do with each candidate, and where the queue ends. */
 int cq_recover_decide(struct cq_recovery *v);

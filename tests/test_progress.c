@@ -175,6 +175,37 @@ static void repair_tells_and_ends(void **state)
 	assert_true(told.calls > 0);
 }
 
+/* A segment below the watermark is sealed by a repair, which opens it for that: nobody is told of it, and
+ * nobody ends a repair that has begun. */
+static void repair_does_not_end_half_way(void **state)
+{
+	struct qs *q = *state;
+	struct cq_repair_config config = { .dry_run = true,
+		                           .progress = hear,
+		                           .progress_arg = &told };
+	struct cq_repair_result result;
+	struct qs_snapshot before;
+	unsigned calls;
+
+	qs_write(q, 0, RECORDS);
+	qs_unseal(q->dir, 1);
+	qs_unseal(q->dir, 3);
+	forget(0);
+	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
+	assert_true(result.steps > 1);
+	calls = told.calls;
+	config.dry_run = false;
+	qs_snapshot(q->dir, &before);
+	forget(calls);
+	assert_int_equal(cq_repair(q->dir, &config, &result), -ECANCELED);
+	qs_unchanged(q->dir, &before);
+	forget(calls + 1);
+	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
+	assert_true(result.done);
+	assert_int_equal(told.calls, calls);
+	qs_expect(q->dir, 0, RECORDS);
+}
+
 static void find(void *arg, const struct cq_finding *finding)
 {
 	unsigned *damage = arg;
@@ -212,6 +243,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(nothing_to_tell),
 	QS_TEST(recovery_ends),
 	QS_TEST(repair_tells_and_ends),
+	QS_TEST(repair_does_not_end_half_way),
 	QS_TEST(verification_tells_and_ends),
 };
 

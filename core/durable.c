@@ -85,9 +85,10 @@ int cq_durable_look(int dirfd, struct cq_durable_state *ret_state)
 		return r;
 	r = read_slots(fd, &state);
 	close(fd);
-	if (r == 0)
-		*ret_state = state;
-	return r;
+	if (r < 0)
+		return r;
+	*ret_state = state;
+	return 0;
 }
 
 int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot)

@@ -343,6 +343,26 @@ static void modes_of_what_is_made(void **state)
 }
 
 #ifdef CQ_FAULTS
+/* No room for it from the beginning: the open says so, and not the preparer again. */
+static void said_once(void **state)
+{
+	static const char text[] = "next segment not prepared";
+	struct qs *q = *state;
+	const char *said;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 31); /* the spare is used up */
+	qs_append(q->writer, 31, 1);
+	qs_close(q);
+	cq_fault_set("allocate", ENOSPC, 0, -1);
+	qs_open(q);
+	(void)cq_writer_prepare_step(q->writer);
+	said = strstr(q->log, text);
+	assert_non_null(said);
+	assert_null(strstr(said + 1, text));
+	cq_fault_set(NULL, 0, 0, 0);
+}
+
 /* No room for the next segment: the append fails, nothing is lost, and it goes on when there is. */
 static void full_disk(void **state)
 {
@@ -499,6 +519,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(lost_and_found_is_no_obstacle),
 	QS_TEST(modes_of_what_is_made),
 #ifdef CQ_FAULTS
+	QS_TEST(said_once),
 	QS_TEST(full_disk),
 	QS_TEST(failures_while_opening),
 #endif

@@ -257,6 +257,21 @@ static bool hides_queue(const struct chronfs_options *options)
 	       (options->queue[length] == '\0' || options->queue[length] == '/');
 }
 
+/* A queue in the mount point itself would be out of reach, too: the two arguments change places easily. */
+static bool is_queue(const char *path)
+{
+	uint32_t *ids = NULL;
+	size_t count = 0;
+	cq_queue *queue;
+
+	if (cq_queue_open(path, &queue) < 0)
+		return false;
+	(void)cq_queue_list(queue, &ids, &count);
+	free(ids);
+	cq_queue_close(queue);
+	return count > 0;
+}
+
 int chronfs_mountpoint_check(struct chronfs *fs)
 {
 	const struct chronfs_options *options = &fs->options;
@@ -281,6 +296,13 @@ int chronfs_mountpoint_check(struct chronfs *fs)
 	if (!S_ISDIR(st.st_mode)) {
 		chronfs_say(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
 		            strerrordesc_np(ENOTDIR));
+		return CHRONFS_EXIT_NO_MOUNTPOINT;
+	}
+	if (is_queue(options->mountpoint)) {
+		chronfs_say(fs, CQ_ERROR,
+		            "the mount point %s is a queue itself, which the mount would hide: "
+		            "chronfs QUEUE MOUNTPOINT",
+		            options->mountpoint);
 		return CHRONFS_EXIT_NO_MOUNTPOINT;
 	}
 	return refuse_live(fs);

@@ -323,11 +323,13 @@ static char *absolute(const char *path)
 	return result;
 }
 
-/* Replaces a path by what it stands for; says so if that is nothing. */
-static int replace_path(char **path, char *result)
+/* Replaces a path by what it stands for; says so if that is nothing.  missing: what it means if its parent
+ * is not there. */
+static int replace_path(char **path, char *result, const char *missing)
 {
 	if (!result) {
-		chronfs_complain("%s: %s", *path, strerrordesc_np(errno));
+		chronfs_complain("%s: %s%s", *path, strerrordesc_np(errno),
+		                 errno == ENOENT ? missing : "");
 		return -1;
 	}
 	free(*path);
@@ -405,9 +407,9 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 	path = absolute(options.queue);
 	if (!path && errno != ENOMEM)
 		r = CHRONFS_EXIT_SETUP;
-	if (replace_path(&options.queue, path) < 0)
+	if (replace_path(&options.queue, path, " (a queue is made in a directory that exists)") < 0)
 		goto out;
-	if (replace_path(&options.mountpoint, absolute(options.mountpoint)) < 0) {
+	if (replace_path(&options.mountpoint, absolute(options.mountpoint), "") < 0) {
 		r = CHRONFS_EXIT_NO_MOUNTPOINT;
 		goto out;
 	}

@@ -65,6 +65,11 @@ ok "it leaves nothing mounted" not is_mounted "$tmp/second"
 echo second >>"$m/append"
 is "the first goes on" "$("$CHRONQ" cat "$q")" $'first\nsecond'
 
+# The two arguments in the wrong order.
+mkdir "$tmp/empty"
+exits 2 "is a queue itself" "a queue as mount point" "$tmp/empty" "$q"
+ok "no queue was made there" [ -z "$(ls "$tmp/empty")" ]
+
 # Another queue at the same place would hide the first one.
 exits 2 "at $m another queue is mounted: $q; umount $m first" "an occupied mount point" "$tmp/other" "$m"
 exits 2 "another queue is mounted" "an occupied mount point, -o ro" "$tmp/other" "$m" -o ro,nonempty

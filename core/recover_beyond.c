@@ -31,13 +31,14 @@
 
 /*
  * No record was committed at this place, nor behind it: on the same boot the position is where the last
- * one ends, or one record before that.  (chronicle-rs does not clear what stands behind its records: of a
- * payload that it has given up, or was killed over, the next record covers the beginning alone.)
+ * one ends, or one record before that.  What looks like one is payload.  (A killed append leaves that; and
+ * chronicle-rs does not clear what stands behind its records: of a payload that it has given up the next
+ * record covers the beginning alone.)
  */
-static bool is_behind_all(const struct cq_recovery *v, const struct cq_candidate *c)
+static bool is_behind_all(const struct cq_recovery *v, uint32_t segment, uint64_t offset)
 {
 	return v->same_boot && v->have_position &&
-	       cq_place_compare(v->position.segment, v->position.offset, c->id, c->survey.tail,
+	       cq_place_compare(v->position.segment, v->position.offset, segment, offset,
 	                        v->segment_size) <= 0;
 }
 
@@ -53,7 +54,7 @@ static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int 
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
 	    c->header.records > c->survey.records)
 		v->broken = true;
-	if (!c->survey.damaged || v->broken || is_behind_all(v, c))
+	if (!c->survey.damaged || v->broken || is_behind_all(v, c->id, c->survey.tail))
 		return 0;
 	n = cq_io_pread(fd, &h, sizeof h, c->survey.tail);
 	if (n < 0)
@@ -101,7 +102,10 @@ static bool gives_up(const struct cq_candidate *c, struct cq_beyond_from *from)
 	const bool fresh = c->kind == CQ_KIND_FRESH && c->act == CQ_ACT_KEEP;
 
 	from->offset = sizeof(struct cq_segment_header);
-	from->placed = false;
+	from->placed = fresh && cq_segment_ext_valid(&c->header);
+	from->stream = c->header.stream_base;
+	if (from->placed)
+		from->seq = c->header.first_seq;
 	if (c->act == CQ_ACT_SET_ASIDE || fresh)
 		return true;
 	if (s->epoch > from->epoch)
@@ -127,11 +131,16 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 			? &v->meter
 			: NULL;
 	const uint64_t before = v->beyond.records;
+	struct cq_beyond none = { .records = 0 };
+	struct cq_beyond_from nowhere;
 	uint64_t size = 0, first;
+	bool all_before;
 	int fd, r;
 
 	if (!gives_up(c, from))
 		return 0;
+	all_before = is_behind_all(v, c->id, from->offset);
+	nowhere = *from;
 	r = open_rest(v, c, &fd, &size);
 	if (r < 0 || fd < 0)
 		return r;
@@ -140,7 +149,8 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
 		if (!aside) /* as cq_repair_first_residue() */
 			cq_io_drop_clean(fd, from->offset);
-		r = cq_beyond_add(fd, size, from, meter, &v->beyond, &first);
+		r = cq_beyond_add(fd, size, all_before ? &nowhere : from, meter,
+		                  all_before ? &none : &v->beyond, &first);
 		if (r == 0 && size == v->segment_size)
 			c->residue = first;
 	}

@@ -210,6 +210,35 @@ static void a_kill_is_no_loss(void **state)
 	assert_false(qs_logged(q, "warning"));
 }
 
+/* The same, of the first record of a segment: nothing in that tells where numbers and stream are but its
+ * header; and, where the watermark is at its beginning, nothing before it is looked at. */
+static void a_kill_at_the_beginning(void **state)
+{
+	static const uint32_t none;
+	struct qs *q = *state;
+	uint8_t image[9 * 128];
+
+	qs_killed_writer(q, 0, 164);
+	support_peek(q->dir, "000000005.q", 64, image, sizeof image);
+	for (int i = 0; i < 4; i++) {
+		qs_anew(q);
+		qs_killed_writer(q, 0, 32);
+		if (i % 2 == 1) {
+			qs_mark(q->dir, 1, 64, 31);
+			qs_killed_writer(q, 32, 0);
+		}
+		support_poke(q->dir, NAME(1), AT(31), &none, sizeof none);
+		support_poke(q->dir, NAME(1), AT(31) + 64, image, sizeof image);
+		if (i >=
+		    2) /* then it may be what a power cut has left, and is none of that either */
+			qs_other_boot(q->dir);
+		qs_open(q);
+		assert_int_equal(qs_stats(q->writer).next_seq, 31);
+		qs_close(q);
+		assert_false(qs_logged(q, "warning"));
+	}
+}
+
 /*
  * chronicle-rs does not see to it that nothing stands behind a record: of a payload that was stored and
  * given up (its closure failed, its process was killed) the next record covers the beginning alone, and what
@@ -494,12 +523,12 @@ static void made_up_headers(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(refused_on_the_same_boot), QS_TEST(told_after_another_boot),
-	QS_TEST(a_kill_is_no_loss),        QS_TEST(what_another_writer_leaves),
-	QS_TEST(repair_counts_the_losses), QS_TEST(verify_counts_the_sound),
-	QS_TEST(watermark_is_not_known),   QS_TEST(damaged_slot_is_mended),
-	QS_TEST(reader_goes_back),         QS_TEST(older_file_is_not_damaged),
-	QS_TEST(made_up_headers),
+	QS_TEST(refused_on_the_same_boot),   QS_TEST(told_after_another_boot),
+	QS_TEST(a_kill_is_no_loss),          QS_TEST(a_kill_at_the_beginning),
+	QS_TEST(what_another_writer_leaves), QS_TEST(repair_counts_the_losses),
+	QS_TEST(verify_counts_the_sound),    QS_TEST(watermark_is_not_known),
+	QS_TEST(damaged_slot_is_mended),     QS_TEST(reader_goes_back),
+	QS_TEST(older_file_is_not_damaged),  QS_TEST(made_up_headers),
 };
 
 QS_MAIN(tests)

@@ -208,7 +208,7 @@ static int find_data(struct cq_scan *scan, uint64_t from)
 	uint64_t begin, end;
 	int r;
 
-	scan->data_count = 0;
+	scan->data_count = scan->data_at = 0;
 	for (; from < scan->size; from = end) {
 		r = cq_io_seek_data(scan->fd, from, &begin, &end);
 		if (r < 0)
@@ -232,8 +232,11 @@ int cq_scan_more_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offs
 	uint64_t n;
 	int r;
 
-	for (size_t i = 0; i < scan->data_count; i++) {
-		const struct cq_extent *piece = &scan->data[i];
+	/* as a rule it goes on where it was: a file may have a great many pieces */
+	if (scan->data_at >= scan->data_count || scan->data[scan->data_at].begin > from)
+		scan->data_at = 0;
+	for (; scan->data_at < scan->data_count; scan->data_at++) {
+		const struct cq_extent *piece = &scan->data[scan->data_at];
 
 		for (uint64_t at = from > piece->begin ? from : piece->begin; at < piece->end;
 		     at += n) {

@@ -30,6 +30,7 @@ struct cq_scan {
 		meter; /* told of each window of records that is read, may end the walk; may be NULL */
 	struct cq_extent *data; /* of the unused rest: what cq_scan_residue() has found */
 	size_t data_count, data_capacity;
+	size_t data_at;   /* of them, where the last look at it ended */
 	uint64_t unsound; /* payload bytes that cq_scan_find() has read in vain */
 };
 

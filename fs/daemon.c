@@ -5,7 +5,7 @@
  * Start: the process forks before anything is opened, since threads and the queue's lock belong to
  * the process that stays.  The parent waits at a pipe: one byte says that the mount answers, its end
  * that the child failed, after telling why on the common stderr.  A signal that comes meanwhile is handed
- * on to the child.
+ * on to the child, and the parent then waits for its end: a mount that is about to end is no success.
  *
  * Stop: a thread of its own waits for the signals.  It tells the session to exit, then interrupts
  * the main thread, again and again until that has left the session's loop: a single interruption
@@ -54,9 +54,11 @@ static void end_set(sigset_t *set)
 
 /* Of the parent alone. */
 static volatile pid_t waited_for;
+static volatile sig_atomic_t handed_on; /* a signal was: the child ends, ready or not */
 
 static void hand_on(int number)
 {
+	handed_on = 1;
 	(void)kill(waited_for, number);
 }
 
@@ -66,6 +68,7 @@ static void hand_signals_on(pid_t child, const sigset_t *mask)
 	struct sigaction action = { .sa_handler = hand_on }, before;
 
 	waited_for = child;
+	handed_on = 0;
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < END_SIGNALS; i++)
 		if (sigaction(end_signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
@@ -84,7 +87,7 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 	do
 		n = read(fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n == 1 && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN)) {
+	if (n == 1 && !handed_on && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN)) {
 		if (options->verbose)
 			chronfs_print("chronfs: %s mounted at %s", options->queue,
 			              options->mountpoint);
@@ -96,6 +99,10 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 			_exit(CHRONFS_EXIT_DAEMON);
 	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK)
 		_exit(WEXITSTATUS(status));
+	if (WIFEXITED(status) && handed_on) {
+		chronfs_complain("%s: stopped by a signal", options->queue);
+		_exit(CHRONFS_EXIT_STOPPED);
+	}
 	chronfs_complain("%s: the mount ended before it was ready", options->queue);
 	_exit(CHRONFS_EXIT_DAEMON);
 }

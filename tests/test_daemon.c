@@ -36,7 +36,9 @@ static struct {
 	int reads;                              /* bytes that the parent gets from the child */
 	int read_error, stat_error, wait_error; /* of the first call */
 	int status;
-	int calls; /* of the failing ones */
+	int signal; /* that comes while the parent waits for the child to be ready */
+	int killed; /* what the child was sent */
+	int calls;  /* of the failing ones */
 	int setsid_error, chdir_error, null_error, write_error, mask_error;
 	int action_error; /* of the signal `action` */
 	int action;
@@ -100,9 +102,20 @@ REPLACED(ssize_t, read, (int fd, void *buffer, size_t size))
 {
 	if (!made.on)
 		return __real_read(fd, buffer, size);
+	if (made.signal)
+		assert_int_equal(raise(made.signal), 0);
 	if (made.read_error && made.calls++ == 0)
 		return failing(made.read_error);
 	return made.reads;
+}
+
+REPLACED(int, kill, (pid_t child, int number))
+{
+	if (!made.on)
+		return __real_kill(child, number);
+	assert_int_equal(child, CHILD);
+	made.killed = number;
+	return 0;
 }
 
 REPLACED(int, stat64, (const char *path, struct stat *st))
@@ -265,6 +278,31 @@ static void the_child_has_failed(void **state)
 	}
 }
 
+/* A signal while the child starts ends it, ready or not: the mount is not there when the parent ends. */
+static void a_signal_is_handed_on(void **state)
+{
+	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
+
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+		for (int ready = 0; ready < 2; ready++) {
+			setup(state);
+			made.signal = numbers[i];
+			made.reads = ready;
+			made.status = ready ? 0 : CHRONFS_EXIT_STOPPED << 8;
+			assert_int_equal(started(), CHRONFS_EXIT_STOPPED);
+			assert_int_equal(made.killed, numbers[i]);
+		}
+	}
+	setup(state); /* its last flush failed, or it died of something else */
+	made.signal = SIGTERM;
+	made.status = CHRONFS_EXIT_LOOP << 8;
+	assert_int_equal(started(), CHRONFS_EXIT_LOOP);
+	setup(state);
+	made.signal = SIGTERM;
+	made.status = SIGSEGV;
+	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
+}
+
 static void no_child(void **state)
 {
 	(void)state;
@@ -359,6 +397,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_child_is_ready),
 		TEST(the_child_has_failed),
+		TEST(a_signal_is_handed_on),
 		TEST(no_child),
 		TEST(no_session_or_directory_of_its_own),
 		TEST(nobody_to_tell),

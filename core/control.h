@@ -75,7 +75,7 @@ static inline void cq_control_notify(struct cq_control *control)
 }
 
 /* Writer: makes up for the wake-ups that cq_control_notify() has left out.  To be called once a second
- * or so, under the same lock. */
+ * or so, and at the end, under the same lock. */
 void cq_control_wake_owed(struct cq_control *control);
 
 /*

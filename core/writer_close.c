@@ -62,6 +62,9 @@ static int close_writer(cq_writer *w, bool discard)
 	rest = cq_flush_drain(w);
 	if (r == 0)
 		r = rest;
+	pthread_mutex_lock(&w->lock);
+	cq_control_wake_owed(&w->control);
+	pthread_mutex_unlock(&w->lock);
 	cq_point("close.drained");
 	(void)cq_owner_check(w);
 	if (!atomic_load(&w->ousted))

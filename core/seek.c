@@ -88,6 +88,9 @@ int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
 			cq_reader_unplace(reader);
 		else
 			r = seek(reader, &l, target, arg);
+		/* one between others: what would be found behind it is not known */
+		if (r == -EAGAIN && l.count > 1)
+			r = -EBADMSG;
 		free(l.ids);
 	}
 	if (r != -EAGAIN)

@@ -93,6 +93,30 @@ static void beginning_in_a_damaged_segment(void **state)
 	cq_reader_close(reader);
 }
 
+/* A segment between others whose header is zero (a power cut, say) is one that a seek cannot look into, and
+ * says so: it does not go back to the beginning. */
+static void over_a_segment_without_a_header(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+	uint64_t skip;
+
+	make(q, 0);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_LATEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_seek_seq(reader, 65), 0);
+	expect_seq(reader, 65);
+	qs_zero(q->dir, NAME(1), 0, 64);
+	assert_int_equal(cq_reader_seek_seq(reader, 40), -EBADMSG);
+	expect_seq(reader, 66);
+	assert_int_equal(cq_reader_seek_time(reader, 1), -EBADMSG);
+	expect_seq(reader, 67);
+	assert_int_equal(cq_reader_seek_stream(reader, 400, &skip), -EBADMSG);
+	expect_seq(reader, 68);
+	assert_int_equal(cq_reader_seek_end(reader), 0);
+	expect(reader, 0);
+	cq_reader_close(reader);
+}
+
 #ifdef CQ_FAULTS
 /* It cannot be mapped just now, the reader standing at its beginning or in its middle: nothing is
  * given twice then, nothing passed over. */
@@ -179,6 +203,7 @@ static void control_alone_is_not_followed(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(resumed_in_a_damaged_segment),    QS_TEST(beginning_in_a_damaged_segment),
+	QS_TEST(over_a_segment_without_a_header),
 #ifdef CQ_FAULTS
 	QS_TEST(resumed_where_it_cannot_be_read),
 #endif

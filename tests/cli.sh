@@ -116,10 +116,26 @@ terminated() {
 	exec 9>pipe
 	cat two >&9
 	until chronq cat term-q 2>/dev/null | grep -q first; do :; done
-	kill -TERM "$pid" && wait "$pid" && exec 9>&- && [ "$(chronq cat term-q)" = "first
+	rm pipe
+	kill -s "$1" "$pid" && wait "$pid" && exec 9>&- && [ "$(chronq cat term-q)" = "first
 second without newline" ]
 }
-ok "SIGTERM ends the input, with nothing lost" terminated
+for signal in TERM INT HUP; do
+	ok "SIG$signal ends the input, with nothing lost" terminated $signal
+	rm -rf term-q
+done
+nohup_append() {
+	mkfifo pipe
+	(trap '' HUP && exec "$CHRONQ" append -s 4096 term-q) <pipe &
+	local pid=$!
+	exec 9>pipe
+	rm pipe
+	echo first >&9
+	until chronq cat term-q 2>/dev/null | grep -q first; do :; done
+	kill -s HUP "$pid" && echo second >&9 && exec 9>&- && wait "$pid" &&
+		[ "$(chronq cat term-q)" = $'first\nsecond' ]
+}
+ok "SIGHUP where it is ignored, as by nohup, ends nothing" nohup_append
 second_writer() {
 	mkfifo hold
 	"$CHRONQ" append -s 4096 busy-q <hold &

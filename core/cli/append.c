@@ -174,7 +174,7 @@ static int read_some(struct input *in, const sigset_t *waiting)
 /* Returns the exit code. */
 static int copy(const char *dir, struct output *out)
 {
-	struct sigaction action = { .sa_handler = stop };
+	struct sigaction action = { .sa_handler = stop }, before;
 	struct input in = { .capacity = 2 * (size_t)READ_SIZE };
 	sigset_t waiting, blocked;
 	int status = CLI_OK, read_error = 0, r = 0;
@@ -185,9 +185,13 @@ static int copy(const char *dir, struct output *out)
 	sigemptyset(&blocked);
 	sigaddset(&blocked, SIGINT);
 	sigaddset(&blocked, SIGTERM);
+	sigaddset(&blocked, SIGHUP);
 	sigprocmask(SIG_BLOCK, &blocked, &waiting);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	/* where it is ignored, as by nohup(1), it stays so */
+	if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+		sigaction(SIGHUP, &action, NULL);
 	while (r == 0 && !in.ended) {
 		read_error = make_room(&in);
 		if (read_error == 0)
@@ -310,9 +314,9 @@ const struct cli_command cli_append = {
 		"Makes the queue where there is none. A record keeps its newline, so that\n"
 		"chronq cat gives back the very input; a last line without one is a record too.\n"
 		"A line that is too long for a segment becomes several records, with a message.\n"
-		"SIGINT and SIGTERM end the input. Exit code 1 if there was nothing to append:\n"
-		"then no queue is made either. After an error it says how many records are\n"
-		"appended, and how many of them may not be on the disk; those must not be\n"
+		"SIGINT, SIGTERM and SIGHUP end the input. Exit code 1 if there was nothing to\n"
+		"append: then no queue is made either. After an error it says how many records\n"
+		"are appended, and how many of them may not be on the disk; those must not be\n"
 		"appended again.\n",
 	.run = run,
 };

@@ -30,7 +30,10 @@ int cli_fail(const char *subject, int error)
 
 	switch (-error) {
 	case ENOTEMPTY:
-		text = "holds files but no queue";
+		text = "holds files but no queue (of a mount, name the queue that is mounted)";
+		break;
+	case ENODEV:
+		text = "its files cannot be mapped (of a mount, name the queue that is mounted)";
 		break;
 	case EBUSY:
 		text = "another writer has the queue";

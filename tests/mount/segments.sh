@@ -101,4 +101,12 @@ start_mount -o segment_size=4K,retain_segments=100
 cases_of python3 "$here/scan.py" "$m" segments 100 256
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
+
+# chronq is given the mount in place of the queue.
+start_mount -o passthrough=off
+for dir in "$m" "$m/segments"; do
+	not "$CHRONQ" cat "$dir" >/dev/null 2>"$tmp/said" || fail "chronq cat $dir"
+	ok "chronq cat ${dir#"$tmp"/}: it names what to do" grep -qF "name the queue that is mounted" "$tmp/said"
+done
+stop_mount
 finish

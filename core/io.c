@@ -8,6 +8,7 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -17,7 +18,6 @@
 
 #include "fault.h"
 #include "recorder.h"
-#include "trust.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -66,6 +66,30 @@ int cq_io_open_dir(int dirfd, const char *path, int *ret_fd)
 	return 0;
 }
 
+const char *cq_io_not_ours(const struct stat *file, const struct stat *directory)
+{
+	if (file->st_nlink > 1)
+		return "it has a second name (a hard link)";
+	if (file->st_uid != geteuid() && file->st_uid != directory->st_uid && file->st_uid != 0)
+		return "it belongs to another user";
+	return NULL;
+}
+
+static int check_opened(int dirfd, int fd, bool writing)
+{
+	struct stat file, directory = { 0 };
+
+	if (fstat(fd, &file) < 0)
+		return -errno;
+	if (!S_ISREG(file.st_mode))
+		return -EBADMSG;
+	if (!writing)
+		return 0;
+	if (fstat(dirfd, &directory) < 0)
+		return -errno;
+	return cq_io_not_ours(&file, &directory) ? -EPERM : 0;
+}
+
 int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd)
 {
 	int fd = -1, r;
@@ -77,7 +101,7 @@ int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd)
 		return -EBADMSG;
 	if (r < 0)
 		return r;
-	r = cq_trust_opened(dirfd, fd, (flags & O_ACCMODE) != O_RDONLY);
+	r = check_opened(dirfd, fd, (flags & O_ACCMODE) != O_RDONLY);
 	if (r < 0)
 		close(fd);
 	else

@@ -18,8 +18,10 @@
 
 /* Returns the descriptor. */
 int cq_io_open_dir(int dirfd, const char *path, int *ret_fd);
-/* A regular file, else EBADMSG (a symbolic link: ELOOP); for writing one that is ours, else EPERM
- * (trust.h). */
+/* Why a file in that directory is never written to, for people; NULL: it is ours.  No option allows
+ * more: this is about files, and people, that are not the queue's. */
+const char *cq_io_not_ours(const struct stat *file, const struct stat *directory);
+/* A regular file, else EBADMSG (a symbolic link: ELOOP); for writing one that is ours, else EPERM. */
 int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd);
 /* O_CREAT|O_EXCL, read-write, mode set whatever the umask adds, never less than the umask takes. */
 int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd);

@@ -9,26 +9,15 @@
 #include "chronq.h"
 #include "format.h"
 #include "known.h"
+#include "live.h"
 
 /*
- * What a segment holds that this process is writing, or has written and not yet finalised.
- *
- * Called from any thread, with no lock held; false for any other segment.  A writer that stops
- * answering for a segment has first set its file's modification time to the very last_time_ns that it
- * answered.  So whoever asks here first, and looks at the file only after a "no", sees times that
- * never move once the segment is sealed.
+ * Asks this process's writer what a segment holds: false for any that it does not write and has
+ * finalised.  Called from any thread, with no lock held.  A writer that stops answering for a segment
+ * has first set its file's modification time to the very last_time_ns that it answered.  So whoever
+ * asks here first, and looks at the file only after a "no", sees times that never move once the
+ * segment is sealed.
  */
-struct cq_live {
-	uint64_t records; /* PAD excluded, as in payload_bytes */
-	uint64_t payload_bytes;
-	uint64_t used;      /* offset behind the last record */
-	uint64_t first_seq; /* with the next three valid when records > 0 */
-	uint64_t last_seq;
-	uint64_t first_time_ns;
-	uint64_t last_time_ns;
-	uint64_t stream_base; /* payload bytes of the queue before it */
-	bool sealed;
-};
 typedef bool (*cq_live_fn)(void *arg, uint32_t id, struct cq_live *ret_live);
 
 /* Where the queue begins and ends, as this process's writer knows it.  Called likewise. */

@@ -11,7 +11,7 @@
 
 #include "fault.h"
 #include "io.h"
-#include "queue.h"
+#include "live.h"
 #include "record.h"
 #include "segdir.h"
 

@@ -8,36 +8,11 @@
 #include "io.h"
 #include "log.h"
 
-/* What no option allows: it is about files, and people, that are not the queue's. */
-static const char *not_ours(const struct stat *file, const struct stat *directory)
-{
-	if (file->st_nlink > 1)
-		return "it has a second name (a hard link)";
-	if (file->st_uid != geteuid() && file->st_uid != directory->st_uid && file->st_uid != 0)
-		return "it belongs to another user";
-	return NULL;
-}
-
 const char *cq_trust_doubt(const struct stat *file, const struct stat *directory)
 {
-	const char *reason = not_ours(file, directory);
+	const char *reason = cq_io_not_ours(file, directory);
 
 	return !reason && file->st_mode & S_IWOTH ? "everybody may write to it" : reason;
-}
-
-int cq_trust_opened(int dirfd, int fd, bool writing)
-{
-	struct stat file, directory = { 0 };
-
-	if (fstat(fd, &file) < 0)
-		return -errno;
-	if (!S_ISREG(file.st_mode))
-		return -EBADMSG;
-	if (!writing)
-		return 0;
-	if (fstat(dirfd, &directory) < 0)
-		return -errno;
-	return not_ours(&file, &directory) ? -EPERM : 0;
 }
 
 int cq_trust_named(int dirfd, const char *name, const struct cq_config *config)
@@ -53,7 +28,7 @@ int cq_trust_named(int dirfd, const char *name, const struct cq_config *config)
 		r = cq_io_stat(dirfd, &directory);
 	if (r < 0 || !S_ISREG(file.st_mode))
 		return r;
-	reason = config->trust_files ? not_ours(&file, &directory)
+	reason = config->trust_files ? cq_io_not_ours(&file, &directory)
 	                             : cq_trust_doubt(&file, &directory);
 	if (!reason)
 		return 0;

@@ -18,11 +18,8 @@
 
 #include "chronq.h"
 
-/* Just opened by a name below dirfd.  EBADMSG: it is no regular file; EPERM: it is not written to. */
-int cq_trust_opened(int dirfd, int fd, bool writing);
-
-/* The same before it is opened for writing, with a word in the log.  0 also when there is no such
- * file, or none that could be opened. */
+/* Before a file is opened for writing (cq_io_open()): EPERM, with a word in the log, if it must not be
+ * written to.  0 also when there is no such file, or none that could be opened. */
 int cq_trust_named(int dirfd, const char *name, const struct cq_config *config);
 
 /* No link, FIFO, socket or directory stands there: else ELOOP (a link) or EBADMSG, with a word in the

@@ -11,12 +11,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control.h"
-#include "durable.h"
-#include "io.h"
-#include "record.h"
-#include "segdir.h"
-#include "writer.h"
+#include "meta/control.h"
+#include "meta/durable.h"
+#include "os/io.h"
+#include "format/record.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 /* ---- the files ---- */
 

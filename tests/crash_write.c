@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "writer.h"
+#include "os/fault.h"
+#include "write/writer.h"
 
 #define BATCH_MOST 6U
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "held.h"
-#include "queue.h"
-#include "verify.h"
+#include "catalog/queue.h"
+#include "verify/verify.h"
 
 #define MOST_STEPS (4 * GATHER_RECORDS)
 

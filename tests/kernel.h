@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernel.h - system calls that fail on request, in every build, below core/io.c
+ * kernel.h - system calls that fail on request, in every build, below core/os/io.c
  *
  * A test that is linked with the options `kernel_args` of tests/meson.build gets these calls from
  * kernel.c: those of io.c that no limit and no file makes fail, and what guard.c and lock.c ask of the

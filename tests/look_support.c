@@ -14,7 +14,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "segdir.h"
+#include "files/segdir.h"
 
 cq_queue *look_open(const char *dir)
 {

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "memory.h"
 
 #define CALLS 40

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "segdir.h"
-#include "verify.h"
+#include "files/segdir.h"
+#include "verify/verify.h"
 
 /* ---- appending ---- */
 

@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "fault.h"
-#include "writer.h"
+#include "os/fault.h"
+#include "write/writer.h"
 
 /* ---- open ---- */
 

@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-#include "fault.h"
+#include "os/fault.h"
 
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);

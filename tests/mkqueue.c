@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "control.h"
-#include "durable.h"
-#include "format.h"
-#include "record.h"
-#include "segdir.h"
+#include "meta/control.h"
+#include "meta/durable.h"
+#include "format/format.h"
+#include "format/record.h"
+#include "files/segdir.h"
 
 #define FIRST_TIME_NS \
 	1700000000000000000U /* of the first record; the others follow by the second */

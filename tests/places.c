@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format.h"
-#include "record.h"
-#include "segdir.h"
+#include "format/format.h"
+#include "format/record.h"
+#include "files/segdir.h"
 #include "support.h"
 
 #define SIZE 4096U

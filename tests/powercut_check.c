@@ -17,8 +17,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 static char wrong[4096]; /* what is, and what the library said */
 

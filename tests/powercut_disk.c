@@ -16,7 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "format/format.h"
 
 /* splitmix64 */
 uint64_t pc_random(uint64_t *state)

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "segdir.h"
+#include "files/segdir.h"
 
 struct names {
 	const struct pc_trace *trace;

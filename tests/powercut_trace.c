@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "recorder.h"
-#include "writer.h"
+#include "os/fault.h"
+#include "os/recorder.h"
+#include "write/writer.h"
 
 /* One more element at the end of an array of `count`; the array doubles. */
 static void *grow(void *array, size_t count, size_t size)

@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "scan.h"
-#include "segdir.h"
-#include "writer.h"
+#include "format/scan.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 /* ---- fixture ---- */
 

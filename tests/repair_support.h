@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 #include "chronq.h"
-#include "format.h"
+#include "format/format.h"
 #include "queue_support.h"
 
 #define RS_MOST_STEPS 50

@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "writer.h"
+#include "write/writer.h"
 
 #define SIZE 65536U
 #define RECORD 4000U /* 16 to a segment */

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "look_support.h"
-#include "queue.h"
+#include "catalog/queue.h"
 
 static void sealed_ones_are_opened_once(void **state)
 {

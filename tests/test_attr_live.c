@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "look_support.h"
-#include "queue.h"
+#include "catalog/queue.h"
 
 /* What the writer's own handle says of segments before their files say it. */
 static void live_ones(void **state)

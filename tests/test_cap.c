@@ -15,11 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "fault.h"
+#include "os/clock.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define PER_SEGMENT 31U
 #define PATIENCE_S 60

@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 static void expect_same(const struct qs_record *a, const struct qs_record *b)
 {

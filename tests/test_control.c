@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "meta/control.h"
 #include "queue_support.h"
 
 static void establish(struct qs *q, struct cq_control *c, uint32_t segment, uint64_t offset)

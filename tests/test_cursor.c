@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "cursor.h"
-#include "fault.h"
-#include "record.h"
+#include "meta/cursor.h"
+#include "os/fault.h"
+#include "format/record.h"
 #include "support.h"
 
 struct fixture {

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "look_support.h"
-#include "queue.h"
-#include "writer.h"
+#include "catalog/queue.h"
+#include "write/writer.h"
 
 static void ends_are(cq_queue *queue, uint32_t oldest, uint32_t newest)
 {

@@ -26,9 +26,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "os/clock.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define DISK "size=2m"
 #define SEGMENT (256U << 10)

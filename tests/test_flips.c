@@ -22,12 +22,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "control.h"
-#include "durable.h"
+#include "meta/control.h"
+#include "meta/durable.h"
 #include "gather.h"
 #include "held.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define CASE_SECONDS 20 /* a case takes some hundred microseconds; one that hangs ends the test */
 

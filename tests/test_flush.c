@@ -16,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "durable.h"
-#include "fault.h"
+#include "meta/durable.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 

@@ -17,9 +17,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "guard.h"
+#include "os/guard.h"
 #include "kernel.h"
-#include "mapping.h"
+#include "os/mapping.h"
 #include "queue_support.h"
 
 #define MANY 200U /* more than three chunks of slots */

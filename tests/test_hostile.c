@@ -24,9 +24,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "messages/log.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define STRANGER 54321
 #define PRECIOUS "precious, and not the queue's"

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define LARGE (64U << 10) /* segments of more than a page */
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])

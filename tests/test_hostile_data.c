@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "queue_support.h"
-#include "record.h"
-#include "writer.h"
+#include "format/record.h"
+#include "write/writer.h"
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 #define AT(record) (64 + (uint64_t)(record)*128)

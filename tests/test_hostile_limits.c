@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1

@@ -3,7 +3,7 @@
  * test_kernel.c - what the kernel may answer: calls interrupted, calls refused, file systems that are
  * not known, a /proc that says little
  *
- * Here the calls themselves fail (kernel.h); the failpoints of core/io.c stand before them.
+ * Here the calls themselves fail (kernel.h); the failpoints of core/os/io.c stand before them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,14 +23,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "boot.h"
-#include "filesystem.h"
-#include "format.h"
-#include "io.h"
+#include "meta/boot.h"
+#include "files/filesystem.h"
+#include "format/format.h"
+#include "os/io.h"
 #include "kernel.h"
-#include "lock.h"
+#include "meta/lock.h"
 #include "queue_support.h"
-#include "trust.h"
+#include "files/trust.h"
 
 static int setup(void **state)
 {

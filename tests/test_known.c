@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "known.h"
+#include "catalog/known.h"
 
 #define IDS 20000U
 #define CHUNK_BYTES (128 * sizeof(struct cq_known_segment) + sizeof(size_t))

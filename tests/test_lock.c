@@ -16,10 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "lock.h"
+#include "os/fault.h"
+#include "meta/lock.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 static void names_process(const struct qs *q, pid_t pid)
 {

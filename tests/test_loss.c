@@ -22,11 +22,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "beyond.h"
-#include "cursor.h"
-#include "durable.h"
+#include "files/beyond.h"
+#include "meta/cursor.h"
+#include "meta/durable.h"
 #include "queue_support.h"
-#include "record.h"
+#include "format/record.h"
 #include "repair_support.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)

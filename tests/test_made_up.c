@@ -21,9 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "format/format.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 #define FULL (64 + 31 * 128ULL)

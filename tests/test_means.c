@@ -15,12 +15,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "control.h"
-#include "format.h"
+#include "meta/control.h"
+#include "format/format.h"
 #include "kernel.h"
-#include "known.h"
+#include "catalog/known.h"
 #include "queue_support.h"
-#include "segdir.h"
+#include "files/segdir.h"
 
 static int teardown(void **state)
 {

@@ -26,10 +26,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "lock.h"
+#include "os/fault.h"
+#include "meta/lock.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define AWAY_SIZE (PATH_SIZE + 8)
 

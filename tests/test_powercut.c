@@ -22,7 +22,7 @@
 
 #include "powercut.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define STATES 1500U /* of all tests together */
 #define TESTS 9U

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "queue_support.h"
-#include "segdir.h"
+#include "files/segdir.h"
 
 static void goes_on(struct qs *q, unsigned first, unsigned count)
 {

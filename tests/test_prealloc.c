@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "fault.h"
-#include "prealloc.h"
+#include "os/clock.h"
+#include "os/fault.h"
+#include "write/prealloc.h"
 #include "queue_support.h"
-#include "record.h"
-#include "writer.h"
+#include "format/record.h"
+#include "write/writer.h"
 
 static struct cq_space space; /* without a limit; test_cap.c has those with one */
 

@@ -20,10 +20,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "meta/control.h"
 #include "queue_support.h"
-#include "record.h"
-#include "writer.h"
+#include "format/record.h"
+#include "write/writer.h"
 
 #define LIMIT_SECONDS 60 /* an endless loop is ended by SIGALRM */
 #define FIRST "000000000.q"

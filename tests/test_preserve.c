@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define SENTINEL 0xA5
 #define SENTINEL_AT 4001U

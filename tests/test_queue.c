@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format.h"
-#include "queue.h"
-#include "record.h"
+#include "format/format.h"
+#include "catalog/queue.h"
+#include "format/record.h"
 #include "support.h"
 
 struct fixture {

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format.h"
-#include "reader.h"
+#include "format/format.h"
+#include "read/reader.h"
 #include "support.h"
 
 struct fixture {

@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "fault.h"
-#include "format.h"
+#include "os/fault.h"
+#include "format/format.h"
 #include "places.h"
-#include "record.h"
+#include "format/record.h"
 #include "stream_support.h"
 #include "support.h"
 

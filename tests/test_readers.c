@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "clock.h"
-#include "cursor.h"
-#include "fault.h"
+#include "os/clock.h"
+#include "meta/cursor.h"
+#include "os/fault.h"
 #include "queue_support.h"
 
 #define AT(record) (64 + (uint64_t)(record)*128) /* of a segment that holds 31 */

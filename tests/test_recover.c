@@ -12,10 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define FIRST "000000000.q"
 #define BROKEN "000000000.q.broken"

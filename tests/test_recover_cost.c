@@ -25,7 +25,7 @@
 #include <sys/vfs.h>
 
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define PER_SEGMENT 31
 

@@ -25,12 +25,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "durable.h"
-#include "fault.h"
+#include "meta/durable.h"
+#include "os/fault.h"
 #include "memory.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 #define NAME(id) "00000000" #id ".q"

@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "control.h"
+#include "meta/control.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 static void cut(struct qs *q, const char *name, off_t size)
 {

@@ -17,12 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "format.h"
+#include "os/fault.h"
+#include "format/format.h"
 #include "queue_support.h"
-#include "repair.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/repair.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 #define NAME(id) "00000000" #id ".q"

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 #define NAME(id) "00000000" #id ".q"

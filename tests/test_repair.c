@@ -16,12 +16,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cursor.h"
-#include "durable.h"
+#include "meta/cursor.h"
+#include "meta/durable.h"
 #include "queue_support.h"
 #include "repair_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"
 #define TEXT 10U /* bytes of "record 123": of the records that these tests look at */

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "repair_support.h"
-#include "seekindex.h"
-#include "writer.h"
+#include "files/seekindex.h"
+#include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"
 

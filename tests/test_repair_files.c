@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "format.h"
+#include "format/format.h"
 #include "queue_support.h"
 #include "repair_support.h"
 

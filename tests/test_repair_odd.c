@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "repair_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 #define NAME(id) "00000000" #id ".q"

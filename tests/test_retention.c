@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cursor.h"
-#include "fault.h"
+#include "meta/cursor.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "retention.h"
-#include "segdir.h"
-#include "writer.h"
+#include "write/retention.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 /* ---- the pure function ---- */
 

@@ -17,10 +17,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "cursor.h"
+#include "meta/cursor.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define HOUR 3600LL
 #define YEAR (365 * 24 * HOUR)

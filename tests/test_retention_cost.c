@@ -16,11 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cursor.h"
+#include "meta/cursor.h"
 #include "queue_support.h"
-#include "retention.h"
-#include "segdir.h"
-#include "writer.h"
+#include "write/retention.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define READERS 500U
 #define STEPS 100U

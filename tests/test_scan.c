@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "scan.h"
+#include "format/scan.h"
 #include "support.h"
 
 struct fixture {

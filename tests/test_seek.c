@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format.h"
-#include "record.h"
+#include "format/format.h"
+#include "format/record.h"
 #include "support.h"
 
 struct fixture {

@@ -11,9 +11,9 @@
 #include <string.h>
 
 #include "chronq.h"
-#include "clock.h"
+#include "os/clock.h"
 #include "queue_support.h"
-#include "view.h"
+#include "catalog/view.h"
 
 #define BEFORE (2 * SUPPORT_PER_SEGMENT + 9) /* records when a seek begins */
 

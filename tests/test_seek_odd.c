@@ -14,10 +14,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "format.h"
+#include "os/fault.h"
+#include "format/format.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 #define NAME(id) "00000000" #id ".q"

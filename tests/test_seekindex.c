@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "seekindex.h"
-#include "segdir.h"
+#include "files/seekindex.h"
+#include "files/segdir.h"
 #include "support.h"
 
 struct fixture {

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "segdir.h"
+#include "files/segdir.h"
 
 static const char *const not_segments[] = {
 	"00000000.q",

@@ -13,10 +13,10 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "clock.h"
-#include "fault.h"
+#include "os/clock.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "space.h"
+#include "write/space.h"
 
 static void name_segments(struct qs *q, unsigned count)
 {

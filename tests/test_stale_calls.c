@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "fault.h"
+#include "os/fault.h"
 #include "memory.h"
 #include "places.h"
 #include "stream_support.h"

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format.h"
-#include "segdir.h"
-#include "stream.h"
+#include "format/format.h"
+#include "files/segdir.h"
+#include "stream/stream.h"
 #include "stream_support.h"
 #include "support.h"
 

@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "fault.h"
-#include "format.h"
+#include "os/fault.h"
+#include "format/format.h"
 #include "places.h"
-#include "record.h"
-#include "stream.h"
+#include "format/record.h"
+#include "stream/stream.h"
 #include "stream_support.h"
 #include "support.h"
 

@@ -15,11 +15,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "clock.h"
-#include "format.h"
-#include "record.h"
-#include "segdir.h"
-#include "stream.h"
+#include "os/clock.h"
+#include "format/format.h"
+#include "format/record.h"
+#include "files/segdir.h"
+#include "stream/stream.h"
 #include "stream_support.h"
 #include "support.h"
 

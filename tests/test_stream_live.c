@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "clock.h"
-#include "fault.h"
-#include "format.h"
+#include "os/clock.h"
+#include "os/fault.h"
+#include "format/format.h"
 #include "queue_support.h"
-#include "stream.h"
+#include "stream/stream.h"
 #include "stream_support.h"
 
 /* ---- one thread ---- */

@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "fault.h"
+#include "os/fault.h"
 #include "memory.h"
 #include "places.h"
 #include "queue_support.h"
-#include "stream.h"
+#include "stream/stream.h"
 #include "stream_support.h"
 
 static void put(struct stream_fixture *f, struct mixture *m)

@@ -14,12 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "io.h"
+#include "os/fault.h"
+#include "os/io.h"
 #include "look_support.h"
-#include "queue.h"
-#include "record.h"
-#include "segdir.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+#include "files/segdir.h"
 
 static void same_content(const struct cq_segment_content *a, const struct cq_segment_content *b)
 {

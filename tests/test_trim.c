@@ -16,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cursor.h"
-#include "fault.h"
+#include "meta/cursor.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define PER_SEGMENT 31U
 #define SEGMENTS 7U

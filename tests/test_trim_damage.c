@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define OLDEST "000000000.q"
 

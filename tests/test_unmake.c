@@ -14,7 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
 
 /* No file may be as large as a segment. */

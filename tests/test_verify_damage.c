@@ -17,13 +17,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cursor.h"
-#include "fault.h"
-#include "lock.h"
+#include "meta/cursor.h"
+#include "os/fault.h"
+#include "meta/lock.h"
 #include "queue_support.h"
-#include "seekindex.h"
-#include "verify.h"
-#include "writer.h"
+#include "files/seekindex.h"
+#include "verify/verify.h"
+#include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)

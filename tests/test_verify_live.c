@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "os/clock.h"
 #include "verify_support.h"
 
 static pid_t start_writer(struct vs *f, void (*work)(cq_writer *writer, int started))

@@ -19,8 +19,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "cursor.h"
-#include "reader.h"
+#include "meta/cursor.h"
+#include "read/reader.h"
 #include "support.h"
 
 #define SECOND_NS 1000000000ULL

@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "clock.h"
+#include "os/clock.h"
 #include "queue_support.h"
 
 #define READERS 3

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "fault.h"
+#include "os/fault.h"
 #include "queue_support.h"
-#include "segdir.h"
-#include "writer.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 static void append_appendv_batch(void **state)
 {

@@ -18,15 +18,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "fault.h"
-#include "format.h"
+#include "os/fault.h"
+#include "format/format.h"
 #include "kernel.h"
-#include "log.h"
+#include "messages/log.h"
 #include "queue_support.h"
-#include "reader.h"
-#include "record.h"
-#include "segdir.h"
-#include "writer.h"
+#include "read/reader.h"
+#include "format/record.h"
+#include "files/segdir.h"
+#include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"
 

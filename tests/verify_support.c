@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "verify.h"
+#include "verify/verify.h"
 
 int vs_setup(void **state)
 {

@@ -15,7 +15,7 @@
 
 #include "chronq.h"
 #include "samples.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define PAYLOAD 960U /* 1 KiB with its header */
 #define MOST_RUNS 99

@@ -12,7 +12,7 @@
 
 #include "chronq.h"
 #include "samples.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define RUNS 5
 #define BATCH 64U

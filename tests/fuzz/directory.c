@@ -10,7 +10,7 @@
 
 #include "archive.h"
 #include "fuzz.h"
-#include "segdir.h"
+#include "files/segdir.h"
 
 static uint8_t scratch[ARCHIVE_FILE_MAX];
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "writer.h"
+#include "write/writer.h"
 
 #define APPENDED 3U
 

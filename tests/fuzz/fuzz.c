@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format.h"
-#include "writer.h"
+#include "format/format.h"
+#include "write/writer.h"
 
 #define MOST_FILE_BYTES (1U << 20) /* a hostile geometry asks for 4 GiB */
 

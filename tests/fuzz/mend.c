@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "record.h"
+#include "format/record.h"
 
 static bool ends_in(const char *name, const char *suffix)
 {

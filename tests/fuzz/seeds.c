@@ -14,7 +14,7 @@
 
 #include "archive.h"
 #include "fuzz.h"
-#include "segdir.h"
+#include "files/segdir.h"
 
 #define MOST_BYTES (48U << 10)
 

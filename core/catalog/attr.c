@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * attr.c - attributes of segments by id
+ *
+ * Of a sealed segment whose times are final everything is in the queue handle's memory (known.h) and
+ * in what one fstatat() says; of one that this process writes its writer tells the rest (queue.h).
+ * Only what is neither is opened.
+ *
+ * The times of a sealed segment must never move once they have been told.  So the order is: the seal,
+ * then whether it is live, and only after a "no" the file's times, which then are final.
+ */
+#include <errno.h>
+
+#include "format/format.h"
+#include "os/io.h"
+#include "catalog/known.h"
+#include "catalog/queue.h"
+#include "files/segdir.h"
+
+/* attr->stat is the file's, as it is. */
+static void tell_live(const struct cq_live *live, uint64_t size, struct cq_segment_attr *attr)
+{
+	cq_segment_show(&attr->stat, size, live);
+	attr->sealed = live->sealed;
+	attr->have_payload = true;
+	attr->payload_bytes = live->payload_bytes;
+}
+
+/* The same for what is not live. */
+static void tell_final(const struct cq_known_segment *segment, bool sealed, uint64_t size,
+                       struct cq_segment_attr *attr)
+{
+	cq_segment_show(&attr->stat, size, NULL);
+	attr->sealed = sealed;
+	attr->have_payload = segment->have_payload;
+	attr->payload_bytes = segment->payload_bytes;
+}
+
+static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr)
+{
+	struct cq_known_segment found = { .id = id };
+	struct cq_segment_attr attr;
+	struct cq_segment_info info;
+	cq_segment *segment;
+	struct cq_live live;
+	bool is_live;
+	int r;
+
+	r = cq_segment_open(queue, id, &segment);
+	if (r < 0)
+		return r;
+	r = cq_segment_info(segment, &info);
+	if (r < 0)
+		goto close_segment;
+	is_live = cq_queue_live(queue, id, &live);
+	r = cq_io_stat(segment->fd, &attr.stat);
+	if (r < 0)
+		goto close_segment;
+	if (is_live) { /* the writer has come to it meanwhile */
+		tell_live(&live, segment->size, &attr);
+	} else {
+		found.file = cq_file_id(&attr.stat);
+		found.have_payload = info.sealed && info.have_summary;
+		found.payload_bytes = info.payload_bytes;
+		if (info.sealed)
+			cq_known_put(&queue->known, &found, cq_queue_oldest(queue));
+		tell_final(&found, info.sealed, segment->size, &attr);
+	}
+	*ret_attr = attr;
+close_segment:
+	cq_segment_close(segment);
+	return r;
+}
+
+int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr)
+{
+	struct cq_known_segment known;
+	struct cq_segment_attr attr;
+	char name[CQ_NAME_MAX];
+	struct cq_live live;
+	uint64_t size;
+	int r;
+
+	if (id > CQ_SEGMENT_ID_MAX)
+		return -ENOENT;
+	r = cq_queue_segment_size(queue, &size);
+	if (r < 0)
+		return r;
+	cq_segment_name(name, id);
+	r = cq_io_stat_at(queue->dirfd, name, &attr.stat);
+	if (r == -ENOENT)
+		cq_known_forget(&queue->known, id);
+	if (r < 0)
+		return r;
+	if (!S_ISREG(attr.stat.st_mode) || (uint64_t)attr.stat.st_size != size)
+		return -EBADMSG;
+	if (cq_known_get(&queue->known, id, cq_file_id(&attr.stat), &known))
+		tell_final(&known, true, size, &attr);
+	else if (cq_queue_live(queue, id, &live))
+		tell_live(&live, size, &attr);
+	else
+		return look_inside(queue, id, ret_attr);
+	*ret_attr = attr;
+	return 0;
+}

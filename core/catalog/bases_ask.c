@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bases_ask.c - what one segment tells of its place in the stream; see bases.h
+ *
+ * Nothing that is on the disk is trusted: positions are such that sums of them do not overflow, and
+ * a segment holds no more than fits into it.
+ */
+#include "catalog/bases.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "os/io.h"
+#include "catalog/locate.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+#include "files/segdir.h"
+#include "catalog/view.h"
+
+#define HEAD_TRIES 100
+
+/* Positions are file offsets; a header may hold anything. */
+#define POSITION_MAX ((uint64_t)INT64_MAX / 2)
+
+/* The beginning of a segment file. */
+struct head {
+	struct cq_segment_header segment;
+	struct cq_record_header record;
+};
+
+static int read_head(const cq_queue *queue, uint32_t id, struct head *ret_head)
+{
+	static const struct cq_segment_header zero;
+	struct head head = { 0 };
+	char name[CQ_NAME_MAX];
+	ssize_t n = 0;
+	int fd, r;
+
+	cq_segment_name(name, id);
+	r = cq_io_open(queue->dirfd, name, O_RDONLY, &fd);
+	if (r == -ELOOP) /* a symbolic link */
+		return -EBADMSG;
+	if (r < 0)
+		return r;
+	for (int i = 0; i < HEAD_TRIES; i++) {
+		n = cq_io_pread(fd, &head, sizeof head, 0);
+		/* its writer may be filling it in */
+		if (n < 0 || head.segment.ext == 0 || cq_segment_ext_valid(&head.segment))
+			break;
+	}
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n < sizeof head.segment)
+		return -EBADMSG;
+	if (!cq_segment_header_valid(&head.segment, id))
+		return memcmp(&head.segment, &zero, sizeof zero) == 0 ? -EAGAIN : -EBADMSG;
+	*ret_head = head;
+	return 0;
+}
+
+static bool record_tells(const struct cq_record_header *h, uint64_t size)
+{
+	/* read while it was being written: then its checksum is wrong */
+	return h->commit != 0 && h->ext == 1 && h->type != CQ_TYPE_PAD &&
+	       cq_record_check_header(h, h->commit, sizeof(struct cq_segment_header), size) ==
+	               CQ_RECORD_OK;
+}
+
+int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base)
+{
+	struct cq_base base = { .id = id };
+	struct cq_live live;
+	struct head head;
+	uint64_t size;
+	int r;
+
+	if (cq_queue_live(queue, id, &live)) {
+		base.base = live.stream_base;
+		base.bytes = live.payload_bytes;
+		base.flags = live.sealed ? CQ_BASE_COUNTED : 0;
+		*ret_base = base;
+		return 1;
+	}
+	r = cq_queue_segment_size(queue, &size);
+	if (r < 0)
+		return r;
+	r = read_head(queue, id, &head);
+	if (r < 0)
+		return r;
+	if (cq_segment_ext_valid(&head.segment)) {
+		base.base = head.segment.stream_base;
+		if ((head.segment.flags & CQ_SEALED) && head.segment.payload_bytes <= size) {
+			base.bytes = head.segment.payload_bytes;
+			base.flags = CQ_BASE_COUNTED;
+		}
+	} else if (record_tells(&head.record, size)) {
+		base.base = head.record.stream_offset;
+	} else {
+		return 0;
+	}
+	if (base.base > POSITION_MAX)
+		return 0;
+	*ret_base = base;
+	return 1;
+}
+
+int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_walk *ret_walk)
+{
+	uint64_t offset = sizeof(struct cq_segment_header);
+	struct cq_walk w = { 0 };
+	struct cq_record_header h;
+	struct cq_view view;
+	int r;
+
+	r = cq_view_or_damage(queue, id, &view);
+	if (r > 0) {
+		*ret_walk = (struct cq_walk){ .damaged = true };
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	while ((r = cq_locate_record(&view, &offset, &h)) == 1) {
+		if (h.ext == 1 && !w.told && h.stream_offset >= w.bytes &&
+		    h.stream_offset - w.bytes <= POSITION_MAX) {
+			w.base = h.stream_offset - w.bytes;
+			w.told = true;
+		}
+		w.bytes += (uint64_t)h.commit - 1;
+		offset = cq_locate_behind(offset, &h);
+	}
+	w.damaged = r < 0;
+	cq_view_close(&view);
+	*ret_walk = w;
+	return 0;
+}

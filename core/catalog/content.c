@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * content.c - what a segment holds: counted by walking its records, or known without that
+ *
+ * A sealed segment of ours says it in its summary and its index.  The walk remains for the one that
+ * another process is writing, and for all of chronicle-rs's; what it gave for a sealed one is
+ * remembered (known.h).
+ */
+#include <errno.h>
+
+#include "chronq.h"
+#include "os/io.h"
+#include "catalog/known.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+#include "format/scan.h"
+#include "files/seekindex.h"
+
+static void count(struct cq_segment_content *content, const struct cq_scan_record *record)
+{
+	if (content->records == 0) {
+		content->first_seq = record->header.seq;
+		content->first_time_ns = record->header.time_ns;
+	}
+	content->last_seq = record->header.seq;
+	content->last_time_ns = record->header.time_ns;
+	content->records++;
+	content->payload_bytes += record->payload_length;
+}
+
+int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content)
+{
+	struct cq_segment_content content = { 0 };
+	struct cq_scan_record record;
+	enum cq_record_state state;
+	struct cq_scan scan;
+	int r;
+
+	r = cq_scan_init(&scan, cq_segment_fd(segment), cq_segment_size(segment));
+	if (r < 0)
+		return r;
+	while ((r = cq_scan_next(&scan, &record, &state)) > 0)
+		if (!record.pad)
+			count(&content, &record);
+	content.used = scan.offset;
+	cq_scan_fini(&scan);
+	content.damaged = r == -EBADMSG;
+	if (r < 0 && r != -EBADMSG)
+		return r;
+	*ret_content = content;
+	return 0;
+}
+
+/* ---- without the walk ---- */
+
+static struct cq_segment_content content_of_live(const struct cq_live *live)
+{
+	return (struct cq_segment_content){
+		.records = live->records,
+		.payload_bytes = live->payload_bytes,
+		.used = live->used,
+		.first_seq = live->first_seq,
+		.last_seq = live->last_seq,
+		.first_time_ns = live->first_time_ns,
+		.last_time_ns = live->last_time_ns,
+	};
+}
+
+/* The record that the index begins with is there, and is the first of the summary's. */
+static bool begins_with(cq_segment *segment, const struct cq_index_entry *first, uint64_t first_seq)
+{
+	struct cq_record_header h;
+
+	return cq_segment_pread(segment, &h, sizeof h, first->offset) == (ssize_t)sizeof h &&
+	       h.commit != 0 && h.ext == 1 && h.seq == first_seq && h.time_ns == first->time_ns &&
+	       cq_record_check_header(&h, h.commit, first->offset, segment->size) == CQ_RECORD_OK;
+}
+
+/*
+ * From a summary and an index that belong together; false: they do not tell all.
+ *
+ * The index knows the highest time, which is the last record's unless a clock was set back.  The
+ * file's modification time is the last record's unless somebody has copied the file.  Where they are
+ * the same there is no doubt.
+ */
+static bool content_of_summary(cq_segment *segment, const struct cq_segment_info *info,
+                               struct cq_file_id file, struct cq_segment_content *ret_content)
+{
+	struct cq_segment_content content = {
+		.records = info->records,
+		.payload_bytes = info->payload_bytes,
+		.used = info->used,
+	};
+	struct cq_seekindex index;
+	bool all;
+
+	if (content.records > 0) {
+		content.first_seq = info->first_seq;
+		content.last_seq = info->first_seq + info->records - 1;
+		if (cq_seekindex_read(segment->queue->dirfd, segment->id, segment->size, &index) <
+		    0)
+			return false;
+		all = !(index.header.flags & CQ_INDEX_PARTIAL) && index.header.entries > 0 &&
+		      index.header.min_seq == content.first_seq &&
+		      index.header.max_seq == content.last_seq &&
+		      index.header.max_time_ns == file.modified_ns &&
+		      begins_with(segment, &index.entries[0], content.first_seq);
+		if (all) {
+			content.first_time_ns = index.entries[0].time_ns;
+			content.last_time_ns = index.header.max_time_ns;
+		}
+		cq_seekindex_fini(&index);
+		if (!all)
+			return false;
+	}
+	*ret_content = content;
+	return true;
+}
+
+/* Not live, and sealed when `info` was read. */
+static int sealed_content(cq_segment *segment, const struct cq_segment_info *info,
+                          struct cq_segment_content *ret_content)
+{
+	struct cq_known *known = &segment->queue->known;
+	struct cq_known_segment counted = { .id = segment->id };
+	struct cq_segment_content content;
+	struct stat st;
+	int r;
+
+	r = cq_io_stat(segment->fd, &st);
+	if (r < 0)
+		return r;
+	counted.file = cq_file_id(&st);
+	if (cq_known_get_content(known, segment->id, counted.file, ret_content))
+		return 0;
+	if (!info->have_summary || !content_of_summary(segment, info, counted.file, &content)) {
+		r = cq_segment_content(segment, &content);
+		if (r < 0)
+			return r;
+		if (!content.damaged) {
+			counted.have_payload = true;
+			counted.payload_bytes = content.payload_bytes;
+			cq_known_put(known, &counted, cq_queue_oldest(segment->queue));
+		}
+	}
+	cq_known_put_content(known, segment->id, counted.file, &content);
+	*ret_content = content;
+	return 0;
+}
+
+int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_content)
+{
+	struct cq_segment_info info;
+	struct cq_live live;
+	int r;
+
+	r = cq_segment_info(segment, &info);
+	if (r < 0)
+		return r;
+	if (cq_queue_live(segment->queue, segment->id, &live)) {
+		*ret_content = content_of_live(&live);
+		return 0;
+	}
+	if (info.sealed)
+		return sealed_content(segment, &info, ret_content);
+	return cq_segment_content(segment, ret_content);
+}

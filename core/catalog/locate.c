@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * locate.c - where records are inside a segment
+ *
+ * An index file is believed as far as the records that it names bear it out.
+ */
+#include "catalog/locate.h"
+
+#include "files/seekindex.h"
+
+int cq_locate_record(const struct cq_view *view, uint64_t *offset,
+                     struct cq_record_header *ret_header)
+{
+	int r;
+
+	for (;;) {
+		r = cq_view_header(view, *offset, ret_header);
+		if (r <= 0 || ret_header->type != CQ_TYPE_PAD)
+			return r;
+		*offset = cq_locate_behind(*offset, ret_header);
+	}
+}
+
+int cq_locate_next(const struct cq_view *view, uint64_t *offset,
+                   struct cq_record_header *ret_header)
+{
+	int r;
+
+	r = cq_locate_record(view, offset, ret_header);
+	if (r != 0 || !cq_view_sealed(view))
+		return r;
+	/* once more: a record may have come before the seal */
+	r = cq_locate_record(view, offset, ret_header);
+	return r == 0 && cq_view_ends_early(view, *offset) ? -EIO : r;
+}
+
+/* ---- index ---- */
+
+static bool entry_holds(const struct cq_view *view, const struct cq_index_entry *entry,
+                        struct cq_record_header *ret_header)
+{
+	return cq_view_header(view, entry->offset, ret_header) == 1 &&
+	       ret_header->type != CQ_TYPE_PAD && ret_header->seq == entry->seq &&
+	       ret_header->time_ns == entry->time_ns;
+}
+
+/* Whether to walk from this record on, or from an earlier one. */
+static bool begins_before(const struct cq_record_header *h, enum cq_key key, uint64_t value)
+{
+	switch (key) {
+	case CQ_KEY_TIME:
+		return h->time_ns < value;
+	case CQ_KEY_STREAM:
+		return h->ext == 1 && h->stream_offset <= value;
+	case CQ_KEY_SEQ:
+	default:
+		return h->seq <= value;
+	}
+}
+
+uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key, uint64_t value)
+{
+	uint64_t start = sizeof(struct cq_segment_header);
+	struct cq_record_header h;
+	struct cq_seekindex index;
+	uint64_t low = 0, high;
+
+	if (cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
+		return start;
+	high = index.header.entries;
+	while (low < high) {
+		uint64_t middle = low + (high - low) / 2;
+
+		if (!entry_holds(view, &index.entries[middle], &h)) {
+			start = sizeof(struct cq_segment_header);
+			break;
+		}
+		if (begins_before(&h, key, value)) {
+			start = index.entries[middle].offset;
+			low = middle + 1;
+		} else {
+			high = middle;
+		}
+	}
+	cq_seekindex_fini(&index);
+	return start;
+}
+
+/* ---- sequence numbers ---- */
+
+/* An index all of whose entries are right, which covers the whole segment. */
+static bool index_holds(const struct cq_view *view, const struct cq_seekindex *index)
+{
+	struct cq_record_header h;
+	uint64_t offset = sizeof(struct cq_segment_header), behind = 0;
+	uint64_t i;
+
+	if ((index->header.flags & CQ_INDEX_PARTIAL) != 0 || index->header.entries == 0 ||
+	    cq_locate_record(view, &offset, &h) != 1 || index->entries[0].offset != offset)
+		return false;
+	for (i = 0; i < index->header.entries; i++)
+		if (!entry_holds(view, &index->entries[i], &h))
+			return false;
+	/* the stretch that the last entry begins is all that its highest number may hide in */
+	offset = index->entries[i - 1].offset;
+	while (cq_locate_record(view, &offset, &h) == 1) {
+		if (h.seq < index->header.min_seq || h.seq > index->header.max_seq ||
+		    ++behind > CQ_INDEX_STRIDE)
+			return false;
+		offset = cq_locate_behind(offset, &h);
+	}
+	return true;
+}
+
+struct seq_plan {
+	bool none;      /* no number in question is in there */
+	uint64_t start; /* where to begin */
+	bool ascending; /* one after another: the first that fits is the best */
+};
+
+static struct seq_plan plan_seq(int dirfd, const struct cq_view *view, uint64_t seq,
+                                uint64_t best_seq)
+{
+	struct seq_plan plan = { .start = sizeof(struct cq_segment_header) };
+	struct cq_segment_header summary;
+	struct cq_seekindex index;
+	uint64_t min, max;
+
+	if (!cq_view_sealed(view) ||
+	    cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
+		return plan;
+	min = index.header.min_seq;
+	max = index.header.max_seq;
+	if (index_holds(view, &index)) {
+		plan.none = max < seq || min >= best_seq;
+		plan.ascending = cq_view_summary(view, &summary) && summary.first_seq == min &&
+		                 summary.records == max - min + 1;
+	}
+	cq_seekindex_fini(&index);
+	if (plan.ascending && !plan.none)
+		plan.start = cq_locate_start(dirfd, view, CQ_KEY_SEQ, seq);
+	return plan;
+}
+
+int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
+                  uint64_t *ret_offset)
+{
+	const struct seq_plan plan = plan_seq(dirfd, view, seq, *best_seq);
+	uint64_t offset = plan.start, at = 0, best = *best_seq;
+	struct cq_record_header h;
+	bool found = false;
+	int r;
+
+	if (plan.none) {
+		*ret_offset = 0;
+		return 0;
+	}
+	while ((r = cq_locate_next(view, &offset, &h)) == 1) {
+		if (h.seq >= seq && (h.seq < best || (found && h.seq == best))) {
+			found = true;
+			best = h.seq;
+			at = offset;
+			if (plan.ascending)
+				break;
+		}
+		offset = cq_locate_behind(offset, &h);
+	}
+	if (r < 0)
+		return r;
+	if (found)
+		*best_seq = best;
+	*ret_offset = found ? at : offset;
+	return found;
+}

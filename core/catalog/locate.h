@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* locate.h - where records are inside a segment */
+#ifndef CQ_LOCATE_H
+#define CQ_LOCATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/record.h"
+#include "catalog/view.h"
+
+/* The first record at or behind *offset that is not padding: 1 with *offset at it; 0 at the end,
+ * *offset there; -EIO at a damaged one. */
+int cq_locate_record(const struct cq_view *view, uint64_t *offset,
+                     struct cq_record_header *ret_header);
+/* The same, for who then goes on to the next segment: -EIO also where none is there, and the seal says
+ * that there was. */
+int cq_locate_next(const struct cq_view *view, uint64_t *offset,
+                   struct cq_record_header *ret_header);
+
+static inline uint64_t cq_locate_behind(uint64_t offset, const struct cq_record_header *header)
+{
+	return offset + cq_record_span((uint64_t)header->commit - 1);
+}
+
+enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
+
+/* A record's offset from where to walk to the first one whose key is `value` or higher (that holds
+ * byte `value`, for CQ_KEY_STREAM), supposing that keys ascend in this segment. The sparse index
+ * makes it close; without one that bears checking it is the beginning. */
+uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key, uint64_t value);
+
+/*
+ * Looks through a segment, whatever order its sequence numbers are in, for the lowest one that is
+ * `seq` or higher and lower than *best_seq, the last of equal ones.  1 with *best_seq and *offset
+ * set to it when there is one; else 0 with *offset behind the last record, or 0 if the segment
+ * is sealed and its index says that there is none.
+ */
+int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
+                  uint64_t *offset);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * queue.c - the queue's directory, seen without changing it
+ *
+ * control.meta is opened anew for each look at it, since a writer may replace a broken one.  A handle
+ * is safe for many threads: what is in it never changes, but for atomic words (segment_size,
+ * which goes from 0 to its value once, oldest and newest, which are hints) and what locks itself.
+ */
+#include "catalog/queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/clock.h"
+#include "meta/control.h"
+#include "format/format.h"
+#include "os/io.h"
+#include "meta/lock.h"
+#include "files/segdir.h"
+
+#define PROBES 64             /* names asked for before the directory is listed */
+#define LOCK_POLL_NS 20000000 /* between two looks at who has the lock */
+
+/* ---- the directory ---- */
+
+int cq_queue_open(const char *dir, cq_queue **ret_queue)
+{
+	enum cq_dir_kind kind;
+	cq_queue *queue;
+	int dirfd, r;
+
+	r = cq_io_open_dir(AT_FDCWD, dir, &dirfd);
+	if (r < 0)
+		return r;
+	r = cq_segdir_kind(dirfd, &kind);
+	if (r < 0)
+		goto fail;
+	r = -ENOTEMPTY;
+	if (kind == CQ_DIR_FOREIGN)
+		goto fail;
+	r = -ENOMEM;
+	queue = calloc(1, sizeof *queue);
+	if (!queue)
+		goto fail;
+	queue->dirfd = dirfd;
+	cq_known_init(&queue->known);
+	*ret_queue = queue;
+	return 0;
+fail:
+	close(dirfd);
+	return r;
+}
+
+int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
+                             cq_live_queue_fn live_queue, void *live_arg, cq_queue **ret_queue)
+{
+	cq_queue *queue = calloc(1, sizeof *queue);
+	int r;
+
+	if (!queue)
+		return -ENOMEM;
+	r = cq_io_duplicate(dirfd, &queue->dirfd);
+	if (r < 0) {
+		free(queue);
+		return r;
+	}
+	queue->segment_size = segment_size;
+	queue->live = live;
+	queue->live_queue = live_queue;
+	queue->live_arg = live_arg;
+	cq_known_init(&queue->known);
+	*ret_queue = queue;
+	return 0;
+}
+
+void cq_queue_close(cq_queue *queue)
+{
+	if (!queue)
+		return;
+	cq_known_fini(&queue->known);
+	close(queue->dirfd);
+	free(queue);
+}
+
+int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder)
+{
+	return cq_lock_holder(queue->dirfd, ret_holder);
+}
+
+int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms, struct cq_holder *ret_holder)
+{
+	const struct timespec interval = { .tv_nsec = LOCK_POLL_NS };
+	const uint64_t end_ns = cq_monotonic_ns() + timeout_ms * UINT64_C(1000000);
+	int r;
+
+	while ((r = cq_lock_holder(queue->dirfd, ret_holder)) == 0 && ret_holder->locked &&
+	       cq_monotonic_ns() < end_ns)
+		nanosleep(&interval, NULL);
+	return r;
+}
+
+int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void *arg), void *arg,
+                           struct cq_holder *ret_holder)
+{
+	const struct timespec interval = { .tv_nsec = LOCK_POLL_NS };
+	struct cq_holder last, now;
+	uint64_t since_ns = cq_monotonic_ns();
+	int r;
+
+	r = cq_lock_holder(queue->dirfd, &now);
+	if (r < 0)
+		return r;
+	last = now;
+	while (now.locked && now.closing && now.pid == last.pid && !(stop && stop(arg))) {
+		nanosleep(&interval, NULL);
+		r = cq_lock_holder(queue->dirfd, &now);
+		if (r < 0)
+			return r;
+		if (now.progress != last.progress) {
+			last = now;
+			since_ns = cq_monotonic_ns();
+		} else if (cq_monotonic_ns() - since_ns >= stall_ms * UINT64_C(1000000)) {
+			break;
+		}
+	}
+	*ret_holder = now;
+	return 0;
+}
+
+static void saw_ends(cq_queue *queue, uint32_t oldest, uint32_t newest)
+{
+	__atomic_store_n(&queue->oldest, oldest, __ATOMIC_RELAXED);
+	__atomic_store_n(&queue->newest, newest, __ATOMIC_RELAXED);
+}
+
+int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
+{
+	int r = cq_segdir_list(queue->dirfd, ret_ids, ret_count);
+
+	if (r == 0 && *ret_count > 0)
+		saw_ends(queue, (*ret_ids)[0], (*ret_ids)[*ret_count - 1]);
+	return r;
+}
+
+uint32_t cq_queue_oldest(cq_queue *queue)
+{
+	struct cq_live_queue live;
+
+	if (!queue->live_queue)
+		return __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
+	queue->live_queue(queue->live_arg, &live);
+	return live.oldest;
+}
+
+/* ---- oldest and newest ---- */
+
+/* 1, 0, or an error. */
+static int is_there(const cq_queue *queue, uint64_t id)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int r;
+
+	if (id > CQ_SEGMENT_ID_MAX)
+		return 0;
+	cq_segment_name(name, (uint32_t)id);
+	r = cq_io_stat_at(queue->dirfd, name, &st);
+	return r == 0 ? 1 : r == -ENOENT ? 0 : r;
+}
+
+/*
+ * Both ends only move up, a few segments at a time.  So they are found by asking for the names that
+ * come next; false: they are further away, or a name cannot be asked for.
+ */
+static bool follow_ends(const cq_queue *queue, uint32_t *oldest, uint32_t *newest)
+{
+	uint64_t low = *oldest, high = *newest;
+	int there;
+
+	while ((there = is_there(queue, low)) == 0)
+		if (++low > (uint64_t)*oldest + PROBES)
+			return false;
+	if (there < 0)
+		return false;
+	if (high < low)
+		high = low;
+	else if (is_there(queue, high) <= 0) /* somebody has taken it away */
+		return false;
+	while ((there = is_there(queue, high + 1)) > 0)
+		if (++high > (uint64_t)*newest + PROBES)
+			return false;
+	if (there < 0)
+		return false;
+	*oldest = (uint32_t)low;
+	*newest = (uint32_t)high;
+	return true;
+}
+
+int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest)
+{
+	uint32_t oldest = __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
+	uint32_t newest = __atomic_load_n(&queue->newest, __ATOMIC_RELAXED);
+	struct cq_live_queue live;
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	if (queue->live_queue) {
+		queue->live_queue(queue->live_arg, &live);
+		oldest = live.oldest;
+		if (newest < live.active)
+			newest = live.active;
+	}
+	if (follow_ends(queue, &oldest, &newest)) {
+		saw_ends(queue, oldest, newest);
+	} else {
+		r = cq_queue_list(queue, &ids, &count);
+		if (r < 0)
+			return r;
+		if (count > 0) {
+			oldest = ids[0];
+			newest = ids[count - 1];
+		}
+		free(ids);
+		if (count == 0)
+			return -ENOENT;
+	}
+	*ret_oldest = oldest;
+	*ret_newest = newest;
+	return 0;
+}
+
+/* ---- geometry ---- */
+
+/*
+ * control.meta says it, if any segment bears it out (or there is none to ask); else the newest
+ * valid segment does.  So neither a wrong control.meta nor one segment file that was cut short
+ * leads astray while the other is right.
+ */
+static int find_geometry(cq_queue *queue, uint64_t *ret_size)
+{
+	uint64_t stated = 0, newest = 0, size;
+	struct cq_control control;
+	uint32_t *ids;
+	size_t count;
+	bool borne_out = false;
+	int fd, r;
+
+	r = cq_control_open(&control, queue->dirfd, false);
+	if (r == 0) {
+		stated = control.page->segment_size;
+		cq_control_close(&control);
+		if (!cq_segment_size_possible(stated))
+			stated = 0;
+	}
+	r = cq_segdir_list(queue->dirfd, &ids, &count);
+	if (r < 0)
+		return r;
+	for (size_t i = count; i-- > 0 && !borne_out;) {
+		r = cq_segment_open_file(queue->dirfd, ids[i], &fd, &size);
+		if (r == -EBADMSG || r == -ENOENT)
+			continue;
+		if (r < 0)
+			goto free_ids;
+		close(fd);
+		if (newest == 0)
+			newest = size;
+		borne_out = stated == 0 || size == stated;
+	}
+	r = 0;
+	*ret_size = newest == 0 || (borne_out && stated != 0) ? stated : newest;
+free_ids:
+	free(ids);
+	return r;
+}
+
+int cq_queue_segment_size(cq_queue *queue, uint64_t *ret_size)
+{
+	uint64_t size = __atomic_load_n(&queue->segment_size, __ATOMIC_RELAXED);
+	int r;
+
+	if (size == 0) {
+		r = find_geometry(queue, &size);
+		if (r < 0)
+			return r;
+		__atomic_store_n(&queue->segment_size, size, __ATOMIC_RELAXED);
+	}
+	*ret_size = size;
+	return 0;
+}
+
+int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
+{
+	struct cq_queue_info info = { .have_control = true };
+	struct cq_position position;
+	struct cq_control control;
+	int r;
+
+	r = cq_control_open(&control, queue->dirfd, false);
+	if (r < 0)
+		return -ENOENT;
+	r = cq_control_position(&control, &position);
+	if (r == 0) {
+		info.current = position.segment;
+		info.offset = position.offset;
+		info.epoch = control.page->epoch;
+		info.heartbeat_ns = __atomic_load_n(&control.page->heartbeat_ns, __ATOMIC_RELAXED);
+		*ret_info = info;
+	}
+	cq_control_close(&control);
+	return r < 0 ? -ENOENT : 0;
+}
+
+int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
+{
+	struct cq_queue_info info = { 0 };
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	/* before the listing, so that `current` is not ahead of `newest` */
+	(void)cq_queue_position(queue, &info);
+	r = cq_queue_segment_size(queue, &info.segment_size);
+	if (r < 0)
+		return r;
+	r = cq_queue_list(queue, &ids, &count);
+	if (r < 0)
+		return r;
+	info.segments = count;
+	if (count > 0) {
+		info.oldest = ids[0];
+		info.newest = ids[count - 1];
+	}
+	free(ids);
+	*ret_info = info;
+	return 0;
+}

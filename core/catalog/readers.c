@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * readers.c - the named readers of a queue, and how far they are behind its writer
+ *
+ * Positions are places in segment files, and the distance between two is counted in bytes of these,
+ * headers and all: that is what reader_max_lag_bytes and the disk are concerned with.
+ */
+#include <stdio.h>
+
+#include "meta/control.h"
+#include "meta/cursor.h"
+#include "format/place.h"
+#include "catalog/queue.h"
+
+struct visit {
+	cq_reader_visit_fn visit;
+	void *arg;
+	bool have_writer; /* the two below are known */
+	struct cq_position writer;
+	uint64_t segment_size;
+};
+
+static uint64_t lag(const struct visit *v, const struct cq_cursor *cursor)
+{
+	uint64_t segment = cursor->segment, offset = cursor->offset;
+	uint64_t to_segment = v->writer.segment, to_offset = v->writer.offset;
+
+	if (!v->have_writer ||
+	    cq_place_compare(segment, offset, to_segment, to_offset, v->segment_size) >= 0)
+		return 0;
+	cq_place_level(&segment, &offset, v->segment_size);
+	cq_place_level(&to_segment, &to_offset, v->segment_size);
+	/* below 2^30 segments of below 2^32 bytes: no overflow */
+	return (to_segment - segment) * v->segment_size + to_offset - offset;
+}
+
+static void see(void *arg, const char *name, const struct cq_cursor *cursor)
+{
+	const struct visit *v = arg;
+	struct cq_reader_position position = {
+		.segment = (uint32_t)cursor->segment,
+		.offset = cursor->offset,
+		.heartbeat_ns = cursor->heartbeat_ns,
+		.lag_bytes = lag(v, cursor),
+	};
+
+	(void)snprintf(position.name, sizeof position.name, "%s", name);
+	v->visit(v->arg, &position);
+}
+
+int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg)
+{
+	struct visit v = { .visit = visit, .arg = arg };
+	struct cq_control control;
+	int r;
+
+	r = cq_queue_segment_size(queue, &v.segment_size);
+	if (r < 0)
+		return r;
+	if (v.segment_size > 0 && cq_control_open(&control, queue->dirfd, false) == 0) {
+		v.have_writer = cq_control_position(&control, &v.writer) == 0;
+		cq_control_close(&control);
+	}
+	return cq_cursor_each(queue->dirfd, see, &v);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* successor.c - when a segment has been left, and which one comes next; see successor.h */
+#include "catalog/successor.h"
+
+#include <errno.h>
+
+#include "os/fault.h"
+#include "os/io.h"
+#include "catalog/queue.h"
+#include "files/segdir.h"
+
+void cq_successor_control(struct cq_control *control, int dirfd, bool writable)
+{
+	struct stat mapped, named;
+	struct cq_control fresh;
+
+	if (control->page && cq_io_stat(control->map.fd, &mapped) == 0 &&
+	    cq_io_stat_at(dirfd, CQ_CONTROL_NAME, &named) == 0 && mapped.st_ino == named.st_ino &&
+	    mapped.st_dev == named.st_dev)
+		return;
+	if (cq_control_open(&fresh, dirfd, writable) < 0)
+		return;
+	if (control->page)
+		cq_control_close(control);
+	*control = fresh;
+}
+
+uint32_t cq_successor_current(const struct cq_control *control)
+{
+	if (!control->page)
+		return 0;
+	return __atomic_load_n(&control->page->current_segment, __ATOMIC_ACQUIRE);
+}
+
+int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id)
+{
+	uint32_t id = 0;
+	int r;
+
+	if (from > CQ_SEGMENT_ID_MAX)
+		return -ENOENT;
+	r = cq_segdir_next(dirfd, from, &id);
+	/* A listing may miss what is published while it runs and yet show what is published after
+	 * that.  But whoever sees a later segment can look the one before it up by name. */
+	if (r == 0 && id != from)
+		r = cq_segdir_next(dirfd, from, &id);
+	if (r == 0)
+		*ret_id = id;
+	return r;
+}
+
+/* The segment after this one has a record in it. */
+static bool successor_begun(cq_queue *queue, uint32_t id)
+{
+	struct cq_record_header h;
+	struct cq_view view;
+	uint32_t next = 0;
+	bool begun;
+
+	if (cq_successor_next(queue->dirfd, id + 1, &next) < 0 ||
+	    cq_view_of(queue, next, &view) < 0)
+		return false;
+	begun = cq_view_header(&view, sizeof(struct cq_segment_header), &h) != 0;
+	cq_view_close(&view);
+	return begun;
+}
+
+/* Where there is no seal, control.meta is asked; since that may be wrong, it is believed only when
+ * there is something to go on to. */
+bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
+                       const struct cq_view *view)
+{
+	if (cq_view_sealed(view))
+		return true;
+	if (cq_planted("reader_follows_unsealed"))
+		return true;
+	return cq_successor_current(control) > view->id && successor_begun(queue, view->id);
+}
+
+bool cq_successor_unused(const struct cq_view *view)
+{
+	struct cq_record_header h;
+
+	return !cq_view_sealed(view) &&
+	       cq_view_header(view, sizeof(struct cq_segment_header), &h) == 0;
+}

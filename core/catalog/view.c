@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* view.c - one segment as a reader sees it; see view.h */
+#include "catalog/view.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "os/io.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+#include "files/segdir.h"
+
+static const struct cq_segment_header *header_of(const struct cq_view *view)
+{
+	return (const struct cq_segment_header *)(const void *)view->map.base;
+}
+
+static int check_header(const struct cq_view *view, uint64_t size)
+{
+	static const struct cq_segment_header zero;
+
+	if (size != 0 && view->map.size < size)
+		return -EIO;
+	if (view->map.size < CQ_FORMAT_SIZE_MIN || view->map.size > CQ_FORMAT_SIZE_MAX ||
+	    view->map.size % CQ_ALIGN != 0 || (size != 0 && view->map.size != size))
+		return -EBADMSG;
+	if (cq_segment_header_valid(header_of(view), view->id))
+		return 0;
+	if (cq_view_cut(view))
+		return -EIO;
+	return memcmp(header_of(view), &zero, sizeof zero) == 0 ? -EAGAIN : -EBADMSG;
+}
+
+int cq_view_open(int dirfd, uint32_t id, uint64_t size, struct cq_view *ret_view)
+{
+	struct cq_view v = { .map = CQ_MAPPING_NONE, .id = id };
+	char name[CQ_NAME_MAX];
+	int r;
+
+	cq_segment_name(name, id);
+	r = cq_mapping_open(&v.map, dirfd, name, 0, false);
+	if (r == -ELOOP) /* a symbolic link */
+		return -EBADMSG;
+	if (r < 0)
+		return r;
+	r = check_header(&v, size);
+	if (r < 0)
+		cq_view_close(&v);
+	else
+		*ret_view = v;
+	return r;
+}
+
+int cq_view_of(cq_queue *queue, uint32_t id, struct cq_view *ret_view)
+{
+	uint64_t size;
+	int r;
+
+	r = cq_queue_segment_size(queue, &size);
+	if (r < 0)
+		return r;
+	return cq_view_open(queue->dirfd, id, size, ret_view);
+}
+
+int cq_view_or_damage(cq_queue *queue, uint32_t id, struct cq_view *ret_view)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int fd, r;
+
+	r = cq_view_of(queue, id, ret_view);
+	if (r == -EIO)
+		r = cq_view_of(queue, id, ret_view);
+	if (r != -EIO)
+		return r;
+	cq_segment_name(name, id);
+	r = cq_io_open(queue->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_io_stat(fd, &st);
+	close(fd);
+	return r < 0 ? r : 1;
+}
+
+void cq_view_close(struct cq_view *view)
+{
+	cq_mapping_close(&view->map);
+	*view = CQ_VIEW_NONE;
+}
+
+bool cq_view_sealed(const struct cq_view *view)
+{
+	return cq_segment_flags_load(view->map.base) & CQ_SEALED;
+}
+
+bool cq_view_summary(const struct cq_view *view, struct cq_segment_header *ret_header)
+{
+	struct cq_segment_header h;
+
+	/* Its writer fills the summary in while it seals: then the CRC is wrong for a moment.  In a
+	 * file of a writer that died at that it stays wrong. */
+	for (int i = 0; i < 1000; i++) {
+		memcpy(&h, header_of(view), sizeof h);
+		if (h.ext != 1)
+			return false;
+		if (cq_segment_ext_valid(&h)) {
+			*ret_header = h;
+			return true;
+		}
+		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	}
+	return false;
+}
+
+bool cq_view_cut(const struct cq_view *view)
+{
+	struct stat st;
+
+	if (cq_mapping_cut(&view->map))
+		return true;
+	return cq_io_stat(view->map.fd, &st) == 0 && (uint64_t)st.st_size < view->map.size;
+}
+
+bool cq_view_ends_early(const struct cq_view *view, uint64_t offset)
+{
+	struct cq_segment_header summary;
+
+	if (cq_view_cut(view))
+		return true;
+	return cq_view_sealed(view) && cq_view_summary(view, &summary) && offset < summary.used;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * view.h - one segment as a reader sees it: mapped read-only, while its writer may be at work
+ *
+ * A view stays valid when the file is deleted or cut short.  Offsets given to these functions are
+ * multiples of 64 and not beyond the segment's size.
+ */
+#ifndef CQ_VIEW_H
+#define CQ_VIEW_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chronq.h"
+#include "format/format.h"
+#include "os/mapping.h"
+#include "format/record.h"
+
+struct cq_view {
+	struct cq_mapping map;
+	uint32_t id;
+};
+
+#define CQ_VIEW_NONE ((struct cq_view){ .map = { .fd = -1 } })
+
+/*
+ * Opens a published segment.  size 0: whatever the file's is.
+ *   ENOENT   no such file
+ *   EAGAIN   a file of zeros: published, but lost its header in a power cut; nothing to read
+ *   EIO      it is shorter than size
+ *   EBADMSG  it is no segment of that id and size
+ */
+int cq_view_open(int dirfd, uint32_t id, uint64_t size, struct cq_view *ret_view);
+/* The same, of a queue: of its segment size. */
+int cq_view_of(cq_queue *queue, uint32_t id, struct cq_view *ret_view);
+/* The same for who remembers what he finds: 1, without a view, instead of EIO where that is the file's
+ * state and will stay (it was cut short, its header is unreadable); EIO: a call on it failed just now. */
+int cq_view_or_damage(cq_queue *queue, uint32_t id, struct cq_view *ret_view);
+void cq_view_close(struct cq_view *view);
+
+bool cq_view_sealed(const struct cq_view *view);
+
+/* True with a copy of the segment's header if its summary is there and sound. */
+bool cq_view_summary(const struct cq_view *view, struct cq_segment_header *ret_header);
+
+/* Pages were missing, or the file is shorter than it was: what was read from it is not to be
+ * believed. */
+bool cq_view_cut(const struct cq_view *view);
+
+/* That no record stands at `offset` is not the end of the records: the file was cut short, or the
+ * summary of a sealed segment says that there is more. */
+bool cq_view_ends_early(const struct cq_view *view, uint64_t offset);
+
+static inline uint64_t cq_view_last_offset(const struct cq_view *view)
+{
+	return view->map.size - sizeof(struct cq_record_header);
+}
+
+/* A copy of the record header at offset: 1 when it is sound (its payload is not looked at), 0 when
+ * there is none (yet), -EIO when it is damaged. */
+static inline int cq_view_header(const struct cq_view *view, uint64_t offset,
+                                 struct cq_record_header *ret_header)
+{
+	struct cq_record_header h;
+	uint32_t commit;
+
+	if (offset > cq_view_last_offset(view))
+		return 0;
+	commit = cq_commit_load(view->map.base + offset);
+	if (commit == 0)
+		return cq_view_cut(view) ? -EIO : 0;
+	memcpy(&h, view->map.base + offset, sizeof h);
+	h.commit = commit;
+	if (cq_record_check_header(&h, commit, offset, view->map.size) != CQ_RECORD_OK)
+		return -EIO;
+	*ret_header = h;
+	return 1;
+}
+
+#endif

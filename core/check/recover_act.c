@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* recover_act.c - what has been decided is done; see recovery.h */
+#include "check/recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "os/fault.h"
+#include "os/io.h"
+#include "messages/log.h"
+#include "format/record.h"
+#include "check/recover.h"
+#include "files/repair.h"
+#include "messages/room.h"
+
+static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
+{
+	char aside[CQ_NAME_MAX];
+	int r;
+
+	r = cq_repair_set_aside(v->dirfd, c->id, aside);
+	if (r == 0)
+		cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id, aside,
+		       cq_recover_why_aside(c));
+	return r;
+}
+
+/* Removes what stands behind the tail. */
+static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
+{
+	uint64_t bytes;
+	int r;
+
+	if (c->residue >= v->segment_size)
+		return 0;
+	r = cq_repair_tail(v->dirfd, c->segment, c->residue > 0 ? c->residue : c->survey.tail,
+	                   &bytes);
+	if (r < 0 || bytes == 0)
+		return r;
+	cq_log(v->config, CQ_NOTICE,
+	       "segment %09u: what %s behind offset %" PRIu64 " is now in " CQ_SEGMENT_BROKEN,
+	       c->id, c->survey.damaged || c->rest ? "stood" : "an unfinished write left",
+	       c->survey.tail, c->id);
+	return 0;
+}
+
+/* An index that chronicle-rs left of an unsealed segment would not be one of all its records. */
+static int seal(struct cq_recovery *v, struct cq_candidate *c)
+{
+	uint64_t end_seq;
+	int r = 0;
+
+	if (!c->segment)
+		r = cq_recover_survey(v, c, NULL);
+	if (r == 0)
+		r = cq_repair_drop_index(v->dirfd, c->id);
+	if (r == 0)
+		r = clear_tail(v, c);
+	if (r == 0)
+		r = cq_recover_number(v, c, &end_seq);
+	if (r < 0)
+		return r;
+	cq_point("recover.numbered");
+	cq_segment_seal(c->segment);
+	cq_point("recover.sealed");
+	r = cq_io_sync_data(c->segment->map.fd);
+	cq_point("recover.seal_synced");
+	if (v->active_id == c->id)
+		v->active_id++; /* cut short: go on behind it */
+	return r;
+}
+
+/* Of the segment to go on in. */
+static int prepare_current(struct cq_recovery *v, struct cq_candidate *c)
+{
+	int r = cq_repair_drop_index(v->dirfd, c->id);
+
+	return r < 0 ? r : clear_tail(v, c);
+}
+
+/* A next segment without a record whose later bytes came to the disk before a power cut, or that was
+ * numbered already: it would go on with what was lost. */
+static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
+{
+	static const uint8_t none[sizeof c->header - offsetof(struct cq_segment_header, ext)];
+	struct cq_segment_header *h;
+	int r;
+
+	if (cq_planted("spare_not_cleared"))
+		return 0;
+	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
+	if (r < 0)
+		return r;
+	c->survey.tail = sizeof c->header;
+	h = cq_active_header(c->segment);
+	r = clear_tail(v, c);
+	/* where all before it has been deleted, nothing else tells which numbers were given */
+	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0 &&
+	    !(c->id == v->ids[0] && cq_segment_ext_valid(h))) {
+		memset(&h->ext, 0, sizeof none);
+		r = cq_io_sync_data(c->segment->map.fd);
+	}
+	cq_segment_free(c->segment);
+	c->segment = NULL;
+	return r;
+}
+
+static int stand_in(struct cq_recovery *v, const struct cq_gap *gap)
+{
+	uint64_t seq, base;
+	int r = 0;
+
+	for (uint32_t id = gap->first; r == 0 && id <= gap->last; id++) {
+		r = cq_recover_beginning(v, id, &seq, &base);
+		if (r == 0) /* it may have been left behind */
+			r = cq_repair_drop_index(v->dirfd, id);
+		if (r == 0)
+			r = cq_repair_stand_in(v->dirfd, id, v->segment_size, seq, base);
+	}
+	return r;
+}
+
+/*
+ * Seals go from the oldest segment to the newest, what is set aside from the newest to the oldest:
+ * wherever this is cut off, what is left has the hole that it had, and whoever looks at it decides
+ * the same.
+ */
+static int act_on_all(struct cq_recovery *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		if (c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL)
+			r = seal(v, c);
+		else if (c->act == CQ_ACT_CONTINUE)
+			r = prepare_current(v, c);
+		else if (c->act == CQ_ACT_KEEP && c->kind == CQ_KIND_FRESH)
+			r = clear_spare(v, c);
+	}
+	for (size_t i = v->candidate_count; r == 0 && i-- > 0;)
+		if (v->candidates[i].act == CQ_ACT_SET_ASIDE)
+			r = set_aside(v, &v->candidates[i]);
+	for (size_t i = 0; r == 0 && i < v->gap_count; i++)
+		r = stand_in(v, &v->gaps[i]);
+	if (r == 0 && v->repairer)
+		r = cq_recover_build_indexes(v);
+	return r;
+}
+
+static uint64_t count_segments(const struct cq_recovery *v)
+{
+	uint64_t n = v->count;
+
+	for (size_t i = 0; i < v->candidate_count; i++)
+		n -= v->candidates[i].act == CQ_ACT_SET_ASIDE;
+	for (size_t i = 0; i < v->gap_count; i++)
+		n += (uint64_t)v->gaps[i].last - v->gaps[i].first + 1;
+	return n;
+}
+
+/* Opens, or makes, an empty segment to go on in. */
+static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
+{
+	int r;
+
+	fresh->id = v->active_id;
+	r = cq_segment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
+	                              &fresh->segment);
+	if (r < 0) {
+		if (cq_room_lacks(r))
+			cq_room_tell(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,
+			             v->segment_size);
+		return r;
+	}
+	fresh->header = *cq_active_header(fresh->segment);
+	fresh->survey.tail = sizeof(struct cq_segment_header);
+	/* older records may stand behind a first page that never came to the disk */
+	r = cq_segment_is_fresh(fresh->segment) ? prepare_current(v, fresh) : -EBADMSG;
+	cq_point("recover.fresh");
+	return r;
+}
+
+int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out)
+{
+	struct cq_candidate fresh = { .kind = CQ_KIND_FRESH, .act = CQ_ACT_CONTINUE };
+	struct cq_candidate *current = NULL;
+	uint64_t end_seq;
+	int r;
+
+	r = act_on_all(v);
+	if (r < 0)
+		return r;
+	cq_point("recover.repaired");
+	out->segments = count_segments(v);
+	for (size_t i = 0; i < v->candidate_count; i++)
+		if (v->candidates[i].act == CQ_ACT_CONTINUE)
+			current = &v->candidates[i];
+	if (!current) {
+		r = open_fresh(v, &fresh);
+		current = &fresh;
+	}
+	if (r == 0)
+		r = cq_recover_number(v, current, &end_seq);
+	if (r < 0) {
+		cq_segment_free(fresh.segment);
+		return r;
+	}
+	out->segments += fresh.segment && fresh.segment->populated > 0; /* made, not opened */
+	out->active = current->segment;
+	current->segment = NULL;
+	out->next_seq = end_seq;
+	out->stream_end = out->active->stream_base + out->active->payload_bytes;
+	out->last_time = current->survey.last_time;
+	return 0;
+}

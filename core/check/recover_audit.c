@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recover_audit.c - a repair judges what an opening writer takes on trust; see recovery.h
+ *
+ * That is: the segments below the watermark and, without one, all that are sealed.  They were durable,
+ * so what is missing of them is a loss.  A segment that does not hold all of its records is set aside
+ * whole: what is left in the queue then has its holes between segments, where readers are told of
+ * them and go on.
+ */
+#include "check/recovery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "os/io.h"
+#include "messages/log.h"
+#include "format/record.h"
+#include "files/repair.h"
+#include "files/segdir.h"
+#include "files/trust.h"
+
+/* More than these are not stood in for: each is a file. */
+#define STAND_INS_MAX 10000U
+
+/* Counts what it holds, without opening it for writing: there may be many. */
+static int read_one(struct cq_recovery *v, struct cq_candidate *c)
+{
+	char name[CQ_NAME_MAX];
+	int fd, r;
+
+	cq_segment_name(name, c->id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_survey(fd, v->segment_size, &c->header, NULL, &v->meter, &c->survey);
+	close(fd);
+	cq_meter_next(&v->meter);
+	if (r == -EIO) { /* what cannot be read is damaged, too */
+		c->kind = CQ_KIND_BAD;
+		return 0;
+	}
+	c->surveyed = r == 0;
+	if (r == 0 && c->survey.epoch > v->epoch)
+		v->epoch = c->survey.epoch;
+	return r;
+}
+
+bool cq_recover_first_seq(const struct cq_candidate *c, uint64_t *ret_seq)
+{
+	if (cq_segment_ext_valid(&c->header)) {
+		*ret_seq = c->header.first_seq;
+		return true;
+	}
+	*ret_seq = c->survey.first_seq;
+	return c->surveyed && c->survey.records > 0 && c->survey.anchored;
+}
+
+bool cq_recover_end_seq(const struct cq_candidate *c, uint64_t *ret_seq)
+{
+	if (!c->surveyed || cq_recover_is_stand_in(c))
+		return false;
+	if (c->survey.records == 0) {
+		*ret_seq = c->header.first_seq;
+		return cq_segment_ext_valid(&c->header);
+	}
+	*ret_seq = c->survey.max_seq + 1;
+	return c->survey.anchored;
+}
+
+/* Does the next segment go on where this one ends?  Unknown counts as yes. */
+static bool goes_on(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	const struct cq_candidate *next = c + 1;
+	uint64_t end, first;
+
+	if (next == v->candidates + v->candidate_count || next->id != c->id + 1)
+		return true;
+	return !cq_recover_end_seq(c, &end) || !cq_recover_first_seq(next, &first) || first == end;
+}
+
+/* All records that it ever held are there. */
+static bool is_whole(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	if (c->survey.damaged)
+		return false;
+	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header))
+		return cq_recover_summary_agrees(c);
+	/* nobody seals one that nothing was ever put into */
+	return c->survey.tail > sizeof(struct cq_segment_header) && goes_on(v, c);
+}
+
+static int has_residue(const struct cq_recovery *v, const struct cq_candidate *c, bool *ret_residue)
+{
+	char name[CQ_NAME_MAX];
+	uint64_t first;
+	int fd, r;
+
+	cq_segment_name(name, c->id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_repair_first_residue(fd, v->segment_size, c->survey.tail, &first);
+	close(fd);
+	if (r == 0)
+		*ret_residue = first < v->segment_size;
+	return r;
+}
+
+static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
+{
+	const bool sealed = c->kind == CQ_KIND_SEALED;
+	char name[CQ_NAME_MAX];
+	bool residue = false;
+	int fd, r;
+
+	/* a roll leaves no empty segment behind: what was in one is gone */
+	if (c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN || c->kind == CQ_KIND_FRESH ||
+	    !is_whole(v, c)) {
+		c->act = CQ_ACT_SET_ASIDE;
+		c->lost = true;
+		return 0;
+	}
+	if (sealed && c->header.ext == 0)
+		return 0; /* chronicle-rs seals over what it has left behind the tail */
+	r = has_residue(v, c, &residue);
+	if (r < 0)
+		return r;
+	if (residue || (sealed && !cq_segment_ext_valid(&c->header)))
+		c->act = CQ_ACT_CUT_AND_SEAL;
+	else if (!sealed)
+		c->act = CQ_ACT_SEAL;
+	else
+		return 0;
+	cq_segment_name(name, c->id);
+	r = cq_trust_named(v->dirfd, name, v->config);
+	if (r == 0)
+		r = cq_io_open(v->dirfd, name, O_RDWR, &fd);
+	if (r == 0)
+		close(fd);
+	return r;
+}
+
+static int judge(struct cq_recovery *v, struct cq_candidate *c, bool trusted)
+{
+	if (trusted)
+		return judge_trusted(v, c);
+	c->lost = !v->marked && c->act == CQ_ACT_SET_ASIDE && c->kind == CQ_KIND_BAD;
+	/* without a watermark, nobody has looked whether the records go on */
+	if (!v->marked && (c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL) &&
+	    !goes_on(v, c)) {
+		c->act = CQ_ACT_SET_ASIDE;
+		c->lost = true;
+	}
+	return 0;
+}
+
+static int add_gap(struct cq_recovery *v, uint32_t first, uint32_t last, uint64_t *count)
+{
+	struct cq_gap *more;
+
+	*count += (uint64_t)last - first + 1;
+	if (*count > STAND_INS_MAX) {
+		cq_log(v->config, CQ_ERROR,
+		       "more than %u segments are missing, %09u to %09u among them", STAND_INS_MAX,
+		       first, last);
+		return -EFBIG;
+	}
+	more = realloc(v->gaps, (v->gap_count + 1) * sizeof *more);
+	if (!more)
+		return -ENOMEM;
+	v->gaps = more;
+	v->gaps[v->gap_count++] = (struct cq_gap){ first, last };
+	return 0;
+}
+
+static int find_gaps(struct cq_recovery *v)
+{
+	const uint32_t current = cq_recover_current(v);
+	uint64_t count = 0;
+	uint32_t next = 0; /* id behind the last segment that stays */
+	bool any = false;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+
+		if (c->act == CQ_ACT_SET_ASIDE || c->id > current)
+			continue;
+		if (any && c->id > next)
+			r = add_gap(v, next, c->id - 1, &count);
+		any = true;
+		next = c->id + 1;
+	}
+	if (r == 0 && any && current > next)
+		r = add_gap(v, next, current - 1, &count);
+	return r;
+}
+
+int cq_recover_audit(struct cq_recovery *v)
+{
+	bool *trusted;
+	int r = 0;
+
+	trusted = calloc(v->candidate_count + 1, sizeof *trusted);
+	if (!trusted)
+		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		trusted[i] = cq_recover_is_trusted(v, c);
+		if (trusted[i] && c->kind != CQ_KIND_BAD && c->kind != CQ_KIND_UNWRITTEN)
+			r = read_one(v, c);
+	}
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		r = judge(v, &v->candidates[i], trusted[i]);
+		v->given_up |= v->candidates[i].lost;
+	}
+	free(trusted);
+	if (r == 0)
+		r = find_gaps(v);
+	v->given_up |= v->gap_count > 0;
+	return r == 0 ? cq_recover_check_indexes(v) : r;
+}

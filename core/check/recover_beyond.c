@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recover_beyond.c - committed records that a recovery would give up; see recovery.h
+ *
+ * A killed writer leaves none behind the end: it stores a record's commit word last, and one record
+ * after the other.  A power cut may leave any, for pages come to the disk in any order.  So what is
+ * given up tells nothing of a loss after a power cut, if it is above the watermark, and is a loss
+ *
+ *   when the machine has not been started anew since its writer was at work (control.meta has the boot's
+ *   number): then the page cache shows all that was stored, and what is not there any more was
+ *   acknowledged and is damaged;
+ *   when a slot of durable.meta is damaged: the watermark that it held is not known.
+ *
+ * What is read for it are the bytes that would be set aside.
+ */
+#include "check/recovery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/fault.h"
+#include "os/io.h"
+#include "messages/log.h"
+#include "format/place.h"
+#include "format/record.h"
+#include "files/segdir.h"
+
+/*
+ * No record was committed at this place, nor behind it: on the same boot the position is where the last
+ * one ends, or one record before that.  What looks like one is payload.  (A killed append leaves that; and
+ * chronicle-rs does not clear what stands behind its records: of a payload that it has given up the next
+ * record covers the beginning alone.)
+ */
+static bool is_behind_all(const struct cq_recovery *v, uint32_t segment, uint64_t offset)
+{
+	return v->same_boot && v->have_position &&
+	       cq_place_compare(v->position.segment, v->position.offset, segment, offset,
+	                        v->segment_size) <= 0;
+}
+
+/* A record was committed at the end of the queue, in this segment, and is damaged.  One that is sound is
+ * older: of a writer before, say.  A commit word alone is no record: no writer leaves one. */
+static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int fd)
+{
+	static const uint8_t none[sizeof(struct cq_record_header)];
+	struct cq_record_header h;
+	ssize_t n;
+
+	/* by its summary there were more */
+	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
+	    c->header.records > c->survey.records)
+		v->broken = true;
+	if (!c->survey.damaged || v->broken || is_behind_all(v, c->id, c->survey.tail))
+		return 0;
+	n = cq_io_pread(fd, &h, sizeof h, c->survey.tail);
+	if (n < 0)
+		return (int)n;
+	if (n < (ssize_t)sizeof h || h.commit == 0 ||
+	    memcmp((const uint8_t *)&h + sizeof h.commit, none, sizeof h - sizeof h.commit) == 0)
+		return 0;
+	v->broken = cq_record_check_header(&h, h.commit, c->survey.tail, v->segment_size) !=
+	                    CQ_RECORD_OK ||
+	            h.ext != 1 || (h.epoch >= c->survey.epoch && h.seq >= v->end_seq);
+	return 0;
+}
+
+/* What is there of the segment's file; 0: nothing that can be read. */
+static int open_rest(struct cq_recovery *v, const struct cq_candidate *c, int *ret_fd,
+                     uint64_t *ret_size)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int fd, r;
+
+	cq_segment_name(name, c->id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r == -ELOOP || r == -EBADMSG) { /* it is set aside, whatever it is */
+		*ret_fd = -1;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	r = cq_io_stat(fd, &st);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_size = (uint64_t)st.st_size < v->segment_size ? (uint64_t)st.st_size : v->segment_size;
+	*ret_size -= *ret_size % CQ_ALIGN;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* Where in this segment there may be records that are given up.  False: nowhere. */
+static bool gives_up(const struct cq_candidate *c, struct cq_beyond_from *from)
+{
+	const struct cq_survey *s = &c->survey;
+	const bool fresh = c->kind == CQ_KIND_FRESH && c->act == CQ_ACT_KEEP;
+
+	from->offset = sizeof(struct cq_segment_header);
+	from->placed = fresh && cq_segment_ext_valid(&c->header);
+	from->stream = c->header.stream_base;
+	if (from->placed)
+		from->seq = c->header.first_seq;
+	if (c->act == CQ_ACT_SET_ASIDE || fresh)
+		return true;
+	if (s->epoch > from->epoch)
+		from->epoch = s->epoch;
+	if (s->records > 0)
+		from->seq = s->anchored ? s->max_seq + 1 : 0;
+	else if (cq_segment_ext_valid(&c->header))
+		from->seq = c->header.first_seq;
+	if (c->act == CQ_ACT_KEEP)
+		return false;
+	from->offset = s->tail;
+	from->placed = s->anchored || (s->records == 0 && cq_segment_ext_valid(&c->header));
+	from->stream = s->anchored ? s->stream_end : c->header.stream_base;
+	return true;
+}
+
+static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beyond_from *from)
+{
+	const bool aside = c->act == CQ_ACT_SET_ASIDE;
+	/* instead of the walk that the decision has spared */
+	struct cq_meter *meter =
+		aside && !c->surveyed && (c->kind == CQ_KIND_OPEN || c->kind == CQ_KIND_SEALED)
+			? &v->meter
+			: NULL;
+	const uint64_t before = v->beyond.records;
+	struct cq_beyond none = { .records = 0 };
+	struct cq_beyond_from nowhere;
+	uint64_t size = 0, first;
+	bool all_before;
+	int fd, r;
+
+	if (!gives_up(c, from))
+		return 0;
+	all_before = is_behind_all(v, c->id, from->offset);
+	nowhere = *from;
+	r = open_rest(v, c, &fd, &size);
+	if (r < 0 || fd < 0)
+		return r;
+	if (c->survey.damaged || c->kind == CQ_KIND_SEALED)
+		r = look_at_end(v, c, fd);
+	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
+		if (!aside) /* as cq_repair_first_residue() */
+			cq_io_drop_clean(fd, from->offset);
+		r = cq_beyond_add(fd, size, all_before ? &nowhere : from, meter,
+		                  all_before ? &none : &v->beyond, &first);
+		if (r == 0 && size == v->segment_size)
+			c->residue = first;
+	}
+	c->rest = v->beyond.records > before;
+	if (meter)
+		cq_meter_next(meter);
+	close(fd);
+	/* what cannot be read of a segment that is set aside is nobody's loss but its own */
+	return r == -EIO && aside ? 0 : r;
+}
+
+int cq_recover_count_beyond(struct cq_recovery *v)
+{
+	struct cq_beyond_from from = { .offset = 0 };
+	int r = 0;
+
+	for (size_t i = v->trusted; r == 0 && i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		if (!c->lost && !cq_recover_is_trusted(v, c))
+			r = count_in(v, c, &from);
+	}
+	return r;
+}
+
+bool cq_recover_gives_up(const struct cq_recovery *v)
+{
+	return (v->beyond.records > 0 || v->broken) && (v->same_boot || v->doubt != 0) &&
+	       !cq_planted("committed_given_up");
+}
+
+void cq_recover_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, uint64_t *ret_last)
+{
+	const struct cq_beyond *b = &v->beyond;
+	uint64_t first = b->first_seq;
+
+	if (v->end_seq_known && (b->records == 0 || v->end_seq < first))
+		first = v->end_seq;
+	else if (b->records == 0)
+		first = UINT64_MAX;
+	*ret_first = first;
+	*ret_last = b->records > 0 ? b->last_seq : first;
+}
+
+void cq_recover_report_beyond(struct cq_recovery *v)
+{
+	const bool accepted = v->config->accept_loss, refused = cq_recover_gives_up(v) && !accepted;
+	char numbers[80], sound[100] = "", why[100] = "";
+	uint64_t first, last;
+
+	cq_recover_lost_numbers(v, &first, &last);
+	if (first != UINT64_MAX && last > first)
+		snprintf(numbers, sizeof numbers, "records %" PRIu64 " to %" PRIu64 " are", first,
+		         last);
+	else if (first != UINT64_MAX)
+		snprintf(numbers, sizeof numbers, "record %" PRIu64 " is", first);
+	else
+		snprintf(numbers, sizeof numbers, "committed records are");
+	if (v->beyond.records > 0)
+		snprintf(sound, sizeof sound, "; %" PRIu64 " of them %s sound, and %s set aside",
+		         v->beyond.records, v->beyond.records == 1 ? "is" : "are",
+		         refused                  ? "would be"
+		         : v->beyond.records == 1 ? "is"
+		                                  : "are");
+	if (v->same_boot)
+		snprintf(why, sizeof why, "; no power cut has come since the writer was at work");
+	else if (v->doubt != 0)
+		snprintf(why, sizeof why,
+		         "; slot %s of durable.meta is damaged: what was durable is not known",
+		         v->doubt == 1   ? "0"
+		         : v->doubt == 2 ? "1"
+		                         : "0 and slot 1");
+	cq_log(v->config, refused ? CQ_ERROR : CQ_WARNING,
+	       "%s missing or damaged, from segment %09u offset %" PRIu64 " on%s%s", numbers,
+	       v->active_id, v->tail, sound, why);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recover_readers.c - named readers that stand where no record is any more
+ *
+ * A power cut, or a loss that was accepted, takes records that a reader has read and committed.  What
+ * is appended next gets their places, and a reader that opens later would take it for what it has
+ * read.  So a reader that stands behind the end is moved there, and that is on the disk before anything
+ * is appended.  One that stands in a segment for which a repair puts a stand-in goes to its beginning.
+ *
+ * Where one slot of a file is damaged, the newer one as a rule, nothing but this tells that the reader
+ * goes back: its people are told, and the slot is written again.
+ *
+ * What is wrong with one reader's file concerns that reader alone: one that cannot be read is passed over,
+ * one that cannot be written is left as it is, with a word in the log.  For want of descriptors or memory
+ * the open fails.
+ */
+#include "check/recovery.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "meta/cursor.h"
+#include "os/fault.h"
+#include "os/io.h"
+#include "messages/log.h"
+#include "format/place.h"
+
+struct visit {
+	struct cq_recovery *v;
+	uint64_t segment, offset; /* the end */
+	int result;
+};
+
+/* *cursor comes to where the reader has to stand.  False: it stands well. */
+static bool misplaced(const struct visit *visit, struct cq_cursor *cursor)
+{
+	const struct cq_recovery *v = visit->v;
+
+	if (cq_place_compare(cursor->segment, cursor->offset, visit->segment, visit->offset,
+	                     v->segment_size) > 0) {
+		cursor->segment = visit->segment;
+		cursor->offset = visit->offset;
+		return true;
+	}
+	for (size_t i = 0; i < v->gap_count; i++) {
+		if (cursor->segment >= v->gaps[i].first && cursor->segment <= v->gaps[i].last &&
+		    cursor->offset > sizeof(struct cq_segment_header)) {
+			cursor->offset = sizeof(struct cq_segment_header);
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool is_short_of_means(int r)
+{
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
+}
+
+/* A cq_cursor_visit_fn. */
+static void move(void *arg, const char *name, const struct cq_cursor *cursor)
+{
+	struct visit *visit = arg;
+	struct cq_cursor moved = *cursor;
+	const bool gone = misplaced(visit, &moved);
+	int fd, r;
+
+	if ((!gone && cursor->damaged == 0) || visit->result < 0)
+		return;
+	r = cq_cursor_open(visit->v->dirfd, name, true, &fd); /* to write, or not at all */
+	if (r == 0) {
+		for (int i = 0; r == 0 && i < 2; i++) /* both slots */
+			r = cq_cursor_write(fd, &moved);
+		if (r == 0)
+			r = cq_io_sync_data(fd);
+		close(fd);
+	}
+	if (r == 0 && !gone)
+		cq_log(visit->v->config, CQ_WARNING,
+		       "reader %s: slot %u of its file was damaged and is written again; it may be given "
+		       "records a second time",
+		       name, cursor->damaged - 1);
+	else if (!gone)
+		cq_log(visit->v->config, CQ_WARNING,
+		       "reader %s: slot %u of its file is damaged, and cannot be written again: %s",
+		       name, cursor->damaged - 1, strerrordesc_np(-r));
+	else if (r == 0)
+		cq_log(visit->v->config, CQ_WARNING,
+		       "reader %s is moved to segment %09" PRIu64 " offset %" PRIu64
+		       ": the records before which it stood are gone",
+		       name, moved.segment, moved.offset);
+	else
+		cq_log(visit->v->config, CQ_WARNING,
+		       "reader %s stands where no record is any more, and cannot be moved: %s",
+		       name, strerrordesc_np(-r));
+	if (is_short_of_means(r))
+		visit->result = r;
+}
+
+int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t offset)
+{
+	struct visit visit = { .v = v, .segment = segment, .offset = offset };
+	int r;
+
+	if (cq_planted("reader_not_moved"))
+		return 0;
+	r = cq_cursor_each(v->dirfd, move, &visit);
+	if (visit.result < 0)
+		return visit.result;
+	if (is_short_of_means(r))
+		return r;
+	if (r < 0)
+		cq_log(v->config, CQ_WARNING, CQ_READERS_DIR " cannot be looked at: %s",
+		       strerrordesc_np(-r));
+	return 0;
+}
+
+/* A cq_cursor_visit_fn. */
+static void tell(void *arg, const char *name, const struct cq_cursor *cursor)
+{
+	char file[sizeof CQ_READERS_DIR "/" CQ_READER_SUFFIX + CQ_READER_NAME_MAX];
+	const struct visit *visit = arg;
+	struct cq_cursor moved = *cursor;
+	const bool gone = misplaced(visit, &moved);
+
+	if (!gone && cursor->damaged == 0)
+		return;
+	(void)snprintf(file, sizeof file, CQ_READERS_DIR "/%s" CQ_READER_SUFFIX, name);
+	cq_recover_step(visit->v, &(struct cq_repair_step){
+					  .action = CQ_REPAIR_REWRITE,
+					  .file = file,
+					  .text = gone ? "it stands where no record is any more"
+	                                          : cursor->damaged == 1 ? "slot 0 is damaged"
+	                                                                 : "slot 1 is damaged",
+				  });
+}
+
+int cq_recover_tell_readers(struct cq_recovery *v)
+{
+	struct visit visit = {
+		.v = v,
+		.segment = cq_recover_current(v),
+		.offset = cq_recover_offset(v),
+	};
+	int r;
+
+	r = cq_cursor_each(v->dirfd, tell, &visit);
+	return is_short_of_means(r) ? r : 0;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * recovery.h - inside of recover.c: what a recovery looks at, and what it decides
+ *
+ * recover_look.c looks, recover_decide.c decides, recover_beyond.c finds what was committed and is given
+ * up, and recover_ready.c what would stop the rest half way; none of them changes anything.
+ * recover_act.c acts.
+ * recover_number.c finds the numbers of what is sealed and gone on with; recover_readers.c moves named
+ * readers whose place is gone.
+ *
+ * A repair (cq_repair()) is a recovery that takes nothing on trust: recover_audit.c judges what an
+ * opening writer does not read, recover_hints.c the small files and indexes, and recover_tell.c tells
+ * what all of them have decided, before anything is done.
+ */
+#ifndef CQ_RECOVERY_H
+#define CQ_RECOVERY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "files/beyond.h"
+#include "chronq.h"
+#include "meta/control.h"
+#include "meta/durable.h"
+#include "messages/meter.h"
+#include "files/segment.h"
+#include "files/survey.h"
+
+/* What a segment file is, by its first bytes. */
+enum cq_kind {
+	CQ_KIND_FRESH, /* published, no record yet */
+	CQ_KIND_OPEN,  /* holds records, not sealed */
+	CQ_KIND_SEALED,
+	CQ_KIND_UNWRITTEN, /* its name is there, its first bytes never reached the disk */
+	CQ_KIND_BAD,       /* anything else: wrong size, header, ... */
+};
+
+/* What is to be done with it.  A set-aside one that others follow gets a stand-in. */
+enum cq_act { CQ_ACT_KEEP, CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE, CQ_ACT_SET_ASIDE };
+
+struct cq_candidate {
+	uint32_t id;
+	enum cq_kind kind;
+	enum cq_act act;
+	struct cq_segment_header header;
+	struct cq_active *
+		segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
+	struct cq_survey survey;
+	bool surveyed;
+	uint64_t residue; /* first byte behind its records that is not zero; 0: not looked for */
+	bool rest;        /* sound records do */
+	bool lost;        /* a repair gives up what it holds */
+	bool index;       /* its index is to be built anew, or removed if it is not sealed */
+};
+
+/* Ids that have no segment, or have one no more, with segments on both sides. */
+struct cq_gap {
+	uint32_t first, last;
+};
+
+/* What a repair adds to a recovery. */
+struct cq_repairer {
+	const struct cq_repair_config *config;
+	struct cq_repair_result result;
+	bool stopped; /* the caller has ended it; else ECANCELED says that there is nothing to do */
+};
+
+struct cq_recovery {
+	int dirfd;
+	const struct cq_config *config;
+	uint64_t segment_size;
+	uint32_t *ids; /* all that are published */
+	size_t count;
+	bool marked;    /* the watermark is known */
+	bool adrift;    /* it was, but is ahead of all that is there: no place to go on at */
+	bool same_boot; /* the machine has not been started anew since the last writer opened it */
+	bool have_position; /* control.meta tells */
+	struct cq_position position;
+	unsigned doubt;    /* damaged slots of durable.meta, as bits: the mark is a lower bound */
+	bool seal_missing; /* the segment that ends at the watermark is not sealed */
+	struct cq_durable_slot mark;
+	uint64_t epoch;               /* highest seen */
+	bool leftovers;               /* there are temp files */
+	struct cq_repairer *repairer; /* NULL: a writer opens */
+	struct cq_meter meter;
+
+	struct cq_candidate *candidates; /* of a repair: all; else from the watermark on */
+	size_t candidate_count;
+	size_t trusted; /* so many of them are below the watermark */
+
+	/* the plan */
+	uint32_t active_id;
+	uint64_t tail;    /* where the queue ends, in active_id */
+	bool hole;        /* something before a later segment is missing */
+	uint64_t end_seq; /* next sequence number at that point, where known */
+	bool end_seq_known;
+	struct cq_gap *gaps; /* a repair's */
+	size_t gap_count;
+	bool given_up; /* it sets aside, or misses, what an opening writer trusts */
+
+	/* what was committed behind the end */
+	struct cq_beyond beyond;
+	bool broken; /* the first record there is no sound one */
+};
+
+/* Finds v->segment_size: what the files agree on, else control.meta, else the caller's wish. */
+int cq_recover_geometry(struct cq_recovery *v);
+
+/* Tells what segment c->id is, by its header and its first commit word. */
+int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c);
+
+/* The same for all segments that matter: v->candidates.  Reports missing ids. */
+int cq_recover_look(struct cq_recovery *v);
+
+/* Tells the caller how much is going to be read. */
+int cq_recover_expect(struct cq_recovery *v);
+
+/* An opening writer takes it as it is, and does not write to it. */
+bool cq_recover_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c);
+
+/* Opens a segment and counts what it holds.  meter NULL: files have been changed, so nobody is told of
+ * it, and may end it. */
+int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c, struct cq_meter *meter);
+
+/* What to do with each candidate, and where the queue ends. */
+int cq_recover_decide(struct cq_recovery *v);
+
+/* By that end, something that was durable is gone. */
+bool cq_recover_is_loss(const struct cq_recovery *v);
+
+/* Says so in the log. */
+void cq_recover_report_loss(struct cq_recovery *v);
+
+/*
+ * Nothing that is there stands in the way of what is decided; else, with a word in the log:
+ *   EOVERFLOW  the segment to go on in would be behind the last id
+ *   EEXIST     every name is taken under which something is to be set aside (repair.h)
+ *   EBADMSG    of a repair: a directory has the name of an index
+ */
+int cq_recover_ready(struct cq_recovery *v);
+
+/* Finds what was committed behind that end: v->beyond, v->broken.  After the decision, and the audit. */
+int cq_recover_count_beyond(struct cq_recovery *v);
+
+/* Some was, and that is a loss. */
+bool cq_recover_gives_up(const struct cq_recovery *v);
+
+/* The first and the last number of the records that are given up; UINT64_MAX: not known. */
+void cq_recover_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, uint64_t *ret_last);
+
+/* Says in the log what is given up, and why that is a loss, if it is one. */
+void cq_recover_report_beyond(struct cq_recovery *v);
+
+/* Does what is decided.  Fills in of *out what the segment to go on in tells, and how many there are. */
+struct cq_recovered;
+int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out);
+
+/* What a sealed segment's summary says is what it holds. */
+bool cq_recover_summary_agrees(const struct cq_candidate *c);
+
+/* Moves named readers that stand behind the end, which is there, or in a segment that is gone.  After
+ * the other acts. */
+int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t offset);
+
+/* Why a segment is set aside, for people. */
+const char *cq_recover_why_aside(const struct cq_candidate *c);
+
+/* The numbers that hold at the beginning of segment `id`, from what is before it. */
+int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base);
+
+/* Gives a counted segment the numbers that it began with; *ret_end_seq: those that follow it. */
+int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq);
+
+/* ---- of a repair ---- */
+
+/* Reads what the others have trusted, and decides about it. */
+int cq_recover_audit(struct cq_recovery *v);
+
+/* The sequence numbers that segment c begins with and that follow it, if it tells. */
+bool cq_recover_first_seq(const struct cq_candidate *c, uint64_t *ret_seq);
+bool cq_recover_end_seq(const struct cq_candidate *c, uint64_t *ret_seq);
+
+/* An empty sealed segment, as a repair leaves it in the place of one that is gone. */
+bool cq_recover_is_stand_in(const struct cq_candidate *c);
+
+/* Where the queue will go on: in this segment, at this offset. */
+uint32_t cq_recover_current(const struct cq_recovery *v);
+uint64_t cq_recover_offset(const struct cq_recovery *v);
+
+/* It is, or will be, a sealed segment of the queue. */
+bool cq_recover_stays_sealed(const struct cq_candidate *c);
+
+/* Marks the candidates whose index is wrong or missing. */
+int cq_recover_check_indexes(struct cq_recovery *v);
+/* Does what cq_recover_check_indexes() has found necessary.  After the other acts. */
+int cq_recover_build_indexes(struct cq_recovery *v);
+
+/* Tells, as steps, which of the small files are wrong. */
+int cq_recover_tell_hints(struct cq_recovery *v);
+
+/* And which of the readers' files. */
+int cq_recover_tell_readers(struct cq_recovery *v);
+
+/* Tells all that is decided, as steps; counts them and the losses in v->repairer->result. */
+int cq_recover_tell(struct cq_recovery *v, bool loss);
+
+/* Counts one step and hands it on. */
+void cq_recover_step(struct cq_recovery *v, const struct cq_repair_step *step);
+
+#endif

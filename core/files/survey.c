@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* survey.c - what a segment holds, found by reading all of it; see survey.h */
+#include "files/survey.h"
+
+#include <errno.h>
+
+#include "format/scan.h"
+
+/* What the next record of this library has to look like. */
+struct expectation {
+	bool seq_known;
+	uint64_t seq;
+	uint32_t epoch;
+};
+
+static bool follows(struct expectation *e, const struct cq_record_header *h)
+{
+	if (h->ext != 1) {
+		e->seq_known = false;
+		return true;
+	}
+	if ((e->seq_known && h->seq != e->seq) || h->epoch < e->epoch)
+		return false;
+	e->seq_known = true;
+	e->seq = h->seq + 1;
+	e->epoch = h->epoch;
+	return true;
+}
+
+static void add(struct cq_survey *s, const struct cq_scan_record *record, struct cq_active *count)
+{
+	const struct cq_record_header *h = &record->header;
+	/* one that chronicle-rs cannot have counted up to is no number to go on from */
+	const uint64_t seq = h->seq < CQ_COUNT_MAX ? h->seq : 0;
+
+	if (s->records == 0) {
+		s->first_seq = h->seq;
+		s->max_seq = seq;
+		if (count)
+			count->first_seq = h->seq;
+	}
+	if (seq > s->max_seq)
+		s->max_seq = seq;
+	if (h->ext == 1) {
+		s->anchored = true;
+		s->stream_end = h->stream_offset;
+		if (h->epoch > s->epoch)
+			s->epoch = h->epoch;
+	}
+	if (s->anchored)
+		s->stream_end += record->payload_length;
+	s->last_time = h->time_ns;
+	s->records++;
+	s->payload_bytes += record->payload_length;
+	if (count)
+		cq_segment_count(count, record->offset, h->seq, h->time_ns, record->payload_length);
+}
+
+int cq_survey(int fd, uint64_t size, const struct cq_segment_header *header,
+              struct cq_active *count, struct cq_meter *meter, struct cq_survey *ret_survey)
+{
+	struct cq_survey s = { .tail = sizeof *header };
+	struct expectation expectation = { .seq_known = cq_segment_ext_valid(header),
+		                           .seq = header->first_seq };
+	struct cq_scan_record record;
+	enum cq_record_state state;
+	struct cq_scan scan;
+	int r;
+
+	r = cq_scan_init(&scan, fd, size);
+	if (r < 0)
+		return r;
+	scan.meter = meter;
+	for (;;) {
+		r = cq_scan_next(&scan, &record, &state);
+		if (r <= 0)
+			break;
+		if (!record.pad) {
+			if (!follows(&expectation, &record.header)) {
+				r = -EBADMSG;
+				break;
+			}
+			add(&s, &record, count);
+		} else if (count) {
+			count->used = record.end;
+		}
+		s.tail = record.end;
+	}
+	cq_scan_fini(&scan);
+	if (r == -EBADMSG) {
+		s.damaged = true;
+		r = 0;
+	}
+	if (r < 0)
+		return r;
+	*ret_survey = s;
+	return 0;
+}

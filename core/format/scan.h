@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * scan.h - walk the records of a segment file by pread
+ *
+ * For recovery, verification and index building, where speed matters less than safety: a file that
+ * is cut short while it is read gives a short read, never SIGBUS.
+ */
+#ifndef CQ_SCAN_H
+#define CQ_SCAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/format.h"
+#include "messages/meter.h"
+#include "format/record.h"
+
+struct cq_extent {
+	uint64_t begin, end;
+};
+
+struct cq_scan {
+	int fd;
+	uint64_t size;   /* of the segment */
+	uint64_t offset; /* of the next record */
+	uint8_t *window; /* bytes of the file from window_start on */
+	uint64_t window_start;
+	uint64_t window_length;
+	struct cq_meter *
+		meter; /* told of each window of records that is read, may end the walk; may be NULL */
+	struct cq_extent *data; /* of the unused rest: what cq_scan_residue() has found */
+	size_t data_count, data_capacity;
+	size_t data_at;   /* of them, where the last look at it ended */
+	uint64_t unsound; /* payload bytes that cq_scan_find() has read in vain */
+};
+
+struct cq_scan_record {
+	struct cq_record_header header; /* a copy */
+	uint64_t offset;
+	uint64_t payload_length;
+	uint64_t end; /* offset of what follows */
+	bool pad;
+};
+
+int cq_scan_init(struct cq_scan *scan, int fd, uint64_t size);
+void cq_scan_fini(struct cq_scan *scan);
+
+/*
+ * Looks at the record at scan->offset.  Returns 1 with *ret_record and moves behind it; 0 at the
+ * end: a zero commit word or no room for a record; -EIO when the file ends early or cannot be read;
+ * -ECANCELED when the meter ends the walk;
+ * -EBADMSG, *ret_state telling why, when what stands there is not a sound record (no movement).
+ */
+int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
+                 enum cq_record_state *ret_state);
+
+/*
+ * Looks for a record of this library at or behind `from`, a multiple of 64, at each place where one can
+ * begin.  Returns 1 with the first one that is sound and that `fits` accepts (by a header that matches
+ * its checksum); 0: there is none; else as cq_scan_residue().
+ */
+typedef bool (*cq_scan_fits_fn)(void *arg, const struct cq_record_header *header, uint64_t offset);
+int cq_scan_find(struct cq_scan *scan, uint64_t from, cq_scan_fits_fn fits, void *arg,
+                 struct cq_scan_record *ret_record);
+
+/*
+ * First non-zero byte at or behind `from`; the segment's size when only zeros follow.  The cost is that
+ * of the pieces of the file that hold data, not that of its size.
+ */
+int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset);
+/* The same, further on, in the pieces that cq_scan_residue() has found. */
+int cq_scan_more_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset);
+
+#endif

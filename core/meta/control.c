@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control.c - control.meta; see control.h
+ *
+ * Two things here face processes that die at any moment:
+ *   A writer that dies in cq_control_move() leaves segment_gen odd for ever.  Readers therefore try
+ *   a bounded number of times and then use the directory.  The next writer makes it even when it has
+ *   stored its own position: the number only grows, and no even one is ever over a torn position.
+ *   A waiting reader that dies leaves `waiters` too high, and every append would make a system call.
+ *
+ * Which waiters are dead.  The writer calls the system while anybody is counted in `waiters`, until the
+ * calls of STALE_NS have all woken nobody under the same `waiters` and `arrivals`.  Then it takes those
+ * who are counted for dead, and leaves calls out until one of the two changes.
+ *   It never takes a living reader of ours for dead.  That reader loads notify_seq, adds 1 to
+ *   `arrivals`, looks for records, and sleeps if notify_seq is what it was.  The writer loads
+ *   `arrivals`, adds 1 to notify_seq, and calls.  A reader that is in the loaded number either sleeps
+ *   and is woken, or finds notify_seq changed and does not sleep.  So a call that woke nobody proves
+ *   that no reader in that number sleeps, or will before it arrives again.  The writer leaves a call
+ *   out only if `arrivals`, loaded once more after the change of notify_seq, is that number still: a
+ *   reader that arrives behind this load sees the record or the change of notify_seq.
+ *   (The first load comes before the change, since a reader that arrives between the change and the
+ *   call may find nothing and fall asleep behind the call.)
+ *   chronicle-rs's readers, and ours that are older than `arrivals`, change `waiters` alone.  The writer
+ *   can take such a reader for dead if the reader does not get to run for STALE_NS while notifications
+ *   come.  The flusher makes up for calls that were left out (cq_control_wake_owed()): the reader is
+ *   late once, by a second or so, also when there is no further record.
+ */
+#include "meta/control.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "meta/boot.h"
+#include "os/clock.h"
+#include "os/fault.h"
+#include "os/io.h"
+
+#define POSITION_TRIES 10000
+#define STALE_NS 1000000000U
+
+static bool page_valid(const struct cq_control_page *page)
+{
+	return page->magic == CQ_CONTROL_MAGIC && page->version == CQ_CONTROL_VERSION &&
+	       __atomic_load_n(&page->init_state, __ATOMIC_ACQUIRE) == CQ_CONTROL_READY;
+}
+
+int cq_control_open(struct cq_control *ret_control, int dirfd, bool writable)
+{
+	struct cq_control c = { .map = CQ_MAPPING_NONE, .writable = writable };
+	int r;
+
+	r = cq_mapping_open(&c.map, dirfd, CQ_CONTROL_NAME, sizeof *c.page, writable);
+	if (writable && (r == -EACCES || r == -EROFS || r == -EPERM)) {
+		c.writable = false;
+		r = cq_mapping_open(&c.map, dirfd, CQ_CONTROL_NAME, sizeof *c.page, false);
+	}
+	if (r < 0)
+		return r;
+	c.page = (struct cq_control_page *)(void *)c.map.base;
+	if (!page_valid(c.page)) {
+		cq_mapping_close(&c.map);
+		return -EBADMSG;
+	}
+	*ret_control = c;
+	return 0;
+}
+
+/* Readers keep their mapping of a file that is repaired in place; one that is missing or short has
+ * no reader to keep. */
+static int open_full_size(struct cq_mapping *ret_map, int dirfd)
+{
+	static const struct cq_control_page empty;
+	int r;
+
+	r = cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
+	if (r != -ENOENT && r != -EBADMSG && r != -ELOOP)
+		return r;
+	r = cq_io_replace(dirfd, CQ_CONTROL_TEMP, CQ_CONTROL_NAME, &empty, sizeof empty);
+	if (r < 0)
+		return r;
+	return cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
+}
+
+/* Readers wait from here on until the number is even again; it is odd already where another writer has
+ * died in a move. */
+static uint32_t begin_move(struct cq_control_page *page)
+{
+	const uint32_t odd = page->segment_gen | 1;
+
+	__atomic_store_n(&page->segment_gen, odd, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_RELEASE);
+	return odd;
+}
+
+static void clear_but_gen(struct cq_control_page *page)
+{
+	const size_t gen = offsetof(struct cq_control_page, segment_gen);
+	const size_t behind = gen + sizeof page->segment_gen;
+
+	memset(page, 0, gen);
+	memset((uint8_t *)page + behind, 0, sizeof *page - behind);
+}
+
+int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t segment_size,
+                         uint64_t epoch, struct cq_position position)
+{
+	struct cq_control c = { .writable = true };
+	uint8_t boot_id[CQ_BOOT_ID_SIZE];
+	struct cq_control_page *page;
+	int r;
+
+	r = cq_boot_id(boot_id);
+	if (r == 0)
+		r = open_full_size(&c.map, dirfd);
+	if (r < 0)
+		return r;
+	page = c.page = (struct cq_control_page *)(void *)c.map.base;
+	if (!page_valid(page)) {
+		/* Nothing in it is believed.  A reader that waits finds out at the end of its slice;
+		 * one that asks for the position waits for cq_control_move(). */
+		__atomic_store_n(&page->init_state, 0, __ATOMIC_RELEASE);
+		begin_move(page);
+		clear_but_gen(page);
+		cq_point("control.cleared");
+		page->magic = CQ_CONTROL_MAGIC;
+		page->version = CQ_CONTROL_VERSION;
+	}
+	page->epoch = epoch;
+	page->segment_size = segment_size;
+	memcpy(page->boot_id, boot_id, sizeof boot_id);
+	cq_control_move(&c, position);
+	cq_point("control.filled");
+	__atomic_store_n(&page->init_state, CQ_CONTROL_READY, __ATOMIC_RELEASE);
+	*ret_control = c;
+	return 0;
+}
+
+void cq_control_close(struct cq_control *control)
+{
+	cq_mapping_close(&control->map);
+	control->page = NULL;
+}
+
+int cq_control_position(const struct cq_control *control, struct cq_position *ret_position)
+{
+	const struct cq_control_page *page = control->page;
+
+	for (int i = 0; i < POSITION_TRIES; i++) {
+		uint32_t before = __atomic_load_n(&page->segment_gen, __ATOMIC_ACQUIRE);
+		struct cq_position p;
+
+		if (before & 1)
+			continue;
+		p.segment = __atomic_load_n(&page->current_segment, __ATOMIC_RELAXED);
+		p.offset = __atomic_load_n(&page->write_offset, __ATOMIC_ACQUIRE);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (__atomic_load_n(&page->segment_gen, __ATOMIC_RELAXED) == before) {
+			*ret_position = p;
+			return 0;
+		}
+	}
+	return -EAGAIN;
+}
+
+void cq_control_move(struct cq_control *control, struct cq_position position)
+{
+	struct cq_control_page *page = control->page;
+	const uint32_t odd = begin_move(page);
+
+	cq_point("control.odd");
+	__atomic_store_n(&page->current_segment, position.segment, __ATOMIC_RELAXED);
+	cq_point("control.half");
+	__atomic_store_n(&page->write_offset, position.offset, __ATOMIC_RELAXED);
+	__atomic_store_n(&page->segment_gen, odd + 1, __ATOMIC_RELEASE);
+}
+
+static long futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
+}
+
+static bool wake_all(struct cq_control *control)
+{
+	control->idle.owed = false;
+	return futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0;
+}
+
+void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals)
+{
+	const uint64_t now = cq_monotonic_ns();
+
+	if (control->idle.any &&
+	    (waiters != control->idle.waiters ||
+	     __atomic_load_n(&control->page->arrivals, __ATOMIC_SEQ_CST) != control->idle.arrivals))
+		control->idle.any = false;
+	if (control->idle.any && control->idle.stale) {
+		control->idle.owed = true;
+		return;
+	}
+	if (wake_all(control)) {
+		control->idle.any = false;
+		return;
+	}
+	if (!control->idle.any) {
+		control->idle.any = true;
+		control->idle.stale = false;
+		control->idle.arrivals = arrivals;
+		control->idle.waiters = waiters;
+		control->idle.since_ns = now;
+	}
+	control->idle.stale = now - control->idle.since_ns >= STALE_NS;
+}
+
+void cq_control_wake_owed(struct cq_control *control)
+{
+	if (control->idle.owed && wake_all(control))
+		control->idle.any = false;
+}
+
+uint32_t cq_control_wait_begin(struct cq_control *control)
+{
+	struct cq_control_page *page = control->page;
+	uint32_t seen;
+
+	__atomic_fetch_add(&page->waiters, 1, __ATOMIC_SEQ_CST);
+	seen = __atomic_load_n(&page->notify_seq, __ATOMIC_SEQ_CST);
+	if (!cq_planted("arrival_not_counted"))
+		__atomic_fetch_add(&page->arrivals, 1, __ATOMIC_SEQ_CST);
+	return seen;
+}
+
+int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms)
+{
+	struct timespec timeout = { .tv_sec = timeout_ms / 1000,
+		                    .tv_nsec = (timeout_ms % 1000) * 1000000L };
+
+	if (futex(&control->page->notify_seq, FUTEX_WAIT, seen, &timeout) < 0 && errno == EINTR)
+		return -EINTR;
+	return 0;
+}
+
+void cq_control_wait_end(struct cq_control *control)
+{
+	uint32_t *waiters = &control->page->waiters;
+	uint32_t count = __atomic_load_n(waiters, __ATOMIC_RELAXED);
+
+	/* never below zero, whoever else reset it meanwhile */
+	while (count > 0 && !__atomic_compare_exchange_n(waiters, &count, count - 1, false,
+	                                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * control.h - control.meta: geometry, the writer's position, the notification word
+ *
+ * One writer stores; readers of any process map it.  Position is {current_segment, write_offset}
+ * under a sequence lock that only a roll takes; an append is a release store of write_offset.
+ */
+#ifndef CQ_CONTROL_H
+#define CQ_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/format.h"
+#include "os/mapping.h"
+
+struct cq_control {
+	struct cq_mapping map;
+	struct cq_control_page *page;
+	bool writable;
+	/* of the writer: the wake-ups since the last one that woke somebody (control.c) */
+	struct {
+		bool any; /* there were some; all saw the same two counts: */
+		uint64_t arrivals;
+		uint32_t waiters;
+		uint64_t since_ns; /* the first of them, CLOCK_MONOTONIC */
+		bool stale;        /* they say that those who are counted are dead */
+		bool owed;         /* a wake-up was left out for that since the last one */
+	} idle;
+};
+
+struct cq_position {
+	uint32_t segment;
+	uint64_t offset;
+};
+
+/* Maps it; -ENOENT, or -EBADMSG if it is not (yet) a complete control block.  writable false maps
+ * read-only; true falls back to read-only where permissions say so (see ->writable). */
+int cq_control_open(struct cq_control *ret_control, int dirfd, bool writable);
+
+/* Writer: opens, repairs in place or creates it, then sets geometry, epoch and position. */
+int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t segment_size,
+                         uint64_t epoch, struct cq_position position);
+
+void cq_control_close(struct cq_control *control);
+
+/* A consistent position; -EAGAIN when the sequence lock stays odd (its writer died in a roll). */
+int cq_control_position(const struct cq_control *control, struct cq_position *ret_position);
+
+/* Writer: the position after a roll. */
+void cq_control_move(struct cq_control *control, struct cq_position position);
+
+/* Writer: the position after an append, and the sign of life. */
+static inline void cq_control_advance(struct cq_control *control, uint64_t offset, uint64_t now_ns)
+{
+	__atomic_store_n(&control->page->write_offset, offset, __ATOMIC_RELEASE);
+	__atomic_store_n(&control->page->heartbeat_ns, now_ns, __ATOMIC_RELAXED);
+}
+
+/* The rest of cq_control_notify() where somebody is counted as waiting. */
+void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals);
+
+/* Writer: something new is there; all that is new, once.  A system call only when somebody waits. */
+static inline void cq_control_notify(struct cq_control *control)
+{
+	const uint64_t arrivals = __atomic_load_n(&control->page->arrivals, __ATOMIC_ACQUIRE);
+	uint32_t waiters;
+
+	__atomic_fetch_add(&control->page->notify_seq, 1, __ATOMIC_SEQ_CST);
+	waiters = __atomic_load_n(&control->page->waiters, __ATOMIC_SEQ_CST);
+	if (waiters == 0)
+		control->idle.any = false;
+	else
+		cq_control_wake(control, waiters, arrivals);
+}
+
+/* Writer: makes up for the wake-ups that cq_control_notify() has left out.  To be called once a second
+ * or so, and at the end, under the same lock. */
+void cq_control_wake_owed(struct cq_control *control);
+
+/*
+ * Reader: waits for a notification after `seen`, at most timeout_ms.  The caller brackets it so:
+ * cq_control_wait_begin(), look for data, cq_control_wait(), cq_control_wait_end().
+ */
+uint32_t cq_control_wait_begin(struct cq_control *control);
+int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms);
+void cq_control_wait_end(struct cq_control *control);
+
+#endif

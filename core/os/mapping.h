@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mapping.h - one memory-mapped file: its descriptor, its bytes, its size */
+#ifndef CQ_MAPPING_H
+#define CQ_MAPPING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "os/guard.h"
+
+struct cq_mapping {
+	int fd;
+	size_t size;
+	uint8_t *base;
+	struct cq_guard *guard; /* while it is mapped: somebody may cut the file short (guard.h) */
+};
+
+#define CQ_MAPPING_NONE ((struct cq_mapping){ .fd = -1 })
+
+/* Creates the file, which must not exist (EEXIST: it is left alone), with real space for size
+ * bytes, all zero, and maps it read-write.  On failure no file is left. */
+int cq_mapping_create_new(struct cq_mapping *ret_mapping, int dirfd, const char *name, size_t size);
+
+/* Maps an existing regular file whole.  size 0: whatever it is; else EBADMSG if it differs. */
+int cq_mapping_open(struct cq_mapping *ret_mapping, int dirfd, const char *name, size_t size,
+                    bool writable);
+
+/* Faults the pages of this range in for writing, as far as they are in the file. */
+int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t length);
+
+/* Pages of it were missing when they were touched: what was read there was never in the file, and what
+ * was stored there is not either. */
+static inline bool cq_mapping_cut(const struct cq_mapping *mapping)
+{
+	return mapping->guard && cq_guard_cut(mapping->guard);
+}
+
+/* Unmaps; the descriptor stays open. */
+void cq_mapping_unmap(struct cq_mapping *mapping);
+
+/* Unmaps and closes; does nothing for CQ_MAPPING_NONE. */
+void cq_mapping_close(struct cq_mapping *mapping);
+
+#endif

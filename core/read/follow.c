@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * follow.c - a reader at the end of what it sees: from one segment to the next
+ *
+ * The race with the writer: it appends its last record, stores SEALED, and appends to the
+ * successor.  A reader that found the commit word zero and then SEALED set may have looked before
+ * that last record was there; so it loads the commit word once more after it has seen SEALED
+ * (acquire), and only a word that is still zero then means the end.  The same holds for
+ * control.meta saying that the writer is further on, which is how a segment ends that its writer
+ * could not seal.
+ *
+ * The rules by which a segment is left are successor.c's.
+ */
+#include "read/reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/fault.h"
+#include "read/seek.h"
+#include "catalog/successor.h"
+
+void cq_reader_control(cq_reader *reader)
+{
+	cq_successor_control(&reader->control, reader->queue->dirfd, !reader->passive);
+}
+
+int cq_reader_view(cq_reader *reader, uint32_t id, struct cq_view *ret_view)
+{
+	return cq_view_of(reader->queue, id, ret_view);
+}
+
+/* Lowest published id from `from` on. */
+static int next_id(const cq_reader *reader, uint32_t from, uint32_t *ret_id)
+{
+	return cq_successor_next(reader->queue->dirfd, from, ret_id);
+}
+
+/* How many records are missing before the segment that the reader now stands at the start of. */
+static void count_missing_records(cq_reader *reader)
+{
+	struct cq_segment_header summary;
+	struct cq_record_header h;
+	uint64_t first;
+
+	if (reader->seq_state == CQ_SEQ_UNKNOWN)
+		return;
+	/* if nothing tells yet, the next record will */
+	reader->seq_state = CQ_SEQ_GAP;
+	if (cq_view_summary(&reader->view, &summary))
+		first = summary.first_seq;
+	else if (cq_view_header(&reader->view, reader->offset, &h) == 1 && h.ext == 1 &&
+	         h.type != CQ_TYPE_PAD)
+		first = h.seq;
+	else
+		return;
+	if (first > reader->next_seq)
+		reader->stats.gap_records += first - reader->next_seq;
+	reader->next_seq = first;
+}
+
+/*
+ * Moves to the beginning of the first segment from `from` on.  Returns 1; 0 when there is none
+ * (yet) that can be read; -ENODATA, having moved, when it is not `from` itself.
+ */
+static int enter(cq_reader *reader, uint32_t from)
+{
+	const enum cq_seq_state state = reader->seq_state;
+	struct cq_view view;
+	uint32_t id = 0;
+	int r;
+
+	do {
+		r = next_id(reader, from, &id);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+		r = cq_reader_view(reader, id, &view);
+		/* ENOENT: retention was faster */
+	} while (r == -ENOENT);
+	if (r == -EAGAIN) /* without a header; is that where the writer is, or has been? */
+		return cq_successor_current(&reader->control) > id ? -EBADMSG : 0;
+	if (r < 0)
+		return r;
+	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
+	reader->seq_state = state == CQ_SEQ_NEXT ? CQ_SEQ_BOUNDARY : state;
+	if (id == from)
+		return 1;
+	reader->stats.gaps++;
+	reader->stats.gap_segments += id - from;
+	count_missing_records(reader);
+	return -ENODATA;
+}
+
+/* There was no segment when the reader was placed, or not the one that it had committed. */
+static int enter_first(cq_reader *reader)
+{
+	const uint32_t from = reader->exact ? reader->segment : 0;
+	uint32_t id = 0;
+	int r;
+
+	if (reader->exact && reader->offset > sizeof(struct cq_segment_header)) {
+		r = cq_seek_place_committed(reader, from, reader->offset);
+		if (r == 0)
+			return 1;
+		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG)
+			return r;
+	}
+	r = next_id(reader, from, &id);
+	if (r == 0)
+		return enter(reader, reader->exact ? from : id);
+	if (r == -ENOENT && from != 0)
+		r = next_id(reader, 0, &id);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	/* All that is there is older: the queue was made anew. */
+	r = enter(reader, id);
+	if (r != 1)
+		return r;
+	reader->stats.gaps++;
+	return -ENODATA;
+}
+
+static bool left(cq_reader *reader)
+{
+	return cq_successor_left(reader->queue, &reader->control, &reader->view);
+}
+
+int cq_reader_follow(cq_reader *reader)
+{
+	if (!reader->base)
+		return enter_first(reader);
+	if (reader->offset <= reader->last_offset) {
+		if (!left(reader))
+			return 0;
+		cq_point("reader.left_seen");
+		if (cq_reader_has_record(reader) && !cq_planted("reader_no_second_look"))
+			return 1;
+	}
+	if (cq_view_ends_early(&reader->view, reader->offset))
+		return -EIO;
+	return enter(reader, reader->segment + 1);
+}
+
+int cq_reader_skip_segment(cq_reader *reader)
+{
+	const enum cq_seq_state state = reader->seq_state;
+	/* it stands in a segment, or before one that it has committed to */
+	const bool placed = reader->base || reader->exact;
+	uint32_t from = placed ? reader->segment + 1 : 0, id = 0;
+	uint32_t wanted = reader->base ? from : reader->segment;
+	struct cq_view view;
+	int r;
+
+	if (reader->base && !left(reader))
+		return 0;
+	for (;; from = id + 1) {
+		r = next_id(reader, from, &id);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
+		r = cq_reader_view(reader, id, &view);
+		if (r == 0)
+			break;
+		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG && r != -EIO)
+			return r;
+	}
+	if (!placed)
+		wanted = id;
+	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
+	reader->stats.gap_segments += id - wanted;
+	reader->seq_state = state;
+	count_missing_records(reader);
+	return 1;
+}

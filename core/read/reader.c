@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader.c - a position in a queue: open, next, commit, close
+ *
+ * cq_reader_next() is the hot path: no system call, no clock, no lock as long as records follow one
+ * another in a segment.  No prefetching either: measured, it costs more than it saves.  All else is
+ * follow.c's.
+ *
+ * Invariant: the reader moves past a record only after its commit word (acquire) was within bounds
+ * and both checksums were right, and past a segment only when its writer has left it.
+ */
+#include "read/reader.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/clock.h"
+#include "os/fault.h"
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* ---- next ---- */
+
+enum { TAKEN = 1, PASSED = 2 };
+
+/*
+ * The sequence number is not next_seq.  Inside a segment that is damage: this library leaves no
+ * gap.  Behind a boundary a higher one tells how much is missing in between; a lower one that
+ * whoever wrote it began anew.
+ */
+static int seq_differs(cq_reader *reader, uint64_t seq)
+{
+	const enum cq_seq_state state = reader->seq_state;
+
+	if (state == CQ_SEQ_NEXT)
+		return -EIO;
+	reader->seq_state = CQ_SEQ_UNKNOWN;
+	if (state == CQ_SEQ_UNKNOWN || seq < reader->next_seq)
+		return 0;
+	reader->stats.gap_records += seq - reader->next_seq;
+	if (state == CQ_SEQ_GAP)
+		return 0;
+	reader->stats.gaps++;
+	return -ENODATA;
+}
+
+static inline int take(cq_reader *reader, uint32_t commit, struct cq_record *ret_record)
+{
+	const uint64_t offset = reader->offset;
+	const uint8_t *at = reader->base + offset;
+	const uint64_t length = (uint64_t)commit - 1;
+	struct cq_record_header h;
+	int r;
+
+	memcpy(&h, at, sizeof h);
+	if (unlikely(cq_record_check_header(&h, commit, offset, reader->size) != CQ_RECORD_OK))
+		return -EIO;
+	if (unlikely(h.type == CQ_TYPE_PAD)) {
+		reader->offset = offset + cq_record_span(length);
+		return PASSED;
+	}
+	if (unlikely(cq_crc32(0, at + sizeof h, length) != h.payload_crc) &&
+	    !cq_planted("payload_crc_ignored"))
+		return -EIO;
+	if (likely(h.ext == 1)) {
+		if (unlikely(h.seq != reader->next_seq || reader->seq_state == CQ_SEQ_UNKNOWN)) {
+			r = seq_differs(reader, h.seq);
+			if (r < 0)
+				return r;
+		}
+		reader->seq_state = CQ_SEQ_NEXT;
+		reader->next_seq = h.seq + 1;
+	} else {
+		reader->seq_state = CQ_SEQ_UNKNOWN;
+	}
+	reader->offset = offset + cq_record_span(length);
+	reader->stats.records++;
+	reader->stats.bytes += length;
+	*ret_record = (struct cq_record){
+		.seq = h.seq,
+		.time_ns = h.time_ns,
+		.payload = at + sizeof h,
+		.length = length,
+		.type = h.type,
+		.have_stream = h.ext == 1,
+		.epoch = h.epoch,
+		.stream_offset = h.stream_offset,
+		.segment = reader->segment,
+		.offset = offset,
+	};
+	return TAKEN;
+}
+
+int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
+{
+	uint32_t commit;
+	int r;
+
+	if (unlikely(reader->pending != 0)) {
+		r = reader->pending;
+		reader->pending = 0;
+		return r;
+	}
+	for (;;) {
+		if (likely(reader->offset <= reader->last_offset)) {
+			commit = cq_commit_load(reader->base + reader->offset);
+			if (likely(commit != 0)) {
+				r = take(reader, commit, ret_record);
+				if (r != PASSED)
+					return r;
+				continue;
+			}
+		}
+		r = cq_reader_follow(reader);
+		if (r <= 0)
+			return r;
+	}
+}
+
+/* ---- position ---- */
+
+void cq_reader_place(cq_reader *reader, const struct cq_view *view, uint64_t offset)
+{
+	cq_view_close(&reader->view);
+	reader->view = *view;
+	reader->base = view->map.base;
+	reader->size = view->map.size;
+	reader->last_offset = cq_view_last_offset(view);
+	reader->segment = view->id;
+	reader->offset = offset;
+	reader->seq_state = CQ_SEQ_UNKNOWN;
+	reader->pending = 0;
+}
+
+void cq_reader_unplace(cq_reader *reader)
+{
+	cq_view_close(&reader->view);
+	reader->base = NULL;
+	reader->last_offset = 0;
+	reader->segment = 0;
+	reader->exact = false;
+	reader->offset = sizeof(struct cq_segment_header);
+	reader->seq_state = CQ_SEQ_UNKNOWN;
+	reader->pending = 0;
+}
+
+int cq_reader_commit(cq_reader *reader)
+{
+	struct cq_cursor cursor = reader->cursor;
+	int r;
+
+	if (reader->name[0] == '\0')
+		return -EINVAL;
+	if (reader->cursor_fd < 0) {
+		r = cq_cursor_open(reader->queue->dirfd, reader->name, true, &reader->cursor_fd);
+		if (r < 0)
+			return r;
+	}
+	cursor.segment = reader->segment;
+	cursor.offset = reader->offset;
+	cursor.heartbeat_ns = cq_realtime_ns();
+	r = cq_cursor_write(reader->cursor_fd, &cursor);
+	if (r < 0)
+		return r;
+	reader->cursor = cursor;
+	reader->have_cursor = true;
+	return 0;
+}
+
+void cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
+{
+	*ret_stats = reader->stats;
+	ret_stats->segment = reader->segment;
+	ret_stats->offset = reader->offset;
+}
+
+/* ---- open and close ---- */
+
+/* Reads the committed position; a file that holds none, or that cannot be a reader's, is as good as
+ * no file.  The file is opened for writing, too: who may not commit is told now. */
+static int load_cursor(cq_reader *reader)
+{
+	int r;
+
+	r = cq_cursor_open(reader->queue->dirfd, reader->name, false, &reader->cursor_fd);
+	if (r == -EBADMSG || r == -ELOOP)
+		return 0;
+	if (r == -ENOENT)
+		return cq_cursor_may_create(reader->queue->dirfd);
+	if (r < 0)
+		return r;
+	r = cq_cursor_read(reader->cursor_fd, &reader->cursor);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	reader->have_cursor = true;
+	return 0;
+}
+
+static int start_at(cq_reader *reader, enum cq_start start)
+{
+	switch (start) {
+	case CQ_START_LATEST:
+		return cq_reader_seek_end(reader);
+	case CQ_START_RESUME:
+		if (!reader->have_cursor)
+			return -ENOENT;
+		break;
+	case CQ_START_RESUME_OR_OLDEST:
+		if (reader->have_cursor)
+			break;
+		return cq_reader_seek_oldest(reader);
+	case CQ_START_OLDEST:
+	default:
+		return cq_reader_seek_oldest(reader);
+	}
+	return cq_reader_resume(reader, (uint32_t)reader->cursor.segment, reader->cursor.offset);
+}
+
+static bool start_valid(enum cq_start start)
+{
+	return start == CQ_START_OLDEST || start == CQ_START_LATEST || start == CQ_START_RESUME ||
+	       start == CQ_START_RESUME_OR_OLDEST;
+}
+
+int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsigned flags,
+                   cq_reader **ret_reader)
+{
+	cq_reader *reader;
+	int r;
+
+	if (!start_valid(start) || (flags & ~CQ_READER_PASSIVE) != 0 || (name && flags != 0) ||
+	    (name && !cq_cursor_name_valid(name)))
+		return -EINVAL;
+	reader = calloc(1, sizeof *reader);
+	if (!reader)
+		return -ENOMEM;
+	reader->view = CQ_VIEW_NONE;
+	reader->cursor_fd = -1;
+	cq_bases_init(&reader->bases);
+	cq_reader_unplace(reader);
+	reader->passive = (flags & CQ_READER_PASSIVE) != 0;
+	r = cq_queue_open(dir, &reader->queue);
+	if (r < 0)
+		goto fail;
+	cq_reader_control(reader);
+	if (name) {
+		memcpy(reader->name, name, strlen(name) + 1);
+		r = load_cursor(reader);
+		if (r < 0)
+			goto fail;
+	}
+	r = start_at(reader, start);
+	if (r < 0)
+		goto fail;
+	*ret_reader = reader;
+	return 0;
+fail:
+	cq_reader_close(reader);
+	return r;
+}
+
+void cq_reader_close(cq_reader *reader)
+{
+	if (!reader)
+		return;
+	cq_view_close(&reader->view);
+	if (reader->control.page)
+		cq_control_close(&reader->control);
+	if (reader->cursor_fd >= 0)
+		close(reader->cursor_fd);
+	cq_queue_close(reader->queue);
+	cq_bases_fini(&reader->bases);
+	free(reader);
+}

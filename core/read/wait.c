@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wait.c - a reader waits for the writer
+ *
+ * Order, against the writer's (commit, notify_seq += 1, look at waiters; all seq_cst): waiters +=
+ * 1, load notify_seq, arrivals += 1, look for data, sleep while notify_seq is unchanged.  Either the
+ * writer sees the waiter and wakes it, or the waiter sees the record.  control.c says when a writer
+ * leaves a wake-up out, and why none of these waiters misses it.  A wake-up that is lost all the same
+ * (a writer that does not notify, or was killed before it did; control.meta replaced) costs one slice.
+ */
+#include "read/reader.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <time.h>
+
+#include "os/clock.h"
+
+#define SPINS 200
+#define YIELDS 4
+#define SLICE_NS 100000000U     /* of sleeping on the futex */
+#define POLL_NS_MIN 50000U      /* of sleeping without one */
+#define POLL_NS_MAX 20000000U
+#define HEARTBEAT_NS 1000000000U
+
+/* Would cq_reader_next() give something?  Going on into the successor is no loss: nothing was left
+ * behind; an error met on the way is kept for cq_reader_next(). */
+static bool ready(cq_reader *reader)
+{
+	int r;
+
+	while (reader->pending == 0 && !cq_reader_has_record(reader)) {
+		r = cq_reader_follow(reader);
+		if (r == 0)
+			return false;
+		if (r < 0)
+			reader->pending = r;
+	}
+	return true;
+}
+
+static bool ready_soon(cq_reader *reader)
+{
+	for (int i = 0; i < SPINS; i++) {
+		if (cq_reader_has_record(reader))
+			return true;
+		cq_pause();
+	}
+	for (int i = 0; i < YIELDS; i++) {
+		sched_yield();
+		if (cq_reader_has_record(reader))
+			return true;
+	}
+	return ready(reader);
+}
+
+/* A sign of life, at most once a second; the committed position stays.  That the file cannot be
+ * written now is for the next commit to report. */
+static void heartbeat(cq_reader *reader)
+{
+	const uint64_t now = cq_realtime_ns();
+	struct cq_cursor cursor;
+
+	if (!reader->have_cursor || now - reader->cursor.heartbeat_ns < HEARTBEAT_NS)
+		return;
+	/* the file's position: a recovery may have moved it */
+	if (cq_cursor_read(reader->cursor_fd, &cursor) < 0)
+		cursor = reader->cursor;
+	cursor.heartbeat_ns = now;
+	if (cq_cursor_write(reader->cursor_fd, &cursor) == 0)
+		reader->cursor = cursor;
+}
+
+/* Sleeps for at most `ns`, or until the writer notifies. -EINTR: a signal came. */
+static int doze(cq_reader *reader, uint64_t ns)
+{
+	const struct timespec span = { .tv_sec = 0, .tv_nsec = (long)ns };
+	uint32_t seen;
+	int r = 0;
+
+	if (!reader->control.page || !reader->control.writable)
+		return clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL) == EINTR ? -EINTR : 0;
+	seen = cq_control_wait_begin(&reader->control);
+	if (!ready(reader)) /* rounded up: not to turn on the spot for the last part of a ms */
+		r = cq_control_wait(&reader->control, seen, (int)((ns + 999999) / 1000000));
+	cq_control_wait_end(&reader->control);
+	return r;
+}
+
+int cq_reader_wait(cq_reader *reader, int timeout_ms)
+{
+	uint64_t start, spent, slice, poll = POLL_NS_MIN;
+	const uint64_t limit = timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000000U;
+	int r;
+
+	if (ready(reader))
+		return 1;
+	if (timeout_ms == 0)
+		return 0;
+	start = cq_monotonic_ns();
+	heartbeat(reader);
+	if (ready_soon(reader))
+		return 1;
+	for (;;) {
+		/* a new or a new kind of control.meta also changes how we wait: looked for once at
+		 * least, however short the wait */
+		cq_reader_control(reader);
+		spent = cq_monotonic_ns() - start;
+		if (spent >= limit)
+			return 0;
+		slice = SLICE_NS;
+		if (!reader->control.page || !reader->control.writable) {
+			slice = poll;
+			poll = poll * 2 < POLL_NS_MAX ? poll * 2 : POLL_NS_MAX;
+		}
+		if (slice > limit - spent)
+			slice = limit - spent;
+		r = doze(reader, slice);
+		if (r < 0)
+			return r;
+		if (ready(reader))
+			return 1;
+		heartbeat(reader);
+	}
+}

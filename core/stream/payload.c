@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * payload.c - the payloads of one segment; see payload.h
+ *
+ * Invariant: a byte is given only from a record whose header was found sound on the way from a
+ * known place, and whose payload has borne its checksum out, by this reading or an earlier one.
+ */
+#include "stream/payload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/io.h"
+#include "catalog/locate.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+
+#define MARK_SHIFT 14 /* 16 KiB of file */
+
+/* An index costs a few system calls: it is asked when it may save walking this much of the file,
+ * and at least so many payload bytes. */
+#define INDEX_FAR (512ULL << 10)
+#define INDEX_BYTES 4096U
+
+int cq_payload_open(cq_queue *queue, uint32_t id, struct cq_payload **ret_payload)
+{
+	struct cq_payload *p = calloc(1, sizeof *p);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	r = cq_view_of(queue, id, &p->view);
+	if (r < 0) {
+		free(p);
+		return r;
+	}
+	p->queue = queue;
+	pthread_mutex_init(&p->lock, NULL);
+	for (unsigned i = 0; i < CQ_PAYLOAD_SPOTS; i++)
+		p->spots[i].place = CQ_PLACE_BEGINNING;
+	*ret_payload = p;
+	return 0;
+}
+
+void cq_payload_close(struct cq_payload *p)
+{
+	if (!p)
+		return;
+	cq_view_close(&p->view);
+	pthread_mutex_destroy(&p->lock);
+	free(p->marks);
+	free(p);
+}
+
+/* ---- marks ---- */
+
+/* Index of the first mark behind `position`. */
+static size_t mark_behind(const struct cq_payload *p, uint64_t position)
+{
+	size_t low = 0, high = p->mark_count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (p->marks[middle].position <= position)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+static bool same_stretch(uint64_t a, uint64_t b)
+{
+	return a >> MARK_SHIFT == b >> MARK_SHIFT;
+}
+
+/* Without memory for it, the way is walked again. */
+static void set_mark(struct cq_payload *p, const struct cq_place *place)
+{
+	struct cq_mark *marks;
+	size_t i;
+
+	pthread_mutex_lock(&p->lock);
+	i = mark_behind(p, place->position);
+	while (i > 0 && p->marks[i - 1].offset > place->offset)
+		i--; /* records without a byte have their position in common */
+	if ((i > 0 && same_stretch(p->marks[i - 1].offset, place->offset)) ||
+	    (i < p->mark_count && same_stretch(p->marks[i].offset, place->offset)))
+		goto unlock;
+	if (p->mark_count == p->mark_capacity) {
+		size_t capacity = p->mark_capacity + p->mark_capacity / 2 + 16;
+
+		marks = realloc(p->marks, capacity * sizeof *marks);
+		if (!marks)
+			goto unlock;
+		p->marks = marks;
+		p->mark_capacity = capacity;
+	}
+	memmove(p->marks + i + 1, p->marks + i, (p->mark_count - i) * sizeof *p->marks);
+	p->marks[i] = (struct cq_mark){ (uint32_t)place->offset, (uint32_t)place->position };
+	p->mark_count++;
+unlock:
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* Moves behind a record of so many payload bytes. */
+static inline void advance(struct cq_payload *p, struct cq_place *place,
+                           const struct cq_record_header *h, uint64_t bytes)
+{
+	const uint64_t from = place->offset;
+
+	place->offset = cq_locate_behind(from, h);
+	place->position += bytes;
+	if (!same_stretch(from, place->offset) && place->offset < p->view.map.size)
+		set_mark(p, place);
+}
+
+static inline uint64_t payload_of(const struct cq_record_header *h)
+{
+	return h->type == CQ_TYPE_PAD ? 0 : (uint64_t)h->commit - 1;
+}
+
+/* ---- where to begin ---- */
+
+struct start {
+	struct cq_spot spot;
+	unsigned slot; /* where that came from; CQ_PAYLOAD_SPOTS: from nowhere */
+	uint64_t next; /* offset of the first mark behind the position */
+};
+
+static struct start best_start(struct cq_payload *p, uint64_t position)
+{
+	struct start s = { .spot.place = CQ_PLACE_BEGINNING, .slot = CQ_PAYLOAD_SPOTS };
+	size_t i;
+
+	pthread_mutex_lock(&p->lock);
+	i = mark_behind(p, position);
+	s.next = i < p->mark_count ? p->marks[i].offset : p->view.map.size;
+	if (i > 0)
+		s.spot.place =
+			(struct cq_place){ p->marks[i - 1].offset, p->marks[i - 1].position };
+	for (unsigned k = 0; k < CQ_PAYLOAD_SPOTS; k++) {
+		const struct cq_spot *spot = &p->spots[k];
+
+		if (spot->place.position <= position && spot->place.offset >= s.spot.place.offset) {
+			s.spot = *spot;
+			s.slot = k;
+		}
+	}
+	pthread_mutex_unlock(&p->lock);
+	return s;
+}
+
+/* The way from there to the position is long: the index may shorten it. */
+static void ask_index(struct cq_payload *p, struct start *s, uint64_t position)
+{
+	struct cq_segment_header summary;
+	struct cq_record_header h;
+	struct cq_place place;
+
+	if (!cq_view_sealed(&p->view) || !cq_view_summary(&p->view, &summary) ||
+	    summary.records <= CQ_INDEX_STRIDE || summary.payload_bytes > p->view.map.size ||
+	    position > summary.payload_bytes)
+		return;
+	place.offset = cq_locate_start(p->queue->dirfd, &p->view, CQ_KEY_STREAM,
+	                               summary.stream_base + position);
+	if (place.offset <= s->spot.place.offset ||
+	    cq_view_header(&p->view, place.offset, &h) != 1 || h.ext != 1 ||
+	    h.stream_offset < summary.stream_base ||
+	    h.stream_offset - summary.stream_base > position)
+		return;
+	place.position = h.stream_offset - summary.stream_base;
+	set_mark(p, &place);
+	*s = (struct start){ .spot.place = place, .slot = CQ_PAYLOAD_SPOTS };
+}
+
+/* The record there holds the byte at `position`. */
+static bool holds(const struct cq_payload *p, const struct cq_place *place, uint64_t position)
+{
+	struct cq_record_header h;
+
+	return cq_view_header(&p->view, place->offset, &h) == 1 &&
+	       position - place->position < payload_of(&h);
+}
+
+static struct start find_start(struct cq_payload *p, uint64_t position)
+{
+	struct start s = best_start(p, position);
+
+	if (position - s.spot.place.position >= INDEX_BYTES &&
+	    s.next - s.spot.place.offset >= INDEX_FAR && !holds(p, &s.spot.place, position))
+		ask_index(p, &s, position);
+	return s;
+}
+
+/* Somebody left off here: in place of where they began, if that is still remembered. */
+static void set_spot(struct cq_payload *p, const struct start *from, const struct cq_spot *spot)
+{
+	unsigned slot = from->slot;
+
+	pthread_mutex_lock(&p->lock);
+	if (slot == CQ_PAYLOAD_SPOTS || p->spots[slot].place.offset != from->spot.place.offset) {
+		slot = p->next_spot;
+		p->next_spot = (slot + 1) % CQ_PAYLOAD_SPOTS;
+	}
+	p->spots[slot] = *spot;
+	pthread_mutex_unlock(&p->lock);
+}
+
+/* ---- reading ---- */
+
+/* Copies `n` bytes of a record's payload, `skip` bytes into it, and checks all of the payload
+ * unless that has been done. */
+static inline int give(const struct cq_view *view, uint64_t offset,
+                       const struct cq_record_header *h, uint64_t skip, uint8_t *to, uint64_t n,
+                       bool checked)
+{
+	const uint8_t *from = view->map.base + offset + sizeof *h;
+	const uint64_t length = (uint64_t)h->commit - 1;
+	uint32_t crc = 0;
+
+	if (checked) {
+		memcpy(to, from + skip, n);
+		return 0;
+	}
+	if (skip > 0)
+		crc = cq_crc32(crc, from, skip);
+	crc = cq_crc32_copy(crc, to, from + skip, n);
+	if (skip + n < length)
+		crc = cq_crc32(crc, from + skip + n, length - skip - n);
+	return crc == h->payload_crc ? 0 : -EIO;
+}
+
+/* Reads from spot on, and leaves it where the reading ended.  0 or an error, besides *ret_done. */
+static int read_records(struct cq_payload *p, struct cq_spot *spot, uint8_t *to, size_t length,
+                        uint64_t position, size_t *ret_done)
+{
+	const struct cq_view *view = &p->view;
+	struct cq_place place = spot->place;
+	bool checked = spot->checked, looked = false;
+	struct cq_record_header h;
+	size_t done = 0;
+	int r = 0;
+
+	while (done < length) {
+		uint64_t bytes, skip, n;
+
+		r = cq_view_header(view, place.offset, &h);
+		if (r == 0 && !looked && cq_view_sealed(view)) {
+			looked = true; /* once more: a record may have come before the seal */
+			continue;
+		}
+		if (r <= 0)
+			break;
+		bytes = payload_of(&h);
+		if (position < place.position + bytes) {
+			skip = position - place.position;
+			n = bytes - skip < length - done ? bytes - skip : length - done;
+			r = give(view, place.offset, &h, skip, to + done, n, checked);
+			if (r < 0)
+				break;
+			done += n;
+			position += n;
+			if (skip + n < bytes) {
+				checked = true;
+				break;
+			}
+		}
+		checked = false;
+		advance(p, &place, &h, bytes);
+	}
+	if (r == 0 && looked && done < length && cq_view_ends_early(view, place.offset))
+		r = -EIO;
+	*spot = (struct cq_spot){ place, checked };
+	*ret_done = done;
+	return r < 0 ? r : 0;
+}
+
+/* What was read is to be believed: the file is there, and whole. */
+static int still_there(const struct cq_view *view)
+{
+	struct stat st;
+	int r;
+
+	r = cq_io_stat(view->map.fd, &st);
+	if (r < 0)
+		return r;
+	if (st.st_nlink == 0)
+		return -ENOENT;
+	return cq_mapping_cut(&view->map) || (uint64_t)st.st_size < view->map.size ? -EIO : 0;
+}
+
+ssize_t cq_payload_read(struct cq_payload *p, void *buffer, size_t length, uint64_t position)
+{
+	const struct start start = find_start(p, position);
+	struct cq_spot spot = start.spot;
+	size_t done = 0;
+	int r, there;
+
+	r = read_records(p, &spot, buffer, length, position, &done);
+	if (done > 0)
+		set_spot(p, &start, &spot);
+	there = still_there(&p->view);
+	if (there < 0)
+		return there;
+	return done > 0 ? (ssize_t)done : r;
+}
+
+int cq_payload_follow(struct cq_payload *p, struct cq_place *place)
+{
+	struct cq_record_header h;
+	int r;
+
+	while ((r = cq_view_header(&p->view, place->offset, &h)) == 1)
+		advance(p, place, &h, payload_of(&h));
+	return r;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * tail.c - where the stream of a queue ends that another process writes, or nobody
+ *
+ * The last segment in use is kept mapped, and its records are followed as they come.  It is left by
+ * the rules of successor.c: seal seen, then the commit word once more; and only by one step after
+ * another, so each segment begins where the one before it ended, or later, where its own header
+ * says so.
+ *
+ * The table ends with that segment: prepared ones are not in it.  Names that vanish are noticed at
+ * the beginning of the table, and at its end; for those between, when they are read.  They are
+ * looked at only when the directory's time has changed, or is so recent that it may hide a later
+ * change.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "os/clock.h"
+#include "os/fault.h"
+#include "os/io.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+#include "files/segdir.h"
+#include "stream/stream.h"
+#include "catalog/successor.h"
+
+#define SETTLED_NS 1000000000ULL
+
+/* ---- the directory ---- */
+
+static int look_at_directory(struct cq_stream *s, bool *ret_changed)
+{
+	struct cq_tail *t = &s->tail;
+	uint64_t now = cq_realtime_ns(), then;
+	struct stat st;
+	int r;
+
+	r = cq_io_stat(s->queue->dirfd, &st);
+	if (r < 0)
+		return r;
+	*ret_changed = !t->settled || st.st_mtim.tv_sec != t->changed.tv_sec ||
+	               st.st_mtim.tv_nsec != t->changed.tv_nsec;
+	then = (uint64_t)st.st_mtim.tv_sec * 1000000000U + (uint64_t)st.st_mtim.tv_nsec;
+	t->changed = st.st_mtim;
+	t->settled = now > then && now - then > SETTLED_NS;
+	return 0;
+}
+
+/* The file that is mapped is still the one of that name. */
+static bool is_named(const struct cq_stream *s, const struct cq_view *view)
+{
+	struct stat mapped, named;
+	char name[CQ_NAME_MAX];
+	int r;
+
+	cq_segment_name(name, view->id);
+	r = cq_io_stat_at(s->queue->dirfd, name, &named);
+	if (r < 0)
+		return r != -ENOENT;
+	return cq_io_stat(view->map.fd, &mapped) < 0 ||
+	       (mapped.st_ino == named.st_ino && mapped.st_dev == named.st_dev);
+}
+
+int cq_tail_forget(struct cq_stream *s)
+{
+	struct cq_tail *t = &s->tail;
+	const uint32_t id = t->payload->view.id;
+
+	cq_shelf_discard(&s->shelf, t->payload);
+	cq_shelf_put(&s->shelf, t->payload);
+	t->payload = NULL;
+	t->empty = false;
+	/* of what is there, or will be, nothing is where something else was */
+	if (s->bases.origin < atomic_load(&s->end))
+		s->bases.origin = atomic_load(&s->end);
+	return cq_bases_remove(&s->bases, id);
+}
+
+/* The oldest ones may have been deleted, the last one set aside. */
+static int look_at_names(struct cq_stream *s)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	uint32_t id;
+
+	while (cq_bases_next(&s->bases, 0, &id)) {
+		cq_segment_name(name, id);
+		if (cq_io_stat_at(s->queue->dirfd, name, &st) != -ENOENT)
+			break;
+		cq_bases_drop_below(&s->bases, id + 1);
+		cq_shelf_drop_below(&s->shelf, id + 1);
+	}
+	if (s->tail.payload && !is_named(s, &s->tail.payload->view))
+		return cq_tail_forget(s);
+	return 0;
+}
+
+/* ---- the last segment in use ---- */
+
+/* Takes the last of these that is in use; if none is, the first. */
+static int take_last(struct cq_stream *s, const uint32_t *ids, size_t count, size_t *ret_index,
+                     struct cq_payload **ret_payload)
+{
+	struct cq_payload *payload, *unused = NULL;
+	int r, none = -ENOENT;
+
+	for (size_t i = count; i-- > 0;) {
+		r = cq_shelf_take(&s->shelf, ids[i], &payload);
+		if (r == -EIO) /* cut short; or it cannot be read just now */
+			none = r;
+		if (cq_stream_gone(r) || r == -EIO)
+			continue;
+		if (unused)
+			cq_shelf_put(&s->shelf, unused);
+		if (r < 0)
+			return r;
+		unused = payload;
+		*ret_index = i;
+		if (!cq_successor_unused(&payload->view))
+			break;
+	}
+	if (!unused)
+		return none;
+	*ret_payload = unused;
+	return 0;
+}
+
+static int find_tail(struct cq_stream *s)
+{
+	struct cq_tail *t = &s->tail;
+	struct cq_payload *payload;
+	struct cq_base base;
+	size_t count, last;
+	uint32_t *ids;
+	uint64_t size;
+	int r;
+
+	/* now: that this cannot be told just now says nothing about a segment */
+	r = cq_queue_segment_size(s->queue, &size);
+	if (r < 0)
+		return r;
+	r = cq_segdir_list(s->queue->dirfd, &ids, &count);
+	if (r < 0)
+		return r;
+	r = take_last(s, ids, count, &last, &payload);
+	if (r == 0)
+		r = cq_bases_list(&s->bases, ids, last + 1);
+	free(ids);
+	if (r < 0) {
+		t->empty = r == -ENOENT;
+		return r == -ENOENT || r == -EIO ? 0 : r;
+	}
+	while ((r = cq_bases_place(&s->bases, s->queue, payload->view.id, &base)) < 0) {
+		if (!cq_stream_gone(r) || s->bases.failed == payload->view.id)
+			break;
+		r = cq_bases_remove(&s->bases, s->bases.failed);
+		if (r < 0)
+			break;
+	}
+	if (r < 0) {
+		cq_shelf_put(&s->shelf, payload);
+		return cq_stream_gone(r) ? 0 : r;
+	}
+	t->payload = payload;
+	t->place = CQ_PLACE_BEGINNING;
+	t->base = base.base;
+	t->ended = false;
+	return 0;
+}
+
+/* ---- following ---- */
+
+/* Of a sealed segment whose summary says where its records end, they need not be followed. */
+static bool jump(struct cq_tail *t)
+{
+	const struct cq_view *view = &t->payload->view;
+	struct cq_segment_header summary;
+
+	if (!cq_view_sealed(view) || !cq_view_summary(view, &summary) ||
+	    summary.payload_bytes > view->map.size || summary.used < t->place.offset ||
+	    summary.used > view->map.size || summary.used % CQ_ALIGN != 0)
+		return false;
+	t->place = (struct cq_place){ summary.used, summary.payload_bytes };
+	return true;
+}
+
+/* The last segment has been left: what it holds will not change. */
+static int count(struct cq_stream *s, bool damaged)
+{
+	struct cq_tail *t = &s->tail;
+	const struct cq_base base = {
+		.id = t->payload->view.id,
+		.flags = CQ_BASE_COUNTED | (damaged ? CQ_BASE_DAMAGED : 0),
+		.base = t->base,
+		.bytes = t->place.position,
+	};
+	int r;
+
+	r = cq_bases_learn(&s->bases, &base);
+	if (r == 0)
+		cq_stream_raise(&s->end, cq_base_end(&base));
+	return r;
+}
+
+/* Goes on to segment `id`, once it is known where that begins: 1, else 0. */
+static int enter(struct cq_stream *s, uint32_t id)
+{
+	struct cq_tail *t = &s->tail;
+	const uint32_t from = t->payload->view.id;
+	const uint64_t end = cq_base_end(cq_bases_known(&s->bases, from));
+	struct cq_payload *payload;
+	struct cq_base base;
+	int r;
+
+	r = cq_shelf_take(&s->shelf, id, &payload);
+	if (r < 0)
+		return cq_stream_gone(r) || r == -EIO ? 0 : r;
+	r = cq_bases_ask(s->queue, id, &base);
+	/* segments are missing: how much they held, it may tell when it is begun */
+	if (r == 0 && id != from + 1 && cq_successor_unused(&payload->view))
+		goto put;
+	if (r < 0) {
+		r = cq_stream_gone(r) ? 0 : r;
+		goto put;
+	}
+	if (r == 0 || base.base < end)
+		base.base = end;
+	base = (struct cq_base){ .id = id, .base = base.base };
+	r = cq_bases_add(&s->bases, id, id);
+	if (r == 0)
+		r = cq_bases_learn(&s->bases, &base);
+	if (r < 0)
+		goto put;
+	cq_shelf_put(&s->shelf, t->payload);
+	t->payload = payload;
+	t->place = CQ_PLACE_BEGINNING;
+	t->base = base.base;
+	return 1;
+put:
+	cq_shelf_put(&s->shelf, payload);
+	return r;
+}
+
+static int follow(struct cq_stream *s)
+{
+	struct cq_tail *t = &s->tail;
+	struct cq_record_header h;
+	uint32_t next;
+	int r;
+
+	do {
+		const struct cq_view *view = &t->payload->view;
+		bool damaged;
+
+		t->ended = false;
+		damaged = !jump(t) && cq_payload_follow(t->payload, &t->place) < 0;
+		cq_stream_raise(&s->end, t->base + t->place.position);
+		cq_point("tail.followed");
+		if (!cq_successor_left(s->queue, &t->control, view))
+			return 0;
+		/* what came before it was left and after it was looked at */
+		if (!damaged && !cq_planted("tail_no_second_look") &&
+		    cq_view_header(view, t->place.offset, &h) == 1) {
+			r = 1;
+			continue;
+		}
+		r = count(s, damaged);
+		if (r < 0)
+			return r;
+		r = cq_successor_next(s->queue->dirfd, view->id + 1, &next);
+		if (r == -ENOENT) {
+			t->ended = true;
+			return 0;
+		}
+		if (r == 0)
+			r = enter(s, next);
+	} while (r > 0);
+	return r;
+}
+
+int cq_tail_look(struct cq_stream *s)
+{
+	struct cq_tail *t = &s->tail;
+	bool changed;
+	int r;
+
+	r = look_at_directory(s, &changed);
+	if (r == 0 && changed) {
+		cq_successor_control(&t->control, s->queue->dirfd, false);
+		r = look_at_names(s);
+	}
+	if (r == 0 && !t->payload && (changed || !t->empty))
+		r = find_tail(s);
+	if (r == 0 && t->payload && (changed || !t->ended))
+		r = follow(s);
+	if (r < 0)
+		t->settled = false; /* look again */
+	return r;
+}
+
+void cq_tail_fini(struct cq_stream *s)
+{
+	if (s->tail.payload)
+		cq_shelf_put(&s->shelf, s->tail.payload);
+	if (s->tail.control.page)
+		cq_control_close(&s->tail.control);
+}

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * background.c - the two steps that a writer's threads repeat (worker.h)
+ *
+ * The preparer makes the next segment and the pages ahead; a roll may wait for it, under the writer
+ * lock, so it never takes that lock, nor calls anybody who might.  The flusher syncs, closes,
+ * indexes, retires, gives the sign of life, makes up for wake-ups that were left out (control.c), and
+ * tells those who wait for room that there is some.
+ */
+#include "write/writer.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "os/clock.h"
+#include "messages/log.h"
+#include "messages/room.h"
+
+#define TICK_MS 1000   /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
+#define STARVED_MS 100 /* between two tries to prepare, while appends fail for want of room */
+
+void cq_writer_tell_space(cq_writer *w)
+{
+	if (atomic_exchange(&w->space.news, false) && w->config.space)
+		w->config.space(w->config.space_arg);
+}
+
+static bool is_want_of_room(int error)
+{
+	return error == -ENOSPC || error == -EDQUOT;
+}
+
+/* A segment was prepared: if the disk has been full until now, there is room again. */
+static void prepared(cq_writer *w)
+{
+	if (is_want_of_room(atomic_exchange(&w->prepare_error, 0)))
+		atomic_store(&w->space.starved, true); /* none was refused yet; tell all the same */
+	if (cq_space_relieved(&w->space))
+		cq_worker_kick(&w->flusher);
+}
+
+static int prepare(cq_writer *w)
+{
+	int r;
+
+	if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
+		return TICK_MS;
+	while (cq_flush_open(w) > CQ_SEALED_OPEN_MAX)
+		if (!cq_flush_close_one(w) && cq_flush_sealed(w) <= 0)
+			break;
+	r = cq_prealloc_step(&w->prealloc);
+	/* what retention may delete makes a place for the next one before it is needed */
+	if (cq_flush_wants_wake(w) || w->prealloc.refused)
+		cq_worker_kick(&w->flusher);
+	if (r > 0) {
+		prepared(w);
+		return 0;
+	}
+	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
+		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
+		             w->segment_size);
+	cq_prefault_step(&w->prefault);
+	return atomic_load(&w->space.starved) ? STARVED_MS : TICK_MS;
+}
+
+int cq_writer_prepare_step(void *writer)
+{
+	cq_writer *w = writer;
+	int ms;
+
+	pthread_mutex_lock(&w->preparing);
+	ms = prepare(w);
+	pthread_mutex_unlock(&w->preparing);
+	return ms;
+}
+
+/* Milliseconds until the next sync of CQ_SYNC_INTERVAL is due; does it when it is. */
+static int interval_sync(cq_writer *w)
+{
+	uint64_t now, seq;
+
+	if (w->config.sync != CQ_SYNC_INTERVAL || atomic_load(&w->error) < 0)
+		return TICK_MS;
+	now = cq_boottime_ms();
+	if (now - w->last_interval_ms >= w->config.sync_interval_ms) {
+		seq = cq_writer_appended(w);
+		if (seq == w->last_interval_seq || cq_flush_upto(w, seq) == 0)
+			w->last_interval_seq = seq;
+		w->last_interval_ms = now;
+	}
+	now = w->last_interval_ms + w->config.sync_interval_ms - now;
+	return now < TICK_MS ? (int)now : TICK_MS;
+}
+
+/* Once a second, for a writer that nobody asks anything of. */
+static void look_at_owner(cq_writer *w)
+{
+	const uint64_t now = cq_boottime_ms();
+
+	if (now - w->owner_checked_ms >= TICK_MS) {
+		w->owner_checked_ms = now;
+		(void)cq_owner_check(w);
+	}
+	if (atomic_load(&w->ousted))
+		cq_owner_let_go(w);
+}
+
+int cq_writer_flush_step(void *writer)
+{
+	cq_writer *w = writer;
+	int wait, due;
+	bool busy;
+
+	look_at_owner(w);
+	if (!atomic_load(&w->ousted))
+		__atomic_store_n(&w->control.page->heartbeat_ns, cq_realtime_ns(),
+		                 __ATOMIC_RELAXED);
+	if (atomic_exchange(&w->cut_short, false))
+		cq_log(&w->config, CQ_ERROR,
+		       "the current segment's file was cut short; the queue accepts nothing until it is "
+		       "opened anew");
+	pthread_mutex_lock(&w->lock);
+	cq_control_wake_owed(&w->control);
+	pthread_mutex_unlock(&w->lock);
+	wait = cq_flush_step(w);
+	/* each time, however much there is to sync and to close */
+	busy = cq_retention_step(w) > 0;
+	cq_writer_tell_space(w);
+	due = interval_sync(w);
+	if (wait == 0 || busy)
+		return 0;
+	if (due < wait)
+		wait = due;
+	due = cq_retention_due(w);
+	return due < wait ? due : wait;
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* flush.c - group commit, what a flush covers, the watermark; see flush.h */
+#include "write/flush.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/clock.h"
+#include "os/fault.h"
+#include "os/io.h"
+#include "messages/log.h"
+#include "format/record.h"
+#include "write/sealed.h"
+#include "files/segdir.h"
+#include "write/writer.h"
+
+#define AGAIN_MS 100 /* after a flush that could not begin */
+
+int cq_flush_init(cq_writer *w, uint32_t older_from)
+{
+	struct cq_flush *f = &w->flush;
+	int r;
+
+	*f = (struct cq_flush){
+		.durable.fd = -1,
+		.check_older = true,
+		.older_from = older_from,
+		.older_to = w->active->id,
+		.look_at = CQ_SEALED_LOOK,
+		.names_synced = UINT64_MAX, /* names given before we came are not synced for sure */
+	};
+	r = cq_durable_open(&f->durable, w->dirfd);
+	if (r < 0)
+		return r;
+	pthread_mutex_init(&f->lock, NULL);
+	pthread_cond_init(&f->done, NULL);
+	return 0;
+}
+
+static void free_list(struct cq_active *s)
+{
+	while (s) {
+		struct cq_active *next = s->next;
+
+		cq_segment_free(s);
+		s = next;
+	}
+}
+
+void cq_flush_fini(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+
+	free_list(f->sealed); /* after a failed flush */
+	free_list(f->synced);
+	cq_durable_close(&f->durable);
+	pthread_cond_destroy(&f->done);
+	pthread_mutex_destroy(&f->lock);
+}
+
+/* What one flush makes durable: what is sealed and, if asked for, the active segment as it is. */
+struct extent {
+	struct cq_active *sealed; /* list, in order */
+	struct cq_active *active; /* NULL: without it */
+	bool all;                 /* of the sealed ones, also the young */
+	struct cq_durable_slot mark;
+	uint64_t names;
+	bool dropped; /* some were deleted meanwhile */
+	bool synced;  /* the result: there was something to sync, and it went well */
+};
+
+/* Under f->lock, and for the active segment also under the writer lock. */
+static struct extent take_extent(cq_writer *w, bool with_active)
+{
+	struct cq_flush *f = &w->flush;
+	struct extent e = { .names = atomic_load(&w->prealloc.published), .mark.epoch = w->epoch };
+
+	e.sealed = f->flushing = f->sealed;
+	e.all = with_active || cq_sealed_many(f);
+	if (with_active) {
+		e.active = w->active;
+		e.mark.segment = w->active->id;
+		e.mark.offset = w->active->used;
+		e.mark.seq = w->next_seq;
+	}
+	f->sealed = f->sealed_last = NULL;
+	f->running = true;
+	return e;
+}
+
+/* Sealed by an earlier process of the writer, which may not have come to sync them.  *ret_failed: a
+ * sync failed; else the error is that of a call before one, and nothing has happened. */
+static int sync_older(cq_writer *w, bool *ret_failed)
+{
+	struct cq_flush *f = &w->flush;
+	uint32_t id = f->older_from;
+	int r = 0;
+
+	if (!f->check_older || cq_planted("older_unsynced_skipped"))
+		return 0;
+	/* one after the other by name: none are there to list a large directory for, mostly */
+	for (; r == 0 && id < f->older_to; id++) {
+		char name[CQ_NAME_MAX];
+		int fd;
+
+		r = cq_segdir_next(w->dirfd, id, &id);
+		if (r == -ENOENT || (r == 0 && id >= f->older_to)) {
+			r = 0;
+			break;
+		}
+		if (r < 0)
+			break;
+		cq_segment_name(name, id);
+		r = cq_io_open(w->dirfd, name, O_RDONLY, &fd);
+		if (r == -ENOENT) { /* retention */
+			r = 0;
+			continue;
+		}
+		if (r == 0) {
+			r = cq_io_sync_data(fd);
+			*ret_failed = r < 0;
+			close(fd);
+			cq_writer_progress(w);
+		}
+	}
+	if (r == 0)
+		f->check_older = false;
+	return r;
+}
+
+/* Nothing is stored in a sealed segment any more.  While it is mapped writable, its write-back has to
+ * interrupt every processor that this process runs on, once for each page, to take the page out of
+ * the mapping.  The flush has the segment to itself, but for pins (prefault.h). */
+static void unmap_sealed(struct cq_active *s)
+{
+	if (__atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) == 0)
+		cq_mapping_unmap(&s->map);
+}
+
+/* What somebody has cut off is not durable, however well the rest of the file was synced. */
+static int sync_whole(cq_writer *w, const struct cq_active *s, uint64_t used)
+{
+	struct stat st;
+	int r;
+
+	r = cq_writer_write_out(w, s->map.fd, used);
+	if (r == 0)
+		r = cq_io_sync_data(s->map.fd);
+	cq_writer_progress(w);
+	if (r == 0)
+		r = cq_io_stat(s->map.fd, &st);
+	return r == 0 && (uint64_t)st.st_size < s->map.size ? -EIO : r;
+}
+
+/* What is in a file without a name is gone with this process.  Nobody of ours deletes a segment that is
+ * not sealed; one that was sealed since the flush began may have been trimmed.  (Only a flush unmaps.) */
+static bool is_lost(const struct cq_active *active)
+{
+	return cq_segment_is_deleted(active) &&
+	       !(cq_segment_flags_load(active->map.base) & CQ_SEALED);
+}
+
+static int sync_extent(cq_writer *w, struct extent *e)
+{
+	struct cq_flush *f = &w->flush;
+	int r = 0;
+
+	if (!e->sealed && !e->active)
+		return 0;
+	cq_point("sync.begun");
+	if (e->active && cq_planted("watermark_leads"))
+		(void)cq_durable_store(&f->durable, e->mark);
+	for (struct cq_active *s = e->sealed; s; s = s->next) {
+		unmap_sealed(s);
+		if (s->next)
+			cq_io_start_writeback(s->map.fd);
+	}
+	for (struct cq_active *s = e->sealed; s && r == 0; s = s->next) {
+		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(w, s, s->map.size);
+		cq_point("sync.sealed");
+		if (!e->active) {
+			e->mark.segment = (uint64_t)s->id + 1;
+			e->mark.offset = sizeof(struct cq_segment_header);
+			e->mark.seq = s->end_seq;
+		}
+	}
+	if (r == 0 && e->active && is_lost(e->active))
+		r = -ESTALE;
+	if (r == 0 && e->active && !cq_planted("ack_without_data_sync"))
+		r = sync_whole(w, e->active, e->mark.offset);
+	cq_point("sync.data");
+	if (r == 0 && e->names != f->names_synced && !cq_planted("no_directory_fsync"))
+		r = cq_io_sync_dir(w->dirfd);
+	/* last, so that what is answered with 0 was durable in a queue of ours */
+	if (r == 0)
+		r = cq_owner_check(w);
+	if (r < 0)
+		return r;
+	f->names_synced = e->names;
+	e->synced = true;
+	/* A watermark that cannot be stored stays where it was, which is allowed. */
+	cq_point("sync.durable");
+	(void)cq_durable_store(&f->durable, e->mark);
+	cq_point("sync.marked");
+	return 0;
+}
+
+static void poison(cq_writer *w, int error)
+{
+	int none = 0;
+
+	if (cq_planted("failed_sync_retried"))
+		return;
+	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
+		cq_log(&w->config, CQ_ERROR,
+		       "sync failed: %s; the queue accepts nothing until it is opened anew",
+		       strerrordesc_np(-error));
+}
+
+/* Under f->lock. */
+static void count_flush(struct cq_flush *f, uint64_t ns)
+{
+	f->count++;
+	f->ns_total += ns;
+	if (ns > f->ns_max)
+		f->ns_max = ns;
+	for (int i = 0; i < CQ_SYNC_BUCKETS; i++)
+		f->within[i] += ns <= CQ_SYNC_BUCKET_NS(i);
+}
+
+/* Runs the flush of an extent just taken.  Called and left with f->lock held, and no other lock: a
+ * running flush waits for nobody, so that everybody may wait for it.  1: it had something to do.
+ * EIO: a sync failed.  Any other error: it could not begin, and may be tried again. */
+static int lead(cq_writer *w, struct extent e)
+{
+	struct cq_flush *f = &w->flush;
+	bool failed = false;
+	uint64_t start, span;
+	int r;
+
+	pthread_mutex_unlock(&f->lock);
+	start = cq_monotonic_ns();
+	r = sync_older(w, &failed);
+	cq_sealed_classify(e.sealed, e.all);
+	for (struct cq_active *s = e.sealed; s && r < 0; s = s->next)
+		s->fate = CQ_FATE_WAIT;
+	pthread_mutex_lock(&f->lock);
+	e.sealed = f->flushing = cq_sealed_split(f, e.sealed, &e.dropped);
+	pthread_mutex_unlock(&f->lock);
+	if (r == 0) {
+		r = sync_extent(w, &e);
+		failed = r < 0;
+	}
+	span = cq_monotonic_ns() - start;
+	if (failed)
+		poison(w, r);
+	pthread_mutex_lock(&f->lock);
+	f->running = false;
+	for (const struct cq_active *s = e.sealed; s; s = s->next)
+		f->unsynced--;
+	cq_sealed_append(&f->synced, e.sealed);
+	f->look_at = f->unsynced + CQ_SEALED_LOOK;
+	f->flushing = NULL;
+	if (e.synced) {
+		count_flush(f, span);
+		f->covered = true;
+		if (e.mark.seq > f->durable_seq)
+			f->durable_seq = e.mark.seq;
+	}
+	pthread_cond_broadcast(&f->done);
+	if (r < 0)
+		return failed ? -EIO : r;
+	return e.dropped || e.synced;
+}
+
+int cq_flush_upto(cq_writer *w, uint64_t seq)
+{
+	struct cq_flush *f = &w->flush;
+	struct extent e;
+	bool mine;
+	int r = 0;
+
+	if (cq_planted("ack_before_flush"))
+		return 0;
+	pthread_mutex_lock(&f->lock);
+	f->requests++;
+	for (;;) {
+		r = atomic_load(&w->error);
+		if (r < 0 || (f->covered && f->durable_seq >= seq))
+			break;
+		if (f->running) {
+			pthread_cond_wait(&f->done, &f->lock);
+			continue;
+		}
+		/* the writer lock comes first */
+		pthread_mutex_unlock(&f->lock);
+		pthread_mutex_lock(&w->lock);
+		pthread_mutex_lock(&f->lock);
+		mine = !f->running;
+		if (mine)
+			e = take_extent(w, true);
+		pthread_mutex_unlock(&w->lock);
+		if (mine) {
+			r = lead(w, e);
+			if (r < 0)
+				break;
+		}
+	}
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+int cq_flush_sealed(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	int r = atomic_load(&w->error);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&f->lock);
+	while (f->running)
+		pthread_cond_wait(&f->done, &f->lock);
+	if (f->sealed)
+		r = lead(w, take_extent(w, false));
+	pthread_mutex_unlock(&f->lock);
+	return r;
+}
+
+/* ---- the flusher's step ---- */
+
+static bool answer_requests(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	struct cq_sync_request *list, *next, *ordered = NULL;
+	uint64_t upto = 0, count = 0;
+	int r;
+
+	pthread_mutex_lock(&f->lock);
+	list = f->queue;
+	f->queue = NULL;
+	pthread_mutex_unlock(&f->lock);
+	if (!list)
+		return false;
+	for (; list; list = next) { /* back into the order of asking */
+		next = list->next;
+		list->next = ordered;
+		ordered = list;
+		if (list->upto > upto)
+			upto = list->upto;
+		count++;
+	}
+	pthread_mutex_lock(&f->lock);
+	f->requests += count - 1; /* the flush counts one for them all */
+	pthread_mutex_unlock(&f->lock);
+	r = cq_flush_upto(w, upto);
+	for (; ordered; ordered = next) {
+		next = ordered->next;
+		ordered->done(ordered, r);
+	}
+	return true;
+}
+
+static bool close_one(cq_writer *w)
+{
+	if (!cq_flush_close_one(w))
+		return false;
+	if (atomic_load(&w->space.starved)) /* it may have been a deleted one */
+		cq_worker_kick(&w->preparer);
+	return true;
+}
+
+int cq_flush_step(cq_writer *w)
+{
+	int due, r;
+
+	if (answer_requests(w))
+		return 0;
+	/* on a slow disk there is always more to sync: no reason to keep open what is synced */
+	if (cq_flush_open(w) > CQ_SEALED_OPEN_MAX && close_one(w))
+		return 0;
+	if (atomic_load(&w->error) == 0) {
+		due = cq_sealed_due(w);
+		r = due == 0 ? cq_flush_sealed(w) : 0;
+		if (r > 0)
+			return 0;
+		if (r < 0)
+			due = AGAIN_MS;
+		else if (due == 0)
+			due = cq_sealed_due(w); /* none was deleted: the young may wait */
+	} else {
+		due = -1;
+	}
+	if (close_one(w))
+		return 0;
+	if (due < 0)
+		return 1000;
+	return due > 0 ? due : 1;
+}
+
+int cq_flush_drain(cq_writer *w)
+{
+	struct cq_flush *f = &w->flush;
+	int r = atomic_load(&w->error);
+
+	/* A segment left after its last record had been synced: nobody asked for its seal. */
+	pthread_mutex_lock(&f->lock);
+	if (r == 0 && f->sealed)
+		r = lead(w, take_extent(w, true));
+	pthread_mutex_unlock(&f->lock);
+	while (answer_requests(w) || cq_flush_close_one(w))
+		;
+	return r < 0 ? r : 0;
+}

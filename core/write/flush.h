@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * flush.h - durability: group commit, sealed segments, the watermark
+ *
+ * One flush runs at a time; whoever needs one and finds none running leads it, the others wait for
+ * its result.  A flush covers, in this order, every older segment that may not be on stable
+ * storage, the active one, and the directory; then it stores the watermark; then it answers.
+ *
+ * Invariants
+ *   A sealed segment keeps the descriptor that it was written through until it has been synced: the
+ *   kernel reports a failed write-back once per descriptor.
+ *   Only a flush (one at a time) takes segments off the sealed list.
+ *   A failed sync is final: the kernel may have dropped the pages, so the writer is poisoned and
+ *   every waiter, now and later, gets EIO.  (A flush that could not begin, for want of a descriptor
+ *   to an older segment, is none: its error is its waiters', and the next one tries again.)
+ */
+#ifndef CQ_FLUSH_H
+#define CQ_FLUSH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chronq.h"
+#include "meta/durable.h"
+#include "files/segment.h"
+
+/* More sealed segments than this are not kept open: past it the preparer syncs and closes some
+ * before it prepares the next, or they would use up the process's descriptors. */
+#define CQ_SEALED_OPEN_MAX 256
+
+struct cq_flush {
+	pthread_mutex_t lock;
+	pthread_cond_t done;
+	/* under lock */
+	bool running;
+	bool covered;         /* a flush has covered what was there at open */
+	uint64_t durable_seq; /* records below it are durable, once covered */
+	uint64_t unsynced;    /* sealed segments that wait for a flush or are in it */
+	uint64_t open;        /* sealed segments that are not closed yet */
+	bool wants_wake;  /* the flusher may be asleep for longer than the sealed ones may wait */
+	uint64_t look_at; /* when there are so many, some may have been deleted */
+	uint64_t count, requests, ns_total, ns_max;
+	uint64_t within[CQ_SYNC_BUCKETS]; /* [i]: in CQ_SYNC_BUCKET_NS(i) at most */
+	struct cq_sync_request *queue;    /* answered by the flusher, newest first */
+	/* sealed segments, in order; at every moment each is in one of these lists */
+	struct cq_active *sealed, *sealed_last; /* wait for a flush */
+	struct cq_active *flushing;             /* the running flush has them */
+	struct cq_active *synced;               /* to be indexed and closed by the flusher's step */
+	/* of the flush that runs */
+	struct cq_durable durable;
+	bool check_older;      /* segments of an earlier process may be unsynced: */
+	uint32_t older_from;   /* ids from this one up to, not including, */
+	uint32_t older_to;     /* this one */
+	uint64_t names_synced; /* of prealloc.published */
+};
+
+int cq_flush_init(cq_writer *writer, uint32_t older_from);
+void cq_flush_fini(cq_writer *writer);
+
+/* Returns when every record below seq is durable: 0; -EIO; or why the flush could not begin. */
+int cq_flush_upto(cq_writer *writer, uint64_t seq);
+
+/* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */
+bool cq_flush_wants_wake(cq_writer *writer);
+
+/* Roll, under the writer lock: this segment waits for its sync. */
+void cq_flush_add_sealed(cq_writer *writer, struct cq_active *segment);
+
+/* A segment has been deleted: if it is one of them, it needs no sync, and its room on the disk is
+ * free only when it is closed.  So the flusher is to look at once. */
+void cq_flush_deleted(cq_writer *writer);
+
+/* How many do; and how many are open still, also for their index. */
+uint64_t cq_flush_unsynced(cq_writer *writer);
+uint64_t cq_flush_open(cq_writer *writer);
+
+/* Syncs them, without the active segment and without the writer lock: a roll may hold that while it
+ * waits for the preparer, which calls this.  1: some need no sync any more; 0: none did, or all are
+ * so young that they can wait. */
+int cq_flush_sealed(cq_writer *writer);
+
+/* Answers requests, syncs sealed segments that are due, closes those that are synced.  Returns
+ * milliseconds as a worker's step does; 0: did something, call again. */
+int cq_flush_step(cq_writer *writer);
+
+/* Indexes and closes a segment that is synced; false if there is none.  Any thread's, but for one
+ * that holds a lock (closing.c). */
+bool cq_flush_close_one(cq_writer *writer);
+
+/* After the last call on the writer, its flusher having ended: syncs what is sealed, answers what
+ * has been asked, closes what is synced, until nothing is left. */
+int cq_flush_drain(cq_writer *writer);
+
+/* A sealed segment that still has its final index or times to get: what it holds (queue.h). */
+struct cq_live;
+bool cq_flush_live(cq_writer *writer, uint32_t id, struct cq_live *ret_live);
+
+#endif

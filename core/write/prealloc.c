@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* prealloc.c - the slots through which the worker hands over the next segments; see prealloc.h */
+#include "write/prealloc.h"
+
+#include <errno.h>
+
+#include "chronq.h"
+#include "os/clock.h"
+#include "os/fault.h"
+
+#define SPIN_NS 20000U /* measured: 100 us takes a core from the threads that make room */
+
+void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
+                      uint32_t depth, uint32_t expected, struct cq_space *space)
+{
+	pthread_condattr_t attr;
+
+	*prealloc = (struct cq_prealloc){
+		.dirfd = dirfd,
+		.segment_size = segment_size,
+		.depth = depth,
+		.space = space,
+		.expected = expected,
+		.error_id = UINT32_MAX,
+		.look_first = true,
+	};
+	pthread_mutex_init(&prealloc->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&prealloc->changed, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void cq_prealloc_fini(struct cq_prealloc *prealloc)
+{
+	for (uint32_t i = 0; i < prealloc->depth; i++)
+		cq_segment_free(prealloc->slots[i].segment);
+	pthread_cond_destroy(&prealloc->changed);
+	pthread_mutex_destroy(&prealloc->lock);
+}
+
+static struct cq_slot *slot_of(struct cq_prealloc *p, uint32_t id)
+{
+	return &p->slots[id % p->depth];
+}
+
+static bool is_expected(struct cq_prealloc *p, uint32_t id)
+{
+	uint32_t expected = atomic_load(&p->expected);
+
+	return (id >= expected && id - expected < p->depth) || cq_planted("no_id_check");
+}
+
+/* Under lock.  Takes a segment out of the slot that the writer has gone past; the caller frees it
+ * outside the lock.  Its file is published and stays. */
+static struct cq_active *evict_stale(struct cq_prealloc *p, struct cq_slot *slot)
+{
+	struct cq_active *stale;
+
+	if (slot->state != CQ_SLOT_READY || is_expected(p, slot->id))
+		return NULL;
+	stale = slot->segment;
+	slot->segment = NULL;
+	slot->state = CQ_SLOT_EMPTY;
+	p->stale++;
+	return stale;
+}
+
+/* Under lock. */
+static void settle(struct cq_prealloc *p, struct cq_slot *slot, enum cq_slot_state state)
+{
+	slot->state = state;
+	pthread_cond_broadcast(&p->changed);
+}
+
+/* Under lock: the lowest id that is expected and not there.  A stale segment in its slot goes to
+ * *ret_stale. */
+static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_active **ret_stale)
+{
+	const uint32_t expected = atomic_load(&p->expected);
+
+	if (p->on_the_spot)
+		return false;
+	for (uint32_t id = expected; id - expected < p->depth && id <= CQ_SEGMENT_ID_MAX; id++) {
+		struct cq_slot *slot = slot_of(p, id);
+
+		*ret_stale = evict_stale(p, slot);
+		if (slot->state != CQ_SLOT_READY) {
+			*ret_id = id;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Makes segment `id` present under its temp name.  Where an earlier run, or a roll that could not
+ * wait, may have left published ones it is looked for first; elsewhere publishing would tell.
+ * -ENOENT without a place: it is not there and may not be made. */
+static int make(struct cq_prealloc *p, uint32_t id, bool placed, struct cq_active **ret_segment)
+{
+	int r = -ENOENT;
+
+	if (p->look_first || !placed)
+		r = cq_segment_open_writable(p->dirfd, id, p->segment_size, ret_segment);
+	p->look_first = r == 0 || !placed;
+	if (r == -ENOENT && placed)
+		r = cq_segment_prepare(p->dirfd, id, p->segment_size, CQ_BY_WORKER, ret_segment);
+	return r;
+}
+
+/* Gives it its name: 1.  EEXIST: another publish won; what stands there counts, if it is fit: 0. */
+static int publish(struct cq_prealloc *p, struct cq_active **segment)
+{
+	uint32_t id = (*segment)->id;
+	int r;
+
+	cq_point("prepare.before_publish");
+	r = cq_segment_publish(p->dirfd, *segment, CQ_BY_WORKER);
+	if (r == 0)
+		return 1;
+	if (r == -EEXIST && !cq_planted("prealloc_gives_up")) {
+		p->look_first = true;
+		atomic_store(&p->space->doubt, true);
+		cq_segment_discard(p->dirfd, *segment, CQ_BY_WORKER);
+		cq_segment_free(*segment);
+		*segment = NULL;
+		r = cq_segment_open_writable(p->dirfd, id, p->segment_size, segment);
+	}
+	return r;
+}
+
+/* Under lock: the place becomes a file, or nobody's, unless a roll has taken it over. */
+static void end_place(struct cq_prealloc *p, struct cq_slot *slot, bool made)
+{
+	if (!slot->placed)
+		return;
+	slot->placed = false;
+	if (made)
+		cq_space_made(p->space);
+	else
+		cq_space_release(p->space);
+}
+
+int cq_prealloc_step(struct cq_prealloc *p)
+{
+	struct cq_active *segment = NULL, *stale = NULL;
+	struct cq_slot *slot;
+	bool current, wanted, placed = false, made = false;
+	uint32_t id = 0;
+	int r;
+
+	pthread_mutex_lock(&p->lock);
+	wanted = next_to_prepare(p, &id, &stale);
+	slot = slot_of(p, id);
+	if (wanted) {
+		slot->id = id;
+		slot->state = CQ_SLOT_PREPARING;
+		slot->placed = placed = cq_space_reserve(p->space);
+	}
+	pthread_mutex_unlock(&p->lock);
+	cq_segment_free(stale);
+	p->refused = false;
+	if (!wanted)
+		return 0;
+
+	r = make(p, id, placed, &segment);
+	p->refused = r == -ENOENT && !placed;
+	cq_point("prepare.prepared");
+
+	/* From here to READY the writer does not go past this id, or has done so already. */
+	pthread_mutex_lock(&p->lock);
+	current = is_expected(p, id);
+	if (r == 0 && current)
+		settle(p, slot, CQ_SLOT_PUBLISHING);
+	pthread_mutex_unlock(&p->lock);
+
+	if (r == 0 && current && !segment->published) {
+		r = publish(p, &segment);
+		made = r > 0;
+		if (r >= 0) {
+			atomic_fetch_add(&p->published, 1);
+			r = 0;
+		}
+	}
+	if (r == 0 && current && !cq_segment_is_fresh(segment))
+		r = -EBADMSG;
+	if (r == 0 && current && segment->populated == 0) {
+		/* opened, not made, by us */
+		(void)cq_segment_prefault(segment, 0);
+	}
+	if (segment && (r < 0 || !current))
+		cq_segment_discard(p->dirfd, segment, CQ_BY_WORKER);
+
+	pthread_mutex_lock(&p->lock);
+	end_place(p, slot, made);
+	if (r < 0) {
+		p->error = p->refused ? -EDQUOT : r;
+		p->error_id = id;
+		p->failed += !p->refused;
+		settle(p, slot, CQ_SLOT_EMPTY);
+	} else if (!current) {
+		p->stale++;
+		settle(p, slot, CQ_SLOT_EMPTY);
+	} else {
+		slot->segment = segment;
+		segment = NULL;
+		p->made++;
+		p->error_id = UINT32_MAX;
+		settle(p, slot, CQ_SLOT_READY);
+	}
+	pthread_mutex_unlock(&p->lock);
+	cq_segment_free(segment);
+	if (p->refused)
+		return 0;
+	return r < 0 ? r : 1;
+}
+
+/* Under lock: something for `id` may still come. */
+static bool worth_waiting(struct cq_prealloc *p, const struct cq_slot *slot, uint32_t id,
+                          bool timed_out)
+{
+	const bool mine = slot->id == id;
+
+	if (slot->state == CQ_SLOT_PUBLISHING && mine)
+		return true; /* one rename; going past it is what must not happen */
+	if (timed_out)
+		return false;
+	if (slot->state == CQ_SLOT_PREPARING && mine)
+		return true; /* and it would be in the way of making it */
+	return p->error_id != id && !cq_space_is_full(p->space);
+}
+
+/* Under lock: a place for the appending thread to make segment `id` in.  The worker's, if it has
+ * one for it. */
+static bool take_over(struct cq_prealloc *p, struct cq_slot *slot, uint32_t id)
+{
+	if (slot->id == id && slot->placed) {
+		slot->placed = false;
+		return true;
+	}
+	return cq_space_reserve(p->space);
+}
+
+/* Under lock: the appending thread does not make it. */
+static int why_missing(struct cq_prealloc *p, const struct cq_slot *slot, uint32_t id)
+{
+	if (!(slot->id == id && slot->placed) && cq_space_is_full(p->space))
+		return 0;
+	return p->error_id == id ? p->error : -EAGAIN;
+}
+
+/*
+ * Looks at the slot for a little while without sleeping.  Where rolls come back to back the segment
+ * is some tens of microseconds away, which a sleep and a wake-up would double; and a writer that is
+ * there at once finds the preparer still awake for the next one.
+ */
+static void spin(struct cq_slot *slot)
+{
+	const uint64_t end = cq_monotonic_ns() + SPIN_NS;
+
+	do {
+		for (int i = 0; i < 32; i++) {
+			if (atomic_load(&slot->state) == CQ_SLOT_READY)
+				return;
+			cq_pause();
+		}
+	} while (cq_monotonic_ns() < end);
+}
+
+int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms, bool required,
+                     struct cq_taken *ret_taken)
+{
+	struct cq_slot *slot = slot_of(p, id);
+	struct timespec deadline = { 0 };
+	struct cq_taken taken = { 0 };
+	bool timed_out = wait_ms == 0;
+	struct cq_active *stale = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		if (slot->state == CQ_SLOT_READY && (slot->id == id || cq_planted("no_id_check"))) {
+			taken.segment = slot->segment;
+			slot->segment = NULL;
+			slot->state = CQ_SLOT_EMPTY;
+			r = 1;
+			break;
+		}
+		if (!stale)
+			stale = evict_stale(p, slot);
+		if (!worth_waiting(p, slot, id, timed_out))
+			break;
+		if (!taken.waited) {
+			deadline = cq_deadline(wait_ms);
+			taken.waited = true;
+			pthread_mutex_unlock(&p->lock);
+			spin(slot);
+			pthread_mutex_lock(&p->lock);
+			continue;
+		}
+		if (timed_out)
+			pthread_cond_wait(&p->changed, &p->lock);
+		else
+			timed_out = pthread_cond_timedwait(&p->changed, &p->lock, &deadline) ==
+			            ETIMEDOUT;
+	}
+	if (r == 0 && required)
+		r = why_missing(p, slot, id);
+	else if (r == 0)
+		taken.placed = p->on_the_spot = take_over(p, slot, id);
+	if (r > 0 || taken.placed)
+		atomic_store(&p->expected, id + 1);
+	pthread_mutex_unlock(&p->lock);
+	cq_segment_free(stale);
+	if (r >= 0)
+		*ret_taken = taken;
+	return r;
+}
+
+void cq_prealloc_expect(struct cq_prealloc *p, uint32_t id, int error)
+{
+	pthread_mutex_lock(&p->lock);
+	atomic_store(&p->expected, id);
+	p->on_the_spot = false;
+	p->error = error;
+	p->error_id = error < 0 ? id : UINT32_MAX;
+	pthread_mutex_unlock(&p->lock);
+}
+
+void cq_prealloc_retry(struct cq_prealloc *p)
+{
+	pthread_mutex_lock(&p->lock);
+	p->error_id = UINT32_MAX;
+	pthread_mutex_unlock(&p->lock);
+}
+
+bool cq_prealloc_possible(struct cq_prealloc *p, uint32_t id)
+{
+	struct cq_slot *slot = slot_of(p, id);
+	bool possible;
+
+	pthread_mutex_lock(&p->lock);
+	possible = (slot->id == id && (slot->state == CQ_SLOT_READY || slot->placed)) ||
+	           !cq_space_is_full(p->space);
+	pthread_mutex_unlock(&p->lock);
+	return possible;
+}

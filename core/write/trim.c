@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * trim.c - deleting segments on request, under the rules that retention keeps to (retention.h)
+ *
+ * Only the oldest segment ever goes, never the current one, never one that a live named reader has
+ * still to read.  The retention lock makes look and deletion one;
+ * config.space is called without it.
+ */
+#include "write/retention.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "os/io.h"
+#include "catalog/queue.h"
+#include "files/segdir.h"
+#include "files/survey.h"
+#include "write/writer.h"
+
+static uint64_t behind(uint64_t first, uint64_t count)
+{
+	return count <= UINT64_MAX - first ? first + count : UINT64_MAX;
+}
+
+/* A segment without a summary.  Sequence numbers that do not just count up are those of a
+ * chronicle-rs that was started anew: then the last is not the highest.  EBADMSG: damage hides what
+ * follows it. */
+static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
+{
+	struct cq_segment_content content;
+	struct cq_segment_header header;
+	struct cq_survey survey;
+	int r;
+
+	r = cq_segment_summary(segment, &content);
+	if (r < 0)
+		return r;
+	if (content.damaged)
+		return -EBADMSG;
+	if (content.records > 0 &&
+	    behind(content.first_seq, content.records) != content.last_seq + 1) {
+		r = cq_segment_header(segment, &header);
+		if (r == 0)
+			r = cq_survey(cq_segment_fd(segment), cq_segment_size(segment), &header,
+			              NULL, NULL, &survey);
+		if (r == 0 && survey.damaged)
+			r = -EBADMSG;
+		if (r < 0)
+			return r;
+		content.last_seq = survey.max_seq;
+	}
+	*ret_end = content.records > 0 ? behind(content.last_seq, 1) : 0;
+	return 0;
+}
+
+/* All records of the segment are below *ret_end.  EBADMSG, EIO: it does not tell. */
+static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
+{
+	struct cq_segment_info info;
+	cq_segment *segment;
+	int r;
+
+	r = cq_segment_open(queue, id, &segment);
+	if (r < 0)
+		return r;
+	r = cq_segment_info(segment, &info);
+	if (r == 0 && info.sealed && info.have_summary)
+		*ret_end = info.records > 0 ? behind(info.first_seq, info.records) : 0;
+	else if (r == 0)
+		r = end_by_reading(segment, ret_end);
+	cq_segment_close(segment);
+	return r;
+}
+
+/* The same by what comes after it, for a damaged one: the writer went on behind its records. */
+static int end_by_successor(cq_writer *w, uint32_t id, uint64_t *ret_end)
+{
+	struct cq_segment_info info;
+	cq_segment *segment;
+	uint32_t next;
+	int r;
+
+	r = cq_segdir_next(w->dirfd, id + 1, &next);
+	if (r == 0)
+		r = cq_segment_open(w->queue, next, &segment);
+	if (r < 0)
+		return r;
+	r = cq_segment_info(segment, &info);
+	cq_segment_close(segment);
+	if (r < 0)
+		return r;
+	if (!info.have_summary)
+		return -EBADMSG;
+	*ret_end = info.first_seq;
+	return 0;
+}
+
+/* 1: all its records are below seq.  ENOENT: it is gone. */
+static int all_below(cq_writer *w, uint32_t id, uint64_t seq)
+{
+	uint64_t end = 0;
+	int r;
+
+	r = own_end(w->queue, id, &end);
+	if (r == -EBADMSG || r == -EIO)
+		r = end_by_successor(w, id, &end);
+	return r < 0 ? r : end <= seq;
+}
+
+/* Under the retention lock. */
+static int trim_locked(cq_writer *w, uint64_t seq, unsigned most)
+{
+	struct cq_retention_view view;
+	unsigned done = 0;
+	uint64_t pinned;
+	int r;
+
+	r = cq_retention_look(w, &view);
+	if (r < 0)
+		return r;
+	pinned = cq_retention_pinned_from(&w->config, &view);
+	while (done < most) {
+		r = cq_retention_oldest(w, &view.oldest);
+		if (r < 0 || view.oldest >= view.active)
+			break;
+		r = all_below(w, view.oldest, seq);
+		if (r == -ENOENT) /* others trim, too */
+			continue;
+		if (r <= 0)
+			break;
+		r = view.oldest < pinned ? cq_retention_delete(w, view.oldest) : -EBUSY;
+		if (r < 0)
+			break;
+		done++;
+	}
+	return done > 0 || r >= 0 ? (int)done : r;
+}
+
+int cq_writer_trim(cq_writer *w, uint64_t seq, unsigned most)
+{
+	int r;
+
+	pthread_mutex_lock(&w->retention.lock);
+	r = trim_locked(w, seq, most < INT_MAX ? most : INT_MAX);
+	pthread_mutex_unlock(&w->retention.lock);
+	cq_writer_tell_space(w);
+	return r;
+}
+
+/* Under the retention lock. */
+static int remove_locked(cq_writer *w, uint32_t id)
+{
+	struct cq_retention_view view;
+	char name[CQ_NAME_MAX];
+	struct stat st;
+	int r;
+
+	cq_segment_name(name, id);
+	r = cq_io_stat_at(w->dirfd, name, &st);
+	if (r == 0)
+		r = cq_retention_look(w, &view);
+	if (r < 0)
+		return r;
+	if (id != view.oldest || id >= view.active ||
+	    id >= cq_retention_pinned_from(&w->config, &view))
+		return -EBUSY;
+	return cq_retention_delete(w, id);
+}
+
+int cq_writer_remove(cq_writer *w, uint32_t id)
+{
+	int r;
+
+	if (id > CQ_SEGMENT_ID_MAX)
+		return -ENOENT;
+	pthread_mutex_lock(&w->retention.lock);
+	r = remove_locked(w, id);
+	pthread_mutex_unlock(&w->retention.lock);
+	cq_writer_tell_space(w);
+	return r;
+}

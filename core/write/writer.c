@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer.c - append, batch, sync, statistics
+ *
+ * The way of a record: cq_writer_append() > append_locked() > place_record(), by way of
+ * cq_writer_roll_locked() (writer_roll.c) where it does not fit any more.  Under the writer lock
+ * nothing allocates and nothing calls the system, but for the wake-up of a waiting reader and, once
+ * in a segment or a prefault window, of the preparer; the one exception is a roll that found no
+ * segment prepared.
+ *
+ * Crash contract of place_record(): the commit word behind the record is zero before the record's
+ * bytes are stored, and the record's own commit word is stored last.  Killed in between, the bytes
+ * lie behind the tail, where recovery removes them.
+ */
+#include "write/writer.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "os/clock.h"
+#include "os/fault.h"
+#include "catalog/queue.h"
+#include "format/record.h"
+
+static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
+{
+	uint32_t crc = 0;
+
+	for (int i = 0; i < iovcnt; i++) {
+		crc = cq_crc32_copy(crc, to, iov[i].iov_base, iov[i].iov_len);
+		to += iov[i].iov_len;
+	}
+	return crc;
+}
+
+int cq_writer_cut_short(cq_writer *w)
+{
+	int none = 0;
+
+	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
+		atomic_store(&w->cut_short, true);
+	cq_worker_kick(&w->flusher); /* which tells the log */
+	return -EIO;
+}
+
+/* The record fits behind the tail of the active segment. */
+static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
+                        size_t length, uint64_t now_ns)
+{
+	struct cq_active *s = w->active;
+	const uint64_t at = s->used;
+	const uint64_t next = at + cq_record_span(length);
+	uint8_t *p = s->map.base + at;
+	struct cq_record_header h = {
+		.commit = (uint32_t)length + 1,
+		.version = (uint8_t)(s->version == CQ_SEGMENT_VERSION_1 ? 0 : CQ_RECORD_VERSION),
+		.seq = w->next_seq,
+		.time_ns = now_ns,
+		.type = type,
+		.ext = 1,
+		.stream_offset = w->stream_end,
+		.epoch = w->epoch,
+	};
+
+	if (next <= s->map.size - sizeof h && cq_commit_load(s->map.base + next) != 0)
+		cq_commit_store(s->map.base + next, 0);
+	cq_point("append.cleared");
+	if (cq_planted("commit_before_payload"))
+		cq_commit_store(p, h.commit);
+	h.payload_crc = copy_payload(p + sizeof h, iov, iovcnt);
+	cq_point("append.payload");
+	h.header_crc = cq_crc32(0, &h, sizeof h);
+	memcpy(p + sizeof h.commit, (const uint8_t *)&h + sizeof h.commit,
+	       sizeof h - sizeof h.commit);
+	cq_point("append.before_commit");
+	if (cq_mapping_cut(&s->map))
+		return cq_writer_cut_short(w);
+	cq_commit_store(p, h.commit);
+	if (cq_mapping_cut(&s->map)) /* just now: the commit word is in no file */
+		return cq_writer_cut_short(w);
+	cq_point("append.committed");
+	/* Committed: from here on nothing can fail. */
+	cq_segment_count(s, at, w->next_seq, now_ns, length);
+	w->next_seq++;
+	w->stream_end += length;
+	w->last_time = now_ns;
+	w->records++;
+	w->bytes += length;
+	cq_control_advance(&w->control, next, now_ns);
+	w->unannounced = true;
+	cq_point("append.advanced");
+	if (cq_prefault_due(&w->prefault, next))
+		cq_worker_kick(&w->preparer);
+	return 0;
+}
+
+void cq_writer_announce(cq_writer *w)
+{
+	if (!w->unannounced)
+		return;
+	w->unannounced = false;
+	cq_control_notify(&w->control);
+}
+
+/* The caller announces it, in the same hold of the lock. */
+static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
+                         size_t length, uint64_t now_ns)
+{
+	int r = atomic_load_explicit(&w->error, memory_order_relaxed);
+	struct cq_active *left = w->active;
+
+	if (r < 0)
+		return r;
+	if (type > CQ_TYPE_MAX)
+		return -EINVAL;
+	if (length > cq_record_max_payload(w->segment_size))
+		return -EMSGSIZE;
+	if (w->next_seq >= CQ_COUNT_MAX || w->stream_end > CQ_COUNT_MAX - length)
+		return -EOVERFLOW;
+	if (cq_record_span(length) > w->segment_size - w->active->used) {
+		r = cq_writer_roll_locked(w);
+		if (r < 0)
+			return r;
+	}
+	r = place_record(w, type, iov, iovcnt, length, now_ns);
+	if (left != w->active && cq_planted("seal_after_first_append"))
+		cq_segment_seal(left);
+	if (left != w->active && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
+		r = -EIO;
+	return r;
+}
+
+/* Without the writer lock: the sync that CQ_SYNC_ALWAYS wants.  Tells what has been done. */
+static int finish(cq_writer *w, struct cq_appended appended, struct cq_appended *ret_appended)
+{
+	int r = 0;
+
+	if (w->config.sync == CQ_SYNC_ALWAYS && appended.count > 0) {
+		r = cq_flush_upto(w, appended.seq + appended.count);
+		appended.durable = r == 0;
+	}
+	if (ret_appended)
+		*ret_appended = appended;
+	return r;
+}
+
+int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
+                      struct cq_appended *ret_appended)
+{
+	struct cq_appended appended = { 0 };
+	size_t length = 0;
+	int r = 0, synced;
+
+	for (int i = 0; i < iovcnt && r == 0; i++) {
+		if (iov[i].iov_len > UINT32_MAX - length)
+			r = -EMSGSIZE;
+		else
+			length += iov[i].iov_len;
+	}
+	if (r == 0) {
+		pthread_mutex_lock(&w->lock);
+		appended.seq = w->next_seq;
+		r = append_locked(w, type, iov, iovcnt, length, cq_realtime_ns());
+		cq_writer_announce(w);
+		pthread_mutex_unlock(&w->lock);
+		appended.count = r == 0;
+	}
+	synced = finish(w, appended, ret_appended);
+	return r < 0 ? r : synced;
+}
+
+/* An iovec over bytes that are only read. */
+static struct iovec readonly_iovec(const void *base, size_t length)
+{
+	union {
+		const void *from;
+		void *to;
+	} pointer = { .from = base };
+
+	return (struct iovec){ .iov_base = pointer.to, .iov_len = length };
+}
+
+int cq_writer_append(cq_writer *w, uint16_t type, const void *payload, size_t length,
+                     struct cq_appended *ret_appended)
+{
+	const struct iovec iov = readonly_iovec(payload, length);
+
+	return cq_writer_appendv(w, type, &iov, 1, ret_appended);
+}
+
+ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, size_t count,
+                               struct cq_appended *ret_appended)
+{
+	const uint64_t now_ns = cq_realtime_ns();
+	struct cq_appended appended = { 0 };
+	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
+
+	pthread_mutex_lock(&w->lock);
+	appended.seq = w->next_seq;
+	while (r == 0 && appended.count < count) {
+		const struct cq_message *message = &messages[appended.count];
+		const struct iovec iov = readonly_iovec(message->payload, message->length);
+
+		r = append_locked(w, message->type, &iov, 1, iov.iov_len, now_ns);
+		if (r < 0)
+			break;
+		appended.count++;
+		cq_point("batch.appended");
+	}
+	cq_writer_announce(w);
+	pthread_mutex_unlock(&w->lock);
+	synced = finish(w, appended, ret_appended);
+	if (synced < 0)
+		return synced;
+	return appended.count > 0 || r == 0 ? (ssize_t)appended.count : r;
+}
+
+/* ---- durability ---- */
+
+uint64_t cq_writer_appended(cq_writer *w)
+{
+	uint64_t seq;
+
+	pthread_mutex_lock(&w->lock);
+	seq = w->next_seq;
+	pthread_mutex_unlock(&w->lock);
+	return seq;
+}
+
+int cq_writer_sync(cq_writer *w)
+{
+	return cq_flush_upto(w, cq_writer_appended(w));
+}
+
+void cq_writer_sync_async(cq_writer *w, struct cq_sync_request *request)
+{
+	request->upto = cq_writer_appended(w);
+	pthread_mutex_lock(&w->flush.lock);
+	request->next = w->flush.queue;
+	w->flush.queue = request;
+	pthread_mutex_unlock(&w->flush.lock);
+	cq_worker_kick(&w->flusher);
+}
+
+/* ---- looking ---- */
+
+size_t cq_writer_max_payload(const cq_writer *w)
+{
+	return (size_t)cq_record_max_payload(w->segment_size);
+}
+
+cq_queue *cq_writer_queue(cq_writer *w)
+{
+	return w->queue;
+}
+
+void cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
+{
+	struct cq_stats s = { .segment_size = w->segment_size,
+		              .epoch = w->epoch,
+		              .max_bytes = w->config.max_bytes };
+	struct cq_prealloc *p = &w->prealloc;
+	struct cq_flush *f = &w->flush;
+
+	pthread_mutex_lock(&w->lock);
+	s.next_seq = w->next_seq;
+	s.records = w->records;
+	s.bytes = w->bytes;
+	s.last_time_ns = w->last_time;
+	s.segment = w->active->id;
+	s.offset = w->active->used;
+	s.stream_end = w->stream_end;
+	s.rolls_ready = w->rolls_ready;
+	s.rolls_waited = w->rolls_waited;
+	s.rolls_fallback = w->rolls_fallback;
+	s.full = w->full;
+	pthread_mutex_unlock(&w->lock);
+	pthread_mutex_lock(&p->lock);
+	s.prealloc_made = p->made;
+	s.prealloc_stale = p->stale;
+	s.prealloc_failed = p->failed;
+	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_lock(&f->lock);
+	s.durable_seq = f->durable_seq;
+	s.syncs = f->count;
+	s.sync_requests = f->requests;
+	s.sync_ns_total = f->ns_total;
+	s.sync_ns_max = f->ns_max;
+	memcpy(s.sync_within, f->within, sizeof s.sync_within);
+	pthread_mutex_unlock(&f->lock);
+	s.unsynced = cq_flush_unsynced(w);
+	s.retired = atomic_load(&w->retention.retired);
+	s.oldest = atomic_load(&w->oldest);
+	s.file_bytes = cq_space_files(&w->space) * w->segment_size;
+	s.error = atomic_load(&w->error);
+	*ret_stats = s;
+}
+
+/* cq_queue's question (queue.h).  A segment goes from here to the flush before it is not here. */
+bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live)
+{
+	cq_writer *w = writer;
+	bool found;
+
+	pthread_mutex_lock(&w->lock);
+	found = w->active->id == id;
+	if (found)
+		cq_segment_live(w->active, false, ret_live);
+	pthread_mutex_unlock(&w->lock);
+	return found || cq_flush_live(w, id, ret_live);
+}
+
+void cq_writer_live_queue(void *writer, struct cq_live_queue *ret_live)
+{
+	cq_writer *w = writer;
+
+	pthread_mutex_lock(&w->lock);
+	ret_live->active = w->active->id;
+	ret_live->stream_end = w->stream_end;
+	pthread_mutex_unlock(&w->lock);
+	ret_live->oldest = atomic_load(&w->oldest);
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer.h - the writer's state, shared by writer*.c, owner.c, background.c, flush.c, closing.c, retention.c
+ * and trim.c
+ *
+ * Lock order: retention lock (retention.h) > writer lock > slot lock (prealloc.h), flush lock,
+ * prefault lock > space lock (space.h).  The three in the middle are never held together.  No lock
+ * is held during a system call on a file, with two exceptions: the retention lock while segments
+ * are looked at and deleted, and the writer lock in a roll that found no segment prepared.  A roll
+ * waits for the preparer under the writer lock; so the preparer never takes that lock, nor the
+ * retention lock, nor waits for anybody who has them.
+ */
+#ifndef CQ_WRITER_H
+#define CQ_WRITER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "chronq.h"
+#include "meta/control.h"
+#include "write/flush.h"
+#include "meta/lock.h"
+#include "write/prealloc.h"
+#include "write/prefault.h"
+#include "write/retention.h"
+#include "files/segment.h"
+#include "write/space.h"
+#include "os/worker.h"
+
+struct cq_writer {
+	/* constant between open and close */
+	struct cq_config config;
+	int dirfd;
+	char *path; /* of the directory when it was opened, absolute; NULL: it has none */
+	struct cq_lock owned;
+	bool made;  /* the directory, by this open */
+	bool fresh; /* it held no queue when the lock was taken */
+	uint32_t epoch;
+	uint64_t segment_size;
+	cq_queue *queue;
+
+	pthread_mutex_t lock; /* the writer lock: all of the following */
+	struct cq_active *active;
+	uint64_t next_seq;
+	uint64_t stream_end; /* payload bytes of the queue so far */
+	uint64_t last_time;
+	uint64_t records, bytes; /* since open */
+	uint64_t rolls_ready, rolls_waited, rolls_fallback;
+	bool unannounced; /* waiting readers have not been notified of the newest record */
+	uint64_t full;    /* appends and rolls refused for config.max_bytes */
+	struct cq_control control;
+	_Atomic int error; /* 0, or why nothing is accepted any more */
+	/* because the queue is not its own any more (owner.c); because the current segment's file was
+	 * cut short, and the log does not know yet */
+	_Atomic bool ousted, cut_short;
+	_Atomic bool closing;      /* cq_writer_close() is at work, */
+	_Atomic uint64_t progress; /* and has done so many steps */
+	_Atomic uint32_t oldest;   /* no published id is below it; grows under the retention lock */
+
+	struct cq_prefault prefault;   /* locks itself */
+	struct cq_prealloc prealloc;   /* locks itself */
+	struct cq_flush flush;         /* locks itself */
+	struct cq_space space;         /* locks itself */
+	struct cq_retention retention; /* locks itself */
+	uint64_t last_interval_ms;     /* the flusher's, as is the next; CLOCK_BOOTTIME */
+	uint64_t last_interval_seq;
+	uint64_t owner_checked_ms; /* CLOCK_BOOTTIME; the flusher's, as is the next */
+	bool let_go;
+	_Atomic int prepare_error; /* the last one that was reported */
+	pthread_mutex_t
+		preparing; /* the preparer's, through each step; nobody waits for it but owner.c */
+	struct cq_worker preparer, flusher;
+};
+
+/* As cq_writer_open(); without threads a test calls the two steps itself. */
+int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
+                        cq_writer **ret_writer);
+/* The same for a repair (recover.h), which never makes a queue; ECANCELED: there is nothing to do, or
+ * it was not to be done. */
+struct cq_repairer;
+int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,
+                      struct cq_repairer *repairer, cq_writer **ret_writer);
+int cq_writer_prepare_step(void *writer);
+int cq_writer_flush_step(void *writer);
+
+/* Under the writer lock: seals the current segment and goes on in the next one. */
+int cq_writer_roll_locked(cq_writer *writer);
+
+/* Notifies waiting readers of what they have not been notified of; under the writer lock. */
+void cq_writer_announce(cq_writer *writer);
+
+/* Under the writer lock: somebody has cut the current segment's file short.  Nothing is accepted any
+ * more; -EIO. */
+int cq_writer_cut_short(cq_writer *writer);
+
+/* 0: the queue is this writer's.  EIO: it is not any more; the writer is poisoned, and the log says why.
+ * Any other error: it cannot be told, which a sync takes for a failure.  Any thread, also under the writer lock (owner.c). */
+int cq_owner_check(cq_writer *writer);
+
+/* Of a writer that is ousted, by the flusher: lets the next writer in when nothing is stored any more. */
+void cq_owner_let_go(cq_writer *writer);
+
+/* Of a writer that is being closed: a step is done (writer_close.c).  Nothing before that. */
+void cq_writer_progress(cq_writer *writer);
+
+/* The same before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
+ * failed sync. */
+int cq_writer_write_out(cq_writer *writer, int fd, uint64_t size);
+
+/* Whether a directory, whose lock is held, has nothing of a queue yet but that. */
+bool cq_unmake_possible(int dirfd);
+
+/* Removes what this writer has made, if it has made the queue; under its lock (unmake.c). */
+void cq_unmake(cq_writer *writer);
+
+/* index.meta, for chronicle-rs's writer. */
+int cq_writer_store_position(cq_writer *writer);
+
+/* With no lock held: calls config.space if there is news for it (space.h). */
+void cq_writer_tell_space(cq_writer *writer);
+
+/* Sequence number behind the newest record. */
+uint64_t cq_writer_appended(cq_writer *writer);
+
+/* For cq_queue (queue.h): a segment that is not finalised yet; and the ends of the queue. */
+struct cq_live;
+struct cq_live_queue;
+bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live);
+void cq_writer_live_queue(void *writer, struct cq_live_queue *ret_live);
+
+#endif

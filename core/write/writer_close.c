@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer_close.c - closing a writer
+ *
+ * The preparer ends; everything is synced; the flusher ends; the rest is answered, indexed and closed;
+ * index.meta gets the position; the lock goes last.
+ *
+ * On a slow disk this takes a while, and somebody may wait for the queue already: after `umount`, a
+ * service that is started again.  So writer.lock says from the beginning that the queue is being
+ * closed, with a number that grows with each step that is done (lock.h): a waiting process can tell a
+ * holder that gets on from one that is stuck.  A step is bounded: a segment's bytes are written out a
+ * piece at a time before the sync that may wait for all of them.
+ */
+#include "write/writer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "os/fault.h"
+#include "os/io.h"
+
+#define PIECE_BYTES (8U << 20) /* some seconds on the slowest of disks */
+
+void cq_writer_progress(cq_writer *w)
+{
+	if (!atomic_load(&w->closing))
+		return;
+	/* an ousted writer's file may be another's by now (owner.c), but not while the lock is held */
+	pthread_mutex_lock(&w->retention.lock);
+	if (!atomic_load(&w->ousted))
+		(void)cq_lock_describe_closing(&w->owned, w->epoch,
+		                               atomic_fetch_add(&w->progress, 1) + 1);
+	pthread_mutex_unlock(&w->retention.lock);
+}
+
+int cq_writer_write_out(cq_writer *w, int fd, uint64_t size)
+{
+	int r = 0;
+
+	if (!atomic_load(&w->closing))
+		return 0;
+	for (uint64_t at = 0; at < size && r == 0; at += PIECE_BYTES) {
+		r = cq_io_write_out(fd, at, PIECE_BYTES);
+		cq_writer_progress(w);
+	}
+	return r;
+}
+
+static int close_writer(cq_writer *w, bool discard)
+{
+	int r, rest;
+
+	if (!w)
+		return 0;
+	atomic_store(&w->closing, true);
+	cq_writer_progress(w);
+	cq_worker_stop(&w->preparer);
+	r = cq_writer_sync(w);
+	cq_worker_stop(&w->flusher);
+	/* what the flusher had left to do: answers, seals, indexes, closing times */
+	rest = cq_flush_drain(w);
+	if (r == 0)
+		r = rest;
+	pthread_mutex_lock(&w->lock);
+	cq_control_wake_owed(&w->control);
+	pthread_mutex_unlock(&w->lock);
+	cq_point("close.drained");
+	(void)cq_owner_check(w);
+	if (!atomic_load(&w->ousted))
+		(void)cq_writer_store_position(w);
+	else if (r == 0)
+		r = -EIO;
+	discard = discard && w->next_seq == 0 && !atomic_load(&w->ousted);
+	cq_point("close.position");
+	cq_worker_fini(&w->preparer);
+	cq_worker_fini(&w->flusher);
+	cq_prealloc_fini(&w->prealloc);
+	cq_flush_fini(w);
+	cq_queue_close(w->queue);
+	cq_control_close(&w->control);
+	cq_segment_free(w->active);
+	cq_retention_fini(&w->retention);
+	cq_space_fini(&w->space);
+	cq_prefault_fini(&w->prefault);
+	pthread_mutex_destroy(&w->preparing);
+	pthread_mutex_destroy(&w->lock);
+	cq_point("close.freed");
+	if (discard)
+		cq_unmake(w);
+	if (r == 0)
+		(void)cq_lock_describe_closed(&w->owned, w->epoch);
+	cq_lock_release(&w->owned);
+	close(w->dirfd);
+	free(w->path);
+	free(w);
+	return r;
+}
+
+int cq_writer_close(cq_writer *w)
+{
+	return close_writer(w, false);
+}
+
+int cq_writer_discard(cq_writer *w)
+{
+	return close_writer(w, true);
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer_open.c - open a writer
+ *
+ * Order of opening: directory, lock, recovery, then what readers see (control.meta), then the
+ * threads.  Closing: writer_close.c.
+ */
+#include "write/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "os/fault.h"
+#include "os/io.h"
+#include "meta/lock.h"
+#include "messages/log.h"
+#include "catalog/queue.h"
+#include "check/recover.h"
+#include "check/recovery.h"
+#include "messages/room.h"
+#include "files/segdir.h"
+#include "files/trust.h"
+
+void cq_config_init(struct cq_config *config)
+{
+	*config = (struct cq_config){ .prealloc_wait_ms = 100, .spares = 1 };
+}
+
+static int check_config(const struct cq_config *c)
+{
+	if (c->segment_size != 0 &&
+	    (c->segment_size < CQ_SEGMENT_SIZE_MIN || c->segment_size > CQ_SEGMENT_SIZE_MAX ||
+	     c->segment_size % 4096 != 0))
+		return -EINVAL;
+	if (c->spares < 1 || c->spares > CQ_SPARES_MAX)
+		return -EINVAL;
+	switch (c->sync) {
+	case CQ_SYNC_NONE:
+	case CQ_SYNC_ALWAYS:
+		return 0;
+	case CQ_SYNC_INTERVAL:
+		return c->sync_interval_ms > 0 ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+/* The directory's own name has to be durable before anything in it can be.  As long as it is empty,
+ * whoever made it may have been killed before he came to that. */
+static int sync_own_name(int dirfd)
+{
+	int parent, r;
+
+	r = cq_io_open_dir(dirfd, "..", &parent);
+	if (r == -EACCES) /* its owner has made ours, and may sync it */
+		return 0;
+	if (r < 0)
+		return r;
+	r = cq_planted("own_name_unsynced") ? 0 : cq_io_sync_dir(parent);
+	close(parent);
+	return r;
+}
+
+/* *ret_made: by this call, whatever it returns; *ret_empty: it held no queue. */
+static int open_queue_dir(const char *dir, bool make, bool *ret_made, bool *ret_empty, int *ret_fd)
+{
+	enum cq_dir_kind kind;
+	int fd, r;
+
+	r = make ? cq_io_mkdir(AT_FDCWD, dir, 0750) : 0;
+	*ret_made = make && r == 0;
+	if (r < 0 && r != -EEXIST)
+		return r;
+	cq_point("open.directory");
+	r = cq_io_open_dir(AT_FDCWD, dir, &fd);
+	if (r < 0)
+		return r;
+	r = cq_segdir_kind(fd, &kind);
+	if (r == 0 && kind == CQ_DIR_FOREIGN)
+		r = -ENOTEMPTY;
+	if (r == 0 && kind == CQ_DIR_EMPTY && !make)
+		r = -ECANCELED;
+	if (r == 0 && kind == CQ_DIR_EMPTY)
+		r = sync_own_name(fd);
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_empty = kind == CQ_DIR_EMPTY;
+	*ret_fd = fd;
+	return 0;
+}
+
+/* The file of this name can be written to, or made.  `replaced`: what is no file, but for a directory,
+ * is in nobody's way. */
+static int check_file(cq_writer *w, const char *name, bool replaced)
+{
+	int fd, r;
+
+	r = replaced ? cq_trust_no_directory(w->dirfd, name, &w->config)
+	             : cq_trust_regular(w->dirfd, name, &w->config);
+	if (r == 0)
+		r = cq_trust_named(w->dirfd, name, &w->config);
+	if (r < 0)
+		return r;
+	r = cq_io_open(w->dirfd, name, O_RDWR, &fd);
+	if (r == 0)
+		close(fd);
+	return r == -ENOENT || (replaced && (r == -ELOOP || r == -EBADMSG)) ? 0 : r;
+}
+
+/* Those that every opening writes to: none may turn out to be in its way when recovery has acted.  (The
+ * segments: recover_look.c.) */
+static int check_files(cq_writer *w)
+{
+	static const char *const names[] = { CQ_LOCK_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME,
+		                             CQ_DURABLE_NAME };
+	int r = 0;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++)
+		r = check_file(w, names[i], strcmp(names[i], CQ_CONTROL_NAME) == 0);
+	return r;
+}
+
+static void report_holder(cq_writer *w)
+{
+	struct cq_holder holder;
+
+	if (cq_lock_holder(w->dirfd, &holder) < 0 || holder.pid == 0)
+		cq_log(&w->config, CQ_ERROR, "the queue is locked by another writer");
+	else if (holder.alive)
+		cq_log(&w->config, CQ_ERROR, "the queue is locked by its writer, process %d",
+		       (int)holder.pid);
+	else
+		cq_log(&w->config, CQ_ERROR,
+		       "the queue is locked; its writer, process %d, has ended, but a process that it "
+		       "started still holds the lock",
+		       (int)holder.pid);
+}
+
+int cq_writer_store_position(cq_writer *w)
+{
+	const struct cq_position_file position = { w->active->id, w->active->used };
+	int fd, r;
+
+	r = cq_io_open(w->dirfd, CQ_POSITION_NAME, O_RDWR, &fd);
+	if (r == -ENOENT)
+		r = cq_io_create_new(w->dirfd, CQ_POSITION_NAME, 0640, &fd);
+	if (r < 0)
+		return r;
+	cq_point("position.opened");
+	r = cq_io_pwrite(fd, &position, sizeof position, 0);
+	close(fd);
+	return r;
+}
+
+/* A repair that only looks does without the lock where there never was one. */
+static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
+{
+	int r;
+
+	if (!repairer || !repairer->config->dry_run)
+		return cq_lock_acquire(w->dirfd, &w->owned);
+	r = cq_lock_try(w->dirfd, &w->owned);
+	return r == -ENOENT ? 0 : r;
+}
+
+static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_unsynced_from,
+                   bool *ret_created, bool *ret_marked)
+{
+	struct cq_recovered found;
+	int r;
+
+	r = cq_recover(w->dirfd, &w->owned, &w->config, repairer, &found);
+	if (r < 0)
+		return r;
+	w->segment_size = found.segment_size;
+	w->active = found.active;
+	w->next_seq = found.next_seq;
+	w->stream_end = found.stream_end;
+	w->last_time = found.last_time;
+	w->epoch = found.epoch;
+	atomic_init(&w->oldest, found.oldest);
+	cq_room_check(&w->config, w->segment_size);
+	cq_space_init(&w->space, w->config.max_bytes, w->segment_size, found.segments);
+	cq_retention_init(&w->retention);
+	*ret_unsynced_from = found.unsynced_from;
+	*ret_created = found.created;
+	*ret_marked = found.marked;
+	return 0;
+}
+
+/*
+ * A queue without a watermark takes sealed segments as they are.  Ours may not be so before they are
+ * synced, so none is made before there is a watermark, on the disk.  In a new queue nothing can be
+ * missing; of one that chronicle-rs wrote all that is there is made durable first.
+ */
+static int first_mark(cq_writer *w, bool created)
+{
+	const struct cq_durable_slot mark = { .segment = w->active->id,
+		                              .offset = w->active->used,
+		                              .epoch = w->epoch };
+	int r;
+
+	if (created)
+		r = cq_durable_store(&w->flush.durable, mark);
+	else
+		r = cq_flush_upto(w, w->next_seq);
+	if (r < 0 || cq_planted("mark_unsynced"))
+		return r;
+	r = cq_io_sync_data(w->flush.durable.fd);
+	return r < 0 ? r : cq_io_sync_dir(w->dirfd);
+}
+
+/* The first spare is made before the queue is open: a file system that cannot do it is found out
+ * here, and the first roll is as fast as any. */
+static int first_spare(cq_writer *w)
+{
+	int r = cq_prealloc_step(&w->prealloc);
+
+	if (r == -EOPNOTSUPP || r == -EBADMSG)
+		return r;
+	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
+		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
+		             w->segment_size);
+	return 0;
+}
+
+int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,
+                      struct cq_repairer *repairer, cq_writer **ret_writer)
+{
+	uint32_t unsynced_from = 0;
+	bool created = false, marked = false, empty = false;
+	cq_writer *w;
+	int r;
+
+	w = calloc(1, sizeof *w);
+	if (!w)
+		return -ENOMEM;
+	w->owned = CQ_LOCK_NONE;
+	w->dirfd = -1;
+	if (config)
+		w->config = *config;
+	else
+		cq_config_init(&w->config);
+	r = check_config(&w->config);
+	if (r < 0)
+		goto fail;
+	r = open_queue_dir(dir, !repairer, &w->made, &empty, &w->dirfd);
+	if (r < 0)
+		goto fail;
+	w->path = realpath(dir, NULL);
+	if (!w->path && errno == ENOMEM) {
+		r = -ENOMEM;
+		goto fail;
+	}
+	r = check_files(w);
+	if (r < 0)
+		goto fail;
+	r = take_lock(w, repairer);
+	if (r == -EBUSY)
+		report_holder(w);
+	if (r < 0)
+		goto fail;
+	w->fresh = empty && cq_unmake_possible(w->dirfd);
+	r = recover(w, repairer, &unsynced_from, &created, &marked);
+	if (r < 0)
+		goto fail;
+	cq_point("open.recovered");
+	r = cq_lock_describe(&w->owned, w->epoch);
+	if (r < 0)
+		goto fail_active;
+	r = cq_control_establish(&w->control, w->dirfd, w->segment_size, w->epoch,
+	                         (struct cq_position){ w->active->id, w->active->used });
+	if (r < 0)
+		goto fail_active;
+	cq_point("open.control");
+	r = cq_writer_store_position(w);
+	if (r < 0)
+		goto fail_control;
+	cq_point("open.position");
+	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_live,
+	                             cq_writer_live_queue, w, &w->queue);
+	if (r < 0)
+		goto fail_control;
+	r = cq_flush_init(w, unsynced_from);
+	if (r < 0)
+		goto fail_queue;
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_mutex_init(&w->preparing, NULL);
+	cq_prefault_init(&w->prefault, w->active);
+	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
+	                 w->active->id + 1, &w->space);
+	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
+	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
+	if (!marked)
+		r = first_mark(w, created);
+	cq_point("open.marked");
+	if (r == 0)
+		r = first_spare(w);
+	if (r == 0 && threads)
+		r = cq_worker_start(&w->preparer, "cq-prepare");
+	if (r == 0 && threads)
+		r = cq_worker_start(&w->flusher, "cq-flush");
+	if (r < 0)
+		goto fail_workers;
+	cq_point("open.done");
+	*ret_writer = w;
+	return 0;
+
+fail_workers:
+	cq_worker_fini(&w->preparer);
+	cq_worker_fini(&w->flusher);
+	cq_prealloc_fini(&w->prealloc);
+	cq_prefault_fini(&w->prefault);
+	pthread_mutex_destroy(&w->preparing);
+	pthread_mutex_destroy(&w->lock);
+	cq_flush_fini(w);
+fail_queue:
+	cq_queue_close(w->queue);
+fail_control:
+	cq_control_close(&w->control);
+fail_active:
+	cq_segment_free(w->active);
+	cq_retention_fini(&w->retention);
+	cq_space_fini(&w->space);
+fail:
+	cq_unmake(w);
+	cq_lock_release(&w->owned);
+	if (w->made) /* unless somebody else uses it by now */
+		(void)rmdir(dir);
+	if (w->dirfd >= 0)
+		close(w->dirfd);
+	free(w->path);
+	free(w);
+	return r;
+}
+
+int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
+                        cq_writer **ret_writer)
+{
+	return cq_writer_open_as(dir, config, threads, NULL, ret_writer);
+}
+
+int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer)
+{
+	return cq_writer_open_with(dir, config, true, ret_writer);
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * writer_roll.c - from a full segment into the next one; and who is refused it
+ *
+ * A roll takes the segment that the preparer has made, without a call on a file.  Where there is
+ * none it opens what is published under the next id or, given a place for it (space.h), makes it:
+ * the counted fallback.  Either way a failed roll has changed nothing: the record that needed it is
+ * refused, smaller ones still find room in the current segment, and the next roll tries again at
+ * once.  A refusal by the limit wakes the flusher, which deletes what may go; one by the disk wakes
+ * the preparer, which tries until there is room.
+ */
+#include "write/writer.h"
+
+#include <errno.h>
+
+#include "os/fault.h"
+#include "format/record.h"
+
+/* An append is refused: sees to it that whoever may make room knows. */
+static int refused_for_limit(cq_writer *w)
+{
+	if (!atomic_exchange(&w->space.full, true))
+		cq_worker_kick(&w->flusher);
+	return -EDQUOT;
+}
+
+static int refused(cq_writer *w, int r)
+{
+	/* EDQUOT, here, is the disk's */
+	if ((r == -ENOSPC || r == -EDQUOT) && !atomic_exchange(&w->space.starved, true))
+		cq_worker_kick(&w->preparer);
+	return r;
+}
+
+/* No segment was prepared: this thread opens what is there or else, having a place for it, makes
+ * it.  Who looks in vain and has none is refused. */
+static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_active **ret_segment)
+{
+	struct cq_active *s;
+	int r;
+
+	r = cq_owner_check(w);
+	if (r == 0 && placed)
+		r = cq_segment_open_or_create(w->dirfd, id, w->segment_size, CQ_BY_WRITER, &s);
+	else if (r == 0)
+		r = cq_segment_open_writable(w->dirfd, id, w->segment_size, &s);
+	if (placed && r == 0 && s->populated > 0) /* made, not opened */
+		cq_space_made(&w->space);
+	else if (placed)
+		cq_space_release(&w->space);
+	if (r == 0 && !cq_segment_is_fresh(s)) {
+		cq_segment_free(s);
+		r = -EBADMSG;
+	}
+	if (r == -ENOENT && !placed) {
+		w->full++;
+		return refused_for_limit(w);
+	}
+	if (r < 0) {
+		cq_prealloc_expect(&w->prealloc, id, r);
+		return refused(w, r);
+	}
+	cq_prealloc_expect(&w->prealloc, id + 1, 0);
+	atomic_fetch_add(&w->prealloc.published, 1);
+	w->rolls_fallback++;
+	*ret_segment = s;
+	return 0;
+}
+
+/* The next segment: the prepared one, or one that this thread opens or makes now. */
+static int next_segment(cq_writer *w, struct cq_active **ret_segment)
+{
+	const uint32_t id = w->active->id + 1;
+	struct cq_taken taken;
+	int r;
+
+	if (id > CQ_SEGMENT_ID_MAX)
+		return -EOVERFLOW;
+	r = cq_prealloc_take(&w->prealloc, id, w->config.prealloc_wait_ms,
+	                     w->config.require_prealloc, &taken);
+	if (r < 0) {
+		cq_worker_kick(&w->preparer);
+		return refused(w, r);
+	}
+	if (r == 0)
+		return make_segment(w, id, taken.placed, ret_segment);
+	if (taken.waited)
+		w->rolls_waited++;
+	else
+		w->rolls_ready++;
+	*ret_segment = taken.segment;
+	return 0;
+}
+
+/* Order: the successor is there; seal; position moves; only then the first record. */
+int cq_writer_roll_locked(cq_writer *w)
+{
+	struct cq_active *old = w->active, *next;
+	int r;
+
+	cq_writer_announce(w); /* the first part of a batch; finding a segment may take its time */
+	r = next_segment(w, &next);
+	if (r < 0)
+		return r;
+	if (cq_planted("control_before_seal"))
+		cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
+	cq_point("roll.taken");
+	if (!cq_planted("seal_after_first_append"))
+		cq_segment_seal(old);
+	if (cq_mapping_cut(&old->map)) { /* the seal is in no file */
+		cq_segment_free(next);
+		return cq_writer_cut_short(w);
+	}
+	cq_point("roll.sealed");
+	cq_segment_take(next, w->next_seq, w->stream_end);
+	cq_point("roll.numbered");
+	w->active = next;
+	cq_prefault_follow(&w->prefault, next);
+	cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
+	cq_point("roll.moved");
+	cq_control_notify(&w->control);
+	old->end_seq = w->next_seq;
+	cq_flush_add_sealed(w, old);
+	cq_point("roll.handed_over");
+	if (cq_space_relieved(&w->space))
+		cq_worker_kick(&w->flusher);
+	cq_worker_kick(&w->preparer); /* which wakes the flusher where that is due */
+	return 0;
+}
+
+int cq_writer_roll(cq_writer *w)
+{
+	int r;
+
+	pthread_mutex_lock(&w->lock);
+	r = atomic_load(&w->error);
+	if (r == 0 && w->active->records > 0)
+		r = cq_writer_roll_locked(w);
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
+
+int cq_writer_room(cq_writer *w, size_t length)
+{
+	int r;
+
+	pthread_mutex_lock(&w->lock);
+	r = atomic_load(&w->error);
+	if (r == 0 && length > cq_record_max_payload(w->segment_size))
+		r = -EMSGSIZE;
+	if (r == 0 && cq_record_span(length) > w->segment_size - w->active->used &&
+	    !cq_prealloc_possible(&w->prealloc, w->active->id + 1))
+		r = refused_for_limit(w); /* whoever asks wants to be told */
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}

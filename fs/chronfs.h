@@ -22,9 +22,9 @@
 #include <time.h>
 
 #include "chronq.h"
-#include "framer.h"
+#include "append/framer.h"
 #include "node.h"
-#include "options.h"
+#include "mount/options.h"
 
 #define CHRONFS_MAX_WRITE (1U << 20) /* largest WRITE request that we let the kernel send */
 #define CHRONFS_SINK_BLKSIZE 65536   /* Python and awk take it as their buffer size */

@@ -10,9 +10,9 @@
  * log, which has a little time to write what was said.
  */
 #include "chronfs.h"
-#include "helper.h"
-#include "log.h"
-#include "progress.h"
+#include "mount/helper.h"
+#include "mount/log.h"
+#include "mount/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -59,7 +59,7 @@ done
 # ---- chronfs ----
 
 help=$("$CHRONFS" --help)
-mapfile -t options < <(grep -oE '^	OPTION\("[^"]+"' "$top/fs/options.c" | cut -d'"' -f2 |
+mapfile -t options < <(grep -oE '^	OPTION\("[^"]+"' "$top/fs/mount/options.c" | cut -d'"' -f2 |
 	sed 's/=$//; s/^--*//' | sort -u)
 all "chronfs.1 has all options" "$(missing chronfs.1 "${options[@]}")" "${options[@]}"
 lost=
@@ -75,7 +75,7 @@ for code in "${codes[@]}"; do
 done
 all "chronfs.1 has all exit codes" "$lost" "${codes[@]}"
 
-mapfile -t views < <(sed -n '/views\[\]/,/^}/p' "$top/fs/dir.c" | grep -oE '"[a-z.]+"' | tr -d '"')
+mapfile -t views < <(sed -n '/views\[\]/,/^}/p' "$top/fs/kernel/dir.c" | grep -oE '"[a-z.]+"' | tr -d '"')
 all "chronfs.1 has all files of the mount" "$(missing chronfs.1 "${views[@]//./\\.}")" "${views[@]}"
 
 mapfile -t errors < <(sed -n '/^| errno |/,$p' "$top/docs/semantics.md" | grep -oE '^\| E[A-Z, ]+' |

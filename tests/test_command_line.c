@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "helper.h"
+#include "mount/helper.h"
 #include "support.h"
 
 #define ARGUMENTS 12

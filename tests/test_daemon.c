@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "log.h"
+#include "mount/log.h"
 
 #define CHILD 4711
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "framer.h"
+#include "append/framer.h"
 
 #define LIMIT 7
 

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "fs_support.h"
-#include "stats.h"
+#include "status/stats.h"
 
 #define BUFFER 8192
 

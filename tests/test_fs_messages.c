@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "log.h"
+#include "mount/log.h"
 
 static struct chronfs fs;
 static char queue[PATH_MAX];

@@ -20,7 +20,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "progress.h"
+#include "mount/progress.h"
 
 #define SEGMENTS 41U
 #define SIZE (128ULL << 20)

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "fs_support.h"
-#include "stats.h"
+#include "status/stats.h"
 #include "support.h"
 
 /* ---- it does not open ---- */

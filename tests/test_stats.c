@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stats.h"
+#include "status/stats.h"
 
 #define ALL_SOURCES (~0U)
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "framer.h"
+#include "append/framer.h"
 #include "fuzz.h"
 
 #define HEADER 6U

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "options.h"
+#include "mount/options.h"
 
 #define MOST_ARGUMENTS 32
 

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "option_values.h"
+#include "mount/option_values.h"
 
 #define COMMAND_MAX 64 /* bytes; the longest that has a meaning is shorter */
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "stats.h"
+#include "status/stats.h"
 
 /* One open file. */
 struct rendering {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* framer.c - bytes that come in pieces, cut into one record per line; see framer.h */
-#include "framer.h"
+#include "append/framer.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* option_values.c - the numbers in options; see option_values.h */
-#include "option_values.h"
+#include "mount/option_values.h"
 
 #include <stddef.h>
 #include <string.h>

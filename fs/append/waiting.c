@@ -13,7 +13,7 @@
  * interruption leaves it alone, and is looked for after an attempt in vain.  Who parks wakes the
  * ticker, for the room may have come after his own attempt.
  */
-#include "waiting.h"
+#include "append/waiting.h"
 
 #include <errno.h>
 

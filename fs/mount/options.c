@@ -5,7 +5,7 @@
  * Our own options are taken out, all checked; what is left goes to libfuse, which refuses what it
  * does not know.
  */
-#include "options.h"
+#include "mount/options.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "option_values.h"
+#include "mount/option_values.h"
 
 #define FULL_WAIT_MS 30000 /* of full=block */
 #define LINE_TIMEOUT_MS 60000

@@ -3,9 +3,9 @@
 #ifndef CHRONFS_LINES_H
 #define CHRONFS_LINES_H
 
-#include "framer.h"
-#include "sink.h"
-#include "waiting.h"
+#include "append/framer.h"
+#include "append/sink.h"
+#include "append/waiting.h"
 
 struct chronfs_lines_file {
 	struct chronfs_sink_file sink; /* first */

@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "option_values.h"
+#include "mount/option_values.h"
 
 #define LIMIT "/proc/sys/fs/fuse/max_pages_limit"
 #define PAGES_DEFAULT 256 /* where there is no such file */

@@ -2,7 +2,7 @@
 /* figures.c - the table that names the figures of a mount; see stats.h */
 #include <string.h>
 
-#include "stats.h"
+#include "status/stats.h"
 
 /* ---- the table ---- */
 

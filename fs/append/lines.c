@@ -18,7 +18,7 @@
  * Who owns what: a file's fields have their lock, and requests on one file may come from two threads.
  * No request on a file is under way when it is released: only the ticker may still hold a reference.
  */
-#include "lines.h"
+#include "append/lines.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -9,7 +9,7 @@
  * Its letters are not ours: -f means "fake" there.  Called under such a name, the arguments are
  * turned into our own command line, so that options have one parser.
  */
-#include "helper.h"
+#include "mount/helper.h"
 
 #include <errno.h>
 #include <fcntl.h>

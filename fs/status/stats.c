@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* stats.c - taking the figures of a mount; see stats.h */
-#include "stats.h"
+#include "status/stats.h"
 
 #include <errno.h>
 #include <jansson.h>

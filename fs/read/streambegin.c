@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "option_values.h"
+#include "mount/option_values.h"
 
 /* The beginning of a file of /proc; "" if it cannot be read. */
 static void look(pid_t pid, const char *name, char text[1024])

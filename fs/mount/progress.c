@@ -6,7 +6,7 @@
  * manager that waits for us (sd_notify(3)) is asked for more time once a second.  A signal that ends the
  * mount ends the recovery, before it has changed anything.
  */
-#include "progress.h"
+#include "mount/progress.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

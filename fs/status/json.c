@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stats.h"
+#include "status/stats.h"
 
 /* Room for all but the path, and for a path each of whose bytes has to be escaped.  A unit test renders
  * the largest figures that there can be. */

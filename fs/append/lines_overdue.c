@@ -9,7 +9,7 @@
  * Invariant: a file with an open line is in the list, unless a request of it waits for room (which
  * puts it there when it is over), it is closed, or there is no line_timeout.
  */
-#include "lines.h"
+#include "append/lines.h"
 
 #include <errno.h>
 

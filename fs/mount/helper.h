@@ -3,7 +3,7 @@
 #ifndef CHRONFS_HELPER_H
 #define CHRONFS_HELPER_H
 
-#include "options.h"
+#include "mount/options.h"
 
 /* Whether we were called by a name that mount(8) looks for. */
 bool chronfs_helper_called(const char *program);

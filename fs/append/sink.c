@@ -17,7 +17,7 @@
  * The attributes of a sink never change, so the kernel keeps them.  It drops the size that it makes up
  * after a write by itself, and asks for it again when somebody wants to know.
  */
-#include "sink.h"
+#include "append/sink.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "waiting.h"
+#include "append/waiting.h"
 
 /* ---- both sinks ---- */
 

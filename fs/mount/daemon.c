@@ -21,8 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "log.h"
-#include "progress.h"
+#include "mount/log.h"
+#include "mount/progress.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define KICK_INTERVAL_NS 10000000L

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "stats.h"
+#include "status/stats.h"
 
 static void put_escaped(FILE *out, const char *text)
 {

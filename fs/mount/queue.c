@@ -6,7 +6,7 @@
  * is damaged); what is added here is the one line that says what it means for the mount.
  */
 #include "chronfs.h"
-#include "progress.h"
+#include "mount/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>

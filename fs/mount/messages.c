@@ -16,7 +16,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "mount/log.h"
 
 #define MESSAGE_MAX 2048 /* paths are long */
 

@@ -68,6 +68,24 @@ tar -C "$top" --exclude=./build --exclude=./.git -c . | tar -C "$tree" -x
 output=$(PATH=$dir/none:/usr/bin:/bin "$tree/scripts/check" 2>&1 </dev/null)
 [[ $output == *"no git"* ]]
 check "check without git looks at every file, and says so" $? "$output"
+# ---- who includes whom ----
+
+output=$("$top/scripts/layers" 2>&1 </dev/null)
+check "layers finds nothing in this tree" $? "$output"
+
+# layers_finds DESCRIPTION FILE LINE TEXT: with this line in this file it fails, and says this.
+layers_finds() {
+	cp "$tree/$2" "$dir/kept"
+	echo "$3" >>"$tree/$2"
+	output=$("$tree/scripts/layers" 2>&1 </dev/null)
+	[ $? -eq 1 ] && [[ $output == *"$4"* ]]
+	check "layers finds $1" $? "$output"
+	mv "$dir/kept" "$tree/$2"
+}
+layers_finds "an include of a higher room" core/os/io.c '#include "write/writer.h"' "os does not stand on write"
+layers_finds "one of a room beside" core/read/wait.c '#include "stream/stream.h"' "read does not stand on stream"
+layers_finds "a circle" core/meta/boot.h '#include "meta/control.h"' "circle: core/meta/boot core/meta/control"
+
 mkdir "$dir/empty"
 cp -r "$tree/scripts" "$dir/empty"
 refused 1 "not the source tree" "a copy of scripts/ alone" "$dir/empty/scripts/fuzz"

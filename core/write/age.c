@@ -11,7 +11,7 @@
 #include "os/io.h"
 #include "messages/log.h"
 #include "catalog/queue.h"
-#include "write/retention.h"
+#include "write/retention_view.h"
 #include "files/segdir.h"
 #include "write/writer.h"
 

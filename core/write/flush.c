@@ -15,7 +15,6 @@
 #include "os/io.h"
 #include "messages/log.h"
 #include "format/record.h"
-#include "write/sealed.h"
 #include "files/segdir.h"
 #include "write/writer.h"
 

@@ -97,4 +97,32 @@ int cq_flush_drain(cq_writer *writer);
 struct cq_live;
 bool cq_flush_live(cq_writer *writer, uint32_t id, struct cq_live *ret_live);
 
+/* ---- inside of the flush: the sealed segments on their way from the roll to their sync (sealed.c) ----
+ *
+ * A flush takes them all, looks at each without a lock (cq_sealed_classify), and sorts them
+ * (cq_sealed_split): those that it syncs, those that are so young that they can wait, and those
+ * that have been deleted, which need no sync.
+ */
+
+/* So many more than last time are worth a look whether they have been deleted. */
+#define CQ_SEALED_LOOK 32
+
+/* Says of each segment of the list what is to become of it; all: none waits.  Touches no link:
+ * cq_flush_live() walks them. */
+void cq_sealed_classify(struct cq_active *list, bool all);
+
+/* Under the flush lock.  So many wait that none should any longer. */
+bool cq_sealed_many(const struct cq_flush *flush);
+
+/* Under the flush lock: each segment to where its fate leads it.  Returns those to be synced, in
+ * order. *ret_dropped: some need no sync. */
+struct cq_active *cq_sealed_split(struct cq_flush *flush, struct cq_active *list,
+                                  bool *ret_dropped);
+
+/* Under the flush lock: appends a list to a list. */
+void cq_sealed_append(struct cq_active **list, struct cq_active *more);
+
+/* Milliseconds until some are due; -1: there are none. */
+int cq_sealed_due(cq_writer *writer);
+
 #endif

@@ -24,17 +24,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "write/age.h"
 #include "chronq.h"
-
-struct cq_reader_seen {
-	char name[CQ_READER_NAME_MAX + 1];
-	uint64_t segment;
-	uint64_t generation;
-	uint64_t heartbeat_ns;
-	uint64_t changed_ms; /* CLOCK_BOOTTIME when generation or heartbeat last changed */
-	bool present;        /* seen in the round under way */
-};
+#include "write/age.h"
+#include "write/retention_view.h"
 
 struct cq_retention {
 	pthread_mutex_t lock; /* all but `retired`, and writer->oldest */
@@ -46,16 +38,6 @@ struct cq_retention {
 	uint64_t strangers_ms; /* of the last look at what others have deleted */
 	bool warned;
 	_Atomic uint64_t retired;
-};
-
-struct cq_retention_view {
-	uint32_t oldest, active; /* ids */
-	uint32_t empty;          /* the first segment without a record, there or not */
-	uint64_t segment_size;
-	uint64_t oldest_age_ms; /* of the oldest segment's last record */
-	uint64_t now_ms;        /* CLOCK_BOOTTIME */
-	const struct cq_reader_seen *readers;
-	size_t reader_count;
 };
 
 /* The lowest segment that a live reader has still to read; above every id: there is none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sealed.c - the sealed segments on their way from the roll to their sync; see sealed.h */
-#include "write/sealed.h"
+/* sealed.c - the sealed segments on their way from the roll to their sync; see flush.h */
+#include "write/flush.h"
 
 #include "os/clock.h"
 #include "write/writer.h"

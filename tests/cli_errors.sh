@@ -70,6 +70,9 @@ shows "cat" 0 "record 119" "$CHRONQ" cat nothing
 copy gone && rm gone/000000005.q
 shows "a segment is missing: tail" 1 "(so far: 1 segments, 10 records)" "$CHRONQ" tail -n 500 gone
 shows "cat of a range that begins in it" 1 "no record 55; the next one is 60" "$CHRONQ" cat -s 55- gone
+copy far && cp far/000000000.q far/999999999.q
+shows "a file has the last name that a segment can have: cat" 0 "record 119" timeout 60 "$CHRONQ" cat far
+shows "tail" 0 "record 119" timeout 60 "$CHRONQ" tail far
 copy hidden && poke hidden/000000002.q 448
 shows "cat of a range whose beginning a damaged record hides" 3 "Input/output error" "$CHRONQ" cat -s 25- hidden
 last_twenty() {

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -63,21 +64,23 @@ int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int e
 static bool is_more_behind(cq_queue *queue, uint32_t segment)
 {
 	struct cq_segment_content content;
-	uint32_t oldest, newest;
+	uint32_t oldest, newest, *ids;
+	bool found = false;
 	cq_segment *next;
-	int r;
+	size_t count;
 
-	if (cq_queue_ends(queue, &oldest, &newest) < 0)
+	if (cq_queue_ends(queue, &oldest, &newest) < 0 || newest <= segment ||
+	    cq_queue_list(queue, &ids, &count) < 0)
 		return false;
-	for (uint32_t id = segment + 1; id <= newest; id++) {
-		if (cq_segment_open(queue, id, &next) < 0)
+	/* by the listing: a file may have the name of any segment */
+	for (size_t i = 0; i < count && !found; i++) {
+		if (ids[i] <= segment || cq_segment_open(queue, ids[i], &next) < 0)
 			continue;
-		r = cq_segment_content(next, &content);
+		found = cq_segment_content(next, &content) == 0 && content.records > 0;
 		cq_segment_close(next);
-		if (r == 0 && content.records > 0)
-			return true;
 	}
-	return false;
+	free(ids);
+	return found;
 }
 
 int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)

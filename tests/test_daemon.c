@@ -36,9 +36,11 @@ static struct {
 	int reads;                              /* bytes that the parent gets from the child */
 	int read_error, stat_error, wait_error; /* of the first call */
 	int status;
-	int signal; /* that comes while the parent waits for the child to be ready */
-	int killed; /* what the child was sent */
-	int calls;  /* of the failing ones */
+	int signal;      /* that comes while the parent waits for the child to be ready, */
+	int signal_late; /* looks whether the mount answers, */
+	int signal_last; /* or ends */
+	int killed;      /* what the child was sent */
+	int calls;       /* of the failing ones */
 	int setsid_error, chdir_error, null_error, write_error, mask_error;
 	int action_error; /* of the signal `action` */
 	int action;
@@ -53,6 +55,7 @@ static sem_t ended; /* the session was told to end */
 static int setup(void **state)
 {
 	static char queue[] = "/q", point[] = "/m";
+	sigset_t ends;
 
 	(void)state;
 	memset(&fs, 0, sizeof fs);
@@ -63,6 +66,12 @@ static int setup(void **state)
 	made.on = true;
 	made.child = CHILD;
 	made.reads = 1;
+	/* a parent that has ended well has left them blocked */
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGHUP);
+	assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &ends, NULL), 0);
 	return 0;
 }
 
@@ -122,6 +131,8 @@ REPLACED(int, stat64, (const char *path, struct stat *st))
 {
 	memset(st, 0, sizeof *st);
 	assert_string_equal(path, "/m");
+	if (made.signal_late)
+		assert_int_equal(raise(made.signal_late), 0);
 	return failing(made.stat_error);
 }
 
@@ -139,6 +150,8 @@ void __wrap__exit(int code) __attribute__((noreturn));
 
 void __wrap__exit(int code)
 {
+	if (made.signal_last)
+		assert_int_equal(raise(made.signal_last), 0);
 	longjmp(exited, code + 1);
 }
 
@@ -293,6 +306,10 @@ static void a_signal_is_handed_on(void **state)
 			assert_int_equal(made.killed, numbers[i]);
 		}
 	}
+	setup(state);
+	made.signal_late = SIGTERM;
+	assert_int_equal(started(), CHRONFS_EXIT_STOPPED);
+	assert_int_equal(made.killed, SIGTERM);
 	setup(state); /* its last flush failed, or it died of something else */
 	made.signal = SIGTERM;
 	made.status = CHRONFS_EXIT_LOOP << 8;
@@ -301,6 +318,21 @@ static void a_signal_is_handed_on(void **state)
 	made.signal = SIGTERM;
 	made.status = SIGSEGV;
 	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
+}
+
+/* Once the mount is reported it stays. */
+static void a_signal_that_comes_too_late(void **state)
+{
+	const struct timespec now = { 0 };
+	sigset_t ends;
+
+	(void)state;
+	made.signal_last = SIGTERM;
+	assert_int_equal(started(), CHRONFS_EXIT_OK);
+	assert_int_equal(made.killed, 0);
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGTERM);
+	assert_int_equal(sigtimedwait(&ends, NULL, &now), SIGTERM);
 }
 
 static void no_child(void **state)
@@ -398,6 +430,7 @@ int main(void)
 		TEST(the_child_is_ready),
 		TEST(the_child_has_failed),
 		TEST(a_signal_is_handed_on),
+		TEST(a_signal_that_comes_too_late),
 		TEST(no_child),
 		TEST(no_session_or_directory_of_its_own),
 		TEST(nobody_to_tell),

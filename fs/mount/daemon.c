@@ -76,10 +76,13 @@ static void hand_signals_on(pid_t child, const sigset_t *mask)
 	(void)pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
-/* In the parent: what its caller sees. */
+/* In the parent: what its caller sees.  From the decision on no signal is handed on any more: the mount that
+ * is reported stays. */
 static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_options *options)
 {
+	sigset_t ends, mask;
 	struct stat st;
+	bool answers;
 	ssize_t n;
 	int status;
 	char byte;
@@ -87,12 +90,16 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 	do
 		n = read(fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	if (n == 1 && !handed_on && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN)) {
+	answers = n == 1 && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN);
+	end_set(&ends);
+	(void)pthread_sigmask(SIG_BLOCK, &ends, &mask);
+	if (answers && !handed_on) {
 		if (options->verbose)
 			chronfs_print("chronfs: %s mounted at %s", options->queue,
 			              options->mountpoint);
 		_exit(CHRONFS_EXIT_OK);
 	}
+	(void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* io.c - the only system calls on files that can fail; see io.h */
+/* io.c - the system's calls on the files of a queue; see io.h */
 #include "os/io.h"
 
 #include <errno.h>

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * io.h - the only system calls on files that can fail
+ * io.h - the system's calls on the files of a queue
  *
  * Each returns a negative errno on failure, retries EINTR, and has a failpoint of its own name
  * (fault.h).  Names are single components below dirfd; symbolic links are never followed and every
  * descriptor is close-on-exec.
+ *
+ * A few calls are made elsewhere, without a failpoint.  They look at what is not a file of the queue (its
+ * path, the kind of file system, /proc/locks), and their failure counts as "no"; or they undo something,
+ * and nobody asks whether they failed (close, unlock, rmdir of a directory just made).
  */
 #ifndef CQ_IO_H
 #define CQ_IO_H

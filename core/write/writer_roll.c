@@ -92,7 +92,8 @@ static int next_segment(cq_writer *w, struct cq_active **ret_segment)
 	return 0;
 }
 
-/* Order: the successor is there; seal; position moves; only then the first record. */
+/* Order: the successor is there; seal; its beginning into its header; position moves; only then the first
+ * record.  (docs/format.md, Roll) */
 int cq_writer_roll_locked(cq_writer *w)
 {
 	struct cq_active *old = w->active, *next;

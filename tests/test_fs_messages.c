@@ -29,7 +29,7 @@ static char queue[PATH_MAX];
 static struct {
 	int count;
 	int priority;
-	char text[4 * PATH_MAX];
+	char text[8 * PATH_MAX];
 } logged;
 
 /* A log that is stuck: each message waits in syslog() until it is let go. */
@@ -228,22 +228,47 @@ static void control_characters_are_escaped(void **state)
 	}
 }
 
-/* The longest path, each byte of it escaped: what does not fit is left out, and it is one line. */
+/* The longest paths, each byte of them escaped: what does not fit is left out, and it is one line. */
 static void the_longest_message(void **state)
 {
+	char point[PATH_MAX] = "";
+	char *separator;
 	size_t length;
 
 	(void)state;
 	memset(queue, '\n', sizeof queue - 1);
-	chronfs_say(&fs, CQ_ERROR, "unseen");
+	memset(point, '\n', sizeof point - 1);
+	chronfs_say(&fs, CQ_ERROR, "%s unseen", point);
 	chronfs_log_to_syslog(fs.log);
 	assert_int_equal(logged.count, 1);
 	length = strlen(logged.text);
-	assert_in_range(length, PATH_MAX, 2 * (PATH_MAX + 2048) - 1);
+	assert_in_range(length, PATH_MAX, sizeof logged.text - 2);
+	assert_null(strstr(logged.text, "unseen"));
+	separator = strstr(logged.text, ": ");
+	assert_non_null(separator);
+	memmove(separator, separator + 2, strlen(separator + 2) + 1);
+	length -= 2;
 	assert_int_equal(length % 4, 0);
 	logged.count = 0;
 	for (size_t i = 0; i < length; i += 4)
 		assert_memory_equal(logged.text + i, "\\x0a", 4);
+}
+
+/* The longest queue and the longest mount point leave room for what is said of them. */
+static void long_paths(void **state)
+{
+	static const char reason[] = ": No such file or directory";
+	char point[PATH_MAX] = "";
+
+	(void)state;
+	memset(queue, 'q', sizeof queue - 1);
+	memset(point, 'm', sizeof point - 1);
+	chronfs_say(&fs, CQ_ERROR, "mount point %s%s", point, reason);
+	chronfs_log_to_syslog(fs.log);
+	assert_int_equal(logged.count, 1);
+	logged.count = 0;
+	assert_true(strlen(logged.text) > 2 * (PATH_MAX - 1));
+	assert_string_equal(logged.text + strlen(logged.text) - strlen(reason), reason);
 }
 
 /* ---- a log that nobody reads ---- */
@@ -319,10 +344,15 @@ static void no_memory_for_a_message(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(each_has_its_level),       TEST(pieces_become_lines),
-		TEST(debugging_goes_to_stderr), TEST(control_characters_are_escaped),
-		TEST(the_longest_message),      TEST(a_stuck_log_keeps_nobody),
-		TEST(no_memory_for_a_message),  TEST(the_end_does_not_wait_for_it),
+		TEST(each_has_its_level),
+		TEST(pieces_become_lines),
+		TEST(debugging_goes_to_stderr),
+		TEST(control_characters_are_escaped),
+		TEST(long_paths),
+		TEST(the_longest_message),
+		TEST(a_stuck_log_keeps_nobody),
+		TEST(no_memory_for_a_message),
+		TEST(the_end_does_not_wait_for_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

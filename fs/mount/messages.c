@@ -18,7 +18,7 @@
 
 #include "mount/log.h"
 
-#define MESSAGE_MAX 2048 /* paths are long */
+#define MESSAGE_MAX (PATH_MAX + 2048) /* a path, and what is said of it */
 
 /* libfuse hands its messages to a function of the whole process, some in several pieces. */
 static struct {

@@ -425,6 +425,41 @@ static void held_foreign_waiter(void **state)
 
 /* A waiter that was killed leaves the count too high.  After a while that costs no call any more;
  * whoever comes in addition is woken all the same. */
+/* The writer before may have been killed between a record and its notification; and who is counted may be
+ * lost with what else stood in control.meta.  Whoever sleeps is woken by the next writer, and can be again. */
+static void waiters_of_the_writer_before(void **state)
+{
+	static const char *const what[] = { "sound", "damaged", "zeroed" };
+	struct qs *q = *state;
+	struct waiter w[2];
+	struct cq_control c;
+
+	for (int i = 0; i < 3; i++) {
+		print_message("# %s\n", what[i]);
+		qs_anew(q);
+		establish(q, &c, 0, 64);
+		for (int k = 0; k < 10; k++)
+			cq_control_notify(&c);
+		cq_control_close(&c);
+		start_waiter(q, true, &w[0]);
+		start_waiter(q, false, &w[1]);
+		if (i == 1)
+			support_poke(q->dir, "control.meta", 0, "X", 1);
+		if (i == 2)
+			qs_zero(q->dir, "control.meta", 0, 512);
+		establish(q, &c, 0, 64);
+		for (int k = 0; k < 2; k++) {
+			says(&w[k], 'n');
+			falls_asleep(&w[k]);
+		}
+		are_woken(&c, w, 2);
+		for (int k = 0; k < 2; k++)
+			kill_waiter(&w[k]);
+		notify_until_it_costs_no_call(&c);
+		cq_control_close(&c);
+	}
+}
+
 static void dead_waiters(void **state)
 {
 	struct qs *q = *state;
@@ -465,6 +500,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(live_waiters_of_other_processes),
 	QS_TEST(held_waiters),
 	QS_TEST(held_foreign_waiter),
+	QS_TEST(waiters_of_the_writer_before),
 	QS_TEST(dead_waiters),
 };
 

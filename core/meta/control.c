@@ -24,6 +24,10 @@
  *   can take such a reader for dead if the reader does not get to run for STALE_NS while notifications
  *   come.  The flusher makes up for calls that were left out (cq_control_wake_owed()): the reader is
  *   late once, by a second or so, also when there is no further record.
+ *
+ * A writer that opens the queue wakes whoever sleeps: the one before it may have been killed between a
+ * record and its notification.  Where it finds control.meta damaged, who is counted is not known, and each of
+ * them will take itself off: so more are counted from then on than there can be, and never none.
  */
 #include "meta/control.h"
 
@@ -42,6 +46,7 @@
 
 #define POSITION_TRIES 10000
 #define STALE_NS 1000000000U
+#define UNKNOWN_WAITERS (1U << 16) /* more than there can be */
 
 static bool page_valid(const struct cq_control_page *page)
 {
@@ -71,14 +76,15 @@ int cq_control_open(struct cq_control *ret_control, int dirfd, bool writable)
 }
 
 /* Readers keep their mapping of a file that is repaired in place; one that is missing or short has
- * no reader to keep. */
-static int open_full_size(struct cq_mapping *ret_map, int dirfd)
+ * no reader to keep: *ret_made. */
+static int open_full_size(struct cq_mapping *ret_map, int dirfd, bool *ret_made)
 {
 	static const struct cq_control_page empty;
 	int r;
 
 	r = cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
-	if (r != -ENOENT && r != -EBADMSG && r != -ELOOP)
+	*ret_made = r == -ENOENT || r == -EBADMSG || r == -ELOOP;
+	if (!*ret_made)
 		return r;
 	r = cq_io_replace(dirfd, CQ_CONTROL_TEMP, CQ_CONTROL_NAME, &empty, sizeof empty);
 	if (r < 0)
@@ -106,17 +112,29 @@ static void clear_but_gen(struct cq_control_page *page)
 	memset((uint8_t *)page + behind, 0, sizeof *page - behind);
 }
 
+static long futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
+{
+	return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
+}
+
+static bool wake_all(struct cq_control *control)
+{
+	control->idle.owed = false;
+	return futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0;
+}
+
 int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t segment_size,
                          uint64_t epoch, struct cq_position position)
 {
 	struct cq_control c = { .writable = true };
 	uint8_t boot_id[CQ_BOOT_ID_SIZE];
 	struct cq_control_page *page;
+	bool made = false;
 	int r;
 
 	r = cq_boot_id(boot_id);
 	if (r == 0)
-		r = open_full_size(&c.map, dirfd);
+		r = open_full_size(&c.map, dirfd, &made);
 	if (r < 0)
 		return r;
 	page = c.page = (struct cq_control_page *)(void *)c.map.base;
@@ -129,6 +147,8 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 		cq_point("control.cleared");
 		page->magic = CQ_CONTROL_MAGIC;
 		page->version = CQ_CONTROL_VERSION;
+		if (!made)
+			__atomic_store_n(&page->waiters, UNKNOWN_WAITERS, __ATOMIC_SEQ_CST);
 	}
 	page->epoch = epoch;
 	page->segment_size = segment_size;
@@ -136,6 +156,8 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 	cq_control_move(&c, position);
 	cq_point("control.filled");
 	__atomic_store_n(&page->init_state, CQ_CONTROL_READY, __ATOMIC_RELEASE);
+	__atomic_fetch_add(&page->notify_seq, 1, __ATOMIC_SEQ_CST);
+	(void)wake_all(&c);
 	*ret_control = c;
 	return 0;
 }
@@ -177,17 +199,6 @@ void cq_control_move(struct cq_control *control, struct cq_position position)
 	cq_point("control.half");
 	__atomic_store_n(&page->write_offset, position.offset, __ATOMIC_RELAXED);
 	__atomic_store_n(&page->segment_gen, odd + 1, __ATOMIC_RELEASE);
-}
-
-static long futex(uint32_t *word, int operation, uint32_t value, const struct timespec *timeout)
-{
-	return syscall(SYS_futex, word, operation, value, timeout, NULL, 0);
-}
-
-static bool wake_all(struct cq_control *control)
-{
-	control->idle.owed = false;
-	return futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0;
 }
 
 void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals)

@@ -70,6 +70,10 @@ header=$root/include/chronq.h
 declared=$(sed -n '/^CQ_API/,/;/p' "$header" | tr '\n' ' ' | grep -o '\bcq_[a-z_]*(' | tr -d '(' | sort -u)
 # the linker's own marks and a sanitizer's are nobody's API
 exported=$(nm -D --defined-only "$library" | awk '$2 ~ /^[TDBR]$/ {print $3}' | grep -vE '^(_|__)' | sort -u)
+unversioned=$(grep -v '@@CHRONQ_0$' <<<"$exported")
+[ -z "$unversioned" ]
+check "each of its symbols has the version CHRONQ_0 (${unversioned:-all of them})" $?
+exported=${exported//@@CHRONQ_0/}
 [ -n "$exported" ] && [ "$exported" = "$declared" ]
 status=$?
 [ "$status" -eq 0 ] || diff <(echo "$declared") <(echo "$exported") | sed 's/^/# /'
@@ -82,7 +86,11 @@ cat >"$dir/program.c" <<'C'
 int main(int argc, char **argv)
 {
 	cq_writer *writer;
-	int r = cq_writer_open(argc > 1 ? argv[1] : "q", NULL, &writer);
+	int r;
+
+	printf("%d.%d.%d %s %s\n", CHRONQ_VERSION_MAJOR, CHRONQ_VERSION_MINOR, CHRONQ_VERSION_PATCH,
+	       CHRONQ_VERSION, cq_version());
+	r = cq_writer_open(argc > 1 ? argv[1] : "q", NULL, &writer);
 
 	if (r == 0)
 		r = cq_writer_append(writer, CQ_TYPE_DEFAULT, "built\n", 6, NULL);
@@ -93,11 +101,13 @@ C
 loader() { readelf -l "$1" | sed -n 's/.*program interpreter: \(.*\)]/\1/p'; }
 # shellcheck disable=SC2046 # words are meant
 cc $(package --cflags chronq) -o "$dir/program" "$dir/program.c" $(package --libs chronq) 2>"$dir/log" &&
-	"$(loader "$dir/program")" --library-path "$(dirname "$library")" "$dir/program" "$dir/q" 2>>"$dir/log" &&
+	"$(loader "$dir/program")" --library-path "$(dirname "$library")" "$dir/program" "$dir/q" >"$dir/versions" 2>>"$dir/log" &&
 	[ "$("$CHRONQ" cat "$dir/q")" = built ]
 status=$?
 [ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
 check "a program builds with pkg-config chronq, appends, and its record is there" "$status"
+[ "$(cat "$dir/versions")" = "$version $version $version" ]
+check "the header, the library and the package are of one version: $(tr '\n' ' ' <"$dir/versions")" $?
 
 [ -x "$root/bin/chronfs" ] && [ -x "$root/bin/chronq" ]
 check "chronfs and chronq are installed" $?

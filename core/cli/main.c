@@ -38,7 +38,7 @@ int main(int argc, char **argv)
 		return cli_output_end(CLI_OK);
 	}
 	if (strcmp(name, "--version") == 0) {
-		puts("chronq " CHRONQ_VERSION);
+		printf("chronq %s\n", cq_version());
 		return cli_output_end(CLI_OK);
 	}
 	for (size_t i = 0; i < COMMANDS; i++)

@@ -45,6 +45,19 @@ extern "C" {
 
 #define CQ_API __attribute__((visibility("default")))
 
+/* The version of this header.  While MAJOR is 0 another MINOR may be incompatible. */
+#define CHRONQ_VERSION_MAJOR 0
+#define CHRONQ_VERSION_MINOR 1
+#define CHRONQ_VERSION_PATCH 0
+#define CHRONQ_VERSION                \
+	CQ_TEXT(CHRONQ_VERSION_MAJOR) \
+	"." CQ_TEXT(CHRONQ_VERSION_MINOR) "." CQ_TEXT(CHRONQ_VERSION_PATCH)
+#define CQ_TEXT(number) CQ_TEXT_(number)
+#define CQ_TEXT_(number) #number
+
+/* The version of the library that the program runs with, such as "0.1.0".  Any thread. */
+CQ_API const char *cq_version(void);
+
 typedef struct cq_writer cq_writer;   /* the one appender of a queue */
 typedef struct cq_reader cq_reader;   /* a position in a queue */
 typedef struct cq_queue cq_queue;     /* a queue's directory, seen without changing it */

@@ -87,5 +87,5 @@ void chronfs_usage_print_helper(const char *program)
 
 void chronfs_usage_print_version(void)
 {
-	printf("chronfs %s, libfuse %s\n", CHRONFS_VERSION, fuse_pkgversion());
+	printf("chronfs %s, libfuse %s\n", cq_version(), fuse_pkgversion());
 }

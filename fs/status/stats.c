@@ -92,7 +92,7 @@ static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 	};
 
 	take_path(fs->options.queue, s->queue);
-	s->version = CHRONFS_VERSION;
+	s->version = cq_version();
 	s->libfuse_version = fuse_pkgversion();
 	s->sync_mode = modes[fs->options.sync];
 	s->pid = (uint64_t)getpid();

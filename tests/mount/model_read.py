@@ -12,6 +12,7 @@ import time
 
 PAGE = 4096
 NAME_SECONDS = 1.5  # the kernel may know a name for a second after it is gone
+PATIENCE = 60  # seconds, for what comes as soon as the daemon gets to it
 
 
 class Handle:
@@ -47,6 +48,19 @@ class Readers:
     def any_segment(self):
         return self.chance.randint(self.reference.oldest, self.reference.current)
 
+    def stream_begin(self):
+        """Byte 0 of the path `stream`: for who has it open, as the file that was opened last."""
+        streams = [h.base for h in self.handles if h.kind == "stream"]
+        return streams[-1] if streams else self.reference.begin()
+
+    def settle(self):
+        """The daemon hears of a close a moment later."""
+        wanted = len(self.reference.stream) - self.stream_begin()
+        end = time.monotonic() + PATIENCE
+        while os.stat(self.mount + "/stream").st_size != wanted and time.monotonic() < end:
+            time.sleep(0.01)
+        self.check("stream", os.stat(self.mount + "/stream").st_size, wanted)
+
     def do_open(self, log):
         if len(self.handles) > 10:
             return
@@ -56,8 +70,11 @@ class Readers:
         path = {"stream": "stream", "payload": f"payload/{number:09}",
                 "segments": f"segments/{number:09}.q"}[kind]
         log[-1] += f" {path} {flags:o}"
+        if kind == "stream":
+            self.settle()
+        base = self.stream_begin()
         handle = Handle(kind, f"{self.mount}/{path}", flags if kind == "stream" else 0, number)
-        handle.base = self.reference.begin()
+        handle.base = base
         if kind == "segments":
             handle.backing = os.open(f"{self.queue}/{number:09}.q", os.O_RDONLY)
         self.handles.append(handle)
@@ -164,8 +181,7 @@ class Readers:
                 self.check("payload file of a trimmed segment", size, "ENOENT")
         else:
             self.check("payload file", size, len(reference.payloads_of(number)))
-        self.check("stream", os.stat(self.mount + "/stream").st_size,
-                   len(reference.stream) - reference.begin())
+        self.settle()
 
     def do_xattr(self, log):
         number = self.any_segment()
@@ -197,8 +213,14 @@ class Readers:
     def check_all(self):
         """Every byte of every file."""
         reference = self.reference
+        self.settle()
         with open(self.mount + "/stream", "rb") as file:
-            self.check("the whole stream", file.read(), reference.stream[reference.begin():])
+            begin, trimmed = self.stream_begin(), reference.begin() - self.stream_begin()
+            if trimmed > 0:
+                file.seek(os.lseek(file.fileno(), 0, os.SEEK_DATA))
+                begin += file.tell()
+                self.check("where data begins", trimmed <= file.tell() < trimmed + PAGE, True)
+            self.check("the whole stream", file.read(), reference.stream[begin:])
         for number in range(reference.oldest, reference.current + 1):
             with open(f"{self.mount}/payload/{number:09}", "rb") as file:
                 self.check(f"payload {number}", file.read(), reference.payloads_of(number))

@@ -106,8 +106,17 @@ ok "its daemon ends" released "$odd"
 
 # ---- somebody else's ----
 
-"$CHRONFS" "$odd" "$m" -o subtype=other || fail "a mount of another type"
-kill_daemon "$odd" "$m"
+# Another program's file system with our queue as its source; its process has ended.
+python3 - "$odd" "$m" <<'END' || fail "a mount of another type"
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fd = os.open("/dev/fuse", os.O_RDWR)
+data = f"fd={fd},rootmode=40000,user_id=0,group_id=0"
+source, target = (os.fsencode(name) for name in sys.argv[1:])
+if libc.mount(source, target, b"fuse.other", 0, data.encode()) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+END
+ok "it is dead" dead "$m"
 gives 2 "not one of this queue: fuse.other of $odd" "another type of file system" \
 	"$CHRONFS" "$odd" "$m" -o recover
 umount "$m"

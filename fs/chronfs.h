@@ -6,25 +6,24 @@
  * node (node.h) has a table of what it does, in a file of its own; ops.c only chooses among them.
  * Handlers run on several threads at once.  Two rules hold for all of them:
  *   - no thread that serves requests waits for a flush, for room or for a lock: such a request is
- *     parked and answered later (pending.c, waiting.c, locks.c, poll.c);
+ *     parked and answered later (pending.c, parked.c, poll.c);
  *   - no reply is sent while one of our mutexes is held: the reply may end the life of what the mutex
  *     guards, and the client's next request may need it.
  */
 #ifndef CHRONFS_H
 #define CHRONFS_H
 
-#define FUSE_USE_VERSION 312
-
-#include <fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
-#include "chronq.h"
 #include "append/framer.h"
-#include "node.h"
+#include "chronq.h"
+#include "libfuse.h"
 #include "mount/options.h"
+#include "node.h"
+#include "shared/parked.h"
 
 #define CHRONFS_MAX_WRITE (1U << 20) /* largest WRITE request that we let the kernel send */
 #define CHRONFS_SINK_BLKSIZE 65536   /* Python and awk take it as their buffer size */
@@ -56,14 +55,11 @@ enum chronfs_exit {
 };
 
 struct chronfs_backings;
-struct chronfs_job;
 struct chronfs_lines_file;
 struct chronfs_lock;
-struct chronfs_lock_waiter;
 struct chronfs_opened;
 struct chronfs_poller;
 struct chronfs_ticker;
-struct chronfs_waiting;
 
 struct chronfs {
 	struct chronfs_options
@@ -104,9 +100,8 @@ struct chronfs {
 	uint32_t oldest, newest;   /* segments then; newest < oldest: none */
 	struct timespec published; /* when the set of segments changed: what directories show */
 
-	pthread_mutex_t locks_lock;               /* guards the two below */
-	struct chronfs_lock *locks;               /* held */
-	struct chronfs_lock_waiter *lock_waiters; /* parked requests for locks, oldest first */
+	struct chronfs_parked_list lock_waiters; /* its lock guards the next, too */
+	struct chronfs_lock *locks;              /* held */
 
 	pthread_mutex_t opened_lock;                            /* guards the three below */
 	struct chronfs_opened *opened[CHRONFS_OPENED_BUCKETS];  /* open files, by their nodes */
@@ -133,19 +128,13 @@ struct chronfs {
 	uint64_t lines_open;                /* files with an open line; atomic, as is the next */
 	uint64_t lines_bytes;               /* of these lines */
 
-	pthread_mutex_t waiting_lock; /* guards the five below */
-	/* Requests that wait for room, oldest first; atomic to look whether any, as is the next. */
-	struct chronfs_waiting *waiting;
-	struct chronfs_waiting *orphans; /* what closed files have left to append, oldest first */
-	size_t orphan_count;             /* of these; atomic to look */
-	size_t waiting_count;            /* requests */
-	size_t waiting_bytes;            /* that they hold */
+	struct chronfs_parked_list waiting; /* for room */
+	struct chronfs_parked_list orphans; /* what closed files have left to append */
 
 	pthread_mutex_t pollers_lock;   /* guards the one below */
 	struct chronfs_poller *pollers; /* files that somebody polls; atomic to look whether any */
 
-	pthread_mutex_t jobs_lock; /* guards the one below */
-	struct chronfs_job *jobs;  /* asked for through ctl and unlink, oldest first */
+	struct chronfs_parked_list jobs; /* asked for through ctl and unlink */
 
 	struct chronfs_counters {     /* since the mount; atomic */
 		uint64_t too_long;    /* writes refused with EMSGSIZE */
@@ -159,6 +148,10 @@ struct chronfs {
 		uint64_t read_errors;   /* reads that gave EIO */
 	} counters;
 };
+
+/* Before anything else: the state of a mount that has not begun.  What the options, the queue and the
+ * system say comes later. */
+void chronfs_init(struct chronfs *fs);
 
 static inline struct chronfs *chronfs_of(fuse_req_t req)
 {
@@ -434,6 +427,7 @@ bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_verb *ret_ver
                        uint64_t *ret_seq);
 
 void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void chronfs_ctl_init(struct chronfs *fs);
 /* Does one piece of the work that was asked for.  As chronfs_lines_step(). */
 int chronfs_ctl_step(struct chronfs *fs);
 void chronfs_ctl_fini(struct chronfs *fs);
@@ -483,6 +477,7 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
                       struct flock *lock);
 void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                       struct flock *lock, int sleep);
+void chronfs_locks_init(struct chronfs *fs);
 /* A process, by its lock owner, closes a descriptor of a file: drops its POSIX locks on that. */
 void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner);
 /* Drops what was locked through an open file that ends. */

@@ -149,23 +149,11 @@ out:
 
 int main(int argc, char **argv)
 {
-	struct chronfs fs = {
-		.queue_fd = -1,
-		.ready_fd = -1,
-		.uid = getuid(),
-		.gid = getgid(),
-		.publish_lock = PTHREAD_MUTEX_INITIALIZER,
-		.locks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.opened_lock = PTHREAD_MUTEX_INITIALIZER,
-		.sinks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.lines_memory = { .most = CHRONFS_LINES_MEMORY },
-		.waiting_lock = PTHREAD_MUTEX_INITIALIZER,
-		.pollers_lock = PTHREAD_MUTEX_INITIALIZER,
-		.jobs_lock = PTHREAD_MUTEX_INITIALIZER,
-	};
+	struct chronfs fs;
 	bool helper;
 	int code, r;
 
+	chronfs_init(&fs);
 	r = chronfs_daemon_streams();
 	if (r < 0) {
 		chronfs_complain("/dev/null: %s", strerrordesc_np(-r));

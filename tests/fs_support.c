@@ -259,22 +259,13 @@ int fs_mount(char *queue, bool read_only)
 {
 	int code;
 
-	fs = (struct chronfs){
-		.queue_fd = -1,
-		.ready_fd = -1,
-		.uid = FS_MOUNTER,
-		.options = { .queue = queue, .read_only = read_only, .max_open = 16 },
-		.write_limit = FS_LIMIT,
-		.mount_time = { .tv_sec = 1 },
-		.publish_lock = PTHREAD_MUTEX_INITIALIZER,
-		.locks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.opened_lock = PTHREAD_MUTEX_INITIALIZER,
-		.sinks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.lines_memory = { .most = CHRONFS_LINES_MEMORY },
-		.waiting_lock = PTHREAD_MUTEX_INITIALIZER,
-		.pollers_lock = PTHREAD_MUTEX_INITIALIZER,
-		.jobs_lock = PTHREAD_MUTEX_INITIALIZER,
-	};
+	chronfs_init(&fs);
+	fs.uid = FS_MOUNTER;
+	fs.options.queue = queue;
+	fs.options.read_only = read_only;
+	fs.options.max_open = 16;
+	fs.write_limit = FS_LIMIT;
+	fs.mount_time = (struct timespec){ .tv_sec = 1 };
 	cq_config_init(&fs.options.queue_config);
 	fs.options.queue_config.segment_size = CQ_SEGMENT_SIZE_MIN;
 	chronfs_limits_init(&fs);

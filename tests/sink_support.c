@@ -170,16 +170,11 @@ int sink_setup(void **state)
 	queue.interrupt = NONE;
 	for (size_t i = 0; i < 8; i++)
 		requests[i] = (struct request){ .result = NONE };
-	fs = (struct chronfs){
-		.writer = (cq_writer *)(void *)&fs,
-		.write_limit = LIMIT,
-		.sinks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.waiting_lock = PTHREAD_MUTEX_INITIALIZER,
-		.locks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.pollers_lock = PTHREAD_MUTEX_INITIALIZER,
-		.lines_memory = { .most = MEMORY },
-		.open_files = { .most = 1000 },
-	};
+	chronfs_init(&fs);
+	fs.writer = (cq_writer *)(void *)&fs;
+	fs.write_limit = LIMIT;
+	fs.lines_memory.most = MEMORY;
+	fs.open_files.most = 1000;
 	return 0;
 }
 

@@ -316,7 +316,7 @@ static int once(const struct operation *op, int failing)
 		chronfs_ops.releasedir(fs_request(1, 0), node, &fi);
 	assert_true(fs_nothing_is_open());
 	assert_null(fs.pollers);
-	assert_null(fs.jobs);
+	assert_null(fs.jobs.first);
 	assert_int_equal(fs.open_files.used + fs.open_dirs.used + fs.open_segments.used +
 	                         fs.locks_held.used + fs.lines_memory.used + fs.copies.cached,
 	                 0);

@@ -368,7 +368,7 @@ static void jobs_are_interrupted(void **state)
 	requests[0].interrupted = true; /* before it was parked */
 	ctl_write(0, node, &fi, "roll");
 	fs_expect(0, EINTR);
-	assert_null(fs.jobs);
+	assert_null(fs.jobs.first);
 	fs_request(0, 0);
 	ctl_write(0, node, &fi, "");
 	fs_expect(0, 0);
@@ -455,7 +455,7 @@ static void no_memory_to_wait(void **state)
 		fs_calls_end();
 		fs_expect(0, ENOMEM);
 		assert_int_equal(calls.error, ENOMEM);
-		assert_null(fs.waiting);
+		assert_null(fs.waiting.first);
 		fs_release(node, &fi);
 	}
 	made_up.append_error = 0;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "append/waiting.h"
 #include "sink_support.h"
 
 static int setup_blocking(void **state)
@@ -321,7 +322,7 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 static void revive(void)
 {
 	pthread_mutex_init(&fs.sinks_lock, NULL);
-	pthread_mutex_init(&fs.waiting_lock, NULL);
+	chronfs_waiting_init(&fs);
 }
 
 static void the_end_of_the_mount(void **state)
@@ -368,6 +369,7 @@ static void memory_of_those_who_wait_is_bounded(void **state)
 	struct fuse_file_info fi = opened(LINES);
 	const size_t size = 40U << 20;
 	char *text = malloc(size + 1);
+	uint64_t count, bytes;
 
 	(void)state;
 	assert_non_null(text);
@@ -378,7 +380,8 @@ static void memory_of_those_who_wait_is_bounded(void **state)
 	assert_int_equal(write_text(2, LINES, &fi, "small\n"), NONE);
 	interrupt(0);
 	interrupt(2);
-	assert_int_equal(fs.waiting_bytes, 0);
+	chronfs_waiting_figures(&fs, &count, &bytes);
+	assert_int_equal(bytes, 0);
 	free(text);
 }
 

@@ -11,9 +11,7 @@
  * jobs: parked, and done by the ticker's thread in the order of arrival, one piece at a time, so that
  * its other steps have their turn between two pieces.
  *
- * Invariants: a job is in fs->jobs until it is answered; who takes it out, under the mutex, answers.
- * Only the first is worked on.  While a piece of it is being done it stays where it is: its
- * interruption marks it then, and counts after that piece unless the piece was the last.
+ * An interruption during a piece counts after it, unless the piece was the last (shared/parked.c).
  */
 #include "chronfs.h"
 
@@ -25,77 +23,53 @@
 
 #define COMMAND_MAX 64 /* bytes; the longest that has a meaning is shorter */
 
-struct chronfs_job {
-	struct chronfs_job *next;
-	fuse_req_t req;
+struct job {
+	struct chronfs_parked parked; /* first */
 	size_t written; /* answer as a write of so many bytes; 0: with plain success */
 	enum job_kind { JOB_ROLL, JOB_TRIM, JOB_REMOVE } kind;
 	uint64_t seq;     /* JOB_TRIM: records below it */
 	uint32_t segment; /* JOB_REMOVE: this one */
 	bool deleted;     /* JOB_TRIM: at least one is gone; the ticker's */
-	bool working;     /* under the mutex, as is the next */
-	bool interrupted;
 };
 
-static void answer(struct chronfs_job *job, int result)
+static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
+	const struct job *job = (const struct job *)parked;
+
+	(void)fs;
 	if (result < 0)
-		fuse_reply_err(job->req, -result);
+		fuse_reply_err(parked->req, -result);
 	else if (job->written > 0)
-		fuse_reply_write(job->req, job->written);
+		fuse_reply_write(parked->req, job->written);
 	else
-		fuse_reply_err(job->req, 0);
-	free(job);
+		fuse_reply_err(parked->req, 0);
+	free(parked);
 }
 
-static void interrupted(fuse_req_t req, void *data)
+static void park(struct chronfs *fs, fuse_req_t req, const struct job *request)
 {
-	struct chronfs *fs = data;
-	struct chronfs_job **link, *job;
-
-	pthread_mutex_lock(&fs->jobs_lock);
-	for (link = &fs->jobs; *link && (*link)->req != req; link = &(*link)->next)
-		;
-	job = *link; /* NULL: answered, or not parked yet: park() looks again */
-	if (job && job->working) {
-		job->interrupted = true;
-		job = NULL;
-	}
-	if (job)
-		*link = job->next;
-	pthread_mutex_unlock(&fs->jobs_lock);
-	if (job)
-		answer(job, -EINTR);
-}
-
-static void park(struct chronfs *fs, const struct chronfs_job *request)
-{
-	struct chronfs_job *job = malloc(sizeof *job), **link;
-	fuse_req_t req = request->req;
-	bool late;
+	struct job *job = malloc(sizeof *job);
+	int r;
 
 	if (!job) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
 	*job = *request;
-	fuse_req_interrupt_func(req, interrupted, fs);
-	pthread_mutex_lock(&fs->jobs_lock);
-	late = fuse_req_interrupted(req); /* interrupted() has not found it */
-	if (!late) {
-		for (link = &fs->jobs; *link; link = &(*link)->next)
-			;
-		*link = job;
-	}
-	pthread_mutex_unlock(&fs->jobs_lock);
-	if (late)
-		answer(job, -EINTR);
+	job->parked.req = req;
+	job->parked.finish = finish;
+	chronfs_parked_expect(&fs->jobs, req);
+	pthread_mutex_lock(&fs->jobs.lock);
+	r = chronfs_parked_add(&fs->jobs, &job->parked);
+	pthread_mutex_unlock(&fs->jobs.lock);
+	if (r < 0)
+		finish(fs, &job->parked, r);
 	else
 		chronfs_ticker_wake(fs);
 }
 
 /* Returns 1 when there is more to do, else the result. */
-static int do_piece(struct chronfs *fs, struct chronfs_job *job)
+static int do_piece(struct chronfs *fs, struct job *job)
 {
 	int r;
 
@@ -115,44 +89,24 @@ static int do_piece(struct chronfs *fs, struct chronfs_job *job)
 	}
 }
 
+void chronfs_ctl_init(struct chronfs *fs)
+{
+	chronfs_parked_init(&fs->jobs, fs);
+}
+
 int chronfs_ctl_step(struct chronfs *fs)
 {
-	struct chronfs_job *job;
-	bool more;
-	int r;
+	struct job *job = (struct job *)chronfs_parked_try(&fs->jobs);
 
-	pthread_mutex_lock(&fs->jobs_lock);
-	job = fs->jobs;
-	if (job)
-		job->working = true;
-	pthread_mutex_unlock(&fs->jobs_lock);
 	if (!job)
 		return -1;
-
-	r = do_piece(fs, job);
-
-	pthread_mutex_lock(&fs->jobs_lock);
-	job->working = false;
-	if (r > 0 && job->interrupted)
-		r = -EINTR;
-	if (r <= 0)
-		fs->jobs = job->next; /* others come in behind it */
-	more = fs->jobs != NULL;
-	pthread_mutex_unlock(&fs->jobs_lock);
-	if (r <= 0)
-		answer(job, r);
-	return more ? 0 : -1;
+	(void)chronfs_parked_tried(&fs->jobs, &job->parked, do_piece(fs, job));
+	return chronfs_parked_any(&fs->jobs) ? 0 : -1;
 }
 
 void chronfs_ctl_fini(struct chronfs *fs)
 {
-	while (fs->jobs) {
-		struct chronfs_job *job = fs->jobs;
-
-		fs->jobs = job->next;
-		answer(job, -ENOTCONN);
-	}
-	pthread_mutex_destroy(&fs->jobs_lock);
+	chronfs_parked_fini(&fs->jobs);
 }
 
 /* ---- unlink ---- */
@@ -160,14 +114,14 @@ void chronfs_ctl_fini(struct chronfs *fs)
 void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_job job = { .req = req, .kind = JOB_REMOVE };
+	struct job job = { .kind = JOB_REMOVE };
 
 	if (chronfs_node_kind(parent) != CHRONFS_SEGMENTS || !fs->writer || !fs->options.allow_trim)
 		fuse_reply_err(req, EPERM);
 	else if (!chronfs_segmentdir_parse(parent, name, &job.segment))
 		fuse_reply_err(req, ENOENT);
 	else
-		park(fs, &job);
+		park(fs, req, &job);
 }
 
 /* ---- ctl ---- */
@@ -249,7 +203,7 @@ static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t si
                       struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_job job = { .req = req, .written = size };
+	struct job job = { .written = size };
 	enum chronfs_verb verb;
 
 	(void)node;
@@ -263,7 +217,7 @@ static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t si
 		sync_now(req, fs, size);
 	} else {
 		job.kind = verb == CHRONFS_ROLL ? JOB_ROLL : JOB_TRIM;
-		park(fs, &job);
+		park(fs, req, &job);
 	}
 }
 

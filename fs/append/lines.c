@@ -168,9 +168,9 @@ static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
 	return r;
 }
 
-static void finish(struct chronfs *fs, struct chronfs_waiting *waiting, int result)
+static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
-	struct lines_request *request = (struct lines_request *)waiting;
+	struct lines_request *request = (struct lines_request *)parked;
 	struct chronfs_lines_file *file = request->file;
 
 	pthread_mutex_lock(&file->lock);
@@ -192,10 +192,10 @@ static struct lines_request *parked_copy(const struct lines_request *request)
 	if (copy->size > 0)
 		memcpy(copy->copy, request->data, copy->size);
 	copy->data = copy->copy;
-	copy->waiting.req = copy->req;
-	copy->waiting.held = copy->size;
+	copy->waiting.parked.req = copy->req;
+	copy->waiting.parked.held = copy->size;
+	copy->waiting.parked.finish = finish;
 	copy->waiting.attempt = attempt;
-	copy->waiting.finish = finish;
 	return copy;
 }
 
@@ -360,9 +360,9 @@ static int commit_orphan(struct chronfs *fs, struct chronfs_waiting *waiting)
 	return r;
 }
 
-static void finish_orphan(struct chronfs *fs, struct chronfs_waiting *waiting, int result)
+static void finish_orphan(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
-	struct chronfs_lines_file *file = orphan_file(waiting);
+	struct chronfs_lines_file *file = orphan_file((struct chronfs_waiting *)parked);
 
 	if (result < 0) {
 		chronfs_count(&fs->counters.partials_lost);
@@ -385,7 +385,7 @@ static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_in
 	chronfs_sink_remove(fs, &file->sink);
 	chronfs_lines_unlist(fs, file);
 	file->orphan.attempt = commit_orphan;
-	file->orphan.finish = finish_orphan;
+	file->orphan.parked.finish = finish_orphan;
 	if (commit_orphan(fs, &file->orphan) == 0)
 		chronfs_lines_put(fs, file);
 	else

@@ -213,11 +213,11 @@ static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
 	return append(fs, w->file, w->data, w->size);
 }
 
-static void finish(struct chronfs *fs, struct chronfs_waiting *waiting, int result)
+static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
-	struct parked_write *w = (struct parked_write *)waiting;
+	struct parked_write *w = (struct parked_write *)parked;
 
-	answer(fs, waiting->req, w->pending, w->size, result);
+	answer(fs, parked->req, w->pending, w->size, result);
 	free(w);
 }
 
@@ -229,10 +229,10 @@ static bool park(fuse_req_t req, struct chronfs_sink_file *file, struct chronfs_
 
 	if (!w)
 		return false;
-	w->waiting.req = req;
-	w->waiting.held = size;
+	w->waiting.parked.req = req;
+	w->waiting.parked.held = size;
+	w->waiting.parked.finish = finish;
 	w->waiting.attempt = attempt;
-	w->waiting.finish = finish;
 	w->file = file;
 	w->pending = pending;
 	w->size = size;

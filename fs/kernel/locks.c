@@ -5,9 +5,9 @@
  * The kernel would keep locks per inode, and each lookup of a sink is an inode of its own: two that
  * opened `append` would not exclude each other.  So locks are kept here, per path.
  *
- * A request that has to wait is parked; the thread that drops the lock it waits for answers it, in
- * order of arrival, or its interruption does with EINTR.  Invariant: a parked request is in
- * fs->lock_waiters; who takes it out, under the mutex, is the one who answers.
+ * A request that has to wait is parked (shared/parked.c); the thread that drops the lock it waits for answers
+ * it, in order of arrival.  The lock of fs->lock_waiters guards fs->locks, too: a lock cannot be dropped
+ * between the look at it and the parking.
  *
  * A POSIX lock ends when its owner closes any descriptor of the file, also where a child has another: the
  * kernel says so by FLUSH, for every descriptor, and by nothing else.  So whatever can be opened to be
@@ -15,7 +15,7 @@
  * have read locks, which keep nobody out, and which end with an unlock or with the open file.
  * A flock and a lock of an open file (F_OFD_SETLK) end with that.
  *
- * locks_held (limits.c) counts locks and parked requests, under the mutex.  When there are too many,
+ * locks_held (limits.c) counts locks and parked requests.  When there are too many,
  * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
  */
 #include "chronfs.h"
@@ -38,11 +38,10 @@ struct chronfs_lock {
 	pid_t pid;
 };
 
-struct chronfs_lock_waiter {
-	struct chronfs_lock_waiter *next;
-	struct chronfs_lock *wanted;
+struct waiter {
+	struct chronfs_parked parked; /* first */
+	struct chronfs_lock *wanted;  /* NULL: it has it, as is the next */
 	struct chronfs_lock *spare;
-	fuse_req_t req;
 };
 
 static void drop(struct chronfs *fs, struct chronfs_lock **link)
@@ -132,77 +131,47 @@ static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct c
 
 /* Gives every parked request for a lock on this file that is free now its lock; returns them, to be
  * answered when the mutex is released. */
-static struct chronfs_lock_waiter *grant(struct chronfs *fs, uint64_t path)
+static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 {
-	struct chronfs_lock_waiter **link = &fs->lock_waiters, *granted = NULL;
+	struct chronfs_parked **link = &fs->lock_waiters.first, *granted = NULL;
 
 	while (*link) {
-		struct chronfs_lock_waiter *w = *link;
+		struct waiter *w = (struct waiter *)*link;
 
 		if (w->wanted->path != path || find_conflict(fs, w->wanted)) {
-			link = &w->next;
+			link = &w->parked.next;
 			continue;
 		}
-		*link = w->next;
+		(void)chronfs_parked_take(&fs->lock_waiters, link);
 		chronfs_share_give(&fs->locks_held);
 		apply(fs, w->wanted, w->spare);
-		w->next = granted;
-		granted = w;
+		w->wanted = w->spare = NULL;
+		w->parked.next = granted;
+		granted = &w->parked;
 	}
 	return granted;
 }
 
-static void answer(struct chronfs_lock_waiter *granted)
+static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
-	while (granted) {
-		struct chronfs_lock_waiter *next = granted->next;
+	struct waiter *w = (struct waiter *)parked;
 
-		fuse_reply_err(granted->req, 0);
-		free(granted);
-		granted = next;
-	}
-}
-
-/* Takes a parked request out, if it is still there. */
-static struct chronfs_lock_waiter *unpark(struct chronfs *fs, fuse_req_t req)
-{
-	for (struct chronfs_lock_waiter **link = &fs->lock_waiters; *link; link = &(*link)->next) {
-		struct chronfs_lock_waiter *w = *link;
-
-		if (w->req == req) {
-			*link = w->next;
-			chronfs_share_give(&fs->locks_held);
-			return w;
-		}
-	}
-	return NULL;
-}
-
-static void interrupted(fuse_req_t req, void *data)
-{
-	struct chronfs *fs = data;
-	struct chronfs_lock_waiter *w;
-
-	pthread_mutex_lock(&fs->locks_lock);
-	w = unpark(fs, req);
-	pthread_mutex_unlock(&fs->locks_lock);
-	if (!w)
-		return; /* answered, or not parked yet: set_lock() looks again */
+	if (w->wanted)
+		chronfs_share_give(&fs->locks_held);
+	fuse_reply_err(parked->req, -result);
 	free(w->wanted);
 	free(w->spare);
 	free(w);
-	fuse_reply_err(req, EINTR);
 }
 
-static void park(struct chronfs *fs, struct chronfs_lock_waiter *waiter)
+static void answer(struct chronfs *fs, struct chronfs_parked *granted)
 {
-	struct chronfs_lock_waiter **link = &fs->lock_waiters;
+	while (granted) {
+		struct chronfs_parked *next = granted->next;
 
-	while (*link)
-		link = &(*link)->next;
-	waiter->next = NULL;
-	*link = waiter;
-	chronfs_share_add(&fs->locks_held);
+		finish(fs, granted, 0);
+		granted = next;
+	}
 }
 
 static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wait)
@@ -210,43 +179,43 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_lock *wanted = malloc(sizeof *wanted);
 	struct chronfs_lock *spare = malloc(sizeof *spare);
-	struct chronfs_lock_waiter *waiter = malloc(sizeof *waiter), *granted = NULL;
+	struct waiter *waiter = malloc(sizeof *waiter);
+	struct chronfs_parked *granted = NULL;
 	int r = 0;
 
 	if (!wanted || !spare || !waiter) {
-		r = ENOMEM;
+		r = -ENOMEM;
 		goto out;
 	}
 	*wanted = *request;
+	*waiter = (struct waiter){ { .req = req, .finish = finish }, wanted, spare };
 	if (wait)
-		fuse_req_interrupt_func(req, interrupted, fs);
+		chronfs_parked_expect(&fs->lock_waiters, req);
 
-	pthread_mutex_lock(&fs->locks_lock);
+	pthread_mutex_lock(&fs->lock_waiters.lock);
 	if (is_too_many(fs, req, wanted)) {
-		r = ENOLCK;
+		r = -ENOLCK;
 	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
 		apply(fs, wanted, spare);
 		wanted = spare = NULL;
 		granted = grant(fs, request->path); /* a lock made weaker lets others in */
 	} else if (!wait) {
-		r = EAGAIN;
-	} else if (fuse_req_interrupted(req)) {
-		r = EINTR; /* before it was parked: interrupted() has not found it */
+		r = -EAGAIN;
 	} else {
-		waiter->wanted = wanted;
-		waiter->spare = spare;
-		waiter->req = req;
-		park(fs, waiter);
-		pthread_mutex_unlock(&fs->locks_lock);
-		return;
+		r = chronfs_parked_add(&fs->lock_waiters, &waiter->parked);
+		if (r == 0) {
+			chronfs_share_add(&fs->locks_held);
+			pthread_mutex_unlock(&fs->lock_waiters.lock);
+			return;
+		}
 	}
-	pthread_mutex_unlock(&fs->locks_lock);
-	answer(granted);
+	pthread_mutex_unlock(&fs->lock_waiters.lock);
+	answer(fs, granted);
 out:
 	free(wanted);
 	free(spare);
 	free(waiter);
-	fuse_reply_err(req, r);
+	fuse_reply_err(req, -r);
 }
 
 void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op)
@@ -299,7 +268,7 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	const struct chronfs_lock *held;
 	struct flock answer_lock = *lock;
 
-	pthread_mutex_lock(&fs->locks_lock);
+	pthread_mutex_lock(&fs->lock_waiters.lock);
 	held = find_conflict(fs, &wanted);
 	if (held) {
 		answer_lock.l_type = held->type;
@@ -310,7 +279,7 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	} else {
 		answer_lock.l_type = F_UNLCK;
 	}
-	pthread_mutex_unlock(&fs->locks_lock);
+	pthread_mutex_unlock(&fs->lock_waiters.lock);
 	fuse_reply_lock(req, &answer_lock);
 }
 
@@ -328,11 +297,11 @@ static void drop_chosen(struct chronfs *fs,
                                        const struct chronfs_lock *like),
                         const struct chronfs_lock *like)
 {
-	struct chronfs_lock_waiter *granted = NULL;
+	struct chronfs_parked *granted = NULL;
 	struct chronfs_lock **link = &fs->locks;
 	bool dropped = false;
 
-	pthread_mutex_lock(&fs->locks_lock);
+	pthread_mutex_lock(&fs->lock_waiters.lock);
 	while (*link) {
 		if ((*link)->path == like->path && chosen(*link, like)) {
 			drop(fs, link);
@@ -343,8 +312,8 @@ static void drop_chosen(struct chronfs *fs,
 	}
 	if (dropped)
 		granted = grant(fs, like->path);
-	pthread_mutex_unlock(&fs->locks_lock);
-	answer(granted);
+	pthread_mutex_unlock(&fs->lock_waiters.lock);
+	answer(fs, granted);
 }
 
 void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)
@@ -366,22 +335,14 @@ void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_
 	drop_chosen(fs, is_of_open_file, &like);
 }
 
+void chronfs_locks_init(struct chronfs *fs)
+{
+	chronfs_parked_init(&fs->lock_waiters, fs);
+}
+
 void chronfs_locks_fini(struct chronfs *fs)
 {
-	while (fs->locks) {
-		struct chronfs_lock *next = fs->locks->next;
-
-		free(fs->locks);
-		fs->locks = next;
-	}
-	while (fs->lock_waiters) {
-		struct chronfs_lock_waiter *w = fs->lock_waiters;
-
-		fs->lock_waiters = w->next;
-		fuse_reply_err(w->req, ENOTCONN);
-		free(w->wanted);
-		free(w->spare);
-		free(w);
-	}
-	pthread_mutex_destroy(&fs->locks_lock);
+	while (fs->locks)
+		drop(fs, &fs->locks);
+	chronfs_parked_fini(&fs->lock_waiters);
 }

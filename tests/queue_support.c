@@ -18,8 +18,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "format/scan.h"
 #include "files/segdir.h"
+#include "format/scan.h"
+#include "format/walk.h"
 #include "write/writer.h"
 
 /* ---- fixture ---- */
@@ -257,7 +258,7 @@ void qs_await_sleep(pid_t pid, pid_t tid)
 
 /* ---- looking ---- */
 
-static void add_record(const char *dir, uint32_t id, const struct cq_scan_record *s,
+static void add_record(const char *dir, uint32_t id, const struct cq_record_at *s,
                        struct qs_record **records, size_t *count)
 {
 	struct qs_record r = {
@@ -270,10 +271,10 @@ static void add_record(const char *dir, uint32_t id, const struct cq_scan_record
 		.ext = s->header.ext,
 		.type = s->header.type,
 		.version = s->header.version,
-		.length = s->payload_length,
+		.length = s->length,
 	};
 	char name[CQ_NAME_MAX];
-	size_t n = s->payload_length < sizeof r.text ? s->payload_length : sizeof r.text - 1;
+	size_t n = s->length < sizeof r.text ? s->length : sizeof r.text - 1;
 
 	cq_segment_name(name, id);
 	support_peek(dir, name, s->offset + sizeof s->header, r.text, n);
@@ -287,11 +288,11 @@ static void add_record(const char *dir, uint32_t id, const struct cq_scan_record
 size_t qs_records(const char *dir, struct qs_record **ret_records)
 {
 	struct qs_record *records = NULL;
-	struct cq_scan_record record;
-	enum cq_record_state state;
+	struct cq_record_at record;
 	char name[CQ_NAME_MAX], path[PATH_SIZE];
 	size_t segments, count = 0;
 	struct cq_scan scan;
+	struct cq_walk walk;
 	struct stat st;
 	uint32_t *ids;
 	int fd, r, dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -305,9 +306,9 @@ size_t qs_records(const char *dir, struct qs_record **ret_records)
 		assert_true(fd >= 0);
 		assert_int_equal(fstat(fd, &st), 0);
 		assert_int_equal(cq_scan_init(&scan, fd, (uint64_t)st.st_size), 0);
-		while ((r = cq_scan_next(&scan, &record, &state)) > 0)
-			if (!record.pad)
-				add_record(dir, ids[i], &record, &records, &count);
+		walk = cq_walk_file(&scan);
+		while ((r = cq_walk_next(&walk, &record)) > 0)
+			add_record(dir, ids[i], &record, &records, &count);
 		assert_int_equal(r, 0);
 		cq_scan_fini(&scan);
 		close(fd);

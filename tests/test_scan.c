@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_scan.c - walking a segment by pread: windows, damage, files cut short, a live writer */
+/* test_scan.c - walking a segment by pread, and what lies behind the records: windows, damage, files cut short, a live writer */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "format/scan.h"
+#include "format/walk.h"
 #include "support.h"
 
 struct fixture {
@@ -24,6 +25,7 @@ struct fixture {
 	uint64_t end; /* behind the last record put */
 	int fd;
 	struct cq_scan scan;
+	struct cq_walk walk;
 };
 
 static int setup(void **state)
@@ -90,6 +92,7 @@ static void start(struct fixture *f)
 {
 	cq_scan_fini(&f->scan);
 	assert_int_equal(cq_scan_init(&f->scan, f->fd, f->size), 0);
+	f->walk = cq_walk_file(&f->scan);
 }
 
 /* Records larger than the window, padding, both kinds of headers. */
@@ -97,8 +100,7 @@ static void walks_everything(void **state)
 {
 	static const uint64_t lengths[] = { 0, 1, 64, 65, 300000, 4096, 700001, 0, 12 };
 	struct fixture *f = *state;
-	enum cq_record_state why;
-	struct cq_scan_record r;
+	struct cq_record_at r;
 	uint64_t offset = 64;
 
 	begin(f, 2 << 20);
@@ -107,32 +109,31 @@ static void walks_everything(void **state)
 	store(f, f->size);
 	start(f);
 	for (size_t i = 0; i < 9; i++) {
-		assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
+		assert_int_equal(cq_walk_step(&f->walk, &r), 1);
 		assert_int_equal(r.offset, offset);
 		assert_int_equal(r.header.seq, offset);
-		assert_int_equal(r.payload_length, lengths[i]);
-		assert_int_equal(r.pad, i == 4);
+		assert_int_equal(r.length, lengths[i]);
+		assert_int_equal(r.header.type == CQ_TYPE_PAD, i == 4);
 		offset += (64 + lengths[i] + 63) / 64 * 64;
 		assert_int_equal(r.end, offset);
 	}
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 0);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 0);
-	assert_int_equal(f->scan.offset, f->end);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 0);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 0);
+	assert_int_equal(f->walk.offset, f->end);
 }
 
 static void ends_where_no_record_fits(void **state)
 {
 	struct fixture *f = *state;
-	enum cq_record_state why;
-	struct cq_scan_record r;
+	struct cq_record_at r;
 
 	begin(f, 4096);
 	put(f, 4096 - 128, 1, 1);
 	store(f, f->size);
 	start(f);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
 	assert_int_equal(r.end, 4096);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 0);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 0);
 	cq_scan_fini(&f->scan);
 	assert_int_equal(cq_scan_init(&f->scan, f->fd, 64), -EINVAL);
 	assert_int_equal(cq_scan_init(&f->scan, f->fd, 4097), -EINVAL);
@@ -141,17 +142,16 @@ static void ends_where_no_record_fits(void **state)
 
 static void expect_bad(struct fixture *f, enum cq_record_state expected)
 {
-	enum cq_record_state why = CQ_RECORD_OK;
-	struct cq_scan_record r;
+	struct cq_record_at r;
 
 	store(f, f->size);
 	start(f);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(cq_scan_next(&f->scan, &r, &why), -EBADMSG);
-		assert_int_equal(why, expected);
+		assert_int_equal(cq_walk_step(&f->walk, &r), -EIO);
+		assert_int_equal(f->walk.state, expected);
 	}
-	assert_int_equal(f->scan.offset, 128);
+	assert_int_equal(f->walk.offset, 128);
 }
 
 static void says_what_is_wrong(void **state)
@@ -187,8 +187,7 @@ static void says_what_is_wrong(void **state)
 static void short_file_is_an_error(void **state)
 {
 	struct fixture *f = *state;
-	enum cq_record_state why;
-	struct cq_scan_record r;
+	struct cq_record_at r;
 	uint64_t residue;
 
 	begin(f, 8192);
@@ -196,12 +195,14 @@ static void short_file_is_an_error(void **state)
 	put(f, 1000, 1, 1);
 	store(f, 700);
 	start(f);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), -EIO);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
+	assert_int_equal(cq_walk_step(&f->walk, &r), -EIO);
+	assert_int_equal(f->walk.state, CQ_RECORD_OK);
 	store(f, 150);
 	start(f);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), -EIO);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
+	assert_int_equal(cq_walk_step(&f->walk, &r), -EIO);
+	assert_int_equal(f->walk.state, CQ_RECORD_OK);
 	assert_int_equal(cq_scan_residue(&f->scan, 192, &residue), -EIO);
 }
 
@@ -209,8 +210,7 @@ static void short_file_is_an_error(void **state)
 static void sees_what_a_live_writer_adds(void **state)
 {
 	struct fixture *f = *state;
-	enum cq_record_state why;
-	struct cq_scan_record r;
+	struct cq_record_at r;
 
 	begin(f, 8192);
 	put(f, 10, 1, 1);
@@ -219,24 +219,26 @@ static void sees_what_a_live_writer_adds(void **state)
 	memset(f->bytes + 64 + 128 + 64, 0, 64);
 	store(f, f->size);
 	start(f);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
 	f->end = 64 + 128;
 	put(f, 10, 1, 1);
 	put(f, 20, 1, 1);
 	store(f, f->size);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
-	assert_int_equal(r.payload_length, 20);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 0);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
+	assert_int_equal(r.length, 20);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 0);
 	put(f, 30, 1, 1);
 	store(f, f->size);
-	assert_int_equal(cq_scan_next(&f->scan, &r, &why), 1);
-	assert_int_equal(r.payload_length, 30);
+	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
+	assert_int_equal(r.length, 30);
 }
 
 static void residue(void **state)
 {
-	static const uint64_t places[] = { 1048575, 1048568, 700001, 262144, 262143, 192, 191, 129 };
+	static const uint64_t places[] = {
+		1048575, 1048568, 700001, 262144, 262143, 192, 191, 129
+	};
 	struct fixture *f = *state;
 	uint64_t at;
 

@@ -8,15 +8,16 @@
  */
 #include <errno.h>
 
-#include "chronq.h"
-#include "os/io.h"
 #include "catalog/known.h"
 #include "catalog/queue.h"
+#include "chronq.h"
+#include "files/seekindex.h"
 #include "format/record.h"
 #include "format/scan.h"
-#include "files/seekindex.h"
+#include "format/walk.h"
+#include "os/io.h"
 
-static void count(struct cq_segment_content *content, const struct cq_scan_record *record)
+static void count(struct cq_segment_content *content, const struct cq_record_at *record)
 {
 	if (content->records == 0) {
 		content->first_seq = record->header.seq;
@@ -25,27 +26,27 @@ static void count(struct cq_segment_content *content, const struct cq_scan_recor
 	content->last_seq = record->header.seq;
 	content->last_time_ns = record->header.time_ns;
 	content->records++;
-	content->payload_bytes += record->payload_length;
+	content->payload_bytes += record->length;
 }
 
 int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content)
 {
 	struct cq_segment_content content = { 0 };
-	struct cq_scan_record record;
-	enum cq_record_state state;
+	struct cq_record_at record;
 	struct cq_scan scan;
+	struct cq_walk walk;
 	int r;
 
 	r = cq_scan_init(&scan, cq_segment_fd(segment), cq_segment_size(segment));
 	if (r < 0)
 		return r;
-	while ((r = cq_scan_next(&scan, &record, &state)) > 0)
-		if (!record.pad)
-			count(&content, &record);
-	content.used = scan.offset;
+	walk = cq_walk_file(&scan);
+	while ((r = cq_walk_next(&walk, &record)) > 0)
+		count(&content, &record);
 	cq_scan_fini(&scan);
-	content.damaged = r == -EBADMSG;
-	if (r < 0 && r != -EBADMSG)
+	content.used = walk.offset;
+	content.damaged = walk.state != CQ_RECORD_OK;
+	if (r < 0 && !content.damaged)
 		return r;
 	*ret_content = content;
 	return 0;

@@ -12,15 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "meta/durable.h"
-#include "os/fault.h"
-#include "os/io.h"
-#include "format/record.h"
 #include "files/repair.h"
-#include "format/scan.h"
 #include "files/seekindex.h"
 #include "files/segdir.h"
 #include "files/trust.h"
+#include "format/record.h"
+#include "format/scan.h"
+#include "format/walk.h"
+#include "meta/durable.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 /* Reads up to `length` bytes of a small file; *ret_size: how many it has. */
 static int read_small(int dirfd, const char *name, void *bytes, size_t length, uint64_t *ret_size)
@@ -109,10 +110,10 @@ static int look_there(const struct cq_recovery *v, const struct cq_candidate *c,
 	struct there there = { .seq_known = cq_segment_ext_valid(&c->header) &&
 		                            !cq_recover_is_stand_in(c),
 		               .seq = c->header.first_seq };
-	struct cq_scan_record record;
-	enum cq_record_state state;
+	struct cq_record_at record;
 	char name[CQ_NAME_MAX];
 	struct cq_scan scan;
+	struct cq_walk walk;
 	int fd, r;
 
 	cq_segment_name(name, c->id);
@@ -122,15 +123,16 @@ static int look_there(const struct cq_recovery *v, const struct cq_candidate *c,
 	r = cq_scan_init(&scan, fd, v->segment_size);
 	if (r < 0)
 		goto close_segment;
-	while (scan.offset < offset && (r = cq_scan_next(&scan, &record, &state)) > 0) {
-		if (record.pad)
+	walk = cq_walk_file(&scan);
+	while (walk.offset < offset && (r = cq_walk_step(&walk, &record)) > 0) {
+		if (record.header.type == CQ_TYPE_PAD)
 			continue;
 		there.seq_known = record.header.ext == 1;
 		there.seq = record.header.seq + 1;
 	}
-	there.boundary = scan.offset == offset;
+	there.boundary = walk.offset == offset;
 	cq_scan_fini(&scan);
-	if (r >= 0 || r == -EBADMSG) {
+	if (r >= 0 || walk.state != CQ_RECORD_OK) {
 		*ret_there = there;
 		r = 0;
 	}

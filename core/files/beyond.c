@@ -24,7 +24,7 @@ static bool follows(void *arg, const struct cq_record_header *h, uint64_t offset
 int cq_beyond_add(int fd, uint64_t size, struct cq_beyond_from *from, struct cq_meter *meter,
                   struct cq_beyond *beyond, uint64_t *ret_first)
 {
-	struct cq_scan_record record;
+	struct cq_record_at record;
 	struct cq_scan scan;
 	uint64_t at = 0;
 	int r;
@@ -49,7 +49,7 @@ int cq_beyond_add(int fd, uint64_t size, struct cq_beyond_from *from, struct cq_
 			.seq = h->seq + 1,
 			.epoch = h->epoch,
 			.placed = true,
-			.stream = h->stream_offset + record.payload_length,
+			.stream = h->stream_offset + record.length,
 		};
 		at = record.end;
 		r = 0;

@@ -17,9 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/io.h"
-#include "format/scan.h"
 #include "files/segdir.h"
+#include "format/scan.h"
+#include "format/walk.h"
+#include "os/io.h"
 
 /* One for the first record and one after each further 4096. */
 static uint64_t max_entries(uint64_t segment_size)
@@ -130,7 +131,7 @@ bool cq_seekindex_is_hollow(int dirfd, uint32_t id)
 	return hollow;
 }
 
-static void count(struct cq_seekindex *index, const struct cq_scan_record *record, uint64_t nth)
+static void count(struct cq_seekindex *index, const struct cq_record_at *record, uint64_t nth)
 {
 	const struct cq_record_header *h = &record->header;
 	struct cq_index_header *to = &index->header;
@@ -166,9 +167,9 @@ int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size, struc
 		},
 	};
 	struct cq_segment_header segment;
-	struct cq_scan_record record;
-	enum cq_record_state state;
+	struct cq_record_at record;
 	struct cq_scan scan;
+	struct cq_walk walk;
 	uint64_t nth = 0;
 	ssize_t n;
 	int r;
@@ -187,9 +188,11 @@ int cq_seekindex_build(int segment_fd, uint32_t id, uint64_t segment_size, struc
 		r = -ENOMEM;
 		goto fini_scan;
 	}
-	while ((r = cq_scan_next(&scan, &record, &state)) > 0)
-		if (!record.pad)
-			count(&index, &record, nth++);
+	walk = cq_walk_file(&scan);
+	while ((r = cq_walk_next(&walk, &record)) > 0)
+		count(&index, &record, nth++);
+	if (walk.state != CQ_RECORD_OK)
+		r = -EBADMSG;
 	if (r < 0)
 		free(index.entries);
 	else

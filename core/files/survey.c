@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "format/scan.h"
+#include "format/walk.h"
 
 /* What the next record of this library has to look like. */
 struct expectation {
@@ -27,7 +28,7 @@ static bool follows(struct expectation *e, const struct cq_record_header *h)
 	return true;
 }
 
-static void add(struct cq_survey *s, const struct cq_scan_record *record, struct cq_active *count)
+static void add(struct cq_survey *s, const struct cq_record_at *record, struct cq_active *count)
 {
 	const struct cq_record_header *h = &record->header;
 	/* one that chronicle-rs cannot have counted up to is no number to go on from */
@@ -48,51 +49,39 @@ static void add(struct cq_survey *s, const struct cq_scan_record *record, struct
 			s->epoch = h->epoch;
 	}
 	if (s->anchored)
-		s->stream_end += record->payload_length;
+		s->stream_end += record->length;
 	s->last_time = h->time_ns;
 	s->records++;
-	s->payload_bytes += record->payload_length;
+	s->payload_bytes += record->length;
 	if (count)
-		cq_segment_count(count, record->offset, h->seq, h->time_ns, record->payload_length);
+		cq_segment_count(count, record->offset, h->seq, h->time_ns, record->length);
 }
 
 int cq_survey(int fd, uint64_t size, const struct cq_segment_header *header,
               struct cq_active *count, struct cq_meter *meter, struct cq_survey *ret_survey)
 {
-	struct cq_survey s = { .tail = sizeof *header };
+	struct cq_survey s = { .records = 0 };
 	struct expectation expectation = { .seq_known = cq_segment_ext_valid(header),
 		                           .seq = header->first_seq };
-	struct cq_scan_record record;
-	enum cq_record_state state;
+	struct cq_record_at record;
 	struct cq_scan scan;
+	struct cq_walk walk;
 	int r;
 
 	r = cq_scan_init(&scan, fd, size);
 	if (r < 0)
 		return r;
 	scan.meter = meter;
-	for (;;) {
-		r = cq_scan_next(&scan, &record, &state);
-		if (r <= 0)
-			break;
-		if (!record.pad) {
-			if (!follows(&expectation, &record.header)) {
-				r = -EBADMSG;
-				break;
-			}
-			add(&s, &record, count);
-		} else if (count) {
-			count->used = record.end;
-		}
-		s.tail = record.end;
-	}
+	walk = cq_walk_file(&scan);
+	while ((r = cq_walk_next(&walk, &record)) > 0 && follows(&expectation, &record.header))
+		add(&s, &record, count);
 	cq_scan_fini(&scan);
-	if (r == -EBADMSG) {
-		s.damaged = true;
-		r = 0;
-	}
-	if (r < 0)
+	s.tail = r > 0 ? record.offset : walk.offset;
+	s.damaged = r > 0 || walk.state != CQ_RECORD_OK;
+	if (r < 0 && !s.damaged)
 		return r;
+	if (count)
+		count->used = s.tail;
 	*ret_survey = s;
 	return 0;
 }

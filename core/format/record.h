@@ -8,13 +8,14 @@
 #ifndef CQ_RECORD_H
 #define CQ_RECORD_H
 
+#include <errno.h>
 #include <libdeflate.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
-#include "os/fault.h"
 #include "format/format.h"
+#include "os/fault.h"
 
 static inline uint32_t cq_crc32(uint32_t crc, const void *data, size_t length)
 {
@@ -107,6 +108,53 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
 	                                       offsetof(struct cq_record_header, version)) == 0)
 		return CQ_RECORD_HEADER;
 	return CQ_RECORD_OK;
+}
+
+/*
+ * Looks for a record at this offset, a multiple of 64, of a mapped segment.  1 with a copy of its header
+ * when that is sound (its payload is not looked at); 0: none is there (yet), or there is no room for one;
+ * -EIO: it is damaged, and *ret_state says how.
+ */
+static inline int cq_record_load(const uint8_t *base, uint64_t size, uint64_t offset,
+                                 struct cq_record_header *ret_header,
+                                 enum cq_record_state *ret_state)
+{
+	struct cq_record_header h;
+	uint32_t commit;
+
+	if (offset > size - sizeof h)
+		return 0;
+	commit = cq_commit_load(base + offset);
+	if (commit == 0)
+		return 0;
+	memcpy(&h, base + offset, sizeof h);
+	h.commit = commit;
+	*ret_state = cq_record_check_header(&h, commit, offset, size);
+	if (*ret_state != CQ_RECORD_OK)
+		return -EIO;
+	*ret_header = h;
+	return 1;
+}
+
+/* A record, and where it stands. */
+struct cq_record_at {
+	struct cq_record_header header; /* a copy */
+	uint64_t offset;
+	uint64_t length; /* of its payload */
+	uint64_t end;    /* offset of what follows */
+};
+
+static inline struct cq_record_at cq_record_place(const struct cq_record_header *header,
+                                                  uint64_t offset)
+{
+	const uint64_t length = (uint64_t)header->commit - 1;
+
+	return (struct cq_record_at){
+		.header = *header,
+		.offset = offset,
+		.length = length,
+		.end = offset + cq_record_span(length),
+	};
 }
 
 /* Segment header flags are shared between processes too. */

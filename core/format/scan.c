@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scan.c - walk the records of a segment file by pread
+ * scan.c - a segment file, read by pread; see scan.h
  *
  * The file is seen through a window of a few pages, so that a walk over small records costs one
  * system call per window.  A window is a copy: when its writer is alive, the copy may have caught a
@@ -29,7 +29,6 @@ int cq_scan_init(struct cq_scan *scan, int fd, uint64_t size)
 	*scan = (struct cq_scan){
 		.fd = fd,
 		.size = size,
-		.offset = sizeof(struct cq_segment_header),
 		.window = window,
 	};
 	return 0;
@@ -108,66 +107,62 @@ static int payload_crc(struct cq_scan *scan, uint64_t offset, uint64_t length, u
 	return 0;
 }
 
-/* One look at the record at scan->offset, as cq_scan_next() without the movement. */
-static int examine(struct cq_scan *scan, struct cq_scan_record *record, enum cq_record_state *state)
+/* One look: as cq_scan_record(). */
+static int examine(struct cq_scan *scan, uint64_t offset, struct cq_record_at *ret_record,
+                   enum cq_record_state *ret_state)
 {
+	struct cq_record_header h;
 	const uint8_t *bytes;
 	uint64_t n;
 	uint32_t crc;
 	int r;
 
-	r = look(scan, scan->offset, sizeof record->header, &bytes, &n);
+	r = look(scan, offset, sizeof h, &bytes, &n);
 	if (r < 0)
 		return r;
-	memcpy(&record->header, bytes, sizeof record->header);
-	if (record->header.commit == 0)
+	memcpy(&h, bytes, sizeof h);
+	if (h.commit == 0)
 		return 0;
-	*state = cq_record_check_header(&record->header, record->header.commit, scan->offset,
-	                                scan->size);
-	if (*state != CQ_RECORD_OK)
-		return -EBADMSG;
-	record->offset = scan->offset;
-	record->payload_length = (uint64_t)record->header.commit - 1;
-	record->end = scan->offset + cq_record_span(record->payload_length);
-	record->pad = record->header.type == CQ_TYPE_PAD;
-	if (record->pad)
+	*ret_state = cq_record_check_header(&h, h.commit, offset, scan->size);
+	if (*ret_state != CQ_RECORD_OK)
+		return -EIO;
+	*ret_record = cq_record_place(&h, offset);
+	if (h.type == CQ_TYPE_PAD)
 		return 1;
-	r = payload_crc(scan, scan->offset + sizeof record->header, record->payload_length, &crc);
+	r = payload_crc(scan, offset + sizeof h, ret_record->length, &crc);
 	if (r < 0)
 		return r;
-	if (crc != record->header.payload_crc && !cq_planted("no_crc_in_recovery")) {
-		*state = CQ_RECORD_PAYLOAD;
-		return -EBADMSG;
+	if (crc != h.payload_crc && !cq_planted("no_crc_in_recovery")) {
+		*ret_state = CQ_RECORD_PAYLOAD;
+		return -EIO;
 	}
 	return 1;
 }
 
-int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
-                 enum cq_record_state *ret_state)
+int cq_scan_record(struct cq_scan *scan, uint64_t offset, struct cq_record_at *ret_record,
+                   enum cq_record_state *ret_state)
 {
 	enum cq_record_state state = CQ_RECORD_OK;
-	struct cq_scan_record record;
+	struct cq_record_at record;
 	bool fresh;
 	int r;
 
-	if (scan->offset > scan->size - sizeof record.header)
+	if (offset > scan->size - sizeof record.header)
 		return 0;
-	fresh = scan->window_length == 0 || scan->window_start == scan->offset;
-	r = examine(scan, &record, &state);
-	if (r <= 0 && r != -EIO && !fresh) {
+	fresh = scan->window_length == 0 || scan->window_start == offset;
+	r = examine(scan, offset, &record, &state);
+	if (!fresh && (r == 0 || state != CQ_RECORD_OK)) {
 		scan->window_length = 0;
-		r = examine(scan, &record, &state);
+		state = CQ_RECORD_OK;
+		r = examine(scan, offset, &record, &state);
 	}
-	if (r <= 0) {
-		/* the next call shall not find this copy again */
-		scan->window_length = 0;
-		if (r == -EBADMSG)
-			*ret_state = state;
-		return r;
-	}
-	*ret_record = record;
-	scan->offset = record.end;
-	return 1;
+	if (r > 0)
+		*ret_record = record;
+	else
+		scan->window_length = 0; /* the next call shall not find this copy again */
+	if (state != CQ_RECORD_OK)
+		*ret_state = state;
+	return r;
 }
 
 static const uint8_t *first_nonzero(const uint8_t *bytes, uint64_t length)
@@ -274,10 +269,10 @@ int cq_scan_residue(struct cq_scan *scan, uint64_t from, uint64_t *ret_offset)
 #define UNSOUND_MAX 4 /* segments */
 
 int cq_scan_find(struct cq_scan *scan, uint64_t from, cq_scan_fits_fn fits, void *arg,
-                 struct cq_scan_record *ret_record)
+                 struct cq_record_at *ret_record)
 {
-	struct cq_scan_record record;
 	enum cq_record_state state;
+	struct cq_record_at record;
 	struct cq_record_header h;
 	const uint8_t *bytes;
 	uint64_t at, n;
@@ -303,17 +298,18 @@ int cq_scan_find(struct cq_scan *scan, uint64_t from, cq_scan_fits_fn fits, void
 		    cq_record_check_header(&h, h.commit, at, scan->size) != CQ_RECORD_OK ||
 		    !fits(arg, &h, at))
 			continue;
-		scan->offset = at;
-		r = examine(scan, &record, &state);
-		if (r == 1) {
+		state = CQ_RECORD_OK;
+		r = examine(scan, at, &record, &state);
+		if (r > 0) {
 			*ret_record = record;
-			scan->offset = record.end;
 			return 1;
 		}
-		if (r == -EBADMSG) {
+		if (state != CQ_RECORD_OK) {
+			r = 0;
 			scan->unsound += h.commit;
-			r = scan->unsound > UNSOUND_MAX * scan->size ? -EBADMSG : 0;
+			if (scan->unsound > UNSOUND_MAX * scan->size)
+				break;
 		}
 	}
-	return r == -EBADMSG ? 0 : r;
+	return r;
 }

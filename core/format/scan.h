@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * scan.h - walk the records of a segment file by pread
+ * scan.h - a segment file, read by pread: records, and what lies behind them
  *
  * For recovery, verification and index building, where speed matters less than safety: a file that
- * is cut short while it is read gives a short read, never SIGBUS.
+ * is cut short while it is read gives a short read, never SIGBUS.  From record to record: walk.h.
  */
 #ifndef CQ_SCAN_H
 #define CQ_SCAN_H
@@ -12,8 +12,8 @@
 #include <stdint.h>
 
 #include "format/format.h"
-#include "messages/meter.h"
 #include "format/record.h"
+#include "messages/meter.h"
 
 struct cq_extent {
 	uint64_t begin, end;
@@ -22,7 +22,6 @@ struct cq_extent {
 struct cq_scan {
 	int fd;
 	uint64_t size;   /* of the segment */
-	uint64_t offset; /* of the next record */
 	uint8_t *window; /* bytes of the file from window_start on */
 	uint64_t window_start;
 	uint64_t window_length;
@@ -34,25 +33,16 @@ struct cq_scan {
 	uint64_t unsound; /* payload bytes that cq_scan_find() has read in vain */
 };
 
-struct cq_scan_record {
-	struct cq_record_header header; /* a copy */
-	uint64_t offset;
-	uint64_t payload_length;
-	uint64_t end; /* offset of what follows */
-	bool pad;
-};
-
 int cq_scan_init(struct cq_scan *scan, int fd, uint64_t size);
 void cq_scan_fini(struct cq_scan *scan);
 
 /*
- * Looks at the record at scan->offset.  Returns 1 with *ret_record and moves behind it; 0 at the
- * end: a zero commit word or no room for a record; -EIO when the file ends early or cannot be read;
- * -ECANCELED when the meter ends the walk;
- * -EBADMSG, *ret_state telling why, when what stands there is not a sound record (no movement).
+ * Looks at the record at this offset, its payload included.  Returns 1 with *ret_record; 0: a zero commit
+ * word or no room for a record; -EIO, *ret_state telling how, when what stands there is not a sound record;
+ * -EIO alone when the file ends early or cannot be read; -ENOMEM; -ECANCELED when the meter ends it.
  */
-int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
-                 enum cq_record_state *ret_state);
+int cq_scan_record(struct cq_scan *scan, uint64_t offset, struct cq_record_at *ret_record,
+                   enum cq_record_state *ret_state);
 
 /*
  * Looks for a record of this library at or behind `from`, a multiple of 64, at each place where one can
@@ -61,7 +51,7 @@ int cq_scan_next(struct cq_scan *scan, struct cq_scan_record *ret_record,
  */
 typedef bool (*cq_scan_fits_fn)(void *arg, const struct cq_record_header *header, uint64_t offset);
 int cq_scan_find(struct cq_scan *scan, uint64_t from, cq_scan_fits_fn fits, void *arg,
-                 struct cq_scan_record *ret_record);
+                 struct cq_record_at *ret_record);
 
 /*
  * First non-zero byte at or behind `from`; the segment's size when only zeros follow.  The cost is that

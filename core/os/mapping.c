@@ -92,6 +92,15 @@ int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t 
 	return cq_io_populate(mapping->base + start, length + (offset - start));
 }
 
+bool cq_mapping_shortened(const struct cq_mapping *mapping)
+{
+	struct stat st;
+
+	if (cq_mapping_cut(mapping))
+		return true;
+	return cq_io_stat(mapping->fd, &st) == 0 && (uint64_t)st.st_size < mapping->size;
+}
+
 void cq_mapping_unmap(struct cq_mapping *mapping)
 {
 	/* the guard first: once unmapped, its addresses may become somebody else's */

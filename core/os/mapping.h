@@ -36,6 +36,9 @@ static inline bool cq_mapping_cut(const struct cq_mapping *mapping)
 	return mapping->guard && cq_guard_cut(mapping->guard);
 }
 
+/* The same, or the file is shorter than it was: what was read from it is not to be believed. */
+bool cq_mapping_shortened(const struct cq_mapping *mapping);
+
 /* Unmaps; the descriptor stays open. */
 void cq_mapping_unmap(struct cq_mapping *mapping);
 

@@ -15,12 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/io.h"
-#include "messages/log.h"
-#include "format/record.h"
 #include "files/repair.h"
 #include "files/segdir.h"
 #include "files/trust.h"
+#include "format/record.h"
+#include "messages/log.h"
+#include "os/io.h"
 #include "verify/verify.h"
 
 void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,
@@ -99,18 +99,18 @@ static void check_summary(struct cq_verify_walk *w)
 
 	if (!cq_segment_ext_valid(h) || w->broken)
 		return;
-	if (h->records == w->records && h->used == w->scan.offset &&
+	if (h->records == w->records && h->used == w->walk.offset &&
 	    h->payload_bytes == w->payload_bytes)
 		return;
 	/* filled in by the seal, just before its flag */
 	if (!w->sealed && ((h->records | h->used | h->payload_bytes) == 0 ||
-	                   cq_verify_moving(&w->v, w->id, w->scan.offset)))
+	                   cq_verify_moving(&w->v, w->id, w->walk.offset)))
 		return;
 	CQ_DAMAGE(w, offsetof(struct cq_segment_header, records),
 	          "the header counts %" PRIu64 " records of %" PRIu64 " bytes up to offset %" PRIu64
 	          ", the segment has %" PRIu64 " of %" PRIu64 " up to %" PRIu64,
 	          h->records, h->payload_bytes, h->used, w->records, w->payload_bytes,
-	          w->scan.offset);
+	          w->walk.offset);
 }
 
 static void read_index(struct cq_verify_walk *w)
@@ -139,9 +139,9 @@ static void check_index(struct cq_verify_walk *w)
 
 	if (!w->have_index)
 		return;
-	if (!w->broken && !cq_verify_unsettled(&w->v, w->id, w->scan.offset)) {
+	if (!w->broken && !cq_verify_unsettled(&w->v, w->id, w->walk.offset)) {
 		if (w->index_next != h->entries)
-			CQ_DAMAGE(w, w->scan.offset,
+			CQ_DAMAGE(w, w->walk.offset,
 			          "the index has an entry that is not of a record here");
 		else if (w->records > 0 && !(h->flags & CQ_INDEX_PARTIAL) &&
 		         (h->min_seq != w->min_seq || h->max_seq != w->max_seq ||
@@ -156,7 +156,7 @@ static void check_index(struct cq_verify_walk *w)
 static void note_end(struct cq_verify_walk *w)
 {
 	struct cq_verify *v = &w->v;
-	uint64_t end = w->scan.offset;
+	uint64_t end = w->walk.offset;
 
 	if (w->have_unsealed && (w->records > 0 || w->sealed)) {
 		if (!cq_verify_came(v, w->unsealed.segment, w->unsealed.offset))
@@ -210,6 +210,7 @@ static void walk_segment(struct cq_verify_walk *w)
 		return;
 	}
 	w->scan.meter = &w->meter;
+	w->walk = cq_walk_file(&w->scan);
 	w->sealed = (w->header.flags & CQ_SEALED) != 0;
 	check_trust(w);
 	check_header(w);

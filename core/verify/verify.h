@@ -10,10 +10,11 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "meta/control.h"
 #include "catalog/queue.h"
-#include "format/scan.h"
 #include "files/seekindex.h"
+#include "format/scan.h"
+#include "format/walk.h"
+#include "meta/control.h"
 
 /* A position that some file claims: it has to be where a record begins or the records end. */
 enum cq_mark_kind { CQ_MARK_CONTROL, CQ_MARK_INDEX, CQ_MARK_DURABLE, CQ_MARK_READER };
@@ -85,6 +86,7 @@ struct cq_verify_walk {
 	bool broken; /* its rest could not be read */
 	bool told;   /* what stands behind the first damaged record of an unsealed one */
 	struct cq_scan scan;
+	struct cq_walk walk;
 	uint64_t records;
 	uint64_t payload_bytes;
 	uint64_t min_seq, max_seq, min_time, max_time; /* valid when records > 0 */
@@ -139,8 +141,7 @@ bool cq_verify_short_of_means(struct cq_verify *v, int error);
 /* The rest of this segment cannot be read. */
 void cq_verify_unreadable(struct cq_verify_walk *w, uint64_t offset, int error);
 
-/* Walks the records of the segment that w->scan stands at the beginning of; w->scan.offset is then
- * where they end. */
+/* Goes with w->walk over the records of the segment; w->walk.offset is then where they end. */
 void cq_verify_records(struct cq_verify_walk *w);
 
 bool cq_verify_all_zero(const void *bytes, size_t length);

@@ -17,8 +17,8 @@
 #include <string.h>
 
 #include "files/beyond.h"
-#include "os/io.h"
 #include "format/record.h"
+#include "os/io.h"
 #include "verify/verify.h"
 
 #define BEYOND_SIZE 100
@@ -60,7 +60,7 @@ void cq_verify_unreadable(struct cq_verify_walk *w, uint64_t offset, int error)
 
 /* ---- one record ---- */
 
-static void check_seq(struct cq_verify_walk *w, const struct cq_scan_record *record)
+static void check_seq(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	struct cq_verify_order *order = &w->order;
 	uint64_t seq = record->header.seq;
@@ -90,7 +90,7 @@ static void check_seq(struct cq_verify_walk *w, const struct cq_scan_record *rec
 		order->next_seq = seq + 1;
 }
 
-static void check_extension(struct cq_verify_walk *w, const struct cq_scan_record *record)
+static void check_extension(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	const struct cq_record_header *h = &record->header;
 	struct cq_verify_order *order = &w->order;
@@ -107,7 +107,7 @@ static void check_extension(struct cq_verify_walk *w, const struct cq_scan_recor
 	order->epoch = h->epoch;
 }
 
-static void check_reserved(struct cq_verify_walk *w, const struct cq_scan_record *record)
+static void check_reserved(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	const struct cq_record_header *h = &record->header;
 	/* without an extension of ours a record that has anything in its place is no sound one */
@@ -122,10 +122,10 @@ static void check_reserved(struct cq_verify_walk *w, const struct cq_scan_record
 }
 
 /* The up to 63 bytes between payload and next record. */
-static void check_padding(struct cq_verify_walk *w, const struct cq_scan_record *record)
+static void check_padding(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	const struct cq_scan *scan = &w->scan;
-	uint64_t from = record->offset + sizeof record->header + record->payload_length;
+	uint64_t from = record->offset + sizeof record->header + record->length;
 	size_t length = (size_t)(record->end - from);
 	uint8_t copy[CQ_ALIGN];
 	const uint8_t *bytes = copy;
@@ -142,7 +142,7 @@ static void check_padding(struct cq_verify_walk *w, const struct cq_scan_record 
 		                 "bytes between payload and next record are not zero");
 }
 
-static void check_index_entry(struct cq_verify_walk *w, const struct cq_scan_record *record)
+static void check_index_entry(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	const struct cq_index_entry *entry;
 
@@ -157,11 +157,11 @@ static void check_index_entry(struct cq_verify_walk *w, const struct cq_scan_rec
 		CQ_DAMAGE(w, entry->offset, "the index has an entry that is not of a record here");
 }
 
-static void check_record(struct cq_verify_walk *w, const struct cq_scan_record *record)
+static void check_record(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	const struct cq_record_header *h = &record->header;
 
-	if (record->pad)
+	if (h->type == CQ_TYPE_PAD)
 		return;
 	check_seq(w, record);
 	check_reserved(w, record);
@@ -169,7 +169,7 @@ static void check_record(struct cq_verify_walk *w, const struct cq_scan_record *
 		check_extension(w, record);
 	check_padding(w, record);
 	check_index_entry(w, record);
-	w->order.stream += record->payload_length;
+	w->order.stream += record->length;
 
 	if (w->records == 0 || h->seq < w->min_seq)
 		w->min_seq = h->seq;
@@ -180,7 +180,7 @@ static void check_record(struct cq_verify_walk *w, const struct cq_scan_record *
 	if (w->records == 0 || h->time_ns > w->max_time)
 		w->max_time = h->time_ns;
 	w->records++;
-	w->payload_bytes += record->payload_length;
+	w->payload_bytes += record->length;
 }
 
 /* ---- the records of one segment ---- */
@@ -220,27 +220,25 @@ static int tell_beyond(struct cq_verify_walk *w, uint64_t offset, char text[BEYO
 /* The payload alone is damaged: its header says where the next record is.  True: go on there. */
 static bool step_over(struct cq_verify_walk *w, const char *beyond)
 {
-	struct cq_scan_record record = { .offset = w->scan.offset };
-	ssize_t n;
+	struct cq_record_header h;
+	struct cq_record_at record;
 
-	n = cq_segment_pread(w->segment, &record.header, sizeof record.header, record.offset);
-	if (n < 0 || record.header.commit == 0)
+	if (cq_segment_pread(w->segment, &h, sizeof h, w->walk.offset) < 0 || h.commit == 0)
 		return false;
-	record.payload_length = (uint64_t)record.header.commit - 1;
-	if (cq_record_span(record.payload_length) > w->scan.size - record.offset)
+	record = cq_record_place(&h, w->walk.offset);
+	if (record.end > w->scan.size)
 		return false;
-	record.end = record.offset + cq_record_span(record.payload_length);
 	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum%s",
-	          record.header.seq, beyond);
+	          h.seq, beyond);
 	check_record(w, &record);
-	w->scan.offset = record.end;
+	w->walk.offset = record.end;
 	return true;
 }
 
-/* What stands here is no sound record.  True: go on at scan.offset. */
-static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
+/* What stands here is no sound record.  True: go on at walk.offset. */
+static bool unsound(struct cq_verify_walk *w)
 {
-	uint64_t offset = w->scan.offset;
+	uint64_t offset = w->walk.offset;
 	char text[BEYOND_SIZE] = "";
 
 	/* the recovery of a writer that has come since may be setting it aside */
@@ -249,11 +247,12 @@ static bool unsound(struct cq_verify_walk *w, enum cq_record_state state)
 	if (!w->told)
 		(void)tell_beyond(w, offset, text);
 	w->told = true;
-	if (state == CQ_RECORD_PAYLOAD && step_over(w, text))
+	if (w->walk.state == CQ_RECORD_PAYLOAD && step_over(w, text))
 		return true;
 	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read%s",
-	          state == CQ_RECORD_BOUNDS ? "a record length that leads out of the segment"
-	                                    : "a damaged record header",
+	          w->walk.state == CQ_RECORD_BOUNDS
+	                  ? "a record length that leads out of the segment"
+	                  : "a damaged record header",
 	          text);
 	give_up_segment(w);
 	return false;
@@ -282,7 +281,7 @@ static void judge_residue(struct cq_verify_walk *w, uint64_t end, uint64_t at)
 /* Behind the last record. */
 static void check_residue(struct cq_verify_walk *w)
 {
-	uint64_t end = w->scan.offset, at;
+	uint64_t end = w->walk.offset, at;
 	int r;
 
 	/* not under a writer, whose prepared pages would be written back */
@@ -303,27 +302,26 @@ static void check_residue(struct cq_verify_walk *w)
 
 void cq_verify_records(struct cq_verify_walk *w)
 {
-	enum cq_record_state state = CQ_RECORD_OK;
-	struct cq_scan_record record;
+	struct cq_record_at record;
 	bool go_on = true;
 	int r;
 
 	while (go_on) {
-		uint64_t offset = w->scan.offset;
+		uint64_t offset = w->walk.offset;
 
 		cq_verify_pass(&w->v, &w->order, w->id, offset);
-		r = cq_scan_next(&w->scan, &record, &state);
+		r = cq_walk_step(&w->walk, &record);
 		/* read in one piece with its commit word it may be half stored, but not any more */
-		if (r == -EBADMSG && !w->sealed)
-			r = cq_scan_next(&w->scan, &record, &state);
+		if (w->walk.state != CQ_RECORD_OK && !w->sealed)
+			r = cq_walk_step(&w->walk, &record);
 		if (r > 0) {
 			check_record(w, &record);
 			continue;
 		}
-		go_on = r == -EBADMSG && unsound(w, state);
+		go_on = w->walk.state != CQ_RECORD_OK && unsound(w);
 		if (r == 0)
 			check_residue(w);
-		else if (r != -EBADMSG)
+		else if (w->walk.state == CQ_RECORD_OK)
 			cq_verify_unreadable(w, offset, r);
 	}
 }

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* walk.c - from one record of a segment to the next; see walk.h */
+#include "format/walk.h"
+
+#include <errno.h>
+
+int cq_walk_step_in_file(struct cq_walk *walk, struct cq_record_at *ret_record)
+{
+	int r;
+
+	walk->state = CQ_RECORD_OK;
+	r = cq_scan_record(walk->scan, walk->offset, ret_record, &walk->state);
+	if (r > 0)
+		walk->offset = ret_record->end;
+	return r;
+}
+
+/* No record was there a moment ago. */
+int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *ret_header)
+{
+	const struct cq_mapping *map = walk->map;
+
+	if (walk->offset <= map->size - sizeof *ret_header && cq_mapping_shortened(map))
+		return -EIO;
+	walk->sealed = (cq_segment_flags_load(map->base) & CQ_SEALED) != 0;
+	if (!walk->sealed)
+		return 0;
+	return cq_record_load(map->base, map->size, walk->offset, ret_header, &walk->state);
+}

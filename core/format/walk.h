@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * walk.h - from one record of a segment to the next: the one place that knows the way
+ *
+ * A walk goes over a mapped segment or over its file by pread (scan.h).  Both stop at the same places.
+ * They differ in one thing: a walk over the file checks each payload, one over memory does not, for whoever
+ * gives payload from there checks what it gives.
+ *
+ * The segment's writer may be at work.  A record counts once its commit word is there.  A segment that is
+ * sealed gets no more records, but may have got some between the look at its commit word and the look at
+ * its seal: so a walk over memory that finds the seal looks once more.  One over a file looks once more in
+ * a fresh copy.  Who goes on to the next segment behind an end in an unsealed one asks successor.h.
+ *
+ * cq_reader_next() has its own step (reader.c): it checks payload and numbering before it moves.
+ */
+#ifndef CQ_WALK_H
+#define CQ_WALK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/record.h"
+#include "format/scan.h"
+#include "os/mapping.h"
+
+struct cq_walk {
+	uint64_t offset;            /* of the next record, or where the walk stopped */
+	enum cq_record_state state; /* of what stands there */
+	bool sealed; /* the walk ended in a segment that gets no more (mapped only) */
+	const struct cq_mapping *map;
+	struct cq_scan *scan; /* where there is no map */
+};
+
+/* Over a mapped segment, from the record at this offset on. */
+static inline struct cq_walk cq_walk_mapped(const struct cq_mapping *map, uint64_t offset)
+{
+	return (struct cq_walk){ .offset = offset, .map = map };
+}
+
+/* Over a segment's file, from its first record on. */
+static inline struct cq_walk cq_walk_file(struct cq_scan *scan)
+{
+	return (struct cq_walk){ .offset = sizeof(struct cq_segment_header), .scan = scan };
+}
+
+/* Parts of cq_walk_step(). */
+int cq_walk_step_in_file(struct cq_walk *walk, struct cq_record_at *ret_record);
+int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *ret_header);
+
+/*
+ * The next record, PAD included: 1, and the walk is behind it.  0 at the end: a zero commit word, or no
+ * room for a record.  Else the walk stays where it is:
+ *   -EIO        what stands there is not a sound record, and walk->state says why; or, that being
+ *               CQ_RECORD_OK, the file was cut short or cannot be read
+ *   -ENOMEM, -ECANCELED  as cq_scan_record()
+ */
+static inline int cq_walk_step(struct cq_walk *walk, struct cq_record_at *ret_record)
+{
+	struct cq_record_header h;
+	int r;
+
+	if (!walk->map)
+		return cq_walk_step_in_file(walk, ret_record);
+	r = cq_record_load(walk->map->base, walk->map->size, walk->offset, &h, &walk->state);
+	if (r == 0)
+		r = cq_walk_look_again(walk, &h);
+	if (r > 0) {
+		*ret_record = cq_record_place(&h, walk->offset);
+		walk->offset = ret_record->end;
+	}
+	return r;
+}
+
+/* The same without PAD: the next record that says something. */
+static inline int cq_walk_next(struct cq_walk *walk, struct cq_record_at *ret_record)
+{
+	int r;
+
+	do
+		r = cq_walk_step(walk, ret_record);
+	while (r > 0 && ret_record->header.type == CQ_TYPE_PAD);
+	return r;
+}
+
+#endif

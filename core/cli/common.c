@@ -26,35 +26,26 @@ void cli_note(const char *format, ...)
 
 int cli_fail(const char *subject, int error)
 {
-	const char *text;
+	const char *text = cq_strerror(error), *hint = "";
 
 	switch (-error) {
 	case ENOTEMPTY:
-		text = "holds files but no queue (of a mount, name the queue that is mounted)";
-		break;
 	case ENODEV:
-		text = "its files cannot be mapped (of a mount, name the queue that is mounted)";
+		hint = " (of a mount, name the queue that is mounted)";
+		break;
+	case EBADMSG:
+		hint = " (see chronq verify)";
 		break;
 	case EBUSY:
 		text = "another writer has the queue";
-		break;
-	case EBADMSG:
-		text = "the queue is damaged (see chronq verify)";
-		break;
-	case EPROTONOSUPPORT:
-		text = "the queue's format is newer than this program";
-		break;
-	case EOVERFLOW:
-		text = "its segment ids, or its sequence numbers, are used up";
 		break;
 	case EMSGSIZE:
 		text = "its segments are so small that no record can hold a byte";
 		break;
 	default:
-		text = strerror(-error);
 		break;
 	}
-	cli_note("%s: %s", subject, text);
+	cli_note("%s: %s%s", subject, text, hint);
 	return CLI_IO;
 }
 

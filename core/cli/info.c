@@ -269,7 +269,7 @@ static int show_info(const char *dir, cq_queue *queue)
 	print_control(&info);
 	r = cq_queue_readers(queue, print_reader, &info);
 	if (r < 0)
-		printf("readers          unknown: %s\n", strerrordesc_np(-r));
+		printf("readers          unknown: %s\n", cq_strerror(r));
 	r = print_records(queue, reader);
 	cq_reader_close(reader);
 	return r < 0 ? cli_fail(dir, r) : r;

@@ -58,6 +58,13 @@ extern "C" {
 /* The version of the library that the program runs with, such as "0.1.0".  Any thread. */
 CQ_API const char *cq_version(void);
 
+/*
+ * What an error of this library means, in the words of a queue and for people; the system's words for
+ * an error that means nothing of its own here.  error: an errno, negative as functions return it or not.
+ * The text is constant.  Never NULL.  Any thread, also in a signal handler.
+ */
+CQ_API const char *cq_strerror(int error);
+
 typedef struct cq_writer cq_writer;   /* the one appender of a queue */
 typedef struct cq_reader cq_reader;   /* a position in a queue */
 typedef struct cq_queue cq_queue;     /* a queue's directory, seen without changing it */

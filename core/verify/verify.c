@@ -129,7 +129,7 @@ static void read_index(struct cq_verify_walk *w)
 		CQ_NOTE(w, 0, "the index %s has not come to the disk whole", name);
 	else if (!cq_verify_short_of_means(&w->v, r))
 		CQ_DAMAGE(w, 0, "the index %s cannot be used: %s", name,
-		          r == -EBADMSG ? "it is damaged" : strerror(-r));
+		          r == -EBADMSG ? "it is damaged" : strerrordesc_np(-r));
 }
 
 /* A partial index speaks of the records that were there when it was written. */

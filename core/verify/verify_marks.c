@@ -167,7 +167,7 @@ static void report_useless(struct cq_verify *v, int dirfd, const char *name, int
 		r = error;
 	if (r < 0)
 		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name,
-		                 strerror(-r));
+		                 strerrordesc_np(-r));
 	else if (blank)
 		cq_verify_report(v, false, UINT32_MAX, 0, "%s is empty", name);
 	else
@@ -293,7 +293,7 @@ static int collect_readers(struct cq_verify *v)
 		return visit.result;
 	if (r < 0 && !cq_verify_short_of_means(v, r))
 		cq_verify_report(v, true, UINT32_MAX, 0, CQ_READERS_DIR " cannot be read: %s",
-		                 strerror(-r));
+		                 strerrordesc_np(-r));
 	return 0;
 }
 

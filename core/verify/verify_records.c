@@ -52,7 +52,7 @@ static void give_up_segment(struct cq_verify_walk *w)
 void cq_verify_unreadable(struct cq_verify_walk *w, uint64_t offset, int error)
 {
 	if (!cq_verify_short_of_means(&w->v, error))
-		CQ_DAMAGE(w, offset, "cannot be read: %s", strerror(-error));
+		CQ_DAMAGE(w, offset, "cannot be read: %s", strerrordesc_np(-error));
 	if (w->v.error == 0)
 		w->v.error = error;
 	give_up_segment(w);

@@ -115,26 +115,14 @@ static const char *open_error(const struct chronfs *fs, int error)
 	switch (-error) {
 	case EBADMSG:
 		return "the queue is damaged (chronq verify tells more; -o accept_loss goes on)";
-	case EPROTONOSUPPORT:
-		return "the queue's format is newer than this program";
 	case EINVAL:
 		return "the queue cannot have these options"; /* the log said which */
-	case ENOTEMPTY:
-		return "the directory holds files, but no queue";
-	case EOPNOTSUPP:
-		return "the file system lacks what a queue needs (fallocate, rename without replacing)";
 	case EROFS:
 		return "the file system is read-only (-o ro reads the queue)";
 	case EACCES:
 		return fs->options.read_only
 		               ? "no permission to read there"
 		               : "no permission to write there (-o ro reads the queue)";
-	case EPERM:
-		return "a file of it is not to be written to"; /* the log said which, and why */
-	case ELOOP:
-		return "a symbolic link stands under a name of the queue's";
-	case EEXIST:
-		return "too much is set aside already"; /* the log said of which segment */
 	case ENOSPC:
 	case EDQUOT:
 		return "no room for the first segment (a new queue can have smaller ones: segment_size=)";
@@ -144,12 +132,10 @@ static const char *open_error(const struct chronfs *fs, int error)
 		return "Resource temporarily unavailable: no thread is to be had (ulimit -u)";
 	case EMFILE:
 		return "Too many open files (ulimit -n)";
-	case EOVERFLOW:
-		return "its segment ids, or its sequence numbers, are used up"; /* the log said which */
 	case ECANCELED:
 		return "stopped by a signal; nothing was changed";
 	default:
-		return strerrordesc_np(-error);
+		return cq_strerror(error); /* of many the log said which */
 	}
 }
 

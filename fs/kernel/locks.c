@@ -15,6 +15,10 @@
  * have read locks, which keep nobody out, and which end with an unlock or with the open file.
  * A flock and a lock of an open file (F_OFD_SETLK) end with that.
  *
+ * As in the kernel, a flock that is to be changed and cannot be yet is given up first: two that want to make
+ * theirs exclusive would wait for each other.  Of POSIX locks the one whose wait would close a circle of
+ * those who wait for each other gets EDEADLK.
+ *
  * locks_held (limits.c) counts locks and parked requests.  When there are too many,
  * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
  */
@@ -26,6 +30,7 @@
 #include <sys/file.h>
 
 #define TO_END INT64_MAX
+#define DEADLOCK_STEPS 10 /* so far a circle is looked for, as in the kernel */
 
 struct chronfs_lock {
 	struct chronfs_lock *next;
@@ -152,6 +157,56 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 	return granted;
 }
 
+/* Drops the locks on the file of `like` that are chosen; returns as grant(). */
+static struct chronfs_parked *take_away(struct chronfs *fs,
+                                        bool (*chosen)(const struct chronfs_lock *lock,
+                                                       const struct chronfs_lock *like),
+                                        const struct chronfs_lock *like)
+{
+	struct chronfs_lock **link = &fs->locks;
+	bool dropped = false;
+
+	while (*link) {
+		if ((*link)->path == like->path && chosen(*link, like)) {
+			drop(fs, link);
+			dropped = true;
+		} else {
+			link = &(*link)->next;
+		}
+	}
+	return dropped ? grant(fs, like->path) : NULL;
+}
+
+/* What an owner of POSIX locks waits for; NULL: nothing. */
+static const struct chronfs_lock *find_wanted(const struct chronfs *fs, uint64_t owner)
+{
+	for (const struct chronfs_parked *p = fs->lock_waiters.first; p; p = p->next) {
+		const struct waiter *w = (const struct waiter *)p;
+
+		if (!w->wanted->flock && w->wanted->owner == owner)
+			return w->wanted;
+	}
+	return NULL;
+}
+
+/* Whether those who hold the lock that is wanted wait for its owner, at the end of a chain. */
+static bool closes_circle(const struct chronfs *fs, const struct chronfs_lock *wanted)
+{
+	const struct chronfs_lock *next = wanted, *holder;
+
+	if (wanted->flock)
+		return false;
+	for (unsigned i = 0; i < DEADLOCK_STEPS && next; i++) {
+		holder = find_conflict(fs, next);
+		if (!holder)
+			return false;
+		if (holder->owner == wanted->owner)
+			return true;
+		next = find_wanted(fs, holder->owner);
+	}
+	return false;
+}
+
 static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct waiter *w = (struct waiter *)parked;
@@ -181,6 +236,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 	struct chronfs_lock *spare = malloc(sizeof *spare);
 	struct waiter *waiter = malloc(sizeof *waiter);
 	struct chronfs_parked *granted = NULL;
+	bool parked = false;
 	int r = 0;
 
 	if (!wanted || !spare || !waiter) {
@@ -199,18 +255,24 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 		apply(fs, wanted, spare);
 		wanted = spare = NULL;
 		granted = grant(fs, request->path); /* a lock made weaker lets others in */
-	} else if (!wait) {
-		r = -EAGAIN;
 	} else {
-		r = chronfs_parked_add(&fs->lock_waiters, &waiter->parked);
+		if (wanted->flock)
+			granted = take_away(fs, same_owner, wanted);
+		if (!wait)
+			r = -EAGAIN;
+		else if (closes_circle(fs, wanted))
+			r = -EDEADLK;
+		else
+			r = chronfs_parked_add(&fs->lock_waiters, &waiter->parked);
 		if (r == 0) {
 			chronfs_share_add(&fs->locks_held);
-			pthread_mutex_unlock(&fs->lock_waiters.lock);
-			return;
+			parked = true;
 		}
 	}
 	pthread_mutex_unlock(&fs->lock_waiters.lock);
 	answer(fs, granted);
+	if (parked)
+		return;
 out:
 	free(wanted);
 	free(spare);
@@ -297,21 +359,10 @@ static void drop_chosen(struct chronfs *fs,
                                        const struct chronfs_lock *like),
                         const struct chronfs_lock *like)
 {
-	struct chronfs_parked *granted = NULL;
-	struct chronfs_lock **link = &fs->locks;
-	bool dropped = false;
+	struct chronfs_parked *granted;
 
 	pthread_mutex_lock(&fs->lock_waiters.lock);
-	while (*link) {
-		if ((*link)->path == like->path && chosen(*link, like)) {
-			drop(fs, link);
-			dropped = true;
-		} else {
-			link = &(*link)->next;
-		}
-	}
-	if (dropped)
-		granted = grant(fs, like->path);
+	granted = take_away(fs, chosen, like);
 	pthread_mutex_unlock(&fs->lock_waiters.lock);
 	answer(fs, granted);
 }

@@ -211,6 +211,81 @@ def flocks():
     say("flock, when it has not", flocked())
 
 
+def in_two_processes(function):
+    """What the function gives in each, called with a way to wait until both are there."""
+    (first_read, first_write), (second_read, second_write) = os.pipe(), os.pipe()
+
+    def meeting(to, come_from):
+        def meet():
+            os.write(to, b"x")
+            os.read(come_from, 1)
+        return meet
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.write(write_end, function(0, meeting(first_write, second_read)).encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    mine = function(1, meeting(second_write, first_read))
+    with os.fdopen(read_end, "rb") as pipe:
+        theirs = pipe.read().decode()
+    os.waitpid(pid, 0)
+    return sorted([mine, theirs])
+
+
+def a_flock_is_changed():
+    fd, other = opened(), opened()
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    fcntl.flock(other, fcntl.LOCK_SH)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass
+    fcntl.flock(other, fcntl.LOCK_UN)
+    say("flock, a change is refused: what was held then", flocked())
+
+    def change(_, meet):
+        its = opened()
+        fcntl.flock(its, fcntl.LOCK_SH)
+        meet()
+        fcntl.flock(its, fcntl.LOCK_EX)
+        fcntl.flock(its, fcntl.LOCK_UN)
+        return "got it"
+    say("flock, two change theirs at the same time", in_two_processes(change))
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    say("flock, exclusive, then shared", flocked())
+
+
+def two_wait_for_each_other():
+    def cross(mine, meet):
+        fd = opened()
+        lock(fd, start=mine, length=1)
+        meet()
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK, 1 - mine, 1))
+            return "got it"
+        except OSError as error:
+            os.close(fd)
+            return error.strerror
+    say("two that wait for each other", in_two_processes(cross))
+
+    def change(_, meet):
+        fd = opened()
+        lock(fd, fcntl.F_RDLCK)
+        meet()
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK))
+            return "got it"
+        except OSError as error:
+            os.close(fd)
+            return error.strerror
+    say("two that change theirs", in_two_processes(change))
+
+
 for part in (dies_while_a_child_has_it, closes_while_a_child_has_it, a_child_closes, closes_a_duplicate,
-             closes_another_open, closes_to_read, others_keep_theirs, waiters, locks_of_open_files, flocks):
+             closes_another_open, closes_to_read, others_keep_theirs, waiters, locks_of_open_files, flocks,
+             a_flock_is_changed, two_wait_for_each_other):
     part()

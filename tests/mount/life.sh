@@ -67,6 +67,7 @@ is "the first goes on" "$("$CHRONQ" cat "$q")" $'first\nsecond'
 
 # The two arguments in the wrong order.
 mkdir "$tmp/empty"
+mounts+=("$q") # if it is mounted all the same
 exits 2 "is a queue itself" "a queue as mount point" "$tmp/empty" "$q"
 ok "no queue was made there" [ -z "$(ls "$tmp/empty")" ]
 

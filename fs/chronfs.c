@@ -4,7 +4,9 @@
 
 #include <unistd.h>
 
+#include "append/ctl.h"
 #include "append/waiting.h"
+#include "held/locks.h"
 
 void chronfs_init(struct chronfs *fs)
 {

@@ -10,15 +10,31 @@
  * log, which has a little time to write what was said.
  */
 #include "chronfs.h"
-#include "mount/helper.h"
-#include "mount/log.h"
-#include "mount/progress.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "append/ctl.h"
+#include "append/lines.h"
+#include "append/waiting.h"
+#include "held/locks.h"
+#include "held/poll.h"
+#include "held/ticker.h"
+#include "kernel/ops.h"
+#include "kernel/request.h"
+#include "mount/daemon.h"
+#include "mount/helper.h"
+#include "mount/mountpoint.h"
+#include "mount/notify.h"
+#include "mount/queue.h"
+#include "mount/usage.h"
+#include "read/passthrough.h"
+#include "shared/limits.h"
+#include "shared/log.h"
+#include "shared/messages.h"
 
 /* Threads that serve requests.  A second one lets a read go on beside an append that has to wait for
  * a new segment file; docs/benchmarks.md has the measurement. */
@@ -74,6 +90,10 @@ static int serve(struct chronfs *fs)
 	return r == 0 ? CHRONFS_EXIT_OK : CHRONFS_EXIT_LOOP;
 }
 
+static const chronfs_step_fn steps[] = {
+	chronfs_waiting_step, chronfs_lines_step, chronfs_ctl_step, chronfs_poll_step, NULL,
+};
+
 /* All that the process does which keeps the mount; its exit code. */
 static int run(struct chronfs *fs)
 {
@@ -87,7 +107,7 @@ static int run(struct chronfs *fs)
 	}
 	r = chronfs_log_start(&fs->log);
 	if (r == 0)
-		r = chronfs_ticker_start(fs);
+		r = chronfs_ticker_start(fs, steps);
 	if (r < 0) {
 		chronfs_say(fs, CQ_ERROR, "thread: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SETUP;

@@ -14,6 +14,10 @@
 #include <unistd.h>
 
 #include "fs_support.h"
+#include "held/locks.h"
+#include "kernel/ops.h"
+#include "mount/queue.h"
+#include "shared/limits.h"
 #include "support.h"
 
 struct chronfs fs;

@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "append/sink.h"
+#include "kernel/ops.h"
 #include "sink_support.h"
 
 struct chronfs fs;

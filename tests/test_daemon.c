@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "mount/log.h"
+#include "mount/daemon.h"
+#include "shared/log.h"
 
 #define CHILD 4711
 

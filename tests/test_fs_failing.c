@@ -24,7 +24,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "append/ctl.h"
 #include "fs_support.h"
+#include "held/poll.h"
+#include "held/ticker.h"
+#include "kernel/ops.h"
+#include "mount/daemon.h"
+#include "shared/limits.h"
 #include "status/stats.h"
 
 #define BUFFER 8192
@@ -389,12 +395,14 @@ static void each_call_of_a_lookup(void **state)
 
 static void no_thread_for_the_ticker(void **state)
 {
+	static const chronfs_step_fn no_steps[] = { NULL };
 	int failing = 1;
 
 	(void)state;
 	for (; failing <= 2; failing++) {
 		fs_calls_begin(failing);
-		assert_int_equal(chronfs_ticker_start(&fs), -(failing == 1 ? ENOMEM : EAGAIN));
+		assert_int_equal(chronfs_ticker_start(&fs, no_steps),
+		                 -(failing == 1 ? ENOMEM : EAGAIN));
 		fs_calls_end();
 		assert_null(fs.ticker);
 	}

@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "mount/log.h"
+#include "shared/log.h"
+#include "shared/messages.h"
 
 static struct chronfs fs;
 static char queue[PATH_MAX];

@@ -19,7 +19,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "append/sink.h"
 #include "chronfs.h"
+#include "kernel/ops.h"
+#include "kernel/request.h"
 
 static struct chronfs fs;
 static int request; /* its address stands for a request */

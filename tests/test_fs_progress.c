@@ -20,6 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "chronfs.h"
+#include "mount/notify.h"
 #include "mount/progress.h"
 
 #define SEGMENTS 41U

@@ -17,7 +17,9 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "append/waiting.h"
 #include "fs_support.h"
+#include "kernel/ops.h"
 #include "status/stats.h"
 #include "support.h"
 

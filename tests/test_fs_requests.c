@@ -22,7 +22,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "append/ctl.h"
+#include "append/lines.h"
+#include "append/waiting.h"
 #include "fs_support.h"
+#include "held/poll.h"
+#include "kernel/ops.h"
 #include "support.h"
 
 /* ---- directories ---- */

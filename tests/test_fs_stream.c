@@ -21,6 +21,9 @@
 #include <unistd.h>
 
 #include "fs_support.h"
+#include "held/opened.h"
+#include "kernel/ops.h"
+#include "read/streambegin.h"
 
 /* ---- data and holes ---- */
 

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
+#include "mount/mountpoint.h"
 
 #define FD 1000 /* what open() gives */
 #define CHILD 4711

@@ -17,6 +17,7 @@
 #include <sched.h>
 
 #include "chronfs.h"
+#include "held/parked.h"
 
 #define REQUESTS 3000
 

@@ -11,6 +11,9 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "append/lines.h"
+#include "held/opened.h"
+#include "kernel/ops.h"
 #include "sink_support.h"
 
 /* ---- append ---- */

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "append/lines.h"
+#include "append/sink.h"
 #include "append/waiting.h"
 #include "sink_support.h"
 

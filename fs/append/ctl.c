@@ -11,15 +11,20 @@
  * jobs: parked, and done by the ticker's thread in the order of arrival, one piece at a time, so that
  * its other steps have their turn between two pieces.
  *
- * An interruption during a piece counts after it, unless the piece was the last (shared/parked.c).
+ * An interruption during a piece counts after it, unless the piece was the last (held/parked.c).
  */
-#include "chronfs.h"
+#include "append/ctl.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "mount/option_values.h"
+#include "append/pending.h"
+#include "chronfs.h"
+#include "held/parked.h"
+#include "held/ticker.h"
+#include "shared/kind.h"
+#include "shared/numbers.h"
 
 #define COMMAND_MAX 64 /* bytes; the longest that has a meaning is shorter */
 
@@ -111,17 +116,11 @@ void chronfs_ctl_fini(struct chronfs *fs)
 
 /* ---- unlink ---- */
 
-void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+void chronfs_ctl_remove(fuse_req_t req, uint32_t segment)
 {
-	struct chronfs *fs = chronfs_of(req);
-	struct job job = { .kind = JOB_REMOVE };
+	const struct job job = { .kind = JOB_REMOVE, .segment = segment };
 
-	if (chronfs_node_kind(parent) != CHRONFS_SEGMENTS || !fs->writer || !fs->options.allow_trim)
-		fuse_reply_err(req, EPERM);
-	else if (!chronfs_segmentdir_parse(parent, name, &job.segment))
-		fuse_reply_err(req, ENOENT);
-	else
-		park(fs, req, &job);
+	park(chronfs_of(req), req, &job);
 }
 
 /* ---- ctl ---- */

@@ -26,6 +26,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "append/framer.h"
+#include "append/pending.h"
+#include "append/sink.h"
+#include "append/waiting.h"
+#include "chronfs.h"
+#include "held/locks.h"
+#include "shared/kind.h"
+#include "shared/messages.h"
+
 #define BATCH 256
 
 /* A request that may append lines: a WRITE, or one that commits the open line. */

@@ -3,6 +3,10 @@
 #ifndef CHRONFS_LINES_H
 #define CHRONFS_LINES_H
 
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "append/framer.h"
 #include "append/sink.h"
 #include "append/waiting.h"
@@ -41,5 +45,14 @@ void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file);
 
 /* Gives a reference back; the last one frees the file. */
 void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file);
+
+extern const struct chronfs_kind_ops chronfs_lines_ops;
+
+/* Commits what has waited long enough for the rest of its line.  Milliseconds until it has to be
+ * called again, -1: not before somebody writes. */
+int chronfs_lines_step(struct chronfs *fs);
+
+/* How many open files have an open line, and the bytes of these lines. */
+void chronfs_lines_figures(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes);
 
 #endif

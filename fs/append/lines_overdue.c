@@ -9,9 +9,12 @@
  * Invariant: a file with an open line is in the list, unless a request of it waits for room (which
  * puts it there when it is over), it is closed, or there is no line_timeout.
  */
-#include "append/lines.h"
+#include "chronfs.h"
 
 #include <errno.h>
+
+#include "append/lines.h"
+#include "held/ticker.h"
 
 #define RETRY_MS 100 /* after an append that failed */
 

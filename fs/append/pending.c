@@ -7,11 +7,12 @@
  * is answered exactly once, at the latest by cq_writer_close(), which runs before the session ends.
  * It is not interruptible: the flush ends by itself, and the record is appended already.
  */
-#include "chronfs.h"
+#include "append/pending.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "chronfs.h"
 #include "fault.h"
 
 struct chronfs_pending {
@@ -56,9 +57,9 @@ void chronfs_pending_sync(struct chronfs *fs, struct chronfs_pending *pending, s
 	cq_writer_sync_async(fs->writer, &pending->sync);
 }
 
-/* Of any file or directory of the mount: there is one queue to flush. */
-static void sync_queue(fuse_req_t req, struct chronfs *fs)
+void chronfs_pending_fsync(fuse_req_t req)
 {
+	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_pending *pending;
 
 	if (!fs->writer) {
@@ -70,23 +71,4 @@ static void sync_queue(fuse_req_t req, struct chronfs *fs)
 		chronfs_pending_sync(fs, pending, 0);
 	else
 		fuse_reply_err(req, ENOMEM);
-}
-
-void chronfs_op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
-{
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
-
-	(void)datasync;
-	if (ops && ops->fsync)
-		ops->fsync(req, node, fi);
-	else
-		sync_queue(req, chronfs_of(req));
-}
-
-void chronfs_op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
-{
-	(void)node;
-	(void)datasync;
-	(void)fi;
-	sync_queue(req, chronfs_of(req));
 }

@@ -27,7 +27,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "append/pending.h"
 #include "append/waiting.h"
+#include "chronfs.h"
+#include "held/opened.h"
+#include "held/poll.h"
+#include "shared/kind.h"
 
 /* ---- both sinks ---- */
 

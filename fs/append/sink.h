@@ -3,7 +3,16 @@
 #ifndef CHRONFS_SINK_H
 #define CHRONFS_SINK_H
 
-#include "chronfs.h"
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "append/pending.h"
+#include "held/opened.h"
+#include "libfuse.h"
+#include "node.h"
+#include "shared/kind.h"
+
+struct chronfs;
 
 /* An open file of either, first in a larger struct; fi->fh is its address. */
 struct chronfs_sink_file {
@@ -32,5 +41,15 @@ int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 unsigned chronfs_sink_ready(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
                             unsigned events);
 ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value);
+
+extern const struct chronfs_kind_ops chronfs_append_ops;
+
+/* Gives a new node of a sink's kind (or of ctl). */
+void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
+                        struct fuse_entry_param *ret_entry);
+
+/* When no request is served any more: answers those that wait for room, then closes every open file,
+ * which commits the open lines; says what is lost. */
+void chronfs_sinks_fini(struct chronfs *fs);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * waiting.c - what waits for room in a full queue
  *
- * With full=block a request that found no room is parked (shared/parked.c) with a copy of its data.  The
+ * With full=block a request that found no room is parked (held/parked.c) with a copy of its data.  The
  * ticker tries again when the library has deleted segments, and at intervals: the oldest request first,
  * and none before it has gone through.  A request waits no longer than full=block says; its interruption
  * is answered at once.  What a closed file has left to append is an orphan: tried first, as long as there
@@ -14,6 +14,11 @@
 
 #include <errno.h>
 
+#include "chronfs.h"
+#include "held/parked.h"
+#include "held/poll.h"
+#include "held/ticker.h"
+
 #define MOST_BYTES ((size_t)64 << 20) /* of copies */
 #define MOST_ORPHANS 4096
 #define REQUEST_INTERVAL_MS 20
@@ -23,6 +28,22 @@ void chronfs_waiting_init(struct chronfs *fs)
 {
 	chronfs_parked_init(&fs->waiting, fs);
 	chronfs_parked_init(&fs->orphans, fs);
+}
+
+bool chronfs_waiting_any(const struct chronfs *fs)
+{
+	return chronfs_parked_any(&fs->waiting);
+}
+
+bool chronfs_waiting_allowed(const struct chronfs *fs, bool nonblock, int *ret_error)
+{
+	if (nonblock)
+		*ret_error = -EAGAIN;
+	else if (fs->options.full_wait_ms > 0)
+		return true;
+	else
+		*ret_error = -EDQUOT;
+	return false;
 }
 
 /* Under the lock. */

@@ -3,9 +3,12 @@
 #ifndef CHRONFS_WAITING_H
 #define CHRONFS_WAITING_H
 
-#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
 
-#include "chronfs.h"
+#include "held/parked.h"
+
+struct chronfs;
 
 /*
  * Part of something larger, which its owner makes and fills down to the blank line.  Its finish() gets
@@ -20,23 +23,11 @@ struct chronfs_waiting {
 };
 
 /* Whether a request waits: then another that needs room does not overtake it. */
-static inline bool chronfs_waiting_any(const struct chronfs *fs)
-{
-	return chronfs_parked_any(&fs->waiting);
-}
+bool chronfs_waiting_any(const struct chronfs *fs);
 
 /* A request with these open flags found no room: whether it may be parked, or else with which error
  * it is refused. */
-static inline bool chronfs_waiting_allowed(const struct chronfs *fs, bool nonblock, int *ret_error)
-{
-	if (nonblock)
-		*ret_error = -EAGAIN;
-	else if (fs->options.full_wait_ms > 0)
-		return true;
-	else
-		*ret_error = -EDQUOT;
-	return false;
-}
+bool chronfs_waiting_allowed(const struct chronfs *fs, bool nonblock, int *ret_error);
 
 void chronfs_waiting_init(struct chronfs *fs);
 
@@ -50,5 +41,10 @@ bool chronfs_waiting_orphaned(struct chronfs *fs);
 void chronfs_waiting_end(struct chronfs *fs);
 /* And when every file is closed: the same for orphans. */
 void chronfs_waiting_fini(struct chronfs *fs);
+
+/* Tries again, answers what went through or has waited too long.  As chronfs_lines_step(). */
+int chronfs_waiting_step(struct chronfs *fs);
+/* How many requests wait, and the bytes that they hold. */
+void chronfs_waiting_figures(struct chronfs *fs, uint64_t *ret_writes, uint64_t *ret_bytes);
 
 #endif

@@ -2,7 +2,7 @@
 /*
  * ops.c - the table of operations, and those that only choose by the kind of node
  */
-#include "chronfs.h"
+#include "kernel/ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +12,26 @@
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "append/ctl.h"
+#include "append/lines.h"
+#include "append/pending.h"
+#include "append/sink.h"
+#include "chronfs.h"
+#include "held/locks.h"
+#include "held/poll.h"
+#include "kernel/dir.h"
+#include "kernel/refuse.h"
+#include "kernel/request.h"
+#include "kernel/xattr.h"
+#include "read/passthrough.h"
+#include "read/payload.h"
+#include "read/segmentdir.h"
+#include "read/segments.h"
+#include "read/stream.h"
+#include "shared/kind.h"
+#include "shared/limits.h"
+#include "status/info.h"
 
 /* Since libfuse 3.17 there are functions for it, and not both ways may be gone. */
 static void want(struct fuse_conn_info *conn, unsigned flags, bool wanted)
@@ -48,26 +68,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	chronfs_passthrough_init(fs, conn);
 }
 
-/* ---- attributes ---- */
-
-void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,
-                  struct stat *ret_stat)
-{
-	memset(ret_stat, 0, sizeof *ret_stat);
-	ret_stat->st_ino = chronfs_node_ino(node);
-	ret_stat->st_mode = mode;
-	ret_stat->st_nlink = 1;
-	ret_stat->st_uid = fs->uid;
-	ret_stat->st_gid = fs->gid;
-	ret_stat->st_blksize = 4096;
-	ret_stat->st_atim = when;
-	ret_stat->st_mtim = when;
-	ret_stat->st_ctim = when;
-}
-
 /* ---- kinds ---- */
 
-static const struct chronfs_kind_ops *const kinds[CHRONFS_KINDS] = {
+const struct chronfs_kind_ops *const chronfs_kinds[CHRONFS_KINDS] = {
 	[CHRONFS_ROOT] = &chronfs_root_ops,
 	[CHRONFS_APPEND] = &chronfs_append_ops,
 	[CHRONFS_LINES] = &chronfs_lines_ops,
@@ -83,12 +86,7 @@ static const struct chronfs_kind_ops *const kinds[CHRONFS_KINDS] = {
 	[CHRONFS_METRICS] = &chronfs_metrics_ops,
 };
 
-const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node)
-{
-	const enum chronfs_kind kind = chronfs_node_kind(node);
-
-	return kind < CHRONFS_KINDS ? kinds[kind] : NULL;
-}
+/* ---- attributes ---- */
 
 static int node_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
@@ -208,24 +206,6 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *ar
 
 /* ---- open files ---- */
 
-void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
-{
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
-	struct chronfs *fs = chronfs_of(req);
-
-	const bool allowed = chronfs_share_take(&fs->open_files, req);
-
-	/* -ENOENT: the open was interrupted, no release will come */
-	if (allowed && fuse_reply_open(req, fi) != -ENOENT)
-		return;
-	if (ops->release)
-		ops->release(fs, node, fi);
-	if (allowed)
-		chronfs_share_give(&fs->open_files);
-	else
-		fuse_reply_err(req, ENFILE);
-}
-
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
@@ -237,33 +217,6 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 		fuse_reply_err(req, EPERM);
 	else
 		ops->open(req, node, fi);
-}
-
-void chronfs_reply_read(fuse_req_t req, chronfs_fill_fn fill, void *arg, size_t size, off_t offset,
-                        bool whole)
-{
-	struct chronfs *fs = chronfs_of(req);
-	size_t done = 0;
-	ssize_t n = 0;
-	char *buffer;
-
-	buffer = malloc(size);
-	if (!buffer) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	do {
-		n = fill(arg, buffer + done, size - done, (uint64_t)offset + done);
-		if (n > 0)
-			done += (size_t)n;
-	} while (n > 0 && done < size && whole);
-	if (n == -EIO)
-		chronfs_count(&fs->counters.read_errors);
-	if (n < 0) /* without `whole` there was only this one */
-		fuse_reply_err(req, (int)-n);
-	else
-		fuse_reply_buf(req, buffer, done);
-	free(buffer);
 }
 
 /* A file that cannot be read, a sink, is empty: so copying or searching the whole mount works. */
@@ -330,6 +283,25 @@ static void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 	}
 }
 
+static void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+
+	(void)datasync;
+	if (ops && ops->fsync)
+		ops->fsync(req, node, fi);
+	else
+		chronfs_pending_fsync(req);
+}
+
+static void op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
+{
+	(void)node;
+	(void)datasync;
+	(void)fi;
+	chronfs_pending_fsync(req);
+}
+
 static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
@@ -372,13 +344,13 @@ const struct fuse_lowlevel_ops chronfs_ops = {
 	.readdir = chronfs_op_readdir,
 	.readdirplus = chronfs_op_readdirplus,
 	.releasedir = chronfs_op_releasedir,
-	.fsyncdir = chronfs_op_fsyncdir,
+	.fsyncdir = op_fsyncdir,
 
 	.open = op_open,
 	.read = op_read,
 	.write = op_write,
 	.flush = op_flush,
-	.fsync = chronfs_op_fsync,
+	.fsync = op_fsync,
 	.lseek = op_lseek,
 	.poll = chronfs_op_poll,
 	.release = op_release,

@@ -6,9 +6,11 @@
  * root do not come this far: the kernel has answered EACCES from the mode of the directory.)  Each is
  * implemented, since an operation that is not says "Function not implemented".
  */
-#include "chronfs.h"
+#include "kernel/refuse.h"
 
 #include <errno.h>
+
+#include "chronfs.h"
 
 void chronfs_refuse_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
                           dev_t rdev)

@@ -15,14 +15,16 @@
  * The sysctl is read before the mount and in INIT, and the smaller value taken: a limit that is too small
  * refuses more than it need, and splits nothing.
  */
-#include "chronfs.h"
+#include "kernel/request.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "mount/option_values.h"
+#include "chronfs.h"
+#include "shared/messages.h"
+#include "shared/numbers.h"
 
 #define LIMIT "/proc/sys/fs/fuse/max_pages_limit"
 #define PAGES_DEFAULT 256 /* where there is no such file */

@@ -5,10 +5,13 @@
  * All are read-only.  What is asked for most, security.capability and the like, is answered with
  * ENODATA at once; ENOSYS would end all attributes of the mount.
  */
-#include "chronfs.h"
+#include "kernel/xattr.h"
 
 #include <errno.h>
 #include <string.h>
+
+#include "chronfs.h"
+#include "shared/kind.h"
 
 static void reply_value(fuse_req_t req, const char *value, size_t length, size_t room)
 {

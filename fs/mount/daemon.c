@@ -11,7 +11,7 @@
  * the main thread, again and again until that has left the session's loop: a single interruption
  * could come just before the main thread goes to sleep.
  */
-#include "chronfs.h"
+#include "mount/daemon.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,8 +21,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "mount/log.h"
-#include "mount/progress.h"
+#include "chronfs.h"
+#include "mount/notify.h"
+#include "shared/log.h"
+#include "shared/messages.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define KICK_INTERVAL_NS 10000000L

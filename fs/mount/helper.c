@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
+#include "shared/messages.h"
 
 struct call {
 	bool sloppy;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mount_options.c - options that are not ours: mount(8)'s and libfuse's */
+#include "chronfs.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "chronfs.h"
+#include "shared/messages.h"
 
 /* What mount(8) knows and hands on all the same, and what makes no difference here: nothing has an
  * access time that moves, a device number, a symbolic link or a mandatory lock.  An empty one stands

@@ -10,7 +10,7 @@
  * Which mount a path leads into is asked of the kernel, through a descriptor that names the place
  * without opening it: that works for a dead mount, too, and for several on top of each other.
  */
-#include "chronfs.h"
+#include "mount/mountpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +20,9 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "chronfs.h"
+#include "shared/messages.h"
 
 /* A line of the table of mounts. */
 struct mount_line {

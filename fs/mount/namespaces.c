@@ -6,13 +6,16 @@
  * namespace of its own).  umount takes the mount away here; its daemon goes on while one copy is left,
  * and holds the queue.  The copies are in the tables of mounts of the processes there.
  */
-#include "chronfs.h"
+#include "mount/namespaces.h"
 
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "chronfs.h"
+#include "mount/mountpoint.h"
 
 /* The mount namespace of a process, as a link that reads the same for those who share it. */
 static bool namespace_of(const char *process, char text[64])

@@ -11,9 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Decimal digits only, then the rest in *ret_rest; false: none, or too large a number. */
-bool chronfs_parse_number(const char *text, uint64_t *ret_value, const char **ret_rest);
-
 int chronfs_take_count(const char *option, uint64_t min, uint64_t max, uint64_t *ret_value);
 /* With K, M or G; in bytes. */
 int chronfs_take_size(const char *option, uint64_t min, uint64_t max, uint64_t *ret_value);

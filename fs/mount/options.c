@@ -16,6 +16,7 @@
 
 #include "chronfs.h"
 #include "mount/option_values.h"
+#include "shared/messages.h"
 
 #define FULL_WAIT_MS 30000 /* of full=block */
 #define LINE_TIMEOUT_MS 60000

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* progress.h - what is said while a mount is on its way: to people, and to the service manager */
+/* progress.h - what is said while a mount is on its way */
 #ifndef CHRONFS_PROGRESS_H
 #define CHRONFS_PROGRESS_H
 
-#include "chronfs.h"
+#include <stdbool.h>
+
+#include "chronq.h"
+
+struct chronfs;
 
 /* From now on the time runs that passes before the first line. */
 void chronfs_progress_begin(struct chronfs *fs);
@@ -15,8 +19,5 @@ int chronfs_progress(void *arg, const struct cq_progress *progress);
 /* For cq_queue_await_closing(), asked again and again; arg is the mount.  True when such a signal has
  * come. */
 bool chronfs_progress_waiting(void *arg);
-
-/* Sends lines of sd_notify(3) to $NOTIFY_SOCKET, if that is set; what cannot be sent is dropped. */
-void chronfs_notify(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 #endif

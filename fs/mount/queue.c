@@ -5,14 +5,23 @@
  * The library tells us by its log what it found (who holds the lock, which value does not fit, what
  * is damaged); what is added here is the one line that says what it means for the mount.
  */
-#include "chronfs.h"
-#include "mount/progress.h"
+#include "mount/queue.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "append/ctl.h"
+#include "append/sink.h"
+#include "chronfs.h"
+#include "held/poll.h"
+#include "held/ticker.h"
+#include "mount/daemon.h"
+#include "mount/namespaces.h"
+#include "mount/progress.h"
+#include "shared/messages.h"
 
 #define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
 #define CLOSING_STALL_MS 30000 /* for one that says so, without a step forward */

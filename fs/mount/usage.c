@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* usage.c - what --help and --version print */
+#include "mount/usage.h"
+
 #include <limits.h>
 #include <stdio.h>
 

@@ -13,12 +13,15 @@
  * node is open, and no node is opened in both ways: after a failure none begins to be passed through,
  * before it none is not.
  */
-#include "chronfs.h"
+#include "read/passthrough.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+
+#include "chronfs.h"
+#include "shared/messages.h"
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 #include <linux/fuse.h>
@@ -197,7 +200,8 @@ bool chronfs_passthrough_open(struct chronfs *fs, uint64_t node, int fd, struct 
 	}
 	pthread_mutex_unlock(&b->lock);
 	if (r < 0)
-		chronfs_say(fs, CQ_NOTICE, "no passthrough, segment files are read by this process: %s",
+		chronfs_say(fs, CQ_NOTICE,
+		            "no passthrough, segment files are read by this process: %s",
 		            strerrordesc_np(-r));
 	return backing != NULL;
 }

@@ -5,11 +5,17 @@
  * As the segment itself (segments.c): of a sealed one the kernel may keep what it read; a live one
  * grows, and every read comes to us.
  */
-#include "chronfs.h"
+#include "read/payload.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "chronfs.h"
+#include "held/opened.h"
+#include "read/segments.h"
+#include "read/segmentxattr.h"
+#include "shared/kind.h"
 
 #define BLOCK 512 /* unit of st_blocks */
 

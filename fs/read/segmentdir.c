@@ -8,12 +8,18 @@
  * An open directory holds the ids that there were when its first entry was read.  The cookie of an
  * entry is made of its id, so a scan goes on at the right place whatever is published or trimmed.
  */
-#include "chronfs.h"
+#include "read/segmentdir.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "chronfs.h"
+#include "read/payload.h"
+#include "read/segments.h"
+#include "shared/directory.h"
+#include "shared/kind.h"
 
 #define DIGITS 9
 #define COOKIE_FIRST 3ULL /* of id 0: behind "." and ".." */

@@ -5,14 +5,20 @@
  * A sealed one never changes: the kernel may keep what it read.  A live one is read anew by every
  * read.  Where it can be had the kernel reads the file itself (passthrough.c), both kinds.
  */
-#include "chronfs.h"
+#include "read/segments.h"
 
 #include <errno.h>
 #include <linux/fs.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "chronfs.h"
 #include "fault.h"
+#include "held/opened.h"
+#include "read/passthrough.h"
+#include "read/segmentxattr.h"
+#include "shared/kind.h"
+#include "shared/limits.h"
 
 struct segment_file {
 	struct chronfs_opened opened; /* first: it is found as that */

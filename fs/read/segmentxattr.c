@@ -5,13 +5,16 @@
  * All are decimal numbers.  Those of the first and the last record do not exist, and are not listed,
  * as long as there is none.
  */
-#include "chronfs.h"
+#include "read/segmentxattr.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "chronfs.h"
+#include "shared/kind.h"
 
 #define PREFIX "user.chronfs."
 #define OF_ANY PREFIX "sealed\0" PREFIX "records\0" PREFIX "payload_bytes\0"

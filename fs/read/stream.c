@@ -18,7 +18,7 @@
  * must reach the end, and reads out of the page cache do not come to us, so we do not know where it is.
  * Only an open with one of these two flags asks us for each byte; it is readable while one is left.
  */
-#include "chronfs.h"
+#include "read/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,6 +26,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "chronfs.h"
+#include "held/opened.h"
+#include "read/lastchange.h"
+#include "read/streambegin.h"
+#include "read/streamcopy.h"
+#include "shared/kind.h"
 
 #define BLOCK 512 /* unit of st_blocks */
 #define CACHED_SEGMENT_MIN (1U << 20)

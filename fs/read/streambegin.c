@@ -14,14 +14,16 @@
  * The kernel names the thread that asks.  Its process is in /proc, as is when that was started, which tells
  * it apart from a later one of the same number.  Where /proc does not say, a thread is a process.
  */
-#include "chronfs.h"
+#include "read/streambegin.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "mount/option_values.h"
+#include "chronfs.h"
+#include "held/opened.h"
+#include "shared/numbers.h"
 
 /* The beginning of a file of /proc; "" if it cannot be read. */
 static void look(pid_t pid, const char *name, char text[1024])

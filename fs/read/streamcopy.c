@@ -19,9 +19,12 @@
  *
  * Many readers at once would fill the memory with copies: only some are cached.
  */
-#include "chronfs.h"
+#include "read/streamcopy.h"
 
 #include <errno.h>
+
+#include "chronfs.h"
+#include "held/opened.h"
 
 #define SHARED (CHRONFS_COPIES - 1) /* when all others are open; never cached */
 #define CACHED_MAX 8

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* figures.c - the table that names the figures of a mount; see stats.h */
-#include <string.h>
-
 #include "status/stats.h"
+
+#include <string.h>
 
 /* ---- the table ---- */
 

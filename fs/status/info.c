@@ -7,20 +7,24 @@
  * stats.json has a constant size.  The size of metrics is that of what was made last, by any open
  * file; direct IO lets a reader have all of it, whatever its size was said to be.
  */
-#include "chronfs.h"
+#include "status/info.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "chronfs.h"
+#include "held/opened.h"
+#include "read/lastchange.h"
+#include "shared/kind.h"
 #include "status/stats.h"
 
 /* One open file. */
 struct rendering {
 	struct chronfs_opened opened; /* first: it is found as that */
-	pthread_mutex_t lock; /* guards the two below */
-	char *text;           /* NULL: nothing read yet */
+	pthread_mutex_t lock;         /* guards the two below */
+	char *text;                   /* NULL: nothing read yet */
 	size_t length;
 };
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* json.c - the figures as stats.json; see stats.h */
+#include "chronfs.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>

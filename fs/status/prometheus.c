@@ -4,13 +4,13 @@
  *
  * Base units: seconds and bytes.  Texts are labels of one metric, chronfs_info.
  */
+#include "status/stats.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "status/stats.h"
 
 static void put_escaped(FILE *out, const char *text)
 {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "append/ctl.h"
 #include "chronfs.h"
 #include "fuzz.h"
 

@@ -8,26 +8,22 @@
  * woken.  Invariant: who makes something due before that time wakes it after having done so; a wake
  * during the steps makes them run once more.
  */
-#include "chronfs.h"
+#include "held/ticker.h"
 
 #include <errno.h>
 #include <stdlib.h>
+
+#include "chronfs.h"
 
 /* Exists from before the queue is opened until after it is closed, since the library's threads wake
  * it; the thread in it ends earlier. */
 struct chronfs_ticker {
 	pthread_t thread;
+	const chronfs_step_fn *steps; /* constant */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	bool woken; /* under lock, as is the next */
 	bool stop;
-};
-
-static int (*const steps[])(struct chronfs *fs) = {
-	chronfs_waiting_step,
-	chronfs_lines_step,
-	chronfs_ctl_step,
-	chronfs_poll_step,
 };
 
 static struct timespec after(int ms)
@@ -49,8 +45,8 @@ static int run_steps(struct chronfs *fs)
 {
 	int next = -1;
 
-	for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
-		int ms = steps[i](fs);
+	for (const chronfs_step_fn *step = fs->ticker->steps; *step; step++) {
+		int ms = (*step)(fs);
 
 		if (ms >= 0 && (next < 0 || ms < next))
 			next = ms;
@@ -83,7 +79,7 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-int chronfs_ticker_start(struct chronfs *fs)
+int chronfs_ticker_start(struct chronfs *fs, const chronfs_step_fn *steps)
 {
 	struct chronfs_ticker *t;
 	pthread_condattr_t attr;
@@ -92,6 +88,7 @@ int chronfs_ticker_start(struct chronfs *fs)
 	t = calloc(1, sizeof *t);
 	if (!t)
 		return -ENOMEM;
+	t->steps = steps;
 	pthread_mutex_init(&t->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -14,7 +14,7 @@
  *   The thread uses nothing of the mount but struct chronfs_log.  A thread that is still stuck when
  *   the mount has ended owns that struct, and ends with the process.
  */
-#include "mount/log.h"
+#include "shared/log.h"
 
 #include <errno.h>
 #include <inttypes.h>

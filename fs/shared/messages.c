@@ -7,7 +7,7 @@
  * are written at once, to stderr: the command line's, and those before the fork.  From then on the log
  * takes them, and nobody waits.
  */
-#include "chronfs.h"
+#include "shared/messages.h"
 
 #include <limits.h>
 #include <stdarg.h>
@@ -16,7 +16,8 @@
 #include <syslog.h>
 #include <unistd.h>
 
-#include "mount/log.h"
+#include "chronfs.h"
+#include "shared/log.h"
 
 #define MESSAGE_MAX (PATH_MAX + 2048) /* a path, and what is said of it */
 

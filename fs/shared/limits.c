@@ -10,10 +10,11 @@
  * Invariant: each success of chronfs_share_take(), and each chronfs_share_add(), is followed by one
  * chronfs_share_give().
  */
-#include "chronfs.h"
+#include "shared/limits.h"
 
 #include <sys/resource.h>
 
+#include "chronfs.h"
 #include "fault.h"
 
 #define DIRS_MAX 1024    /* each holds the list of all segments */

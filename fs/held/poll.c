@@ -10,11 +10,15 @@
  * who takes it out, under the mutex, tells and frees it.  A change that comes before it is in the
  * list is seen by the look at the file that follows; one that comes after finds it there.
  */
-#include "chronfs.h"
+#include "held/poll.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+
+#include "chronfs.h"
+#include "held/ticker.h"
+#include "shared/kind.h"
 
 #define LOOK_INTERVAL_MS 50
 #define ALWAYS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM) /* what holds for an ordinary file */

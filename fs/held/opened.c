@@ -13,7 +13,10 @@
  * Invariant: a file is in fs->opened from its open to its release, and only under opened_lock taken out
  * of it; so what was found stays as long as that is held.
  */
+#include "held/opened.h"
+
 #include "chronfs.h"
+#include "shared/kind.h"
 
 /* Where in a table what has this key is. */
 static struct chronfs_opened **bucket(struct chronfs_opened **table, uint64_t key)

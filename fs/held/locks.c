@@ -5,7 +5,7 @@
  * The kernel would keep locks per inode, and each lookup of a sink is an inode of its own: two that
  * opened `append` would not exclude each other.  So locks are kept here, per path.
  *
- * A request that has to wait is parked (shared/parked.c); the thread that drops the lock it waits for answers
+ * A request that has to wait is parked (parked.c); the thread that drops the lock it waits for answers
  * it, in order of arrival.  The lock of fs->lock_waiters guards fs->locks, too: a lock cannot be dropped
  * between the look at it and the parking.
  *
@@ -22,12 +22,16 @@
  * locks_held (limits.c) counts locks and parked requests.  When there are too many,
  * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
  */
-#include "chronfs.h"
+#include "held/locks.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+
+#include "chronfs.h"
+#include "held/parked.h"
+#include "shared/limits.h"
 
 #define TO_END INT64_MAX
 #define DEADLOCK_STEPS 10 /* so far a circle is looked for, as in the kernel */

@@ -22,12 +22,13 @@
  * returned; so none has the address of another that is being looked for.  Lock order: that one > a list's >
  * libfuse's own.
  */
-#include "shared/parked.h"
+#include "held/parked.h"
 
 #include <errno.h>
 
 #include "chronfs.h"
 #include "fault.h"
+#include "held/ticker.h"
 
 void chronfs_parked_init(struct chronfs_parked_list *list, struct chronfs *fs)
 {

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* opened.h - open files that have to be found by their node */
+#ifndef CHRONFS_OPENED_H
+#define CHRONFS_OPENED_H
+
+#include <stdint.h>
+
+struct chronfs;
+
+/* The first part of what such a file keeps: its handle leads to it. */
+struct chronfs_opened {
+	struct chronfs_opened *next, **link; /* in fs->opened, under opened_lock */
+	uint64_t node;
+};
+
+/* These with opened_lock held. */
+void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file);
+void chronfs_opened_remove(struct chronfs_opened *file);
+/* An open file of the node, and the next one of the same node.  NULL: there is none (more). */
+struct chronfs_opened *chronfs_opened_find(struct chronfs *fs, uint64_t node);
+struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file);
+/* The same for struct chronfs_holder, whose `node` is a process. */
+void chronfs_holder_add(struct chronfs *fs, struct chronfs_opened *holder);
+struct chronfs_opened *chronfs_holder_find(struct chronfs *fs, uint64_t process);
+/* When no request is served any more: releases those that are still open. */
+void chronfs_opened_fini(struct chronfs *fs);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* request.h - how long a write the kernel sends in one piece */
+#ifndef CHRONFS_REQUEST_H
+#define CHRONFS_REQUEST_H
+
+#include "libfuse.h"
+
+struct chronfs;
+
+/* Before the mount.
+ *   EINVAL  any write may be split; the reason has been said */
+int chronfs_request_look(struct chronfs *fs);
+/* In init: sets the largest request, and with it the largest record. */
+void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segments.h - segments/NNNNNNNNN.q */
+#ifndef CHRONFS_SEGMENTS_H
+#define CHRONFS_SEGMENTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "chronq.h"
+#include "libfuse.h"
+#include "node.h"
+#include "shared/kind.h"
+
+struct chronfs;
+
+extern const struct chronfs_kind_ops chronfs_segment_live_ops;
+extern const struct chronfs_kind_ops chronfs_segment_sealed_ops;
+int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry);
+/* Attributes of segment `id`, as a node of the kind `live` or, once it is sealed, `sealed`. */
+int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind live,
+                         enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
+                         uint64_t *ret_node, struct stat *ret_stat);
+/* An entry for that; one of a sealed segment may be remembered. */
+void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entry_param *ret_entry);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream.h - `stream`: all live payloads as one growing file */
+#ifndef CHRONFS_STREAM_H
+#define CHRONFS_STREAM_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "libfuse.h"
+#include "shared/kind.h"
+
+struct chronfs;
+
+extern const struct chronfs_kind_ops chronfs_stream_ops;
+/* The inode number that this thread is given for `stream`. */
+int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino);
+/* For a lookup by this thread. */
+int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* streambegin.h - where `stream` begins for a process that has it open */
+#ifndef CHRONFS_STREAMBEGIN_H
+#define CHRONFS_STREAMBEGIN_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "held/opened.h"
+
+struct chronfs;
+
+/* An open file of `stream`, as what its process holds. */
+struct chronfs_holder {
+	struct chronfs_opened opened; /* first; `node` is the process */
+	uint64_t started;             /* when that was, as the kernel counts */
+	uint64_t begin;               /* position of byte 0 */
+};
+
+/* A thread has opened `stream`, which begins at `begin` for it. */
+void chronfs_begin_hold(struct chronfs *fs, struct chronfs_holder *holder, pid_t thread,
+                        uint64_t begin);
+void chronfs_begin_let_go(struct chronfs *fs, struct chronfs_holder *holder);
+/* Where the path begins for this thread; `begin`: for a process that does not have it open. */
+uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* streamcopy.h - which of the nodes of `stream` its name leads to */
+#ifndef CHRONFS_STREAMCOPY_H
+#define CHRONFS_STREAMCOPY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "held/opened.h"
+
+struct chronfs;
+
+/* The node for a lookup by this thread, which is told that `stream` goes from `begin` to `end`.  own:
+ * others are told another beginning. */
+uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread,
+                             bool own);
+/* The kernel is told another end of the node. */
+void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end);
+/* Takes in an open file of file->node.  *ret_cached: `cached`, it may be, and there is no reason not to.
+ *   ESTALE  not taken in: the name is to be looked up again */
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached,
+                       bool *ret_cached);
+void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached);
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* info.h - stats.json and metrics as files; stats.h has the figures in them */
+#ifndef CHRONFS_INFO_H
+#define CHRONFS_INFO_H
+
+#include "shared/kind.h"
+
+extern const struct chronfs_kind_ops chronfs_stats_ops;
+extern const struct chronfs_kind_ops chronfs_metrics_ops;
+
+#endif

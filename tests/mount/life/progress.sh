@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: progress.sh
+#
+# progress.sh - a mount whose recovery takes long: what it says meanwhile, to people and to a service
+# manager, and how a signal ends it.  Recovery is held in its middle (CHRONQ_HOLD).
+. "$(dirname "$0")/../lib/lib.sh"
+[ "${PLANTED_FAULTS-}" = yes ] || skip_all "this build has no test points"
+
+# shellcheck disable=SC2317 # called by wait_for
+unlocked() { flock -n "$q/writer.lock" true; }
+# shellcheck disable=SC2317 # called by wait_for
+told() { grep -qF "$1" "$tmp/told"; }
+
+# A service manager: what it is sent, a line for each.
+python3 -c '
+import socket, sys
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+    manager.bind(sys.argv[1])
+    with open(sys.argv[2], "ab", buffering=0) as to:
+        while True:
+            to.write(manager.recv(65536).replace(b"\n", b" ") + b"\n")
+' "$tmp/manager" "$tmp/told" &
+manager=$!
+wait_for 60 [ -e "$tmp/told" ]
+export NOTIFY_SOCKET=$tmp/manager
+
+# crash: a queue of several segments whose daemon was killed.
+crash() {
+	start_mount -o segment_size=64K
+	for i in {1..40}; do printf '%4000s' "$i" >"$m/append"; done
+	kill -9 "$daemon"
+	ended
+	umount "$m"
+}
+
+# held_mount [ARGUMENT...]: a mount that stays in the middle of its recovery.
+held_mount() {
+	mkfifo "$tmp/hold.reached" "$tmp/hold.go"
+	mounts=("$m")
+	CHRONQ_HOLD=recover.reading:$tmp/hold "$CHRONFS" "$q" "$m" "$@" 2>"$log" &
+	daemon=$!
+	timeout 60 cat "$tmp/hold.reached" >/dev/null || fail "recovery is held"
+}
+let_go() {
+	timeout 60 bash -c ': >"$1"' bash "$tmp/hold.go" || fail "recovery goes on"
+	rm "$tmp/hold.reached" "$tmp/hold.go"
+}
+
+crash
+ok "READY=1 when it answers" told READY=1
+: >"$tmp/told"
+
+for signal in TERM INT HUP; do
+	held_mount -f
+	ok "$signal: the queue is locked" not unlocked
+	kill -s "$signal" "$daemon"
+	let_go
+	ended
+	is "$signal: exit status" $? 13
+	ok "$signal: it says so" grep -qF "chronfs: $q: stopped by a signal; nothing was changed" "$log"
+	ok "$signal: the queue is unlocked" unlocked
+	ok "$signal: nothing is mounted" not is_mounted "$m"
+done
+held_mount
+kill "$daemon" # the parent, which waits for the daemon
+let_go
+ended
+is "in the background: exit status" $? 13
+ok "in the background: it says so" grep -qF "stopped by a signal" "$log"
+ok "in the background: the queue is unlocked" unlocked
+ok "no READY=1 without a mount" not told READY=1
+
+# The command-line tool: a line a second on a terminal, nothing elsewhere.
+cat >"$tmp/terminal.py" <<'END'
+import os, pty, sys
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+END
+for way in terminal file; do
+	mkfifo "$tmp/hold.reached" "$tmp/hold.go"
+	how=()
+	[ $way = file ] || how=(python3 "$tmp/terminal.py")
+	CHRONQ_HOLD=recover.reading:$tmp/hold "${how[@]}" "$CHRONQ" repair -n "$q" >"$tmp/said" 2>&1 </dev/null &
+	tool=$!
+	timeout 60 cat "$tmp/hold.reached" >/dev/null || fail "repair is held"
+	sleep 2
+	let_go
+	wait "$tool"
+	is "$way: chronq repair -n" $? 1
+	wanted=0
+	[ $way = file ] || wanted=1
+	is "$way: a line of progress" "$(grep -cE "^chronq: $q: 0 of [0-9]+ segments read" "$tmp/said")" $wanted
+done
+
+# A line in five seconds goes to a log, more time is asked for, and then it is mounted.
+held_mount -f
+sleep 6 # as long as the disk would take
+let_go
+ok "in the end it is mounted" wait_for 60 is_mounted "$m"
+ok "a line for the log" grep -qE "chronfs: $q: recovery: 0 of [0-9]+ segments read" "$log"
+ok "more time is asked for" wait_for 60 told EXTEND_TIMEOUT_USEC=
+ok "READY=1" wait_for 60 told READY=1
+is "all records are there" "$("$CHRONQ" cat "$q" | wc -c)" 160000
+stop_mount
+ok "STOPPING=1" wait_for 60 told STOPPING=1
+kill "$manager"
+wait "$manager" 2>/dev/null
+finish

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What `meson install` gives: one header, one shared library that shows what the header declares and
+# nothing else, a pkg-config file that a stranger's program builds with; the programs, their manual
+# pages, the helpers that mount(8) looks for, and a unit for systemd.
+set -uo pipefail
+
+build=$1
+cases=0
+failed=0
+
+# check DESCRIPTION STATUS: one TAP line.
+check() {
+	cases=$((cases + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $cases - $1"
+	else
+		echo "not ok $cases - $1"
+		failed=1
+	fi
+}
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+
+DESTDIR=$dir meson install -C "$build" --no-rebuild >"$dir/log" 2>&1
+status=$?
+[ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
+check "meson install" "$status"
+
+# Everything is looked for where a system looks: below $dir as below /.
+prefix=$(meson introspect --buildoptions "$build" | python3 -c '
+import json, sys
+print(*(option["value"] for option in json.load(sys.stdin) if option["name"] == "prefix"))')
+root=$dir$prefix
+
+headers=$(cd "$root/include" && echo *)
+[ "$headers" = chronq.h ]
+check "chronq.h is the only header installed (found: $headers)" $?
+
+# Where pkg-config and the dynamic linker look by themselves; with another prefix they have to be told.
+unset PKG_CONFIG_PATH LD_LIBRARY_PATH
+looks=$(pkg-config --variable pc_path pkg-config)
+below=$dir${looks//:/:$dir}
+case $prefix in
+/usr | /usr/local) ;;
+*) below=$root/lib/pkgconfig ;;
+esac
+package() { PKG_CONFIG_LIBDIR=$below:$looks PKG_CONFIG_SYSROOT_DIR=$dir pkg-config "$@"; }
+version=$(package --modversion chronq 2>&1)
+[ "$version" = "$("$CHRONQ" --version | sed 's/^chronq //; s/ .*//')" ]
+check "pkg-config finds chronq: $version" $?
+
+mkdir "$dir/etc"
+cp -r /etc/ld.so.conf* "$dir/etc"
+case $prefix in
+/usr | /usr/local) ;;
+*) echo "$prefix/lib" >>"$dir/etc/ld.so.conf" ;;
+esac
+PATH=$PATH:/sbin:/usr/sbin
+ldconfig -r "$dir" 2>"$dir/log"
+library=$dir$(ldconfig -r "$dir" -p | sed -n 's/.*libchronq\.so\.0 .* => //p')
+[ -f "$library" ]
+status=$?
+[ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
+check "ldconfig finds libchronq.so.0: ${library#"$dir"}" "$status"
+
+header=$root/include/chronq.h
+declared=$(sed -n '/^CQ_API/,/;/p' "$header" | tr '\n' ' ' | grep -o '\bcq_[a-z_]*(' | tr -d '(' | sort -u)
+# the linker's own marks and a sanitizer's are nobody's API
+exported=$(nm -D --defined-only "$library" | awk '$2 ~ /^[TDBR]$/ {print $3}' | grep -vE '^(_|__)' | sort -u)
+unversioned=$(grep -v '@@CHRONQ_0$' <<<"$exported")
+[ -z "$unversioned" ]
+check "each of its symbols has the version CHRONQ_0 (${unversioned:-all of them})" $?
+exported=${exported//@@CHRONQ_0/}
+[ -n "$exported" ] && [ "$exported" = "$declared" ]
+status=$?
+[ "$status" -eq 0 ] || diff <(echo "$declared") <(echo "$exported") | sed 's/^/# /'
+check "the library exports what chronq.h declares, and no more" "$status"
+
+cat >"$dir/program.c" <<'C'
+#include <chronq.h>
+#include <stdio.h>
+
+int main(int argc, char **argv)
+{
+	cq_writer *writer;
+	int r;
+
+	printf("%d.%d.%d %s %s\n", CHRONQ_VERSION_MAJOR, CHRONQ_VERSION_MINOR, CHRONQ_VERSION_PATCH,
+	       CHRONQ_VERSION, cq_version());
+	r = cq_writer_open(argc > 1 ? argv[1] : "q", NULL, &writer);
+
+	if (r == 0)
+		r = cq_writer_append(writer, CQ_TYPE_DEFAULT, "built\n", 6, NULL);
+	return r < 0 || cq_writer_close(writer) < 0;
+}
+C
+# loader PROGRAM: the dynamic linker that the program asks for.
+loader() { readelf -l "$1" | sed -n 's/.*program interpreter: \(.*\)]/\1/p'; }
+# shellcheck disable=SC2046 # words are meant
+cc $(package --cflags chronq) -o "$dir/program" "$dir/program.c" $(package --libs chronq) 2>"$dir/log" &&
+	"$(loader "$dir/program")" --library-path "$(dirname "$library")" "$dir/program" "$dir/q" >"$dir/versions" 2>>"$dir/log" &&
+	[ "$("$CHRONQ" cat "$dir/q")" = built ]
+status=$?
+[ "$status" -eq 0 ] || sed 's/^/# /' "$dir/log"
+check "a program builds with pkg-config chronq, appends, and its record is there" "$status"
+[ "$(cat "$dir/versions")" = "$version $version $version" ]
+check "the header, the library and the package are of one version: $(tr '\n' ' ' <"$dir/versions")" $?
+
+[ -x "$root/bin/chronfs" ] && [ -x "$root/bin/chronq" ]
+check "chronfs and chronq are installed" $?
+
+for page in chronfs.1 chronq.1; do
+	[ -f "$root/share/man/man1/$page" ]
+	check "man page $page" $?
+done
+
+program=$prefix/bin/chronfs
+for name in mount.chronfs mount.fuse.chronfs; do
+	case $prefix in
+	/usr | /usr/local) [ "$(readlink "$dir/sbin/$name")" = "$program" ] ;;
+	*) [ ! -e "$dir/sbin" ] ;;
+	esac
+	check "$name: where mount(8) looks, to the program (prefix $prefix)" $?
+done
+
+unit=$root/lib/systemd/system/chronfs@.service
+grep -q "^ExecStart=$program " "$unit"
+check "chronfs@.service runs the installed program" $?
+if command -v systemd-analyze >/dev/null; then
+	mkdir "$dir/unit"
+	sed "s|=$program |=$CHRONFS |" "$unit" >"$dir/unit/chronfs@.service"
+	output=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no --recursive-errors=no \
+		"$dir/unit/chronfs@.service" 2>&1)
+	status=$?
+	[ "$status" -eq 0 ] && [ -z "$output" ]
+	status=$?
+	[ "$status" -eq 0 ] || printf '%s\n' "$output" | sed 's/^/# /'
+	check "systemd has nothing to say about it" "$status"
+else
+	cases=$((cases + 1))
+	echo "ok $cases - systemd has nothing to say about it # SKIP no systemd-analyze here"
+fi
+
+# The same with other options.  Only what has the tag `system` is installed, so nothing is built.
+# installed OPTION...: what that is.
+installed() {
+	rm -rf "$dir/other"
+	for program in usr opt/here; do # what the links lead to has to be there
+		mkdir -p "$dir/other/$program/bin"
+		: >"$dir/other/$program/bin/chronfs"
+	done
+	local again=()
+	[ ! -d "$dir/build" ] || again=(--reconfigure)
+	if ! meson setup "${again[@]}" "$dir/build" "$source" "$@" >"$dir/log" 2>&1 ||
+		! DESTDIR=$dir/other meson install -C "$dir/build" --no-rebuild --tags system \
+			>>"$dir/log" 2>&1; then
+		sed 's/^/# /' "$dir/log" >&2
+	fi
+	(cd "$dir/other" && find . ! -type d ! -name chronfs | sort | tr '\n' ' ')
+}
+source=$(cd "$(dirname "$0")/../.." && pwd)
+found=$(installed --prefix=/usr -Dsystemd_unit_dir=/units)
+[ "$found" = './sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ' ] &&
+	[ "$(readlink "$dir/other/sbin/mount.chronfs")" = /usr/bin/chronfs ]
+check "prefix /usr: $found" $?
+found=$(installed --prefix=/opt/here -Dsystemd_unit_dir=auto)
+[ "$found" = './opt/here/lib/systemd/system/chronfs@.service ' ]
+check "another prefix: $found" $?
+found=$(installed -Dmount_helper_dir= -Dsystemd_unit_dir=)
+[ -z "$found" ]
+check "none wanted: $found" $?
+found=$(installed -Dmount_helper_dir=/helpers)
+[ "$found" = './helpers/mount.chronfs ./helpers/mount.fuse.chronfs ' ]
+check "another directory: $found" $?
+
+echo "1..$cases"
+exit "$failed"

@@ -1,0 +1,103 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# manual.sh - the manual pages: sound mdoc, and complete against the programs and the sources
+set -uo pipefail
+export LC_ALL=C
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cases=0
+failed=0
+
+# check DESCRIPTION STATUS [REASON]: one TAP line; status 77 is a skip.
+check() {
+	cases=$((cases + 1))
+	case $2 in
+	0) echo "ok $cases - $1" ;;
+	77) echo "ok $cases - $1 # SKIP $3" ;;
+	*)
+		echo "not ok $cases - $1"
+		failed=1
+		;;
+	esac
+}
+
+# missing PAGE WORD...: those words that the page does not have.
+missing() {
+	local page=$top/docs/$1 word
+	shift
+	for word in "$@"; do
+		grep -qE -- "(^|[^a-z_-])${word}([^a-z_]|$)" "$page" || printf '%s ' "$word"
+	done
+}
+
+# all DESCRIPTION FOUND-MISSING WORD...: nothing is missing, of at least one word.
+all() {
+	local what=$1 lost=$2
+	shift 2
+	[ $# -gt 0 ] && [ -z "$lost" ]
+	check "$what${lost:+ (not: $lost)}" $?
+}
+
+for page in chronfs.1 chronq.1; do
+	if command -v groff >/dev/null; then
+		output=$(groff -mdoc -Tascii -ww -z "$top/docs/$page" 2>&1)
+		[ -z "$output" ]
+		check "$page: groff has nothing to say ${output%%$'\n'*}" $?
+	else
+		check "$page: groff" 77 "it is not installed"
+	fi
+	if command -v mandoc >/dev/null; then
+		output=$(mandoc -Tlint -Wwarning "$top/docs/$page" 2>/dev/null)
+		[ -z "$output" ]
+		check "$page: mandoc has nothing to say ${output%%$'\n'*}" $?
+	else
+		check "$page: mandoc" 77 "it is not installed"
+	fi
+done
+
+# ---- chronfs ----
+
+help=$("$CHRONFS" --help)
+mapfile -t options < <(grep -oE '^	OPTION\("[^"]+"' "$top/fs/mount/options.c" | cut -d'"' -f2 |
+	sed 's/=$//; s/^--*//' | sort -u)
+all "chronfs.1 has all options" "$(missing chronfs.1 "${options[@]}")" "${options[@]}"
+lost=
+for option in "${options[@]}"; do
+	grep -qE -- "(-|-o )$option([^a-z_]|$)" <<<"$help" || lost+="$option "
+done
+all "chronfs --help has all options" "$lost" "${options[@]}"
+
+mapfile -t codes < <(grep -oE 'CHRONFS_EXIT_[A-Z_]+ = [0-9]+' "$top/fs/chronfs.h" | cut -d' ' -f3)
+lost=
+for code in "${codes[@]}"; do
+	grep -qx "\.It $code" "$top/docs/chronfs.1" || lost+="$code "
+done
+all "chronfs.1 has all exit codes" "$lost" "${codes[@]}"
+
+mapfile -t views < <(sed -n '/views\[\]/,/^}/p' "$top/fs/kernel/dir.c" | grep -oE '"[a-z.]+"' | tr -d '"')
+all "chronfs.1 has all files of the mount" "$(missing chronfs.1 "${views[@]//./\\.}")" "${views[@]}"
+
+mapfile -t errors < <(sed -n '/^| errno |/,$p' "$top/docs/semantics.md" | grep -oE '^\| E[A-Z, ]+' |
+	grep -oE 'E[A-Z]+')
+lost=
+for error in "${errors[@]}"; do
+	grep -qx "\.It Bq Er $error" "$top/docs/chronfs.1" || lost+="$error "
+done
+all "chronfs.1 has all errors of semantics.md" "$lost" "${errors[@]}"
+
+# ---- chronq ----
+
+help=$("$CHRONQ" --help)
+mapfile -t commands < <(sed -n 's/^	\.name = "\(.*\)",$/\1/p' "$top"/core/cli/*.c)
+all "chronq.1 has all commands" "$(missing chronq.1 "${commands[@]}")" "${commands[@]}"
+for command in "${commands[@]}"; do
+	grep -qE "^  $command " <<<"$help"
+	check "chronq --help has $command" $?
+	mapfile -t options < <("$CHRONQ" "$command" --help | grep -oE '^  -.*' |
+		grep -oE -- ' --?[a-z-]+' | sed 's/^ -*//' | sort -u)
+	all "chronq.1 has the options of $command" "$(missing chronq.1 "${options[@]}")" "${options[@]}"
+done
+
+echo "1..$cases"
+exit "$failed"

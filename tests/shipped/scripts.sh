@@ -1,0 +1,173 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# scripts.sh - the programs in scripts/, as people run them: from any folder, by a link, without git, without a
+# network, in a tree whose path has a blank and whose build directory is another user's
+set -uo pipefail
+export LC_ALL=C
+unset BUILD_DIR
+
+top=$(cd "$(dirname "$0")/../.." && pwd)
+cases=0
+failed=0
+
+# check DESCRIPTION STATUS [OUTPUT]: one TAP line.
+check() {
+	cases=$((cases + 1))
+	if [ "$2" -eq 0 ]; then
+		echo "ok $cases - $1"
+	else
+		echo "not ok $cases - $1"
+		[ -z "${3-}" ] || printf '%s\n' "# ${3//$'\n'/$'\n# '}"
+		failed=1
+	fi
+}
+
+skip() {
+	cases=$((cases + 1))
+	echo "ok $cases - $1 # SKIP $2"
+}
+
+# refused STATUS TEXT DESCRIPTION COMMAND...: it ends with this, and says this in one line.
+refused() {
+	local wanted=$1 text=$2 what=$3 output status
+	shift 3
+	output=$("$@" 2>&1 </dev/null)
+	status=$?
+	[ "$status" -eq "$wanted" ] && [[ $output == *"$text"* && $output != *$'\n'* ]]
+	check "$what" $? "status $status: $output"
+}
+
+dir=$(mktemp -d)
+chmod 755 "$dir"
+trap 'rm -rf "$dir"' EXIT
+cd / || exit
+
+# ---- arguments ----
+
+for path in "$top"/scripts/*; do
+	[ -x "$path" ] || continue
+	name=${path##*/}
+	[ "$name" != fresh-system-inside ] || continue # scripts/fresh-system's own
+	ln -s "$path" "$dir/link"
+	for option in -h --help; do
+		output=$("$dir/link" "$option" 2>&1 </dev/null)
+		status=$?
+		[ "$status" -eq 0 ] && [[ $output == "Usage: scripts/$name"* ]]
+		check "$name $option" $? "status $status: $output"
+	done
+	refused 2 "--no-such-option" "$name: an unknown option" "$dir/link" --no-such-option
+	rm "$dir/link"
+done
+
+# ---- a tree ----
+
+tree="$dir/a tree"
+mkdir "$tree"
+tar -C "$top" --exclude=./build --exclude=./.git -c . | tar -C "$tree" -x
+output=$(PATH=$dir/none:/usr/bin:/bin "$tree/scripts/check" 2>&1 </dev/null)
+[[ $output == *"no git"* ]]
+check "check without git looks at every file, and says so" $? "$output"
+# ---- who includes whom ----
+
+output=$("$top/scripts/layers" 2>&1 </dev/null)
+check "layers finds nothing in this tree" $? "$output"
+
+# layers_finds DESCRIPTION FILE LINE TEXT: with this line in this file it fails, and says this.
+layers_finds() {
+	cp "$tree/$2" "$dir/kept"
+	echo "$3" >>"$tree/$2"
+	output=$("$tree/scripts/layers" 2>&1 </dev/null)
+	[ $? -eq 1 ] && [[ $output == *"$4"* ]]
+	check "layers finds $1" $? "$output"
+	mv "$dir/kept" "$tree/$2"
+}
+layers_finds "an include of a higher room" core/os/io.c '#include "write/writer.h"' "os does not stand on write"
+layers_finds "one of a room beside" core/read/wait.c '#include "stream/stream.h"' "read does not stand on stream"
+layers_finds "a circle" core/meta/boot.h '#include "meta/control.h"' "circle: core/meta/boot core/meta/control"
+
+mkdir "$dir/empty"
+cp -r "$tree/scripts" "$dir/empty"
+refused 1 "not the source tree" "a copy of scripts/ alone" "$dir/empty/scripts/fuzz"
+
+# What is installed does not matter here.
+mkdir "$dir/bin"
+printf '#!/bin/sh\nexit 0\n' >"$dir/bin/install-deps"
+chmod +x "$dir/bin/install-deps"
+cp "$dir/bin/install-deps" "$tree/scripts/install-deps"
+
+user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
+if [ "$(id -u)" -eq 0 ] && "${user[@]}" test -x "$dir"; then
+	mkdir -p "$tree/build/release/fs"
+	for name in quickstart bench fuzz soak test; do
+		mkdir -p "$tree/build/$([ "$name" = quickstart ] && echo release || echo "$name")/sub"
+	done
+	for command in quickstart "bench throughput" fuzz "soak kill" "test native"; do
+		read -ra words <<<"$command"
+		refused 1 "belongs to root: remove it, or build elsewhere: BUILD_DIR=" \
+			"$command: a build directory of another user" \
+			"${user[@]}" "$tree/scripts/${words[0]}" "${words[@]:1}"
+	done
+	rm -r "$tree/build"
+	refused 1 "cannot make $tree/build" "a tree that is read-only" "${user[@]}" "$tree/scripts/quickstart"
+	mkdir "$dir/elsewhere"
+	chown 65534:65534 "$dir/elsewhere"
+	# shellcheck disable=SC2016 # for that bash
+	output=$(BUILD_DIR="$dir/elsewhere/b d" HOME=$dir/elsewhere "${user[@]}" bash -c '
+		. "$0/scripts/lib.sh"
+		meson_dir "$build/one" -Dbuildtype=debug' "$tree" 2>&1) && [ -f "$dir/elsewhere/b d/one/build.ninja" ] && [ ! -e "$tree/build" ]
+	check "BUILD_DIR= builds a tree that is read-only" $? "$output"
+else
+	skip "build directories of other users" "needs root"
+fi
+
+# ---- without cmocka ----
+
+# The build before it knew cmocka: a pkg-config that does not, and nothing else is changed.
+pkg_config=$(command -v pkg-config)
+printf '#!/bin/sh\ncase "$*" in *cmocka*) exit 1 ;; esac\nexec %s "$@"\n' "$pkg_config" >"$dir/bin/pkg-config"
+chmod +x "$dir/bin/pkg-config"
+if CMAKE=$dir/none PKG_CONFIG=$dir/bin/pkg-config meson setup "$dir/no cmocka" "$top" >"$dir/log" 2>&1; then
+	grep -q 'none: no cmocka (scripts/install-deps --test)' "$dir/log"
+	check "meson says that there are no tests without cmocka" $? "$(tail -n 20 "$dir/log")"
+	for suite in unit mount faults; do
+		! meson test -C "$dir/no cmocka" --no-rebuild --suite "$suite" >"$dir/log" 2>&1
+		check "and meson test of $suite fails" $? "$(cat "$dir/log")"
+	done
+	grep -q bench-throughput "$dir/no cmocka/build.ninja"
+	check "the benchmarks are there" $?
+else
+	check "a build without cmocka" 1 "$(cat "$dir/log")"
+fi
+
+# ---- without a network ----
+
+# apt's own, with servers that nobody is at and directories of the test's own.
+if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
+	mkdir -p "$dir/apt/lists/partial" "$dir/apt/parts" "$dir/cache/archives/partial"
+	echo 'deb [trusted=yes] http://127.0.0.1:9/debian none main' >"$dir/apt/sources.list"
+	cat >"$dir/apt/conf" <<TXT
+Dir::Etc::sourcelist "$dir/apt/sources.list";
+Dir::Etc::sourceparts "$dir/apt/parts";
+Dir::State::lists "$dir/apt/lists";
+Dir::Cache "$dir/cache";
+TXT
+	printf '#!/bin/sh\nexit 1\n' >"$dir/bin/dpkg-query" # nothing is installed
+	chmod +x "$dir/bin/dpkg-query"
+	output=$(APT_CONFIG=$dir/apt/conf PATH=$dir/bin:$PATH "$top/scripts/install-deps" 2>&1)
+	status=$?
+	[ "$status" -eq 1 ] && [[ ${output##*$'\n'} == "install-deps: no network: "*127.0.0.1*"missing: gcc "* ]] &&
+		[[ $output == "installing: gcc "* ]] && [ "$(wc -l <<<"$output")" -le 4 ]
+	check "install-deps without a network says so" $? "status $status: $output"
+else
+	skip "install-deps without a network says so" "needs apt-get and root"
+fi
+
+# ---- count-tests ----
+
+refused 1 "there is none" "count-tests of a directory that is not there" "$top/scripts/count-tests" "$dir/nowhere"
+refused 2 "Usage: scripts/count-tests" "count-tests without an argument" "$top/scripts/count-tests"
+refused 2 "Usage: scripts/count-tests" "count-tests --text without one" "$top/scripts/count-tests" --text
+
+echo "1..$cases"
+exit "$failed"

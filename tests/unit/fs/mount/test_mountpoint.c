@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_mountpoint.c - what is done about whatever stands at the mount point
+ *
+ * The system is made up (--wrap): what stat(2) says of the mount point, the kernel's table of mounts,
+ * who may unmount.  mount/life/recover.sh does the same to real mounts.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "chronfs.h"
+#include "mount/mountpoint.h"
+
+#define FD 1000 /* what open() gives */
+#define CHILD 4711
+
+static struct chronfs fs;
+
+static struct {
+	int stat_error;      /* of the mount point; ENOTCONN: dead, until it is unmounted */
+	mode_t mode;         /* else */
+	const char *reached; /* the only path that can be opened */
+	const char *fdinfo;  /* contents; NULL: there is none */
+	const char *mountinfo;
+	int umount_error;
+	int fork_error;
+	int wait_error; /* of the first waitpid() */
+	int waits;
+	int status; /* of fusermount3 */
+	int closed;
+	bool no_memory;
+	char said[1024];
+} made;
+
+#define DEAD "36 1 0:31 / /m rw,nosuid - fuse.chronfs /q rw,user_id=0\n"
+#define OTHERS "1 0 8:1 / / rw - ext4 /dev/sda rw\n35 1 0:30 / /other rw - fuse.chronfs /q rw\n"
+
+static int setup(void **state)
+{
+	static char queue[] = "/q", point[] = "/m";
+
+	(void)state;
+	memset(&fs, 0, sizeof fs);
+	memset(&made, 0, sizeof made);
+	fs.options.queue = queue;
+	fs.options.mountpoint = point;
+	fs.options.recover = true;
+	made.stat_error = ENOTCONN;
+	made.mode = S_IFDIR;
+	made.reached = "/m";
+	made.fdinfo = "pos:\t0\nflags:\t012000000\nmnt_id:\t36\nino:\t1\n";
+	made.mountinfo = OTHERS DEAD;
+	return 0;
+}
+
+/* ---- replacements ---- */
+
+int __wrap_stat64(const char *path, struct stat *st);
+int __real_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...);
+int __real_close(int fd);
+int __wrap_close(int fd);
+FILE *__real_fopen64(const char *path, const char *mode);
+FILE *__wrap_fopen64(const char *path, const char *mode);
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+int __wrap_umount2(const char *path, int flags);
+pid_t __wrap_fork(void);
+pid_t __wrap_waitpid(pid_t child, int *status, int flags);
+void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+int __wrap_stat64(const char *path, struct stat *st)
+{
+	assert_string_equal(path, fs.options.mountpoint);
+	*st = (struct stat){ .st_mode = made.mode };
+	errno = made.stat_error;
+	return made.stat_error ? -1 : 0;
+}
+
+int __wrap_open64(const char *path, int flags, ...)
+{
+	if (!(flags & O_PATH))
+		return __real_open64(path, flags); /* a profile's */
+	errno = ENOTCONN;
+	return made.reached && strcmp(path, made.reached) == 0 ? FD : -1;
+}
+
+int __wrap_close(int fd)
+{
+	if (fd != FD)
+		return __real_close(fd);
+	made.closed++;
+	return 0;
+}
+
+FILE *__wrap_fopen64(const char *path, const char *mode)
+{
+	const char *text = strcmp(path, "/proc/self/mountinfo") == 0 ? made.mountinfo : made.fdinfo;
+
+	if (strncmp(path, "/proc/self/", strlen("/proc/self/")) != 0)
+		return __real_fopen64(path, mode);
+	if (text != made.mountinfo)
+		assert_string_equal(path, "/proc/self/fdinfo/1000");
+	errno = ENOENT;
+	return text ? fmemopen((void *)(uintptr_t)text, strlen(text), "r") : NULL;
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return made.no_memory ? NULL : __real_strdup(text);
+}
+
+int __wrap_umount2(const char *path, int flags)
+{
+	assert_string_equal(path, fs.options.mountpoint);
+	assert_int_equal(flags, MNT_DETACH | UMOUNT_NOFOLLOW);
+	errno = made.umount_error;
+	if (made.umount_error)
+		return -1;
+	made.stat_error = 0;
+	made.mountinfo = OTHERS;
+	return 0;
+}
+
+pid_t __wrap_fork(void)
+{
+	errno = made.fork_error;
+	return made.fork_error ? -1 : CHILD;
+}
+
+pid_t __wrap_waitpid(pid_t child, int *status, int flags)
+{
+	assert_int_equal(child, CHILD);
+	assert_int_equal(flags, 0);
+	if (made.waits++ == 0 && made.wait_error) {
+		errno = made.wait_error;
+		return -1;
+	}
+	*status = made.status;
+	if (made.status == 0) {
+		made.stat_error = 0;
+		made.mountinfo = OTHERS;
+	}
+	return child;
+}
+
+void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+{
+	const size_t length = strlen(made.said);
+	va_list args;
+
+	(void)mount;
+	(void)level;
+	va_start(args, format);
+	(void)vsnprintf(made.said + length, sizeof made.said - length, format, args);
+	va_end(args);
+}
+
+/* ---- tests ---- */
+
+/* Ends so, and says so; "" is nothing. */
+static void check(int code, const char *text)
+{
+	assert_int_equal(chronfs_mountpoint_check(&fs), code);
+	if (*text ? !strstr(made.said, text) : *made.said)
+		fail_msg("\"%s\" is said, not \"%s\"", made.said, text);
+}
+
+static void refused(const char *text)
+{
+	check(CHRONFS_EXIT_NO_MOUNTPOINT, text);
+	assert_int_equal(made.closed, 1);
+}
+
+static void a_directory(void **state)
+{
+	static char beside[] = "/m-queue", below[] = "/m/queue";
+
+	(void)state;
+	made.stat_error = 0;
+	made.mountinfo = OTHERS;
+	check(CHRONFS_EXIT_OK, "");
+	fs.options.queue = beside; /* its name begins alike, and it lies elsewhere */
+	check(CHRONFS_EXIT_OK, "");
+	fs.options.queue = below;
+	check(CHRONFS_EXIT_NO_MOUNTPOINT, "would hide the queue");
+}
+
+static void a_dead_mount_is_taken_away(void **state)
+{
+	(void)state;
+	check(CHRONFS_EXIT_OK, "a dead mount was taken away from /m");
+	assert_int_equal(made.closed, 2);
+}
+
+/* Who is not root asks fusermount3. */
+static void by_fusermount3(void **state)
+{
+	(void)state;
+	made.umount_error = EPERM;
+	made.wait_error = EINTR;
+	check(CHRONFS_EXIT_OK, "a dead mount was taken away from /m");
+	assert_int_equal(made.waits, 2);
+}
+
+static void it_cannot_be_taken_away(void **state)
+{
+	static const struct {
+		int umount_error, fork_error, wait_error, status;
+		const char *text;
+	} cases[] = {
+		{ EBUSY, 0, 0, 0, "cannot be taken away: Device or resource busy" },
+		{ EPERM, EAGAIN, 0, 0, "cannot be taken away: Resource temporarily unavailable" },
+		{ EPERM, 0, ECHILD, 0, "cannot be taken away: No child processes" },
+		{ EPERM, 0, 0, 1 << 8, "cannot be taken away: Operation not permitted" },
+		{ EPERM, 0, 0, SIGKILL, "cannot be taken away: Operation not permitted" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		setup(state);
+		made.umount_error = cases[i].umount_error;
+		made.fork_error = cases[i].fork_error;
+		made.wait_error = cases[i].wait_error;
+		made.status = cases[i].status;
+		refused(cases[i].text);
+	}
+}
+
+/* mount -f only tells whether it would be. */
+static void only_tried(void **state)
+{
+	(void)state;
+	fs.options.fake = true;
+	made.umount_error = EIO; /* must not be asked */
+	check(CHRONFS_EXIT_OK, "a mount of this queue whose process died");
+	setup(state);
+	fs.options.fake = true;
+	fs.options.recover = false;
+	refused("-o recover");
+}
+
+static void somebody_elses(void **state)
+{
+	static const struct {
+		const char *mountinfo, *text;
+	} cases[] = {
+		{ "36 1 0:31 / /m rw - fuse.sshfs host: rw\n", "fuse.sshfs of host:" },
+		{ "36 1 0:31 / /m rw - fuse.other /q rw\n", "fuse.other of /q" },
+		{ "36 1 0:31 / /m rw - fuse.chronfs /other rw\n", "fuse.chronfs of /other" },
+		{ "36 1 0:31 / / rw - fuse.chronfs /q rw\n",
+		  "lies below a mount whose process died: /" },
+		{ "36 1 0:31 / /m\\134040 rw - fuse.chronfs /q rw\n", "died: /m\\040 (" },
+		{ "36 1 0:31 / /m rw - fuse.chronfs a\\040b rw\n", "fuse.chronfs of a b;" },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		setup(state);
+		made.mountinfo = cases[i].mountinfo;
+		refused(cases[i].text);
+	}
+}
+
+/* What is not as it should be in the kernel's files says nothing: nothing is unmounted. */
+static void a_table_that_makes_no_sense(void **state)
+{
+	static const char *const tables[] = {
+		NULL,
+		OTHERS, /* it is not in there: we are in a chroot */
+		"36 1 0:31 / /m rw fuse.chronfs /q rw\n", /* no separator */
+		"36 1 0:31 / /m rw - fuse.chronfs",       /* cut off */
+		"36 1 0:31 - fuse.chronfs /q rw\n",
+		"",
+	};
+	static const char *const infos[] = { NULL, "pos:\t0\n", "" };
+
+	for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
+		setup(state);
+		made.mountinfo = tables[i];
+		refused("/m: Transport endpoint is not connected");
+	}
+	for (size_t i = 0; i < sizeof infos / sizeof infos[0]; i++) {
+		setup(state);
+		made.fdinfo = infos[i];
+		refused("/m: Transport endpoint is not connected");
+	}
+	/* at a mount point that answers it does not matter */
+	setup(state);
+	made.stat_error = 0;
+	made.mountinfo = NULL;
+	check(CHRONFS_EXIT_OK, "");
+}
+
+/* Bytes that look like the beginning of an escape at the end of a name are as they are. */
+static void half_an_escape(void **state)
+{
+	static const char *const sources[] = { "/q\\", "/q\\0", "/q\\04" };
+	char line[128], source[16];
+
+	for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+		setup(state);
+		(void)snprintf(line, sizeof line, "36 1 0:31 / /m rw - fuse.chronfs %s rw\n",
+		               sources[i]);
+		made.mountinfo = line;
+		(void)snprintf(source, sizeof source, "%s", sources[i]);
+		fs.options.source = source;
+		check(CHRONFS_EXIT_OK, "a dead mount was taken away");
+	}
+}
+
+/* As far as the path goes there is a mount; nowhere does it go. */
+static void a_path_below_a_dead_mount(void **state)
+{
+	static char deep[] = "/m/a/b", relative[] = "m";
+
+	(void)state;
+	fs.options.mountpoint = deep;
+	refused("/m/a/b lies below a mount whose process died: /m (");
+	setup(state);
+	fs.options.mountpoint = deep;
+	made.reached = "/";
+	made.fdinfo = "mnt_id:\t1\n";
+	refused("/m/a/b lies below a mount whose process died: / (");
+	setup(state);
+	made.reached = NULL;
+	fs.options.mountpoint = relative;
+	check(CHRONFS_EXIT_NO_MOUNTPOINT, "m: Transport endpoint is not connected");
+	assert_int_equal(made.closed, 0);
+}
+
+static void a_live_mount(void **state)
+{
+	(void)state;
+	made.stat_error = 0;
+	refused("mounted at /m already, by a process that is alive");
+}
+
+/* Another may be mounted below it, in its segments/. */
+static void below_a_live_mount(void **state)
+{
+	static char below[] = "/m/segments";
+
+	(void)state;
+	made.stat_error = 0;
+	made.reached = fs.options.mountpoint = below;
+	check(CHRONFS_EXIT_OK, "");
+}
+
+static void no_memory(void **state)
+{
+	(void)state;
+	made.no_memory = true;
+	check(CHRONFS_EXIT_NO_MOUNTPOINT, "/m: Transport endpoint is not connected");
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, setup)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_directory),
+		TEST(a_dead_mount_is_taken_away),
+		TEST(by_fusermount3),
+		TEST(it_cannot_be_taken_away),
+		TEST(only_tried),
+		TEST(somebody_elses),
+		TEST(a_table_that_makes_no_sense),
+		TEST(half_an_escape),
+		TEST(a_path_below_a_dead_mount),
+		TEST(a_live_mount),
+		TEST(below_a_live_mount),
+		TEST(no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -4,9 +4,15 @@
 
 #include <unistd.h>
 
+#include "append/append.h"
+
 #include "append/ctl.h"
+#include "append/lines.h"
 #include "append/waiting.h"
 #include "held/locks.h"
+#include "held/opened.h"
+#include "held/poll.h"
+#include "shared/directory.h"
 
 void chronfs_init(struct chronfs *fs)
 {
@@ -15,13 +21,10 @@ void chronfs_init(struct chronfs *fs)
 		.ready_fd = -1,
 		.uid = getuid(),
 		.gid = getgid(),
-		.publish_lock = PTHREAD_MUTEX_INITIALIZER,
-		.opened_lock = PTHREAD_MUTEX_INITIALIZER,
-		.sinks_lock = PTHREAD_MUTEX_INITIALIZER,
-		.lines_memory = { .most = CHRONFS_LINES_MEMORY },
-		.pollers_lock = PTHREAD_MUTEX_INITIALIZER,
 	};
+	chronfs_directory_init(fs);
+	chronfs_opened_init(fs);
 	chronfs_locks_init(fs);
-	chronfs_waiting_init(fs);
-	chronfs_ctl_init(fs);
+	chronfs_poll_init(fs);
+	chronfs_append_init(fs);
 }

@@ -63,10 +63,10 @@ static void park(struct chronfs *fs, fuse_req_t req, const struct job *request)
 	*job = *request;
 	job->parked.req = req;
 	job->parked.finish = finish;
-	chronfs_parked_expect(&fs->jobs, req);
-	pthread_mutex_lock(&fs->jobs.lock);
-	r = chronfs_parked_add(&fs->jobs, &job->parked);
-	pthread_mutex_unlock(&fs->jobs.lock);
+	chronfs_parked_expect(&fs->ctl.jobs, req);
+	pthread_mutex_lock(&fs->ctl.jobs.lock);
+	r = chronfs_parked_add(&fs->ctl.jobs, &job->parked);
+	pthread_mutex_unlock(&fs->ctl.jobs.lock);
 	if (r < 0)
 		finish(fs, &job->parked, r);
 	else
@@ -96,22 +96,22 @@ static int do_piece(struct chronfs *fs, struct job *job)
 
 void chronfs_ctl_init(struct chronfs *fs)
 {
-	chronfs_parked_init(&fs->jobs, fs);
+	chronfs_parked_init(&fs->ctl.jobs, fs);
 }
 
 int chronfs_ctl_step(struct chronfs *fs)
 {
-	struct job *job = (struct job *)chronfs_parked_try(&fs->jobs);
+	struct job *job = (struct job *)chronfs_parked_try(&fs->ctl.jobs);
 
 	if (!job)
 		return -1;
-	(void)chronfs_parked_tried(&fs->jobs, &job->parked, do_piece(fs, job));
-	return chronfs_parked_any(&fs->jobs) ? 0 : -1;
+	(void)chronfs_parked_tried(&fs->ctl.jobs, &job->parked, do_piece(fs, job));
+	return chronfs_parked_any(&fs->ctl.jobs) ? 0 : -1;
 }
 
 void chronfs_ctl_fini(struct chronfs *fs)
 {
-	chronfs_parked_fini(&fs->jobs);
+	chronfs_parked_fini(&fs->ctl.jobs);
 }
 
 /* ---- unlink ---- */
@@ -137,7 +137,7 @@ static void ctl_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	struct chronfs *fs = chronfs_of(req);
 
 	/* As a sink: the number tells opens apart, and O_TRUNC means nothing. */
-	fi->fh = __atomic_add_fetch(&fs->opens, 1, __ATOMIC_RELAXED);
+	fi->fh = __atomic_add_fetch(&fs->ctl.opens, 1, __ATOMIC_RELAXED);
 	fi->direct_io = 1;
 	chronfs_reply_open(req, node, fi);
 }

@@ -7,10 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "held/parked.h"
 #include "libfuse.h"
 #include "shared/kind.h"
 
 struct chronfs;
+
+struct chronfs_ctl {
+	struct chronfs_parked_list jobs; /* asked for through ctl and unlink */
+	uint64_t opens;                  /* tells opens apart; atomic */
+};
 
 extern const struct chronfs_kind_ops chronfs_ctl_ops;
 

@@ -32,6 +32,7 @@
 #include "append/waiting.h"
 #include "chronfs.h"
 #include "held/locks.h"
+#include "shared/counters.h"
 #include "shared/kind.h"
 #include "shared/messages.h"
 
@@ -61,15 +62,15 @@ static struct chronfs_lines_file *handle(const struct fuse_file_info *fi)
 
 /* ---- appending; all under the file's lock ---- */
 
-/* Brings fs->lines_open and fs->lines_bytes to what the file holds now. */
+/* Brings fs->lines.open and fs->lines.bytes to what the file holds now. */
 static void account(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	const uint64_t is = file->framer.used, was = file->accounted;
 
 	if ((is > 0) != (was > 0))
-		__atomic_add_fetch(&fs->lines_open, is > 0 ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&fs->lines.open, is > 0 ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
 	if (is != was)
-		__atomic_add_fetch(&fs->lines_bytes, is - was, __ATOMIC_RELAXED);
+		__atomic_add_fetch(&fs->lines.bytes, is - was, __ATOMIC_RELAXED);
 	file->accounted = file->framer.used;
 }
 
@@ -326,7 +327,7 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 		return;
 	}
 	pthread_mutex_init(&file->lock, NULL);
-	chronfs_framer_init(&file->framer, fs->write_limit, &fs->lines_memory);
+	chronfs_framer_init(&file->framer, fs->write_limit, &fs->lines.memory);
 	file->references = 1;
 	chronfs_sink_add(fs, &file->sink, node);
 	/* Any access mode; O_TRUNC means nothing. */
@@ -339,9 +340,9 @@ void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	unsigned left;
 
-	pthread_mutex_lock(&fs->sinks_lock);
+	pthread_mutex_lock(&fs->lines.lock);
 	left = --file->references;
-	pthread_mutex_unlock(&fs->sinks_lock);
+	pthread_mutex_unlock(&fs->lines.lock);
 	if (left > 0)
 		return;
 	chronfs_framer_fini(&file->framer);
@@ -403,8 +404,8 @@ static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_in
 
 void chronfs_lines_figures(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes)
 {
-	*ret_files = __atomic_load_n(&fs->lines_open, __ATOMIC_RELAXED);
-	*ret_bytes = __atomic_load_n(&fs->lines_bytes, __ATOMIC_RELAXED);
+	*ret_files = __atomic_load_n(&fs->lines.open, __ATOMIC_RELAXED);
+	*ret_bytes = __atomic_load_n(&fs->lines.bytes, __ATOMIC_RELAXED);
 }
 
 const struct chronfs_kind_ops chronfs_lines_ops = {

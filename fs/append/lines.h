@@ -11,24 +11,36 @@
 #include "append/sink.h"
 #include "append/waiting.h"
 
+struct chronfs_lines_file;
+
+struct chronfs_lines {
+	pthread_mutex_t lock; /* guards the two below */
+	/* Files that may have an open line, by the time of their last write. */
+	struct chronfs_lines_file *first, *last;
+
+	struct chronfs_budget memory; /* of open lines */
+	uint64_t open;                /* files with an open line; atomic, as is the next */
+	uint64_t bytes;               /* of these lines */
+};
+
 struct chronfs_lines_file {
 	struct chronfs_sink_file sink; /* first */
 	struct chronfs_waiting
 		orphan; /* when the file is closed and its open line is not appended */
 
 	/* Held while lines are appended, never while a request is answered or parked.  Lock order: this
-	 * one > sinks_lock, waiting_lock, the library's. */
+	 * one > fs->lines.lock, those of parked requests, the library's. */
 	pthread_mutex_t lock;
 	/* under lock */
 	struct chronfs_framer framer;
 	uint64_t owner;   /* lock owner of the last write that left something */
 	bool nonblock;    /* that write's O_NONBLOCK */
 	unsigned parked;  /* requests of this file that wait for room */
-	size_t accounted; /* bytes of its open line in fs->lines_bytes */
+	size_t accounted; /* bytes of its open line in fs->lines.bytes */
 
 	uint64_t due_ms; /* under both locks: when its open line has waited long enough */
-	/* under sinks_lock */
-	struct chronfs_lines_file *earlier, *later; /* from fs->lines_first on, if it is listed */
+	/* under fs->lines.lock */
+	struct chronfs_lines_file *earlier, *later; /* from fs->lines.first on, if it is listed */
 	bool listed;
 	unsigned
 		references; /* the open file's, or its orphan's; and that of who looks whether it is due */
@@ -47,6 +59,9 @@ void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file);
 void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file);
 
 extern const struct chronfs_kind_ops chronfs_lines_ops;
+
+void chronfs_lines_init(struct chronfs *fs);
+void chronfs_lines_fini(struct chronfs *fs);
 
 /* Commits what has waited long enough for the rest of its line.  Milliseconds until it has to be
  * called again, -1: not before somebody writes. */

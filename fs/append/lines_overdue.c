@@ -18,7 +18,20 @@
 
 #define RETRY_MS 100 /* after an append that failed */
 
-/* Under sinks_lock, as is the next. */
+#define MEMORY ((size_t)256 << 20) /* for open lines of all files */
+
+void chronfs_lines_init(struct chronfs *fs)
+{
+	pthread_mutex_init(&fs->lines.lock, NULL);
+	fs->lines.memory.most = MEMORY;
+}
+
+void chronfs_lines_fini(struct chronfs *fs)
+{
+	pthread_mutex_destroy(&fs->lines.lock);
+}
+
+/* Under the lock, as is the next. */
 static void take_out(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	if (!file->listed)
@@ -26,23 +39,23 @@ static void take_out(struct chronfs *fs, struct chronfs_lines_file *file)
 	if (file->earlier)
 		file->earlier->later = file->later;
 	else
-		fs->lines_first = file->later;
+		fs->lines.first = file->later;
 	if (file->later)
 		file->later->earlier = file->earlier;
 	else
-		fs->lines_last = file->earlier;
+		fs->lines.last = file->earlier;
 	file->listed = false;
 }
 
 static void put_last(struct chronfs *fs, struct chronfs_lines_file *file)
 {
-	file->earlier = fs->lines_last;
+	file->earlier = fs->lines.last;
 	file->later = NULL;
 	if (file->earlier)
 		file->earlier->later = file;
 	else
-		fs->lines_first = file;
-	fs->lines_last = file;
+		fs->lines.first = file;
+	fs->lines.last = file;
 	file->listed = true;
 }
 
@@ -52,21 +65,21 @@ void chronfs_lines_await(struct chronfs *fs, struct chronfs_lines_file *file)
 
 	if (fs->options.line_timeout_ms == 0 || file->framer.used == 0)
 		return;
-	pthread_mutex_lock(&fs->sinks_lock);
+	pthread_mutex_lock(&fs->lines.lock);
 	take_out(fs, file);
-	alone = !fs->lines_first;
+	alone = !fs->lines.first;
 	file->due_ms = chronfs_now_ms() + fs->options.line_timeout_ms;
 	put_last(fs, file);
-	pthread_mutex_unlock(&fs->sinks_lock);
+	pthread_mutex_unlock(&fs->lines.lock);
 	if (alone)
 		chronfs_ticker_wake(fs); /* it may be sleeping without an end */
 }
 
 void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file)
 {
-	pthread_mutex_lock(&fs->sinks_lock);
+	pthread_mutex_lock(&fs->lines.lock);
 	take_out(fs, file);
-	pthread_mutex_unlock(&fs->sinks_lock);
+	pthread_mutex_unlock(&fs->lines.lock);
 }
 
 /* The first file of the list with a reference, if it is due; else NULL and when to look again. */
@@ -76,15 +89,15 @@ static struct chronfs_lines_file *first_due(struct chronfs *fs, int *ret_next_ms
 	struct chronfs_lines_file *file;
 	int next = -1;
 
-	pthread_mutex_lock(&fs->sinks_lock);
-	file = fs->lines_first;
+	pthread_mutex_lock(&fs->lines.lock);
+	file = fs->lines.first;
 	if (file && file->due_ms > now) {
 		next = file->due_ms - now < INT32_MAX ? (int)(file->due_ms - now) : INT32_MAX;
 		file = NULL;
 	}
 	if (file)
 		file->references++;
-	pthread_mutex_unlock(&fs->sinks_lock);
+	pthread_mutex_unlock(&fs->lines.lock);
 	if (!file)
 		*ret_next_ms = next;
 	return file;

@@ -32,14 +32,17 @@
 #include "chronfs.h"
 #include "held/opened.h"
 #include "held/poll.h"
+#include "shared/counters.h"
 #include "shared/kind.h"
+
+#define BLKSIZE 65536 /* Python and awk take it as their buffer size */
 
 /* ---- both sinks ---- */
 
 int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
 	chronfs_attr(fs, node, S_IFREG | 0644, fs->mount_time, ret_stat);
-	ret_stat->st_blksize = CHRONFS_SINK_BLKSIZE;
+	ret_stat->st_blksize = BLKSIZE;
 	*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return 0;
 }
@@ -47,7 +50,7 @@ int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, 
 void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
                         struct fuse_entry_param *ret_entry)
 {
-	uint64_t number = __atomic_add_fetch(&fs->lookups, 1, __ATOMIC_RELAXED);
+	uint64_t number = __atomic_add_fetch(&fs->sinks.lookups, 1, __ATOMIC_RELAXED);
 
 	memset(ret_entry, 0, sizeof *ret_entry);
 	ret_entry->ino = chronfs_node(kind, number);
@@ -58,16 +61,16 @@ void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
 void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node)
 {
 	file->opened.node = node;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_add(fs, &file->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }
 
 void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file)
 {
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(&file->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }
 
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq)
@@ -148,7 +151,7 @@ ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, 
 
 	if (strcmp(name, "user.chronfs.last_seq") != 0)
 		return -ENODATA;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	for (const struct chronfs_opened *o = chronfs_opened_find(fs, node); o;
 	     o = chronfs_opened_next(o)) {
 		const struct chronfs_sink_file *file = (const struct chronfs_sink_file *)o;
@@ -157,18 +160,10 @@ ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, 
 		if (its > appended)
 			appended = its;
 	}
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	if (appended == 0)
 		return -ENODATA;
 	return snprintf(value, CHRONFS_XATTR_MAX, "%llu", (unsigned long long)appended - 1);
-}
-
-void chronfs_sinks_fini(struct chronfs *fs)
-{
-	chronfs_waiting_end(fs);
-	chronfs_opened_fini(fs);
-	chronfs_waiting_fini(fs);
-	pthread_mutex_destroy(&fs->sinks_lock);
 }
 
 /* ---- append ---- */

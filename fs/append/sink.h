@@ -14,6 +14,10 @@
 
 struct chronfs;
 
+struct chronfs_sinks {
+	uint64_t lookups; /* numbers the lookups of sinks; atomic */
+};
+
 /* An open file of either, first in a larger struct; fi->fh is its address. */
 struct chronfs_sink_file {
 	struct chronfs_opened opened; /* first: it is found as that */
@@ -47,9 +51,5 @@ extern const struct chronfs_kind_ops chronfs_append_ops;
 /* Gives a new node of a sink's kind (or of ctl). */
 void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
                         struct fuse_entry_param *ret_entry);
-
-/* When no request is served any more: answers those that wait for room, then closes every open file,
- * which commits the open lines; says what is lost. */
-void chronfs_sinks_fini(struct chronfs *fs);
 
 #endif

@@ -18,6 +18,7 @@
 #include "held/parked.h"
 #include "held/poll.h"
 #include "held/ticker.h"
+#include "shared/counters.h"
 
 #define MOST_BYTES ((size_t)64 << 20) /* of copies */
 #define MOST_ORPHANS 4096
@@ -26,13 +27,13 @@
 
 void chronfs_waiting_init(struct chronfs *fs)
 {
-	chronfs_parked_init(&fs->waiting, fs);
-	chronfs_parked_init(&fs->orphans, fs);
+	chronfs_parked_init(&fs->waiting.requests, fs);
+	chronfs_parked_init(&fs->waiting.orphans, fs);
 }
 
 bool chronfs_waiting_any(const struct chronfs *fs)
 {
-	return chronfs_parked_any(&fs->waiting);
+	return chronfs_parked_any(&fs->waiting.requests);
 }
 
 bool chronfs_waiting_allowed(const struct chronfs *fs, bool nonblock, int *ret_error)
@@ -51,10 +52,10 @@ static int add_request(struct chronfs *fs, struct chronfs_waiting *waiting)
 {
 	int r;
 
-	if (waiting->parked.held > MOST_BYTES - fs->waiting.held)
+	if (waiting->parked.held > MOST_BYTES - fs->waiting.requests.held)
 		return -EDQUOT;
 	waiting->until_ms = chronfs_now_ms() + fs->options.full_wait_ms;
-	r = chronfs_parked_add(&fs->waiting, &waiting->parked);
+	r = chronfs_parked_add(&fs->waiting.requests, &waiting->parked);
 	if (r == 0)
 		chronfs_count(&fs->counters.waited);
 	return r;
@@ -62,7 +63,8 @@ static int add_request(struct chronfs *fs, struct chronfs_waiting *waiting)
 
 void chronfs_waiting_park(struct chronfs *fs, struct chronfs_waiting *waiting)
 {
-	struct chronfs_parked_list *list = waiting->parked.req ? &fs->waiting : &fs->orphans;
+	struct chronfs_parked_list *list =
+		waiting->parked.req ? &fs->waiting.requests : &fs->waiting.orphans;
 	int r;
 
 	if (waiting->parked.req)
@@ -81,9 +83,9 @@ bool chronfs_waiting_orphaned(struct chronfs *fs)
 {
 	bool orphaned;
 
-	pthread_mutex_lock(&fs->orphans.lock);
-	orphaned = fs->orphans.count >= MOST_ORPHANS;
-	pthread_mutex_unlock(&fs->orphans.lock);
+	pthread_mutex_lock(&fs->waiting.orphans.lock);
+	orphaned = fs->waiting.orphans.count >= MOST_ORPHANS;
+	pthread_mutex_unlock(&fs->waiting.orphans.lock);
 	return orphaned;
 }
 
@@ -116,15 +118,15 @@ int chronfs_waiting_step(struct chronfs *fs)
 {
 	const bool had = chronfs_waiting_any(fs);
 
-	if (!had && !chronfs_parked_any(&fs->orphans))
+	if (!had && !chronfs_parked_any(&fs->waiting.orphans))
 		return -1;
-	try_list(fs, &fs->orphans);
-	try_list(fs, &fs->waiting);
+	try_list(fs, &fs->waiting.orphans);
+	try_list(fs, &fs->waiting.requests);
 	if (chronfs_waiting_any(fs))
 		return REQUEST_INTERVAL_MS;
 	if (had)
 		chronfs_poll_changed(fs); /* nobody is before those who poll any more */
-	return chronfs_parked_any(&fs->orphans) ? ORPHAN_INTERVAL_MS : -1;
+	return chronfs_parked_any(&fs->waiting.orphans) ? ORPHAN_INTERVAL_MS : -1;
 }
 
 /* A last attempt of each, then the truth. */
@@ -138,20 +140,20 @@ static void end_list(struct chronfs *fs, struct chronfs_parked_list *list)
 
 void chronfs_waiting_end(struct chronfs *fs)
 {
-	end_list(fs, &fs->waiting);
+	end_list(fs, &fs->waiting.requests);
 }
 
 void chronfs_waiting_fini(struct chronfs *fs)
 {
-	end_list(fs, &fs->orphans);
-	chronfs_parked_fini(&fs->orphans);
-	chronfs_parked_fini(&fs->waiting);
+	end_list(fs, &fs->waiting.orphans);
+	chronfs_parked_fini(&fs->waiting.orphans);
+	chronfs_parked_fini(&fs->waiting.requests);
 }
 
 void chronfs_waiting_figures(struct chronfs *fs, uint64_t *ret_writes, uint64_t *ret_bytes)
 {
-	pthread_mutex_lock(&fs->waiting.lock);
-	*ret_writes = fs->waiting.count;
-	*ret_bytes = fs->waiting.held;
-	pthread_mutex_unlock(&fs->waiting.lock);
+	pthread_mutex_lock(&fs->waiting.requests.lock);
+	*ret_writes = fs->waiting.requests.count;
+	*ret_bytes = fs->waiting.requests.held;
+	pthread_mutex_unlock(&fs->waiting.requests.lock);
 }

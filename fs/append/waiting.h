@@ -10,6 +10,11 @@
 
 struct chronfs;
 
+struct chronfs_waits {
+	struct chronfs_parked_list requests;
+	struct chronfs_parked_list orphans; /* what closed files have left to append */
+};
+
 /*
  * Part of something larger, which its owner makes and fills down to the blank line.  Its finish() gets
  * what the attempt gave; or -EDQUOT: it has waited long enough, or there are too many; or -EINTR.

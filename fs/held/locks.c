@@ -6,7 +6,7 @@
  * opened `append` would not exclude each other.  So locks are kept here, per path.
  *
  * A request that has to wait is parked (parked.c); the thread that drops the lock it waits for answers
- * it, in order of arrival.  The lock of fs->lock_waiters guards fs->locks, too: a lock cannot be dropped
+ * it, in order of arrival.  The lock of fs->locks.waiters guards fs->locks.held, too: a lock cannot be dropped
  * between the look at it and the parking.
  *
  * A POSIX lock ends when its owner closes any descriptor of the file, also where a child has another: the
@@ -19,7 +19,7 @@
  * theirs exclusive would wait for each other.  Of POSIX locks the one whose wait would close a circle of
  * those who wait for each other gets EDEADLK.
  *
- * locks_held (limits.c) counts locks and parked requests.  When there are too many,
+ * fs->limits.locks (shared/limits.c) counts locks and parked requests.  When there are too many,
  * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
  */
 #include "held/locks.h"
@@ -59,7 +59,7 @@ static void drop(struct chronfs *fs, struct chronfs_lock **link)
 
 	*link = lock->next;
 	free(lock);
-	chronfs_share_give(&fs->locks_held);
+	chronfs_share_give(&fs->limits.locks);
 }
 
 static bool same_owner(const struct chronfs_lock *a, const struct chronfs_lock *b)
@@ -75,7 +75,7 @@ static bool overlaps(const struct chronfs_lock *a, const struct chronfs_lock *b)
 static const struct chronfs_lock *find_conflict(const struct chronfs *fs,
                                                 const struct chronfs_lock *wanted)
 {
-	for (const struct chronfs_lock *l = fs->locks; l; l = l->next)
+	for (const struct chronfs_lock *l = fs->locks.held; l; l = l->next)
 		if (l->path == wanted->path && l->flock == wanted->flock &&
 		    l->owner != wanted->owner && overlaps(l, wanted) &&
 		    (l->type == F_WRLCK || wanted->type == F_WRLCK))
@@ -90,7 +90,7 @@ static const struct chronfs_lock *find_conflict(const struct chronfs *fs,
  */
 static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronfs_lock *spare)
 {
-	struct chronfs_lock **link = &fs->locks;
+	struct chronfs_lock **link = &fs->locks.held;
 
 	while (*link) {
 		struct chronfs_lock *l = *link;
@@ -103,7 +103,7 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 				spare->start = wanted->end + 1;
 				l->next = spare;
 				spare = NULL;
-				chronfs_share_add(&fs->locks_held);
+				chronfs_share_add(&fs->limits.locks);
 			}
 			l->end = wanted->start - 1;
 			link = &l->next;
@@ -118,9 +118,9 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 	if (wanted->type == F_UNLCK) {
 		free(wanted);
 	} else {
-		wanted->next = fs->locks;
-		fs->locks = wanted;
-		chronfs_share_add(&fs->locks_held);
+		wanted->next = fs->locks.held;
+		fs->locks.held = wanted;
+		chronfs_share_add(&fs->limits.locks);
 	}
 }
 
@@ -128,11 +128,11 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
  * for one more, also where it only changes one that there is. */
 static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct chronfs_lock *wanted)
 {
-	if (chronfs_share_left(&fs->locks_held, req))
+	if (chronfs_share_left(&fs->limits.locks, req))
 		return false;
 	if (wanted->type != F_UNLCK)
 		return true;
-	for (const struct chronfs_lock *l = fs->locks; l; l = l->next)
+	for (const struct chronfs_lock *l = fs->locks.held; l; l = l->next)
 		if (same_owner(l, wanted) && l->start < wanted->start && l->end > wanted->end)
 			return true;
 	return false;
@@ -142,7 +142,7 @@ static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct c
  * answered when the mutex is released. */
 static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 {
-	struct chronfs_parked **link = &fs->lock_waiters.first, *granted = NULL;
+	struct chronfs_parked **link = &fs->locks.waiters.first, *granted = NULL;
 
 	while (*link) {
 		struct waiter *w = (struct waiter *)*link;
@@ -151,8 +151,8 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 			link = &w->parked.next;
 			continue;
 		}
-		(void)chronfs_parked_take(&fs->lock_waiters, link);
-		chronfs_share_give(&fs->locks_held);
+		(void)chronfs_parked_take(&fs->locks.waiters, link);
+		chronfs_share_give(&fs->limits.locks);
 		apply(fs, w->wanted, w->spare);
 		w->wanted = w->spare = NULL;
 		w->parked.next = granted;
@@ -167,7 +167,7 @@ static struct chronfs_parked *take_away(struct chronfs *fs,
                                                        const struct chronfs_lock *like),
                                         const struct chronfs_lock *like)
 {
-	struct chronfs_lock **link = &fs->locks;
+	struct chronfs_lock **link = &fs->locks.held;
 	bool dropped = false;
 
 	while (*link) {
@@ -184,7 +184,7 @@ static struct chronfs_parked *take_away(struct chronfs *fs,
 /* What an owner of POSIX locks waits for; NULL: nothing. */
 static const struct chronfs_lock *find_wanted(const struct chronfs *fs, uint64_t owner)
 {
-	for (const struct chronfs_parked *p = fs->lock_waiters.first; p; p = p->next) {
+	for (const struct chronfs_parked *p = fs->locks.waiters.first; p; p = p->next) {
 		const struct waiter *w = (const struct waiter *)p;
 
 		if (!w->wanted->flock && w->wanted->owner == owner)
@@ -216,7 +216,7 @@ static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result
 	struct waiter *w = (struct waiter *)parked;
 
 	if (w->wanted)
-		chronfs_share_give(&fs->locks_held);
+		chronfs_share_give(&fs->limits.locks);
 	fuse_reply_err(parked->req, -result);
 	free(w->wanted);
 	free(w->spare);
@@ -250,9 +250,9 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 	*wanted = *request;
 	*waiter = (struct waiter){ { .req = req, .finish = finish }, wanted, spare };
 	if (wait)
-		chronfs_parked_expect(&fs->lock_waiters, req);
+		chronfs_parked_expect(&fs->locks.waiters, req);
 
-	pthread_mutex_lock(&fs->lock_waiters.lock);
+	pthread_mutex_lock(&fs->locks.waiters.lock);
 	if (is_too_many(fs, req, wanted)) {
 		r = -ENOLCK;
 	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
@@ -267,13 +267,13 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 		else if (closes_circle(fs, wanted))
 			r = -EDEADLK;
 		else
-			r = chronfs_parked_add(&fs->lock_waiters, &waiter->parked);
+			r = chronfs_parked_add(&fs->locks.waiters, &waiter->parked);
 		if (r == 0) {
-			chronfs_share_add(&fs->locks_held);
+			chronfs_share_add(&fs->limits.locks);
 			parked = true;
 		}
 	}
-	pthread_mutex_unlock(&fs->lock_waiters.lock);
+	pthread_mutex_unlock(&fs->locks.waiters.lock);
 	answer(fs, granted);
 	if (parked)
 		return;
@@ -334,7 +334,7 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	const struct chronfs_lock *held;
 	struct flock answer_lock = *lock;
 
-	pthread_mutex_lock(&fs->lock_waiters.lock);
+	pthread_mutex_lock(&fs->locks.waiters.lock);
 	held = find_conflict(fs, &wanted);
 	if (held) {
 		answer_lock.l_type = held->type;
@@ -345,7 +345,7 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	} else {
 		answer_lock.l_type = F_UNLCK;
 	}
-	pthread_mutex_unlock(&fs->lock_waiters.lock);
+	pthread_mutex_unlock(&fs->locks.waiters.lock);
 	fuse_reply_lock(req, &answer_lock);
 }
 
@@ -365,9 +365,9 @@ static void drop_chosen(struct chronfs *fs,
 {
 	struct chronfs_parked *granted;
 
-	pthread_mutex_lock(&fs->lock_waiters.lock);
+	pthread_mutex_lock(&fs->locks.waiters.lock);
 	granted = take_away(fs, chosen, like);
-	pthread_mutex_unlock(&fs->lock_waiters.lock);
+	pthread_mutex_unlock(&fs->locks.waiters.lock);
 	answer(fs, granted);
 }
 
@@ -392,12 +392,12 @@ void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_
 
 void chronfs_locks_init(struct chronfs *fs)
 {
-	chronfs_parked_init(&fs->lock_waiters, fs);
+	chronfs_parked_init(&fs->locks.waiters, fs);
 }
 
 void chronfs_locks_fini(struct chronfs *fs)
 {
-	while (fs->locks)
-		drop(fs, &fs->locks);
-	chronfs_parked_fini(&fs->lock_waiters);
+	while (fs->locks.held)
+		drop(fs, &fs->locks.held);
+	chronfs_parked_fini(&fs->locks.waiters);
 }

@@ -5,9 +5,16 @@
 
 #include <stdint.h>
 
+#include "held/parked.h"
 #include "libfuse.h"
 
 struct chronfs;
+struct chronfs_lock;
+
+struct chronfs_locks {
+	struct chronfs_parked_list waiters; /* its lock guards the next, too */
+	struct chronfs_lock *held;
+};
 
 void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op);
 void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,

@@ -10,7 +10,7 @@
  * table by the node's hash; and those of `stream` in another, by the process that opened them
  * (streambegin.c).
  *
- * Invariant: a file is in fs->opened from its open to its release, and only under opened_lock taken out
+ * Invariant: a file is in fs->opened from its open to its release, and only under the lock taken out
  * of it; so what was found stays as long as that is held.
  */
 #include "held/opened.h"
@@ -38,12 +38,12 @@ static void add(struct chronfs_opened **table, struct chronfs_opened *file)
 
 void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file)
 {
-	add(fs->opened, file);
+	add(fs->opened.files, file);
 }
 
 void chronfs_holder_add(struct chronfs *fs, struct chronfs_opened *holder)
 {
-	add(fs->holders, holder);
+	add(fs->opened.holders, holder);
 }
 
 void chronfs_opened_remove(struct chronfs_opened *file)
@@ -62,12 +62,12 @@ static struct chronfs_opened *find_from(struct chronfs_opened *file, uint64_t no
 
 struct chronfs_opened *chronfs_opened_find(struct chronfs *fs, uint64_t node)
 {
-	return find_from(*bucket(fs->opened, node), node);
+	return find_from(*bucket(fs->opened.files, node), node);
 }
 
 struct chronfs_opened *chronfs_holder_find(struct chronfs *fs, uint64_t process)
 {
-	return find_from(*bucket(fs->holders, process), process);
+	return find_from(*bucket(fs->opened.holders, process), process);
 }
 
 struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file)
@@ -75,14 +75,20 @@ struct chronfs_opened *chronfs_opened_next(const struct chronfs_opened *file)
 	return find_from(file->next, file->node);
 }
 
+void chronfs_opened_init(struct chronfs *fs)
+{
+	pthread_mutex_init(&fs->opened.lock, NULL);
+}
+
 void chronfs_opened_fini(struct chronfs *fs)
 {
 	for (size_t i = 0; i < CHRONFS_OPENED_BUCKETS; i++) {
-		while (fs->opened[i]) {
-			const uint64_t node = fs->opened[i]->node;
-			struct fuse_file_info fi = { .fh = (uintptr_t)fs->opened[i] };
+		while (fs->opened.files[i]) {
+			const uint64_t node = fs->opened.files[i]->node;
+			struct fuse_file_info fi = { .fh = (uintptr_t)fs->opened.files[i] };
 
 			chronfs_kind_of(node)->release(fs, node, &fi);
 		}
 	}
+	pthread_mutex_destroy(&fs->opened.lock);
 }

@@ -3,17 +3,30 @@
 #ifndef CHRONFS_OPENED_H
 #define CHRONFS_OPENED_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 struct chronfs;
+struct chronfs_opened;
+
+#define CHRONFS_OPENED_BITS 12
+#define CHRONFS_OPENED_BUCKETS (1U << CHRONFS_OPENED_BITS)
+
+struct chronfs_opened_tables {
+	pthread_mutex_t lock; /* guards the two below, and struct chronfs_copies */
+	struct chronfs_opened *files[CHRONFS_OPENED_BUCKETS];   /* open files, by their nodes */
+	struct chronfs_opened *holders[CHRONFS_OPENED_BUCKETS]; /* of `stream`, by process */
+};
+
+void chronfs_opened_init(struct chronfs *fs);
 
 /* The first part of what such a file keeps: its handle leads to it. */
 struct chronfs_opened {
-	struct chronfs_opened *next, **link; /* in fs->opened, under opened_lock */
+	struct chronfs_opened *next, **link; /* in a table, under its lock */
 	uint64_t node;
 };
 
-/* These with opened_lock held. */
+/* These with fs->opened.lock held. */
 void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file);
 void chronfs_opened_remove(struct chronfs_opened *file);
 /* An open file of the node, and the next one of the same node.  NULL: there is none (more). */

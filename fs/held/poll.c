@@ -6,7 +6,7 @@
  * file again and tells the kernel of those that are ready, which then asks us anew.  On a read-only
  * mount nobody tells us of a change, so the ticker looks at intervals while somebody polls.
  *
- * Invariants: a poller is in fs->pollers from before its answer "not ready" until it has been told;
+ * Invariants: a poller is in fs->polls.first from before its answer "not ready" until it has been told;
  * who takes it out, under the mutex, tells and frees it.  A change that comes before it is in the
  * list is seen by the look at the file that follows; one that comes after finds it there.
  */
@@ -50,8 +50,8 @@ static void add(struct chronfs *fs, struct chronfs_poller *poller)
 {
 	struct chronfs_poller **link, *old = NULL;
 
-	pthread_mutex_lock(&fs->pollers_lock);
-	for (link = &fs->pollers; *link; link = &(*link)->next) {
+	pthread_mutex_lock(&fs->polls.lock);
+	for (link = &fs->polls.first; *link; link = &(*link)->next) {
 		if ((*link)->fi.fh == poller->fi.fh && (*link)->node == poller->node) {
 			old = *link;
 			__atomic_store_n(link, old->next, __ATOMIC_SEQ_CST);
@@ -59,9 +59,9 @@ static void add(struct chronfs *fs, struct chronfs_poller *poller)
 			break;
 		}
 	}
-	poller->next = fs->pollers;
-	__atomic_store_n(&fs->pollers, poller, __ATOMIC_SEQ_CST);
-	pthread_mutex_unlock(&fs->pollers_lock);
+	poller->next = fs->polls.first;
+	__atomic_store_n(&fs->polls.first, poller, __ATOMIC_SEQ_CST);
+	pthread_mutex_unlock(&fs->polls.lock);
 	if (old)
 		free_poller(old);
 }
@@ -95,7 +95,7 @@ void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 
 void chronfs_poll_changed(struct chronfs *fs)
 {
-	if (__atomic_load_n(&fs->pollers, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
 		chronfs_ticker_wake(fs);
 }
 
@@ -108,8 +108,8 @@ static struct chronfs_poller *take(struct chronfs *fs,
 {
 	struct chronfs_poller **link, *taken = NULL;
 
-	pthread_mutex_lock(&fs->pollers_lock);
-	for (link = &fs->pollers; *link;) {
+	pthread_mutex_lock(&fs->polls.lock);
+	for (link = &fs->polls.first; *link;) {
 		struct chronfs_poller *p = *link;
 
 		if (!chosen(fs, p, node, fh)) {
@@ -120,7 +120,7 @@ static struct chronfs_poller *take(struct chronfs *fs,
 		p->next = taken;
 		taken = p;
 	}
-	pthread_mutex_unlock(&fs->pollers_lock);
+	pthread_mutex_unlock(&fs->polls.lock);
 	return taken;
 }
 
@@ -164,7 +164,7 @@ static void end(struct chronfs_poller *taken, bool tell)
 
 int chronfs_poll_step(struct chronfs *fs)
 {
-	if (!__atomic_load_n(&fs->pollers, __ATOMIC_SEQ_CST))
+	if (!__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
 		return -1;
 	end(take(fs, is_ready, 0, 0), true);
 	return fs->writer ? -1 : LOOK_INTERVAL_MS;
@@ -172,12 +172,17 @@ int chronfs_poll_step(struct chronfs *fs)
 
 void chronfs_poll_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
 {
-	if (__atomic_load_n(&fs->pollers, __ATOMIC_SEQ_CST))
+	if (__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
 		end(take(fs, is_of, node, fi->fh), false);
+}
+
+void chronfs_poll_init(struct chronfs *fs)
+{
+	pthread_mutex_init(&fs->polls.lock, NULL);
 }
 
 void chronfs_poll_fini(struct chronfs *fs)
 {
 	end(take(fs, is_any, 0, 0), false);
-	pthread_mutex_destroy(&fs->pollers_lock);
+	pthread_mutex_destroy(&fs->polls.lock);
 }

@@ -3,11 +3,20 @@
 #ifndef CHRONFS_POLL_H
 #define CHRONFS_POLL_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "libfuse.h"
 
 struct chronfs;
+struct chronfs_poller;
+
+struct chronfs_polls {
+	pthread_mutex_t lock;         /* guards the next */
+	struct chronfs_poller *first; /* files that somebody polls; atomic to look whether any */
+};
+
+void chronfs_poll_init(struct chronfs *fs);
 
 void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                      struct fuse_pollhandle *handle);

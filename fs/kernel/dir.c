@@ -151,7 +151,7 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 	struct chronfs_segmentdir *dir = NULL;
 	int r = -ENFILE;
 
-	if (!chronfs_share_take(&fs->open_dirs, req))
+	if (!chronfs_share_take(&fs->limits.open_dirs, req))
 		goto refuse;
 	r = 0;
 	if (chronfs_node_kind(node) != CHRONFS_ROOT)
@@ -162,11 +162,11 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 	if (fuse_reply_open(req, fi) ==
 	    -ENOENT) { /* the open was interrupted: no release will come */
 		chronfs_segmentdir_close(dir);
-		chronfs_share_give(&fs->open_dirs);
+		chronfs_share_give(&fs->limits.open_dirs);
 	}
 	return;
 give:
-	chronfs_share_give(&fs->open_dirs);
+	chronfs_share_give(&fs->limits.open_dirs);
 refuse:
 	fuse_reply_err(req, -r);
 }
@@ -175,7 +175,7 @@ void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_inf
 {
 	(void)node;
 	chronfs_segmentdir_close(handle(fi));
-	chronfs_share_give(&chronfs_of(req)->open_dirs);
+	chronfs_share_give(&chronfs_of(req)->limits.open_dirs);
 	fuse_reply_err(req, 0);
 }
 

@@ -26,6 +26,7 @@
 #include "shared/messages.h"
 #include "shared/numbers.h"
 
+#define MAX_WRITE (1U << 20) /* largest WRITE request that we let the kernel send */
 #define LIMIT "/proc/sys/fs/fuse/max_pages_limit"
 #define PAGES_DEFAULT 256 /* where there is no such file */
 #define PAGES_MIN 2       /* with one, the first piece may be a single byte */
@@ -52,26 +53,26 @@ int chronfs_request_look(struct chronfs *fs)
 {
 	const size_t pages = pages_allowed();
 
-	if (fs->request_pages == 0 || pages < fs->request_pages)
-		fs->request_pages = pages;
-	if (!fs->writer || fs->request_pages >= PAGES_MIN)
+	if (fs->request.pages == 0 || pages < fs->request.pages)
+		fs->request.pages = pages;
+	if (!fs->writer || fs->request.pages >= PAGES_MIN)
 		return 0;
 	chronfs_say(
 		fs, CQ_ERROR,
 		"fs.fuse.max_pages_limit is %zu: the kernel would split writes of any length; it has "
 		"to be at least %d (sysctl fs.fuse.max_pages_limit)",
-		fs->request_pages, PAGES_MIN);
+		fs->request.pages, PAGES_MIN);
 	return -EINVAL;
 }
 
 void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t most = CHRONFS_MAX_WRITE, payload;
+	size_t most = MAX_WRITE, payload;
 
 	(void)chronfs_request_look(fs);
-	if (fs->request_pages < most / page)
-		most = fs->request_pages * page;
+	if (fs->request.pages < most / page)
+		most = fs->request.pages * page;
 	if (conn->max_write > most)
 		conn->max_write = (unsigned)most;
 	fs->write_limit = conn->max_write > page ? conn->max_write - page : 0;
@@ -80,8 +81,8 @@ void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn)
 	payload = cq_writer_max_payload(fs->writer);
 	if (payload <= fs->write_limit)
 		fs->write_limit = payload;
-	else if (most < CHRONFS_MAX_WRITE)
+	else if (most < MAX_WRITE)
 		chronfs_say(fs, CQ_NOTICE,
 		            "records have at most %zu bytes, since fs.fuse.max_pages_limit is %zu",
-		            fs->write_limit, fs->request_pages);
+		            fs->write_limit, fs->request.pages);
 }

@@ -3,9 +3,15 @@
 #ifndef CHRONFS_REQUEST_H
 #define CHRONFS_REQUEST_H
 
+#include <stddef.h>
+
 #include "libfuse.h"
 
 struct chronfs;
+
+struct chronfs_request {
+	size_t pages; /* of memory in one request; 0: not known yet */
+};
 
 /* Before the mount.
  *   EINVAL  any write may be split; the reason has been said */

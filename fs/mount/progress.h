@@ -4,10 +4,16 @@
 #define CHRONFS_PROGRESS_H
 
 #include <stdbool.h>
+#include <time.h>
 
 #include "chronq.h"
 
 struct chronfs;
+
+struct chronfs_progress_state { /* of the thread that opens the queue */
+	time_t said, notified;
+	bool terminal;
+};
 
 /* From now on the time runs that passes before the first line. */
 void chronfs_progress_begin(struct chronfs *fs);

@@ -13,14 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "append/ctl.h"
-#include "append/sink.h"
+#include "append/append.h"
 #include "chronfs.h"
 #include "held/poll.h"
 #include "held/ticker.h"
 #include "mount/daemon.h"
 #include "mount/namespaces.h"
 #include "mount/progress.h"
+#include "shared/directory.h"
 #include "shared/messages.h"
 
 #define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
@@ -197,9 +197,9 @@ int chronfs_queue_close(struct chronfs *fs, bool served)
 {
 	int r = 0;
 
-	chronfs_sinks_fini(fs);
-	chronfs_ctl_fini(fs);
+	chronfs_append_fini(fs);
 	chronfs_poll_fini(fs);
+	chronfs_directory_fini(fs);
 	cq_stream_close(fs->stream);
 	if (fs->queue_fd >= 0)
 		close(fs->queue_fd);

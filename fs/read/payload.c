@@ -21,7 +21,7 @@
 
 struct payload_file {
 	struct chronfs_opened opened; /* first: it is found as that */
-	struct stat last;             /* attributes told last; under opened_lock */
+	struct stat last;             /* attributes told last; under fs->opened.lock */
 };
 
 /* ---- attributes ---- */
@@ -70,24 +70,24 @@ int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
 /* For when the segment is deleted while it is open. */
 static void keep(struct chronfs *fs, uint64_t node, const struct stat *st)
 {
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	for (struct chronfs_opened *o = chronfs_opened_find(fs, node); o;
 	     o = chronfs_opened_next(o))
 		((struct payload_file *)o)->last = *st;
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }
 
 static int deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
 	struct payload_file *file;
 
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	file = (struct payload_file *)chronfs_opened_find(fs, node);
 	if (file) {
 		*ret_stat = file->last;
 		ret_stat->st_nlink = 0;
 	}
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	return file ? 0 : -ENOENT;
 }
 
@@ -128,9 +128,9 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		return;
 	}
 	file->opened.node = node;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_add(fs, &file->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segments.c says */
@@ -169,9 +169,9 @@ static void payload_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	struct payload_file *file = (struct payload_file *)(uintptr_t)fi->fh;
 
 	(void)node;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(&file->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	free(file);
 }
 

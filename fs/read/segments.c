@@ -97,11 +97,11 @@ static int deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat
 	struct stat st;
 	int r = -ENOENT;
 
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	file = (struct segment_file *)chronfs_opened_find(fs, node);
 	if (file)
 		r = cq_segment_stat(file->segment, &st);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	if (r < 0)
 		return r;
 	show(fs, node, &st, ret_stat);
@@ -141,7 +141,7 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		r = -ENOMEM;
 		goto refuse;
 	}
-	if (!chronfs_share_take(&fs->open_segments, req)) {
+	if (!chronfs_share_take(&fs->limits.open_segments, req)) {
 		r = -ENFILE;
 		goto free_file;
 	}
@@ -149,9 +149,9 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	if (r < 0)
 		goto give;
 	file->opened.node = node;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_add(fs, &file->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	/* By the node that was looked up, not by what the segment is by now: the page cache of a live
@@ -165,7 +165,7 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	chronfs_reply_open(req, node, fi);
 	return;
 give:
-	chronfs_share_give(&fs->open_segments);
+	chronfs_share_give(&fs->limits.open_segments);
 free_file:
 	free(file);
 refuse:
@@ -219,12 +219,12 @@ static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 {
 	struct segment_file *file = handle(fi);
 
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(&file->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	chronfs_passthrough_release(fs, node);
 	cq_segment_close(file->segment);
-	chronfs_share_give(&fs->open_segments);
+	chronfs_share_give(&fs->limits.open_segments);
 	free(file);
 }
 

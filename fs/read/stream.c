@@ -94,11 +94,11 @@ static uint64_t node_begin(struct chronfs *fs, uint64_t node, uint64_t end)
 	uint64_t begin = chronfs_stream_begin(chronfs_node_value(node), end);
 	struct chronfs_opened *file;
 
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	file = chronfs_opened_find(fs, node);
 	if (file)
 		begin = ((struct stream_file *)file)->begin;
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	return begin;
 }
 

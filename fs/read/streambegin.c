@@ -78,16 +78,16 @@ void chronfs_begin_hold(struct chronfs *fs, struct chronfs_holder *holder, pid_t
 	holder->opened.node = process_of(thread);
 	holder->started = started(holder->opened.node);
 	holder->begin = begin;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_holder_add(fs, &holder->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }
 
 void chronfs_begin_let_go(struct chronfs *fs, struct chronfs_holder *holder)
 {
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(&holder->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }
 
 uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin)
@@ -98,12 +98,12 @@ uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin)
 	if (thread == 0) /* the kernel has no number for it here */
 		return begin;
 	process = process_of(thread);
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	holder = (const struct chronfs_holder *)chronfs_holder_find(fs, process);
 	if (holder) {
 		since = holder->started;
 		its = holder->begin;
 	}
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	return its == begin || since != started(process) ? begin : its;
 }

@@ -97,7 +97,7 @@ uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, p
 	struct chronfs_asked *asked;
 	uint64_t node;
 
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	asked = find_asked(fs, thread);
 	if (!asked)
 		asked = note_asked(fs, thread);
@@ -107,16 +107,16 @@ uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, p
 		node = common_node(fs, begin, end);
 	asked->node = node;
 	asked->begin = begin;
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	return node;
 }
 
 void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end)
 {
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	if (node == fs->copies.last && end > fs->copies.end)
 		fs->copies.end = end;
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }
 
 /* ---- open files ---- */
@@ -148,7 +148,7 @@ int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t th
 	bool taken;
 	int r = 0;
 
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	taken = !shared && chronfs_opened_find(fs, file->node);
 	if (taken && send_away(fs, file->node, thread)) {
 		r = -ESTALE;
@@ -159,15 +159,15 @@ int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t th
 			fs->copies.cached++;
 		chronfs_opened_add(fs, file);
 	}
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	return r;
 }
 
 void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached)
 {
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(file);
 	if (cached)
 		fs->copies.cached--;
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 }

@@ -11,6 +11,22 @@
 
 struct chronfs;
 
+#define CHRONFS_ASKED 32 /* lookups of `stream` that are remembered until the open */
+
+struct chronfs_copies {      /* under fs->opened.lock */
+	uint64_t last;       /* node that the name led to last; 0: none */
+	uint64_t begin, end; /* positions, as they were told of it */
+	unsigned next;       /* numbers the others */
+	unsigned cached;     /* open files that are */
+	unsigned next_asked;
+	struct chronfs_asked {  /* threads that have looked the name up, and not opened */
+		pid_t thread;   /* 0: none */
+		uint64_t node;  /* that it was led to */
+		uint64_t begin; /* its first position */
+		bool sent_away; /* it is to ask again for a node of its own */
+	} asked[CHRONFS_ASKED];
+};
+
 /* The node for a lookup by this thread, which is told that `stream` goes from `begin` to `end`.  own:
  * others are told another beginning. */
 uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, pid_t thread,

@@ -8,6 +8,16 @@
 #include "chronfs.h"
 #include "shared/kind.h"
 
+void chronfs_directory_init(struct chronfs *fs)
+{
+	pthread_mutex_init(&fs->directory.lock, NULL);
+}
+
+void chronfs_directory_fini(struct chronfs *fs)
+{
+	pthread_mutex_destroy(&fs->directory.lock);
+}
+
 /* ---- attributes ---- */
 
 static bool same_time(struct timespec a, struct timespec b)
@@ -38,22 +48,24 @@ static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 
 	if (fstat(fs->queue_fd, &st) < 0)
 		return -errno;
-	pthread_mutex_lock(&fs->publish_lock);
-	changed = !same_time(st.st_mtim, fs->queue_changed);
+	pthread_mutex_lock(&fs->directory.lock);
+	changed = !same_time(st.st_mtim, fs->directory.changed);
 	if (changed)
 		r = cq_queue_ends(fs->queue, &oldest, &newest);
 	if (r == -ENOENT)
 		r = 0;
 	if (r == 0 && changed) {
-		if (oldest != fs->oldest || newest != fs->newest || fs->published.tv_sec == 0)
-			fs->published = st.st_mtim;
-		fs->oldest = oldest;
-		fs->newest = newest;
-		fs->queue_changed = is_settled(st.st_mtim) ? st.st_mtim : (struct timespec){ 0 };
+		if (oldest != fs->directory.oldest || newest != fs->directory.newest ||
+		    fs->directory.published.tv_sec == 0)
+			fs->directory.published = st.st_mtim;
+		fs->directory.oldest = oldest;
+		fs->directory.newest = newest;
+		fs->directory.changed =
+			is_settled(st.st_mtim) ? st.st_mtim : (struct timespec){ 0 };
 	}
 	if (r == 0)
-		*ret_time = fs->published;
-	pthread_mutex_unlock(&fs->publish_lock);
+		*ret_time = fs->directory.published;
+	pthread_mutex_unlock(&fs->directory.lock);
 	return r;
 }
 

@@ -3,13 +3,27 @@
 #ifndef CHRONFS_DIRECTORY_H
 #define CHRONFS_DIRECTORY_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "libfuse.h"
 
 struct chronfs;
+
+struct chronfs_directory {
+	pthread_mutex_t lock; /* guards the rest */
+	struct timespec
+		changed; /* the queue directory's mtime when we last listed it; 0: it may not
+	                            * tell of a further change */
+	uint32_t oldest, newest;   /* segments then; newest < oldest: none */
+	struct timespec published; /* when the set of segments changed: what directories show */
+};
+
+void chronfs_directory_init(struct chronfs *fs);
+void chronfs_directory_fini(struct chronfs *fs);
 
 /* Collects directory entries until the reply's buffer is full. */
 struct chronfs_listing {

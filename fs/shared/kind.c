@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "chronfs.h"
+#include "shared/counters.h"
 #include "shared/limits.h"
 
 const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node)
@@ -36,7 +37,7 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
 	struct chronfs *fs = chronfs_of(req);
 
-	const bool allowed = chronfs_share_take(&fs->open_files, req);
+	const bool allowed = chronfs_share_take(&fs->limits.open_files, req);
 
 	/* -ENOENT: the open was interrupted, no release will come */
 	if (allowed && fuse_reply_open(req, fi) != -ENOENT)
@@ -44,7 +45,7 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	if (ops->release)
 		ops->release(fs, node, fi);
 	if (allowed)
-		chronfs_share_give(&fs->open_files);
+		chronfs_share_give(&fs->limits.open_files);
 	else
 		fuse_reply_err(req, ENFILE);
 }

@@ -32,11 +32,11 @@ void chronfs_limits_init(struct chronfs *fs)
 		if (setrlimit(RLIMIT_NOFILE, &all) == 0)
 			limit = all;
 	}
-	fs->open_files.most = fs->options.max_open;
-	fs->open_dirs.most = DIRS_MAX;
-	fs->locks_held.most = LOCKS_MAX;
+	fs->limits.open_files.most = fs->options.max_open;
+	fs->limits.open_dirs.most = DIRS_MAX;
+	fs->limits.locks.most = LOCKS_MAX;
 	/* The other half is for writing: 256 sealed segments that wait for their flush, and a few. */
-	fs->open_segments.most = (size_t)limit.rlim_cur / 2;
+	fs->limits.open_segments.most = (size_t)limit.rlim_cur / 2;
 }
 
 static bool is_privileged(const struct chronfs *fs, fuse_req_t req)

@@ -16,6 +16,11 @@ struct chronfs_share {
 	size_t most; /* constant */
 };
 
+struct chronfs_limits {
+	struct chronfs_share open_files, open_dirs, open_segments;
+	struct chronfs_share locks; /* and requests that wait for one */
+};
+
 /* Before anything is opened. */
 void chronfs_limits_init(struct chronfs *fs);
 /* False: the sender of the request may have no more of these. */

@@ -38,7 +38,7 @@ static int render(struct chronfs *fs, uint64_t node, char **ret_text, size_t *re
 	if (chronfs_node_kind(node) == CHRONFS_METRICS) {
 		r = chronfs_prometheus_render(&stats, ret_text, ret_length);
 		if (r == 0)
-			__atomic_store_n(&fs->metrics_size, *ret_length, __ATOMIC_RELAXED);
+			__atomic_store_n(&fs->info.metrics_size, *ret_length, __ATOMIC_RELAXED);
 		return r;
 	}
 	r = chronfs_json_render(&stats, size, ret_text);
@@ -58,7 +58,7 @@ static int file_size(struct chronfs *fs, uint64_t node, size_t *ret_size)
 		*ret_size = chronfs_json_size(fs);
 		return 0;
 	}
-	*ret_size = __atomic_load_n(&fs->metrics_size, __ATOMIC_RELAXED);
+	*ret_size = __atomic_load_n(&fs->info.metrics_size, __ATOMIC_RELAXED);
 	if (*ret_size > 0)
 		return 0;
 	r = render(fs, node, &text, ret_size); /* nobody has read it yet */
@@ -100,9 +100,9 @@ static void info_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	}
 	pthread_mutex_init(&open->lock, NULL);
 	open->opened.node = node;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_add(fs, &open->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	fi->fh = (uintptr_t)open;
 	fi->direct_io = 1;
 	fi->noflush = 1;
@@ -114,9 +114,9 @@ static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_inf
 	struct rendering *open = handle(fi);
 
 	(void)node;
-	pthread_mutex_lock(&fs->opened_lock);
+	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(&open->opened);
-	pthread_mutex_unlock(&fs->opened_lock);
+	pthread_mutex_unlock(&fs->opened.lock);
 	pthread_mutex_destroy(&open->lock);
 	free(open->text);
 	free(open);

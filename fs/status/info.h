@@ -3,7 +3,13 @@
 #ifndef CHRONFS_INFO_H
 #define CHRONFS_INFO_H
 
+#include <stddef.h>
+
 #include "shared/kind.h"
+
+struct chronfs_info {
+	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
+};
 
 extern const struct chronfs_kind_ops chronfs_stats_ops;
 extern const struct chronfs_kind_ops chronfs_metrics_ops;

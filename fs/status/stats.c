@@ -72,10 +72,10 @@ static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 	s->read_only = fs->writer == NULL;
 	s->passthrough = chronfs_passthrough_on(fs);
 	s->config = fs->options.queue_config;
-	s->open_files = chronfs_share_look(&fs->open_files);
-	s->open_dirs = chronfs_share_look(&fs->open_dirs);
-	s->open_segments = chronfs_share_look(&fs->open_segments);
-	s->locks = chronfs_share_look(&fs->locks_held);
+	s->open_files = chronfs_share_look(&fs->limits.open_files);
+	s->open_dirs = chronfs_share_look(&fs->limits.open_dirs);
+	s->open_segments = chronfs_share_look(&fs->limits.open_segments);
+	s->locks = chronfs_share_look(&fs->limits.locks);
 	chronfs_waiting_figures(fs, &s->waiting_writes, &s->waiting_bytes);
 	chronfs_lines_figures(fs, &s->open_lines, &s->open_line_bytes);
 	take_counters(&fs->counters, &s->counters);

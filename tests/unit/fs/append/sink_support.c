@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/sink.h"
+#include "append/append.h"
 #include "kernel/ops.h"
 #include "sink_support.h"
 
@@ -175,16 +175,16 @@ int sink_setup(void **state)
 	chronfs_init(&fs);
 	fs.writer = (cq_writer *)(void *)&fs;
 	fs.write_limit = LIMIT;
-	fs.lines_memory.most = MEMORY;
-	fs.open_files.most = 1000;
+	fs.lines.memory.most = MEMORY;
+	fs.limits.open_files.most = 1000;
 	return 0;
 }
 
 int sink_teardown(void **state)
 {
 	(void)state;
-	chronfs_sinks_fini(&fs);
-	return fs.lines_memory.used != 0 || fs.lines_open != 0 || fs.lines_bytes != 0;
+	chronfs_append_fini(&fs);
+	return fs.lines.memory.used != 0 || fs.lines.open != 0 || fs.lines.bytes != 0;
 }
 
 struct fuse_file_info opened(uint64_t node)

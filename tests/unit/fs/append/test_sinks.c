@@ -226,7 +226,7 @@ static void short_durable_write(void **state)
 	assert_string_equal(records(), "one\n|");
 	flushed(0);
 	assert_int_equal(answer_of(0), 4);
-	assert_int_equal(fs.lines_bytes, 0);
+	assert_int_equal(fs.lines.bytes, 0);
 }
 
 static void memory_for_open_lines_is_bounded(void **state)

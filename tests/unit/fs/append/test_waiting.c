@@ -14,8 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "append/append.h"
 #include "append/lines.h"
-#include "append/sink.h"
 #include "append/waiting.h"
 #include "sink_support.h"
 
@@ -182,14 +182,14 @@ static void lines_wait_in_part(void **state)
 	queue.room = 1;
 	assert_int_equal(chronfs_waiting_step(&fs), -1);
 	assert_int_equal(answer_of(0), 18);
-	assert_int_equal(fs.lines_bytes, 4);
+	assert_int_equal(fs.lines.bytes, 4);
 	assert_string_equal(records(), "three\n|");
 
 	queue.room = 1;
 	assert_int_equal(write_text(0, LINES, &fi, " of it\nnext\nopen"), NONE);
 	interrupt(0);
 	assert_int_equal(answer_of(0), 7);
-	assert_int_equal(fs.lines_bytes, 0);
+	assert_int_equal(fs.lines.bytes, 0);
 	queue.room = 1;
 	assert_int_equal(flush(1, &fi, 1), 0);
 	assert_string_equal(records(), "rest of it\n|");
@@ -281,13 +281,13 @@ static void what_a_closed_file_left_comes_first(void **state)
 	assert_int_equal(write_text(0, LINES, &c, "left, too"), 9);
 	released(LINES, &b);
 	released(LINES, &c);
-	assert_int_equal(fs.lines_bytes, 13);
+	assert_int_equal(fs.lines.bytes, 13);
 	assert_int_equal(chronfs_waiting_step(&fs), 100);
 	assert_int_equal(write_text(0, APPEND, &a, "1"), NONE);
 	queue.room = 2;
 	assert_int_equal(chronfs_waiting_step(&fs), 20);
 	assert_string_equal(records(), "left|left, too|");
-	assert_int_equal(fs.lines_bytes, 0);
+	assert_int_equal(fs.lines.bytes, 0);
 	queue.room = 1;
 	assert_int_equal(chronfs_waiting_step(&fs), -1);
 	assert_int_equal(answer_of(0), 1);
@@ -317,14 +317,14 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 	released(LINES, &b);
 	assert_int_equal(chronfs_waiting_step(&fs), -1);
 	assert_int_equal(fs.counters.partials_lost, 1);
-	assert_int_equal(fs.lines_bytes, 0);
+	assert_int_equal(fs.lines.bytes, 0);
 }
 
 /* The end has come within a test: for the one that follows it. */
 static void revive(void)
 {
-	pthread_mutex_init(&fs.sinks_lock, NULL);
-	chronfs_waiting_init(&fs);
+	chronfs_opened_init(&fs);
+	chronfs_append_init(&fs);
 }
 
 static void the_end_of_the_mount(void **state)
@@ -340,7 +340,7 @@ static void the_end_of_the_mount(void **state)
 	assert_int_equal(write_text(1, LINES, &c, "2\nopen"), NONE);
 	assert_int_equal(write_text(2, LINES, &d, "lost"), 4);
 	queue.room = 3;
-	chronfs_sinks_fini(&fs);
+	chronfs_append_fini(&fs);
 	assert_int_equal(answer_of(0), 1);
 	assert_int_equal(answer_of(1), 6);
 	assert_int_equal(queue.count, 3);
@@ -360,7 +360,7 @@ static void end_answers_those_who_still_wait(void **state)
 	queue.room = 1;
 	assert_int_equal(write_text(1, LINES, &b, "2\n3\n"), NONE);
 	queue.room = 0;
-	chronfs_sinks_fini(&fs);
+	chronfs_append_fini(&fs);
 	assert_int_equal(answer_of(0), ERROR(EDQUOT));
 	assert_int_equal(answer_of(1), ERROR(EDQUOT));
 	revive();

@@ -252,7 +252,7 @@ void fs_release(uint64_t node, struct fuse_file_info *fi)
 bool fs_nothing_is_open(void)
 {
 	for (size_t i = 0; i < CHRONFS_OPENED_BUCKETS; i++)
-		if (fs.opened[i])
+		if (fs.opened.files[i])
 			return false;
 	return true;
 }

@@ -303,8 +303,8 @@ static int once(const struct operation *op, int failing)
 		chronfs_ops.opendir(fs_request(1, 0), node, &fi);
 		fs_expect(1, 0);
 	}
-	fs.metrics_size = 0; /* nobody has read it yet */
-	fs.queue_changed.tv_sec = 0;
+	fs.info.metrics_size = 0; /* nobody has read it yet */
+	fs.directory.changed.tv_sec = 0;
 	fs_request(0, 0);
 	fs_calls_begin(failing);
 	op->run(REQ(0), node, &fi);
@@ -321,10 +321,11 @@ static int once(const struct operation *op, int failing)
 	if (op->flags == DIRECTORY)
 		chronfs_ops.releasedir(fs_request(1, 0), node, &fi);
 	assert_true(fs_nothing_is_open());
-	assert_null(fs.pollers);
-	assert_null(fs.jobs.first);
-	assert_int_equal(fs.open_files.used + fs.open_dirs.used + fs.open_segments.used +
-	                         fs.locks_held.used + fs.lines_memory.used + fs.copies.cached,
+	assert_null(fs.polls.first);
+	assert_null(fs.ctl.jobs.first);
+	assert_int_equal(fs.limits.open_files.used + fs.limits.open_dirs.used +
+	                         fs.limits.open_segments.used + fs.limits.locks.used +
+	                         fs.lines.memory.used + fs.copies.cached,
 	                 0);
 	return made;
 }
@@ -375,7 +376,7 @@ static void each_call_of_a_lookup(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(names); i++) {
 		for (int failing = 1; calls.failing == 0 || calls.error != 0; failing++) {
-			fs.metrics_size = 0;
+			fs.info.metrics_size = 0;
 			fs_request(0, 0);
 			fs_calls_begin(failing);
 			chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, names[i]);
@@ -446,7 +447,7 @@ static void limit_of_descriptors(void **state)
 		fs_calls_begin(cases[i].failing);
 		chronfs_limits_init(&fs);
 		fs_calls_end();
-		assert_int_equal(fs.open_segments.most, cases[i].shared);
+		assert_int_equal(fs.limits.open_segments.most, cases[i].shared);
 	}
 }
 

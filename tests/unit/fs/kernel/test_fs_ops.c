@@ -169,14 +169,14 @@ static void limit_follows_the_pages_of_a_request(void **state)
 	struct fuse_conn_info conn = { .max_write = 16U << 20, .capable = ~0U, .want = ~0U };
 
 	(void)state;
-	fs.request_pages = 4;
+	fs.request.pages = 4;
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(conn.max_write, 4 * page);
 	assert_int_equal(fs.write_limit, 3968); /* a segment's is smaller */
 	fs.writer = NULL;
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(fs.write_limit, 3 * page);
-	fs.request_pages = 1;
+	fs.request.pages = 1;
 	assert_int_equal(chronfs_request_look(&fs), 0); /* read-only: nobody writes */
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(fs.write_limit, 0);

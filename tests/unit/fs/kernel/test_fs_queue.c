@@ -162,7 +162,7 @@ static void closed_with_files_open(void **state)
 	}
 	fs_end();
 	assert_true(fs_nothing_is_open());
-	assert_int_equal(fs.open_segments.used + fs.copies.cached, 0);
+	assert_int_equal(fs.limits.open_segments.used + fs.copies.cached, 0);
 	assert_int_equal(cq_reader_open(fs_queue, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	while (cq_reader_next(reader, &record) == 1) {
 		records++;
@@ -404,7 +404,7 @@ static void a_segment_that_is_overwritten(void **state)
 	fs_expect(0, ENOENT);
 	chronfs_ops.getattr(fs_request(0, 0), payload, NULL);
 	fs_expect(0, ENOENT);
-	assert_int_equal(fs.open_segments.used, 0);
+	assert_int_equal(fs.limits.open_segments.used, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)

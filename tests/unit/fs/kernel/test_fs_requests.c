@@ -136,8 +136,8 @@ static void interrupted_opens_hold_nothing(void **state)
 		fs_expect(0, 0);
 	}
 	assert_true(fs_nothing_is_open());
-	assert_int_equal(fs.open_files.used + fs.open_dirs.used + fs.open_segments.used +
-	                         fs.copies.cached,
+	assert_int_equal(fs.limits.open_files.used + fs.limits.open_dirs.used +
+	                         fs.limits.open_segments.used + fs.copies.cached,
 	                 0);
 }
 
@@ -320,7 +320,7 @@ static void handles_of_poll(void **state)
 	assert_int_equal(chronfs_poll_step(&fs), -1);
 	assert_int_equal(handles_told, 2);
 	assert_int_equal(handles_destroyed, 4);
-	assert_null(fs.pollers);
+	assert_null(fs.polls.first);
 	fs_release(stream, &b);
 }
 
@@ -335,9 +335,9 @@ static void handles_of_two_kinds(void **state)
 	assert_int_equal(handles_destroyed, 0);
 	chronfs_poll_release(&fs, chronfs_node(CHRONFS_CTL, 2), &fi);
 	assert_int_equal(handles_destroyed, 1);
-	assert_non_null(fs.pollers);
+	assert_non_null(fs.polls.first);
 	chronfs_poll_release(&fs, chronfs_node(CHRONFS_CTL, 1), &fi);
-	assert_null(fs.pollers);
+	assert_null(fs.polls.first);
 }
 
 /* ---- ctl ---- */
@@ -373,7 +373,7 @@ static void jobs_are_interrupted(void **state)
 	requests[0].interrupted = true; /* before it was parked */
 	ctl_write(0, node, &fi, "roll");
 	fs_expect(0, EINTR);
-	assert_null(fs.jobs.first);
+	assert_null(fs.ctl.jobs.first);
 	fs_request(0, 0);
 	ctl_write(0, node, &fi, "");
 	fs_expect(0, 0);
@@ -460,7 +460,7 @@ static void no_memory_to_wait(void **state)
 		fs_calls_end();
 		fs_expect(0, ENOMEM);
 		assert_int_equal(calls.error, ENOMEM);
-		assert_null(fs.waiting.first);
+		assert_null(fs.waiting.requests.first);
 		fs_release(node, &fi);
 	}
 	made_up.append_error = 0;
@@ -478,7 +478,7 @@ static void a_line_may_stay_open_for_months(void **state)
 	chronfs_ops.write(fs_request(0, 0), node, "piece", 5, 0, &fi);
 	fs_expect(0, 0);
 	assert_int_equal(chronfs_lines_step(&fs), INT32_MAX);
-	assert_int_equal(fs.lines_bytes, 5);
+	assert_int_equal(fs.lines.bytes, 5);
 	fs_release(node, &fi);
 }
 

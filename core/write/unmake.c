@@ -3,7 +3,8 @@
  * unmake.c - a queue that came to nothing: what its first writer has made goes again
  *
  * An open that fails, a mount that fails, an input without a line: where the queue was made for that,
- * the next look at the directory finds what it found before.  A queue that was there stays untouched.
+ * the next look at the directory finds what it found before.  A queue that was there stays untouched, and
+ * so does one to which somebody else has brought a segment meanwhile: this writer's own hold nothing.
  *
  * Under the writer's lock.  durable.meta goes first: without it whatever is left of the rest, should
  * this process be killed here, is an empty queue, and no loss.  writer.lock goes last: who waits for
@@ -12,15 +13,16 @@
 #include "write/writer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/fault.h"
-#include "format/format.h"
-#include "os/io.h"
 #include "files/seekindex.h"
 #include "files/segdir.h"
+#include "format/format.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 static bool is_there(int dirfd, const char *name)
 {
@@ -40,10 +42,27 @@ bool cq_unmake_possible(int dirfd)
 	return cq_segdir_next(dirfd, 0, &id) == -ENOENT;
 }
 
-/* Newest first, so that what is left begins where a queue begins. */
-static int remove_segments(int dirfd)
+/* Whether a segment is one that this writer may have made: no record has begun in it. */
+static bool holds_nothing(int dirfd, uint32_t id)
 {
 	char name[CQ_NAME_MAX];
+	uint32_t word;
+	bool nothing;
+	int fd;
+
+	cq_segment_name(name, id);
+	if (cq_io_open(dirfd, name, O_RDONLY, &fd) < 0)
+		return false;
+	nothing = cq_io_pread(fd, &word, sizeof word, sizeof(struct cq_segment_header)) ==
+	                  sizeof word &&
+	          word == 0;
+	close(fd);
+	return nothing;
+}
+
+/* The segments to remove; fails if one is not this writer's. */
+static int list_segments(int dirfd, uint32_t **ret_ids, size_t *ret_count)
+{
 	uint32_t *ids;
 	size_t count;
 	int r;
@@ -51,28 +70,48 @@ static int remove_segments(int dirfd)
 	r = cq_segdir_list(dirfd, &ids, &count);
 	if (r < 0)
 		return r;
+	for (size_t i = 0; i < count; i++) {
+		if (!holds_nothing(dirfd, ids[i])) {
+			free(ids);
+			return -EEXIST;
+		}
+	}
+	*ret_ids = ids;
+	*ret_count = count;
+	return 0;
+}
+
+/* Newest first, so that what is left begins where a queue begins. */
+static int remove_segments(int dirfd, const uint32_t *ids, size_t count)
+{
+	char name[CQ_NAME_MAX];
+	int r = 0;
+
 	while (count-- > 0 && r == 0) {
 		cq_segment_name(name, ids[count]);
 		(void)cq_seekindex_remove(dirfd, ids[count]);
 		r = cq_io_unlink(dirfd, name);
 	}
-	free(ids);
 	return r;
 }
 
 void cq_unmake(cq_writer *w)
 {
 	static const char *const last[] = { CQ_CONTROL_NAME, CQ_POSITION_NAME, CQ_LOCK_NAME };
+	uint32_t *ids;
+	size_t count;
 	int r;
 
-	if (!w->fresh || is_there(w->dirfd, CQ_READERS_DIR))
+	if (!w->fresh || is_there(w->dirfd, CQ_READERS_DIR) ||
+	    list_segments(w->dirfd, &ids, &count) < 0)
 		return;
 	r = cq_io_unlink(w->dirfd, CQ_DURABLE_NAME);
 	cq_point("unmake.unmarked");
 	if (r == 0 || r == -ENOENT)
 		r = cq_segdir_sweep(w->dirfd);
 	if (r == 0)
-		r = remove_segments(w->dirfd);
+		r = remove_segments(w->dirfd, ids, count);
+	free(ids);
 	for (size_t i = 0; i < sizeof last / sizeof last[0] && (r == 0 || r == -ENOENT); i++)
 		r = cq_io_unlink(w->dirfd, last[i]);
 	cq_point("unmake.done");

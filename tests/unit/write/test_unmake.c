@@ -64,7 +64,8 @@ static void of_one_in_vain(void **state)
 	assert_int_equal(cq_writer_discard(NULL), 0);
 }
 
-/* Records were appended; the queue was there, empty or not; a reader has come; somebody's file is in it. */
+/* Records were appended; the queue was there, empty or not; a reader has come; somebody's file is in it,
+ * or a segment of somebody else's. */
 static void of_what_is_wanted(void **state)
 {
 	struct qs *q = *state;
@@ -99,6 +100,14 @@ static void of_what_is_wanted(void **state)
 	q->writer = NULL;
 	assert_true(support_exists(q->dir, "somebody's"));
 	assert_false(support_exists(q->dir, "writer.lock"));
+
+	qs_anew(q);
+	qs_open(q);
+	qs_write_file(q->dir, "000000007.q", "somebody's", 10);
+	assert_int_equal(cq_writer_discard(q->writer), 0);
+	q->writer = NULL;
+	assert_true(support_exists(q->dir, "000000007.q"));
+	assert_true(support_exists(q->dir, "000000000.q"));
 }
 
 #ifdef CQ_FAULTS

@@ -337,6 +337,35 @@ static void each_skips_what_is_no_position(void **state)
 	assert_int_equal(seen.segments, 14);
 }
 
+/* Also where somebody has put the one that counts into the other's place: a reader that is killed in its
+ * write still stands where it stood. */
+static void slot_that_counts_is_kept(void **state)
+{
+	struct fixture *f = *state;
+
+	for (uint64_t generation = 3; generation < 5; generation++) {
+		for (unsigned at = 0; at < 2; at++) {
+			struct cq_cursor_slot slots[2] = { 0 }, after[2];
+			struct cq_cursor next = { .segment = 9, .offset = 64, .generation = generation };
+			struct cq_cursor got;
+			int fd;
+
+			slots[at].segment = 5;
+			slots[at].offset = 64;
+			slots[at].generation = generation;
+			slots[at].crc = cq_crc32(0, &slots[at], offsetof(struct cq_cursor_slot, crc));
+			make_file(f, "readers/kept.meta", slots, sizeof slots);
+			assert_int_equal(cq_cursor_open(f->dirfd, "kept", false, &fd), 0);
+			assert_int_equal(cq_cursor_write(fd, &next), 0);
+			assert_int_equal(pread(fd, after, sizeof after, 0), (ssize_t)sizeof after);
+			assert_memory_equal(&after[at], &slots[at], sizeof slots[at]);
+			assert_int_equal(cq_cursor_read(fd, &got), 0);
+			assert_int_equal(got.segment, 9);
+			close(fd);
+		}
+	}
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -353,6 +382,7 @@ int main(void)
 		WITH(others_were_faster),
 #endif
 		WITH(each_skips_what_is_no_position),
+		WITH(slot_that_counts_is_kept),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

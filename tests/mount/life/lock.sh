@@ -66,7 +66,8 @@ is "what was durable before is in the moved one" "$("$CHRONQ" cat "$q.old" | gre
 
 # slow_mount: each of the daemon's syncs takes two seconds from now on.
 slow_mount() {
-	start_mount -o segment_size=64K "$@"
+	# A leak checker cannot work in a process that is traced.
+	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 start_mount -o segment_size=64K "$@"
 	strace -f -qq -o /dev/null -p "$daemon" -e inject=fdatasync:delay_enter=2000000 2>"$tmp/strace" &
 	tracer=$!
 	wait_for 60 traced

@@ -37,7 +37,7 @@ struct job {
 	bool deleted;     /* JOB_TRIM: at least one is gone; the ticker's */
 };
 
-static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
+static void job_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	const struct job *job = (const struct job *)parked;
 
@@ -51,7 +51,7 @@ static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result
 	free(parked);
 }
 
-static void park(struct chronfs *fs, fuse_req_t req, const struct job *request)
+static void job_park(struct chronfs *fs, fuse_req_t req, const struct job *request)
 {
 	struct job *job = malloc(sizeof *job);
 	int r;
@@ -62,13 +62,13 @@ static void park(struct chronfs *fs, fuse_req_t req, const struct job *request)
 	}
 	*job = *request;
 	job->parked.req = req;
-	job->parked.finish = finish;
+	job->parked.finish = job_finish;
 	chronfs_parked_expect(&fs->ctl.jobs, req);
 	pthread_mutex_lock(&fs->ctl.jobs.lock);
 	r = chronfs_parked_add(&fs->ctl.jobs, &job->parked);
 	pthread_mutex_unlock(&fs->ctl.jobs.lock);
 	if (r < 0)
-		finish(fs, &job->parked, r);
+		job_finish(fs, &job->parked, r);
 	else
 		chronfs_ticker_wake(fs);
 }
@@ -120,7 +120,7 @@ void chronfs_ctl_remove(fuse_req_t req, uint32_t segment)
 {
 	const struct job job = { .kind = JOB_REMOVE, .segment = segment };
 
-	park(chronfs_of(req), req, &job);
+	job_park(chronfs_of(req), req, &job);
 }
 
 /* ---- ctl ---- */
@@ -216,7 +216,7 @@ static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t si
 		sync_now(req, fs, size);
 	} else {
 		job.kind = verb == CHRONFS_ROLL ? JOB_ROLL : JOB_TRIM;
-		park(fs, req, &job);
+		job_park(fs, req, &job);
 	}
 }
 

@@ -55,7 +55,7 @@ struct lines_request {
 	char copy[]; /* of the data, once it is parked */
 };
 
-static struct chronfs_lines_file *handle(const struct fuse_file_info *fi)
+static struct chronfs_lines_file *lines_handle(const struct fuse_file_info *fi)
 {
 	return (struct chronfs_lines_file *)(uintptr_t)fi->fh;
 }
@@ -89,8 +89,8 @@ static void count_partials(struct chronfs *fs, const struct cq_message *messages
  * then keeps what is left for the open line.  `behind`: somebody is before us, so it is as if there
  * were no room.  On failure what is left in *data was not taken.
  */
-static int take(struct chronfs *fs, struct chronfs_lines_file *file, const char **data,
-                size_t *size, bool end, bool behind)
+static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const char **data,
+                      size_t *size, bool end, bool behind)
 {
 	struct chronfs_framer *framer = &file->framer;
 	struct cq_message messages[BATCH];
@@ -127,7 +127,7 @@ int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file)
 	const char *data = "";
 	size_t size = 0;
 
-	return take(fs, file, &data, &size, true, chronfs_waiting_any(fs));
+	return lines_take(fs, file, &data, &size, true, chronfs_waiting_any(fs));
 }
 
 /* As far as a request can go.  -EDQUOT: it can go on when there is room. */
@@ -137,7 +137,7 @@ static int advance(struct chronfs *fs, struct lines_request *request, bool behin
 	const size_t had = request->size;
 	int r;
 
-	r = take(fs, file, &request->data, &request->size, request->end, behind);
+	r = lines_take(fs, file, &request->data, &request->size, request->end, behind);
 	request->done += had - request->size;
 	if (request->is_write && had > request->size) {
 		file->owner = request->owner;
@@ -151,7 +151,7 @@ static int advance(struct chronfs *fs, struct lines_request *request, bool behin
 
 /* A write that was taken in part succeeds for that part.  Who closes keeps his locks until his line is
  * appended. */
-static void answer(struct chronfs *fs, const struct lines_request *request, int r)
+static void lines_answer(struct chronfs *fs, const struct lines_request *request, int r)
 {
 	if (request->is_close)
 		chronfs_locks_close(fs, request->file->sink.opened.node, request->owner);
@@ -167,7 +167,7 @@ static void answer(struct chronfs *fs, const struct lines_request *request, int 
 	}
 }
 
-static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
+static int lines_attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
 {
 	struct lines_request *request = (struct lines_request *)waiting;
 	int r;
@@ -178,7 +178,7 @@ static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
 	return r;
 }
 
-static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
+static void lines_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct lines_request *request = (struct lines_request *)parked;
 	struct chronfs_lines_file *file = request->file;
@@ -187,7 +187,7 @@ static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result
 	file->parked--;
 	chronfs_lines_await(fs, file); /* it may have been dropped meanwhile */
 	pthread_mutex_unlock(&file->lock);
-	answer(fs, request, result);
+	lines_answer(fs, request, result);
 	free(request);
 }
 
@@ -204,12 +204,12 @@ static struct lines_request *parked_copy(const struct lines_request *request)
 	copy->data = copy->copy;
 	copy->waiting.parked.req = copy->req;
 	copy->waiting.parked.held = copy->size;
-	copy->waiting.parked.finish = finish;
-	copy->waiting.attempt = attempt;
+	copy->waiting.parked.finish = lines_finish;
+	copy->waiting.attempt = lines_attempt;
 	return copy;
 }
 
-static void serve(struct chronfs *fs, struct lines_request *request)
+static void lines_serve(struct chronfs *fs, struct lines_request *request)
 {
 	struct chronfs_lines_file *file = request->file;
 	struct lines_request *parked = NULL;
@@ -229,7 +229,7 @@ static void serve(struct chronfs *fs, struct lines_request *request)
 	if (parked)
 		chronfs_waiting_park(fs, &parked->waiting);
 	else
-		answer(fs, request, r);
+		lines_answer(fs, request, r);
 }
 
 static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
@@ -238,7 +238,7 @@ static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t 
 	struct chronfs *fs = chronfs_of(req);
 	struct lines_request request = {
 		.req = req,
-		.file = handle(fi),
+		.file = lines_handle(fi),
 		.is_write = true,
 		.nonblock = fi->flags & O_NONBLOCK,
 		.owner = fi->lock_owner,
@@ -259,13 +259,13 @@ static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t 
 		return;
 	}
 	request.end = request.pending != NULL;
-	serve(fs, &request);
+	lines_serve(fs, &request);
 }
 
 /* Commits the open line if the descriptor that is being closed may be the one it was written by. */
 static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
-	struct chronfs_lines_file *file = handle(fi);
+	struct chronfs_lines_file *file = lines_handle(fi);
 	struct lines_request request = {
 		.req = req,
 		.file = file,
@@ -282,14 +282,14 @@ static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	request.nonblock = file->nonblock;
 	pthread_mutex_unlock(&file->lock);
 	if (concerned)
-		serve(chronfs_of(req), &request);
+		lines_serve(chronfs_of(req), &request);
 	else
-		answer(chronfs_of(req), &request, 0);
+		lines_answer(chronfs_of(req), &request, 0);
 }
 
 static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
-	struct chronfs_lines_file *file = handle(fi);
+	struct chronfs_lines_file *file = lines_handle(fi);
 	struct lines_request request = {
 		.req = req,
 		.file = file,
@@ -306,7 +306,7 @@ static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	pthread_mutex_lock(&file->lock);
 	request.nonblock = file->nonblock;
 	pthread_mutex_unlock(&file->lock);
-	serve(chronfs_of(req), &request);
+	lines_serve(chronfs_of(req), &request);
 }
 
 /* ---- open and release ---- */
@@ -365,7 +365,7 @@ static int commit_orphan(struct chronfs *fs, struct chronfs_waiting *waiting)
 	int r;
 
 	pthread_mutex_lock(&file->lock);
-	r = take(fs, file, &data, &size, true, false);
+	r = lines_take(fs, file, &data, &size, true, false);
 	pthread_mutex_unlock(&file->lock);
 	return r;
 }
@@ -389,7 +389,7 @@ static void finish_orphan(struct chronfs *fs, struct chronfs_parked *parked, int
 
 static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
-	struct chronfs_lines_file *file = handle(fi);
+	struct chronfs_lines_file *file = lines_handle(fi);
 
 	(void)node;
 	chronfs_sink_remove(fs, &file->sink);

@@ -177,7 +177,7 @@ struct parked_write {
 	char data[];
 };
 
-static struct chronfs_sink_file *handle(const struct fuse_file_info *fi)
+static struct chronfs_sink_file *append_handle(const struct fuse_file_info *fi)
 {
 	return (struct chronfs_sink_file *)(uintptr_t)fi->fh;
 }
@@ -193,8 +193,8 @@ static int append(struct chronfs *fs, struct chronfs_sink_file *file, const char
 	return r;
 }
 
-static void answer(struct chronfs *fs, fuse_req_t req, struct chronfs_pending *pending, size_t size,
-                   int r)
+static void append_answer(struct chronfs *fs, fuse_req_t req, struct chronfs_pending *pending,
+                          size_t size, int r)
 {
 	if (r < 0) {
 		chronfs_pending_free(pending);
@@ -206,24 +206,24 @@ static void answer(struct chronfs *fs, fuse_req_t req, struct chronfs_pending *p
 	}
 }
 
-static int attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
+static int append_attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
 {
 	const struct parked_write *w = (const struct parked_write *)waiting;
 
 	return append(fs, w->file, w->data, w->size);
 }
 
-static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
+static void append_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct parked_write *w = (struct parked_write *)parked;
 
-	answer(fs, parked->req, w->pending, w->size, result);
+	append_answer(fs, parked->req, w->pending, w->size, result);
 	free(w);
 }
 
 /* False: no memory. */
-static bool park(fuse_req_t req, struct chronfs_sink_file *file, struct chronfs_pending *pending,
-                 const char *data, size_t size)
+static bool append_park(fuse_req_t req, struct chronfs_sink_file *file,
+                        struct chronfs_pending *pending, const char *data, size_t size)
 {
 	struct parked_write *w = malloc(sizeof *w + size);
 
@@ -231,8 +231,8 @@ static bool park(fuse_req_t req, struct chronfs_sink_file *file, struct chronfs_
 		return false;
 	w->waiting.parked.req = req;
 	w->waiting.parked.held = size;
-	w->waiting.parked.finish = finish;
-	w->waiting.attempt = attempt;
+	w->waiting.parked.finish = append_finish;
+	w->waiting.attempt = append_attempt;
 	w->file = file;
 	w->pending = pending;
 	w->size = size;
@@ -257,13 +257,13 @@ static void append_write(fuse_req_t req, uint64_t node, const char *data, size_t
 	/* The flags of this request, not of the open: they follow fcntl() and pwritev2(). */
 	r = size > fs->write_limit ? -EMSGSIZE : chronfs_sink_durable(fs, req, fi->flags, &pending);
 	if (r == 0)
-		r = chronfs_waiting_any(fs) ? -EDQUOT : append(fs, handle(fi), data, size);
+		r = chronfs_waiting_any(fs) ? -EDQUOT : append(fs, append_handle(fi), data, size);
 	if (r == -EDQUOT && chronfs_waiting_allowed(fs, fi->flags & O_NONBLOCK, &r)) {
-		if (park(req, handle(fi), pending, data, size))
+		if (append_park(req, append_handle(fi), pending, data, size))
 			return;
 		r = -ENOMEM;
 	}
-	answer(fs, req, pending, size, r);
+	append_answer(fs, req, pending, size, r);
 }
 
 static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
@@ -284,8 +284,8 @@ static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 static void append_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	(void)node;
-	chronfs_sink_remove(fs, handle(fi));
-	free(handle(fi));
+	chronfs_sink_remove(fs, append_handle(fi));
+	free(append_handle(fi));
 }
 
 const struct chronfs_kind_ops chronfs_append_ops = {

@@ -211,7 +211,7 @@ static bool closes_circle(const struct chronfs *fs, const struct chronfs_lock *w
 	return false;
 }
 
-static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
+static void lock_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct waiter *w = (struct waiter *)parked;
 
@@ -223,12 +223,12 @@ static void finish(struct chronfs *fs, struct chronfs_parked *parked, int result
 	free(w);
 }
 
-static void answer(struct chronfs *fs, struct chronfs_parked *granted)
+static void answer_granted(struct chronfs *fs, struct chronfs_parked *granted)
 {
 	while (granted) {
 		struct chronfs_parked *next = granted->next;
 
-		finish(fs, granted, 0);
+		lock_finish(fs, granted, 0);
 		granted = next;
 	}
 }
@@ -248,7 +248,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 		goto out;
 	}
 	*wanted = *request;
-	*waiter = (struct waiter){ { .req = req, .finish = finish }, wanted, spare };
+	*waiter = (struct waiter){ { .req = req, .finish = lock_finish }, wanted, spare };
 	if (wait)
 		chronfs_parked_expect(&fs->locks.waiters, req);
 
@@ -274,7 +274,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 		}
 	}
 	pthread_mutex_unlock(&fs->locks.waiters.lock);
-	answer(fs, granted);
+	answer_granted(fs, granted);
 	if (parked)
 		return;
 out:
@@ -368,7 +368,7 @@ static void drop_chosen(struct chronfs *fs,
 	pthread_mutex_lock(&fs->locks.waiters.lock);
 	granted = take_away(fs, chosen, like);
 	pthread_mutex_unlock(&fs->locks.waiters.lock);
-	answer(fs, granted);
+	answer_granted(fs, granted);
 }
 
 void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)

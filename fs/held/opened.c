@@ -25,7 +25,7 @@ static struct chronfs_opened **bucket(struct chronfs_opened **table, uint64_t ke
 	return &table[key * 0x9e3779b97f4a7c15 >> (64 - CHRONFS_OPENED_BITS)];
 }
 
-static void add(struct chronfs_opened **table, struct chronfs_opened *file)
+static void table_add(struct chronfs_opened **table, struct chronfs_opened *file)
 {
 	struct chronfs_opened **first = bucket(table, file->node);
 
@@ -38,12 +38,12 @@ static void add(struct chronfs_opened **table, struct chronfs_opened *file)
 
 void chronfs_opened_add(struct chronfs *fs, struct chronfs_opened *file)
 {
-	add(fs->opened.files, file);
+	table_add(fs->opened.files, file);
 }
 
 void chronfs_holder_add(struct chronfs *fs, struct chronfs_opened *holder)
 {
-	add(fs->opened.holders, holder);
+	table_add(fs->opened.holders, holder);
 }
 
 void chronfs_opened_remove(struct chronfs_opened *file)

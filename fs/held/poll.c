@@ -46,7 +46,7 @@ static void free_poller(struct chronfs_poller *poller)
 }
 
 /* Replaces an older handle of the same open file: the kernel uses the newest. */
-static void add(struct chronfs *fs, struct chronfs_poller *poller)
+static void add_poller(struct chronfs *fs, struct chronfs_poller *poller)
 {
 	struct chronfs_poller **link, *old = NULL;
 
@@ -85,7 +85,7 @@ void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 		poller->node = node;
 		poller->fi = *fi;
 		poller->events = events;
-		add(fs, poller);
+		add_poller(fs, poller);
 		if (!fs->writer)
 			chronfs_ticker_wake(fs);
 	}
@@ -100,11 +100,11 @@ void chronfs_poll_changed(struct chronfs *fs)
 }
 
 /* Takes out those that `chosen` says; they are the caller's. */
-static struct chronfs_poller *take(struct chronfs *fs,
-                                   bool (*chosen)(struct chronfs *fs,
-                                                  const struct chronfs_poller *poller,
-                                                  uint64_t node, uint64_t fh),
-                                   uint64_t node, uint64_t fh)
+static struct chronfs_poller *take_pollers(struct chronfs *fs,
+                                           bool (*chosen)(struct chronfs *fs,
+                                                          const struct chronfs_poller *poller,
+                                                          uint64_t node, uint64_t fh),
+                                           uint64_t node, uint64_t fh)
 {
 	struct chronfs_poller **link, *taken = NULL;
 
@@ -166,14 +166,14 @@ int chronfs_poll_step(struct chronfs *fs)
 {
 	if (!__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
 		return -1;
-	end(take(fs, is_ready, 0, 0), true);
+	end(take_pollers(fs, is_ready, 0, 0), true);
 	return fs->writer ? -1 : LOOK_INTERVAL_MS;
 }
 
 void chronfs_poll_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
 {
 	if (__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
-		end(take(fs, is_of, node, fi->fh), false);
+		end(take_pollers(fs, is_of, node, fi->fh), false);
 }
 
 void chronfs_poll_init(struct chronfs *fs)
@@ -183,6 +183,6 @@ void chronfs_poll_init(struct chronfs *fs)
 
 void chronfs_poll_fini(struct chronfs *fs)
 {
-	end(take(fs, is_any, 0, 0), false);
+	end(take_pollers(fs, is_any, 0, 0), false);
 	pthread_mutex_destroy(&fs->polls.lock);
 }

@@ -140,7 +140,7 @@ static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64
 	return 0;
 }
 
-static struct chronfs_segmentdir *handle(const struct fuse_file_info *fi)
+static struct chronfs_segmentdir *dir_handle(const struct fuse_file_info *fi)
 {
 	return (struct chronfs_segmentdir *)(uintptr_t)fi->fh;
 }
@@ -174,7 +174,7 @@ refuse:
 void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	(void)node;
-	chronfs_segmentdir_close(handle(fi));
+	chronfs_segmentdir_close(dir_handle(fi));
 	chronfs_share_give(&chronfs_of(req)->limits.open_dirs);
 	fuse_reply_err(req, 0);
 }
@@ -192,8 +192,8 @@ static void list(fuse_req_t req, uint64_t node, size_t size, uint64_t after, boo
 		return;
 	}
 	if (add_self(&listing, node, after)) {
-		if (handle(fi))
-			r = chronfs_segmentdir_list(fs, node, handle(fi), &listing, after);
+		if (dir_handle(fi))
+			r = chronfs_segmentdir_list(fs, node, dir_handle(fi), &listing, after);
 		else
 			r = root_list(fs, &listing, after);
 	}

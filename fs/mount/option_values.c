@@ -24,8 +24,9 @@ static const struct unit span_units[] = {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Takes the value behind the last '=' of an option; says what is wrong with it.  Returns 0 or -1. */
-static int take(const char *option, const struct unit *units, size_t unit_count, uint64_t min,
-                uint64_t max, const char *form, const char *unit, uint64_t *ret_value)
+static int take_number(const char *option, const struct unit *units, size_t unit_count,
+                       uint64_t min, uint64_t max, const char *form, const char *unit,
+                       uint64_t *ret_value)
 {
 	const char *text = strrchr(option, '=') + 1, *rest;
 	uint64_t value;
@@ -48,19 +49,19 @@ bad:
 
 int chronfs_take_count(const char *option, uint64_t min, uint64_t max, uint64_t *ret_value)
 {
-	return take(option, no_unit, COUNT(no_unit), min, max, "a number", "", ret_value);
+	return take_number(option, no_unit, COUNT(no_unit), min, max, "a number", "", ret_value);
 }
 
 int chronfs_take_size(const char *option, uint64_t min, uint64_t max, uint64_t *ret_value)
 {
-	return take(option, size_units, COUNT(size_units), min, max,
-	            "a size (N bytes, NK, NM or NG)", " bytes", ret_value);
+	return take_number(option, size_units, COUNT(size_units), min, max,
+	                   "a size (N bytes, NK, NM or NG)", " bytes", ret_value);
 }
 
 int chronfs_take_span(const char *option, uint64_t min_ms, uint64_t *ret_ms)
 {
-	return take(option, span_units, COUNT(span_units), min_ms, INT64_MAX / 1000000,
-	            "a time (N or Ns: seconds; Nm, Nh or Nd)", " milliseconds", ret_ms);
+	return take_number(option, span_units, COUNT(span_units), min_ms, INT64_MAX / 1000000,
+	                   "a time (N or Ns: seconds; Nm, Nh or Nd)", " milliseconds", ret_ms);
 }
 
 int chronfs_take_milliseconds(const char *option, uint32_t *ret_ms)

@@ -26,8 +26,8 @@ struct payload_file {
 
 /* ---- attributes ---- */
 
-static int look(struct chronfs *fs, uint32_t id, bool listing, uint64_t *ret_node,
-                struct stat *ret_stat)
+static int look_at_payload(struct chronfs *fs, uint32_t id, bool listing, uint64_t *ret_node,
+                           struct stat *ret_stat)
 {
 	struct cq_segment_attr attr;
 	struct cq_span span;
@@ -61,7 +61,7 @@ int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
 	uint64_t node;
 	int r;
 
-	r = look(fs, id, listing, &node, &st);
+	r = look_at_payload(fs, id, listing, &node, &st);
 	if (r == 0)
 		chronfs_segment_fill(node, &st, ret_entry);
 	return r;
@@ -77,7 +77,7 @@ static void keep(struct chronfs *fs, uint64_t node, const struct stat *st)
 	pthread_mutex_unlock(&fs->opened.lock);
 }
 
-static int deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+static int payload_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
 	struct payload_file *file;
 
@@ -97,11 +97,11 @@ static int payload_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat
 	uint64_t now;
 	int r;
 
-	r = look(fs, chronfs_node_segment(node), false, &now, ret_stat);
+	r = look_at_payload(fs, chronfs_node_segment(node), false, &now, ret_stat);
 	if (r == 0)
 		keep(fs, node, ret_stat);
 	else if (r == -ENOENT)
-		r = deleted_stat(fs, node, ret_stat);
+		r = payload_deleted_stat(fs, node, ret_stat);
 	if (r == 0 && chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED)
 		*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return r;
@@ -121,7 +121,7 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	r = look(fs, chronfs_node_segment(node), false, &now, &file->last);
+	r = look_at_payload(fs, chronfs_node_segment(node), false, &now, &file->last);
 	if (r < 0) {
 		free(file);
 		fuse_reply_err(req, -r);
@@ -140,14 +140,14 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	chronfs_reply_open(req, node, fi);
 }
 
-struct source {
+struct payload_source {
 	cq_stream *stream;
 	uint32_t id;
 };
 
-static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
+static ssize_t payload_pread(void *arg, void *buffer, size_t length, uint64_t offset)
 {
-	const struct source *source = arg;
+	const struct payload_source *source = arg;
 	ssize_t n;
 
 	n = cq_stream_segment_pread(source->stream, source->id, buffer, length, offset);
@@ -157,10 +157,10 @@ static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
 static void payload_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
                          struct fuse_file_info *fi)
 {
-	struct source source = { chronfs_of(req)->stream, chronfs_node_segment(node) };
+	struct payload_source source = { chronfs_of(req)->stream, chronfs_node_segment(node) };
 
 	(void)fi;
-	chronfs_reply_read(req, fill, &source, size, offset,
+	chronfs_reply_read(req, payload_pread, &source, size, offset,
 	                   chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED);
 }
 

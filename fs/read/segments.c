@@ -68,7 +68,8 @@ void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entr
 
 /* ---- attributes ---- */
 
-static int look(struct chronfs *fs, uint32_t id, uint64_t *ret_node, struct stat *ret_stat)
+static int look_at_segment(struct chronfs *fs, uint32_t id, uint64_t *ret_node,
+                           struct stat *ret_stat)
 {
 	struct cq_segment_attr attr;
 
@@ -84,14 +85,14 @@ int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
 	int r;
 
 	(void)listing;
-	r = look(fs, id, &node, &st);
+	r = look_at_segment(fs, id, &node, &st);
 	if (r == 0)
 		chronfs_segment_fill(node, &st, ret_entry);
 	return r;
 }
 
 /* Of one that is deleted, while it is open. */
-static int deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
 	struct segment_file *file;
 	struct stat st;
@@ -115,9 +116,9 @@ static int segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat
 	uint64_t now;
 	int r;
 
-	r = look(fs, chronfs_node_segment(node), &now, ret_stat);
+	r = look_at_segment(fs, chronfs_node_segment(node), &now, ret_stat);
 	if (r == -ENOENT)
-		r = deleted_stat(fs, node, ret_stat);
+		r = segment_deleted_stat(fs, node, ret_stat);
 	if (r == 0 && chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
 		*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return r;
@@ -125,7 +126,7 @@ static int segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat
 
 /* ---- reading ---- */
 
-static struct segment_file *handle(const struct fuse_file_info *fi)
+static struct segment_file *segment_handle(const struct fuse_file_info *fi)
 {
 	return (struct segment_file *)(uintptr_t)fi->fh;
 }
@@ -172,7 +173,7 @@ refuse:
 	fuse_reply_err(req, r == -EBADMSG ? ENOENT : -r);
 }
 
-static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
+static ssize_t segment_pread(void *arg, void *buffer, size_t length, uint64_t offset)
 {
 	return cq_segment_pread(arg, buffer, length, offset);
 }
@@ -181,7 +182,7 @@ static void segment_read(fuse_req_t req, uint64_t node, size_t size, off_t offse
                          struct fuse_file_info *fi)
 {
 	/* the kernel takes a short answer in its page cache for the end of the file */
-	chronfs_reply_read(req, fill, handle(fi)->segment, size, offset,
+	chronfs_reply_read(req, segment_pread, segment_handle(fi)->segment, size, offset,
 	                   chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED);
 }
 
@@ -189,7 +190,7 @@ static void segment_read(fuse_req_t req, uint64_t node, size_t size, off_t offse
 static void segment_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence,
                           struct fuse_file_info *fi)
 {
-	cq_segment *segment = handle(fi)->segment;
+	cq_segment *segment = segment_handle(fi)->segment;
 	struct cq_segment_info info;
 	struct stat st = { 0 };
 	off_t used;
@@ -217,7 +218,7 @@ static void segment_lseek(fuse_req_t req, uint64_t node, off_t offset, int whenc
 
 static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
-	struct segment_file *file = handle(fi);
+	struct segment_file *file = segment_handle(fi);
 
 	pthread_mutex_lock(&fs->opened.lock);
 	chronfs_opened_remove(&file->opened);

@@ -46,7 +46,7 @@ struct stream_file {
 	uint64_t seen;  /* where the last read ended: what is left is behind; atomic */
 };
 
-static struct stream_file *handle(const struct fuse_file_info *fi)
+static struct stream_file *stream_handle(const struct fuse_file_info *fi)
 {
 	return (struct stream_file *)(uintptr_t)fi->fh;
 }
@@ -172,7 +172,7 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 
 static void stream_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
-	struct stream_file *file = handle(fi);
+	struct stream_file *file = stream_handle(fi);
 
 	(void)node;
 	chronfs_begin_let_go(fs, &file->holder);
@@ -182,14 +182,14 @@ static void stream_release(struct chronfs *fs, uint64_t node, struct fuse_file_i
 
 /* ---- reading ---- */
 
-struct source {
+struct stream_source {
 	cq_stream *stream;
 	struct stream_file *file;
 };
 
-static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
+static ssize_t stream_pread(void *arg, void *buffer, size_t length, uint64_t offset)
 {
-	const struct source *source = arg;
+	const struct stream_source *source = arg;
 	uint64_t position = source->file->begin + offset;
 	ssize_t n;
 
@@ -204,10 +204,10 @@ static ssize_t fill(void *arg, void *buffer, size_t length, uint64_t offset)
 static void stream_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
                         struct fuse_file_info *fi)
 {
-	struct source source = { chronfs_of(req)->stream, handle(fi) };
+	struct stream_source source = { chronfs_of(req)->stream, stream_handle(fi) };
 
 	(void)node;
-	chronfs_reply_read(req, fill, &source, size, offset, source.file->cached);
+	chronfs_reply_read(req, stream_pread, &source, size, offset, source.file->cached);
 }
 
 /* ---- poll ---- */
@@ -220,8 +220,8 @@ static unsigned stream_ready(struct chronfs *fs, uint64_t node, const struct fus
 	uint64_t begin, end;
 
 	(void)node;
-	if (handle(fi)->exact && cq_stream_extent(fs->stream, &begin, &end) == 0 &&
-	    end <= __atomic_load_n(&handle(fi)->seen, __ATOMIC_RELAXED))
+	if (stream_handle(fi)->exact && cq_stream_extent(fs->stream, &begin, &end) == 0 &&
+	    end <= __atomic_load_n(&stream_handle(fi)->seen, __ATOMIC_RELAXED))
 		events &= ~IN;
 	return events & (IN | POLLOUT | POLLWRNORM);
 }
@@ -310,7 +310,7 @@ static int find_hole(cq_stream *stream, const struct stream_file *file, uint64_t
 static void stream_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence,
                          struct fuse_file_info *fi)
 {
-	const struct stream_file *file = handle(fi);
+	const struct stream_file *file = stream_handle(fi);
 	cq_stream *stream = chronfs_of(req)->stream;
 	uint64_t begin, end, found = 0;
 	int r;

@@ -26,7 +26,7 @@
 #include "shared/numbers.h"
 
 /* The beginning of a file of /proc; "" if it cannot be read. */
-static void look(pid_t pid, const char *name, char text[1024])
+static void read_proc(pid_t pid, const char *name, char text[1024])
 {
 	char path[64];
 	ssize_t n = -1;
@@ -48,7 +48,7 @@ static uint64_t process_of(pid_t thread)
 	char text[1024];
 	uint64_t process;
 
-	look(thread, "status", text);
+	read_proc(thread, "status", text);
 	line = strstr(text, key); /* a newline in a process's name is escaped there */
 	if (line && chronfs_parse_number(line + strlen(key), &process, &end))
 		return process;
@@ -62,7 +62,7 @@ static uint64_t started(uint64_t process)
 	char text[1024];
 	uint64_t ticks;
 
-	look((pid_t)process, "stat", text);
+	read_proc((pid_t)process, "stat", text);
 	field = strrchr(text, ')');
 	for (int i = 2; field && i < 22; i++) {
 		field = strchr(field, ' ');

@@ -30,7 +30,7 @@ static struct {
 	size_t length;
 } fuse_messages = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static void put(struct chronfs *fs, int priority, const char *line)
+static void put_line(struct chronfs *fs, int priority, const char *line)
 {
 	if (fs && fs->log)
 		chronfs_log_put(fs->log, priority, line);
@@ -54,7 +54,7 @@ static void say(struct chronfs *fs, enum cq_level level, const char *message)
 		(void)snprintf(text, sizeof text, "%s", message);
 	cq_printable(line + prefix, sizeof line - prefix - 1, text);
 	(void)strcat(line, "\n");
-	put(fs, priority[level], line);
+	put_line(fs, priority[level], line);
 }
 
 void chronfs_say(struct chronfs *fs, enum cq_level level, const char *format, ...)
@@ -121,7 +121,7 @@ __attribute__((format(printf, 1, 0))) static void show_debugging(const char *for
 	cq_printable(line, sizeof line - 1, piece);
 	if (newline)
 		(void)strcat(line, "\n");
-	put(fuse_messages.fs, CHRONFS_LOG_RAW, line);
+	put_line(fuse_messages.fs, CHRONFS_LOG_RAW, line);
 }
 
 __attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level level,

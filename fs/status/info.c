@@ -84,7 +84,7 @@ static int info_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, d
 
 /* ---- reading ---- */
 
-static struct rendering *handle(const struct fuse_file_info *fi)
+static struct rendering *info_handle(const struct fuse_file_info *fi)
 {
 	return (struct rendering *)(uintptr_t)fi->fh;
 }
@@ -111,7 +111,7 @@ static void info_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 
 static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
-	struct rendering *open = handle(fi);
+	struct rendering *open = info_handle(fi);
 
 	(void)node;
 	pthread_mutex_lock(&fs->opened.lock);
@@ -143,7 +143,7 @@ struct reading {
 };
 
 /* A chronfs_fill_fn. */
-static ssize_t fill(void *arg, void *buffer, size_t size, uint64_t offset)
+static ssize_t info_pread(void *arg, void *buffer, size_t size, uint64_t offset)
 {
 	const struct reading *reading = arg;
 	struct rendering *open = reading->open;
@@ -170,9 +170,9 @@ static ssize_t fill(void *arg, void *buffer, size_t size, uint64_t offset)
 static void info_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
                       struct fuse_file_info *fi)
 {
-	struct reading reading = { chronfs_of(req), node, handle(fi) };
+	struct reading reading = { chronfs_of(req), node, info_handle(fi) };
 
-	chronfs_reply_read(req, fill, &reading, size, offset, false);
+	chronfs_reply_read(req, info_pread, &reading, size, offset, false);
 }
 
 const struct chronfs_kind_ops chronfs_stats_ops = {

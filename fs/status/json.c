@@ -86,8 +86,8 @@ static json_t *group(json_t *root, const char *name)
 }
 
 /* jansson passes on a NULL that an allocation gave as an error of the call that gets it. */
-static int put(json_t *root, const struct chronfs_figure *table, size_t count, unsigned sources,
-               const void *base)
+static int put_figures(json_t *root, const struct chronfs_figure *table, size_t count,
+                       unsigned sources, const void *base)
 {
 	for (size_t i = 0; i < count; i++)
 		if (chronfs_figure_shown(&table[i], sources, base) &&
@@ -105,8 +105,8 @@ static int put_readers(json_t *root, const struct chronfs_stats *stats)
 	list = json_array();
 	for (size_t i = 0; r == 0 && i < stats->readers_shown; i++) {
 		reader = json_object();
-		r = put(reader, chronfs_reader_figures, chronfs_reader_figure_count, stats->sources,
-		        &stats->reader[i]);
+		r = put_figures(reader, chronfs_reader_figures, chronfs_reader_figure_count,
+		                stats->sources, &stats->reader[i]);
 		if (json_array_append_new(list, reader) < 0)
 			r = -ENOMEM;
 	}
@@ -144,7 +144,7 @@ int chronfs_json_render(const struct chronfs_stats *stats, size_t size, char **r
 	json_t *root = json_object();
 	int r;
 
-	r = put(root, chronfs_figures, chronfs_figure_count, stats->sources, stats);
+	r = put_figures(root, chronfs_figures, chronfs_figure_count, stats->sources, stats);
 	if (r == 0 && (stats->sources & CHRONFS_FROM_READERS))
 		r = put_readers(root, stats);
 	if (r == 0)

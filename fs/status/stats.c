@@ -22,7 +22,7 @@ static uint64_t nanoseconds(struct timespec t)
 }
 
 /* JSON and metrics are UTF-8; a path need not be. */
-static void take_path(const char *path, char text[PATH_MAX])
+static void take_queue_path(const char *path, char text[PATH_MAX])
 {
 	json_t *string = json_string(path);
 
@@ -62,7 +62,7 @@ static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 		[CHRONFS_SYNC_ALWAYS] = "always",
 	};
 
-	take_path(fs->options.queue, s->queue);
+	take_queue_path(fs->options.queue, s->queue);
 	s->version = cq_version();
 	s->libfuse_version = fuse_pkgversion();
 	s->sync_mode = modes[fs->options.sync];

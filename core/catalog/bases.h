@@ -97,7 +97,7 @@ bool cq_bases_lookup(struct cq_bases *bases, uint64_t position, struct cq_base *
  * with *ret_base, counted if it tells that, too, else 0. */
 int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base);
 
-struct cq_walk {
+struct cq_base_count {
 	uint64_t bytes;
 	bool damaged;  /* they end before a damaged record, or the file was cut short */
 	bool told;     /* by a record in it: */
@@ -105,7 +105,7 @@ struct cq_walk {
 };
 
 /* Looks at all records of a segment that its writer has left. */
-int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_walk *ret_walk);
+int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count);
 
 /* ---- finding out (bases_find.c) ---- */
 

@@ -11,12 +11,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "os/io.h"
-#include "catalog/locate.h"
 #include "catalog/queue.h"
-#include "format/record.h"
-#include "files/segdir.h"
 #include "catalog/view.h"
+#include "files/segdir.h"
+#include "format/record.h"
+#include "os/io.h"
 
 #define HEAD_TRIES 100
 
@@ -106,32 +105,34 @@ int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base)
 	return 1;
 }
 
-int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_walk *ret_walk)
+int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count)
 {
-	uint64_t offset = sizeof(struct cq_segment_header);
-	struct cq_walk w = { 0 };
-	struct cq_record_header h;
+	struct cq_base_count count = { 0 };
+	struct cq_record_at record;
 	struct cq_view view;
+	struct cq_walk walk;
 	int r;
 
 	r = cq_view_or_damage(queue, id, &view);
 	if (r > 0) {
-		*ret_walk = (struct cq_walk){ .damaged = true };
+		*ret_count = (struct cq_base_count){ .damaged = true };
 		return 0;
 	}
 	if (r < 0)
 		return r;
-	while ((r = cq_locate_record(&view, &offset, &h)) == 1) {
-		if (h.ext == 1 && !w.told && h.stream_offset >= w.bytes &&
-		    h.stream_offset - w.bytes <= POSITION_MAX) {
-			w.base = h.stream_offset - w.bytes;
-			w.told = true;
+	walk = cq_walk_mapped(&view.map, sizeof(struct cq_segment_header));
+	while ((r = cq_walk_next(&walk, &record)) == 1) {
+		const struct cq_record_header *h = &record.header;
+
+		if (h->ext == 1 && !count.told && h->stream_offset >= count.bytes &&
+		    h->stream_offset - count.bytes <= POSITION_MAX) {
+			count.base = h->stream_offset - count.bytes;
+			count.told = true;
 		}
-		w.bytes += (uint64_t)h.commit - 1;
-		offset = cq_locate_behind(offset, &h);
+		count.bytes += record.length;
 	}
-	w.damaged = r < 0;
+	count.damaged = r < 0;
 	cq_view_close(&view);
-	*ret_walk = w;
+	*ret_count = count;
 	return 0;
 }

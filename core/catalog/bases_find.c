@@ -43,7 +43,7 @@ static int told(struct cq_bases *b, cq_queue *queue, uint32_t id, struct cq_base
 static int count(struct cq_bases *b, cq_queue *queue, struct cq_base *base)
 {
 	struct cq_base asked;
-	struct cq_walk w;
+	struct cq_base_count w;
 	int r;
 
 	if (base->flags & CQ_BASE_COUNTED)
@@ -94,7 +94,7 @@ static int backward(struct cq_bases *b, cq_queue *queue, struct cq_base from, ui
                     struct cq_base *ret_base)
 {
 	struct cq_base base = from;
-	struct cq_walk w;
+	struct cq_base_count w;
 	uint64_t end;
 	int r;
 
@@ -136,7 +136,7 @@ static int told_by_record(struct cq_bases *b, cq_queue *queue, uint32_t id,
                           struct cq_base *ret_base)
 {
 	struct cq_base base = { .id = id };
-	struct cq_walk w;
+	struct cq_base_count w;
 	int r;
 
 	r = cq_bases_walk(queue, id, &w);

@@ -8,32 +8,6 @@
 
 #include "files/seekindex.h"
 
-int cq_locate_record(const struct cq_view *view, uint64_t *offset,
-                     struct cq_record_header *ret_header)
-{
-	int r;
-
-	for (;;) {
-		r = cq_view_header(view, *offset, ret_header);
-		if (r <= 0 || ret_header->type != CQ_TYPE_PAD)
-			return r;
-		*offset = cq_locate_behind(*offset, ret_header);
-	}
-}
-
-int cq_locate_next(const struct cq_view *view, uint64_t *offset,
-                   struct cq_record_header *ret_header)
-{
-	int r;
-
-	r = cq_locate_record(view, offset, ret_header);
-	if (r != 0 || !cq_view_sealed(view))
-		return r;
-	/* once more: a record may have come before the seal */
-	r = cq_locate_record(view, offset, ret_header);
-	return r == 0 && cq_view_ends_early(view, *offset) ? -EIO : r;
-}
-
 /* ---- index ---- */
 
 static bool entry_holds(const struct cq_view *view, const struct cq_index_entry *entry,
@@ -91,24 +65,23 @@ uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key,
 /* An index all of whose entries are right, which covers the whole segment. */
 static bool index_holds(const struct cq_view *view, const struct cq_seekindex *index)
 {
+	struct cq_walk walk = cq_walk_mapped(&view->map, sizeof(struct cq_segment_header));
+	struct cq_record_at record;
 	struct cq_record_header h;
-	uint64_t offset = sizeof(struct cq_segment_header), behind = 0;
-	uint64_t i;
+	uint64_t i, behind = 0;
 
 	if ((index->header.flags & CQ_INDEX_PARTIAL) != 0 || index->header.entries == 0 ||
-	    cq_locate_record(view, &offset, &h) != 1 || index->entries[0].offset != offset)
+	    cq_walk_next(&walk, &record) != 1 || index->entries[0].offset != record.offset)
 		return false;
 	for (i = 0; i < index->header.entries; i++)
 		if (!entry_holds(view, &index->entries[i], &h))
 			return false;
 	/* the stretch that the last entry begins is all that its highest number may hide in */
-	offset = index->entries[i - 1].offset;
-	while (cq_locate_record(view, &offset, &h) == 1) {
-		if (h.seq < index->header.min_seq || h.seq > index->header.max_seq ||
-		    ++behind > CQ_INDEX_STRIDE)
+	walk = cq_walk_mapped(&view->map, index->entries[i - 1].offset);
+	while (cq_walk_next(&walk, &record) == 1)
+		if (record.header.seq < index->header.min_seq ||
+		    record.header.seq > index->header.max_seq || ++behind > CQ_INDEX_STRIDE)
 			return false;
-		offset = cq_locate_behind(offset, &h);
-	}
 	return true;
 }
 
@@ -126,8 +99,7 @@ static struct seq_plan plan_seq(int dirfd, const struct cq_view *view, uint64_t 
 	struct cq_seekindex index;
 	uint64_t min, max;
 
-	if (!cq_view_sealed(view) ||
-	    cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
+	if (!cq_view_sealed(view) || cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
 		return plan;
 	min = index.header.min_seq;
 	max = index.header.max_seq;
@@ -146,8 +118,9 @@ int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t 
                   uint64_t *ret_offset)
 {
 	const struct seq_plan plan = plan_seq(dirfd, view, seq, *best_seq);
-	uint64_t offset = plan.start, at = 0, best = *best_seq;
-	struct cq_record_header h;
+	struct cq_walk walk = cq_walk_mapped(&view->map, plan.start);
+	uint64_t at = 0, best = *best_seq;
+	struct cq_record_at record;
 	bool found = false;
 	int r;
 
@@ -155,20 +128,23 @@ int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t 
 		*ret_offset = 0;
 		return 0;
 	}
-	while ((r = cq_locate_next(view, &offset, &h)) == 1) {
-		if (h.seq >= seq && (h.seq < best || (found && h.seq == best))) {
+	while ((r = cq_walk_next(&walk, &record)) == 1) {
+		const uint64_t there = record.header.seq;
+
+		if (there >= seq && (there < best || (found && there == best))) {
 			found = true;
-			best = h.seq;
-			at = offset;
+			best = there;
+			at = record.offset;
 			if (plan.ascending)
 				break;
 		}
-		offset = cq_locate_behind(offset, &h);
 	}
+	if (r == 0)
+		r = cq_view_check_end(view, &walk);
 	if (r < 0)
 		return r;
 	if (found)
 		*best_seq = best;
-	*ret_offset = found ? at : offset;
+	*ret_offset = found ? at : walk.offset;
 	return found;
 }

@@ -6,22 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "format/record.h"
 #include "catalog/view.h"
-
-/* The first record at or behind *offset that is not padding: 1 with *offset at it; 0 at the end,
- * *offset there; -EIO at a damaged one. */
-int cq_locate_record(const struct cq_view *view, uint64_t *offset,
-                     struct cq_record_header *ret_header);
-/* The same, for who then goes on to the next segment: -EIO also where none is there, and the seal says
- * that there was. */
-int cq_locate_next(const struct cq_view *view, uint64_t *offset,
-                   struct cq_record_header *ret_header);
-
-static inline uint64_t cq_locate_behind(uint64_t offset, const struct cq_record_header *header)
-{
-	return offset + cq_record_span((uint64_t)header->commit - 1);
-}
+#include "format/record.h"
 
 enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
 

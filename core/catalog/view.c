@@ -6,10 +6,10 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "os/io.h"
 #include "catalog/queue.h"
-#include "format/record.h"
 #include "files/segdir.h"
+#include "format/record.h"
+#include "os/io.h"
 
 static const struct cq_segment_header *header_of(const struct cq_view *view)
 {
@@ -27,7 +27,7 @@ static int check_header(const struct cq_view *view, uint64_t size)
 		return -EBADMSG;
 	if (cq_segment_header_valid(header_of(view), view->id))
 		return 0;
-	if (cq_view_cut(view))
+	if (cq_mapping_shortened(&view->map))
 		return -EIO;
 	return memcmp(header_of(view), &zero, sizeof zero) == 0 ? -EAGAIN : -EBADMSG;
 }
@@ -113,20 +113,11 @@ bool cq_view_summary(const struct cq_view *view, struct cq_segment_header *ret_h
 	return false;
 }
 
-bool cq_view_cut(const struct cq_view *view)
-{
-	struct stat st;
-
-	if (cq_mapping_cut(&view->map))
-		return true;
-	return cq_io_stat(view->map.fd, &st) == 0 && (uint64_t)st.st_size < view->map.size;
-}
-
 bool cq_view_ends_early(const struct cq_view *view, uint64_t offset)
 {
 	struct cq_segment_header summary;
 
-	if (cq_view_cut(view))
+	if (cq_mapping_shortened(&view->map))
 		return true;
 	return cq_view_sealed(view) && cq_view_summary(view, &summary) && offset < summary.used;
 }

@@ -14,8 +14,9 @@
 
 #include "chronq.h"
 #include "format/format.h"
-#include "os/mapping.h"
 #include "format/record.h"
+#include "format/walk.h"
+#include "os/mapping.h"
 
 struct cq_view {
 	struct cq_mapping map;
@@ -44,13 +45,16 @@ bool cq_view_sealed(const struct cq_view *view);
 /* True with a copy of the segment's header if its summary is there and sound. */
 bool cq_view_summary(const struct cq_view *view, struct cq_segment_header *ret_header);
 
-/* Pages were missing, or the file is shorter than it was: what was read from it is not to be
- * believed. */
-bool cq_view_cut(const struct cq_view *view);
-
 /* That no record stands at `offset` is not the end of the records: the file was cut short, or the
  * summary of a sealed segment says that there is more. */
 bool cq_view_ends_early(const struct cq_view *view, uint64_t offset);
+
+/* A walk over the segment has come to an end, and whoever walked goes on to the next segment: 0, or -EIO
+ * if that is no end. */
+static inline int cq_view_check_end(const struct cq_view *view, const struct cq_walk *walk)
+{
+	return walk->sealed && cq_view_ends_early(view, walk->offset) ? -EIO : 0;
+}
 
 static inline uint64_t cq_view_last_offset(const struct cq_view *view)
 {
@@ -58,24 +62,17 @@ static inline uint64_t cq_view_last_offset(const struct cq_view *view)
 }
 
 /* A copy of the record header at offset: 1 when it is sound (its payload is not looked at), 0 when
- * there is none (yet), -EIO when it is damaged. */
+ * there is none (yet), -EIO when it is damaged.  *header is where the
+ * copy is made, whatever comes of it. */
 static inline int cq_view_header(const struct cq_view *view, uint64_t offset,
-                                 struct cq_record_header *ret_header)
+                                 struct cq_record_header *header)
 {
-	struct cq_record_header h;
-	uint32_t commit;
+	enum cq_record_state state;
+	int r = cq_record_load(view->map.base, view->map.size, offset, header, &state);
 
-	if (offset > cq_view_last_offset(view))
-		return 0;
-	commit = cq_commit_load(view->map.base + offset);
-	if (commit == 0)
-		return cq_view_cut(view) ? -EIO : 0;
-	memcpy(&h, view->map.base + offset, sizeof h);
-	h.commit = commit;
-	if (cq_record_check_header(&h, commit, offset, view->map.size) != CQ_RECORD_OK)
+	if (r == 0 && offset <= cq_view_last_offset(view) && cq_mapping_shortened(&view->map))
 		return -EIO;
-	*ret_header = h;
-	return 1;
+	return r;
 }
 
 #endif

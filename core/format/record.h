@@ -113,27 +113,22 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
 /*
  * Looks for a record at this offset, a multiple of 64, of a mapped segment.  1 with a copy of its header
  * when that is sound (its payload is not looked at); 0: none is there (yet), or there is no room for one;
- * -EIO: it is damaged, and *ret_state says how.
+ * -EIO: it is damaged, and *ret_state says how.  *header is where the copy is made, whatever comes of it.
  */
 static inline int cq_record_load(const uint8_t *base, uint64_t size, uint64_t offset,
-                                 struct cq_record_header *ret_header,
-                                 enum cq_record_state *ret_state)
+                                 struct cq_record_header *header, enum cq_record_state *ret_state)
 {
-	struct cq_record_header h;
 	uint32_t commit;
 
-	if (offset > size - sizeof h)
+	if (offset > size - sizeof *header)
 		return 0;
 	commit = cq_commit_load(base + offset);
 	if (commit == 0)
 		return 0;
-	memcpy(&h, base + offset, sizeof h);
-	h.commit = commit;
-	*ret_state = cq_record_check_header(&h, commit, offset, size);
-	if (*ret_state != CQ_RECORD_OK)
-		return -EIO;
-	*ret_header = h;
-	return 1;
+	memcpy(header, base + offset, sizeof *header);
+	header->commit = commit;
+	*ret_state = cq_record_check_header(header, commit, offset, size);
+	return *ret_state == CQ_RECORD_OK ? 1 : -EIO;
 }
 
 /* A record, and where it stands. */
@@ -144,17 +139,12 @@ struct cq_record_at {
 	uint64_t end;    /* offset of what follows */
 };
 
-static inline struct cq_record_at cq_record_place(const struct cq_record_header *header,
-                                                  uint64_t offset)
+/* The record whose header is there already stands at this offset. */
+static inline void cq_record_place(struct cq_record_at *record, uint64_t offset)
 {
-	const uint64_t length = (uint64_t)header->commit - 1;
-
-	return (struct cq_record_at){
-		.header = *header,
-		.offset = offset,
-		.length = length,
-		.end = offset + cq_record_span(length),
-	};
+	record->offset = offset;
+	record->length = (uint64_t)record->header.commit - 1;
+	record->end = offset + cq_record_span(record->length);
 }
 
 /* Segment header flags are shared between processes too. */

@@ -108,32 +108,32 @@ static int payload_crc(struct cq_scan *scan, uint64_t offset, uint64_t length, u
 }
 
 /* One look: as cq_scan_record(). */
-static int examine(struct cq_scan *scan, uint64_t offset, struct cq_record_at *ret_record,
-                   enum cq_record_state *ret_state)
+static int examine(struct cq_scan *scan, uint64_t offset, struct cq_record_at *record,
+                   enum cq_record_state *state)
 {
-	struct cq_record_header h;
+	struct cq_record_header *h = &record->header;
 	const uint8_t *bytes;
 	uint64_t n;
 	uint32_t crc;
 	int r;
 
-	r = look(scan, offset, sizeof h, &bytes, &n);
+	r = look(scan, offset, sizeof *h, &bytes, &n);
 	if (r < 0)
 		return r;
-	memcpy(&h, bytes, sizeof h);
-	if (h.commit == 0)
+	memcpy(h, bytes, sizeof *h);
+	if (h->commit == 0)
 		return 0;
-	*ret_state = cq_record_check_header(&h, h.commit, offset, scan->size);
-	if (*ret_state != CQ_RECORD_OK)
+	*state = cq_record_check_header(h, h->commit, offset, scan->size);
+	if (*state != CQ_RECORD_OK)
 		return -EIO;
-	*ret_record = cq_record_place(&h, offset);
-	if (h.type == CQ_TYPE_PAD)
+	cq_record_place(record, offset);
+	if (h->type == CQ_TYPE_PAD)
 		return 1;
-	r = payload_crc(scan, offset + sizeof h, ret_record->length, &crc);
+	r = payload_crc(scan, offset + sizeof *h, record->length, &crc);
 	if (r < 0)
 		return r;
-	if (crc != h.payload_crc && !cq_planted("no_crc_in_recovery")) {
-		*ret_state = CQ_RECORD_PAYLOAD;
+	if (crc != h->payload_crc && !cq_planted("no_crc_in_recovery")) {
+		*state = CQ_RECORD_PAYLOAD;
 		return -EIO;
 	}
 	return 1;

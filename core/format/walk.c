@@ -16,14 +16,14 @@ int cq_walk_step_in_file(struct cq_walk *walk, struct cq_record_at *ret_record)
 }
 
 /* No record was there a moment ago. */
-int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *ret_header)
+int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header)
 {
 	const struct cq_mapping *map = walk->map;
 
-	if (walk->offset <= map->size - sizeof *ret_header && cq_mapping_shortened(map))
+	if (walk->offset <= map->size - sizeof *header && cq_mapping_shortened(map))
 		return -EIO;
 	walk->sealed = (cq_segment_flags_load(map->base) & CQ_SEALED) != 0;
 	if (!walk->sealed)
 		return 0;
-	return cq_record_load(map->base, map->size, walk->offset, ret_header, &walk->state);
+	return cq_record_load(map->base, map->size, walk->offset, header, &walk->state);
 }

@@ -45,7 +45,7 @@ static inline struct cq_walk cq_walk_file(struct cq_scan *scan)
 
 /* Parts of cq_walk_step(). */
 int cq_walk_step_in_file(struct cq_walk *walk, struct cq_record_at *ret_record);
-int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *ret_header);
+int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header);
 
 /*
  * The next record, PAD included: 1, and the walk is behind it.  0 at the end: a zero commit word, or no
@@ -56,16 +56,16 @@ int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *ret_header
  */
 static inline int cq_walk_step(struct cq_walk *walk, struct cq_record_at *ret_record)
 {
-	struct cq_record_header h;
+	struct cq_record_header *h = &ret_record->header;
 	int r;
 
 	if (!walk->map)
 		return cq_walk_step_in_file(walk, ret_record);
-	r = cq_record_load(walk->map->base, walk->map->size, walk->offset, &h, &walk->state);
+	r = cq_record_load(walk->map->base, walk->map->size, walk->offset, h, &walk->state);
 	if (r == 0)
-		r = cq_walk_look_again(walk, &h);
+		r = cq_walk_look_again(walk, h);
 	if (r > 0) {
-		*ret_record = cq_record_place(&h, walk->offset);
+		cq_record_place(ret_record, walk->offset);
 		walk->offset = ret_record->end;
 	}
 	return r;

@@ -14,11 +14,11 @@
 #include <stdlib.h>
 
 #include "catalog/locate.h"
+#include "catalog/successor.h"
+#include "files/segdir.h"
 #include "format/place.h"
 #include "read/reader.h"
 #include "read/seek.h"
-#include "files/segdir.h"
-#include "catalog/successor.h"
 
 #define TRIES 1000 /* each means that a segment went while we looked */
 
@@ -105,27 +105,27 @@ int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
 int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
 {
 	struct cq_segment_header summary;
-	struct cq_record_header h;
-	uint64_t offset = beginning;
+	struct cq_record_at record;
 	struct cq_view view;
+	struct cq_walk walk;
 	int r;
 
 	r = cq_reader_view(reader, l->ids[l->count - 1], &view);
 	if (r < 0)
 		return r;
+	walk = cq_walk_mapped(&view.map, beginning);
 	if (cq_view_sealed(&view) && cq_view_summary(&view, &summary) &&
 	    summary.used >= beginning && summary.used <= view.map.size &&
-	    summary.used % CQ_ALIGN == 0) {
-		offset = summary.used;
-	} else {
-		while ((r = cq_locate_record(&view, &offset, &h)) == 1)
-			offset = cq_locate_behind(offset, &h);
-		if (r < 0) {
-			cq_view_close(&view);
-			return r;
-		}
+	    summary.used % CQ_ALIGN == 0)
+		walk.offset = summary.used;
+	else /* a record that a second look has found has come since */
+		while ((r = cq_walk_next(&walk, &record)) == 1 && !walk.sealed)
+			;
+	if (r < 0) {
+		cq_view_close(&view);
+		return r;
 	}
-	cq_reader_place(reader, &view, offset);
+	cq_reader_place(reader, &view, r == 1 ? record.offset : walk.offset);
 	return 0;
 }
 
@@ -165,9 +165,10 @@ int cq_reader_seek_oldest(cq_reader *reader)
 /* The end of the last record that ends at `limit` at the latest. */
 static uint64_t settle(const struct cq_view *view, uint64_t limit)
 {
+	struct cq_walk walk = cq_walk_mapped(&view->map, beginning);
 	struct cq_segment_header summary;
+	struct cq_record_at record;
 	struct cq_record_header h;
-	uint64_t offset = beginning, behind;
 
 	if (limit > view->map.size)
 		limit = view->map.size;
@@ -175,13 +176,10 @@ static uint64_t settle(const struct cq_view *view, uint64_t limit)
 		return limit; /* its own checksum says that a record begins there */
 	else if (cq_view_sealed(view) && cq_view_summary(view, &summary) && summary.used == limit)
 		return limit;
-	while (cq_view_header(view, offset, &h) == 1) {
-		behind = cq_locate_behind(offset, &h);
-		if (behind > limit)
-			break;
-		offset = behind;
-	}
-	return offset;
+	while (cq_walk_step(&walk, &record) == 1)
+		if (record.end > limit)
+			return record.offset;
+	return walk.offset;
 }
 
 int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
@@ -236,20 +234,21 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 static int begins_before(cq_reader *reader, const struct cq_listing *l, size_t index,
                          uint64_t time_ns)
 {
-	uint64_t offset = beginning;
-	struct cq_record_header h;
+	struct cq_record_at first;
 	struct cq_view view;
+	struct cq_walk walk;
 	int r = 0;
 
 	/* a segment without a record begins when the next one does */
-	for (; index < l->count && r == 0; index++, offset = beginning) {
+	for (; index < l->count && r == 0; index++) {
 		r = cq_reader_view(reader, l->ids[index], &view);
 		if (r < 0)
 			return r;
-		r = cq_locate_record(&view, &offset, &h);
+		walk = cq_walk_mapped(&view.map, beginning);
+		r = cq_walk_next(&walk, &first);
 		cq_view_close(&view);
 	}
-	return r > 0 ? h.time_ns < time_ns : r;
+	return r > 0 ? first.header.time_ns < time_ns : r;
 }
 
 /* Last segment that begins before that time; the oldest where none does. */
@@ -276,9 +275,9 @@ static int bisect(cq_reader *reader, const struct cq_listing *l, uint64_t time_n
 
 static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns, void *arg)
 {
-	struct cq_record_header h;
+	struct cq_record_at record;
 	struct cq_view view;
-	uint64_t offset;
+	struct cq_walk walk;
 	size_t i;
 	int r;
 
@@ -290,11 +289,14 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 		r = cq_reader_view(reader, l->ids[i], &view);
 		if (r < 0)
 			return r;
-		offset = cq_locate_start(reader->queue->dirfd, &view, CQ_KEY_TIME, time_ns);
-		while ((r = cq_locate_next(&view, &offset, &h)) == 1 && h.time_ns < time_ns)
-			offset = cq_locate_behind(offset, &h);
+		walk = cq_walk_mapped(&view.map, cq_locate_start(reader->queue->dirfd, &view,
+		                                                 CQ_KEY_TIME, time_ns));
+		while ((r = cq_walk_next(&walk, &record)) == 1 && record.header.time_ns < time_ns)
+			;
+		if (r == 0)
+			r = cq_view_check_end(&view, &walk);
 		if (r == 1 || (r == 0 && i == l->count - 1)) {
-			cq_reader_place(reader, &view, offset);
+			cq_reader_place(reader, &view, r == 1 ? record.offset : walk.offset);
 			return 0;
 		}
 		cq_view_close(&view);
@@ -318,18 +320,19 @@ int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
 static int find_byte(cq_reader *reader, const struct cq_view *view, uint64_t target,
                      uint64_t *position, uint64_t *offset)
 {
-	struct cq_record_header h;
+	struct cq_walk walk = cq_walk_mapped(
+		&view->map, cq_locate_start(reader->queue->dirfd, view, CQ_KEY_STREAM, target));
+	struct cq_record_at record;
 	int r;
 
-	*offset = cq_locate_start(reader->queue->dirfd, view, CQ_KEY_STREAM, target);
-	while ((r = cq_locate_record(view, offset, &h)) == 1) {
-		if (h.ext == 1)
-			*position = h.stream_offset;
-		if (target < *position || target - *position < (uint64_t)h.commit - 1)
-			return 1;
-		*position += (uint64_t)h.commit - 1;
-		*offset = cq_locate_behind(*offset, &h);
+	while ((r = cq_walk_next(&walk, &record)) == 1) {
+		if (record.header.ext == 1)
+			*position = record.header.stream_offset;
+		if (target < *position || target - *position < record.length)
+			break;
+		*position += record.length;
 	}
+	*offset = r == 1 ? record.offset : walk.offset;
 	return r;
 }
 

@@ -11,10 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/io.h"
 #include "catalog/locate.h"
 #include "catalog/queue.h"
 #include "format/record.h"
+#include "format/walk.h"
+#include "os/io.h"
 
 #define MARK_SHIFT 14 /* 16 KiB of file */
 
@@ -105,21 +106,16 @@ unlock:
 	pthread_mutex_unlock(&p->lock);
 }
 
-/* Moves behind a record of so many payload bytes. */
+/* Moves behind a record. */
 static inline void advance(struct cq_payload *p, struct cq_place *place,
-                           const struct cq_record_header *h, uint64_t bytes)
+                           const struct cq_record_at *record)
 {
 	const uint64_t from = place->offset;
 
-	place->offset = cq_locate_behind(from, h);
-	place->position += bytes;
+	place->offset = record->end;
+	place->position += record->length;
 	if (!same_stretch(from, place->offset) && place->offset < p->view.map.size)
 		set_mark(p, place);
-}
-
-static inline uint64_t payload_of(const struct cq_record_header *h)
-{
-	return h->type == CQ_TYPE_PAD ? 0 : (uint64_t)h->commit - 1;
 }
 
 /* ---- where to begin ---- */
@@ -179,10 +175,10 @@ static void ask_index(struct cq_payload *p, struct start *s, uint64_t position)
 /* The record there holds the byte at `position`. */
 static bool holds(const struct cq_payload *p, const struct cq_place *place, uint64_t position)
 {
-	struct cq_record_header h;
+	struct cq_walk walk = cq_walk_mapped(&p->view.map, place->offset);
+	struct cq_record_at record;
 
-	return cq_view_header(&p->view, place->offset, &h) == 1 &&
-	       position - place->position < payload_of(&h);
+	return cq_walk_next(&walk, &record) == 1 && position - place->position < record.length;
 }
 
 static struct start find_start(struct cq_payload *p, uint64_t position)
@@ -213,12 +209,11 @@ static void set_spot(struct cq_payload *p, const struct start *from, const struc
 
 /* Copies `n` bytes of a record's payload, `skip` bytes into it, and checks all of the payload
  * unless that has been done. */
-static inline int give(const struct cq_view *view, uint64_t offset,
-                       const struct cq_record_header *h, uint64_t skip, uint8_t *to, uint64_t n,
-                       bool checked)
+static inline int give(const struct cq_view *view, const struct cq_record_at *record, uint64_t skip,
+                       uint8_t *to, uint64_t n, bool checked)
 {
-	const uint8_t *from = view->map.base + offset + sizeof *h;
-	const uint64_t length = (uint64_t)h->commit - 1;
+	const uint8_t *from = view->map.base + record->offset + sizeof record->header;
+	const uint64_t length = record->length;
 	uint32_t crc = 0;
 
 	if (checked) {
@@ -230,7 +225,7 @@ static inline int give(const struct cq_view *view, uint64_t offset,
 	crc = cq_crc32_copy(crc, to, from + skip, n);
 	if (skip + n < length)
 		crc = cq_crc32(crc, from + skip + n, length - skip - n);
-	return crc == h->payload_crc ? 0 : -EIO;
+	return crc == record->header.payload_crc ? 0 : -EIO;
 }
 
 /* Reads from spot on, and leaves it where the reading ended.  0 or an error, besides *ret_done. */
@@ -239,40 +234,34 @@ static int read_records(struct cq_payload *p, struct cq_spot *spot, uint8_t *to,
 {
 	const struct cq_view *view = &p->view;
 	struct cq_place place = spot->place;
-	bool checked = spot->checked, looked = false;
-	struct cq_record_header h;
+	struct cq_walk walk = cq_walk_mapped(&view->map, place.offset);
+	bool checked = spot->checked;
+	struct cq_record_at record;
 	size_t done = 0;
-	int r = 0;
+	int r = 1;
 
-	while (done < length) {
-		uint64_t bytes, skip, n;
+	while (done < length && (r = cq_walk_next(&walk, &record)) > 0) {
+		uint64_t skip, n;
 
-		r = cq_view_header(view, place.offset, &h);
-		if (r == 0 && !looked && cq_view_sealed(view)) {
-			looked = true; /* once more: a record may have come before the seal */
-			continue;
-		}
-		if (r <= 0)
-			break;
-		bytes = payload_of(&h);
-		if (position < place.position + bytes) {
+		if (position < place.position + record.length) {
 			skip = position - place.position;
-			n = bytes - skip < length - done ? bytes - skip : length - done;
-			r = give(view, place.offset, &h, skip, to + done, n, checked);
+			n = record.length - skip < length - done ? record.length - skip
+			                                         : length - done;
+			r = give(view, &record, skip, to + done, n, checked);
 			if (r < 0)
 				break;
 			done += n;
 			position += n;
-			if (skip + n < bytes) {
+			if (skip + n < record.length) {
 				checked = true;
 				break;
 			}
 		}
 		checked = false;
-		advance(p, &place, &h, bytes);
+		advance(p, &place, &record);
 	}
-	if (r == 0 && looked && done < length && cq_view_ends_early(view, place.offset))
-		r = -EIO;
+	if (r == 0 && done < length)
+		r = cq_view_check_end(view, &walk);
 	*spot = (struct cq_spot){ place, checked };
 	*ret_done = done;
 	return r < 0 ? r : 0;
@@ -310,10 +299,12 @@ ssize_t cq_payload_read(struct cq_payload *p, void *buffer, size_t length, uint6
 
 int cq_payload_follow(struct cq_payload *p, struct cq_place *place)
 {
-	struct cq_record_header h;
+	struct cq_walk walk = cq_walk_mapped(&p->view.map, place->offset);
+	struct cq_record_at record;
 	int r;
 
-	while ((r = cq_view_header(&p->view, place->offset, &h)) == 1)
-		advance(p, place, &h, payload_of(&h));
+	while ((r = cq_walk_next(&walk, &record)) == 1)
+		advance(p, place, &record);
+	place->offset = walk.offset;
 	return r;
 }

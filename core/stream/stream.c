@@ -130,7 +130,7 @@ static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size
 		return cq_stream_gone(r) ? -ENOENT : r;
 	n = cq_payload_read(payload, buffer, length, position);
 	/* not what it was: who reads again maps it again */
-	if (n < 0 && (n == -ENOENT || cq_view_cut(&payload->view)))
+	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&payload->view.map)))
 		cq_shelf_discard(&s->shelf, payload);
 	cq_shelf_put(&s->shelf, payload);
 	return n;

@@ -220,16 +220,16 @@ static int tell_beyond(struct cq_verify_walk *w, uint64_t offset, char text[BEYO
 /* The payload alone is damaged: its header says where the next record is.  True: go on there. */
 static bool step_over(struct cq_verify_walk *w, const char *beyond)
 {
-	struct cq_record_header h;
 	struct cq_record_at record;
+	struct cq_record_header *h = &record.header;
 
-	if (cq_segment_pread(w->segment, &h, sizeof h, w->walk.offset) < 0 || h.commit == 0)
+	if (cq_segment_pread(w->segment, h, sizeof *h, w->walk.offset) < 0 || h->commit == 0)
 		return false;
-	record = cq_record_place(&h, w->walk.offset);
+	cq_record_place(&record, w->walk.offset);
 	if (record.end > w->scan.size)
 		return false;
 	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum%s",
-	          h.seq, beyond);
+	          h->seq, beyond);
 	check_record(w, &record);
 	w->walk.offset = record.end;
 	return true;

@@ -283,6 +283,55 @@ static void residue_behind_a_hole(void **state)
 	assert_int_equal(at, f->size);
 }
 
+/* The same places over memory, while the file changes: it gets records, a seal, damage, and is cut. */
+static void walks_a_mapping(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_segment_header *h;
+	struct cq_mapping map;
+	struct cq_record_at r;
+	struct cq_walk walk;
+	int dirfd;
+
+	begin(f, 8192);
+	put(f, 10, 1, 1);
+	put(f, 20, CQ_TYPE_PAD, 0);
+	store(f, f->size);
+	dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(cq_mapping_open(&map, dirfd, "segment", 0, false), 0);
+	close(dirfd);
+	walk = cq_walk_mapped(&map, 64);
+	assert_int_equal(cq_walk_next(&walk, &r), 1);
+	assert_int_equal(r.offset, 64);
+	assert_int_equal(r.length, 10);
+	assert_int_equal(cq_walk_next(&walk, &r), 0);
+	assert_int_equal(walk.offset, f->end);
+	assert_false(walk.sealed);
+
+	h = (struct cq_segment_header *)(void *)f->bytes;
+	h->flags = CQ_SEALED;
+	put(f, 30, 1, 1);
+	f->bytes[f->end - 64] ^= 1; /* its payload: for who gives that */
+	put(f, 40, 1, 1)->seq++;
+	store(f, f->size);
+	assert_int_equal(cq_walk_next(&walk, &r), 1);
+	assert_int_equal(r.length, 30);
+	assert_int_equal(cq_walk_next(&walk, &r), -EIO);
+	assert_int_equal(walk.state, CQ_RECORD_HEADER);
+	assert_int_equal(walk.offset, r.end);
+	memset(f->bytes + r.end, 0, 64);
+	store(f, f->size);
+	assert_int_equal(cq_walk_next(&walk, &r), 0);
+	assert_true(walk.sealed);
+	assert_int_equal(ftruncate(f->fd, 4096), 0);
+	walk = cq_walk_mapped(&map, 64);
+	assert_int_equal(cq_walk_next(&walk, &r), 1);
+	assert_int_equal(cq_walk_next(&walk, &r), 1);
+	assert_int_equal(cq_walk_next(&walk, &r), -EIO);
+	assert_int_equal(walk.state, CQ_RECORD_OK);
+	cq_mapping_close(&map);
+}
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -295,6 +344,7 @@ int main(void)
 		WITH(sees_what_a_live_writer_adds),
 		WITH(residue),
 		WITH(residue_behind_a_hole),
+		WITH(walks_a_mapping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

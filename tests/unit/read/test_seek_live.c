@@ -11,9 +11,10 @@
 #include <string.h>
 
 #include "chronq.h"
+#include "format/format.h"
 #include "os/clock.h"
+#include "os/mapping.h"
 #include "queue_support.h"
-#include "catalog/view.h"
 
 #define BEFORE (2 * SUPPORT_PER_SEGMENT + 9) /* records when a seek begins */
 
@@ -24,18 +25,19 @@ static struct {
 	unsigned next, count;
 } coming;
 
-bool __real_cq_view_cut(const struct cq_view *view);
-bool __wrap_cq_view_cut(const struct cq_view *view);
-bool __wrap_cq_view_cut(const struct cq_view *view)
+bool __real_cq_mapping_shortened(const struct cq_mapping *mapping);
+bool __wrap_cq_mapping_shortened(const struct cq_mapping *mapping);
+bool __wrap_cq_mapping_shortened(const struct cq_mapping *mapping)
 {
+	const struct cq_segment_header *h = (const void *)mapping->base;
 	const unsigned count = coming.count;
 
-	if (count > 0 && view->id == coming.segment) {
+	if (count > 0 && h->id == coming.segment) {
 		coming.count = 0;
 		qs_append(coming.q->writer, coming.next, count);
 		coming.next += count;
 	}
-	return __real_cq_view_cut(view);
+	return __real_cq_mapping_shortened(mapping);
 }
 
 /* Each seeks the record that is to come next. */

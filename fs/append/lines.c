@@ -12,8 +12,7 @@
  * not taken, and the line that was open before stays what it was unless it has become a record.
  *
  * Requests that need room and find none are parked (waiting.c), each with the rest of its data; while
- * one of a file waits, no other changes that file.  A closed file with an open line that cannot be
- * appended lives on as an orphan there, so that nothing is lost while there is a chance.
+ * one of a file waits, no other changes that file.
  *
  * Who owns what: a file's fields have their lock, and requests on one file may come from two threads.
  * No request on a file is under way when it is released: only the ticker may still hold a reference.
@@ -34,7 +33,6 @@
 #include "held/locks.h"
 #include "shared/counters.h"
 #include "shared/kind.h"
-#include "shared/messages.h"
 
 #define BATCH 256
 
@@ -122,12 +120,12 @@ static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const
 	return r;
 }
 
-int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file)
+int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file, bool behind)
 {
 	const char *data = "";
 	size_t size = 0;
 
-	return lines_take(fs, file, &data, &size, true, chronfs_waiting_any(fs));
+	return lines_take(fs, file, &data, &size, true, behind);
 }
 
 /* As far as a request can go.  -EDQUOT: it can go on when there is room. */
@@ -351,42 +349,6 @@ void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file)
 	free(file);
 }
 
-static struct chronfs_lines_file *orphan_file(struct chronfs_waiting *waiting)
-{
-	return (struct chronfs_lines_file *)((char *)waiting -
-	                                     offsetof(struct chronfs_lines_file, orphan));
-}
-
-static int commit_orphan(struct chronfs *fs, struct chronfs_waiting *waiting)
-{
-	struct chronfs_lines_file *file = orphan_file(waiting);
-	const char *data = "";
-	size_t size = 0;
-	int r;
-
-	pthread_mutex_lock(&file->lock);
-	r = lines_take(fs, file, &data, &size, true, false);
-	pthread_mutex_unlock(&file->lock);
-	return r;
-}
-
-static void finish_orphan(struct chronfs *fs, struct chronfs_parked *parked, int result)
-{
-	struct chronfs_lines_file *file = orphan_file((struct chronfs_waiting *)parked);
-
-	if (result < 0) {
-		chronfs_count(&fs->counters.partials_lost);
-		chronfs_say(
-			fs, CQ_ERROR,
-			"append.lines: %zu bytes that were written without a newline are lost: %s%s",
-			file->framer.used, strerrordesc_np(-result),
-			result == -EDQUOT && fs->options.queue_config.max_bytes != 0
-				? " (max_bytes= is reached)"
-				: "");
-	}
-	chronfs_lines_put(fs, file);
-}
-
 static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	struct chronfs_lines_file *file = lines_handle(fi);
@@ -394,12 +356,7 @@ static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_in
 	(void)node;
 	chronfs_sink_remove(fs, &file->sink);
 	chronfs_lines_unlist(fs, file);
-	file->orphan.attempt = commit_orphan;
-	file->orphan.parked.finish = finish_orphan;
-	if (commit_orphan(fs, &file->orphan) == 0)
-		chronfs_lines_put(fs, file);
-	else
-		chronfs_waiting_park(fs, &file->orphan);
+	chronfs_lines_close(fs, file);
 }
 
 void chronfs_lines_figures(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* lines.h - an open file of append.lines, as lines.c and lines_overdue.c share it */
+/* lines.h - an open file of append.lines, as lines*.c share it */
 #ifndef CHRONFS_LINES_H
 #define CHRONFS_LINES_H
 
@@ -46,14 +46,19 @@ struct chronfs_lines_file {
 		references; /* the open file's, or its orphan's; and that of who looks whether it is due */
 };
 
-/* Under the file's lock: appends the open line as a record.  -EDQUOT: others wait for room. */
-int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file);
+/* Under the file's lock: appends the open line as a record.  behind: others wait for room, so it is as if
+ * there were none (EDQUOT). */
+int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file, bool behind);
 
 /* Under the file's lock: from now on its open line, if it has one, waits for its end. */
 void chronfs_lines_await(struct chronfs *fs, struct chronfs_lines_file *file);
 
 /* It does not any more. */
 void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file);
+
+/* Its last descriptor is closed, and it is not listed: appends the open line, now or when there is room, and
+ * gives the open file's reference back. */
+void chronfs_lines_close(struct chronfs *fs, struct chronfs_lines_file *file);
 
 /* Gives a reference back; the last one frees the file. */
 void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file);

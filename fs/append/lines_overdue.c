@@ -14,6 +14,7 @@
 #include <errno.h>
 
 #include "append/lines.h"
+#include "append/waiting.h"
 #include "held/ticker.h"
 
 #define RETRY_MS 100 /* after an append that failed */
@@ -111,7 +112,7 @@ static int commit_due(struct chronfs *fs, struct chronfs_lines_file *file)
 	pthread_mutex_lock(&file->lock);
 	if (file->due_ms <= chronfs_now_ms()) {
 		if (file->parked == 0)
-			r = chronfs_lines_commit(fs, file);
+			r = chronfs_lines_commit(fs, file, chronfs_waiting_any(fs));
 		if (r == 0)
 			chronfs_lines_unlist(fs, file);
 	}

@@ -40,7 +40,7 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 {
 	struct cq_known_segment found = { .id = id };
 	struct cq_segment_attr attr;
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	struct cq_live live;
 	bool is_live;

@@ -15,6 +15,7 @@
 #include "format/record.h"
 #include "format/scan.h"
 #include "format/walk.h"
+#include "messages/sized.h"
 #include "os/io.h"
 
 static void count(struct cq_segment_content *content, const struct cq_record_at *record)
@@ -29,7 +30,7 @@ static void count(struct cq_segment_content *content, const struct cq_record_at 
 	content->payload_bytes += record->length;
 }
 
-int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content)
+static int count_all(cq_segment *segment, struct cq_segment_content *ret_content)
 {
 	struct cq_segment_content content = { 0 };
 	struct cq_record_at record;
@@ -50,6 +51,19 @@ int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_conte
 		return r;
 	*ret_content = content;
 	return 0;
+}
+
+int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content)
+{
+	struct cq_segment_content content;
+	int r;
+
+	r = cq_sized_check(ret_content);
+	if (r == 0)
+		r = count_all(segment, &content);
+	if (r == 0)
+		cq_sized_give(ret_content, &content, sizeof content);
+	return r;
 }
 
 /* ---- without the walk ---- */
@@ -135,7 +149,7 @@ static int sealed_content(cq_segment *segment, const struct cq_segment_info *inf
 	if (cq_known_get_content(known, segment->id, counted.file, ret_content))
 		return 0;
 	if (!info->have_summary || !content_of_summary(segment, info, counted.file, &content)) {
-		r = cq_segment_content(segment, &content);
+		r = count_all(segment, &content);
 		if (r < 0)
 			return r;
 		if (!content.damaged) {
@@ -151,18 +165,23 @@ static int sealed_content(cq_segment *segment, const struct cq_segment_info *inf
 
 int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_content)
 {
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
+	struct cq_segment_content content;
 	struct cq_live live;
 	int r;
 
-	r = cq_segment_info(segment, &info);
+	r = cq_sized_check(ret_content);
+	if (r == 0)
+		r = cq_segment_info(segment, &info);
 	if (r < 0)
 		return r;
-	if (cq_queue_live(segment->queue, segment->id, &live)) {
-		*ret_content = content_of_live(&live);
-		return 0;
-	}
-	if (info.sealed)
-		return sealed_content(segment, &info, ret_content);
-	return cq_segment_content(segment, ret_content);
+	if (cq_queue_live(segment->queue, segment->id, &live))
+		content = content_of_live(&live);
+	else if (info.sealed)
+		r = sealed_content(segment, &info, &content);
+	else
+		r = count_all(segment, &content);
+	if (r == 0)
+		cq_sized_give(ret_content, &content, sizeof content);
+	return r;
 }

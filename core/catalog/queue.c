@@ -19,6 +19,7 @@
 #include "format/format.h"
 #include "os/io.h"
 #include "meta/lock.h"
+#include "messages/sized.h"
 #include "files/segdir.h"
 
 #define PROBES 64             /* names asked for before the directory is listed */
@@ -87,18 +88,32 @@ void cq_queue_close(cq_queue *queue)
 
 int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder)
 {
-	return cq_lock_holder(queue->dirfd, ret_holder);
+	struct cq_holder holder;
+	int r;
+
+	r = cq_sized_check(ret_holder);
+	if (r == 0)
+		r = cq_lock_holder(queue->dirfd, &holder);
+	if (r == 0)
+		cq_sized_give(ret_holder, &holder, sizeof holder);
+	return r;
 }
 
 int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms, struct cq_holder *ret_holder)
 {
 	const struct timespec interval = { .tv_nsec = LOCK_POLL_NS };
 	const uint64_t end_ns = cq_monotonic_ns() + timeout_ms * UINT64_C(1000000);
+	struct cq_holder holder;
 	int r;
 
-	while ((r = cq_lock_holder(queue->dirfd, ret_holder)) == 0 && ret_holder->locked &&
+	r = cq_sized_check(ret_holder);
+	if (r < 0)
+		return r;
+	while ((r = cq_lock_holder(queue->dirfd, &holder)) == 0 && holder.locked &&
 	       cq_monotonic_ns() < end_ns)
 		nanosleep(&interval, NULL);
+	if (r == 0)
+		cq_sized_give(ret_holder, &holder, sizeof holder);
 	return r;
 }
 
@@ -110,7 +125,9 @@ int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void
 	uint64_t since_ns = cq_monotonic_ns();
 	int r;
 
-	r = cq_lock_holder(queue->dirfd, &now);
+	r = cq_sized_check(ret_holder);
+	if (r == 0)
+		r = cq_lock_holder(queue->dirfd, &now);
 	if (r < 0)
 		return r;
 	last = now;
@@ -126,7 +143,7 @@ int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void
 			break;
 		}
 	}
-	*ret_holder = now;
+	cq_sized_give(ret_holder, &now, sizeof now);
 	return 0;
 }
 
@@ -299,6 +316,9 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 	struct cq_control control;
 	int r;
 
+	r = cq_sized_check(ret_info);
+	if (r < 0)
+		return r;
 	r = cq_control_open(&control, queue->dirfd, false);
 	if (r < 0)
 		return -ENOENT;
@@ -308,7 +328,7 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 		info.offset = position.offset;
 		info.epoch = control.page->epoch;
 		info.heartbeat_ns = __atomic_load_n(&control.page->heartbeat_ns, __ATOMIC_RELAXED);
-		*ret_info = info;
+		cq_sized_give(ret_info, &info, sizeof info);
 	}
 	cq_control_close(&control);
 	return r < 0 ? -ENOENT : 0;
@@ -316,11 +336,14 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 
 int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 {
-	struct cq_queue_info info = { 0 };
+	struct cq_queue_info info = CQ_SIZED(info);
 	uint32_t *ids;
 	size_t count;
 	int r;
 
+	r = cq_sized_check(ret_info);
+	if (r < 0)
+		return r;
 	/* before the listing, so that `current` is not ahead of `newest` */
 	(void)cq_queue_position(queue, &info);
 	r = cq_queue_segment_size(queue, &info.segment_size);
@@ -335,6 +358,6 @@ int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 		info.newest = ids[count - 1];
 	}
 	free(ids);
-	*ret_info = info;
+	cq_sized_give(ret_info, &info, sizeof info);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "format/format.h"
+#include "messages/sized.h"
 #include "os/io.h"
 #include "catalog/queue.h"
 #include "format/record.h"
@@ -193,7 +194,9 @@ int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info)
 	struct stat st;
 	int r;
 
-	r = cq_io_stat(segment->fd, &st);
+	r = cq_sized_check(ret_info);
+	if (r == 0)
+		r = cq_io_stat(segment->fd, &st);
 	if (r < 0)
 		return r;
 	if ((uint64_t)st.st_size != segment->size)
@@ -213,7 +216,7 @@ int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info)
 		info.used = header.used;
 		info.payload_bytes = header.payload_bytes;
 	}
-	*ret_info = info;
+	cq_sized_give(ret_info, &info, sizeof info);
 	return 0;
 }
 

@@ -37,7 +37,7 @@ static bool parse_range(const char *text, struct range *ret_range)
 
 int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int error)
 {
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	cq_reader_stats(reader, &stats);
 	switch (-error) {
@@ -63,7 +63,7 @@ int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int e
 /* A segment behind the reader's holds a record. */
 static bool is_more_behind(cq_queue *queue, uint32_t segment)
 {
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	uint32_t oldest, newest, *ids;
 	bool found = false;
 	cq_segment *next;
@@ -85,7 +85,7 @@ static bool is_more_behind(cq_queue *queue, uint32_t segment)
 
 int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 {
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 	int r;
 
 	cq_reader_stats(reader, &stats);
@@ -105,7 +105,7 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 static int copy(const char *dir, cq_queue *queue, cq_reader *reader, const struct range *range,
                 bool json)
 {
-	const struct cq_reader_stats nothing = { 0 };
+	const struct cq_reader_stats nothing = CQ_SIZED(nothing);
 	struct cq_record record;
 	bool any = false, done;
 	int status = CLI_OK, r;

@@ -103,7 +103,7 @@ char *cli_directory(int argc, char **argv)
 
 void cli_await_release(const char *dir)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	cq_queue *queue;
 
 	if (cq_queue_open(dir, &queue) < 0)

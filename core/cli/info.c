@@ -26,8 +26,8 @@ struct row {
 /* By the summary where there is one; else all records are read. */
 static int inspect(cq_segment *segment, struct row *row)
 {
-	struct cq_segment_content content;
-	struct cq_segment_info info;
+	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 	struct stat st;
 	int r;
 
@@ -244,8 +244,8 @@ static int print_records(cq_queue *queue, cq_reader *reader)
 
 static int show_info(const char *dir, cq_queue *queue)
 {
-	struct cq_queue_info info;
-	struct cq_holder holder;
+	struct cq_queue_info info = CQ_SIZED(info);
+	struct cq_holder holder = CQ_SIZED(holder);
 	cq_reader *reader;
 	int r;
 

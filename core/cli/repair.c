@@ -95,9 +95,11 @@ static const char *outcome(const struct cq_repair_result *result, uint64_t damag
 
 static int repair(char *dir, const struct cq_repair_config *config, bool json)
 {
-	const struct cq_verify_config verifying = { .progress = cli_progress, .progress_arg = dir };
-	struct cq_verify_result verified = { 0 };
-	struct cq_repair_result result;
+	const struct cq_verify_config verifying = { .size = sizeof verifying,
+		                                    .progress = cli_progress,
+		                                    .progress_arg = dir };
+	struct cq_verify_result verified = CQ_SIZED(verified);
+	struct cq_repair_result result = CQ_SIZED(result);
 	bool at_rest;
 	int r;
 
@@ -137,7 +139,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	struct cq_repair_config config = { .step = print_step,
+	struct cq_repair_config config = { .size = sizeof config,
+		                           .step = print_step,
 		                           .log = log_message,
 		                           .progress = cli_progress };
 	bool json = false;

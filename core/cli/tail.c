@@ -26,8 +26,8 @@ static void stop(int number)
  */
 static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
 {
-	struct cq_segment_content content;
-	struct cq_segment_info info;
+	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	uint64_t found = 0;
 	uint32_t *ids;
@@ -257,7 +257,7 @@ static int follow(cq_reader *reader, bool json, struct course *c)
 static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 {
 	struct sigaction action = { .sa_handler = stop };
-	struct course course = { .status = CLI_OK };
+	struct course course = { .status = CLI_OK, .before = CQ_SIZED(course.before) };
 	cq_queue *queue;
 	cq_reader *reader;
 	int r;

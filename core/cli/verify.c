@@ -21,12 +21,13 @@ static void print_finding(void *arg, const struct cq_finding *finding)
 static int verify(char *dir, bool quiet)
 {
 	const struct cq_verify_config config = {
+		.size = sizeof config,
 		.finding = print_finding,
 		.finding_arg = &quiet,
 		.progress = cli_progress,
 		.progress_arg = dir,
 	};
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	int r;
 
 	cli_output_begin();

@@ -15,6 +15,14 @@
  *             are milliseconds where the name ends in _ms.
  *   Ownership a handle belongs to the caller until its _close; _close(NULL) does nothing.  Strings
  *             and structures passed in are copied where they are needed later.
+ *   Sizes     a structure whose first member is `size` may get more members, at its end.  The caller sets
+ *             size to that of the structure it knows (CQ_SIZED(), cq_config_init()) before each call
+ *             that takes or fills it; none changes it.  Of one that is taken, members which the caller
+ *             does not know are as cq_config_init() leaves them, or 0; of one that is filled, it gets
+ *             those it knows, and 0 in those that only it knows.  EINVAL, and nothing done: size is not
+ *             set, or the caller has set a member that this library does not know to anything but 0.
+ *             Structures that the library passes to a callback grow at their end, too.  All others
+ *             never change.
  *   Threads   cq_writer, cq_queue and cq_segment may be used by many threads at once.  A cq_reader
  *             belongs to one thread at a time.  No handle survives fork() in the child: open after
  *             forking.
@@ -64,6 +72,12 @@ CQ_API const char *cq_version(void);
  * The text is constant.  Never NULL.  Any thread, also in a signal handler.
  */
 CQ_API const char *cq_strerror(int error);
+
+/* For the definition of a structure that begins with its size: struct cq_stats stats = CQ_SIZED(stats); */
+#define CQ_SIZED(variable)               \
+	{                                \
+		.size = sizeof(variable) \
+	}
 
 typedef struct cq_writer cq_writer;   /* the one appender of a queue */
 typedef struct cq_reader cq_reader;   /* a position in a queue */
@@ -136,6 +150,8 @@ enum cq_sync_mode {
 };
 
 struct cq_config {
+	size_t size; /* of this structure */
+
 	/* Bytes of a segment file.  0: what the queue has, or CQ_SEGMENT_SIZE_DEFAULT for a new one.
 	 * A new queue takes multiples of 4096 from CQ_SEGMENT_SIZE_MIN to CQ_SEGMENT_SIZE_MAX; for an
 	 * existing queue any other value than its own is refused with EINVAL. */
@@ -213,8 +229,13 @@ struct cq_config {
 	void *progress_arg;
 };
 
-/* Fills *config with the defaults named above. */
-CQ_API void cq_config_init(struct cq_config *config);
+/* Fills *config, of `size` bytes, with its size and the defaults named above. */
+CQ_API void cq_config_init_size(struct cq_config *config, size_t size);
+
+static inline void cq_config_init(struct cq_config *config)
+{
+	cq_config_init_size(config, sizeof *config);
+}
 
 /*
  * Opens the queue in directory `dir` for appending; makes the directory (mode 0750, its parent must
@@ -367,6 +388,7 @@ CQ_API size_t cq_writer_max_payload(const cq_writer *writer);
 #define CQ_SYNC_BUCKET_NS(i) (100000ULL << (2 * (i))) /* 0.1 ms, 0.4 ms, ... 26 s */
 
 struct cq_stats {
+	size_t size;           /* of this structure */
 	uint64_t next_seq;     /* sequence number that the next record will get */
 	uint64_t durable_seq;  /* records below this are known to be durable */
 	uint64_t records;      /* appended since the writer was opened */
@@ -397,7 +419,7 @@ struct cq_stats {
 	uint64_t file_bytes;       /* of all published segment files, prepared ones included */
 	int error;                 /* 0, or the negative errno that poisoned the writer */
 };
-CQ_API void cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
+CQ_API int cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
 
 /* The writer's own view of the directory; lives as long as the writer.  Do not close it. */
 CQ_API cq_queue *cq_writer_queue(cq_writer *writer);
@@ -414,6 +436,7 @@ CQ_API void cq_queue_close(cq_queue *queue);
 
 /* The process that holds (or last held) the writer's lock, as writer.lock tells. */
 struct cq_holder {
+	size_t size;         /* of this structure */
 	bool locked;         /* the lock is held now; only the kernel's lock decides */
 	bool alive;          /* the named process exists with that start time */
 	pid_t pid;           /* 0: unknown */
@@ -443,6 +466,7 @@ CQ_API int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*sto
                                   void *arg, struct cq_holder *ret_holder);
 
 struct cq_queue_info {
+	size_t size;           /* of this structure */
 	uint64_t segment_size; /* 0: an empty queue of unknown geometry */
 	uint64_t segments;     /* published segment files */
 	uint32_t oldest;       /* ids; meaningful when segments > 0 */
@@ -491,6 +515,7 @@ CQ_API int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg
 CQ_API int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count);
 
 struct cq_segment_info {
+	size_t size; /* of this structure */
 	uint32_t id;
 	uint32_t version;     /* of its header: 2, or 1 for old ones */
 	bool sealed;          /* complete: it will not change any more */
@@ -515,6 +540,7 @@ CQ_API int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info
 
 /* What a segment holds, counted by reading all of it: for those without a summary. */
 struct cq_segment_content {
+	size_t size; /* of this structure */
 	uint64_t records;
 	uint64_t payload_bytes;
 	uint64_t used;      /* offset behind the last record */
@@ -717,6 +743,7 @@ CQ_API int cq_reader_seek_end(cq_reader *reader);
 CQ_API int cq_reader_commit(cq_reader *reader);
 
 struct cq_reader_stats {
+	size_t size;           /* of this structure */
 	uint64_t records;      /* taken with cq_reader_next() */
 	uint64_t bytes;        /* their payload bytes */
 	uint64_t gaps;         /* how often ENODATA was reported */
@@ -725,7 +752,7 @@ struct cq_reader_stats {
 	uint32_t segment;      /* position */
 	uint64_t offset;
 };
-CQ_API void cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats);
+CQ_API int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats);
 
 /* ---- verification --------------------------------------------------------------------------- */
 
@@ -740,6 +767,7 @@ struct cq_finding {
 typedef void (*cq_finding_fn)(void *arg, const struct cq_finding *finding);
 
 struct cq_verify_result {
+	size_t size; /* of this structure */
 	uint64_t segments;
 	uint64_t records;
 	uint64_t payload_bytes;
@@ -756,6 +784,7 @@ CQ_API int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
                      struct cq_verify_result *ret_result);
 
 struct cq_verify_config {
+	size_t size;           /* of this structure */
 	cq_finding_fn finding; /* NULL: nobody is told */
 	void *finding_arg;
 	cq_progress_fn progress; /* told how far it is; NULL: nobody */
@@ -793,6 +822,7 @@ struct cq_repair_step {
 typedef void (*cq_repair_fn)(void *arg, const struct cq_repair_step *step);
 
 struct cq_repair_config {
+	size_t size;       /* of this structure */
 	bool dry_run;      /* tell what would be done; change nothing, make no file */
 	bool accept_loss;  /* do it although records are lost, as in struct cq_config */
 	bool trust_files;  /* as in struct cq_config; a dry run is refused likewise */
@@ -805,6 +835,7 @@ struct cq_repair_config {
 };
 
 struct cq_repair_result {
+	size_t size;    /* of this structure */
 	uint64_t steps; /* that were told, losses not counted; 0: there is nothing to repair */
 	uint64_t
 		losses; /* that were told; one that a power cut may have made is no reason to refuse */

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "messages/sized.h"
 #include "os/clock.h"
 #include "os/fault.h"
 
@@ -170,11 +171,18 @@ int cq_reader_commit(cq_reader *reader)
 	return 0;
 }
 
-void cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
+int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
 {
-	*ret_stats = reader->stats;
-	ret_stats->segment = reader->segment;
-	ret_stats->offset = reader->offset;
+	struct cq_reader_stats stats = reader->stats;
+	int r;
+
+	r = cq_sized_check(ret_stats);
+	if (r < 0)
+		return r;
+	stats.segment = reader->segment;
+	stats.offset = reader->offset;
+	cq_sized_give(ret_stats, &stats, sizeof stats);
+	return 0;
 }
 
 /* ---- open and close ---- */

@@ -20,6 +20,7 @@
 #include "files/trust.h"
 #include "format/record.h"
 #include "messages/log.h"
+#include "messages/sized.h"
 #include "os/io.h"
 #include "verify/verify.h"
 
@@ -382,6 +383,7 @@ static int verify(cq_queue *queue, bool at_rest, const struct cq_verify_config *
 		.v = { .queue = queue,
 		       .finding = config->finding,
 		       .arg = config->finding_arg,
+		       .result = CQ_SIZED(w.v.result),
 		       .at_rest = at_rest },
 		.meter = { .tell = config->progress, .arg = config->progress_arg },
 	};
@@ -428,20 +430,30 @@ int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
               struct cq_verify_result *ret_result)
 {
 	return cq_verify_with(dir,
-	                      &(struct cq_verify_config){ .finding = finding, .finding_arg = arg },
+	                      &(struct cq_verify_config){ .size = sizeof(struct cq_verify_config),
+	                                                  .finding = finding,
+	                                                  .finding_arg = arg },
 	                      ret_result);
 }
 
 int cq_verify_with(const char *dir, const struct cq_verify_config *config,
                    struct cq_verify_result *ret_result)
 {
+	struct cq_verify_config all = CQ_SIZED(all);
+	struct cq_verify_result result;
 	cq_queue *queue;
 	int r;
 
-	r = cq_queue_open(dir, &queue);
+	r = cq_sized_take(&all, sizeof all, config);
+	if (r == 0 && ret_result)
+		r = cq_sized_check(ret_result);
+	if (r == 0)
+		r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return r;
-	r = verify(queue, false, config, ret_result);
+	r = verify(queue, false, &all, &result);
+	if (r == 0 && ret_result)
+		cq_sized_give(ret_result, &result, sizeof result);
 	cq_queue_close(queue);
 	return r;
 }

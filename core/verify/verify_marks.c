@@ -74,7 +74,7 @@ static struct timespec lock_stamp(const struct cq_verify *v)
 /* What is no file has no holder, and keeps every writer out. */
 static bool lock_held(struct cq_verify *v)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	int r = cq_queue_holder(v->queue, &holder);
 
 	if (r == -ELOOP || r == -EBADMSG) {

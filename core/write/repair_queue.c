@@ -8,17 +8,23 @@
 #include <errno.h>
 
 #include "check/recovery.h"
+#include "messages/sized.h"
 #include "write/writer.h"
 
 int cq_repair(const char *dir, const struct cq_repair_config *config,
               struct cq_repair_result *ret_result)
 {
-	static const struct cq_repair_config defaults;
-	struct cq_repairer repairer = { .config = config ? config : &defaults };
+	struct cq_repair_config all = CQ_SIZED(all);
+	struct cq_repairer repairer = { .config = &all };
 	struct cq_config opening;
 	cq_writer *writer;
 	int r;
 
+	r = cq_sized_check(ret_result);
+	if (r == 0 && config)
+		r = cq_sized_take(&all, sizeof all, config);
+	if (r < 0)
+		return r;
 	cq_config_init(&opening);
 	opening.accept_loss = repairer.config->accept_loss;
 	opening.trust_files = repairer.config->trust_files;
@@ -34,6 +40,6 @@ int cq_repair(const char *dir, const struct cq_repair_config *config,
 		r = 0;
 	}
 	if (r == 0)
-		*ret_result = repairer.result;
+		cq_sized_give(ret_result, &repairer.result, sizeof repairer.result);
 	return r;
 }

@@ -27,7 +27,7 @@ static uint64_t behind(uint64_t first, uint64_t count)
  * follows it. */
 static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 {
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_header header;
 	struct cq_survey survey;
 	int r;
@@ -56,7 +56,7 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 /* All records of the segment are below *ret_end.  EBADMSG, EIO: it does not tell. */
 static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
 {
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	int r;
 
@@ -75,7 +75,7 @@ static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
 /* The same by what comes after it, for a damaged one: the writer went on behind its records. */
 static int end_by_successor(cq_writer *w, uint32_t id, uint64_t *ret_end)
 {
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	uint32_t next;
 	int r;

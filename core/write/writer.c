@@ -18,6 +18,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "messages/sized.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "catalog/queue.h"
@@ -255,14 +256,18 @@ cq_queue *cq_writer_queue(cq_writer *w)
 	return w->queue;
 }
 
-void cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
+int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 {
 	struct cq_stats s = { .segment_size = w->segment_size,
 		              .epoch = w->epoch,
 		              .max_bytes = w->config.max_bytes };
 	struct cq_prealloc *p = &w->prealloc;
 	struct cq_flush *f = &w->flush;
+	int r;
 
+	r = cq_sized_check(ret_stats);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&w->lock);
 	s.next_seq = w->next_seq;
 	s.records = w->records;
@@ -294,7 +299,8 @@ void cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	s.oldest = atomic_load(&w->oldest);
 	s.file_bytes = cq_space_files(&w->space) * w->segment_size;
 	s.error = atomic_load(&w->error);
-	*ret_stats = s;
+	cq_sized_give(ret_stats, &s, sizeof s);
+	return 0;
 }
 
 /* cq_queue's question (queue.h).  A segment goes from here to the flush before it is not here. */

@@ -21,12 +21,16 @@
 #include "check/recover.h"
 #include "check/recovery.h"
 #include "messages/room.h"
+#include "messages/sized.h"
 #include "files/segdir.h"
 #include "files/trust.h"
 
-void cq_config_init(struct cq_config *config)
+void cq_config_init_size(struct cq_config *config, size_t size)
 {
-	*config = (struct cq_config){ .prealloc_wait_ms = 100, .spares = 1 };
+	static const struct cq_config defaults = { .prealloc_wait_ms = 100, .spares = 1 };
+
+	memcpy(config, &size, sizeof size);
+	cq_sized_give(config, &defaults, sizeof defaults);
 }
 
 static int check_config(const struct cq_config *c)
@@ -126,7 +130,7 @@ static int check_files(cq_writer *w)
 
 static void report_holder(cq_writer *w)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 
 	if (cq_lock_holder(w->dirfd, &holder) < 0 || holder.pid == 0)
 		cq_log(&w->config, CQ_ERROR, "the queue is locked by another writer");
@@ -241,11 +245,10 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 		return -ENOMEM;
 	w->owned = CQ_LOCK_NONE;
 	w->dirfd = -1;
-	if (config)
-		w->config = *config;
-	else
-		cq_config_init(&w->config);
-	r = check_config(&w->config);
+	cq_config_init(&w->config);
+	r = config ? cq_sized_take(&w->config, sizeof w->config, config) : 0;
+	if (r == 0)
+		r = check_config(&w->config);
 	if (r < 0)
 		goto fail;
 	r = open_queue_dir(dir, !repairer, &w->made, &empty, &w->dirfd);

@@ -152,7 +152,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
 static void op_statfs(fuse_req_t req, fuse_ino_t node)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 	struct statvfs st;
 	uint64_t left;
 

@@ -73,7 +73,7 @@ static void say_in_use(struct chronfs *fs, const struct cq_holder *holder)
  * keeps it; -ECANCELED: a signal came meanwhile. */
 static int await_holder(struct chronfs *fs)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	cq_queue *queue;
 	int r;
 

@@ -10,7 +10,7 @@
 static int files_change(cq_queue *queue, struct timespec *ret_time)
 {
 	struct cq_segment_attr attr;
-	struct cq_queue_info info;
+	struct cq_queue_info info = CQ_SIZED(info);
 	uint32_t oldest;
 	int r;
 
@@ -27,7 +27,7 @@ static int files_change(cq_queue *queue, struct timespec *ret_time)
 struct timespec chronfs_last_change(struct chronfs *fs)
 {
 	struct timespec when = fs->mount_time;
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 
 	if (!fs->writer) {
 		(void)files_change(fs->queue, &when);

@@ -191,7 +191,7 @@ static void segment_lseek(fuse_req_t req, uint64_t node, off_t offset, int whenc
                           struct fuse_file_info *fi)
 {
 	cq_segment *segment = segment_handle(fi)->segment;
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	struct stat st = { 0 };
 	off_t used;
 	int r;

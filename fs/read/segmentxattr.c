@@ -50,7 +50,7 @@ ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *nam
 		{ "last_time", FIGURE(last_time_ns), true },
 	};
 #undef FIGURE
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_attr attr;
 	uint64_t figure;
 	size_t i;
@@ -82,7 +82,7 @@ ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *nam
 const char *chronfs_segment_xattr_list(struct chronfs *fs, uint64_t node, size_t *ret_size)
 {
 	static const char names[] = OF_ANY OF_RECORDS;
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 
 	if (summary(fs, node, &content) == 0 && content.records > 0)
 		*ret_size = sizeof names - 1;

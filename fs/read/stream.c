@@ -126,7 +126,7 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 static bool may_be_cached(struct chronfs *fs)
 {
 	const struct cq_config *config = &fs->options.queue_config;
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 
 	if (!config->retain_segments && !config->retain_bytes && !config->retain_age_ms)
 		return true;

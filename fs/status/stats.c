@@ -84,9 +84,10 @@ static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 
 static void take_writer(struct chronfs *fs, struct chronfs_stats *s)
 {
-	const struct cq_stats *w = &s->writer;
+	struct cq_stats *w = &s->writer;
 
-	cq_writer_stats(fs->writer, &s->writer);
+	w->size = sizeof *w;
+	cq_writer_stats(fs->writer, w);
 	s->files = w->file_bytes / w->segment_size;
 	s->sync_mean_ns = w->syncs > 0 ? w->sync_ns_total / w->syncs : 0;
 	s->sync.count = w->syncs;
@@ -100,7 +101,7 @@ static void take_writer(struct chronfs *fs, struct chronfs_stats *s)
 static void take_files(struct chronfs *fs, struct chronfs_stats *s)
 {
 	struct cq_stats *w = &s->writer;
-	struct cq_queue_info position;
+	struct cq_queue_info position = CQ_SIZED(position);
 	struct cq_segment_attr attr;
 	uint32_t newest;
 

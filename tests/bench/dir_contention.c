@@ -127,7 +127,8 @@ int main(int argc, char **argv)
 	char dir[4096];
 
 	if (runs < 1 || runs > MOST_RUNS || rolls < 1) {
-		fprintf(stderr, "usage: dir_contention [DIR [ROLLS [PERIOD_US [RUNS [SPARES]]]]]\n");
+		fprintf(stderr,
+		        "usage: dir_contention [DIR [ROLLS [PERIOD_US [RUNS [SPARES]]]]]\n");
 		return 2;
 	}
 	printf("%zu rolls of %u-byte segments, %s, %u prepared ahead, listed and deleted from every "
@@ -137,7 +138,7 @@ int main(int argc, char **argv)
 		printf("  period %llu us\n", (unsigned long long)period_us);
 	for (size_t i = 0; i < runs; i++) {
 		struct samples samples;
-		struct outcome out = { 0 };
+		struct outcome out = { .stats = CQ_SIZED(out.stats) };
 
 		snprintf(dir, sizeof dir, "%s/dir-contention-%d-%zu", parent, (int)getpid(), i);
 		samples_init(&samples, rolls);

@@ -20,12 +20,13 @@
 #define PAYLOAD 960U /* 1 KiB with its header */
 #define MOST_RUNS 99
 
-static void run(const char *dir, uint64_t size, size_t rolls, uint64_t bytes_per_second, bool prealloc,
-                struct samples *samples, struct cq_stats *ret_stats)
+static void run(const char *dir, uint64_t size, size_t rolls, uint64_t bytes_per_second,
+                bool prealloc, struct samples *samples, struct cq_stats *ret_stats)
 {
 	static const char payload[PAYLOAD] = { 'x' };
 	const uint64_t per_segment = (size - 64) / (PAYLOAD + 64);
-	const uint64_t record_ns = bytes_per_second ? 1000000000ULL * (PAYLOAD + 64) / bytes_per_second : 0;
+	const uint64_t record_ns =
+		bytes_per_second ? 1000000000ULL * (PAYLOAD + 64) / bytes_per_second : 0;
 	struct cq_config config;
 	uint64_t next;
 	cq_writer *w;
@@ -53,7 +54,8 @@ static void run(const char *dir, uint64_t size, size_t rolls, uint64_t bytes_per
 				while (now_ns() < next)
 					;
 			}
-			must("append", cq_writer_append(w, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL));
+			must("append",
+			     cq_writer_append(w, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL));
 		}
 		start = now_ns(); /* the next one rolls */
 		must("append", cq_writer_append(w, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL));
@@ -80,7 +82,8 @@ int main(int argc, char **argv)
 	char dir[4096];
 
 	if (mib < 1 || rolls < 1 || runs < 1 || runs > MOST_RUNS) {
-		fprintf(stderr, "usage: roll [DIR [MIB [ROLLS [MB_PER_SECOND|0 [prealloc|none [RUNS]]]]]]\n");
+		fprintf(stderr,
+		        "usage: roll [DIR [MIB [ROLLS [MB_PER_SECOND|0 [prealloc|none [RUNS]]]]]]\n");
 		return 2;
 	}
 	printf("rolls of %llu MiB segments, %zu a run, records of 1 KiB at %llu MB/s (0: full speed), %s, "
@@ -88,7 +91,7 @@ int main(int argc, char **argv)
 	       (unsigned long long)mib, rolls, (unsigned long long)rate,
 	       prealloc ? "with preallocation" : "without preallocation", runs);
 	for (size_t i = 0; i < runs; i++) {
-		struct cq_stats stats;
+		struct cq_stats stats = CQ_SIZED(stats);
 		struct samples samples;
 
 		snprintf(dir, sizeof dir, "%s/roll-%d-%zu", parent, (int)getpid(), i);
@@ -97,7 +100,8 @@ int main(int argc, char **argv)
 		samples_percentiles(&samples, results[i]);
 		samples_fini(&samples);
 		printf("  run %zu: ready %llu, waited %llu, fallback %llu\n", i + 1,
-		       (unsigned long long)stats.rolls_ready, (unsigned long long)stats.rolls_waited,
+		       (unsigned long long)stats.rolls_ready,
+		       (unsigned long long)stats.rolls_waited,
 		       (unsigned long long)stats.rolls_fallback);
 		fflush(stdout);
 		remove_tree(dir);

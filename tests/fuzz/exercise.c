@@ -74,8 +74,8 @@ static void visit_reader(void *arg, const struct cq_reader_position *position)
 
 static void ask_segment(cq_queue *queue, cq_stream *whole, uint32_t id)
 {
-	struct cq_segment_content content;
-	struct cq_segment_info info;
+	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 	struct cq_segment_attr attr;
 	cq_segment *segment;
 	struct cq_span span;
@@ -94,7 +94,7 @@ static void ask_segment(cq_queue *queue, cq_stream *whole, uint32_t id)
 
 static void ask(const char *dir)
 {
-	struct cq_queue_info info;
+	struct cq_queue_info info = CQ_SIZED(info);
 	uint32_t *ids, first, last;
 	cq_stream *whole;
 	cq_queue *queue;

@@ -138,7 +138,7 @@ void qs_write(struct qs *q, unsigned first, unsigned count)
 
 struct cq_stats qs_stats(cq_writer *w)
 {
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 
 	cq_writer_stats(w, &stats);
 	return stats;

@@ -300,8 +300,8 @@ static void note(void *arg, const struct cq_finding *finding)
 
 bool crash_check_recovery(struct crash_shared *s)
 {
-	struct cq_verify_result result;
-	struct cq_stats stats;
+	struct cq_verify_result result = CQ_SIZED(result);
+	struct cq_stats stats = CQ_SIZED(stats);
 	struct cq_config config;
 	cq_writer *writer;
 	int r;

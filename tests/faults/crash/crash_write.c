@@ -292,7 +292,7 @@ static void open_queue(struct script *t)
 {
 	struct crash_shared *s = t->shared;
 	const uint32_t n = atomic_load(&s->start_count);
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 
 	expect(t, "open", cq_writer_open_with(s->dir, &t->config, t->round->threads, &t->writer),
 	       0);

@@ -167,7 +167,7 @@ static void tell(void *arg, const struct cq_finding *finding)
 
 static void expect_sound(const struct mx *m)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	cq_queue *queue;
 
 	assert_int_equal(cq_queue_open(m->q->dir, &queue), 0);
@@ -180,7 +180,8 @@ static void expect_sound(const struct mx *m)
 
 static bool is_sync(const char *call)
 {
-	return call && (strcmp(call, "sync_data") == 0 || strcmp(call, "write_out") == 0 || strcmp(call, "sync_dir") == 0);
+	return call && (strcmp(call, "sync_data") == 0 || strcmp(call, "write_out") == 0 ||
+	                strcmp(call, "sync_dir") == 0);
 }
 
 /* The same writer goes on as if nothing had been, unless what failed was a sync: then never again. */

@@ -170,7 +170,8 @@ static void committed(struct mx *m)
 static void committed_first(struct mx *m)
 {
 	close_reader(m);
-	assert_int_equal(cq_reader_open(m->q->dir, "other", CQ_START_RESUME_OR_OLDEST, 0, &m->reader), 0);
+	assert_int_equal(
+		cq_reader_open(m->q->dir, "other", CQ_START_RESUME_OR_OLDEST, 0, &m->reader), 0);
 	expect_next(m, m->read);
 	assert_int_equal(cq_reader_commit(m->reader), 0);
 	close_reader(m);
@@ -196,8 +197,9 @@ static void open_stream(struct mx *m)
 {
 	expected_length = 0;
 	for (unsigned i = 0; i < m->count; i++)
-		expected_length += (size_t)snprintf(expected + expected_length,
-		                                    sizeof expected - expected_length, "record %u", i);
+		expected_length +=
+			(size_t)snprintf(expected + expected_length,
+		                         sizeof expected - expected_length, "record %u", i);
 	assert_int_equal(cq_queue_open(m->q->dir, &m->queue), 0);
 	assert_int_equal(cq_stream_open(m->queue, &m->stream), 0);
 }
@@ -275,9 +277,9 @@ static void seen_reader(void *arg, const struct cq_reader_position *position)
 
 static int look_at_segment(struct mx *m, uint32_t id)
 {
-	struct cq_segment_content content, summary;
+	struct cq_segment_content content = CQ_SIZED(content), summary = CQ_SIZED(summary);
 	struct cq_segment_attr attr;
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	struct stat st;
 	int r;
@@ -306,8 +308,8 @@ static int look_at_segment(struct mx *m, uint32_t id)
 
 static int look(struct mx *m)
 {
-	struct cq_queue_info info;
-	struct cq_holder holder;
+	struct cq_queue_info info = CQ_SIZED(info);
+	struct cq_holder holder = CQ_SIZED(holder);
 	uint32_t *ids, oldest, newest;
 	size_t count;
 	int r;
@@ -341,9 +343,9 @@ static int look(struct mx *m)
 /* What gives EIO may be called damaged; but want of means says nothing about a queue. */
 static int verify(struct mx *m)
 {
-	const bool no_sign = m->error == 0 || m->error == EMFILE || m->error == ENFILE ||
-	                     m->error == ENOMEM;
-	struct cq_verify_result result;
+	const bool no_sign =
+		m->error == 0 || m->error == EMFILE || m->error == ENFILE || m->error == ENOMEM;
+	struct cq_verify_result result = CQ_SIZED(result);
 	int r = cq_verify(m->q->dir, NULL, NULL, &result);
 
 	if (r == 0 && no_sign)

@@ -117,7 +117,7 @@ static void found(void *arg, const struct cq_finding *finding)
 
 static bool sound(const char *dir)
 {
-	struct cq_verify_result result = { 0 };
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	return cq_verify(dir, found, NULL, &result) == 0 && result.damage == 0;
 }

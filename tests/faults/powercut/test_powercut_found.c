@@ -21,7 +21,7 @@
 
 static void goes_on(struct qs *q, unsigned first, unsigned count)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	qs_append(q->writer, first, count);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
@@ -188,7 +188,7 @@ static void its_index_goes_when_it_is_continued(void **state)
 static void hollow_index(void **state)
 {
 	struct qs *q = *state;
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	uint8_t byte = 1;
 
 	qs_write(q, 0, 40);
@@ -221,7 +221,8 @@ static void only_a_fresh_segment_is_left(void **state)
 	qs_write(q, 40, 1);
 	assert_int_equal(qs_records(q->dir, &records), 1);
 	assert_int_equal(records[0].seq, 40);
-	assert_int_equal(records[0].stream_offset, 10 * strlen("record 0") + 30 * strlen("record 10"));
+	assert_int_equal(records[0].stream_offset,
+	                 10 * strlen("record 0") + 30 * strlen("record 10"));
 	free(records);
 }
 

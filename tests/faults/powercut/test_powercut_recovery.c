@@ -287,8 +287,8 @@ static const char *stand_in_is_there(const struct pc_disk *disk, bool done)
 
 static void stand_in_is_durable(void **state)
 {
-	const struct cq_repair_config config = { .accept_loss = true };
-	struct cq_repair_result result;
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	struct pc_trace trace;
 	unsigned returned;

@@ -40,8 +40,8 @@ uint64_t look_time(const struct stat *st)
 void look_agrees(cq_queue *queue, uint32_t id)
 {
 	const struct cq_segment_attr attr = look_attr(queue, id);
-	struct cq_segment_content content;
-	struct cq_segment_info info;
+	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	struct stat st;
 

@@ -24,7 +24,7 @@ static void live_ones(void **state)
 {
 	struct qs *q = *state;
 	struct cq_segment_attr active, sealed;
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 	struct stat file;
 	char path[PATH_SIZE];
 	cq_queue *queue;
@@ -189,7 +189,7 @@ struct race {
 static void ask(struct race *race, uint32_t id)
 {
 	cq_queue *queue = cq_writer_queue(race->writer);
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_attr attr;
 	uint64_t none = 0;
 	cq_segment *segment;
@@ -223,7 +223,7 @@ static void *ask_on(void *arg)
 	struct race *race = arg;
 
 	while (!atomic_load(&race->stop)) {
-		struct cq_stats stats;
+		struct cq_stats stats = CQ_SIZED(stats);
 
 		cq_writer_stats(race->writer, &stats);
 		/* around the seal: the newest ones, and what retention is about to take */

@@ -76,7 +76,7 @@ static void delete (const char *dir, const char *name)
 
 static struct cq_queue_info info_of(struct fixture *f)
 {
-	struct cq_queue_info info;
+	struct cq_queue_info info = CQ_SIZED(info);
 
 	cq_queue_close(f->queue);
 	f->queue = NULL;
@@ -98,7 +98,7 @@ static void kinds_of_directories(void **state)
 {
 	struct fixture *f = *state;
 	cq_queue *queue = (cq_queue *)state;
-	struct cq_queue_info info;
+	struct cq_queue_info info = CQ_SIZED(info);
 	char path[PATH_SIZE];
 
 	support_path(path, f->dir, "none");
@@ -119,7 +119,7 @@ static void kinds_of_directories(void **state)
 static void geometry_without_control(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_queue_info info, position;
+	struct cq_queue_info info = CQ_SIZED(info), position = CQ_SIZED(position);
 	uint64_t wrong = 8192;
 	char golden[PATH_SIZE];
 
@@ -261,7 +261,7 @@ static void refuses_what_is_no_segment(void **state)
 static void info_of_segments(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	char golden[PATH_SIZE];
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 5);
@@ -308,7 +308,7 @@ static void impossible_summary(void **state)
 {
 	struct fixture *f = *state;
 	struct cq_segment_header header;
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 1);
 	assert_int_equal(open_segment(f, 0), 0);
@@ -333,7 +333,7 @@ static void impossible_summary(void **state)
 static void content_is_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 5);
 	assert_int_equal(open_segment(f, 1), 0);
@@ -357,7 +357,7 @@ static void reads_exact_bytes(void **state)
 {
 	struct fixture *f = *state;
 	char bytes[8192], *file, path[PATH_SIZE];
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	size_t size;
 
 	support_append(f->dir, 0, 3);
@@ -440,7 +440,7 @@ static void holder(void **state)
 	const struct sigaction action = { .sa_handler = end_it };
 	const struct itimerval soon = { .it_value.tv_usec = 50000 };
 	struct fixture *f = *state;
-	struct cq_holder now, before;
+	struct cq_holder now = CQ_SIZED(now), before = CQ_SIZED(before);
 	int ready[2], status;
 	char byte;
 	pid_t pid;
@@ -492,7 +492,7 @@ static void looking_changes_nothing(void **state)
 {
 	struct fixture *f = *state;
 	struct timespec before[2];
-	struct cq_holder who;
+	struct cq_holder who = CQ_SIZED(who);
 	struct stat st;
 	char golden[PATH_SIZE];
 

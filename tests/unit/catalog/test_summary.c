@@ -38,7 +38,7 @@ static void same_content(const struct cq_segment_content *a, const struct cq_seg
 /* Returns what both say. */
 static struct cq_segment_content summary_is_content(cq_queue *queue, uint32_t id)
 {
-	struct cq_segment_content summary, content;
+	struct cq_segment_content summary = CQ_SIZED(summary), content = CQ_SIZED(content);
 	cq_segment *segment;
 
 	assert_int_equal(cq_segment_open(queue, id, &segment), 0);
@@ -125,7 +125,7 @@ static void keep_times(const char *dir, uint32_t id, struct stat *st, bool put_b
 /* True if the summary of this segment reads its records. */
 static bool is_read(struct qs *q, uint32_t id)
 {
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	cq_queue *queue = look_open(q->dir);
 	cq_segment *segment;
 
@@ -226,9 +226,9 @@ static void what_lies_is_not_told(void **state)
  * index without an entry, padding that ends the records. */
 static void little_in_them(void **state)
 {
-	const struct cq_repair_config config = { .accept_loss = true };
-	struct cq_segment_content content;
-	struct cq_repair_result result;
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct cq_record_header record;
 	static const uint64_t none;
 	char path[PATH_SIZE];
@@ -261,7 +261,7 @@ static void little_in_them(void **state)
 /* A read fails: what is told is right, or that it failed. */
 static void failing_reads(void **state)
 {
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	struct qs *q = *state;
 	cq_segment *segment;
 	unsigned failed = 0;
@@ -293,7 +293,7 @@ static void counted_ones_are_remembered(void **state)
 	struct qs *q = *state;
 	cq_queue *queue;
 	char golden[PATH_SIZE];
-	struct cq_segment_content content;
+	struct cq_segment_content content = CQ_SIZED(content);
 	cq_segment *segment;
 	struct stat st;
 
@@ -309,6 +309,7 @@ static void counted_ones_are_remembered(void **state)
 	memset(&content, 0, sizeof content);
 	assert_true(cq_known_get_content(&queue->known, 0, cq_file_id(&st), &content));
 	assert_int_equal(content.records, LOOK_PER_SEGMENT);
+	content.size = sizeof content;
 	damage(q, 0); /* another file, as far as times tell */
 	assert_int_equal(cq_segment_summary(segment, &content), 0);
 	assert_true(content.damaged);

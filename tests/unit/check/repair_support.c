@@ -23,10 +23,10 @@ static void hear(void *arg, const struct cq_repair_step *step)
 
 struct cq_repair_result rs_repair(struct qs *q, bool accept_loss, struct told *told)
 {
-	const struct cq_repair_config config = { .accept_loss = accept_loss,
-		                                 .step = hear,
-		                                 .step_arg = told };
-	struct cq_repair_result result;
+	const struct cq_repair_config config = {
+		.size = sizeof config, .accept_loss = accept_loss, .step = hear, .step_arg = told
+	};
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	told->count = 0;
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
@@ -44,7 +44,7 @@ const struct cq_repair_step *rs_find(const struct told *told, enum cq_repair_act
 
 void rs_finds_nothing(struct qs *q)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct told told;
 
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);

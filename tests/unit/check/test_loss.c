@@ -119,7 +119,7 @@ static void refuses(struct qs *q)
 /* What survives is what came before; what is appended is read next. */
 static void goes_on(struct qs *q, const struct damage *d)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, d->seq);
@@ -274,7 +274,7 @@ static void what_another_writer_leaves(void **state)
 static void repair_counts_the_losses(void **state)
 {
 	const struct cq_repair_step *loss;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	struct qs_snapshot before;
 	struct told told;
@@ -323,7 +323,7 @@ static void verify_counts_the_sound(void **state)
 		{ length, "; 6 sound records, 64 to 69, stand behind it" },
 		{ zeroed, "those between are missing; 5 sound records, 65 to 69, stand behind it" },
 	};
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char text[4000];
 
@@ -390,7 +390,7 @@ static void damaged_slot_is_mended(void **state)
 {
 	static const char *const whos[] = { "a writer", "a repair", "a writer behind a kill" };
 	struct cq_durable_state mark;
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char name[20], text[4000] = "";
 	struct told told;
@@ -423,7 +423,7 @@ static void damaged_slot_is_mended(void **state)
 static void reader_goes_back(void **state)
 {
 	struct cq_cursor cursor = { .offset = AT(5), .generation = 6 };
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char text[4000] = "";
 	struct told told;
@@ -461,7 +461,7 @@ static void reader_goes_back(void **state)
 static void older_file_is_not_damaged(void **state)
 {
 	const uint64_t both[2] = { 0, AT(3) };
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct cq_cursor cursor;
 	struct qs *q = *state;
 	int fd;

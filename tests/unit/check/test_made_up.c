@@ -85,7 +85,7 @@ static const unsigned counts[] = { 70, 62, 70, 62, 62, 62 };
 
 static unsigned findings(struct qs *q)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 	return (unsigned)result.damage;
@@ -106,18 +106,20 @@ static void goes_on(struct qs *q, unsigned count)
 
 static int repair(struct qs *q, bool accept_loss, struct cq_repair_result *ret_result)
 {
-	const struct cq_repair_config config = { .accept_loss = accept_loss,
+	const struct cq_repair_config config = { .size = sizeof config,
+		                                 .accept_loss = accept_loss,
 		                                 .log = q->config.log,
 		                                 .log_arg = q->config.log_arg };
 
-	*ret_result = (struct cq_repair_result){ .steps = 0 };
+	*ret_result =
+		(struct cq_repair_result){ .size = sizeof(struct cq_repair_result), .steps = 0 };
 	return cq_repair(q->dir, &config, ret_result);
 }
 
 /* Nothing of the records is damaged.  Refused, it says why. */
 static void is_repaired(struct qs *q, unsigned count)
 {
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 
 	qs_snapshot(q->dir, &before);
@@ -349,7 +351,7 @@ static void cursors(void **state)
 		{ { { 0, AT(5), UINT64_MAX, 0, 0, 0 }, { 0, 0, 0, 0, 0, 1 } } },
 	};
 	struct qs *q = *state;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	for (size_t i = 0; i < sizeof made_up / sizeof made_up[0]; i++) {
 		qs_anew(q);

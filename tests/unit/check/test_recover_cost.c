@@ -202,7 +202,7 @@ static void copy_away(struct qs *q)
 
 static void count_opens(struct qs *q, size_t which, uint64_t size)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	q->config.segment_size = size;
 	qs_anew(q);

@@ -153,8 +153,9 @@ static unsigned kills;
 
 static void open_and_close(struct qs *q)
 {
-	const struct cq_repair_config config = { .accept_loss = q->config.accept_loss };
-	struct cq_repair_result result;
+	const struct cq_repair_config config = { .size = sizeof config,
+		                                 .accept_loss = q->config.accept_loss };
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	if (repairs) {
 		assert_int_equal(cq_repair(q->dir, &config, &result), 0);
@@ -341,8 +342,9 @@ static void repair_is_killed(void **state)
  * ESTALE: no call has a meaning of its own for it, but for pread: what cannot be read is damaged. */
 static void repair_failing(struct qs *q, const char *call, unsigned nth)
 {
-	const struct cq_repair_config config = { .accept_loss = q->config.accept_loss };
-	struct cq_repair_result result = { 0 };
+	const struct cq_repair_config config = { .size = sizeof config,
+		                                 .accept_loss = q->config.accept_loss };
+	struct cq_repair_result result = CQ_SIZED(result);
 	int r;
 
 	cq_fault_forget();

@@ -57,7 +57,7 @@ static void refuses(struct qs *q, int error, const char *why)
 /* Opens with `seq` as the next number; goes on; what is there then is sound. */
 static void goes_on_at(struct qs *q, unsigned seq)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, seq);
@@ -230,7 +230,7 @@ static void mark_alone(void **state)
 static void ids_are_used_up(void **state)
 {
 	const uint32_t last = CQ_SEGMENT_ID_MAX;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	struct qs_snapshot before;
 	struct cq_record record;

@@ -30,7 +30,7 @@
 static void make_gap(struct qs *q)
 {
 	struct told told;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	qs_open(q);
 	qs_append(q->writer, 100, 6 * 31 + 5);
@@ -71,7 +71,7 @@ static void place_reader(struct qs *q, const char *name, uint64_t segment, uint6
 static void reader_is_told_of_the_gap(void **state)
 {
 	struct qs *q = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 	struct cq_record record;
 	cq_reader *reader;
 
@@ -197,8 +197,8 @@ static void emptied_segment(void **state)
 /* A billion files is no repair. */
 static void too_many_are_missing(void **state)
 {
-	const struct cq_repair_config config = { .accept_loss = true };
-	struct cq_repair_result result;
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 	struct qs *q = *state;
 
@@ -257,7 +257,7 @@ static void readers_are_moved(void **state)
 static void defaults(void **state)
 {
 	struct qs *q = *state;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	qs_killed_writer(q, 0, 40);
 	assert_int_equal(cq_repair(q->dir, NULL, &result), 0);

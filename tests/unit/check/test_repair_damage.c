@@ -148,7 +148,7 @@ static void watermark_alone_is_left(void **state)
 {
 	struct qs *q = *state;
 	struct told told;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	make_full(q, 1);
 	drop(q, NAME(0));
@@ -423,8 +423,8 @@ static void control_of_another_kind(void **state)
 
 	make_full(q, 1);
 	for (int i = 0; i < 2; i++) {
-		support_poke(q->dir, "control.meta", i == 0 ? 4 : 8, i == 0 ? &version : &initialising,
-		             4);
+		support_poke(q->dir, "control.meta", i == 0 ? 4 : 8,
+		             i == 0 ? &version : &initialising, 4);
 		assert_true(rs_repair(q, false, &told).done);
 		assert_int_equal(told.count, 1);
 		assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "control.meta"));
@@ -476,8 +476,8 @@ static void large_residue(void **state)
 /* A disk that cannot read a segment for once: nobody gives up its records without being asked. */
 static void unreadable_is_not_given_up(void **state)
 {
-	const struct cq_repair_config config = { 0 };
-	struct cq_repair_result result;
+	const struct cq_repair_config config = CQ_SIZED(config);
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 	struct qs *q = *state;
 	unsigned refused = 0;
@@ -500,7 +500,8 @@ static void unreadable_is_not_given_up(void **state)
 	} while (cq_fault_given() > 0);
 	assert_int_equal(r, 0);
 	assert_int_equal(result.steps, 0);
-	assert_int_equal(refused, 9); /* of each of the three: its header, and each read of its records */
+	assert_int_equal(refused,
+	                 9); /* of each of the three: its header, and each read of its records */
 	rs_finds_nothing(q);
 }
 #endif

@@ -37,7 +37,8 @@ static void make(struct qs *q)
 
 static int repair(struct qs *q, bool dry_run, bool trust_files, struct cq_repair_result *ret_result)
 {
-	const struct cq_repair_config config = { .dry_run = dry_run,
+	const struct cq_repair_config config = { .size = sizeof config,
+		                                 .dry_run = dry_run,
 		                                 .accept_loss = true,
 		                                 .trust_files = trust_files,
 		                                 .log = q->config.log,
@@ -50,7 +51,7 @@ static int repair(struct qs *q, bool dry_run, bool trust_files, struct cq_repair
 /* Really or not, it is refused; the log says why, and nothing has changed. */
 static void refused(struct qs *q, int error, const char *text)
 {
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 
 	for (int dry_run = 0; dry_run < 2; dry_run++) {
@@ -77,7 +78,7 @@ static void copy_of_hard_links(void **state)
 {
 	struct qs *q = *state;
 	char path[PATH_SIZE];
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	make(q);
 	share(q, NAME(0));
@@ -115,10 +116,11 @@ static void linked_without_a_watermark(void **state)
 /* A file system that shows all files so can only be told apart by its owner. */
 static void everybody_may_write(void **state)
 {
-	static const char *const names[] = { NAME(0),        NAME(1),        NAME(2),      NAME(3),
-		                             "control.meta", "durable.meta", "index.meta", "writer.lock" };
+	static const char *const names[] = { NAME(0),      NAME(1),        NAME(2),
+		                             NAME(3),      "control.meta", "durable.meta",
+		                             "index.meta", "writer.lock" };
 	struct qs *q = *state;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	make(q);
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -139,9 +141,9 @@ static void everybody_may_write(void **state)
 
 static void directories(void **state)
 {
-	static const char *const names[] = { "000000003.q.tmp", "000000004.q.new.tmp",
-		                             "000000001.idx.tmp", "control.tmp", "control.meta",
-		                             "writer.lock" };
+	static const char *const names[] = { "000000003.q.tmp",   "000000004.q.new.tmp",
+		                             "000000001.idx.tmp", "control.tmp",
+		                             "control.meta",      "writer.lock" };
 	struct qs *q = *state;
 	struct qs_snapshot before;
 	char text[100];
@@ -151,8 +153,8 @@ static void directories(void **state)
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		(void)renameat(q->dirfd, names[i], q->dirfd, "away");
 		assert_int_equal(mkdirat(q->dirfd, names[i], 0700), 0);
-		snprintf(text, sizeof text, "error %s is a directory, and has to be a file: move it away",
-		         names[i]);
+		snprintf(text, sizeof text,
+		         "error %s is a directory, and has to be a file: move it away", names[i]);
 		refused(q, -EBADMSG, text);
 		qs_snapshot(q->dir, &before);
 		q->log_length = 0;
@@ -171,13 +173,14 @@ static void directories(void **state)
 static void directories_as_indexes(void **state)
 {
 	struct qs *q = *state;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	make(q);
 	assert_int_equal(unlinkat(q->dirfd, "000000000.idx", 0), 0);
 	assert_int_equal(mkdirat(q->dirfd, "000000000.idx", 0700), 0);
 	assert_int_equal(mkdirat(q->dirfd, "000000002.idx", 0700), 0);
-	refused(q, -EBADMSG, "error 000000000.idx is a directory, and has to be a file: move it away");
+	refused(q, -EBADMSG,
+	        "error 000000000.idx is a directory, and has to be a file: move it away");
 	q->config.retain_segments = 3;
 	qs_open(q);
 	qs_append(q->writer, 70, 40); /* into 3 */
@@ -207,12 +210,12 @@ static void aside_name(char name[CQ_NAME_MAX], const char *kind, unsigned n)
 static void crowded(struct qs *q, const char *kind)
 {
 	char name[CQ_NAME_MAX], text[100];
-	struct cq_repair_result repaired;
-	struct cq_verify_result result;
+	struct cq_repair_result repaired = CQ_SIZED(repaired);
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 
-	snprintf(text, sizeof text, "error nothing more can be set aside: move 000000002.q.%s* away",
-	         kind);
+	snprintf(text, sizeof text,
+	         "error nothing more can be set aside: move 000000002.q.%s* away", kind);
 	for (unsigned n = 1; n <= MOST; n++) {
 		aside_name(name, kind, n);
 		qs_write_file(q->dir, name, "", 0);
@@ -259,12 +262,9 @@ static void too_many_segments_set_aside(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(copy_of_hard_links),
-	QS_TEST(linked_without_a_watermark),
-	QS_TEST(everybody_may_write),
-	QS_TEST(directories),
-	QS_TEST(directories_as_indexes),
-	QS_TEST(too_many_bytes_set_aside),
+	QS_TEST(copy_of_hard_links),          QS_TEST(linked_without_a_watermark),
+	QS_TEST(everybody_may_write),         QS_TEST(directories),
+	QS_TEST(directories_as_indexes),      QS_TEST(too_many_bytes_set_aside),
 	QS_TEST(too_many_segments_set_aside),
 };
 

@@ -140,10 +140,10 @@ static void calls_fail(void **state)
 	static const char *const calls[] = { "open", "pread",     "stat",     "stat_at",
 		                             "list", "next_name", "seek_data" };
 	static const make_fn makes[] = { make_of_all_kinds, make_empty_at_the_end };
-	const struct cq_repair_config config = { .accept_loss = true };
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
 	const size_t count = sizeof calls / sizeof calls[0];
 	struct qs *q = *state;
-	struct cq_repair_result result;
+	struct cq_repair_result result = CQ_SIZED(result);
 	char start[PATH_SIZE];
 	struct told told;
 	unsigned failed = 0;

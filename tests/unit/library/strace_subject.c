@@ -58,7 +58,7 @@ static void append(cq_writer *w)
 /* Fills the current segment to the last record that fits. */
 static void fill(cq_writer *w)
 {
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	do {
 		append(w);
@@ -81,7 +81,7 @@ static void await_spare(cq_writer *w)
 static void ready_rolls(void)
 {
 	cq_writer *w = open_writer(true);
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	for (int i = 0; i < ROLLS; i++) {
 		fill(w);
@@ -99,7 +99,7 @@ static void ready_rolls(void)
 static void fallback_rolls(void)
 {
 	cq_writer *w = open_writer(false);
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	for (int i = 0; i < ROLLS; i++) {
 		fill(w);
@@ -134,7 +134,7 @@ static void recovers(void)
 static void reads(void)
 {
 	struct cq_record record;
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	cq_reader *reader;
 	uint64_t next = 0;
 

@@ -69,7 +69,7 @@ static void set_pad(struct cq_record_header *h, uint64_t value)
 /* What a reader, the stream and verify say to a queue whose record 10 lies: ten records, EIO. */
 static void ten_records(struct qs *q)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	struct cq_record record;
 	char bytes[4096];
 	cq_reader *reader;
@@ -97,9 +97,10 @@ static void ten_records(struct qs *q)
 
 static void lengths_are_checked(void **state)
 {
-	static const uint64_t commits[] = { UINT32_MAX,     UINT32_MAX - 63, UINT32_MAX - 127,
-		                            0x80000000,     QS_SIZE,         QS_SIZE - AT(10) - 62,
-		                            QS_SIZE - 1024, CQ_RECORD_VERSION + QS_SIZE * 16 };
+	static const uint64_t commits[] = { UINT32_MAX,       UINT32_MAX - 63,
+		                            UINT32_MAX - 127, 0x80000000,
+		                            QS_SIZE,          QS_SIZE - AT(10) - 62,
+		                            QS_SIZE - 1024,   CQ_RECORD_VERSION + QS_SIZE * 16 };
 	struct qs *q = *state;
 
 	for (size_t i = 0; i < 2 * COUNT(commits); i++) {
@@ -137,7 +138,8 @@ static void recovery_checks_payloads(void **state)
 
 static void numbers_beyond_the_ceiling(void **state)
 {
-	static const uint64_t values[] = { UINT64_MAX, UINT64_MAX - 1, 1ULL << 63, CQ_COUNT_MAX + 1 };
+	static const uint64_t values[] = { UINT64_MAX, UINT64_MAX - 1, 1ULL << 63,
+		                           CQ_COUNT_MAX + 1 };
 	struct qs *q = *state;
 
 	for (size_t i = 0; i < 2 * COUNT(values); i++) {
@@ -249,8 +251,8 @@ static void numbers_used_up(void **state)
 /* An epoch that wraps around would make the next recovery take new records for old ones. */
 static void epochs_of_control(void **state)
 {
-	static const uint64_t epochs[] = { UINT32_MAX - 1, UINT32_MAX,      UINT64_MAX,
-		                           1ULL << 32,     CQ_EPOCH_HINT_MAX };
+	static const uint64_t epochs[] = { UINT32_MAX - 1, UINT32_MAX, UINT64_MAX, 1ULL << 32,
+		                           CQ_EPOCH_HINT_MAX };
 	struct qs *q = *state;
 
 	for (size_t i = 0; i < COUNT(epochs); i++) {
@@ -288,11 +290,13 @@ static void control_that_lies(void **state)
 {
 	/* segment_size, current_segment, write_offset, heartbeat, waiters */
 	static const size_t fields[] = { 24, 132, 256, 264, 388 };
-	static const uint64_t values[] = { 0, 1, 63, UINT32_MAX, UINT64_MAX, 1ULL << 63, 999999999 };
+	static const uint64_t values[] = {
+		0, 1, 63, UINT32_MAX, UINT64_MAX, 1ULL << 63, 999999999
+	};
 	struct qs *q = *state;
 
 	for (size_t i = 0; i < COUNT(fields) * COUNT(values); i++) {
-		struct cq_queue_info info;
+		struct cq_queue_info info = CQ_SIZED(info);
 		struct cq_record record;
 		cq_reader *reader;
 		cq_queue *queue;
@@ -320,8 +324,12 @@ static void control_that_lies(void **state)
 static void watermarks_that_lie(void **state)
 {
 	static const uint64_t impossible[][3] = {
-		{ 1000000001, 64, 0 },         { UINT64_MAX, 64, 0 },    { 0, 65, 0 },
-		{ 0, UINT64_MAX - 63, 0 },     { 0, 64, UINT64_MAX },    { 1ULL << 32, 64, 0 },
+		{ 1000000001, 64, 0 },
+		{ UINT64_MAX, 64, 0 },
+		{ 0, 65, 0 },
+		{ 0, UINT64_MAX - 63, 0 },
+		{ 0, 64, UINT64_MAX },
+		{ 1ULL << 32, 64, 0 },
 		{ 0, CQ_FORMAT_SIZE_MAX + 64, 0 },
 	};
 	static const uint64_t beyond[][3] = { { 1000000000, 64, 5 },

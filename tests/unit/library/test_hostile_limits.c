@@ -148,8 +148,8 @@ static void below_the_segment_size(struct qs *q)
 /* What stands in for a missing segment is of its size, too. */
 static void no_stand_in(struct qs *q)
 {
-	const struct cq_repair_config config = { .accept_loss = true };
-	struct cq_repair_result result;
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_repair_result result = CQ_SIZED(result);
 
 	CHILD(cq_writer_open(q->dir, &q->config, &q->writer) == 0);
 	qs_append(q->writer, 0, 100);
@@ -307,7 +307,9 @@ static time_t now(void)
 /* The clock is a label: in whatever order it goes, records stand in theirs. */
 static void wrong_clocks(void **state)
 {
-	const time_t times[] = { -1, -(1LL << 40), 0, 1, 4294967296, 1LL << 36, 1LL << 50, INT32_MAX };
+	const time_t times[] = {
+		-1, -(1LL << 40), 0, 1, 4294967296, 1LL << 36, 1LL << 50, INT32_MAX
+	};
 	const unsigned count = sizeof times / sizeof times[0];
 	static struct timespec time;
 	struct qs *q = *state;
@@ -382,9 +384,9 @@ static void reader_life_is_no_date(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(file_size_limit),        QS_TEST(file_size_signal),
-	QS_TEST(descriptor_limit),       QS_TEST(memory_limit),
-	QS_TEST(no_thread_to_be_had),    QS_TEST(wrong_clocks),
+	QS_TEST(file_size_limit),           QS_TEST(file_size_signal),
+	QS_TEST(descriptor_limit),          QS_TEST(memory_limit),
+	QS_TEST(no_thread_to_be_had),       QS_TEST(wrong_clocks),
 	QS_TEST(age_with_a_clock_set_back), QS_TEST(reader_life_is_no_date),
 };
 

@@ -11,8 +11,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "chronq.h"
+#include "queue_support.h"
 
 /* The numbers, the text, and the library that was linked are of one version. */
 static void versions(void **state)
@@ -59,13 +61,279 @@ static void texts_of_others(void **state)
 	assert_string_equal(cq_strerror(INT_MIN), "unknown error");
 }
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(versions),
-		cmocka_unit_test(texts_of_our_errors),
-		cmocka_unit_test(texts_of_others),
-	};
+/* ---- structures that grow ---- */
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+#define MORE 64    /* bytes that a later version of a structure has */
+#define GUARD 0xA5 /* of memory that is nobody's business */
+
+/* struct cq_config of a program that knows its first members only. */
+struct older_config {
+	size_t size;
+	uint64_t segment_size;
+	uint32_t prealloc_wait_ms;
+	uint32_t spares;
+};
+
+static void an_older_config(void **state)
+{
+	struct qs *q = *state;
+	struct {
+		struct older_config config;
+		uint8_t beyond[sizeof(struct cq_config)];
+	} older;
+	struct cq_config *config = (struct cq_config *)(void *)&older;
+	cq_writer *writer;
+
+	memset(&older, GUARD, sizeof older);
+	cq_config_init_size(config, sizeof older.config);
+	assert_int_equal(older.config.size, sizeof older.config);
+	assert_int_equal(older.config.prealloc_wait_ms, 100);
+	assert_int_equal(older.config.spares, 1);
+	for (size_t i = 0; i < sizeof older.beyond; i++)
+		assert_int_equal(older.beyond[i], GUARD);
+	older.config.segment_size = 8192;
+	/* what it does not know is as cq_config_init() leaves it, and not what is in memory there */
+	assert_int_equal(cq_writer_open(q->dir, config, &writer), 0);
+	assert_int_equal(cq_writer_append(writer, 1, "x", 1, NULL), 0);
+	assert_int_equal(cq_writer_max_payload(writer), 8192 - 128);
+	assert_int_equal(cq_writer_close(writer), 0);
 }
+
+static void a_newer_config(void **state)
+{
+	struct qs *q = *state;
+	struct {
+		struct cq_config config;
+		uint8_t more[MORE];
+	} newer;
+	cq_writer *writer;
+
+	memset(&newer, GUARD, sizeof newer);
+	cq_config_init_size(&newer.config, sizeof newer);
+	assert_int_equal(newer.config.size, sizeof newer);
+	for (size_t i = 0; i < MORE; i++)
+		assert_int_equal(newer.more[i], 0);
+	assert_int_equal(cq_writer_open(q->dir, &newer.config, &writer), 0);
+	assert_int_equal(cq_writer_discard(writer), 0);
+	newer.more[MORE - 1] = 1; /* something is wanted that nobody here can do */
+	assert_int_equal(cq_writer_open(q->dir, &newer.config, &writer), -EINVAL);
+	assert_int_equal(qs_count_names(q->dir, ".q"), 0);
+	assert_int_equal(qs_count_names(q->dir, ".lock"), 0);
+}
+
+/* Calls that fill a structure, in a queue of one sealed segment and one that is written. */
+struct calls {
+	const char *dir;
+	cq_writer *writer;
+	cq_reader *reader;
+	cq_queue *queue;
+	cq_segment *segment;
+};
+
+static int fill_stats(const struct calls *c, void *ret)
+{
+	return cq_writer_stats(c->writer, ret);
+}
+
+static int fill_reader_stats(const struct calls *c, void *ret)
+{
+	return cq_reader_stats(c->reader, ret);
+}
+
+static int fill_holder(const struct calls *c, void *ret)
+{
+	return cq_queue_holder(c->queue, ret);
+}
+
+static int fill_released(const struct calls *c, void *ret)
+{
+	return cq_queue_await_release(c->queue, 0, ret);
+}
+
+static int fill_closing(const struct calls *c, void *ret)
+{
+	return cq_queue_await_closing(c->queue, 0, NULL, NULL, ret);
+}
+
+static int fill_queue_info(const struct calls *c, void *ret)
+{
+	return cq_queue_info(c->queue, ret);
+}
+
+static int fill_position(const struct calls *c, void *ret)
+{
+	return cq_queue_position(c->queue, ret);
+}
+
+static int fill_segment_info(const struct calls *c, void *ret)
+{
+	return cq_segment_info(c->segment, ret);
+}
+
+static int fill_content(const struct calls *c, void *ret)
+{
+	return cq_segment_content(c->segment, ret);
+}
+
+static int fill_summary(const struct calls *c, void *ret)
+{
+	return cq_segment_summary(c->segment, ret);
+}
+
+static int fill_verified(const struct calls *c, void *ret)
+{
+	return cq_verify(c->dir, NULL, NULL, ret);
+}
+
+/* In a place of its own, where nothing is to be done. */
+static int fill_repaired(const struct calls *c, void *ret)
+{
+	char dir[PATH_SIZE];
+	int r;
+
+	support_path(dir, c->dir, "empty");
+	assert_int_equal(mkdir(dir, 0750), 0);
+	r = cq_repair(dir, NULL, ret);
+	assert_int_equal(rmdir(dir), 0);
+	return r;
+}
+
+static void check_sizes(const struct calls *c, int (*fill)(const struct calls *c, void *ret),
+                        size_t known)
+{
+	static const size_t unset[] = { 0, sizeof(size_t), SIZE_MAX / 2 };
+	union {
+		size_t size;
+		uint8_t bytes[1024];
+	} whole, other, before;
+
+	memset(&before, GUARD, sizeof before);
+	for (size_t i = 0; i < sizeof unset / sizeof unset[0]; i++) {
+		other = before;
+		other.size = unset[i];
+		assert_int_equal(fill(c, &other), -EINVAL);
+		assert_memory_equal(&other.bytes[sizeof(size_t)], &before.bytes[sizeof(size_t)],
+		                    sizeof other - sizeof(size_t));
+	}
+	whole = before;
+	whole.size = known;
+	assert_int_equal(fill(c, &whole), 0);
+	assert_int_equal(whole.size, known);
+	/* a program that is older: it gets what it knows */
+	for (size_t size = sizeof(size_t) + 1; size < known; size++) {
+		other = before;
+		other.size = size;
+		assert_int_equal(fill(c, &other), 0);
+		assert_int_equal(other.size, size);
+		assert_memory_equal(&other.bytes[size], &before.bytes[size], sizeof other - size);
+	}
+	/* one that is newer: what only it knows is 0 */
+	other = before;
+	other.size = known + MORE;
+	assert_int_equal(fill(c, &other), 0);
+	assert_int_equal(other.size, known + MORE);
+	for (size_t i = known; i < known + MORE; i++)
+		assert_int_equal(other.bytes[i], 0);
+	assert_memory_equal(&other.bytes[known + MORE], &before.bytes[known + MORE],
+	                    sizeof other - known - MORE);
+}
+
+static void results_of_all_sizes(void **state)
+{
+	static const struct {
+		int (*fill)(const struct calls *c, void *ret);
+		size_t known;
+	} all[] = {
+		{ fill_stats, sizeof(struct cq_stats) },
+		{ fill_reader_stats, sizeof(struct cq_reader_stats) },
+		{ fill_holder, sizeof(struct cq_holder) },
+		{ fill_released, sizeof(struct cq_holder) },
+		{ fill_closing, sizeof(struct cq_holder) },
+		{ fill_queue_info, sizeof(struct cq_queue_info) },
+		{ fill_position, sizeof(struct cq_queue_info) },
+		{ fill_segment_info, sizeof(struct cq_segment_info) },
+		{ fill_content, sizeof(struct cq_segment_content) },
+		{ fill_summary, sizeof(struct cq_segment_content) },
+		{ fill_verified, sizeof(struct cq_verify_result) },
+		{ fill_repaired, sizeof(struct cq_repair_result) },
+	};
+	struct qs *q = *state;
+	struct calls c = { .dir = q->dir };
+
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	c.writer = q->writer;
+	c.queue = cq_writer_queue(q->writer);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &c.reader), 0);
+	for (uint32_t id = 0; id < 2; id++) {
+		assert_int_equal(cq_segment_open(c.queue, id, &c.segment), 0);
+		for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+			check_sizes(&c, all[i].fill, all[i].known);
+		cq_segment_close(c.segment);
+	}
+	cq_reader_close(c.reader);
+	qs_close(q);
+}
+
+/* What a shorter structure gets is what a whole one has there. */
+static void an_older_result(void **state)
+{
+	struct qs *q = *state;
+	struct cq_stats whole = CQ_SIZED(whole);
+	struct {
+		size_t size;
+		uint64_t next_seq, durable_seq, records;
+	} older = CQ_SIZED(older);
+
+	qs_open(q);
+	qs_append(q->writer, 0, 7);
+	assert_int_equal(cq_writer_stats(q->writer, &whole), 0);
+	assert_int_equal(cq_writer_stats(q->writer, (struct cq_stats *)(void *)&older), 0);
+	assert_int_equal(older.next_seq, 7);
+	assert_int_equal(older.records, 7);
+	assert_int_equal(older.durable_seq, whole.durable_seq);
+	qs_close(q);
+}
+
+/* The other two structures that are taken. */
+static void other_configs(void **state)
+{
+	struct qs *q = *state;
+	struct {
+		struct cq_repair_config config;
+		uint8_t more[MORE];
+	} repairing = { .config.size = sizeof repairing };
+	struct {
+		struct cq_verify_config config;
+		uint8_t more[MORE];
+	} verifying = { .config.size = sizeof verifying };
+	struct cq_repair_result repaired = CQ_SIZED(repaired);
+	struct cq_verify_result verified = CQ_SIZED(verified);
+
+	qs_write(q, 0, 7);
+	assert_int_equal(cq_repair(q->dir, &repairing.config, &repaired), 0);
+	assert_int_equal(cq_verify_with(q->dir, &verifying.config, &verified), 0);
+	assert_int_equal(verified.records, 7);
+	repairing.more[0] = verifying.more[0] = 1;
+	assert_int_equal(cq_repair(q->dir, &repairing.config, &repaired), -EINVAL);
+	assert_int_equal(cq_verify_with(q->dir, &verifying.config, &verified), -EINVAL);
+	/* an older program's, which ends before that */
+	repairing.config.size = offsetof(struct cq_repair_config, step);
+	verifying.config.size = offsetof(struct cq_verify_config, progress);
+	repairing.config.step = (cq_repair_fn)(uintptr_t)1;
+	verifying.config.progress = (cq_progress_fn)(uintptr_t)1;
+	assert_int_equal(cq_repair(q->dir, &repairing.config, &repaired), 0);
+	assert_int_equal(cq_verify_with(q->dir, &verifying.config, &verified), 0);
+	repairing.config.size = verifying.config.size = 0;
+	assert_int_equal(cq_repair(q->dir, &repairing.config, &repaired), -EINVAL);
+	assert_int_equal(cq_verify_with(q->dir, &verifying.config, &verified), -EINVAL);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(versions),        cmocka_unit_test(texts_of_our_errors),
+	cmocka_unit_test(texts_of_others), QS_TEST(an_older_config),
+	QS_TEST(a_newer_config),           QS_TEST(results_of_all_sizes),
+	QS_TEST(an_older_result),          QS_TEST(other_configs),
+};
+
+QS_MAIN(tests)

@@ -331,7 +331,7 @@ static void file_systems(void **state)
 
 static struct cq_holder holder_of(struct qs *q)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 
 	assert_int_equal(cq_lock_holder(q->dirfd, &holder), 0);
 	return holder;
@@ -470,15 +470,9 @@ static void whose_files_are_trusted(void **state)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	TEST(refused_and_interrupted),
-	TEST(of_a_writer),
-	TEST(small_file_replaced),
-	TEST(in_place_on_btrfs),
-	TEST(file_systems),
-	TEST(list_of_locks),
-	TEST(beginning_of_a_process),
-	TEST(number_of_the_boot),
-	TEST(whose_files_are_trusted),
+	TEST(refused_and_interrupted), TEST(of_a_writer),        TEST(small_file_replaced),
+	TEST(in_place_on_btrfs),       TEST(file_systems),       TEST(list_of_locks),
+	TEST(beginning_of_a_process),  TEST(number_of_the_boot), TEST(whose_files_are_trusted),
 };
 
 QS_MAIN(tests)

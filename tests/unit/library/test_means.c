@@ -54,7 +54,7 @@ static void verification_without_memory(void **state)
 {
 	static const char *const names[] = { "malloc", "calloc", "realloc", "strdup" };
 	struct qs *q = *state;
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 	cq_reader *reader;
 	unsigned failed = 0;
 	int r;

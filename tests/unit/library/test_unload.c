@@ -99,17 +99,17 @@ static void *older(void *arg)
 static void use(void *library)
 {
 	char dir[] = "/tmp/chronfs-unload.XXXXXX", command[64];
-	__typeof__(&cq_config_init) config_init;
+	__typeof__(&cq_config_init_size) config_init;
 	__typeof__(&cq_writer_open) writer_open;
 	__typeof__(&cq_writer_close) writer_close;
 	struct cq_config config;
 	cq_writer *writer;
 
-	*(void **)&config_init = dlsym(library, "cq_config_init");
+	*(void **)&config_init = dlsym(library, "cq_config_init_size");
 	*(void **)&writer_open = dlsym(library, "cq_writer_open");
 	*(void **)&writer_close = dlsym(library, "cq_writer_close");
 	CHECK(config_init && writer_open && writer_close && mkdtemp(dir));
-	config_init(&config);
+	config_init(&config, sizeof config);
 	config.segment_size = CQ_SEGMENT_SIZE_MIN;
 	CHECK(writer_open(dir, &config, &writer) == 0);
 	CHECK(writer_close(writer) == 0);

@@ -141,8 +141,10 @@ static void recovery_ends(void **state)
 static void repair_tells_and_ends(void **state)
 {
 	struct qs *q = *state;
-	struct cq_repair_config config = { .progress = hear, .progress_arg = &told };
-	struct cq_repair_result result = { .steps = 77 };
+	struct cq_repair_config config = { .size = sizeof config,
+		                           .progress = hear,
+		                           .progress_arg = &told };
+	struct cq_repair_result result = { .size = sizeof result, .steps = 77 };
 	struct qs_snapshot before;
 	unsigned calls;
 
@@ -180,10 +182,10 @@ static void repair_tells_and_ends(void **state)
 static void repair_does_not_end_half_way(void **state)
 {
 	struct qs *q = *state;
-	struct cq_repair_config config = { .dry_run = true,
-		                           .progress = hear,
-		                           .progress_arg = &told };
-	struct cq_repair_result result;
+	struct cq_repair_config config = {
+		.size = sizeof config, .dry_run = true, .progress = hear, .progress_arg = &told
+	};
+	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 	unsigned calls;
 
@@ -217,8 +219,8 @@ static void verification_tells_and_ends(void **state)
 {
 	struct qs *q = *state;
 	unsigned damage = 0, calls;
-	const struct cq_verify_config config = { find, &damage, hear, &told };
-	struct cq_verify_result result = { .segments = 77 };
+	const struct cq_verify_config config = { sizeof config, find, &damage, hear, &told };
+	struct cq_verify_result result = { .size = sizeof result, .segments = 77 };
 
 	qs_write(q, 0, RECORDS);
 	forget(0);
@@ -234,7 +236,11 @@ static void verification_tells_and_ends(void **state)
 		assert_int_equal(result.segments, 77);
 		assert_int_equal(damage, 0);
 	}
-	assert_int_equal(cq_verify_with(q->dir, &(struct cq_verify_config){ 0 }, &result), 0);
+	assert_int_equal(cq_verify_with(q->dir,
+	                                &(struct cq_verify_config){
+						.size = sizeof(struct cq_verify_config) },
+	                                &result),
+	                 0);
 	assert_int_equal(result.damage, 0);
 }
 

@@ -50,7 +50,7 @@ static void say_closing(struct play *p, unsigned progress)
 
 static cq_queue *begin(struct play *p, struct qs *q)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	cq_queue *queue;
 
 	*p = (struct play){ .q = q };
@@ -85,7 +85,7 @@ static bool gets_on(void *arg)
 /* Each look, 20 ms after the one before, finds a step forward; no stall of 1 ms is one. */
 static void is_waited_for_while_it_gets_on(void **state)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	struct play p;
 	cq_queue *queue = begin(&p, *state);
 
@@ -99,7 +99,7 @@ static void is_waited_for_while_it_gets_on(void **state)
 
 static void not_for_ever(void **state)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	struct play p;
 	cq_queue *queue = begin(&p, *state);
 
@@ -130,7 +130,7 @@ static void what_is_closing(void **state)
 		{ "\nclosing 5", false },
 		{ " closingly", false },
 	};
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 	struct play p;
 	cq_queue *queue = begin(&p, *state);
 
@@ -157,7 +157,7 @@ static void what_is_closing(void **state)
 static void closed_is_said(void **state)
 {
 	struct qs *q = *state;
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 
 	qs_open(q);
 	assert_int_equal(cq_lock_holder(q->dirfd, &holder), 0);
@@ -178,7 +178,7 @@ static uint64_t last, told;
 
 static void look(const char *name)
 {
-	struct cq_holder holder;
+	struct cq_holder holder = CQ_SIZED(holder);
 
 	if (strcmp(name, "lock.described") == 0) {
 		assert_int_equal(cq_lock_holder(watched->dirfd, &holder), 0);

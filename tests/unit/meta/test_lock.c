@@ -92,7 +92,7 @@ static void writer_of_another_process(void **state)
 {
 	struct qs *q = *state;
 	struct holder h = start_holder(q);
-	struct cq_holder seen;
+	struct cq_holder seen = CQ_SIZED(seen);
 
 	assert_int_equal(qs_try_open(q), -EBUSY);
 	names_process(q, h.pid);
@@ -126,7 +126,7 @@ static void text_does_not_lock(void **state)
 	static const char *const texts[] = { "1 1 1\n", "", "nonsense", "-5 3 3\n",
 		                             "99999999999999999999 1 1\n" };
 	struct qs *q = *state;
-	struct cq_holder seen;
+	struct cq_holder seen = CQ_SIZED(seen);
 
 	for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
 		qs_write_file(q->dir, "writer.lock", texts[i], strlen(texts[i]));
@@ -207,7 +207,7 @@ static void holder_without_a_name(void **state)
 static void no_lock_file_yet(void **state)
 {
 	struct qs *q = *state;
-	struct cq_holder seen;
+	struct cq_holder seen = CQ_SIZED(seen);
 	struct cq_lock lock, other;
 
 	assert_int_equal(cq_lock_holder(q->dirfd, &seen), 0);

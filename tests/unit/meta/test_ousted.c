@@ -222,7 +222,7 @@ static void the_second_waits_for_the_first(void **state)
 	struct qs *q = *state;
 	struct qs_snapshot before;
 	cq_writer *second = NULL;
-	struct cq_holder seen;
+	struct cq_holder seen = CQ_SIZED(seen);
 
 	for (size_t i = 0; i < WAYS; i++) {
 		if (ways[i].moved)

@@ -227,7 +227,7 @@ static void looks_again_after_sealed(void **state)
 static void stays_in_unsealed_segment(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 	struct unfinished u;
 
 	unfinish(f, &u);
@@ -280,7 +280,7 @@ static void damaged_record_stops_the_reader(void **state)
 	/* payload; seq; stream offset; commit word out of bounds */
 	static const uint64_t places[] = { 64, 8, 40, 3 };
 	struct fixture *f = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	support_append(f->dir, 0, 2 * SUPPORT_PER_SEGMENT + 1);
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
@@ -381,7 +381,7 @@ static void remove_segment(struct fixture *f, const char *name)
 static void missing_segment_is_reported_once(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
 	open_reader(f, NULL, CQ_START_OLDEST);
@@ -459,7 +459,7 @@ static void resume_without_position(void **state)
 static void committed_segment_is_gone(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
 	open_reader(f, "late", CQ_START_OLDEST);
@@ -497,8 +497,15 @@ static void committed_position_behind_the_tail(void **state)
 
 static void refuses_what_it_cannot_do(void **state)
 {
-	static const char *const names[] = { "", ".x", "../../x", "a/b", "a b", "x\n",
-		"12345678901234567890123456789012345678901234567890123456789012345" };
+	static const char *const names[] = {
+		"",
+		".x",
+		"../../x",
+		"a/b",
+		"a b",
+		"x\n",
+		"12345678901234567890123456789012345678901234567890123456789012345"
+	};
 	struct fixture *f = *state;
 	cq_reader *reader;
 

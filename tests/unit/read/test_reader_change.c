@@ -66,8 +66,8 @@ static void zero_header(struct stream_fixture *f, const char *name)
 
 static void set_current(struct stream_fixture *f, uint32_t id)
 {
-	support_poke(f->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, current_segment), &id,
-	             sizeof id);
+	support_poke(f->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, current_segment),
+	             &id, sizeof id);
 }
 
 static void cut(struct stream_fixture *f, const char *name, int size)
@@ -80,7 +80,7 @@ static void cut(struct stream_fixture *f, const char *name, int size)
 
 static struct cq_reader_stats stats_of(cq_reader *reader)
 {
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	cq_reader_stats(reader, &stats);
 	return stats;
@@ -260,10 +260,11 @@ static void resumes_from_any_position(void **state)
 		uint64_t offset;
 		unsigned next;
 	} positions[] = {
-		{ OURS, 0, 3 },        { OURS, 64, 3 },          { OURS, RECORD(1), 4 },
-		{ OURS, RECORD(1) + 64, 4 }, { OURS, RECORD(3), 6 }, { OURS, 8192, 6 },
-		{ THEIRS, RECORD(2), 5 },    { THEIRS, RECORD(2) - 64, 4 }, { THEIRS, RECORD(3), 6 },
-		{ THEIRS, 4096, 6 },
+		{ OURS, 0, 3 },           { OURS, 64, 3 },
+		{ OURS, RECORD(1), 4 },   { OURS, RECORD(1) + 64, 4 },
+		{ OURS, RECORD(3), 6 },   { OURS, 8192, 6 },
+		{ THEIRS, RECORD(2), 5 }, { THEIRS, RECORD(2) - 64, 4 },
+		{ THEIRS, RECORD(3), 6 }, { THEIRS, 4096, 6 },
 	};
 	struct stream_fixture *f = *state;
 	char readers[PATH_SIZE], path[PATH_SIZE];

@@ -82,8 +82,8 @@ static void sizes_that_nothing_tells(void **state)
 		off_t size;
 		int result;
 	} files[] = {
-		{ 4096, 0 },         { 64, -EBADMSG },           { 4100, -EBADMSG },
-		{ 1 << 20, 0 },      { 5LL << 30, -EBADMSG },
+		{ 4096, 0 },    { 64, -EBADMSG },        { 4100, -EBADMSG },
+		{ 1 << 20, 0 }, { 5LL << 30, -EBADMSG },
 	};
 	struct stream_fixture *f = *state;
 	uint64_t begin, end;
@@ -149,7 +149,8 @@ static void version_of_what_is_no_segment(void **state)
  * others where they were. */
 static void cut_short_and_untold(void **state)
 {
-	struct mixture m = { .kinds = { OURS, THEIRS, OURS, OURS, MISSING, MISSING, MISSING, MISSING } };
+	struct mixture m = { .kinds = { OURS, THEIRS, OURS, OURS, MISSING, MISSING, MISSING,
+		                        MISSING } };
 	struct stream_fixture *f = *state;
 	uint64_t at;
 
@@ -178,7 +179,8 @@ static void cut_short_and_untold(void **state)
 static void summaries_of_too_much(void **state)
 {
 	static const uint64_t lies[] = { PER + 300, 8000 };
-	struct mixture m = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING, MISSING } };
+	struct mixture m = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING,
+		                        MISSING } };
 	struct stream_fixture *f = *state;
 	struct cq_segment_header h;
 	uint8_t bytes[PER];
@@ -199,7 +201,9 @@ static void summaries_of_too_much(void **state)
 		assert_true(n == -EIO || (n == 1 && stream_right(bytes, 1, 2 * PER + 10)));
 		for (uint32_t id = 0; id < 4; id++)
 			if (id != 2) {
-				assert_int_equal(cq_stream_segment_pread(f->view.stream, id, bytes, PER, 0), PER);
+				assert_int_equal(
+					cq_stream_segment_pread(f->view.stream, id, bytes, PER, 0),
+					PER);
 				assert_true(stream_right(bytes, PER, (uint64_t)id * PER));
 			}
 		drop(f, "000000002.q");
@@ -277,9 +281,10 @@ static void deleted_and_still_listed(void **state)
 /* The only segment cannot be read, and then can, without any name changing: that is seen. */
 static void readable_again(void **state)
 {
-	static const struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
-	struct mixture one = { .kinds = { OURS, MISSING, MISSING, MISSING, MISSING, MISSING, MISSING,
-		                          MISSING } };
+	static const struct timespec old[2] = { { .tv_sec = 1000000000 },
+		                                { .tv_sec = 1000000000 } };
+	struct mixture one = { .kinds = { OURS, MISSING, MISSING, MISSING, MISSING, MISSING,
+		                          MISSING, MISSING } };
 	struct stream_fixture *f = *state;
 
 	places_make(f);
@@ -323,7 +328,7 @@ static void numbers_begin_anew(void **state)
 		                        MISSING } };
 	struct stream_fixture *f = *state;
 	const uint32_t id = 3;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 	char bytes[4096], path[PATH_SIZE];
 	cq_reader *reader;
 	int fd;
@@ -385,7 +390,8 @@ static void skips_when_there_is_something(void **state)
 /* What a named reader committed to stands under a name that is no segment any more. */
 static void committed_to_what_is_no_segment(void **state)
 {
-	struct mixture m = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING, MISSING } };
+	struct mixture m = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING,
+		                        MISSING } };
 	struct stream_fixture *f = *state;
 	cq_reader *reader;
 

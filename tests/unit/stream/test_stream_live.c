@@ -466,7 +466,7 @@ static void crowd(struct qs *q, bool own)
 	struct crowd c = { .stream = NULL };
 	pthread_t threads[THREADS];
 	struct stream_view other;
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 
 	qs_anew(q);
 	q->config.retain_segments = 40;
@@ -477,9 +477,8 @@ static void crowd(struct qs *q, bool own)
 		assert_int_equal(cq_stream_open(cq_writer_queue(q->writer), &c.stream), 0);
 	for (int i = 0; i < THREADS; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, reads, &c), 0);
-	for (unsigned i = 0; (i < RECORDS || atomic_load(&c.reads) < READS) &&
-	                     atomic_load(&c.failures) == 0;
-	     i++) {
+	for (unsigned i = 0;
+	     (i < RECORDS || atomic_load(&c.reads) < READS) && atomic_load(&c.failures) == 0; i++) {
 		stream_append(q->writer, &end, stream_random(&sequence, i % 100 ? 300 : 3900));
 		cq_writer_stats(q->writer, &stats);
 		atomic_store(&c.segment, stats.segment);
@@ -506,18 +505,13 @@ static void many_threads_other(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(grows_with_each_append),
-	QS_TEST(spans_of_a_live_queue),
-	QS_TEST(left_far_behind),
-	QS_TEST(changes_nothing),
-	QS_TEST(last_segment_is_replaced),
-	QS_TEST(stays_in_unsealed_segment),
+	QS_TEST(grows_with_each_append),   QS_TEST(spans_of_a_live_queue),
+	QS_TEST(left_far_behind),          QS_TEST(changes_nothing),
+	QS_TEST(last_segment_is_replaced), QS_TEST(stays_in_unsealed_segment),
 #ifdef CQ_FAULTS
-	QS_TEST(looks_again_after_sealed),
-	QS_TEST(ends_without_a_file),
+	QS_TEST(looks_again_after_sealed), QS_TEST(ends_without_a_file),
 #endif
-	QS_TEST(another_process_writes),
-	QS_TEST(many_threads_own),
+	QS_TEST(another_process_writes),   QS_TEST(many_threads_own),
 	QS_TEST(many_threads_other),
 };
 

@@ -65,7 +65,7 @@ static void append_for_ever(cq_writer *writer, int started)
 static void running_writer_is_no_damage(void **state)
 {
 	struct vs *f = *state;
-	struct cq_queue_info info;
+	struct cq_queue_info info = CQ_SIZED(info);
 	cq_queue *queue;
 	uint32_t first = UINT32_MAX, trims = 0;
 	uint64_t limit;

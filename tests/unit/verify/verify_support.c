@@ -57,6 +57,7 @@ uint64_t vs_verify(struct vs *f)
 
 uint64_t vs_verify_live(struct vs *f)
 {
+	f->result.size = sizeof f->result;
 	assert_int_equal(cq_verify(f->dir, vs_note, f, &f->result), 0);
 	return f->result.damage * 10 + f->result.information;
 }

@@ -95,7 +95,7 @@ static void refused_at_the_limit(void **state)
 {
 	const struct cq_message batch[3] = { { "x", 1, 1 }, { "x", 1, 1 }, { "x", 1, 1 } };
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	limit(q, 3 * QS_SIZE);
 	qs_open(q);

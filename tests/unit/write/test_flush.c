@@ -77,7 +77,7 @@ static void nothing_new_needs_no_flush(void **state)
 static void time_of_flushes(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	qs_open(q);
 	s = qs_stats(q->writer);
@@ -121,7 +121,7 @@ struct syncer {
 static void *append_and_sync(void *arg)
 {
 	struct syncer *s = arg;
-	struct cq_stats stats;
+	struct cq_stats stats = CQ_SIZED(stats);
 	struct cq_appended appended;
 
 	for (int i = 0; i < EACH && s->result == 0; i++) {
@@ -152,7 +152,7 @@ static void group_commit(void **state)
 {
 	struct syncer syncers[THREADS];
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
 	run_syncers(syncers, q->writer);

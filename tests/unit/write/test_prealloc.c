@@ -227,7 +227,7 @@ static void bounded_wait(void **state)
 static void require_prealloc(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats before, after;
+	struct cq_stats before = CQ_SIZED(before), after = CQ_SIZED(after);
 
 	q->config.require_prealloc = true;
 	q->config.prealloc_wait_ms = 5;

@@ -419,7 +419,7 @@ static void oldest_is_not_known(void **state)
 static void segment_in_use_survives(void **state)
 {
 	struct qs *q = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 	struct cq_record record;
 	cq_reader *reader;
 

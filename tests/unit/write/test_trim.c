@@ -279,7 +279,7 @@ static void others_delete_too(void **state)
 static void reader_meets_one_gap(void **state)
 {
 	struct qs *q = *state;
-	struct cq_reader_stats stats;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
 	struct cq_record record;
 	cq_reader *reader;
 

@@ -72,7 +72,7 @@ static void exact_fit_stays_one_byte_more_rolls(void **state)
 {
 	static const char payload[1024];
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	qs_open(q);
 	for (int i = 0; i < 3; i++)
@@ -170,7 +170,7 @@ static void roll_then_close_finishes_the_old_segment(void **state)
 static void numbering_goes_on_when_reopened(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	for (unsigned i = 0; i < 4; i++) {
 		q->config.segment_size = i == 0 ? QS_SIZE : 0; /* 0: what the queue has */
@@ -189,7 +189,7 @@ static void numbering_goes_on_when_reopened(void **state)
 static void statistics(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	qs_open(q);
 	s = qs_stats(q->writer);
@@ -367,7 +367,7 @@ static void said_once(void **state)
 static void full_disk(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats s;
+	struct cq_stats s = CQ_SIZED(s);
 
 	qs_open(q);
 	qs_append(q->writer, 0, 62); /* two segments; the spare is used up */

@@ -32,7 +32,7 @@
 
 static void is_sound(struct qs *q)
 {
-	struct cq_verify_result result;
+	struct cq_verify_result result = CQ_SIZED(result);
 
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 	assert_int_equal(result.damage, 0);
@@ -42,7 +42,7 @@ static void is_sound(struct qs *q)
 static void odd_batches(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats before, after;
+	struct cq_stats before = CQ_SIZED(before), after = CQ_SIZED(after);
 	struct cq_appended in = { .count = 9 };
 
 	q->config.sync = CQ_SYNC_ALWAYS;
@@ -347,7 +347,7 @@ static void cut_the_file(const char *place)
 static void cut_in_the_very_store(void **state)
 {
 	struct qs *q = *state;
-	struct cq_stats before, after;
+	struct cq_stats before = CQ_SIZED(before), after = CQ_SIZED(after);
 
 	qs_open(q);
 	qs_append(q->writer, 0, 3);

@@ -361,7 +361,7 @@ static void segments_without_a_summary(void **state)
 {
 	char golden[PATH_SIZE];
 	struct fuse_file_info fi;
-	struct cq_segment_info info;
+	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	uint64_t node;
 	off_t size;

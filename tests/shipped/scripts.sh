@@ -168,6 +168,16 @@ fi
 refused 1 "there is none" "count-tests of a directory that is not there" "$top/scripts/count-tests" "$dir/nowhere"
 refused 2 "Usage: scripts/count-tests" "count-tests without an argument" "$top/scripts/count-tests"
 refused 2 "Usage: scripts/count-tests" "count-tests --text without one" "$top/scripts/count-tests" --text
+refused 2 "Usage: scripts/count-tests" "count-tests --slowest without one" "$top/scripts/count-tests" --slowest
+refused 1 "there is none" "nor of its slowest" "$top/scripts/count-tests" --slowest "$dir/nowhere"
+mkdir -p "$dir/run/meson-logs"
+for i in {1..12}; do
+	echo '{"name": "chronfs:unit / test'"$i"'", "result": "OK", "duration": '"$i"'.04}'
+done >"$dir/run/meson-logs/testlog.json"
+output=$("$top/scripts/count-tests" --slowest "$dir/run")
+[ "$(sed -n '1p;2p;$p' <<<"$output" | tr -s ' ' | tr '\n' ,)" = \
+	"78 s in 12 tests; the slowest:, 12.0 s test12, 3.0 s test3," ]
+check "the slowest tests of a run" $? "$output"
 
 echo "1..$cases"
 exit "$failed"

@@ -32,14 +32,7 @@ int qs_teardown(void **state); /* closes the writer, if any */
 /* An empty directory and an empty log again. */
 void qs_anew(struct qs *q);
 
-/* Runs all tests, or the one whose name stands on the command line. */
-#define QS_MAIN(tests)                                            \
-	int main(int argc, char **argv)                           \
-	{                                                         \
-		if (argc > 1)                                     \
-			cmocka_set_test_filter(argv[1]);          \
-		return cmocka_run_group_tests(tests, NULL, NULL); \
-	}
+#define QS_MAIN(tests) SUPPORT_MAIN(tests)
 #define QS_TEST(test) cmocka_unit_test_setup_teardown(test, qs_setup, qs_teardown)
 
 /* ---- a writer without threads ---- */

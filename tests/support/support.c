@@ -30,6 +30,12 @@ void support_temp_dir(char path[PATH_SIZE])
 	assert_non_null(mkdtemp(path));
 }
 
+void support_in_memory(void)
+{
+	if (access("/dev/shm", W_OK) == 0)
+		(void)setenv("TMPDIR", "/dev/shm", 0);
+}
+
 int support_setup(void **state, size_t size)
 {
 	*state = calloc(1, size);

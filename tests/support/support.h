@@ -13,6 +13,8 @@
 
 /* A fresh directory; support_remove() deletes it with all that is in it. */
 void support_temp_dir(char path[PATH_SIZE]);
+/* From here on they are in memory where there is any (/dev/shm), if TMPDIR is not set. */
+void support_in_memory(void);
 void support_remove(const char *path);
 /* For cmocka: a zeroed structure of this size, whose first member is `char dir[PATH_SIZE]`: one such. */
 int support_setup(void **state, size_t size);
@@ -46,5 +48,19 @@ void support_append(const char *dir, unsigned first, unsigned count);
 		printf("# not tried: %s: %s\n", __func__, (reason)); \
 		return;                                               \
 	} while (0)
+
+/* Runs all tests, or the one whose name stands on the command line. */
+#define SUPPORT_MAIN(tests) SUPPORT_MAIN_AFTER((void)0, tests)
+/* The same in memory (support_in_memory()): for thousands of small queues, where it does not matter what a
+ * disk would say to their syncs; a kill takes nothing from its cache. */
+#define SUPPORT_MAIN_IN_MEMORY(tests) SUPPORT_MAIN_AFTER(support_in_memory(), tests)
+#define SUPPORT_MAIN_AFTER(first, tests)                          \
+	int main(int argc, char **argv)                           \
+	{                                                         \
+		first;                                            \
+		if (argc > 1)                                     \
+			cmocka_set_test_filter(argv[1]);          \
+		return cmocka_run_group_tests(tests, NULL, NULL); \
+	}
 
 #endif

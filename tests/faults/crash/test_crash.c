@@ -386,8 +386,7 @@ static void killed_at_random_moments(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-		setenv("TMPDIR", "/dev/shm", 0);
+	support_in_memory();
 	support_temp_dir(base);
 	return 0;
 }

@@ -12,7 +12,10 @@
 
 #include "matrix.h"
 
-#define OPERATION(op) { #op, mx_test, mx_setup, mx_teardown, &mx_##op }
+#define OPERATION(op)                                         \
+	{                                                     \
+#op, mx_test, mx_setup, mx_teardown, &mx_##op \
+	}
 
 static const struct CMUnitTest tests[] = {
 	OPERATION(open_absent),
@@ -54,12 +57,4 @@ static const struct CMUnitTest tests[] = {
 	{ "threads", mx_test_threads, mx_setup, mx_teardown, &mx_threads },
 };
 
-int main(int argc, char **argv)
-{
-	/* thousands of small queues: what a disk would say to their syncs is not the question here */
-	if (!getenv("TMPDIR") && access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 1);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -388,12 +388,4 @@ static const struct CMUnitTest tests[TESTS] = {
 	QS_TEST(background), QS_TEST(continued), QS_TEST(restarted),
 };
 
-int main(int argc, char **argv)
-{
-	/* a disk that exists in a model only needs none that is real */
-	if (access("/dev/shm", W_OK) == 0)
-		setenv("TMPDIR", "/dev/shm", 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -311,11 +311,4 @@ static const struct CMUnitTest tests[] = {
 	CUT_TEST(consent_is_durable),      CUT_TEST(stand_in_is_durable),
 };
 
-int main(int argc, char **argv)
-{
-	if (access("/dev/shm", W_OK) == 0)
-		setenv("TMPDIR", "/dev/shm", 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN_IN_MEMORY(tests)

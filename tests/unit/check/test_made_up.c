@@ -378,4 +378,4 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(cursors),
 };
 
-QS_MAIN(tests)
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -408,12 +408,4 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(calls_of_a_repair_fail),
 };
 
-int main(int argc, char **argv)
-{
-	/* a kill takes nothing from the disk's cache, so the disk may be memory: it syncs fast */
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 0);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -289,4 +289,4 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(index_files_are_rebuilt_or_ignored),
 };
 
-QS_MAIN(tests)
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -481,4 +481,4 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(temp_names_are_swept_and_no_others),
 };
 
-QS_MAIN(tests)
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -439,12 +439,4 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(truncations_of_a_killed_writers_queue),
 };
 
-int main(int argc, char **argv)
-{
-	/* in memory: a disk would be synced some ten thousand times */
-	if (access("/dev/shm", W_OK) == 0)
-		(void)setenv("TMPDIR", "/dev/shm", 1);
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN_IN_MEMORY(tests)

@@ -512,9 +512,4 @@ static const struct CMUnitTest tests[] = {
 #endif
 };
 
-int main(int argc, char **argv)
-{
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN(tests)

@@ -438,9 +438,4 @@ static const struct CMUnitTest tests[] = {
 	STREAM_TEST(committed_to_what_is_no_segment),
 };
 
-int main(int argc, char **argv)
-{
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN(tests)

@@ -235,9 +235,4 @@ static const struct CMUnitTest tests[] = {
 	STREAM_TEST(end_is_looked_for),
 };
 
-int main(int argc, char **argv)
-{
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN(tests)

@@ -340,9 +340,4 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(all_deleted_under_the_writer),
 };
 
-int main(int argc, char **argv)
-{
-	if (argc > 1)
-		cmocka_set_test_filter(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN(tests)

@@ -56,11 +56,6 @@ static inline int cq_view_check_end(const struct cq_view *view, const struct cq_
 	return walk->sealed && cq_view_ends_early(view, walk->offset) ? -EIO : 0;
 }
 
-static inline uint64_t cq_view_last_offset(const struct cq_view *view)
-{
-	return view->map.size - sizeof(struct cq_record_header);
-}
-
 /* A copy of the record header at offset: 1 when it is sound (its payload is not looked at), 0 when
  * there is none (yet), -EIO when it is damaged.  *header is where the
  * copy is made, whatever comes of it. */
@@ -70,7 +65,7 @@ static inline int cq_view_header(const struct cq_view *view, uint64_t offset,
 	enum cq_record_state state;
 	int r = cq_record_load(view->map.base, view->map.size, offset, header, &state);
 
-	if (r == 0 && offset <= cq_view_last_offset(view) && cq_mapping_shortened(&view->map))
+	if (r == 0 && cq_record_fits(view->map.size, offset) && cq_mapping_shortened(&view->map))
 		return -EIO;
 	return r;
 }

@@ -110,6 +110,12 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
 	return CQ_RECORD_OK;
 }
 
+/* Whether a record can begin at this offset of a segment. */
+static inline bool cq_record_fits(uint64_t segment_size, uint64_t offset)
+{
+	return offset <= segment_size - sizeof(struct cq_record_header);
+}
+
 /*
  * Looks for a record at this offset, a multiple of 64, of a mapped segment.  1 with a copy of its header
  * when that is sound (its payload is not looked at); 0: none is there (yet), or there is no room for one;
@@ -120,14 +126,15 @@ static inline int cq_record_load(const uint8_t *base, uint64_t size, uint64_t of
 {
 	uint32_t commit;
 
-	if (offset > size - sizeof *header)
+	if (!cq_record_fits(size, offset))
 		return 0;
 	commit = cq_commit_load(base + offset);
 	if (commit == 0)
 		return 0;
 	memcpy(header, base + offset, sizeof *header);
-	header->commit = commit;
-	*ret_state = cq_record_check_header(header, commit, offset, size);
+	/* a commit word never changes; and a store into the copy would make the checksum wait for it */
+	*ret_state = header->commit == commit ? cq_record_check_header(header, commit, offset, size)
+	                                      : CQ_RECORD_HEADER;
 	return *ret_state == CQ_RECORD_OK ? 1 : -EIO;
 }
 

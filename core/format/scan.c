@@ -147,7 +147,7 @@ int cq_scan_record(struct cq_scan *scan, uint64_t offset, struct cq_record_at *r
 	bool fresh;
 	int r;
 
-	if (offset > scan->size - sizeof record.header)
+	if (!cq_record_fits(scan->size, offset))
 		return 0;
 	fresh = scan->window_length == 0 || scan->window_start == offset;
 	r = examine(scan, offset, &record, &state);

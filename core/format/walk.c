@@ -20,7 +20,7 @@ int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header)
 {
 	const struct cq_mapping *map = walk->map;
 
-	if (walk->offset <= map->size - sizeof *header && cq_mapping_shortened(map))
+	if (cq_record_fits(map->size, walk->offset) && cq_mapping_shortened(map))
 		return -EIO;
 	walk->sealed = (cq_segment_flags_load(map->base) & CQ_SEALED) != 0;
 	if (!walk->sealed)

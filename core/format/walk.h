@@ -11,7 +11,7 @@
  * its seal: so a walk over memory that finds the seal looks once more.  One over a file looks once more in
  * a fresh copy.  Who goes on to the next segment behind an end in an unsealed one asks successor.h.
  *
- * cq_reader_next() has its own step (reader.c): it checks payload and numbering before it moves.
+ * cq_reader_next() has its own step, by cq_record_load(): it checks payload and numbering before it moves.
  */
 #ifndef CQ_WALK_H
 #define CQ_WALK_H

@@ -17,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog/successor.h"
 #include "os/fault.h"
 #include "read/seek.h"
-#include "catalog/successor.h"
 
 void cq_reader_control(cq_reader *reader)
 {
@@ -130,7 +130,7 @@ int cq_reader_follow(cq_reader *reader)
 {
 	if (!reader->base)
 		return enter_first(reader);
-	if (reader->offset <= reader->last_offset) {
+	if (cq_record_fits(reader->size, reader->offset)) {
 		if (!left(reader))
 			return 0;
 		cq_point("reader.left_seen");

@@ -48,17 +48,21 @@ static int seq_differs(cq_reader *reader, uint64_t seq)
 	return -ENODATA;
 }
 
-static inline int take(cq_reader *reader, uint32_t commit, struct cq_record *ret_record)
+/* The next record, if there is one: else 0. */
+static inline int take(cq_reader *reader, struct cq_record *ret_record)
 {
 	const uint64_t offset = reader->offset;
-	const uint8_t *at = reader->base + offset;
-	const uint64_t length = (uint64_t)commit - 1;
+	enum cq_record_state state;
 	struct cq_record_header h;
+	const uint8_t *at;
+	uint64_t length;
 	int r;
 
-	memcpy(&h, at, sizeof h);
-	if (unlikely(cq_record_check_header(&h, commit, offset, reader->size) != CQ_RECORD_OK))
-		return -EIO;
+	r = cq_record_load(reader->base, reader->size, offset, &h, &state);
+	if (unlikely(r <= 0))
+		return r;
+	at = reader->base + offset;
+	length = (uint64_t)h.commit - 1;
 	if (unlikely(h.type == CQ_TYPE_PAD)) {
 		reader->offset = offset + cq_record_span(length);
 		return PASSED;
@@ -97,7 +101,6 @@ static inline int take(cq_reader *reader, uint32_t commit, struct cq_record *ret
 
 int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 {
-	uint32_t commit;
 	int r;
 
 	if (unlikely(reader->pending != 0)) {
@@ -106,16 +109,11 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 		return r;
 	}
 	for (;;) {
-		if (likely(reader->offset <= reader->last_offset)) {
-			commit = cq_commit_load(reader->base + reader->offset);
-			if (likely(commit != 0)) {
-				r = take(reader, commit, ret_record);
-				if (r != PASSED)
-					return r;
-				continue;
-			}
-		}
-		r = cq_reader_follow(reader);
+		r = take(reader, ret_record);
+		if (unlikely(r == 0))
+			r = cq_reader_follow(reader);
+		else if (likely(r != PASSED))
+			return r;
 		if (r <= 0)
 			return r;
 	}
@@ -129,7 +127,6 @@ void cq_reader_place(cq_reader *reader, const struct cq_view *view, uint64_t off
 	reader->view = *view;
 	reader->base = view->map.base;
 	reader->size = view->map.size;
-	reader->last_offset = cq_view_last_offset(view);
 	reader->segment = view->id;
 	reader->offset = offset;
 	reader->seq_state = CQ_SEQ_UNKNOWN;
@@ -140,7 +137,7 @@ void cq_reader_unplace(cq_reader *reader)
 {
 	cq_view_close(&reader->view);
 	reader->base = NULL;
-	reader->last_offset = 0;
+	reader->size = sizeof(struct cq_segment_header); /* has no record */
 	reader->segment = 0;
 	reader->exact = false;
 	reader->offset = sizeof(struct cq_segment_header);

@@ -13,12 +13,12 @@
 #include <stdint.h>
 
 #include "catalog/bases.h"
+#include "catalog/queue.h"
+#include "catalog/view.h"
 #include "chronq.h"
+#include "format/record.h"
 #include "meta/control.h"
 #include "meta/cursor.h"
-#include "catalog/queue.h"
-#include "format/record.h"
-#include "catalog/view.h"
 
 /* What is known about the sequence number of the next record. */
 enum cq_seq_state {
@@ -30,10 +30,9 @@ enum cq_seq_state {
 
 struct cq_reader {
 	/* what each record needs, side by side */
-	const uint8_t *base;  /* view.map.base, or NULL */
-	uint64_t offset;      /* of the next record; 64 or more */
-	uint64_t last_offset; /* where a record can begin at last; 0 without a view */
-	uint64_t size;        /* of the segment */
+	const uint8_t *base; /* view.map.base, or NULL */
+	uint64_t offset;     /* of the next record; 64 or more */
+	uint64_t size;       /* of the segment; 64 without a view */
 	uint64_t next_seq;
 	enum cq_seq_state seq_state;
 	int pending; /* not 0: cq_reader_wait() met this error, cq_reader_next() reports it */
@@ -79,7 +78,7 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);
 
 static inline bool cq_reader_has_record(const cq_reader *reader)
 {
-	return reader->offset <= reader->last_offset &&
+	return cq_record_fits(reader->size, reader->offset) &&
 	       cq_commit_load(reader->base + reader->offset) != 0;
 }
 

@@ -156,9 +156,9 @@ int cq_scan_record(struct cq_scan *scan, uint64_t offset, struct cq_record_at *r
 		state = CQ_RECORD_OK;
 		r = examine(scan, offset, &record, &state);
 	}
-	if (r > 0)
+	if (r > 0 || state == CQ_RECORD_PAYLOAD)
 		*ret_record = record;
-	else
+	if (r <= 0)
 		scan->window_length = 0; /* the next call shall not find this copy again */
 	if (state != CQ_RECORD_OK)
 		*ret_state = state;

@@ -38,7 +38,8 @@ void cq_scan_fini(struct cq_scan *scan);
 
 /*
  * Looks at the record at this offset, its payload included.  Returns 1 with *ret_record; 0: a zero commit
- * word or no room for a record; -EIO, *ret_state telling how, when what stands there is not a sound record;
+ * word or no room for a record; -EIO, *ret_state telling how, when what stands there is not a sound record
+ * (with CQ_RECORD_PAYLOAD it is in *ret_record: the header, which is sound, tells where the next one is);
  * -EIO alone when the file ends early or cannot be read; -ENOMEM; -ECANCELED when the meter ends it.
  */
 int cq_scan_record(struct cq_scan *scan, uint64_t offset, struct cq_record_at *ret_record,

@@ -50,8 +50,8 @@ int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header);
 /*
  * The next record, PAD included: 1, and the walk is behind it.  0 at the end: a zero commit word, or no
  * room for a record.  Else the walk stays where it is:
- *   -EIO        what stands there is not a sound record, and walk->state says why; or, that being
- *               CQ_RECORD_OK, the file was cut short or cannot be read
+ *   -EIO        what stands there is not a sound record, and walk->state says why (of CQ_RECORD_PAYLOAD,
+ *               see cq_scan_record()); or, that being CQ_RECORD_OK, the file was cut short or cannot be read
  *   -ENOMEM, -ECANCELED  as cq_scan_record()
  */
 static inline int cq_walk_step(struct cq_walk *walk, struct cq_record_at *ret_record)

@@ -217,26 +217,18 @@ static int tell_beyond(struct cq_verify_walk *w, uint64_t offset, char text[BEYO
 	return r < 0 ? r : found.records > 0;
 }
 
-/* The payload alone is damaged: its header says where the next record is.  True: go on there. */
-static bool step_over(struct cq_verify_walk *w, const char *beyond)
+/* The payload alone is damaged: its header says where the next record is. */
+static void step_over(struct cq_verify_walk *w, const struct cq_record_at *record,
+                      const char *beyond)
 {
-	struct cq_record_at record;
-	struct cq_record_header *h = &record.header;
-
-	if (cq_segment_pread(w->segment, h, sizeof *h, w->walk.offset) < 0 || h->commit == 0)
-		return false;
-	cq_record_place(&record, w->walk.offset);
-	if (record.end > w->scan.size)
-		return false;
-	CQ_DAMAGE(w, record.offset, "payload of record %" PRIu64 " does not match its checksum%s",
-	          h->seq, beyond);
-	check_record(w, &record);
-	w->walk.offset = record.end;
-	return true;
+	CQ_DAMAGE(w, record->offset, "payload of record %" PRIu64 " does not match its checksum%s",
+	          record->header.seq, beyond);
+	check_record(w, record);
+	w->walk.offset = record->end;
 }
 
 /* What stands here is no sound record.  True: go on at walk.offset. */
-static bool unsound(struct cq_verify_walk *w)
+static bool unsound(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
 	uint64_t offset = w->walk.offset;
 	char text[BEYOND_SIZE] = "";
@@ -247,8 +239,10 @@ static bool unsound(struct cq_verify_walk *w)
 	if (!w->told)
 		(void)tell_beyond(w, offset, text);
 	w->told = true;
-	if (w->walk.state == CQ_RECORD_PAYLOAD && step_over(w, text))
+	if (w->walk.state == CQ_RECORD_PAYLOAD) {
+		step_over(w, record, text);
 		return true;
+	}
 	CQ_DAMAGE(w, offset, "%s: the rest of the segment cannot be read%s",
 	          w->walk.state == CQ_RECORD_BOUNDS
 	                  ? "a record length that leads out of the segment"
@@ -318,7 +312,7 @@ void cq_verify_records(struct cq_verify_walk *w)
 			check_record(w, &record);
 			continue;
 		}
-		go_on = w->walk.state != CQ_RECORD_OK && unsound(w);
+		go_on = w->walk.state != CQ_RECORD_OK && unsound(w, &record);
 		if (r == 0)
 			check_residue(w);
 		else if (w->walk.state == CQ_RECORD_OK)

@@ -77,13 +77,17 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
 	return 0;
 }
 
-void cq_queue_close(cq_queue *queue)
+void cq_queue_free(cq_queue *queue)
 {
-	if (!queue)
-		return;
 	cq_known_fini(&queue->known);
 	close(queue->dirfd);
 	free(queue);
+}
+
+void cq_queue_close(cq_queue *queue)
+{
+	if (queue && !queue->live) /* a writer's is the writer's to free */
+		cq_queue_free(queue);
 }
 
 int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder)

@@ -46,9 +46,10 @@ struct cq_segment {
 };
 
 /* The writer's own view: dirfd is duplicated, live and live_queue must stay callable until
- * cq_queue_close(). */
+ * cq_queue_free(); cq_queue_close() leaves it alone. */
 int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
                              cq_live_queue_fn live_queue, void *live_arg, cq_queue **ret_queue);
+void cq_queue_free(cq_queue *queue);
 
 /* Bytes of a segment file of this queue; 0 as long as nothing tells. */
 int cq_queue_segment_size(cq_queue *queue, uint64_t *ret_size);

@@ -421,7 +421,8 @@ struct cq_stats {
 };
 CQ_API int cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
 
-/* The writer's own view of the directory; lives as long as the writer.  Do not close it. */
+/* The writer's own view of the directory.  It is the writer's, and lives as long: cq_queue_close() does
+ * nothing with it. */
 CQ_API cq_queue *cq_writer_queue(cq_writer *writer);
 
 /* ---- queue directory ------------------------------------------------------------------------ */

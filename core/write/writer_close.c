@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "catalog/queue.h"
 #include "os/fault.h"
 #include "os/io.h"
 
@@ -77,7 +78,7 @@ static int close_writer(cq_writer *w, bool discard)
 	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
 	cq_flush_fini(w);
-	cq_queue_close(w->queue);
+	cq_queue_free(w->queue);
 	cq_control_close(&w->control);
 	cq_segment_free(w->active);
 	cq_retention_fini(&w->retention);

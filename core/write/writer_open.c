@@ -322,7 +322,7 @@ fail_workers:
 	pthread_mutex_destroy(&w->lock);
 	cq_flush_fini(w);
 fail_queue:
-	cq_queue_close(w->queue);
+	cq_queue_free(w->queue);
 fail_control:
 	cq_control_close(&w->control);
 fail_active:

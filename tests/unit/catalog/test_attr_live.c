@@ -141,7 +141,7 @@ static void changing_meanwhile(void **state)
 	assert_int_equal(cq_segment_stat(segment, &st), 0);
 	assert_int_equal(look_time(&st), 9000000009);
 	cq_segment_close(segment);
-	cq_queue_close(queue);
+	cq_queue_free(queue);
 }
 
 static void of_a_foreign_writer(void **state)

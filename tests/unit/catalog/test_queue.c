@@ -425,6 +425,10 @@ static void times_of_segments(void **state)
 	assert_memory_equal(&st.st_ctim, &file.st_mtim, sizeof st.st_ctim);
 	assert_int_equal(st.st_ino, file.st_ino);
 	assert_int_equal(st.st_blocks, file.st_blocks);
+	cq_segment_close(f->segment);
+	f->segment = NULL;
+	cq_queue_free(f->queue);
+	f->queue = NULL;
 }
 
 static pid_t ending;

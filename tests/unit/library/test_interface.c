@@ -329,11 +329,34 @@ static void other_configs(void **state)
 	assert_int_equal(cq_verify_with(q->dir, &verifying.config, &verified), -EINVAL);
 }
 
+/* ---- handles ---- */
+
+/* The writer's queue is the writer's: closed by somebody who was lent it, it is there still. */
+static void the_queue_of_a_writer(void **state)
+{
+	struct qs *q = *state;
+	uint32_t oldest, newest;
+	cq_queue *queue;
+
+	qs_open(q);
+	queue = cq_writer_queue(q->writer);
+	cq_queue_close(queue);
+	assert_ptr_equal(cq_writer_queue(q->writer), queue);
+	assert_int_equal(cq_queue_ends(queue, &oldest, &newest), 0);
+	cq_queue_close(queue);
+	qs_append(q->writer, 0, 40);
+	assert_int_equal(cq_queue_ends(queue, &oldest, &newest), 0);
+	assert_int_equal(newest - oldest, 1);
+	qs_close(q);
+	qs_expect(q->dir, 0, 40);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(versions),        cmocka_unit_test(texts_of_our_errors),
 	cmocka_unit_test(texts_of_others), QS_TEST(an_older_config),
 	QS_TEST(a_newer_config),           QS_TEST(results_of_all_sizes),
 	QS_TEST(an_older_result),          QS_TEST(other_configs),
+	QS_TEST(the_queue_of_a_writer),
 };
 
 QS_MAIN(tests)

@@ -172,11 +172,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		case 'j':
 			json = true;
 			break;
-		case 'h':
-			cli_print_help(command);
-			return CLI_OK;
 		default:
-			return cli_usage(command);
+			return cli_other_option(command, option);
 		}
 	}
 	dir = cli_directory(argc, argv);

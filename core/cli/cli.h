@@ -35,11 +35,12 @@ int cli_fail(const char *subject, int error);
 /* "chronq: MESSAGE" on stderr. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-void cli_print_help(const struct cli_command *command);
 /* After an option that getopt_long() has complained of, or a wrong number of arguments. */
 int cli_usage(const struct cli_command *command);
 /* getopt_long(), whose complaints are written as ours are: '?' when it has. */
 int cli_option(int argc, char **argv, const char *letters, const struct option *options);
+/* What ends every subcommand, as its exit code: 'h' prints its help, '?' its usage. */
+int cli_other_option(const struct cli_command *command, int option);
 /* The one operand DIR behind the options, or NULL. */
 char *cli_directory(int argc, char **argv);
 

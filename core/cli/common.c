@@ -49,7 +49,7 @@ int cli_fail(const char *subject, int error)
 	return CLI_IO;
 }
 
-void cli_print_help(const struct cli_command *command)
+static void print_help(const struct cli_command *command)
 {
 	printf("Usage: chronq %s %s\n%s\n\n%s", command->name, command->arguments, command->summary,
 	       command->help);
@@ -88,6 +88,14 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
 	else
 		cli_note("needs a value: %s", argv[optind - 1]);
 	return option;
+}
+
+int cli_other_option(const struct cli_command *command, int option)
+{
+	if (option != 'h')
+		return cli_usage(command);
+	print_help(command);
+	return CLI_OK;
 }
 
 char *cli_directory(int argc, char **argv)

@@ -284,12 +284,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	cq_queue *queue;
 	int option, r;
 
-	while ((option = cli_option(argc, argv, "h", options)) != -1) {
-		if (option != 'h')
-			return cli_usage(command);
-		cli_print_help(command);
-		return CLI_OK;
-	}
+	option = cli_option(argc, argv, "h", options);
+	if (option != -1)
+		return cli_other_option(command, option);
 	dir = cli_directory(argc, argv);
 	if (!dir)
 		return cli_usage(command);

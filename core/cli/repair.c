@@ -162,11 +162,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 		case 't':
 			config.trust_files = true;
 			break;
-		case 'h':
-			cli_print_help(command);
-			return CLI_OK;
 		default:
-			return cli_usage(command);
+			return cli_other_option(command, option);
 		}
 	}
 	dir = cli_directory(argc, argv);

@@ -2,11 +2,11 @@
 /* support.c - see support.h; whatever fails here fails the test */
 #include "support.h"
 
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -55,6 +55,27 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void support_remove(const char *path)
 {
 	assert_int_equal(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+int support_dir_setup(void **state)
+{
+	struct support_dir *d;
+
+	if (support_setup(state, sizeof *d) != 0)
+		return 1;
+	d = *state;
+	d->dirfd = open(d->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return d->dirfd < 0;
+}
+
+int support_dir_teardown(void **state)
+{
+	struct support_dir *d = *state;
+
+	close(d->dirfd);
+	support_remove(d->dir);
+	free(d);
+	return 0;
 }
 
 void support_path(char path[PATH_SIZE], const char *dir, const char *name)

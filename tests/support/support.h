@@ -18,6 +18,13 @@ void support_in_memory(void);
 void support_remove(const char *path);
 /* For cmocka: a zeroed structure of this size, whose first member is `char dir[PATH_SIZE]`: one such. */
 int support_setup(void **state, size_t size);
+/* A fixture that is such a directory, and open. */
+struct support_dir {
+	char dir[PATH_SIZE];
+	int dirfd;
+};
+int support_dir_setup(void **state);
+int support_dir_teardown(void **state);
 
 /* path = dir/name; name may be empty. */
 void support_path(char path[PATH_SIZE], const char *dir, const char *name);
@@ -43,10 +50,10 @@ void support_append(const char *dir, unsigned first, unsigned count);
 
 /* Ends a test that cannot do its work here, and says why.  (The skip() of cmocka 1.1.5 writes "not ok",
  * which is a failure in TAP.) */
-#define NOT_HERE(reason)                                              \
-	do {                                                          \
+#define NOT_HERE(reason)                                             \
+	do {                                                         \
 		printf("# not tried: %s: %s\n", __func__, (reason)); \
-		return;                                               \
+		return;                                              \
 	} while (0)
 
 /* Runs all tests, or the one whose name stands on the command line. */

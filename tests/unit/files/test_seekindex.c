@@ -20,31 +20,6 @@
 #include "files/segdir.h"
 #include "support.h"
 
-struct fixture {
-	char dir[PATH_SIZE];
-	int dirfd;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof *f);
-
-	support_temp_dir(f->dir);
-	f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = f;
-	return f->dirfd < 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	close(f->dirfd);
-	support_remove(f->dir);
-	free(f);
-	return 0;
-}
-
 static int build(int dirfd, uint32_t id, uint64_t size, struct cq_seekindex *index)
 {
 	char name[CQ_NAME_MAX];
@@ -58,7 +33,7 @@ static int build(int dirfd, uint32_t id, uint64_t size, struct cq_seekindex *ind
 	return r;
 }
 
-static unsigned check_golden(struct fixture *f, const char *queue, uint64_t size)
+static unsigned check_golden(struct support_dir *f, const char *queue, uint64_t size)
 {
 	char dir[PATH_SIZE], theirs[PATH_SIZE], ours[PATH_SIZE], name[CQ_NAME_MAX];
 	unsigned count = 0;
@@ -104,7 +79,7 @@ static unsigned check_golden(struct fixture *f, const char *queue, uint64_t size
 
 static void golden_indexes_byte_for_byte(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 
 	assert_int_equal(check_golden(f, "v2-small", 4096), 2);
 	assert_int_equal(check_golden(f, "v2-reader", 4096), 2);
@@ -116,7 +91,7 @@ static void golden_indexes_byte_for_byte(void **state)
 #define BIG (2ULL << 20)
 
 /* 2 MiB of empty records: an entry for each 4096th. */
-static void write_big(struct fixture *f)
+static void write_big(struct support_dir *f)
 {
 	struct cq_config config;
 	cq_writer *writer;
@@ -132,7 +107,7 @@ static void write_big(struct fixture *f)
 static void one_entry_per_4096_records(void **state)
 {
 	struct cq_seekindex index, file;
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 
 	write_big(f);
 	assert_int_equal(build(f->dirfd, 0, BIG, &index), 0);
@@ -159,7 +134,7 @@ static void wrong_files_are_refused(void **state)
 	/* magic, version, header length, flags, segment, segment size, data offset, stride, entries,
 	 * offset of an entry */
 	static const uint64_t places[] = { 0, 8, 10, 13, 16, 24, 32, 36, 72, 80 + 24 + 16 };
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_seekindex index = { .entries = NULL };
 	char path[PATH_SIZE];
 	uint8_t byte;
@@ -188,7 +163,7 @@ static void wrong_files_are_refused(void **state)
 
 static void damaged_segment_gives_no_index(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_seekindex index = { .entries = NULL };
 
 	support_append(f->dir, 0, 40);
@@ -203,7 +178,7 @@ static void damaged_segment_gives_no_index(void **state)
 static void numbers_that_start_again(void **state)
 {
 	static const uint64_t seq = 7, time_ns = 1;
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_seekindex index;
 	char golden[PATH_SIZE];
 
@@ -222,7 +197,7 @@ static void numbers_that_start_again(void **state)
 /* Of what is no segment, or another's, there is no index. */
 static void no_segment_gives_no_index(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_seekindex index = { .entries = NULL };
 	char path[PATH_SIZE];
 
@@ -235,7 +210,7 @@ static void no_segment_gives_no_index(void **state)
 	assert_null(index.entries);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH(test) cmocka_unit_test_setup_teardown(test, support_dir_setup, support_dir_teardown)
 
 int main(void)
 {

@@ -8,20 +8,19 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "meta/control.h"
 #include "queue_support.h"
+#include "wakes.h"
 
 static void establish(struct qs *q, struct cq_control *c, uint32_t segment, uint64_t offset)
 {
@@ -216,20 +215,6 @@ static void no_lost_wake_up(void **state)
 	cq_control_wait_end(&c);
 	assert_int_equal(cq_control_wait(&c, c.page->notify_seq, 1), 0); /* its time runs out */
 	cq_control_close(&c);
-}
-
-/* Futexes that were woken; the library calls the system by syscall(). */
-static unsigned wake_calls;
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, uint32_t *word, int operation, uint32_t value,
-                    const struct timespec *timeout, uint32_t *word2, uint32_t value3);
-long __wrap_syscall(long number, uint32_t *word, int operation, uint32_t value,
-                    const struct timespec *timeout, uint32_t *word2, uint32_t value3)
-{
-	if (number == SYS_futex && operation == FUTEX_WAKE)
-		wake_calls++;
-	return __real_syscall(number, word, operation, value, timeout, word2, value3);
 }
 
 /* A process that waits for one notification after another. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_cursor.c - readers/NAME.meta: slots, older files, files that are no positions */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -16,37 +16,12 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "format/record.h"
 #include "meta/cursor.h"
 #include "os/fault.h"
-#include "format/record.h"
 #include "support.h"
 
-struct fixture {
-	char dir[PATH_SIZE];
-	int dirfd;
-};
-
-static int setup(void **state)
-{
-	struct fixture *f = calloc(1, sizeof *f);
-
-	support_temp_dir(f->dir);
-	f->dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	*state = f;
-	return f->dirfd < 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	close(f->dirfd);
-	support_remove(f->dir);
-	free(f);
-	return 0;
-}
-
-static void make_file(struct fixture *f, const char *name, const void *bytes, size_t length)
+static void make_file(struct support_dir *f, const char *name, const void *bytes, size_t length)
 {
 	char path[PATH_SIZE];
 	int fd;
@@ -59,7 +34,7 @@ static void make_file(struct fixture *f, const char *name, const void *bytes, si
 	close(fd);
 }
 
-static int read_named(struct fixture *f, const char *name, struct cq_cursor *cursor)
+static int read_named(struct support_dir *f, const char *name, struct cq_cursor *cursor)
 {
 	int fd, r;
 
@@ -112,7 +87,7 @@ static void golden_alpha(void **state)
 static void slots_alternate(void **state)
 {
 	static const uint8_t rubbish[40] = { 1, 2, 3 };
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_cursor c = { .segment = 3, .offset = 64, .heartbeat_ns = 7 }, got;
 	struct stat st;
 	int fd;
@@ -146,7 +121,7 @@ static void slots_alternate(void **state)
 
 static void every_flipped_bit_is_noticed(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_cursor c = { .segment = 3, .offset = 128, .heartbeat_ns = 7 }, got;
 	uint8_t byte;
 	int fd;
@@ -171,7 +146,7 @@ static void every_flipped_bit_is_noticed(void **state)
 
 static void older_files(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	const uint64_t offset = 640, both[2] = { 5, 1280 }, odd[2] = { 5, 1281 };
 	struct cq_cursor cursor;
 	int fd;
@@ -204,7 +179,7 @@ static void older_files(void **state)
 
 static void links_are_not_followed(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	char path[PATH_SIZE];
 	int fd;
 
@@ -236,7 +211,7 @@ static void impossible_positions(void **state)
 		{ .segment = 1, .offset = CQ_FORMAT_SIZE_MAX + 64, .generation = 1 },
 		{ .segment = 1, .offset = 64, .generation = UINT64_MAX },
 	};
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct cq_cursor cursor;
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -264,7 +239,7 @@ static void impossible_positions(void **state)
 static void others_were_faster(void **state)
 {
 	struct cq_cursor c = { .segment = 9, .offset = 64 };
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	int fd;
 
 	cq_fault_set("mkdir", EROFS, 0, 1);
@@ -314,7 +289,7 @@ static void each_skips_what_is_no_position(void **state)
 {
 	const uint64_t both[2] = { 5, 1280 };
 	struct cq_cursor c = { .segment = 9, .offset = 64 };
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 	struct seen seen = { 0 };
 	char name[200];
 	int fd;
@@ -341,19 +316,22 @@ static void each_skips_what_is_no_position(void **state)
  * write still stands where it stood. */
 static void slot_that_counts_is_kept(void **state)
 {
-	struct fixture *f = *state;
+	struct support_dir *f = *state;
 
 	for (uint64_t generation = 3; generation < 5; generation++) {
 		for (unsigned at = 0; at < 2; at++) {
 			struct cq_cursor_slot slots[2] = { 0 }, after[2];
-			struct cq_cursor next = { .segment = 9, .offset = 64, .generation = generation };
+			struct cq_cursor next = { .segment = 9,
+				                  .offset = 64,
+				                  .generation = generation };
 			struct cq_cursor got;
 			int fd;
 
 			slots[at].segment = 5;
 			slots[at].offset = 64;
 			slots[at].generation = generation;
-			slots[at].crc = cq_crc32(0, &slots[at], offsetof(struct cq_cursor_slot, crc));
+			slots[at].crc =
+				cq_crc32(0, &slots[at], offsetof(struct cq_cursor_slot, crc));
 			make_file(f, "readers/kept.meta", slots, sizeof slots);
 			assert_int_equal(cq_cursor_open(f->dirfd, "kept", false, &fd), 0);
 			assert_int_equal(cq_cursor_write(fd, &next), 0);
@@ -366,7 +344,7 @@ static void slot_that_counts_is_kept(void **state)
 	}
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+#define WITH(test) cmocka_unit_test_setup_teardown(test, support_dir_setup, support_dir_teardown)
 
 int main(void)
 {

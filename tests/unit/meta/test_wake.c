@@ -7,17 +7,16 @@
 
 #include <cmocka.h>
 
-#include <linux/futex.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "os/clock.h"
 #include "queue_support.h"
+#include "wakes.h"
 
 #define READERS 3
 #define BURST 300
@@ -25,19 +24,6 @@
 #define SLICE_NS 100000000U /* after which a sleeping reader looks by itself */
 
 enum { TYPE_BURST = 1, TYPE_SINGLE, TYPE_LAST };
-
-static unsigned wake_calls;
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, uint32_t *word, int operation, uint32_t value,
-                    const struct timespec *timeout, uint32_t *word2, uint32_t value3);
-long __wrap_syscall(long number, uint32_t *word, int operation, uint32_t value,
-                    const struct timespec *timeout, uint32_t *word2, uint32_t value3)
-{
-	if (number == SYS_futex && operation == FUTEX_WAKE)
-		wake_calls++;
-	return __real_syscall(number, word, operation, value, timeout, word2, value3);
-}
 
 struct process {
 	pid_t pid;

@@ -9,14 +9,10 @@ import os
 import sys
 import threading
 
+from testlib import case
+
 mount, queue = sys.argv[1:3]
 FS_IOC_GETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x10
-
-
-def case(what, good, got=None):
-    if not good:
-        print("got", repr(got))
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def stats():

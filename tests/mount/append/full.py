@@ -14,7 +14,7 @@ import threading
 import time
 
 from records import place_reader
-from sinklib import (PATIENCE, New, case, client, is_, outcome, stats, wait_for, waiting,
+from testlib import (PATIENCE, New, case, client, is_, outcome, stats, wait_for, waiting,
                      write_all)
 
 mode, mount, queue = sys.argv[1:4]

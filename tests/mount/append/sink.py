@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 
-from sinklib import error_of
+from testlib import case, error_of
 
 mount, limit = sys.argv[1], int(sys.argv[2])
 path = mount + "/append"
@@ -21,10 +21,6 @@ libc.mmap.restype = ctypes.c_ssize_t
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
                       ctypes.c_long]
 libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what)
 
 
 def is_error(what, wanted, call, *args):

@@ -5,7 +5,7 @@ has made: by the requests for durability, and by what is said to be durable; pri
 import os
 import sys
 
-from sinklib import case, is_, outcome, stats, wait_for
+from testlib import case, is_, outcome, stats, wait_for
 
 mode, mount = sys.argv[1:]
 append, lines = mount + "/append", mount + "/append.lines"

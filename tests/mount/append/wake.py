@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from sinklib import case
+from testlib import case
 
 mount, queue = sys.argv[1:]
 SLICE = 0.1  # seconds after which a reader that sleeps looks by itself

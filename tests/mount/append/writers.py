@@ -11,7 +11,7 @@ import sys
 import time
 import zlib
 
-from sinklib import New, case, is_, stats, wait_for
+from testlib import New, case, is_, stats, wait_for
 
 mount, queue = sys.argv[1:3]
 consume = len(sys.argv) > 3

@@ -6,11 +6,11 @@ any other: EBUSY; a segment pinned by a live reader: EBUSY".
 """
 
 import os
-import time
 
 from contract import outcome
 from contract_names import CALLS as NAME_CALLS, DIRECTORY, MAKE, MOVE
 from records import place_reader, records, segment_ids
+from testlib import wait_for
 
 # The mode bits of segments/ let root through to us; nobody, who does not own it, not.
 UNLINK = """
@@ -26,15 +26,6 @@ CALLS = {
     "of the newest": lambda path: os.unlink(f"{path}/{max(os.listdir(path))}"),
     "what is not there": lambda path: os.unlink(path + "/000000777.q"),
 }
-
-
-def settled(condition):
-    until = time.monotonic() + 30
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def cases(world, who):
@@ -61,7 +52,7 @@ def cases(world, who):
     yield "trim: it is gone at once from segments/ and the queue", \
         outcome(who, os.stat, path) == "ENOENT" and segment_ids(world.queue)[0] == world.oldest + 1
     yield "trim: and from payload/ when the kernel has forgotten the name", \
-        settled(lambda: outcome(who, os.stat, payload_path) == "ENOENT")
+        wait_for(lambda: outcome(who, os.stat, payload_path) == "ENOENT")
     yield "trim: again: ENOENT", outcome(who, os.unlink, path) == "ENOENT"
     yield "trim: who had it open goes on reading", os.pread(segment, len(old), 0) == old
     yield "trim: an open stream keeps its size and its offsets", \

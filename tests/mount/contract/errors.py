@@ -18,7 +18,7 @@ import threading
 import time
 
 from records import records, segment_ids, segment_path
-from sinklib import PATIENCE, error_of, made_late, stats
+from testlib import PATIENCE, error_of, made_late, stats
 
 subject, queue, mount = sys.argv[1:]
 append, lines, stream = (f"{mount}/{name}" for name in ("append", "append.lines", "stream"))

@@ -10,13 +10,11 @@ import sys
 import threading
 import time
 
+from testlib import case
+
 mount, queue = sys.argv[1:3]
 here = os.path.dirname(os.path.abspath(__file__))
 PATIENCE = 120  # seconds until something that has to happen counts as not happening
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def settled(condition):

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 
-from sinklib import case, is_, outcome, stats, wait_for
+from testlib import case, is_, outcome, stats, wait_for
 
 part, queue, mount = sys.argv[1:]
 SIZE = 8192

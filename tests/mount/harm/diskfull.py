@@ -13,7 +13,7 @@ import os
 import sys
 
 from records import records
-from sinklib import case, is_, made_late, outcome, stats, wait_for
+from testlib import case, is_, made_late, outcome, stats, wait_for
 
 part, queue, mount = sys.argv[1:]
 append, stream = mount + "/append", mount + "/stream"

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from sinklib import case, is_, outcome, stats, wait_for
+from testlib import case, is_, outcome, stats, wait_for
 
 part, queue, mount = sys.argv[1:]
 append, lines, stream = (f"{mount}/{name}" for name in ("append", "append.lines", "stream"))

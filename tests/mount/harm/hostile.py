@@ -23,7 +23,7 @@ import threading
 import time
 
 import hostilefuzz
-from sinklib import PATIENCE, case, is_, outcome, stats, wait_for, waiting
+from testlib import PATIENCE, case, is_, outcome, stats, wait_for, waiting
 
 part, queue, mount = sys.argv[1:]
 append, lines, stream = (f"{mount}/{name}" for name in ("append", "append.lines", "stream"))

@@ -15,7 +15,7 @@ import select
 import struct
 import time
 
-from sinklib import PATIENCE, case
+from testlib import PATIENCE, case
 from syscalls import AT_FDCWD, call
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "1.2"))

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 
-from sinklib import case, wait_for, waiting
+from testlib import case, wait_for, waiting
 
 
 def syncfs(mount):

@@ -21,6 +21,8 @@ import sys
 import threading
 import time
 
+from testlib import case
+
 
 # A test that is told to stop ends its round, so that no daemon is left.
 stopped = []
@@ -43,10 +45,6 @@ NEEDED = {"append.before_commit", "append.committed", "roll.sealed", "roll.moved
 seed = int(os.environ.get("SEED") or int.from_bytes(os.urandom(4), "little"))
 random.seed(seed)
 print(f"SEED={seed}")
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def mount_is_up():

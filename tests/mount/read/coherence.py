@@ -11,6 +11,8 @@ import os
 import sys
 import time
 
+from testlib import case
+
 mount, queue = sys.argv[1:3]
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
@@ -19,10 +21,6 @@ libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_i
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 SHARED, PRIVATE = mmap.MAP_SHARED, mmap.MAP_PRIVATE
 sink = os.open(mount + "/append", os.O_WRONLY)
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 class Mapping:

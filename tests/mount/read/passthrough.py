@@ -10,16 +10,14 @@ import signal
 import sys
 import time
 
+from testlib import case
+
 mount, queue, pid = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SIZE = 65536
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
                       ctypes.c_long]
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def content(path):

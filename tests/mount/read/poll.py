@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-from sinklib import New, case, client, is_, outcome, stats, wait_for
+from testlib import New, case, client, is_, outcome, stats, wait_for
 
 mount, queue = sys.argv[1:3]
 paths = (mount + "/append", mount + "/append.lines")

@@ -12,13 +12,11 @@ import select
 import selectors
 import sys
 
+from testlib import case
+
 mount = sys.argv[1]
 PIECE = 4096  # small pieces: the page cache holds more than was read
 PATIENCE = 5  # seconds: a file that has bytes left is ready at once
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def with_poll(fd):

@@ -14,6 +14,8 @@ import sys
 import threading
 import time
 
+from testlib import case
+
 mount = sys.argv[1]
 is_cached = sys.argv[2] == "1M"
 segment = (1 << 20) if is_cached else 65536
@@ -22,10 +24,6 @@ sink = os.open(mount + "/append", os.O_WRONLY)
 end = 0  # of the stream, as a position
 PATTERN = bytes(range(65, 91)) * 45000
 PAGE = os.sysconf("SC_PAGESIZE")
-
-
-def case(what, good):
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def reference(position, length):

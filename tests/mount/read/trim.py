@@ -12,14 +12,10 @@ import sys
 import threading
 import time
 
+from testlib import case
+
 mount, queue = sys.argv[1:3]
 segments = mount + "/segments"
-
-
-def case(what, good, got=None):
-    if not good:
-        print("got", repr(got))
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def outcome(call, *args):

@@ -15,14 +15,9 @@ import time
 import zlib
 
 import exposition
+from testlib import case
 
 mount, queue = sys.argv[1:3]
-
-
-def case(what, good, got=None):
-    if not good:
-        print("got", repr(got))
-    print(("ok - " if good else "not ok - ") + what, flush=True)
 
 
 def read(path):

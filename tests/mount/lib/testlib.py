@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the sinks share: cases, records, waiting for something, clients as processes."""
+"""What the tests in Python share: cases, records, waiting for something, clients as processes."""
 
 import errno
 import io

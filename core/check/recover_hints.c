@@ -310,7 +310,7 @@ int cq_recover_check_indexes(struct cq_recovery *v)
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
 		struct cq_candidate *c = &v->candidates[i];
 
-		switch (c->act) {
+		switch (c->act) { /* GCOV_EXCL_BR_LINE: no other value */
 		case CQ_ACT_KEEP:
 			r = check(v, c, c->kind == CQ_KIND_SEALED);
 			break;

@@ -218,7 +218,7 @@ static int start_at(cq_reader *reader, enum cq_start start)
 			break;
 		return cq_reader_seek_oldest(reader);
 	case CQ_START_OLDEST:
-	default:
+	default: /* GCOV_EXCL_BR_LINE: start_valid() refuses others */
 		return cq_reader_seek_oldest(reader);
 	}
 	return cq_reader_resume(reader, (uint32_t)reader->cursor.segment, reader->cursor.offset);

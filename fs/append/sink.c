@@ -78,8 +78,10 @@ void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, u
 	uint64_t was = __atomic_load_n(&file->appended, __ATOMIC_RELAXED);
 
 	/* two threads may come here in the other order than they appended */
-	while (was < seq + 1 && !__atomic_compare_exchange_n(&file->appended, &was, seq + 1, true,
-	                                                     __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+	while (was < seq + 1 && /* another thread may store right here */
+	       !__atomic_compare_exchange_n(&file->appended, /* GCOV_EXCL_BR_LINE: just stored */
+	                                    &was, seq + 1, true, __ATOMIC_RELAXED,
+	                                    __ATOMIC_RELAXED))
 		;
 	chronfs_poll_changed(fs);
 }

@@ -90,6 +90,8 @@ CALL(int, -1, "futimens", futimens, (int fd, const struct timespec times[2]), (f
 CALL(int, -1, "flock", flock, (int fd, int operation), (fd, operation))
 CALL(int, -1, "fdatasync", fdatasync, (int fd), (fd))
 CALL(int, -1, "fsync", fsync, (int fd), (fd))
+CALL(int, -1, "sync_file_range", sync_file_range, (int fd, off_t at, off_t n, unsigned how),
+     (fd, at, n, how))
 CALL(int, -1, "madvise", madvise, (void *base, size_t n, int advice), (base, n, advice))
 CALL(DIR *, NULL, "fdopendir", fdopendir, (int fd), (fd))
 CALL(int, -1, "renameat2", renameat2,

@@ -250,6 +250,33 @@ static void too_many_bytes_set_aside(void **state)
 	qs_expect(q->dir, 0, 70);
 }
 
+/* What is no file of ours under the first names is passed over, and stays as it is. */
+static void names_that_are_no_files(void **state)
+{
+	static const char other[] = "somebody's";
+	struct qs *q = *state;
+	char there[sizeof other] = "", path[PATH_SIZE];
+	struct stat st;
+
+	make(q);
+	support_poke(q->dir, NAME(2), 3000, "these", 5);
+	qs_write_file(q->base, "linked", other, sizeof other - 1);
+	support_path(path, q->base, "linked");
+	assert_int_equal(symlinkat(path, q->dirfd, NAME(2) ".broken"), 0);
+	assert_int_equal(mkdirat(q->dirfd, NAME(2) ".broken.2", 0700), 0);
+	assert_int_equal(linkat(AT_FDCWD, path, q->dirfd, NAME(2) ".broken.3", 0), 0);
+	qs_open(q);
+	qs_close(q);
+	assert_int_equal(qs_peek32(q->dir, NAME(2) ".broken.4", 3000), 0x73656874); /* thes */
+	assert_int_equal(fstatat(q->dirfd, NAME(2) ".broken", &st, AT_SYMLINK_NOFOLLOW), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(fstatat(q->dirfd, NAME(2) ".broken.2", &st, 0), 0);
+	assert_true(S_ISDIR(st.st_mode));
+	support_peek(q->base, "linked", 0, there, sizeof other - 1);
+	assert_string_equal(there, other);
+	qs_expect(q->dir, 0, 70);
+}
+
 static void too_many_segments_set_aside(void **state)
 {
 	struct qs *q = *state;
@@ -265,7 +292,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(copy_of_hard_links),          QS_TEST(linked_without_a_watermark),
 	QS_TEST(everybody_may_write),         QS_TEST(directories),
 	QS_TEST(directories_as_indexes),      QS_TEST(too_many_bytes_set_aside),
-	QS_TEST(too_many_segments_set_aside),
+	QS_TEST(too_many_segments_set_aside), QS_TEST(names_that_are_no_files),
 };
 
 SUPPORT_MAIN_IN_MEMORY(tests)

@@ -267,6 +267,32 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 			[ "$(wc -l <exit.out)" -eq "$(find q -name '*.q' | wc -l)" ]
 	}
 	ok "ls leaves out a segment that is deleted meanwhile" vanished
+	failures="open:24 stat_at:5 next_name:5 list:5" \
+		each_case "ls where a segment is missing, with failing calls" "$CHRONQ" ls gone
+	# A new queue for which there is no room: what else one can do is said.
+	for error in 28:"No space left on device" 122:"Disk quota exceeded" 27:"File too large"; do
+		no_room() { CHRONQ_FAIL=allocate:${error%%:*}:0:-1 "$CHRONQ" append no-room <one; }
+		shows "no room for a new queue: ${error#*:}" 3 "can have smaller segments" no_room
+		shows "the reason, too" 3 "${error#*:}" no_room
+	done
+	# A writer that is held in its close; the next one says so, and goes on behind it.
+	closing() {
+		local first second r=0
+		rm -rf closing hold.reached hold.go && mkfifo hold.reached hold.go
+		CHRONQ_HOLD=close.drained:hold "$CHRONQ" append closing <one &
+		first=$!
+		: <hold.reached # until it is there
+		exits 0 "$CHRONQ" info closing && grep -q "^writer           closing, process $first\$" exit.out || r=1
+		echo two | "$CHRONQ" append closing 2>second.err &
+		second=$!
+		until grep -q "process $first is closing the queue; waiting for it" second.err; do
+			kill -0 "$second" || break
+		done
+		: >hold.go
+		wait "$first" && wait "$second" && [ "$r" -eq 0 ] || return 1
+		grep -q "is closing the queue" second.err && cmp <("$CHRONQ" cat closing) <(printf 'one\ntwo\n')
+	}
+	ok "a writer waits for one that is closing" closing
 	killed() { CHRONQ_KILL=roll.moved "$CHRONQ" append -s 4096 killed <lines; }
 	killed 2>/dev/null
 	shows "ls of a segment that was begun and has no record" 0 "000000001  active               -" \

@@ -23,14 +23,14 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "meta/boot.h"
 #include "files/filesystem.h"
-#include "format/format.h"
-#include "os/io.h"
-#include "kernel.h"
-#include "meta/lock.h"
-#include "queue_support.h"
 #include "files/trust.h"
+#include "format/format.h"
+#include "kernel.h"
+#include "meta/boot.h"
+#include "meta/lock.h"
+#include "os/io.h"
+#include "queue_support.h"
 
 static int setup(void **state)
 {
@@ -115,6 +115,11 @@ static int do_duplicate(int fd)
 	return r;
 }
 
+static int do_write_out(int fd)
+{
+	return cq_io_write_out(fd, 0, 4096);
+}
+
 static int do_populate(int fd)
 {
 	void *base = NULL;
@@ -164,6 +169,7 @@ static const struct {
 	{ "fcntl", do_duplicate, EMFILE, false },
 	{ "fdatasync", cq_io_sync_data, EIO, true },
 	{ "fsync", cq_io_sync_dir, EIO, true },
+	{ "sync_file_range", do_write_out, EIO, true },
 	{ "madvise", do_populate, EFAULT, true },
 	{ "fstat", do_open, ESTALE, false },
 };
@@ -191,6 +197,25 @@ static void refused_and_interrupted(void **state)
 	/* the owner of the directory cannot be told */
 	kernel_refuse("fstat", EIO, 1, 1);
 	assert_int_equal(do_open(fd), -EIO);
+	close(fd);
+}
+
+/* A disk that fails or is full fails the sync that had this written out.  A file system that cannot write
+ * out a part fails nothing: the sync behind it writes all. */
+static void written_out_in_part(void **state)
+{
+	static const int told[] = { EIO, ENOSPC, EDQUOT }, not_told[] = { EINVAL, ENOSYS, ESPIPE };
+	int fd = some_file(*state);
+
+	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
+		kernel_refuse("sync_file_range", told[i], 0, 1);
+		assert_int_equal(do_write_out(fd), -told[i]);
+	}
+	for (size_t i = 0; i < sizeof not_told / sizeof not_told[0]; i++) {
+		kernel_refuse("sync_file_range", not_told[i], 0, 1);
+		assert_int_equal(do_write_out(fd), 0);
+		assert_int_equal(kernel_refused(), 1);
+	}
 	close(fd);
 }
 
@@ -424,6 +449,7 @@ static void number_of_the_boot(void **state)
 	static const char *const texts[] = { "", "\n", "01234567-89ab-cdef-0123-456789abcde\n",
 		                             "01234567-89ab-cdef-0123-456789abcdeX\n",
 		                             "no number of a boot, and as long as one" };
+	static const int wants[] = { EMFILE, ENFILE, ENOMEM };
 	uint8_t id[CQ_BOOT_ID_SIZE];
 	struct qs *q = *state;
 
@@ -440,9 +466,11 @@ static void number_of_the_boot(void **state)
 	qs_write_file(q->base, "boot_id", good, sizeof good - 1);
 	assert_int_equal(cq_boot_id(id), 0);
 	assert_memory_equal(id, number, sizeof id);
-	/* for want of descriptors nobody can say that it is another one */
-	kernel_refuse("openat", EMFILE, 0, 1);
-	assert_int_equal(cq_boot_id(id), -EMFILE);
+	/* for want of descriptors or memory nobody can say that it is another one */
+	for (size_t i = 0; i < sizeof wants / sizeof wants[0]; i++) {
+		kernel_refuse("openat", wants[i], 0, 1);
+		assert_int_equal(cq_boot_id(id), -wants[i]);
+	}
 }
 
 /* ---- other users ---- */
@@ -473,6 +501,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(refused_and_interrupted), TEST(of_a_writer),        TEST(small_file_replaced),
 	TEST(in_place_on_btrfs),       TEST(file_systems),       TEST(list_of_locks),
 	TEST(beginning_of_a_process),  TEST(number_of_the_boot), TEST(whose_files_are_trusted),
+	TEST(written_out_in_part),
 };
 
 QS_MAIN(tests)

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "fs_support.h"
 
@@ -171,10 +173,27 @@ REPLACED(int, fclose, (FILE * file))
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 
+/* A file to be read, with this text; of "none" there is none. */
+static int made_up_file(const char *text)
+{
+	int fd;
+
+	if (strcmp(text, "none") == 0) {
+		errno = ENOENT;
+		return -1;
+	}
+	fd = memfd_create("made up", MFD_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, text, strlen(text), 0), strlen(text));
+	return fd;
+}
+
 /* None of those who call it makes a file. */
 int __wrap_open64(const char *path, int flags, ...)
 {
 	assert_int_equal(flags & O_CREAT, 0);
+	if (made_up.max_pages && strcmp(path, "/proc/sys/fs/fuse/max_pages_limit") == 0)
+		return made_up_file(made_up.max_pages);
 	return fails("open", EMFILE) ? -1 : __real_open64(path, flags);
 }
 

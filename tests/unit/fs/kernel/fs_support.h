@@ -99,6 +99,7 @@ extern struct fs_made_up {
 	int append_error;                    /* of cq_writer_append() and its like */
 	bool no_wait;                        /* cq_queue_await_release() looks once */
 	rlim_t descriptors, descriptors_max; /* of getrlimit(), 0: the truth */
+	const char *max_pages; /* text of the sysctl max_pages_limit; "none": no such file */
 } made_up;
 
 /* What was said to people since the setup. */

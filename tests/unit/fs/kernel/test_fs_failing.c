@@ -29,6 +29,7 @@
 #include "held/poll.h"
 #include "held/ticker.h"
 #include "kernel/ops.h"
+#include "kernel/request.h"
 #include "mount/daemon.h"
 #include "shared/limits.h"
 #include "status/stats.h"
@@ -451,6 +452,40 @@ static void limit_of_descriptors(void **state)
 	}
 }
 
+/* How long a record may be follows from the pages that the kernel gives a request; where it does not say,
+ * it is what all kernels give.  The least that was ever said counts. */
+static void pages_of_a_request(void **state)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	const struct {
+		const char *text;
+		size_t pages, then;
+	} cases[] = {
+		{ "64\n", 64, 64 }, { "none", 256, 64 }, { "", 256, 64 },    { "many\n", 256, 64 },
+		{ "0\n", 256, 64 }, { "32\n", 32, 32 },  { "99\n", 99, 32 },
+	};
+	size_t before = 0;
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(cases); i++) {
+		struct fuse_conn_info conn = { .max_write = 1U << 20 };
+
+		made_up.max_pages = cases[i].text;
+		fs.request.pages = 0;
+		assert_int_equal(chronfs_request_look(&fs), 0);
+		assert_int_equal(fs.request.pages, cases[i].pages);
+		fs.request.pages = before;
+		chronfs_request_init(&fs, &conn);
+		assert_int_equal(fs.request.pages, cases[i].then);
+		assert_int_equal(conn.max_write, cases[i].then * page);
+		assert_in_range(fs.write_limit, 1, conn.max_write - page);
+		before = fs.request.pages;
+	}
+	made_up.max_pages = "1\n";
+	assert_int_equal(chronfs_request_look(&fs), -EINVAL);
+	assert_non_null(strstr(said, "max_pages_limit is 1"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)
 
 int main(void)
@@ -463,6 +498,7 @@ int main(void)
 		TEST(no_thread_for_the_ticker),
 		TEST(no_thread_for_the_signals),
 		TEST(limit_of_descriptors),
+		TEST(pages_of_a_request),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

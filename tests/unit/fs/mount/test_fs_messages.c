@@ -12,8 +12,12 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+#include <fcntl.h>
 #include <fuse_log.h>
 #include <limits.h>
+#include <poll.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +42,8 @@ static bool stuck;
 static sem_t reached, let_go;
 
 static bool no_memory;
+static int thread_error; /* of the next thread */
+static int write_error;  /* of the next write */
 
 /* ---- replacements ---- */
 
@@ -84,6 +90,49 @@ void *__wrap_malloc(size_t size);
 void *__wrap_malloc(size_t size)
 {
 	return no_memory ? NULL : __real_malloc(size);
+}
+
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+	return no_memory ? NULL : __real_calloc(count, size);
+}
+
+int __real_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg)
+{
+	return thread_error ? thread_error
+	                    : __real_pthread_create(ret_thread, attributes, run, arg);
+}
+
+ssize_t __real_write(int fd, const void *bytes, size_t length);
+ssize_t __wrap_write(int fd, const void *bytes, size_t length);
+
+ssize_t __wrap_write(int fd, const void *bytes, size_t length)
+{
+	const int error = write_error;
+
+	if (error == 0)
+		return __real_write(fd, bytes, length);
+	write_error = 0;
+	errno = error;
+	return -1;
+}
+
+int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
+
+int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
+{
+	(void)sem_post(&reached);
+	return __real_poll(fds, count, timeout);
 }
 
 static int setup(void **state)
@@ -331,6 +380,83 @@ static void the_end_does_not_wait_for_it(void **state)
 	stuck = false;
 }
 
+/* stderr is a pipe that others have made non-blocking, and full: the log's thread waits for room, and
+ * all of the message is there then.  A write that is interrupted is made again; what stderr refuses
+ * is left out, and the next message goes on. */
+static void stderr_that_takes_nothing(void **state)
+{
+	static const char wanted[] = "chronfs: /q: waits for room\n"
+				     "chronfs: /q: interrupted\n"
+				     "chronfs: /q: goes on\n";
+	char block[4096], text[sizeof wanted] = "";
+	int ends[2], saved;
+	size_t length = 0;
+
+	(void)state;
+	chronfs_log_stop(fs.log);
+	assert_true(sem_init(&reached, 0, 0) == 0);
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	memset(block, '.', sizeof block);
+	while (__real_write(ends[1], block, sizeof block) > 0)
+		;
+	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	(void)fflush(stderr);
+	saved = dup(STDERR_FILENO);
+	assert_true(saved >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
+	chronfs_say(&fs, CQ_ERROR, "waits for room");
+	while (sem_wait(&reached) != 0)
+		;
+	/* the pipe is read until all that filled it is gone */
+	while (length < sizeof wanted - 1) {
+		ssize_t n = read(ends[0], block, sizeof block);
+		const char *begin = n > 0 ? memchr(block, 'c', (size_t)n) : NULL;
+
+		if (n < 0)
+			(void)__real_poll(&(struct pollfd){ .fd = ends[0], .events = POLLIN }, 1,
+			                  -1);
+		if (n <= 0 || !begin)
+			continue;
+		n -= begin - block;
+		assert_true(length + (size_t)n < sizeof text);
+		memcpy(text + length, begin, (size_t)n);
+		length += (size_t)n;
+		if (strcmp(text, "chronfs: /q: waits for room\n") != 0)
+			continue;
+		chronfs_log_stop(fs.log);
+		assert_int_equal(chronfs_log_start(&fs.log), 0);
+		write_error = EINTR;
+		chronfs_say(&fs, CQ_ERROR, "interrupted");
+		chronfs_log_stop(fs.log);
+		assert_int_equal(chronfs_log_start(&fs.log), 0);
+		write_error = EIO;
+		chronfs_say(&fs, CQ_ERROR, "refused");
+		chronfs_say(&fs, CQ_ERROR, "goes on");
+	}
+	(void)dup2(saved, STDERR_FILENO);
+	close(saved);
+	close(ends[0]);
+	close(ends[1]);
+	assert_string_equal(text, wanted);
+}
+
+/* A mount says that it has no log: nothing is left of what was begun.  Where none was begun, there is none
+ * to end. */
+static void no_log(void **state)
+{
+	struct chronfs_log *log = NULL;
+
+	(void)state;
+	no_memory = true;
+	assert_int_equal(chronfs_log_start(&log), -ENOMEM);
+	no_memory = false;
+	thread_error = EAGAIN;
+	assert_int_equal(chronfs_log_start(&log), -EAGAIN);
+	thread_error = 0;
+	assert_null(log);
+	chronfs_log_to_syslog(log);
+	chronfs_log_stop(log);
+}
+
 static void no_memory_for_a_message(void **state)
 {
 	(void)state;
@@ -353,6 +479,8 @@ int main(void)
 		TEST(the_longest_message),
 		TEST(a_stuck_log_keeps_nobody),
 		TEST(no_memory_for_a_message),
+		TEST(stderr_that_takes_nothing),
+		TEST(no_log),
 		TEST(the_end_does_not_wait_for_it),
 	};
 

@@ -23,7 +23,7 @@
 #include "append/lines.h"
 #include "append/sink.h"
 #include "append/waiting.h"
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "held/locks.h"
 #include "held/opened.h"
 #include "held/poll.h"

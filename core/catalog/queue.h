@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "format/format.h"
 #include "catalog/known.h"
 #include "files/live.h"

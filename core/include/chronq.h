@@ -568,24 +568,8 @@ CQ_API int cq_segment_stat(cq_segment *segment, struct stat *ret_stat);
  */
 CQ_API int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_content);
 
-/*
- * Attributes of a published segment by its id.  What is known of a sealed segment is remembered in
- * the queue handle: its file is opened once, later calls only check that it is the same file.
- *   ENOENT, EBADMSG  as cq_segment_open()
- */
-struct cq_segment_attr {
-	struct stat stat; /* as cq_segment_stat() */
-	bool sealed;
-	bool have_payload; /* payload_bytes is known without reading all of the segment */
-	uint64_t payload_bytes;
-};
-CQ_API int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr);
-
 /* Bytes of the file, exactly, as pread(2); live data of a running writer included. */
 CQ_API ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint64_t offset);
-
-/* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
-CQ_API int cq_segment_fd(const cq_segment *segment);
 
 /* ---- stream --------------------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "libfuse.h"
 #include "node.h"
 #include "shared/kind.h"

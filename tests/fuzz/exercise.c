@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chronq-fs.h"
 #include "fuzz.h"
 #include "write/writer.h"
 

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "queue_support.h"
 
 #ifndef CQ_FAULTS

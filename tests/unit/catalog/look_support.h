@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "queue_support.h"
 
 #define LOOK_PER_SEGMENT 31U /* records "record N" of qs_append() */

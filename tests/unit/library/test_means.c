@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "chronq-fs.h"
 #include "meta/control.h"
 #include "format/format.h"
 #include "kernel.h"

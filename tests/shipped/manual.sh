@@ -59,7 +59,7 @@ done
 # ---- chronfs ----
 
 help=$("$CHRONFS" --help)
-mapfile -t options < <(grep -oE '^	OPTION\("[^"]+"' "$top/fs/mount/options.c" | cut -d'"' -f2 |
+mapfile -t options < <(grep -rhoE '^	OPTION\("[^"]+"' "$top/fs" --include='*.c' | cut -d'"' -f2 |
 	sed 's/=$//; s/^--*//' | sort -u)
 all "chronfs.1 has all options" "$(missing chronfs.1 "${options[@]}")" "${options[@]}"
 lost=
@@ -68,14 +68,14 @@ for option in "${options[@]}"; do
 done
 all "chronfs --help has all options" "$lost" "${options[@]}"
 
-mapfile -t codes < <(grep -oE 'CHRONFS_EXIT_[A-Z_]+ = [0-9]+' "$top/fs/chronfs.h" | cut -d' ' -f3)
+mapfile -t codes < <(grep -rhoE 'CHRONFS_EXIT_[A-Z_]+ = [0-9]+' "$top/fs" --include='*.h' | cut -d' ' -f3)
 lost=
 for code in "${codes[@]}"; do
 	grep -qx "\.It $code" "$top/docs/chronfs.1" || lost+="$code "
 done
 all "chronfs.1 has all exit codes" "$lost" "${codes[@]}"
 
-mapfile -t views < <(sed -n '/views\[\]/,/^}/p' "$top/fs/kernel/dir.c" | grep -oE '"[a-z.]+"' | tr -d '"')
+mapfile -t views < <(sed -n '/views\[\]/,/^}/p' "$top"/fs/*/*.c | grep -oE '"[a-z.]+"' | tr -d '"')
 all "chronfs.1 has all files of the mount" "$(missing chronfs.1 "${views[@]//./\\.}")" "${views[@]}"
 
 mapfile -t errors < <(sed -n '/^| errno |/,$p' "$top/docs/semantics.md" | grep -oE '^\| E[A-Z, ]+' |

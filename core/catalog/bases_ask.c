@@ -83,7 +83,7 @@ int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base)
 		return 1;
 	}
 	r = cq_queue_segment_size(queue, &size);
-	if (r < 0) /* GCOV_EXCL_BR_LINE: known since a segment was opened */
+	if (r < 0)
 		return r;
 	r = read_head(queue, id, &head);
 	if (r < 0)

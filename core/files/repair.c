@@ -105,7 +105,7 @@ static int each_block(struct mover *m,
 			length = (size_t)(size - at);
 		n = cq_io_pread(m->from, m->block, length, at);
 		if (n <= 0) {
-			r = n < 0 ? (int)n : -EIO; /* GCOV_EXCL_BR_LINE: cut short a moment ago */
+			r = n < 0 ? (int)n : -EIO;
 			break;
 		}
 		for (length = (size_t)n; length > 1 && m->block[length - 1] == 0;)

@@ -223,7 +223,7 @@ int cq_stream_next_data(cq_stream *s, uint64_t position, uint64_t *ret_position)
 		r = find(s, position, &base);
 		if (r <= 0)
 			break;
-		if (position < base.base) { /* GCOV_EXCL_BR_LINE: deleted a moment ago */
+		if (position < base.base) {
 			position = base.base;
 		} else if (position - base.base < bytes_before(&base, end) ||
 		           (base.flags & CQ_BASE_DAMAGED)) {

@@ -23,10 +23,10 @@
 #include <unistd.h>
 
 #include "files/beyond.h"
+#include "format/record.h"
 #include "meta/cursor.h"
 #include "meta/durable.h"
 #include "queue_support.h"
-#include "format/record.h"
 #include "repair_support.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
@@ -385,6 +385,22 @@ static void watermark_is_not_known(void **state)
 	qs_close(q);
 }
 
+/* Neither of both slots is: what was durable is not known at all, and each is named. */
+static void no_watermark_is_known(void **state)
+{
+	struct qs *q = *state;
+	char name[20];
+
+	damage_newer_slot(q, name);
+	support_poke(q->dir, NAME(2), AT(68) + 64, "R", 1);
+	support_poke(q->dir, "durable.meta", 32, "damage", 3);
+	support_poke(q->dir, "durable.meta", 72, "damage", 3);
+	refuses(q);
+	assert_true(qs_logged(q, "slot 0 and slot 1 of durable.meta is damaged"));
+	q->config.accept_loss = true;
+	goes_on(q, &(struct damage){ .seq = 68 });
+}
+
 /* Where all that is there is sound, nobody has to be asked, and the slot is written again. */
 static void damaged_slot_is_mended(void **state)
 {
@@ -523,12 +539,19 @@ static void made_up_headers(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(refused_on_the_same_boot),   QS_TEST(told_after_another_boot),
-	QS_TEST(a_kill_is_no_loss),          QS_TEST(a_kill_at_the_beginning),
-	QS_TEST(what_another_writer_leaves), QS_TEST(repair_counts_the_losses),
-	QS_TEST(verify_counts_the_sound),    QS_TEST(watermark_is_not_known),
-	QS_TEST(damaged_slot_is_mended),     QS_TEST(reader_goes_back),
-	QS_TEST(older_file_is_not_damaged),  QS_TEST(made_up_headers),
+	QS_TEST(refused_on_the_same_boot),
+	QS_TEST(told_after_another_boot),
+	QS_TEST(a_kill_is_no_loss),
+	QS_TEST(a_kill_at_the_beginning),
+	QS_TEST(what_another_writer_leaves),
+	QS_TEST(repair_counts_the_losses),
+	QS_TEST(verify_counts_the_sound),
+	QS_TEST(watermark_is_not_known),
+	QS_TEST(no_watermark_is_known),
+	QS_TEST(damaged_slot_is_mended),
+	QS_TEST(reader_goes_back),
+	QS_TEST(older_file_is_not_damaged),
+	QS_TEST(made_up_headers),
 };
 
 QS_MAIN(tests)

@@ -283,6 +283,73 @@ static void residue_behind_a_hole(void **state)
 	assert_int_equal(at, f->size);
 }
 
+/* More pieces of data than are listed at first, all of zeros but the last; then the file is cut in one
+ * of them, and before it is looked at. */
+static void residue_behind_many_holes(void **state)
+{
+	static const uint8_t zeros[4096];
+	struct fixture *f = *state;
+	uint64_t at = 0, last = 0;
+	char path[PATH_SIZE];
+
+	f->size = 1U << 20;
+	support_path(path, f->dir, "segment");
+	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(f->fd >= 0);
+	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
+	for (int i = 0; i < 40; i++) {
+		last = (uint64_t)i * 16384;
+		assert_int_equal(pwrite(f->fd, zeros, sizeof zeros, (off_t)last), sizeof zeros);
+	}
+	assert_int_equal(pwrite(f->fd, "x", 1, (off_t)last + 100), 1);
+	assert_int_equal(cq_scan_init(&f->scan, f->fd, f->size), 0);
+	assert_int_equal(cq_scan_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(at, last + 100);
+	assert_int_equal(cq_scan_more_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(at, last + 100);
+	assert_int_equal(ftruncate(f->fd, (off_t)last + 50), 0);
+	f->scan.window_length = 0;
+	assert_int_equal(cq_scan_more_residue(&f->scan, last, &at), -EIO);
+	assert_int_equal(cq_scan_residue(&f->scan, last + 4096, &at), -EIO);
+}
+
+static bool any_record(void *arg, const struct cq_record_header *header, uint64_t offset)
+{
+	(void)arg;
+	(void)header;
+	(void)offset;
+	return true;
+}
+
+/* Sound records are found behind others and behind damage, from wherever one begins to look; a file that
+ * ends early is an error, no end. */
+static void records_behind_a_place(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_record_at r;
+	uint64_t damaged, whole;
+
+	begin(f, 8192);
+	put(f, 10, 1, 1);
+	damaged = f->end;
+	put(f, 100, 1, 1);
+	whole = f->end;
+	put(f, 20, 1, 1);
+	f->bytes[damaged + 64]++;
+	store(f, f->size);
+	start(f);
+	assert_int_equal(cq_scan_find(&f->scan, damaged, any_record, NULL, &r), 1);
+	assert_int_equal(r.offset, whole);
+	assert_int_equal(cq_scan_find(&f->scan, 64, any_record, NULL, &r), 1);
+	assert_int_equal(r.offset, 64);
+	assert_int_equal(cq_scan_find(&f->scan, f->end, any_record, NULL, &r), 0);
+	start(f);
+	assert_int_equal(ftruncate(f->fd, (off_t)whole), 0);
+	assert_int_equal(cq_scan_find(&f->scan, damaged, any_record, NULL, &r), -EIO);
+	start(f);
+	assert_int_equal(cq_scan_find(&f->scan, whole, any_record, NULL, &r), -EIO);
+}
+
 /* The same places over memory, while the file changes: it gets records, a seal, damage, and is cut. */
 static void walks_a_mapping(void **state)
 {
@@ -344,6 +411,8 @@ int main(void)
 		WITH(sees_what_a_live_writer_adds),
 		WITH(residue),
 		WITH(residue_behind_a_hole),
+		WITH(residue_behind_many_holes),
+		WITH(records_behind_a_place),
 		WITH(walks_a_mapping),
 	};
 

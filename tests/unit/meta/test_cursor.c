@@ -83,6 +83,43 @@ static void golden_alpha(void **state)
 	close(dirfd);
 }
 
+/* What stands under a reader's name and is not its own is not read, nor written to. */
+static void names_that_are_not_its_own(void **state)
+{
+	struct support_dir *f = *state;
+	struct cq_cursor c = { .offset = 64 }, got;
+	int fd;
+
+	assert_int_equal(cq_cursor_look(f->dirfd, "a", &got), -ENOENT);
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &c), 0);
+	close(fd);
+	assert_int_equal(cq_cursor_look(f->dirfd, "a", &got), 0);
+	assert_int_equal(cq_cursor_may_create(f->dirfd), 0);
+	assert_int_equal(linkat(f->dirfd, "readers/a.meta", f->dirfd, "second", 0), 0);
+	assert_int_equal(cq_cursor_look(f->dirfd, "a", &got), -EBADMSG);
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), -EPERM);
+	assert_int_equal(renameat(f->dirfd, "readers", f->dirfd, "away"), 0);
+	assert_int_equal(renameat(f->dirfd, "second", f->dirfd, "readers"), 0);
+	assert_true(cq_cursor_may_create(f->dirfd) < 0);
+	assert_true(cq_cursor_open(f->dirfd, "a", true, &fd) < 0);
+}
+
+/* A generation that somebody has made up, and a file that has none. */
+static void counted_from_1_in_a_fresh_file(void **state)
+{
+	struct support_dir *f = *state;
+	struct cq_cursor c = { .offset = 64, .generation = UINT64_MAX - 1 }, got;
+	int fd;
+
+	assert_int_equal(cq_cursor_open(f->dirfd, "a", true, &fd), 0);
+	assert_int_equal(cq_cursor_write(fd, &c), 0);
+	assert_int_equal(cq_cursor_read(fd, &got), 0);
+	assert_int_equal(got.generation, 1);
+	assert_int_equal(got.offset, 64);
+	close(fd);
+}
+
 /* Whatever a write of one slot leaves behind, the other one still counts. */
 static void slots_alternate(void **state)
 {
@@ -361,6 +398,8 @@ int main(void)
 #endif
 		WITH(each_skips_what_is_no_position),
 		WITH(slot_that_counts_is_kept),
+		WITH(names_that_are_not_its_own),
+		WITH(counted_from_1_in_a_fresh_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "meta/cursor.h"
-#include "os/fault.h"
-#include "meta/lock.h"
-#include "queue_support.h"
 #include "files/seekindex.h"
+#include "meta/cursor.h"
+#include "meta/lock.h"
+#include "os/fault.h"
+#include "queue_support.h"
 #include "verify/verify.h"
 #include "write/writer.h"
 
@@ -458,6 +458,12 @@ static void damaged_header(struct qs *q)
 	support_poke(q->dir, NAME(2), AT(2) + 8, "X", 1);
 }
 
+/* A record is missing, and the next one is there. */
+static void hole(struct qs *q)
+{
+	qs_zero(q->dir, NAME(2), AT(2), AT(3));
+}
+
 static void summary_of_an_unsealed(struct qs *q)
 {
 	set_header(q, NAME(2), 48, AT(4));
@@ -487,6 +493,36 @@ static void writer_comes_in_the_middle(void **state)
 	}
 }
 
+/* No writer at work leaves a place out. */
+static void hole_beside_a_writer(void **state)
+{
+	struct qs *q = *state;
+	struct found f;
+	struct cq_lock lock;
+
+	make(q);
+	hole(q);
+	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), 0);
+	assert_int_equal(verify(q, false, NULL, &f), 0);
+	cq_lock_release(&lock);
+	assert_non_null(strstr(f.text,
+	                       "those between are missing; 2 sound records, 65 to 66, stand "
+	                       "behind it\n"));
+}
+
+/* Without the oldest segment nothing tells what number the first record has. */
+static void damage_where_no_number_is_known(void **state)
+{
+	static const uint32_t too_long = UINT32_MAX;
+	struct qs *q = *state;
+
+	make_foreign(q);
+	drop(q, NAME(0));
+	support_poke(q->dir, NAME(1), AT(3), &too_long, sizeof too_long);
+	finds_also(q, "damage 1:448 a record length that leads out of the segment: the rest of the "
+	              "segment cannot be read\n");
+}
+
 static void drop_all(struct qs *q)
 {
 	drop(q, NAME(0));
@@ -508,7 +544,7 @@ static void all_go_in_the_middle(void **state)
 
 #ifdef CQ_FAULTS
 /* Any call that fails, on a queue that has damage of several kinds: it is never called sound. */
-static void nothing_is_sound_that_cannot_be_read(void **state)
+static void each_call_fails(struct qs *q, uint64_t least, uint64_t all)
 {
 	static const struct {
 		const char *name;
@@ -517,8 +553,30 @@ static void nothing_is_sound_that_cannot_be_read(void **state)
 		      { "pread", ENOMEM },    { "stat", EIO },   { "stat_at", EIO },
 		      { "seek_data", EIO },   { "list", EIO },   { "next_name", EIO },
 		      { "open_dir", EMFILE }, { "map", ENOMEM }, { "list", EMFILE } };
-	struct qs *q = *state;
 	struct found f;
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		for (int count = 1; count >= -1; count -= 2) {
+			int r, skip = 0;
+
+			do {
+				cq_fault_forget();
+				cq_fault_set(calls[i].name, calls[i].error, skip++, count);
+				r = verify(q, false, NULL, &f);
+				cq_fault_set(NULL, 0, 0, 0);
+				assert_true(r < 0 || f.result.damage >= least / 2);
+				/* want of means is nobody's damage, and is said */
+				if (calls[i].error == EMFILE && r == 0)
+					assert_in_range(f.result.damage, least, all);
+			} while (cq_fault_given() > 0);
+			assert_int_equal(r, 0);
+		}
+	}
+}
+
+static void nothing_is_sound_that_cannot_be_read(void **state)
+{
+	struct qs *q = *state;
 	char path[PATH_SIZE];
 
 	make(q);
@@ -529,23 +587,26 @@ static void nothing_is_sound_that_cannot_be_read(void **state)
 	assert_int_equal(mkdirat(q->dirfd, "readers", 0700), 0);
 	support_path(path, q->dir, "readers");
 	qs_write_file(path, "log.meta", "rubbish", 7);
-	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-		for (int count = 1; count >= -1; count -= 2) {
-			int r, skip = 0;
+	each_call_fails(q, 4, 4);
+}
 
-			do {
-				cq_fault_forget();
-				cq_fault_set(calls[i].name, calls[i].error, skip++, count);
-				r = verify(q, false, NULL, &f);
-				cq_fault_set(NULL, 0, 0, 0);
-				assert_true(r < 0 || f.result.damage >= 2);
-				/* want of means is nobody's damage, and is said */
-				if (calls[i].error == EMFILE && r == 0)
-					assert_int_equal(f.result.damage, 4);
-			} while (cq_fault_given() > 0);
-			assert_int_equal(r, 0);
-		}
-	}
+/* The same of damaged and missing records, with records behind them, at rest and beside a writer. */
+static void nor_what_has_damaged_records(void **state)
+{
+	struct qs *q = *state;
+	struct cq_lock lock;
+	struct found f;
+
+	make(q);
+	support_poke(q->dir, NAME(0), AT(3) + 64, "RECORD", 6);
+	support_poke(q->dir, NAME(1), AT(3) + 8, "X", 1);
+	hole(q);
+	assert_int_equal(verify(q, false, NULL, &f), 0);
+	each_call_fails(q, 2, f.result.damage);
+	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), 0);
+	assert_int_equal(verify(q, false, NULL, &f), 0);
+	each_call_fails(q, 2, f.result.damage);
+	cq_lock_release(&lock);
 }
 #endif
 
@@ -568,9 +629,12 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(deleted_in_the_middle),
 	QS_TEST(writer_without_a_position),
 	QS_TEST(writer_comes_in_the_middle),
+	QS_TEST(hole_beside_a_writer),
+	QS_TEST(damage_where_no_number_is_known),
 	QS_TEST(all_go_in_the_middle),
 #ifdef CQ_FAULTS
 	QS_TEST(nothing_is_sound_that_cannot_be_read),
+	QS_TEST(nor_what_has_damaged_records),
 #endif
 };
 

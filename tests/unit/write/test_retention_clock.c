@@ -13,13 +13,17 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
-#include "meta/cursor.h"
-#include "queue_support.h"
 #include "files/segdir.h"
+#include "meta/cursor.h"
+#include "os/fault.h"
+#include "queue_support.h"
+#include "write/retention.h"
 #include "write/writer.h"
 
 #define HOUR 3600LL
@@ -214,6 +218,71 @@ static void the_clock_goes_wrong(void **state)
 	assert_int_equal(oldest(q), 4);
 }
 
+/* So many segments with a wrong time that the first right one is not asked for, then one before 1970:
+ * they go when they have been seen long enough. */
+static void many_wrong_times(void **state)
+{
+	static const struct timespec before_1970[2] = { { .tv_sec = -1000 }, { .tv_sec = -1000 } };
+	struct qs *q = *state;
+
+	start(q, -3 * YEAR);
+	set_wrong(10 * YEAR);
+	append_segments(q, 18);
+	wrong = 0;
+	append_segments(q, 1);
+	qs_flush(q->writer);
+	assert_int_equal(utimensat(q->dirfd, "000000000.q", before_1970, 0), 0);
+	reopen(q);
+	assert_int_equal(oldest(q), 0);
+	assert_true(qs_logged(q, "segment 000000000 has a last record of 1970-01-01 00:00:00 UTC, "
+	                         "which cannot be right"));
+	pass(q, HOUR / 2);
+	assert_int_equal(oldest(q), 0);
+	pass(q, HOUR);
+	assert_int_equal(oldest(q), 18);
+}
+
+/* An empty segment has no time to go by. */
+static void an_empty_segment_tells_no_time(void **state)
+{
+	struct qs *q = *state;
+
+	start(q, -3 * YEAR);
+	set_wrong(10 * YEAR);
+	append_segments(q, 3);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	wrong = 0;
+	pass(q, HOUR / 2);
+	assert_int_equal(oldest(q), 0);
+	pass(q, HOUR);
+	assert_int_equal(oldest(q), 3);
+}
+
+#ifdef CQ_FAULTS
+/* A segment whose time cannot be had stays, and that is said; it goes when the time can be had again. */
+static void times_that_cannot_be_had(void **state)
+{
+	struct qs *q = *state;
+	uint32_t id;
+
+	start(q, -3 * YEAR);
+	set_wrong(10 * YEAR);
+	append_segments(q, 3);
+	wrong = 0;
+	append_segments(q, 2);
+	pass(q, HOUR / 2);
+	passed += 2 * HOUR;
+	cq_fault_set("stat_at", EIO, 0, -1);
+	assert_int_equal(cq_retention_step(q->writer), 0);
+	cq_fault_set(NULL, 0, 0, 0);
+	assert_int_equal(cq_segdir_next(q->dirfd, 0, &id), 0);
+	assert_int_equal(id, 0);
+	assert_true(qs_logged(q, "segment 000000000 not deleted: Input/output error"));
+	pass(q, HOUR);
+	assert_int_equal(oldest(q), 4);
+}
+#endif
+
 static void other_rules_do_not_ask_for_the_time(void **state)
 {
 	struct qs *q = *state;
@@ -263,6 +332,11 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(segments_from_before_the_process),
 	QS_TEST(nothing_but_what_was_seen),
 	QS_TEST(the_clock_goes_wrong),
+	QS_TEST(many_wrong_times),
+	QS_TEST(an_empty_segment_tells_no_time),
+#ifdef CQ_FAULTS
+	QS_TEST(times_that_cannot_be_had),
+#endif
 	QS_TEST(other_rules_do_not_ask_for_the_time),
 	QS_TEST(signs_of_life_with_a_wrong_time),
 };

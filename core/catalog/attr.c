@@ -11,11 +11,11 @@
  */
 #include <errno.h>
 
-#include "format/format.h"
-#include "os/io.h"
 #include "catalog/known.h"
 #include "catalog/queue.h"
 #include "files/segdir.h"
+#include "format/format.h"
+#include "os/io.h"
 
 /* attr->stat is the file's, as it is. */
 static void tell_live(const struct cq_live *live, uint64_t size, struct cq_segment_attr *attr)

@@ -14,13 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/clock.h"
-#include "meta/control.h"
-#include "format/format.h"
-#include "os/io.h"
-#include "meta/lock.h"
-#include "messages/sized.h"
 #include "files/segdir.h"
+#include "format/format.h"
+#include "messages/sized.h"
+#include "meta/control.h"
+#include "meta/lock.h"
+#include "os/clock.h"
+#include "os/io.h"
 
 #define PROBES 64             /* names asked for before the directory is listed */
 #define LOCK_POLL_NS 20000000 /* between two looks at who has the lock */

@@ -6,10 +6,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "chronq-fs.h"
-#include "format/format.h"
 #include "catalog/known.h"
+#include "chronq-fs.h"
 #include "files/live.h"
+#include "format/format.h"
 
 /*
  * Asks this process's writer what a segment holds: false for any that it does not write and has

@@ -7,10 +7,10 @@
  */
 #include <stdio.h>
 
+#include "catalog/queue.h"
+#include "format/place.h"
 #include "meta/control.h"
 #include "meta/cursor.h"
-#include "format/place.h"
-#include "catalog/queue.h"
 
 struct visit {
 	cq_reader_visit_fn visit;

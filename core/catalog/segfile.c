@@ -10,12 +10,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "catalog/queue.h"
+#include "files/segdir.h"
 #include "format/format.h"
+#include "format/record.h"
 #include "messages/sized.h"
 #include "os/io.h"
-#include "catalog/queue.h"
-#include "format/record.h"
-#include "files/segdir.h"
 
 #define HEADER_TRIES 100
 

@@ -4,10 +4,10 @@
 
 #include <errno.h>
 
-#include "os/fault.h"
-#include "os/io.h"
 #include "catalog/queue.h"
 #include "files/segdir.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 void cq_successor_control(struct cq_control *control, int dirfd, bool writable)
 {

@@ -11,9 +11,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "catalog/view.h"
 #include "chronq.h"
 #include "meta/control.h"
-#include "catalog/view.h"
 
 /* Maps control.meta if that has not been done (page is NULL), or again if it has been replaced. */
 void cq_successor_control(struct cq_control *control, int dirfd, bool writable);

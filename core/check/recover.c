@@ -5,14 +5,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "os/fault.h"
-#include "files/filesystem.h"
-#include "os/io.h"
-#include "meta/lock.h"
-#include "messages/log.h"
 #include "check/recovery.h"
+#include "files/filesystem.h"
 #include "files/segdir.h"
 #include "files/trust.h"
+#include "messages/log.h"
+#include "meta/lock.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 static int store_mark(const struct cq_recovery *v, struct cq_durable_slot mark)
 {

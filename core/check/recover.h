@@ -25,8 +25,8 @@
 #include <stdint.h>
 
 #include "chronq.h"
-#include "meta/lock.h"
 #include "files/segment.h"
+#include "meta/lock.h"
 
 struct cq_recovered {
 	uint64_t segment_size;

@@ -7,13 +7,13 @@
 #include <stddef.h>
 #include <string.h>
 
-#include "os/fault.h"
-#include "os/io.h"
-#include "messages/log.h"
-#include "format/record.h"
 #include "check/recover.h"
 #include "files/repair.h"
+#include "format/record.h"
+#include "messages/log.h"
 #include "messages/room.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 {

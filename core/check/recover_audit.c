@@ -14,12 +14,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "os/io.h"
-#include "messages/log.h"
-#include "format/record.h"
 #include "files/repair.h"
 #include "files/segdir.h"
 #include "files/trust.h"
+#include "format/record.h"
+#include "messages/log.h"
+#include "os/io.h"
 
 /* More than these are not stood in for: each is a file. */
 #define STAND_INS_MAX 10000U

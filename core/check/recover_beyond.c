@@ -22,12 +22,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/fault.h"
-#include "os/io.h"
-#include "messages/log.h"
+#include "files/segdir.h"
 #include "format/place.h"
 #include "format/record.h"
-#include "files/segdir.h"
+#include "messages/log.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 /*
  * No record was committed at this place, nor behind it: on the same boot the position is where the last

@@ -2,10 +2,10 @@
 /* recover_decide.c - what is to be done; see recovery.h */
 #include "check/recovery.h"
 
-#include "os/fault.h"
+#include "files/repair.h"
 #include "format/place.h"
 #include "format/record.h"
-#include "files/repair.h"
+#include "os/fault.h"
 
 /* Does this segment begin where the one before it ended?  Unknown counts as yes. */
 static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)

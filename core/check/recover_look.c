@@ -10,14 +10,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
+#include "files/trust.h"
+#include "format/record.h"
+#include "messages/log.h"
 #include "meta/boot.h"
 #include "meta/control.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "messages/log.h"
-#include "format/record.h"
-#include "files/segdir.h"
-#include "files/trust.h"
 
 #define GAPS_TOLD 10
 

@@ -6,9 +6,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "os/io.h"
-#include "format/record.h"
 #include "files/segdir.h"
+#include "format/record.h"
+#include "os/io.h"
 
 /* What stands behind the watermark has no number below its own, whatever damage has left of segment
  * `before`.  One that the watermark stands in may have been cut below it, which somebody has accepted. */

@@ -22,11 +22,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/place.h"
+#include "messages/log.h"
 #include "meta/cursor.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "messages/log.h"
-#include "format/place.h"
 
 struct visit {
 	struct cq_recovery *v;

@@ -9,10 +9,10 @@
 
 #include <errno.h>
 
-#include "messages/log.h"
 #include "files/repair.h"
 #include "files/segdir.h"
 #include "files/trust.h"
+#include "messages/log.h"
 
 /* Something is kept of each crash.  Where nobody ever looks at it, that has an end (repair.h). */
 #define TOO_MUCH "nothing more can be set aside: move "

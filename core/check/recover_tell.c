@@ -8,10 +8,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "os/io.h"
-#include "format/record.h"
 #include "files/repair.h"
 #include "files/segdir.h"
+#include "format/record.h"
+#include "os/io.h"
 
 void cq_recover_step(struct cq_recovery *v, const struct cq_repair_step *step)
 {

@@ -19,13 +19,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "files/beyond.h"
 #include "chronq.h"
-#include "meta/control.h"
-#include "meta/durable.h"
-#include "messages/meter.h"
+#include "files/beyond.h"
 #include "files/segment.h"
 #include "files/survey.h"
+#include "messages/meter.h"
+#include "meta/control.h"
+#include "meta/durable.h"
 
 /* What a segment file is, by its first bytes. */
 enum cq_kind {

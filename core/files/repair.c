@@ -9,12 +9,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/fault.h"
-#include "os/io.h"
-#include "format/record.h"
-#include "format/scan.h"
 #include "files/seekindex.h"
 #include "files/segdir.h"
+#include "format/record.h"
+#include "format/scan.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 #define BLOCK 65536U
 #define MOST_SET_ASIDE 999U

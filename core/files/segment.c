@@ -9,11 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/live.h"
+#include "files/segdir.h"
+#include "format/record.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "files/live.h"
-#include "format/record.h"
-#include "files/segdir.h"
 
 static void temp_name(char name[CQ_NAME_MAX], uint32_t id, enum cq_preparer by)
 {

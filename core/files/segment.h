@@ -28,26 +28,26 @@ enum cq_fate { CQ_FATE_SYNC, CQ_FATE_WAIT, CQ_FATE_DROP, CQ_FATES };
 struct cq_active {
 	struct cq_mapping map;
 	uint32_t id;
-	uint32_t version;      /* of its header */
+	uint32_t version; /* of its header */
 	/* owned by the holder of the writer lock until sealed, then by the flusher */
 	uint64_t stream_base;
 	uint64_t first_seq;
-	uint64_t records;      /* PAD excluded, as in payload_bytes */
+	uint64_t records; /* PAD excluded, as in payload_bytes */
 	uint64_t payload_bytes;
-	uint64_t used;         /* offset behind the last record */
-	uint64_t end_seq;      /* next sequence number when it was sealed */
-	uint64_t sealed_ms;    /* when; CLOCK_BOOTTIME */
+	uint64_t used;      /* offset behind the last record */
+	uint64_t end_seq;   /* next sequence number when it was sealed */
+	uint64_t sealed_ms; /* when; CLOCK_BOOTTIME */
 	uint64_t last_seq, min_time, max_time, last_time; /* valid when records > 0 */
-	struct cq_index_entry *index; /* room for every entry that fits */
+	struct cq_index_entry *index;                     /* room for every entry that fits */
 	uint64_t index_count;
 	uint64_t index_capacity;
-	uint64_t populated;    /* offset up to which pages are known to be present; atomic */
-	uint32_t pins;         /* > 0: a background thread is using the mapping; atomic */
+	uint64_t populated; /* offset up to which pages are known to be present; atomic */
+	uint32_t pins;      /* > 0: a background thread is using the mapping; atomic */
 	bool published;
-	bool mixed;            /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
+	bool mixed;        /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
 	                        * records of a chronicle-rs that started anew; gets no summary */
-	enum cq_fate fate;      /* of the flush that runs */
-	bool closing;           /* a thread has taken it to close it; under the flush lock */
+	enum cq_fate fate; /* of the flush that runs */
+	bool closing;      /* a thread has taken it to close it; under the flush lock */
 	struct cq_active *next; /* in a list of sealed segments; under the flush lock */
 };
 

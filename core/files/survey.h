@@ -6,9 +6,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "files/segment.h"
 #include "format/format.h"
 #include "messages/meter.h"
-#include "files/segment.h"
 
 struct cq_survey {
 	uint64_t tail;    /* offset behind the last sound record */

@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "os/io.h"
 #include "messages/log.h"
+#include "os/io.h"
 
 const char *cq_trust_doubt(const struct stat *file, const struct stat *directory)
 {

@@ -20,31 +20,31 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little e
 
 /* ---- names in the queue directory ---- */
 
-#define CQ_SEGMENT_NAME "%09u.q"              /* published segment */
-#define CQ_SEGMENT_TEMP "%09u.q.tmp"          /* being prepared by the worker */
+#define CQ_SEGMENT_NAME "%09u.q"                  /* published segment */
+#define CQ_SEGMENT_TEMP "%09u.q.tmp"              /* being prepared by the worker */
 #define CQ_SEGMENT_TEMP_FALLBACK "%09u.q.new.tmp" /* being prepared by the appending thread */
-#define CQ_SEGMENT_BROKEN "%09u.q.broken"     /* bytes that recovery removed, at their offsets */
-#define CQ_SEGMENT_CORRUPT "%09u.q.corrupt"   /* a damaged segment, set aside whole */
+#define CQ_SEGMENT_BROKEN "%09u.q.broken"   /* bytes that recovery removed, at their offsets */
+#define CQ_SEGMENT_CORRUPT "%09u.q.corrupt" /* a damaged segment, set aside whole */
 #define CQ_INDEX_NAME "%09u.idx"
 #define CQ_INDEX_TEMP "%09u.idx.tmp"
-#define CQ_NAME_MAX 32                        /* room for any of these */
+#define CQ_NAME_MAX 32 /* room for any of these */
 
 #define CQ_CONTROL_NAME "control.meta"
 #define CQ_CONTROL_TEMP "control.tmp"
 #define CQ_POSITION_NAME "index.meta"
-#define CQ_DURABLE_NAME "durable.meta"        /* ours */
+#define CQ_DURABLE_NAME "durable.meta" /* ours */
 #define CQ_LOCK_NAME "writer.lock"
 #define CQ_READERS_DIR "readers"
 #define CQ_READER_SUFFIX ".meta"
 
 /* ---- segment ---- */
 
-#define CQ_ALIGN 64U                          /* records start at multiples of it */
+#define CQ_ALIGN 64U /* records start at multiples of it */
 #define CQ_SEGMENT_MAGIC 0x53454730U
 #define CQ_SEGMENT_VERSION 2U
 #define CQ_SEGMENT_VERSION_1 1U
-#define CQ_SEALED 1U                          /* flag: no record will follow */
-#define CQ_FORMAT_SIZE_MIN 128ULL             /* smallest and largest segment that is opened */
+#define CQ_SEALED 1U              /* flag: no record will follow */
+#define CQ_FORMAT_SIZE_MIN 128ULL /* smallest and largest segment that is opened */
 #define CQ_FORMAT_SIZE_MAX ((4ULL << 30) - 64)
 
 struct cq_segment_header {
@@ -77,11 +77,12 @@ static_assert(offsetof(struct cq_segment_header, payload_bytes) == 56, "segment 
 
 /* ---- record ---- */
 
-#define CQ_RECORD_VERSION 1U                  /* 0 in segments of version 1 */
-#define CQ_COUNT_MAX (1ULL << 62)             /* of sequence numbers and stream positions: adding what a
+#define CQ_RECORD_VERSION 1U /* 0 in segments of version 1 */
+#define CQ_COUNT_MAX \
+	(1ULL << 62)                  /* of sequence numbers and stream positions: adding what a
                                                * segment can hold never overflows */
-#define CQ_EPOCH_HINT_MAX 0x7FFFFFFFU         /* control.meta is not believed to know a higher one */
-#define CQ_TYPE_PAD 0xFFFFU                   /* skip; payload not checked; counts nowhere */
+#define CQ_EPOCH_HINT_MAX 0x7FFFFFFFU /* control.meta is not believed to know a higher one */
+#define CQ_TYPE_PAD 0xFFFFU           /* skip; payload not checked; counts nowhere */
 
 struct cq_record_header {
 	uint32_t commit; /* 0: nothing here (yet); else payload length + 1, stored last (release) */
@@ -132,7 +133,8 @@ struct cq_control_page {
 	/* ours: the kernel's boot_id when the writer had opened the queue; all zero: not known */
 	uint8_t boot_id[CQ_BOOT_ID_SIZE];
 	uint8_t reserved1[80];
-	uint32_t segment_gen; /* seqlock over current_segment and write_offset: odd while they change */
+	uint32_t
+		segment_gen; /* seqlock over current_segment and write_offset: odd while they change */
 	uint32_t current_segment;
 	uint8_t reserved2[120];
 	uint64_t write_offset;
@@ -197,8 +199,8 @@ static_assert(offsetof(struct cq_cursor_slot, crc) == 32, "readers/NAME.meta");
 
 #define CQ_INDEX_MAGIC "CHRIDX1" /* and its terminating zero: 8 bytes */
 #define CQ_INDEX_VERSION 1U
-#define CQ_INDEX_STRIDE 4096U    /* records per entry */
-#define CQ_INDEX_PARTIAL 1U      /* flag: covers only what its writer's own run appended */
+#define CQ_INDEX_STRIDE 4096U /* records per entry */
+#define CQ_INDEX_PARTIAL 1U   /* flag: covers only what its writer's own run appended */
 
 struct cq_index_header {
 	char magic[8];

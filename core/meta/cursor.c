@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "format/record.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "format/record.h"
 
 #define FILE_NAME_SIZE (CQ_READER_NAME_MAX + sizeof CQ_READER_SUFFIX)
 

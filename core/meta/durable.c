@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "format/record.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "format/record.h"
 
 static uint32_t slot_crc(const struct cq_durable_slot *slot)
 {

@@ -33,7 +33,8 @@ int cq_durable_read(int dirfd, struct cq_durable_slot *ret_slot);
 struct cq_durable {
 	int fd;
 	uint32_t generation;
-	unsigned newest; /* the slot that counts, and is never the next to be written, whatever it is */
+	unsigned
+		newest; /* the slot that counts, and is never the next to be written, whatever it is */
 };
 
 /* Opens it for storing, making it where it is missing. */

@@ -13,8 +13,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "os/fault.h"
 #include "format/format.h"
+#include "os/fault.h"
 #include "os/io.h"
 
 #define TRIES 100 /* against somebody who replaces the file all the time */

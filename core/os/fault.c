@@ -16,8 +16,8 @@
 #endif
 
 #define NAME_MAX_LENGTH 39
-#define FAULTS 8  /* that are set at a time */
-#define CALLS 64  /* failpoints that there are, at most */
+#define FAULTS 8 /* that are set at a time */
+#define CALLS 64 /* failpoints that there are, at most */
 
 struct fault {
 	char name[NAME_MAX_LENGTH + 1];
@@ -32,11 +32,11 @@ static bool asked_environment;      /* under lock */
 static struct {
 	char name[NAME_MAX_LENGTH + 1];
 	unsigned count;
-} calls[CALLS];         /* under lock: in the order of their first call */
+} calls[CALLS];           /* under lock: in the order of their first call */
 static size_t call_count; /* under lock */
-static unsigned given;  /* under lock: failures since cq_fault_forget() */
-static bool held;     /* under lock: the hold happens once */
-static int kill_left; /* under lock: 0 = not counted yet */
+static unsigned given;    /* under lock: failures since cq_fault_forget() */
+static bool held;         /* under lock: the hold happens once */
+static int kill_left;     /* under lock: 0 = not counted yet */
 
 bool cq_planted(const char *name)
 {

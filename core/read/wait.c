@@ -18,8 +18,8 @@
 
 #define SPINS 200
 #define YIELDS 4
-#define SLICE_NS 100000000U     /* of sleeping on the futex */
-#define POLL_NS_MIN 50000U      /* of sleeping without one */
+#define SLICE_NS 100000000U /* of sleeping on the futex */
+#define POLL_NS_MIN 50000U  /* of sleeping without one */
 #define POLL_NS_MAX 20000000U
 #define HEARTBEAT_NS 1000000000U
 

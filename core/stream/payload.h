@@ -21,8 +21,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "chronq.h"
 #include "catalog/view.h"
+#include "chronq.h"
 
 #define CQ_PAYLOAD_SPOTS 8
 

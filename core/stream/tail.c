@@ -15,14 +15,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "catalog/queue.h"
+#include "catalog/successor.h"
+#include "files/segdir.h"
+#include "format/record.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "catalog/queue.h"
-#include "format/record.h"
-#include "files/segdir.h"
 #include "stream/stream.h"
-#include "catalog/successor.h"
 
 #define SETTLED_NS 1000000000ULL
 

@@ -15,11 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
+#include "format/place.h"
 #include "meta/cursor.h"
 #include "meta/durable.h"
 #include "os/io.h"
-#include "format/place.h"
-#include "files/segdir.h"
 #include "verify/verify.h"
 
 #define DATA_START sizeof(struct cq_segment_header)

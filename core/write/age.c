@@ -6,13 +6,13 @@
 #include <string.h>
 #include <time.h>
 
+#include "catalog/queue.h"
+#include "files/segdir.h"
+#include "messages/log.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "messages/log.h"
-#include "catalog/queue.h"
 #include "write/retention_view.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define TOLERANCE_MS 60000              /* clocks are set by some seconds all the time */

@@ -12,9 +12,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "os/clock.h"
 #include "messages/log.h"
 #include "messages/room.h"
+#include "os/clock.h"
 
 #define TICK_MS 1000   /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
 #define STARVED_MS 100 /* between two tries to prepare, while appends fail for want of room */

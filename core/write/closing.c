@@ -13,11 +13,11 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "os/fault.h"
-#include "os/io.h"
-#include "messages/log.h"
 #include "catalog/queue.h"
 #include "files/seekindex.h"
+#include "messages/log.h"
+#include "os/fault.h"
+#include "os/io.h"
 #include "write/writer.h"
 
 static void write_index(cq_writer *w, const struct cq_active *s)

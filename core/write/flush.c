@@ -10,12 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
+#include "format/record.h"
+#include "messages/log.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "messages/log.h"
-#include "format/record.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define AGAIN_MS 100 /* after a flush that could not begin */

@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #include "chronq.h"
-#include "meta/durable.h"
 #include "files/segment.h"
+#include "meta/durable.h"
 
 /* More sealed segments than this are not kept open: past it the preparer syncs and closes some
  * before it prepares the next, or they would use up the process's descriptors. */

@@ -26,8 +26,8 @@
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "os/io.h"
 #include "messages/log.h"
+#include "os/io.h"
 
 /* Whether the path that the queue was opened by leads to another directory.  Where it leads nowhere the
  * queue was only moved. */

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "os/clock.h"
-#include "os/fault.h"
-#include "os/io.h"
-#include "messages/log.h"
 #include "catalog/queue.h"
 #include "files/seekindex.h"
 #include "files/segdir.h"
+#include "messages/log.h"
+#include "os/clock.h"
+#include "os/fault.h"
+#include "os/io.h"
 #include "write/writer.h"
 
 /* Between two looks at the readers, and at what else the flusher has to do. */

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "format/place.h"
 #include "meta/cursor.h"
 #include "os/fault.h"
-#include "format/place.h"
 #include "write/writer.h"
 
 /* A look takes some 8 us a reader.  From so many on there is a pause between two looks, of 200 us a

@@ -4,10 +4,10 @@
 
 #include <stdlib.h>
 
+#include "files/segdir.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "files/segdir.h"
 
 /* A directory's time may stand still over changes that follow each other closely (two seconds on
  * the coarsest file systems): only an older one says that nothing has happened since. */

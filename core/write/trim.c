@@ -11,10 +11,10 @@
 #include <errno.h>
 #include <limits.h>
 
-#include "os/io.h"
 #include "catalog/queue.h"
 #include "files/segdir.h"
 #include "files/survey.h"
+#include "os/io.h"
 #include "write/writer.h"
 
 static uint64_t behind(uint64_t first, uint64_t count)

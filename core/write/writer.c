@@ -18,11 +18,11 @@
 #include <limits.h>
 #include <string.h>
 
+#include "catalog/queue.h"
+#include "format/record.h"
 #include "messages/sized.h"
 #include "os/clock.h"
 #include "os/fault.h"
-#include "catalog/queue.h"
-#include "format/record.h"
 
 static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 {

@@ -18,15 +18,15 @@
 #include <stdint.h>
 
 #include "chronq.h"
+#include "files/segment.h"
 #include "meta/control.h"
-#include "write/flush.h"
 #include "meta/lock.h"
+#include "os/worker.h"
+#include "write/flush.h"
 #include "write/prealloc.h"
 #include "write/prefault.h"
 #include "write/retention.h"
-#include "files/segment.h"
 #include "write/space.h"
-#include "os/worker.h"
 
 struct cq_writer {
 	/* constant between open and close */

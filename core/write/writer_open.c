@@ -13,17 +13,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "os/fault.h"
-#include "os/io.h"
-#include "meta/lock.h"
-#include "messages/log.h"
 #include "catalog/queue.h"
 #include "check/recover.h"
 #include "check/recovery.h"
-#include "messages/room.h"
-#include "messages/sized.h"
 #include "files/segdir.h"
 #include "files/trust.h"
+#include "messages/log.h"
+#include "messages/room.h"
+#include "messages/sized.h"
+#include "meta/lock.h"
+#include "os/fault.h"
+#include "os/io.h"
 
 void cq_config_init_size(struct cq_config *config, size_t size)
 {

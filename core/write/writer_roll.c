@@ -13,8 +13,8 @@
 
 #include <errno.h>
 
-#include "os/fault.h"
 #include "format/record.h"
+#include "os/fault.h"
 
 /* An append is refused: sees to it that whoever may make room knows. */
 static int refused_for_limit(cq_writer *w)

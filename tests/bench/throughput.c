@@ -101,12 +101,14 @@ int main(int argc, char **argv)
 			w = open_queue(dir);
 			prefault_all(w);
 			single[i] = append_single(w, shape->payload, shape->prefaulted / 2);
-			batched[i] = append_batched(w, shape->payload, shape->prefaulted / 2 / BATCH * BATCH);
+			batched[i] = append_batched(w, shape->payload,
+			                            shape->prefaulted / 2 / BATCH * BATCH);
 			must("close", cq_writer_close(w));
 			remove_tree(dir);
 			w = open_queue(dir);
 			running[i] = append_single(w, shape->payload, shape->running);
-			(void)read_all(dir); /* once, so that the pages are mapped from a warm cache */
+			(void)read_all(
+				dir); /* once, so that the pages are mapped from a warm cache */
 			reading[i] = read_all(dir);
 			must("close", cq_writer_close(w));
 			remove_tree(dir);

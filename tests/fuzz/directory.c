@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "archive.h"
-#include "fuzz.h"
 #include "files/segdir.h"
+#include "fuzz.h"
 
 static uint8_t scratch[ARCHIVE_FILE_MAX];
 

@@ -9,8 +9,8 @@
  */
 #include <string.h>
 
-#include "fuzz.h"
 #include "format/record.h"
+#include "fuzz.h"
 
 static bool ends_in(const char *name, const char *suffix)
 {

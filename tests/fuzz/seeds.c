@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 
 #include "archive.h"
-#include "fuzz.h"
 #include "files/segdir.h"
+#include "fuzz.h"
 
 #define MOST_BYTES (48U << 10)
 

@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "held.h"
 #include "catalog/queue.h"
+#include "held.h"
 #include "verify/verify.h"
 
 #define MOST_STEPS (4 * GATHER_RECORDS)

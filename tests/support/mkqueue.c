@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "meta/control.h"
-#include "meta/durable.h"
+#include "files/segdir.h"
 #include "format/format.h"
 #include "format/record.h"
-#include "files/segdir.h"
+#include "meta/control.h"
+#include "meta/durable.h"
 
 #define FIRST_TIME_NS \
 	1700000000000000000U /* of the first record; the others follow by the second */

@@ -2,9 +2,9 @@
 /* places.c - see places.h; whatever fails in making a queue fails the test */
 #include "places.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "files/segdir.h"
 #include "format/format.h"
 #include "format/record.h"
-#include "files/segdir.h"
 #include "support.h"
 
 #define SIZE 4096U
@@ -167,8 +167,8 @@ static uint32_t holder(const struct mixture *m, uint64_t position)
 {
 	uint32_t id = 0;
 
-	while (id < SEGMENTS && !(is_there(m, id) && position >= m->base[id] &&
-	                          position - m->base[id] < PER))
+	while (id < SEGMENTS &&
+	       !(is_there(m, id) && position >= m->base[id] && position - m->base[id] < PER))
 		id++;
 	return id;
 }
@@ -245,7 +245,8 @@ int places_ask(cq_stream *stream, const struct mixture *m, uint64_t *sequence, u
 
 		switch (stream_random(sequence, 4)) {
 		case 0:
-			r = expect_segment(stream, m, (uint32_t)stream_random(sequence, SEGMENTS + 1));
+			r = expect_segment(stream, m,
+			                   (uint32_t)stream_random(sequence, SEGMENTS + 1));
 			break;
 		case 1:
 			r = expect_hole(stream, m, position);

@@ -22,8 +22,8 @@ enum kind {
 	CONTINUED, /* theirs but for the last record */
 	MISSING,
 	KINDS,
-	BEGUN,     /* ours, with one record, not sealed */
-	UNUSED,    /* prepared */
+	BEGUN,  /* ours, with one record, not sealed */
+	UNUSED, /* prepared */
 };
 
 struct mixture {

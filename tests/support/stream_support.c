@@ -2,10 +2,10 @@
 /* stream_support.c - see stream_support.h; whatever fails here fails the test */
 #include "stream_support.h"
 
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -151,7 +151,7 @@ void stream_expect_error(cq_stream *stream, uint64_t from, uint64_t to, int erro
 {
 	uint8_t bytes[3];
 
-	for (uint64_t at = from; at < to; at += to - at > 8 ? 7 : 1)
+	for (uint64_t at = from; at<to; at += to - at> 8 ? 7 : 1)
 		assert_int_equal(cq_stream_pread(stream, bytes, sizeof bytes, at), -error);
 }
 

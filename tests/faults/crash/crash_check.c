@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
+#include "format/record.h"
 #include "meta/control.h"
 #include "meta/durable.h"
 #include "os/io.h"
-#include "format/record.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 /* ---- the files ---- */

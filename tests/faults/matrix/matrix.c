@@ -18,8 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "os/fault.h"
 #include "memory.h"
+#include "os/fault.h"
 
 #define CALLS 40
 

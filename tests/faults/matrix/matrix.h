@@ -22,7 +22,7 @@
 #error "the matrix belongs to builds with -Dplanted_faults=true"
 #endif
 
-#define MX_MOST 400 /* records of one run */
+#define MX_MOST 400        /* records of one run */
 #define MX_READER "reader" /* a named reader, in some of the queues */
 #define MX_COMMITTED 10U   /* its position */
 
@@ -40,18 +40,19 @@ enum mx_queue {
 /* One run. */
 struct mx {
 	struct qs *q;
-	unsigned acked[MX_MOST]; /* the records that there have to be, by the number in their text */
+	unsigned
+		acked[MX_MOST]; /* the records that there have to be, by the number in their text */
 	unsigned count;
-	unsigned next;           /* number of the next attempt */
-	unsigned deletable;      /* this many of the oldest may go */
-	bool damaged;            /* the queue says EBADMSG before the loss is accepted */
+	unsigned next;      /* number of the next attempt */
+	unsigned deletable; /* this many of the oldest may go */
+	bool damaged;       /* the queue says EBADMSG before the loss is accepted */
 	/* what the operation has open, and what it has seen */
 	cq_reader *reader;
 	cq_queue *queue;
 	cq_stream *stream;
-	unsigned read;           /* records, or bytes, that were delivered */
-	unsigned answers;        /* to requests for a sync */
-	int answer;              /* the last one */
+	unsigned read;    /* records, or bytes, that were delivered */
+	unsigned answers; /* to requests for a sync */
+	int answer;       /* the last one */
 	/* what fails */
 	const char *call;
 	int error;
@@ -119,9 +120,9 @@ const char *mx_call(size_t nth);
 
 extern struct mx_op mx_open_absent, mx_open_new, mx_open_closed, mx_open_torn, mx_open_several,
 	mx_open_damaged, mx_open_accept_loss, mx_prepare, mx_prepare_taken, mx_append_fits,
-	mx_append_always, mx_batch, mx_roll_ready, mx_roll_fallback, mx_roll_taken, mx_seal, mx_sync,
-	mx_sync_async, mx_sync_interval, mx_retention, mx_retention_held, mx_trim, mx_remove, mx_close,
-	mx_threads;
+	mx_append_always, mx_batch, mx_roll_ready, mx_roll_fallback, mx_roll_taken, mx_seal,
+	mx_sync, mx_sync_async, mx_sync_interval, mx_retention, mx_retention_held, mx_trim,
+	mx_remove, mx_close, mx_threads;
 extern struct mx_op mx_reader_open, mx_reader_next, mx_reader_seek_seq, mx_reader_seek_time,
 	mx_reader_seek_stream, mx_reader_seek_end, mx_reader_commit, mx_reader_commit_first,
 	mx_stream_read, mx_stream_ends, mx_queue_look, mx_verify;

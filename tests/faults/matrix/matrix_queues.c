@@ -19,12 +19,9 @@ static const struct {
 	unsigned records; /* that have to be there, always */
 	unsigned written; /* numbers that were used */
 } queues[MX_QUEUES] = {
-	[MX_NO_DIRECTORY] = { NULL, 0, 0 },
-	[MX_EMPTY] = { NULL, 0, 0 },
-	[MX_CLOSED] = { "closed", 70, 70 },
-	[MX_TORN] = { "torn", 40, 40 },
-	[MX_SEVERAL] = { "several", 100, 100 },
-	[MX_DAMAGED] = { "damaged", 65, 70 },
+	[MX_NO_DIRECTORY] = { NULL, 0, 0 },     [MX_EMPTY] = { NULL, 0, 0 },
+	[MX_CLOSED] = { "closed", 70, 70 },     [MX_TORN] = { "torn", 40, 40 },
+	[MX_SEVERAL] = { "several", 100, 100 }, [MX_DAMAGED] = { "damaged", 65, 70 },
 };
 
 static void keep(struct qs *q, enum mx_queue queue)

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue_support.h"
 #include "files/segdir.h"
+#include "queue_support.h"
 
 static void goes_on(struct qs *q, unsigned first, unsigned count)
 {

@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "format/format.h"
 #include "powercut.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 
 #define SIZE 16384U /* of a segment: four pages */
 #define PIECES 6U   /* of each kind of disk that has several */

@@ -14,8 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "look_support.h"
 #include "catalog/queue.h"
+#include "look_support.h"
 
 static void sealed_ones_are_opened_once(void **state)
 {

@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "look_support.h"
 #include "catalog/queue.h"
+#include "look_support.h"
 
 /* What the writer's own handle says of segments before their files say it. */
 static void live_ones(void **state)

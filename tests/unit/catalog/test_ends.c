@@ -10,8 +10,8 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include "look_support.h"
 #include "catalog/queue.h"
+#include "look_support.h"
 #include "write/writer.h"
 
 static void ends_are(cq_queue *queue, uint32_t oldest, uint32_t newest)

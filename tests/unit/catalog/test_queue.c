@@ -18,9 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "catalog/queue.h"
 #include "chronq.h"
 #include "format/format.h"
-#include "catalog/queue.h"
 #include "format/record.h"
 #include "support.h"
 

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/clock.h"
 #include "meta/cursor.h"
+#include "os/clock.h"
 #include "os/fault.h"
 #include "queue_support.h"
 

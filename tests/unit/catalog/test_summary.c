@@ -14,12 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "catalog/queue.h"
+#include "files/segdir.h"
+#include "format/record.h"
+#include "look_support.h"
 #include "os/fault.h"
 #include "os/io.h"
-#include "look_support.h"
-#include "catalog/queue.h"
-#include "format/record.h"
-#include "files/segdir.h"
 
 static void same_content(const struct cq_segment_content *a, const struct cq_segment_content *b)
 {

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/segdir.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define FIRST "000000000.q"

@@ -25,11 +25,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
+#include "memory.h"
 #include "meta/durable.h"
 #include "os/fault.h"
-#include "memory.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)

@@ -17,11 +17,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/fault.h"
-#include "format/format.h"
-#include "queue_support.h"
 #include "files/repair.h"
 #include "files/segdir.h"
+#include "format/format.h"
+#include "os/fault.h"
+#include "queue_support.h"
 #include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)

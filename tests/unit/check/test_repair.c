@@ -16,11 +16,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "meta/cursor.h"
 #include "meta/durable.h"
 #include "queue_support.h"
 #include "repair_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/seekindex.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "repair_support.h"
-#include "files/seekindex.h"
 #include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"

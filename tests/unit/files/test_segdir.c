@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "files/segdir.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 
 static const char *const not_segments[] = {
 	"00000000.q",
@@ -67,9 +67,15 @@ static void names_are_parsed_strictly(void **state)
 static void names_of_what_is_set_aside(void **state)
 {
 	static const char *const no[] = {
-		"000000003.q",         "000000003.q.broken.",  "000000003.q.broken.2a",
-		"000000003.q.broken2", "000000003.q.broken.x", "00000003.q.corrupt",
-		"000000003.q.corrupt.1.2", "2",                ".2",
+		"000000003.q",
+		"000000003.q.broken.",
+		"000000003.q.broken.2a",
+		"000000003.q.broken2",
+		"000000003.q.broken.x",
+		"00000003.q.corrupt",
+		"000000003.q.corrupt.1.2",
+		"2",
+		".2",
 		"000000003.q.corrupt.1234567890123456789012345678901234567890x",
 		"",
 	};

@@ -13,12 +13,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "files/segdir.h"
+#include "files/segment.h"
+#include "format/record.h"
 #include "os/fault.h"
 #include "os/mapping.h"
 #include "queue_support.h"
-#include "format/record.h"
-#include "files/segdir.h"
-#include "files/segment.h"
 
 #define TEMP "000000007.q.tmp"
 #define TEMP_FALLBACK "000000007.q.new.tmp"

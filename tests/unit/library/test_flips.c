@@ -22,10 +22,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "meta/control.h"
-#include "meta/durable.h"
 #include "gather.h"
 #include "held.h"
+#include "meta/control.h"
+#include "meta/durable.h"
 #include "queue_support.h"
 #include "write/writer.h"
 

@@ -51,7 +51,7 @@ static void make(struct qs *q)
 }
 
 static const char *const names[] = {
-	"000000000.q",  "000000001.q",  "000000002.q", "000000003.q",   "000000000.idx",
+	"000000000.q",  "000000001.q",  "000000002.q", "000000003.q",    "000000000.idx",
 	"control.meta", "durable.meta", "index.meta",  "readers/r.meta", "writer.lock",
 };
 
@@ -216,8 +216,7 @@ static void symbolic_links_are_not_followed(void **state)
 /* What appears under the next id while the writer runs. */
 static void strange_successors(void **state)
 {
-	static const int errors[KINDS] = { -ELOOP,   -ELOOP,   -EBADMSG,
-		                           -EBADMSG, -EBADMSG, -EBADMSG };
+	static const int errors[KINDS] = { -ELOOP, -ELOOP, -EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG };
 	struct qs *q = *state;
 
 	make(q);
@@ -227,8 +226,10 @@ static void strange_successors(void **state)
 		assert_int_equal(qs_stats(q->writer).segment, 2);
 		if (place(q, "000000004.q", (enum kind)kind)) {
 			qs_append(q->writer, 70, 54); /* to the end of 3 */
-			assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), errors[kind]);
-			(void)unlinkat(q->dirfd, "000000004.q", kind == DIRECTORY ? AT_REMOVEDIR : 0);
+			assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL),
+			                 errors[kind]);
+			(void)unlinkat(q->dirfd, "000000004.q",
+			               kind == DIRECTORY ? AT_REMOVEDIR : 0);
 		} else {
 			qs_append(q->writer, 70, 54);
 		}
@@ -246,9 +247,11 @@ static void strange_successors(void **state)
 
 static void bad_reader_files_are_ignored(void **state)
 {
-	static const char *const strange[] = { "fifo", "socket", "dir", "link", "dangling", "device" };
-	static const char *const hostile[] = { "\033[2J.meta", "a\nb.meta", "%s%n.meta", ".meta",
-		                               "\xff\xfe.meta", ".hidden.meta" };
+	static const char *const strange[] = {
+		"fifo", "socket", "dir", "link", "dangling", "device"
+	};
+	static const char *const hostile[] = { "\033[2J.meta", "a\nb.meta",     "%s%n.meta",
+		                               ".meta",        "\xff\xfe.meta", ".hidden.meta" };
 	static const enum kind kinds[] = { FIFO, SOCKET, DIRECTORY, LINK, DANGLING, DEVICE };
 	struct qs *q = *state;
 	char name[PATH_SIZE];
@@ -282,12 +285,29 @@ static void bad_reader_files_are_ignored(void **state)
 static void reader_names(void **state)
 {
 	static const char *const bad[] = {
-		"../escaped", "..",       ".",    "",     "/etc/passwd", "a/b",  ".hidden", "a b",
-		"a\n",        "\033[2J", "a\\b", "\xc3\xa4", "a:b",         "%s%n", "-\x7f",
+		"../escaped",
+		"..",
+		".",
+		"",
+		"/etc/passwd",
+		"a/b",
+		".hidden",
+		"a b",
+		"a\n",
+		"\033[2J",
+		"a\\b",
+		"\xc3\xa4",
+		"a:b",
+		"%s%n",
+		"-\x7f",
 		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", /* 65 */
 	};
 	static const char *const good[] = {
-		"a", "-", "_", "a..b", "A.z_0-9",
+		"a",
+		"-",
+		"_",
+		"a..b",
+		"A.z_0-9",
 		"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", /* 64 */
 	};
 	struct qs *q = *state;
@@ -295,7 +315,8 @@ static void reader_names(void **state)
 
 	make(q);
 	for (size_t i = 0; i < COUNT(bad); i++)
-		assert_int_equal(cq_reader_open(q->dir, bad[i], CQ_START_OLDEST, 0, &reader), -EINVAL);
+		assert_int_equal(cq_reader_open(q->dir, bad[i], CQ_START_OLDEST, 0, &reader),
+		                 -EINVAL);
 	for (size_t i = 0; i < COUNT(good); i++) {
 		assert_int_equal(cq_reader_open(q->dir, good[i], CQ_START_OLDEST, 0, &reader), 0);
 		assert_int_equal(cq_reader_commit(reader), 0);
@@ -439,7 +460,7 @@ static void find_printable(void *arg, const struct cq_finding *finding)
 
 static void names_do_not_reach_the_terminal(void **state)
 {
-	static const char *const hostile[] = { "\033[2J",          "000000007.q\n", "a\rb\x7f",
+	static const char *const hostile[] = { "\033[2J", "000000007.q\n", "a\rb\x7f",
 		                               "readers/\033].meta", "\2331m" };
 	struct qs *q = *state;
 

@@ -268,12 +268,9 @@ static void cut_beneath_many_readers(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(cut_beneath_the_writer),
-	QS_TEST(cut_within_a_record),
-	QS_TEST(sync_of_what_was_cut),
-	QS_TEST(cut_before_the_roll),
-	QS_TEST(control_cut_short),
-	QS_TEST(control_cut_beneath_the_threads),
+	QS_TEST(cut_beneath_the_writer),   QS_TEST(cut_within_a_record),
+	QS_TEST(sync_of_what_was_cut),     QS_TEST(cut_before_the_roll),
+	QS_TEST(control_cut_short),        QS_TEST(control_cut_beneath_the_threads),
 	QS_TEST(cut_beneath_many_readers),
 };
 

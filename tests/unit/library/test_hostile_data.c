@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "queue_support.h"
 #include "format/record.h"
+#include "queue_support.h"
 #include "write/writer.h"
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])

@@ -15,13 +15,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "catalog/known.h"
 #include "chronq-fs.h"
-#include "meta/control.h"
+#include "files/segdir.h"
 #include "format/format.h"
 #include "kernel.h"
-#include "catalog/known.h"
+#include "meta/control.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 
 static int teardown(void **state)
 {

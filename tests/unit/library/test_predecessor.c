@@ -20,9 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/record.h"
 #include "meta/control.h"
 #include "queue_support.h"
-#include "format/record.h"
 #include "write/writer.h"
 
 #define LIMIT_SECONDS 60 /* an endless loop is ended by SIGALRM */
@@ -95,7 +95,9 @@ static void append_forgeries(struct qs *q)
 		struct cq_record_header *h = &forged[i].header;
 
 		memcpy(forged[i].text, "forged", 6);
-		*h = (struct cq_record_header){ .commit = 7, .version = 1, .seq = 3 + i, .type = 1 };
+		*h = (struct cq_record_header){
+			.commit = 7, .version = 1, .seq = 3 + i, .type = 1
+		};
 		h->payload_crc = qs_crc32("forged", 6);
 	}
 	CHILD(qs_try_open(q) == 0);
@@ -165,7 +167,8 @@ static void reader_repairs_a_live_writers_segment(void **state)
 	qs_snapshot(q->dir, &before);
 	assert_int_equal(read_all(q, NULL, 0), 40);
 	qs_unchanged(q->dir, &before);
-	assert_int_equal(read_all(&dir, "named", 0), 40); /* it counts itself in control.meta at most */
+	assert_int_equal(read_all(&dir, "named", 0),
+	                 40); /* it counts itself in control.meta at most */
 	for (unsigned id = 0; id < 2; id++) {
 		char name[16], *bytes, *others, path[PATH_SIZE];
 		size_t size, others_size;
@@ -216,7 +219,8 @@ static void damaged_commit_word_erases_what_follows(void **state)
 	qs_expect(q->dir, 0, 6);
 	support_path(path, q->dir, FIRST ".broken");
 	aside = support_slurp(path, &aside_size);
-	assert_true(aside_size > AT(19) + 64 && aside_size <= AT(20)); /* but for zeros at its end */
+	assert_true(aside_size > AT(19) + 64 &&
+	            aside_size <= AT(20)); /* but for zeros at its end */
 	assert_memory_equal(aside + AT(5), all + AT(5), aside_size - AT(5));
 	assert_true(qs_all_zero(q->dir, FIRST ".broken", 0, AT(5)));
 	free(all);

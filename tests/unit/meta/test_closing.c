@@ -18,8 +18,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "os/fault.h"
 #include "meta/lock.h"
+#include "os/fault.h"
 #include "queue_support.h"
 
 /* writer.lock, held, and what is still to be done with it. */

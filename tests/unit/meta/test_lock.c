@@ -16,8 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os/fault.h"
 #include "meta/lock.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
 

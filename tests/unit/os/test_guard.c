@@ -17,8 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "os/guard.h"
 #include "kernel.h"
+#include "os/guard.h"
 #include "os/mapping.h"
 #include "queue_support.h"
 

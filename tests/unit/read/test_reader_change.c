@@ -3,10 +3,10 @@
  * test_reader_change.c - a reader, while segments go or cannot be read, and with each call that it
  * makes failing: nothing comes twice, nothing is passed over in silence
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "os/fault.h"
 #include "format/format.h"
-#include "places.h"
 #include "format/record.h"
+#include "os/fault.h"
+#include "places.h"
 #include "stream_support.h"
 #include "support.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_seek.c - seek by sequence number, time and stream offset; ends; wrong and missing indexes */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -419,8 +419,9 @@ static void trimmed_bytes(void **state)
 	assert_int_equal(skip, 0);
 	expect_line(f, "record 31");
 	/* in the segment that is missing: behind it */
-	assert_int_equal(cq_reader_seek_stream(f->reader, base + 9 * SUPPORT_PER_SEGMENT + 5, &skip),
-	                 -ENODATA);
+	assert_int_equal(
+		cq_reader_seek_stream(f->reader, base + 9 * SUPPORT_PER_SEGMENT + 5, &skip),
+		-ENODATA);
 	expect_line(f, "record 93");
 }
 

@@ -14,8 +14,8 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "os/fault.h"
 #include "format/format.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
 

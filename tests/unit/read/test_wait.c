@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_wait.c - cq_reader_wait(), and readers in another process than the writer's */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -182,7 +182,8 @@ static void woken_by_each_append(void **state)
 	close(back[1]);
 	assert_int_equal(read(back[0], &byte, 1), 1);
 	for (uint64_t i = 0; i < 2ULL * SLEEPS; i++) {
-		if (i % 2 == 0) /* it has long been asleep then; nothing but the time relies on it */
+		if (i % 2 ==
+		    0) /* it has long been asleep then; nothing but the time relies on it */
 			usleep(1000);
 		start = now_ns();
 		assert_int_equal(cq_writer_append(f->writer, 1, &i, sizeof i, NULL), 0);
@@ -205,7 +206,8 @@ static void timeouts(void **state)
 
 	for (int passive = 0; passive < 2; passive++) {
 		assert_int_equal(cq_reader_open(f->dir, NULL, CQ_START_LATEST,
-		                                passive ? CQ_READER_PASSIVE : 0, &f->reader), 0);
+		                                passive ? CQ_READER_PASSIVE : 0, &f->reader),
+		                 0);
 		assert_int_equal(cq_reader_wait(f->reader, 0), 0);
 		start = now_ns();
 		assert_int_equal(cq_reader_wait(f->reader, 130), 0);
@@ -223,7 +225,8 @@ static void on_alarm(int signal)
 
 static void signals_end_the_wait(void **state)
 {
-	const struct itimerval often = { { 0, 20000 }, { 0, 20000 } }, never = { { 0, 0 }, { 0, 0 } };
+	const struct itimerval often = { { 0, 20000 }, { 0, 20000 } },
+			       never = { { 0, 0 }, { 0, 0 } };
 	struct sigaction action = { .sa_handler = on_alarm }, old;
 	struct fixture *f = *state;
 
@@ -231,7 +234,8 @@ static void signals_end_the_wait(void **state)
 	assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
 	for (int passive = 0; passive < 2; passive++) {
 		assert_int_equal(cq_reader_open(f->dir, NULL, CQ_START_LATEST,
-		                                passive ? CQ_READER_PASSIVE : 0, &f->reader), 0);
+		                                passive ? CQ_READER_PASSIVE : 0, &f->reader),
+		                 0);
 		assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
 		assert_int_equal(cq_reader_wait(f->reader, -1), -EINTR);
 		assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);

@@ -3,10 +3,10 @@
  * test_stale.c - streams and readers whose picture of the queue is not right any more, or cannot be
  * made: segments that go between two looks, files that nothing bears out
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -18,10 +18,10 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "os/fault.h"
 #include "format/format.h"
-#include "places.h"
 #include "format/record.h"
+#include "os/fault.h"
+#include "places.h"
 #include "stream_support.h"
 #include "support.h"
 

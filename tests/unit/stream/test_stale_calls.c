@@ -3,10 +3,10 @@
  * test_stale_calls.c - a stream of a queue that has changed, with a call failing while it finds that
  * out: its answers are right or that error, and right ever after
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "os/fault.h"
 #include "memory.h"
+#include "os/fault.h"
 #include "places.h"
 #include "stream_support.h"
 #include "support.h"
@@ -24,8 +24,8 @@ static const struct failure {
 	const char *call;
 	int error;
 } failures[] = {
-	{ "open", EMFILE }, { "malloc", ENOMEM }, { "map", ENOMEM }, { "pread", EINTR },
-	{ "stat", ENOMEM }, { "list", EMFILE },
+	{ "open", EMFILE }, { "malloc", ENOMEM }, { "map", ENOMEM },
+	{ "pread", EINTR }, { "stat", ENOMEM },   { "list", EMFILE },
 };
 #define FAILURES (sizeof failures / sizeof failures[0])
 #define ASKS 16
@@ -59,7 +59,8 @@ static int read_each(struct stream_fixture *f, const struct mixture *m, unsigned
 		const uint64_t position = (uint64_t)id * PER + 5;
 
 		n = cq_stream_pread(f->view.stream, &byte, 1, position);
-		if (m->kinds[id] == MISSING ? n != -ENODATA : n != 1 || !stream_right(&byte, 1, position))
+		if (m->kinds[id] == MISSING ? n != -ENODATA
+		                            : n != 1 || !stream_right(&byte, 1, position))
 			return n < 0 ? (int)n : WRONG;
 		if (m->kinds[id] != MISSING)
 			continue;
@@ -105,7 +106,8 @@ static void deleted_and_a_call_fails(void **state)
 				fail_msg("case %u, %s %d: %d", i, failure->call, nth, r);
 			assert_true(r == 0 || made);
 			assert_int_equal(read_each(f, &without, 0), 0);
-			assert_int_equal(places_ask(f->view.stream, &without, &sequence, 2 * ASKS), 0);
+			assert_int_equal(places_ask(f->view.stream, &without, &sequence, 2 * ASKS),
+			                 0);
 			if (!made)
 				break;
 			runs++;
@@ -118,7 +120,8 @@ static void deleted_and_a_call_fails(void **state)
 static void damage_and_a_call_fails(void **state)
 {
 	static const char *const calls[] = { "open", "stat" };
-	struct mixture m = { .kinds = { OURS, THEIRS, OURS, OURS, MISSING, MISSING, MISSING, MISSING } };
+	struct mixture m = { .kinds = { OURS, THEIRS, OURS, OURS, MISSING, MISSING, MISSING,
+		                        MISSING } };
 	struct stream_fixture *f = *state;
 	char path[PATH_SIZE];
 	cq_stream *none;
@@ -195,11 +198,12 @@ static void expect_all_but_one(struct stream_fixture *f, const struct mixture *m
  * end is looked for (or when it is gone on to the next one), and there may be no memory for that. */
 static void end_is_looked_for(void **state)
 {
-	struct mixture untold = { .kinds = { OURS, THEIRS, THEIRS, THEIRS, MISSING, MISSING, MISSING,
-		                             MISSING } };
-	struct mixture begun = { .kinds = { OURS, BEGUN, MISSING, MISSING, MISSING, MISSING, MISSING,
+	struct mixture untold = { .kinds = { OURS, THEIRS, THEIRS, THEIRS, MISSING, MISSING,
+		                             MISSING, MISSING } };
+	struct mixture begun = { .kinds = { OURS, BEGUN, MISSING, MISSING, MISSING, MISSING,
+		                            MISSING, MISSING } };
+	struct mixture grown = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING,
 		                            MISSING } };
-	struct mixture grown = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING, MISSING } };
 	struct stream_fixture *f = *state;
 	struct mixture *m;
 	uint64_t begin, end;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_stream.c - the stream of payload bytes of queues at rest, and how much it looks at */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "format/format.h"
 #include "files/segdir.h"
+#include "format/format.h"
 #include "stream/stream.h"
 #include "stream_support.h"
 #include "support.h"
@@ -35,12 +35,11 @@ static void expect_segments(struct stream_fixture *f, uint64_t begin, uint64_t e
 		assert_int_equal(span.begin, at);
 		bytes = malloc(span.bytes + 1);
 		same = malloc(span.bytes + 1);
-		assert_int_equal(cq_stream_segment_pread(f->view.stream, ids[i], bytes,
-		                                         span.bytes + 1, 0),
-		                 span.bytes);
-		assert_int_equal(cq_stream_segment_pread(f->view.stream, ids[i], &more, 1,
-		                                         span.bytes),
-		                 0);
+		assert_int_equal(
+			cq_stream_segment_pread(f->view.stream, ids[i], bytes, span.bytes + 1, 0),
+			span.bytes);
+		assert_int_equal(
+			cq_stream_segment_pread(f->view.stream, ids[i], &more, 1, span.bytes), 0);
 		if (span.bytes > 0)
 			assert_int_equal(cq_stream_pread(f->view.stream, same, span.bytes, at),
 			                 span.bytes);
@@ -97,7 +96,7 @@ static void as_a_reader_reads_it(void **state)
 	}
 }
 
-static const char *const golden[] = { "v2-small",  "v1-small",  "v2-reopened",
+static const char *const golden[] = { "v2-small", "v1-small",  "v2-reopened",
 	                              "v2-mixed", "v2-reader", "v2-killed" };
 
 static void golden_queues(void **state)
@@ -321,14 +320,10 @@ static void inside_a_large_segment(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STREAM_TEST(as_a_reader_reads_it),
-		STREAM_TEST(golden_queues),
-		STREAM_TEST(golden_queues_continued),
-		STREAM_TEST(padding_is_passed_over),
-		STREAM_TEST(nothing_at_all),
-		STREAM_TEST(checked_once),
-		STREAM_TEST(found_without_a_scan),
-		STREAM_TEST(inside_a_large_segment),
+		STREAM_TEST(as_a_reader_reads_it),    STREAM_TEST(golden_queues),
+		STREAM_TEST(golden_queues_continued), STREAM_TEST(padding_is_passed_over),
+		STREAM_TEST(nothing_at_all),          STREAM_TEST(checked_once),
+		STREAM_TEST(found_without_a_scan),    STREAM_TEST(inside_a_large_segment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,10 +3,10 @@
  * test_stream_change.c - an open stream, while others delete, replace, damage and add the queue's
  * last segments
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -19,10 +19,10 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "os/fault.h"
 #include "format/format.h"
-#include "places.h"
 #include "format/record.h"
+#include "os/fault.h"
+#include "places.h"
 #include "stream/stream.h"
 #include "stream_support.h"
 #include "support.h"
@@ -80,8 +80,8 @@ static void last_ones_go(void **state)
  * no name any more. */
 static void last_one_is_replaced(void **state)
 {
-	struct mixture begun = { .kinds = { OURS, BEGUN, MISSING, MISSING, MISSING, MISSING, MISSING,
-		                            MISSING } };
+	struct mixture begun = { .kinds = { OURS, BEGUN, MISSING, MISSING, MISSING, MISSING,
+		                            MISSING, MISSING } };
 	char from[PATH_SIZE], to[PATH_SIZE];
 	struct stream_fixture *f = *state;
 	struct mixture two = begun;
@@ -111,8 +111,8 @@ static void last_one_is_replaced(void **state)
 /* A segment with one record that its writer left behind, its second one damaged. */
 static void left_damaged(void **state)
 {
-	struct mixture begun = { .kinds = { OURS, BEGUN, MISSING, MISSING, MISSING, MISSING, MISSING,
-		                            MISSING } };
+	struct mixture begun = { .kinds = { OURS, BEGUN, MISSING, MISSING, MISSING, MISSING,
+		                            MISSING, MISSING } };
 	struct stream_fixture *f = *state;
 	const uint32_t commit = 5000, sealed = CQ_SEALED;
 	struct mixture m = begun;
@@ -170,7 +170,10 @@ static void lying_summary_of_the_last(void **state)
 	static const struct {
 		uint64_t used, records, payload_bytes;
 	} lies[] = {
-		{ 8192, 3, PER }, { 8192, 3, 8000 }, { 64, 0, 0 }, { RECORD(3) + 8, 3, PER },
+		{ 8192, 3, PER },
+		{ 8192, 3, 8000 },
+		{ 64, 0, 0 },
+		{ RECORD(3) + 8, 3, PER },
 	};
 	struct mixture begun = { .kinds = { OURS, OURS, OURS, BEGUN, MISSING, MISSING, MISSING,
 		                            MISSING } };
@@ -237,8 +240,8 @@ static void old_directory_times(void **state)
 /* No segment can be read: an empty stream, until one can. */
 static void only_segment_cut_short(void **state)
 {
-	struct mixture one = { .kinds = { OURS, MISSING, MISSING, MISSING, MISSING, MISSING, MISSING,
-		                          MISSING } };
+	struct mixture one = { .kinds = { OURS, MISSING, MISSING, MISSING, MISSING, MISSING,
+		                          MISSING, MISSING } };
 	struct stream_fixture *f = *state;
 	char path[PATH_SIZE];
 	uint8_t bytes[PER];
@@ -253,7 +256,8 @@ static void only_segment_cut_short(void **state)
 	stream_expect_extent(f->view.stream, 0, PER);
 	stream_expect(f->view.stream, NULL, 0, PER, PER);
 	/* however much is asked for */
-	assert_int_equal(cq_stream_segment_pread(f->view.stream, 0, bytes, SIZE_MAX / 2 + 2, 0), PER);
+	assert_int_equal(cq_stream_segment_pread(f->view.stream, 0, bytes, SIZE_MAX / 2 + 2, 0),
+	                 PER);
 	assert_true(stream_right(bytes, PER, 0));
 }
 

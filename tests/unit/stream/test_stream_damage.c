@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_stream_damage.c - the stream of queues that lack segments, or bytes, or have wrong ones */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "os/clock.h"
+#include "files/segdir.h"
 #include "format/format.h"
 #include "format/record.h"
-#include "files/segdir.h"
+#include "os/clock.h"
 #include "stream/stream.h"
 #include "stream_support.h"
 #include "support.h"
@@ -257,8 +257,8 @@ static void damaged_payload(void **state)
 		stream_expect(f->view.stream, NULL, 2 * PER + 2 * EACH, 5 * PER, PER);
 		assert_int_equal(cq_stream_pread(f->view.stream, bytes, PER, PER + 10), PER);
 		assert_int_equal(cq_stream_pread(f->view.stream, bytes, PER, 2 * PER), EACH);
-		assert_int_equal(
-			cq_stream_segment_pread(f->view.stream, 2, bytes, PER, EACH + 1), -EIO);
+		assert_int_equal(cq_stream_segment_pread(f->view.stream, 2, bytes, PER, EACH + 1),
+		                 -EIO);
 		stream_expect_extent(f->view.stream, 0, 5 * PER);
 		expect_data_hole(f->view.stream, 2 * PER + EACH, 2 * PER + EACH, 5 * PER);
 	}
@@ -393,8 +393,9 @@ static void far_into_a_lying_segment(void **state)
 		h.ext_crc = cq_segment_ext_crc(&h) + (i == 6);
 		support_poke(f->dir, "000000001.q", 0, &h, sizeof h);
 		stream_reopen(f);
-		assert_int_equal(cq_stream_segment_pread(f->view.stream, 1, bytes, sizeof bytes, last),
-		                 sizeof bytes);
+		assert_int_equal(
+			cq_stream_segment_pread(f->view.stream, 1, bytes, sizeof bytes, last),
+			sizeof bytes);
 		assert_true(stream_right(bytes, sizeof bytes, begin + last));
 	}
 }

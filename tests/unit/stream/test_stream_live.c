@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_stream_live.c - the stream of a queue that is being written, by this process or another */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -20,9 +20,9 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "format/format.h"
 #include "os/clock.h"
 #include "os/fault.h"
-#include "format/format.h"
 #include "queue_support.h"
 #include "stream/stream.h"
 #include "stream_support.h"

@@ -3,10 +3,10 @@
  * test_stream_places.c - where segments stand in the stream, when only some of them tell, some are
  * missing, and each call and each allocation that it takes to find that out fails
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 
 #include <cmocka.h>
 
@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "os/fault.h"
 #include "memory.h"
+#include "os/fault.h"
 #include "places.h"
 #include "queue_support.h"
 #include "stream/stream.h"
@@ -122,8 +122,8 @@ static bool fail_at_rest(struct stream_fixture *f, const struct mixture *m,
 }
 
 static const struct failure failures[] = {
-	{ "open", EMFILE, false }, { "map", ENOMEM, false },    { "malloc", ENOMEM, false },
-	{ "list", EMFILE, false }, { "next_name", EIO, false }, { "pread", EIO, false },
+	{ "open", EMFILE, false }, { "map", ENOMEM, false },     { "malloc", ENOMEM, false },
+	{ "list", EMFILE, false }, { "next_name", EIO, false },  { "pread", EIO, false },
 	{ "stat", ENOMEM, false }, { "stat_at", EACCES, false }, { "open", EIO, true },
 	{ "stat", EIO, true },
 };
@@ -135,7 +135,8 @@ static void failing_calls(void **state)
 	static const struct mixture kinds[] = {
 		{ .kinds = { OURS, OURS, MISSING, OURS, OURS, OURS, MISSING, OURS } },
 		{ .kinds = { MISSING, THEIRS, THEIRS, MISSING, THEIRS, THEIRS, OURS, THEIRS } },
-		{ .kinds = { THEIRS, THEIRS, MISSING, THEIRS, MISSING, THEIRS, THEIRS, CONTINUED } },
+		{ .kinds = { THEIRS, THEIRS, MISSING, THEIRS, MISSING, THEIRS, THEIRS,
+		             CONTINUED } },
 	};
 	struct stream_fixture *f = *state;
 	unsigned runs = 0;
@@ -255,8 +256,8 @@ static int look(struct qs *q, cq_stream *stream, uint64_t expected)
 	return 0;
 }
 
-static int look_failing(struct qs *q, cq_stream *stream, uint64_t end, const struct failure *failure,
-                        int nth)
+static int look_failing(struct qs *q, cq_stream *stream, uint64_t end,
+                        const struct failure *failure, int nth)
 {
 	int r;
 
@@ -287,7 +288,8 @@ static void failing_calls_of_the_writer(void **state)
 			assert_int_equal(cq_stream_open(cq_writer_queue(q->writer), &stream), 0);
 			/* before it knows anything, then when the writer has gone on */
 			for (int again = 0; again < 2; again++) {
-				r = look_failing(q, stream, end, &failures[i], again ? nth / 4 : nth);
+				r = look_failing(q, stream, end, &failures[i],
+				                 again ? nth / 4 : nth);
 				if (r < 0 && r != -failures[i].error)
 					fail_msg("%s %d: %d", failures[i].call, nth, r);
 				runs += r < 0;

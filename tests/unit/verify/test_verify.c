@@ -15,9 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "meta/cursor.h"
 #include "format/format.h"
 #include "format/record.h"
+#include "meta/cursor.h"
 #include "verify/verify.h"
 #include "verify_support.h"
 

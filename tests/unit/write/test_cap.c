@@ -15,10 +15,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define PER_SEGMENT 31U

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "queue_support.h"
 #include "files/segdir.h"
+#include "queue_support.h"
 #include "write/writer.h"
 
 static void expect_same(const struct qs_record *a, const struct qs_record *b)

@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "meta/durable.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)

@@ -14,11 +14,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/record.h"
 #include "os/clock.h"
 #include "os/fault.h"
-#include "write/prealloc.h"
 #include "queue_support.h"
-#include "format/record.h"
+#include "write/prealloc.h"
 #include "write/writer.h"
 
 static struct cq_space space; /* without a limit; test_cap.c has those with one */

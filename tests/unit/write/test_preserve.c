@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "queue_support.h"
 #include "files/segdir.h"
+#include "queue_support.h"
 #include "write/writer.h"
 
 #define SENTINEL 0xA5

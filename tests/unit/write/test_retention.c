@@ -15,11 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "meta/cursor.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/retention.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 /* ---- the pure function ---- */

@@ -16,10 +16,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "meta/cursor.h"
 #include "queue_support.h"
 #include "write/retention.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define READERS 500U

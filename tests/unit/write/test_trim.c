@@ -16,10 +16,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/segdir.h"
 #include "meta/cursor.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define PER_SEGMENT 31U

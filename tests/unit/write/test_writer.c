@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "files/segdir.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 static void append_appendv_batch(void **state)

@@ -18,14 +18,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "os/fault.h"
+#include "files/segdir.h"
 #include "format/format.h"
+#include "format/record.h"
 #include "kernel.h"
 #include "messages/log.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "read/reader.h"
-#include "format/record.h"
-#include "files/segdir.h"
 #include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "format/format.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "repair_support.h"
 
@@ -209,6 +210,9 @@ static void aside_name(char name[CQ_NAME_MAX], const char *kind, unsigned n)
 /* Opening says that there is too much of it, and where; until somebody has moved one away. */
 static void crowded(struct qs *q, const char *kind)
 {
+#ifdef CQ_FAULTS
+	static const char *const calls[] = { "open", "pread", "seek_data", "stat_at" };
+#endif
 	char name[CQ_NAME_MAX], text[100];
 	struct cq_repair_result repaired = CQ_SIZED(repaired);
 	struct cq_verify_result result = CQ_SIZED(result);
@@ -228,6 +232,15 @@ static void crowded(struct qs *q, const char *kind)
 	q->log_length = 0;
 	assert_int_equal(qs_try_open(q), -EEXIST);
 	assert_true(qs_logged(q, text));
+#ifdef CQ_FAULTS
+	/* nor does a call that fails make it less */
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++)
+		for (int skip = 0; skip < 24; skip++) {
+			cq_fault_set(calls[i], EIO, skip, 1);
+			assert_true(repair(q, true, false, &repaired) < 0);
+		}
+	cq_fault_set(NULL, 0, 0, 0);
+#endif
 	qs_unchanged(q->dir, &before);
 	aside_name(name, kind, 500);
 	assert_int_equal(unlinkat(q->dirfd, name, 0), 0);

@@ -530,6 +530,25 @@ static void drop_all(struct qs *q)
 	drop(q, NAME(2));
 }
 
+/* Nothing is there but what a writer has, which has not made a segment yet. */
+static void writer_without_a_segment(void **state)
+{
+	struct qs *q = *state;
+	struct found f;
+	struct cq_lock lock;
+
+	make(q);
+	drop_all(q);
+	drop(q, "control.meta");
+	drop(q, "index.meta");
+	drop(q, "durable.meta");
+	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), 0);
+	assert_int_equal(verify(q, false, NULL, &f), 0);
+	cq_lock_release(&lock);
+	assert_int_equal(f.result.damage, 0);
+	assert_int_equal(f.result.records, 0);
+}
+
 /* No retention takes the last segment. */
 static void all_go_in_the_middle(void **state)
 {
@@ -630,6 +649,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(writer_without_a_position),
 	QS_TEST(writer_comes_in_the_middle),
 	QS_TEST(hole_beside_a_writer),
+	QS_TEST(writer_without_a_segment),
 	QS_TEST(damage_where_no_number_is_known),
 	QS_TEST(all_go_in_the_middle),
 #ifdef CQ_FAULTS

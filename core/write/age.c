@@ -144,8 +144,8 @@ static void warn(cq_writer *w, uint32_t id, int64_t time_ms)
 	if (w->retention.age.warned)
 		return;
 	w->retention.age.warned = true;
-	if (!gmtime_r(&seconds, &tm) ||
-	    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+	if (!gmtime_r(&seconds, &tm) || /* GCOV_EXCL_BR_LINE: no year is too large (in_ms()) */
+	    strftime(text, sizeof text, "%F %T UTC", &tm) == 0) /* GCOV_EXCL_BR_LINE: it fits */
 		text[0] = '\0';
 	cq_log(&w->config, CQ_WARNING,
 	       "retention: segment %09u has a last record of %s, which cannot be right; its age is "

@@ -268,8 +268,9 @@ def two_wait_for_each_other():
             fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK, 1 - mine, 1))
             return "got it"
         except OSError as error:
-            os.close(fd)
             return error.strerror
+        finally:
+            os.close(fd)
     say("two that wait for each other", in_two_processes(cross))
 
     def change(_, meet):
@@ -280,8 +281,9 @@ def two_wait_for_each_other():
             fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK))
             return "got it"
         except OSError as error:
-            os.close(fd)
             return error.strerror
+        finally:
+            os.close(fd)
     say("two that change theirs", in_two_processes(change))
 
 

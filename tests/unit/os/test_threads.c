@@ -116,7 +116,9 @@ static void send_profiling_signal(pid_t tid)
 
 static void signals_of_the_program(void **state)
 {
-	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, before;
+	/* SA_NODEFER: a handler that has not returned yet blocks nothing either */
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART | SA_NODEFER };
+	struct sigaction before;
 	struct qs *q = *state;
 	uint64_t mask;
 

@@ -55,8 +55,8 @@ class Stopped:
 
     def __exit__(self, *_):
         os.kill(self.child, signal.SIGKILL)
+        os.kill(pid, signal.SIGCONT)  # it answers for the sink that the child has inherited, and closes
         os.waitpid(self.child, 0)
-        os.kill(pid, signal.SIGCONT)
 
 
 names = sorted(os.listdir(mount + "/segments"))

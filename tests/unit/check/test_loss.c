@@ -41,7 +41,12 @@ static void payload(struct qs *q)
 
 static void header(struct qs *q)
 {
-	support_poke(q->dir, NAME(2), AT(63) + 16, "R", 1);
+	uint8_t time_byte;
+
+	/* not a fixed byte: a time may have that one */
+	support_peek(q->dir, NAME(2), AT(63) + 16, &time_byte, 1);
+	time_byte ^= 0x40;
+	support_poke(q->dir, NAME(2), AT(63) + 16, &time_byte, 1);
 }
 
 static void length(struct qs *q)

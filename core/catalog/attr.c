@@ -13,12 +13,13 @@
 
 #include "catalog/known.h"
 #include "catalog/queue.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "os/io.h"
 
 /* attr->stat is the file's, as it is. */
-static void tell_live(const struct cq_live *live, uint64_t size, struct cq_segment_attr *attr)
+static void tell_live(const struct cq_segment_counts *live, uint64_t size,
+                      struct cq_segment_attr *attr)
 {
 	cq_segment_show(&attr->stat, size, live);
 	attr->sealed = live->sealed;
@@ -42,7 +43,7 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 	struct cq_segment_attr attr;
 	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
-	struct cq_live live;
+	struct cq_segment_counts live;
 	bool is_live;
 	int r;
 
@@ -52,7 +53,7 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 	r = cq_segment_info(segment, &info);
 	if (r < 0)
 		goto close_segment;
-	is_live = cq_queue_live(queue, id, &live);
+	is_live = cq_queue_writer_counts(queue, id, &live);
 	r = cq_io_stat(segment->fd, &attr.stat);
 	if (r < 0)
 		goto close_segment;
@@ -77,7 +78,7 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *
 	struct cq_known_segment known;
 	struct cq_segment_attr attr;
 	char name[CQ_NAME_MAX];
-	struct cq_live live;
+	struct cq_segment_counts live;
 	uint64_t size;
 	int r;
 
@@ -96,7 +97,7 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *
 		return -EBADMSG;
 	if (cq_known_get(&queue->known, id, cq_file_id(&attr.stat), &known))
 		tell_final(&known, true, size, &attr);
-	else if (cq_queue_live(queue, id, &live))
+	else if (cq_queue_writer_counts(queue, id, &live))
 		tell_live(&live, size, &attr);
 	else
 		return look_inside(queue, id, ret_attr);

@@ -91,7 +91,7 @@ static inline uint64_t cq_base_end(const struct cq_base *base)
 /* As cq_bases_find(), if what is known suffices: for any thread. */
 bool cq_bases_lookup(struct cq_bases *bases, uint64_t position, struct cq_base *ret_base);
 
-/* ---- asking a segment (bases_ask.c); errors as cq_view_open() ---- */
+/* ---- asking a segment (bases_ask.c); errors as cq_mapped_open() ---- */
 
 /* Whether it tells by its beginning, or by its writer if that is this process, where it begins: 1
  * with *ret_base, counted if it tells that, too, else 0. */
@@ -114,7 +114,7 @@ int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count)
  * unless it is the last there is.  The first one there is, if that begins behind `position`.  1
  * with *ret_base, 0 when there is no segment.
  *
- * This and the following fail like cq_view_open() on the segment `failed`.  A damaged record or a
+ * This and the following fail like cq_mapped_open() on the segment `failed`.  A damaged record or a
  * file cut short is no failure: see CQ_BASE_DAMAGED.
  */
 int cq_bases_find(struct cq_bases *bases, cq_queue *queue, uint64_t position,

@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "catalog/mapped.h"
 #include "catalog/queue.h"
-#include "catalog/view.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/record.h"
 #include "os/io.h"
 
@@ -70,12 +70,12 @@ static bool record_tells(const struct cq_record_header *h, uint64_t size)
 int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base)
 {
 	struct cq_base base = { .id = id };
-	struct cq_live live;
+	struct cq_segment_counts live;
 	struct head head;
 	uint64_t size;
 	int r;
 
-	if (cq_queue_live(queue, id, &live)) {
+	if (cq_queue_writer_counts(queue, id, &live)) {
 		base.base = live.stream_base;
 		base.bytes = live.payload_bytes;
 		base.flags = live.sealed ? CQ_BASE_COUNTED : 0;
@@ -109,11 +109,11 @@ int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count)
 {
 	struct cq_base_count count = { 0 };
 	struct cq_record_at record;
-	struct cq_view view;
+	struct cq_mapped view;
 	struct cq_walk walk;
 	int r;
 
-	r = cq_view_or_damage(queue, id, &view);
+	r = cq_mapped_or_damage(queue, id, &view);
 	if (r > 0) {
 		*ret_count = (struct cq_base_count){ .damaged = true };
 		return 0;
@@ -132,7 +132,7 @@ int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count)
 		count.bytes += record.length;
 	}
 	count.damaged = r < 0;
-	cq_view_close(&view);
+	cq_mapped_close(&view);
 	*ret_count = count;
 	return 0;
 }

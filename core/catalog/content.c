@@ -11,10 +11,10 @@
 #include "catalog/known.h"
 #include "catalog/queue.h"
 #include "chronq.h"
-#include "files/seekindex.h"
+#include "files/index.h"
 #include "format/record.h"
-#include "format/scan.h"
 #include "format/walk.h"
+#include "format/window.h"
 #include "messages/sized.h"
 #include "os/io.h"
 
@@ -34,17 +34,17 @@ static int count_all(cq_segment *segment, struct cq_segment_content *ret_content
 {
 	struct cq_segment_content content = { 0 };
 	struct cq_record_at record;
-	struct cq_scan scan;
+	struct cq_window scan;
 	struct cq_walk walk;
 	int r;
 
-	r = cq_scan_init(&scan, cq_segment_fd(segment), cq_segment_size(segment));
+	r = cq_window_init(&scan, cq_segment_fd(segment), cq_segment_size(segment));
 	if (r < 0)
 		return r;
 	walk = cq_walk_file(&scan);
 	while ((r = cq_walk_next(&walk, &record)) > 0)
 		count(&content, &record);
-	cq_scan_fini(&scan);
+	cq_window_fini(&scan);
 	content.used = walk.offset;
 	content.damaged = walk.state != CQ_RECORD_OK;
 	if (r < 0 && !content.damaged)
@@ -68,7 +68,7 @@ int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_conte
 
 /* ---- without the walk ---- */
 
-static struct cq_segment_content content_of_live(const struct cq_live *live)
+static struct cq_segment_content content_of_live(const struct cq_segment_counts *live)
 {
 	return (struct cq_segment_content){
 		.records = live->records,
@@ -106,14 +106,13 @@ static bool content_of_summary(cq_segment *segment, const struct cq_segment_info
 		.payload_bytes = info->payload_bytes,
 		.used = info->used,
 	};
-	struct cq_seekindex index;
+	struct cq_index index;
 	bool all;
 
 	if (content.records > 0) {
 		content.first_seq = info->first_seq;
 		content.last_seq = info->first_seq + info->records - 1;
-		if (cq_seekindex_read(segment->queue->dirfd, segment->id, segment->size, &index) <
-		    0)
+		if (cq_index_read(segment->queue->dirfd, segment->id, segment->size, &index) < 0)
 			return false;
 		all = !(index.header.flags & CQ_INDEX_PARTIAL) && index.header.entries > 0 &&
 		      index.header.min_seq == content.first_seq &&
@@ -124,7 +123,7 @@ static bool content_of_summary(cq_segment *segment, const struct cq_segment_info
 			content.first_time_ns = index.entries[0].time_ns;
 			content.last_time_ns = index.header.max_time_ns;
 		}
-		cq_seekindex_fini(&index);
+		cq_index_fini(&index);
 		if (!all)
 			return false;
 	}
@@ -167,7 +166,7 @@ int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_conte
 {
 	struct cq_segment_info info = CQ_SIZED(info);
 	struct cq_segment_content content;
-	struct cq_live live;
+	struct cq_segment_counts live;
 	int r;
 
 	r = cq_sized_check(ret_content);
@@ -175,7 +174,7 @@ int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_conte
 		r = cq_segment_info(segment, &info);
 	if (r < 0)
 		return r;
-	if (cq_queue_live(segment->queue, segment->id, &live))
+	if (cq_queue_writer_counts(segment->queue, segment->id, &live))
 		content = content_of_live(&live);
 	else if (info.sealed)
 		r = sealed_content(segment, &info, &content);

@@ -6,14 +6,14 @@
  */
 #include "catalog/locate.h"
 
-#include "files/seekindex.h"
+#include "files/index.h"
 
 /* ---- index ---- */
 
-static bool entry_holds(const struct cq_view *view, const struct cq_index_entry *entry,
+static bool entry_holds(const struct cq_mapped *view, const struct cq_index_entry *entry,
                         struct cq_record_header *ret_header)
 {
-	return cq_view_header(view, entry->offset, ret_header) == 1 &&
+	return cq_mapped_header(view, entry->offset, ret_header) == 1 &&
 	       ret_header->type != CQ_TYPE_PAD && ret_header->seq == entry->seq &&
 	       ret_header->time_ns == entry->time_ns;
 }
@@ -32,14 +32,14 @@ static bool begins_before(const struct cq_record_header *h, enum cq_key key, uin
 	}
 }
 
-uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key, uint64_t value)
+uint64_t cq_locate_start(int dirfd, const struct cq_mapped *view, enum cq_key key, uint64_t value)
 {
 	uint64_t start = sizeof(struct cq_segment_header);
 	struct cq_record_header h;
-	struct cq_seekindex index;
+	struct cq_index index;
 	uint64_t low = 0, high;
 
-	if (cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
+	if (cq_index_read(dirfd, view->id, view->map.size, &index) < 0)
 		return start;
 	high = index.header.entries;
 	while (low < high) {
@@ -56,14 +56,14 @@ uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key,
 			high = middle;
 		}
 	}
-	cq_seekindex_fini(&index);
+	cq_index_fini(&index);
 	return start;
 }
 
 /* ---- sequence numbers ---- */
 
 /* An index all of whose entries are right, which covers the whole segment. */
-static bool index_holds(const struct cq_view *view, const struct cq_seekindex *index)
+static bool index_holds(const struct cq_mapped *view, const struct cq_index *index)
 {
 	struct cq_walk walk = cq_walk_mapped(&view->map, sizeof(struct cq_segment_header));
 	struct cq_record_at record;
@@ -91,30 +91,30 @@ struct seq_plan {
 	bool ascending; /* one after another: the first that fits is the best */
 };
 
-static struct seq_plan plan_seq(int dirfd, const struct cq_view *view, uint64_t seq,
+static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *view, uint64_t seq,
                                 uint64_t best_seq)
 {
 	struct seq_plan plan = { .start = sizeof(struct cq_segment_header) };
 	struct cq_segment_header summary;
-	struct cq_seekindex index;
+	struct cq_index index;
 	uint64_t min, max;
 
-	if (!cq_view_sealed(view) || cq_seekindex_read(dirfd, view->id, view->map.size, &index) < 0)
+	if (!cq_mapped_sealed(view) || cq_index_read(dirfd, view->id, view->map.size, &index) < 0)
 		return plan;
 	min = index.header.min_seq;
 	max = index.header.max_seq;
 	if (index_holds(view, &index)) {
 		plan.none = max < seq || min >= best_seq;
-		plan.ascending = cq_view_summary(view, &summary) && summary.first_seq == min &&
+		plan.ascending = cq_mapped_summary(view, &summary) && summary.first_seq == min &&
 		                 summary.records == max - min + 1;
 	}
-	cq_seekindex_fini(&index);
+	cq_index_fini(&index);
 	if (plan.ascending && !plan.none)
 		plan.start = cq_locate_start(dirfd, view, CQ_KEY_SEQ, seq);
 	return plan;
 }
 
-int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
+int cq_locate_seq(int dirfd, const struct cq_mapped *view, uint64_t seq, uint64_t *best_seq,
                   uint64_t *ret_offset)
 {
 	const struct seq_plan plan = plan_seq(dirfd, view, seq, *best_seq);
@@ -140,7 +140,7 @@ int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t 
 		}
 	}
 	if (r == 0)
-		r = cq_view_check_end(view, &walk);
+		r = cq_mapped_check_end(view, &walk);
 	if (r < 0)
 		return r;
 	if (found)

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "catalog/view.h"
+#include "catalog/mapped.h"
 #include "format/record.h"
 
 enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
@@ -14,7 +14,7 @@ enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
 /* A record's offset from where to walk to the first one whose key is `value` or higher (that holds
  * byte `value`, for CQ_KEY_STREAM), supposing that keys ascend in this segment. The sparse index
  * makes it close; without one that bears checking it is the beginning. */
-uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key, uint64_t value);
+uint64_t cq_locate_start(int dirfd, const struct cq_mapped *view, enum cq_key key, uint64_t value);
 
 /*
  * Looks through a segment, whatever order its sequence numbers are in, for the lowest one that is
@@ -22,7 +22,7 @@ uint64_t cq_locate_start(int dirfd, const struct cq_view *view, enum cq_key key,
  * set to it when there is one; else 0 with *offset behind the last record, or 0 if the segment
  * is sealed and its index says that there is none.
  */
-int cq_locate_seq(int dirfd, const struct cq_view *view, uint64_t seq, uint64_t *best_seq,
+int cq_locate_seq(int dirfd, const struct cq_mapped *view, uint64_t seq, uint64_t *best_seq,
                   uint64_t *offset);
 
 #endif

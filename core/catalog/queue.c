@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "messages/sized.h"
 #include "meta/control.h"
@@ -36,7 +36,7 @@ int cq_queue_open(const char *dir, cq_queue **ret_queue)
 	r = cq_io_open_dir(AT_FDCWD, dir, &dirfd);
 	if (r < 0)
 		return r;
-	r = cq_segdir_kind(dirfd, &kind);
+	r = cq_dir_classify(dirfd, &kind);
 	if (r < 0)
 		goto fail;
 	r = -ENOTEMPTY;
@@ -55,8 +55,8 @@ fail:
 	return r;
 }
 
-int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
-                             cq_live_queue_fn live_queue, void *live_arg, cq_queue **ret_queue)
+int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live,
+                             cq_bounds_fn live_queue, void *live_arg, cq_queue **ret_queue)
 {
 	cq_queue *queue = calloc(1, sizeof *queue);
 	int r;
@@ -159,7 +159,7 @@ static void saw_ends(cq_queue *queue, uint32_t oldest, uint32_t newest)
 
 int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
 {
-	int r = cq_segdir_list(queue->dirfd, ret_ids, ret_count);
+	int r = cq_dir_list(queue->dirfd, ret_ids, ret_count);
 
 	if (r == 0 && *ret_count > 0)
 		saw_ends(queue, (*ret_ids)[0], (*ret_ids)[*ret_count - 1]);
@@ -168,7 +168,7 @@ int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
 
 uint32_t cq_queue_oldest(cq_queue *queue)
 {
-	struct cq_live_queue live;
+	struct cq_queue_bounds live;
 
 	if (!queue->live_queue)
 		return __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
@@ -224,7 +224,7 @@ int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest)
 {
 	uint32_t oldest = __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
 	uint32_t newest = __atomic_load_n(&queue->newest, __ATOMIC_RELAXED);
-	struct cq_live_queue live;
+	struct cq_queue_bounds live;
 	uint32_t *ids;
 	size_t count;
 	int r;
@@ -277,7 +277,7 @@ static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 		if (!cq_segment_size_possible(stated))
 			stated = 0;
 	}
-	r = cq_segdir_list(queue->dirfd, &ids, &count);
+	r = cq_dir_list(queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;
 	for (size_t i = count; i-- > 0 && !borne_out;) {

@@ -8,7 +8,7 @@
 
 #include "catalog/known.h"
 #include "chronq-fs.h"
-#include "files/live.h"
+#include "files/segment_counts.h"
 #include "format/format.h"
 
 /*
@@ -18,22 +18,22 @@
  * asks here first, and looks at the file only after a "no", sees times that never move once the
  * segment is sealed.
  */
-typedef bool (*cq_live_fn)(void *arg, uint32_t id, struct cq_live *ret_live);
+typedef bool (*cq_counts_fn)(void *arg, uint32_t id, struct cq_segment_counts *ret_live);
 
 /* Where the queue begins and ends, as this process's writer knows it.  Called likewise. */
-struct cq_live_queue {
+struct cq_queue_bounds {
 	uint32_t oldest;     /* lowest published id */
 	uint32_t active;     /* the segment that is being written; those above it are empty */
 	uint64_t stream_end; /* payload bytes of the queue so far, trimmed ones included */
 };
-typedef void (*cq_live_queue_fn)(void *arg, struct cq_live_queue *ret_live);
+typedef void (*cq_bounds_fn)(void *arg, struct cq_queue_bounds *ret_live);
 
 struct cq_queue {
 	int dirfd;
 	uint64_t segment_size;   /* 0: not known yet; atomic, set once */
 	uint32_t oldest, newest; /* as seen last; atomic, each by itself */
-	cq_live_fn live;         /* both NULL where this process is not the writer */
-	cq_live_queue_fn live_queue;
+	cq_counts_fn live;       /* both NULL where this process is not the writer */
+	cq_bounds_fn live_queue;
 	void *live_arg;
 	struct cq_known known; /* locks itself */
 };
@@ -47,8 +47,8 @@ struct cq_segment {
 
 /* The writer's own view: dirfd is duplicated, live and live_queue must stay callable until
  * cq_queue_free(); cq_queue_close() leaves it alone. */
-int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_live_fn live,
-                             cq_live_queue_fn live_queue, void *live_arg, cq_queue **ret_queue);
+int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live,
+                             cq_bounds_fn live_queue, void *live_arg, cq_queue **ret_queue);
 void cq_queue_free(cq_queue *queue);
 
 /* Bytes of a segment file of this queue; 0 as long as nothing tells. */
@@ -57,7 +57,8 @@ int cq_queue_segment_size(cq_queue *queue, uint64_t *ret_size);
 /* No segment below it is there any more, as far as anybody has looked. */
 uint32_t cq_queue_oldest(cq_queue *queue);
 
-static inline bool cq_queue_live(const cq_queue *queue, uint32_t id, struct cq_live *ret_live)
+static inline bool cq_queue_writer_counts(const cq_queue *queue, uint32_t id,
+                                          struct cq_segment_counts *ret_live)
 {
 	return queue->live && queue->live(queue->live_arg, id, ret_live);
 }
@@ -69,7 +70,7 @@ bool cq_segment_size_possible(uint64_t size);
 int cq_segment_open_file(int dirfd, uint32_t id, int *ret_fd, uint64_t *ret_size);
 
 /* Makes the file's attributes those that a reader is shown; live NULL: it is not live. */
-void cq_segment_show(struct stat *st, uint64_t size, const struct cq_live *live);
+void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_counts *live);
 
 /* A consistent copy of the segment's header, valid for its id (else EBADMSG), whatever a live
  * writer is doing to it.  EIO: the file was cut short. */

@@ -10,7 +10,7 @@
 #include "catalog/queue.h"
 #include "format/place.h"
 #include "meta/control.h"
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 
 struct visit {
 	cq_reader_visit_fn visit;
@@ -20,7 +20,7 @@ struct visit {
 	uint64_t segment_size;
 };
 
-static uint64_t lag(const struct visit *v, const struct cq_cursor *cursor)
+static uint64_t lag(const struct visit *v, const struct cq_reader_file *cursor)
 {
 	uint64_t segment = cursor->segment, offset = cursor->offset;
 	uint64_t to_segment = v->writer.segment, to_offset = v->writer.offset;
@@ -34,7 +34,7 @@ static uint64_t lag(const struct visit *v, const struct cq_cursor *cursor)
 	return (to_segment - segment) * v->segment_size + to_offset - offset;
 }
 
-static void see(void *arg, const char *name, const struct cq_cursor *cursor)
+static void see(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	const struct visit *v = arg;
 	struct cq_reader_position position = {
@@ -61,5 +61,5 @@ int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg)
 		v.have_writer = cq_control_position(&control, &v.writer) == 0;
 		cq_control_close(&control);
 	}
-	return cq_cursor_each(queue->dirfd, see, &v);
+	return cq_reader_file_each(queue->dirfd, see, &v);
 }

@@ -5,7 +5,7 @@
 #include <errno.h>
 
 #include "catalog/queue.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "os/fault.h"
 #include "os/io.h"
 
@@ -39,11 +39,11 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id)
 
 	if (from > CQ_SEGMENT_ID_MAX)
 		return -ENOENT;
-	r = cq_segdir_next(dirfd, from, &id);
+	r = cq_dir_next(dirfd, from, &id);
 	/* A listing may miss what is published while it runs and yet show what is published after
 	 * that.  But whoever sees a later segment can look the one before it up by name. */
 	if (r == 0 && id != from)
-		r = cq_segdir_next(dirfd, from, &id);
+		r = cq_dir_next(dirfd, from, &id);
 	if (r == 0)
 		*ret_id = id;
 	return r;
@@ -53,34 +53,34 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id)
 static bool successor_begun(cq_queue *queue, uint32_t id)
 {
 	struct cq_record_header h;
-	struct cq_view view;
+	struct cq_mapped view;
 	uint32_t next = 0;
 	bool begun;
 
 	if (cq_successor_next(queue->dirfd, id + 1, &next) < 0 ||
-	    cq_view_of(queue, next, &view) < 0)
+	    cq_mapped_of(queue, next, &view) < 0)
 		return false;
-	begun = cq_view_header(&view, sizeof(struct cq_segment_header), &h) != 0;
-	cq_view_close(&view);
+	begun = cq_mapped_header(&view, sizeof(struct cq_segment_header), &h) != 0;
+	cq_mapped_close(&view);
 	return begun;
 }
 
 /* Where there is no seal, control.meta is asked; since that may be wrong, it is believed only when
  * there is something to go on to. */
 bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
-                       const struct cq_view *view)
+                       const struct cq_mapped *view)
 {
-	if (cq_view_sealed(view))
+	if (cq_mapped_sealed(view))
 		return true;
 	if (cq_planted("reader_follows_unsealed"))
 		return true;
 	return cq_successor_current(control) > view->id && successor_begun(queue, view->id);
 }
 
-bool cq_successor_unused(const struct cq_view *view)
+bool cq_successor_unused(const struct cq_mapped *view)
 {
 	struct cq_record_header h;
 
-	return !cq_view_sealed(view) &&
-	       cq_view_header(view, sizeof(struct cq_segment_header), &h) == 0;
+	return !cq_mapped_sealed(view) &&
+	       cq_mapped_header(view, sizeof(struct cq_segment_header), &h) == 0;
 }

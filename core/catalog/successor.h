@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "catalog/view.h"
+#include "catalog/mapped.h"
 #include "chronq.h"
 #include "meta/control.h"
 
@@ -29,9 +29,9 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id);
  * was left and after the caller had looked for one: look once more.
  */
 bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
-                       const struct cq_view *view);
+                       const struct cq_mapped *view);
 
 /* A segment of which it is so is the end of the queue, or behind it: no record, no seal. */
-bool cq_successor_unused(const struct cq_view *view);
+bool cq_successor_unused(const struct cq_mapped *view);
 
 #endif

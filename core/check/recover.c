@@ -6,26 +6,26 @@
 #include <stdlib.h>
 
 #include "check/recovery.h"
-#include "files/filesystem.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/fs_probe.h"
 #include "files/trust.h"
 #include "messages/log.h"
 #include "meta/lock.h"
 #include "os/fault.h"
 #include "os/io.h"
 
-static int store_mark(const struct cq_recovery *v, struct cq_durable_slot mark)
+static int store_mark(const struct cq_recovery *v, struct cq_watermark_slot mark)
 {
-	struct cq_durable durable;
+	struct cq_watermark durable;
 	int r;
 
-	r = cq_durable_open(&durable, v->dirfd);
+	r = cq_watermark_open(&durable, v->dirfd);
 	if (r < 0)
 		return r;
-	r = cq_durable_store(&durable, mark);
+	r = cq_watermark_store(&durable, mark);
 	if (r == 0 && !cq_planted("consent_unsynced"))
 		r = cq_io_sync_data(durable.fd);
-	cq_durable_close(&durable);
+	cq_watermark_close(&durable);
 	return r;
 }
 
@@ -34,7 +34,7 @@ static int store_mark(const struct cq_recovery *v, struct cq_durable_slot mark)
 static int pass_deleted(const struct cq_recovery *v, bool loss)
 {
 	const struct cq_candidate *first = v->candidates;
-	struct cq_durable_slot mark = v->mark;
+	struct cq_watermark_slot mark = v->mark;
 
 	if (mark.generation == 0 || loss || v->candidate_count == 0 || first->id <= mark.segment ||
 	    first->id != v->ids[0] || first->act != CQ_ACT_SET_ASIDE)
@@ -47,7 +47,7 @@ static int pass_deleted(const struct cq_recovery *v, bool loss)
 static void free_recovery(struct cq_recovery *v)
 {
 	for (size_t i = 0; i < v->candidate_count; i++)
-		cq_segment_free(v->candidates[i].segment);
+		cq_wsegment_free(v->candidates[i].segment);
 	free(v->candidates);
 	free(v->gaps);
 	free(v->ids);
@@ -98,18 +98,18 @@ static int check_temp(void *arg, const char *name)
 
 static int plan(struct cq_recovery *v)
 {
-	struct cq_durable_state mark;
+	struct cq_watermark_state mark;
 	int r;
 
-	r = cq_segdir_look(v->dirfd, &v->ids, &v->count, &v->leftovers);
+	r = cq_dir_list_temps_too(v->dirfd, &v->ids, &v->count, &v->leftovers);
 	if (r == 0 && v->leftovers)
-		r = cq_segdir_temps(v->dirfd, check_temp, v);
+		r = cq_dir_each_temp(v->dirfd, check_temp, v);
 	if (r < 0)
 		return r;
 	r = cq_recover_geometry(v);
 	if (r < 0)
 		return r;
-	r = cq_durable_look(v->dirfd, &mark);
+	r = cq_watermark_look(v->dirfd, &mark);
 	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
 		return r;
 	v->marked = r == 0 && mark.found;
@@ -170,10 +170,10 @@ static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 
 	r = cq_lock_describe(lock, 0);
 	if (r == 0 && v->leftovers) {
-		r = cq_segdir_sweep(v->dirfd);
+		r = cq_dir_sweep(v->dirfd);
 		cq_point("recover.swept");
 	}
-	return r < 0 ? r : cq_filesystem_check(v->dirfd);
+	return r < 0 ? r : cq_fs_probe(v->dirfd);
 }
 
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
@@ -186,7 +186,7 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 		.meter = { .tell = config->progress, .arg = config->progress_arg },
 	};
 	struct cq_recovered out = { 0 };
-	struct cq_durable_slot remains;
+	struct cq_watermark_slot remains;
 	bool loss;
 	int r;
 
@@ -199,9 +199,9 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 		r = begin(&v, lock);
 	if (r < 0)
 		goto out;
-	remains = (struct cq_durable_slot){ .segment = v.active_id,
-		                            .offset = v.tail,
-		                            .epoch = v.mark.epoch };
+	remains = (struct cq_watermark_slot){ .segment = v.active_id,
+		                              .offset = v.tail,
+		                              .epoch = v.mark.epoch };
 	r = pass_deleted(&v, loss);
 	if (r < 0)
 		goto out;
@@ -220,7 +220,7 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	if (r == 0)
 		r = cq_recover_move_readers(&v, out.active->id, out.active->used);
 	if (r < 0) {
-		cq_segment_free(out.active);
+		cq_wsegment_free(out.active);
 		goto out;
 	}
 	out.segment_size = v.segment_size;

@@ -25,12 +25,12 @@
 #include <stdint.h>
 
 #include "chronq.h"
-#include "files/segment.h"
+#include "files/wsegment.h"
 #include "meta/lock.h"
 
 struct cq_recovered {
 	uint64_t segment_size;
-	struct cq_active *active; /* the caller's */
+	struct cq_wsegment *active; /* the caller's */
 	uint64_t next_seq;
 	uint64_t stream_end;
 	uint64_t last_time;     /* of the newest record in the active segment; 0: none */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "check/recover.h"
-#include "files/repair.h"
+#include "files/quarantine.h"
 #include "format/record.h"
 #include "messages/log.h"
 #include "messages/room.h"
@@ -20,7 +20,7 @@ static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 	char aside[CQ_NAME_MAX];
 	int r;
 
-	r = cq_repair_set_aside(v->dirfd, c->id, aside);
+	r = cq_quarantine_segment(v->dirfd, c->id, aside);
 	if (r == 0)
 		cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id, aside,
 		       cq_recover_why_aside(c));
@@ -35,8 +35,8 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 
 	if (c->residue >= v->segment_size)
 		return 0;
-	r = cq_repair_tail(v->dirfd, c->segment, c->residue > 0 ? c->residue : c->survey.tail,
-	                   &bytes);
+	r = cq_quarantine_tail(v->dirfd, c->segment, c->residue > 0 ? c->residue : c->survey.tail,
+	                       &bytes);
 	if (r < 0 || bytes == 0)
 		return r;
 	cq_log(v->config, CQ_NOTICE,
@@ -55,7 +55,7 @@ static int seal(struct cq_recovery *v, struct cq_candidate *c)
 	if (!c->segment)
 		r = cq_recover_survey(v, c, NULL);
 	if (r == 0)
-		r = cq_repair_drop_index(v->dirfd, c->id);
+		r = cq_quarantine_drop_index(v->dirfd, c->id);
 	if (r == 0)
 		r = clear_tail(v, c);
 	if (r == 0)
@@ -63,7 +63,7 @@ static int seal(struct cq_recovery *v, struct cq_candidate *c)
 	if (r < 0)
 		return r;
 	cq_point("recover.numbered");
-	cq_segment_seal(c->segment);
+	cq_wsegment_seal(c->segment);
 	cq_point("recover.sealed");
 	r = cq_io_sync_data(c->segment->map.fd);
 	cq_point("recover.seal_synced");
@@ -75,7 +75,7 @@ static int seal(struct cq_recovery *v, struct cq_candidate *c)
 /* Of the segment to go on in. */
 static int prepare_current(struct cq_recovery *v, struct cq_candidate *c)
 {
-	int r = cq_repair_drop_index(v->dirfd, c->id);
+	int r = cq_quarantine_drop_index(v->dirfd, c->id);
 
 	return r < 0 ? r : clear_tail(v, c);
 }
@@ -90,11 +90,11 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 
 	if (cq_planted("spare_not_cleared"))
 		return 0;
-	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
+	r = cq_wsegment_open(v->dirfd, c->id, v->segment_size, &c->segment);
 	if (r < 0)
 		return r;
 	c->survey.tail = sizeof c->header;
-	h = cq_active_header(c->segment);
+	h = cq_wsegment_header(c->segment);
 	r = clear_tail(v, c);
 	/* where all before it has been deleted, nothing else tells which numbers were given */
 	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0 &&
@@ -102,7 +102,7 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 		memset(&h->ext, 0, sizeof none);
 		r = cq_io_sync_data(c->segment->map.fd);
 	}
-	cq_segment_free(c->segment);
+	cq_wsegment_free(c->segment);
 	c->segment = NULL;
 	return r;
 }
@@ -115,9 +115,9 @@ static int stand_in(struct cq_recovery *v, const struct cq_gap *gap)
 	for (uint32_t id = gap->first; r == 0 && id <= gap->last; id++) {
 		r = cq_recover_beginning(v, id, &seq, &base);
 		if (r == 0) /* it may have been left behind */
-			r = cq_repair_drop_index(v->dirfd, id);
+			r = cq_quarantine_drop_index(v->dirfd, id);
 		if (r == 0)
-			r = cq_repair_stand_in(v->dirfd, id, v->segment_size, seq, base);
+			r = cq_placeholder_publish(v->dirfd, id, v->segment_size, seq, base);
 	}
 	return r;
 }
@@ -168,18 +168,18 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	int r;
 
 	fresh->id = v->active_id;
-	r = cq_segment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
-	                              &fresh->segment);
+	r = cq_wsegment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
+	                               &fresh->segment);
 	if (r < 0) {
 		if (cq_room_lacks(r))
 			cq_room_tell(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,
 			             v->segment_size);
 		return r;
 	}
-	fresh->header = *cq_active_header(fresh->segment);
+	fresh->header = *cq_wsegment_header(fresh->segment);
 	fresh->survey.tail = sizeof(struct cq_segment_header);
 	/* older records may stand behind a first page that never came to the disk */
-	r = cq_segment_is_fresh(fresh->segment) ? prepare_current(v, fresh) : -EBADMSG;
+	r = cq_wsegment_is_fresh(fresh->segment) ? prepare_current(v, fresh) : -EBADMSG;
 	cq_point("recover.fresh");
 	return r;
 }
@@ -206,7 +206,7 @@ int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out)
 	if (r == 0)
 		r = cq_recover_number(v, current, &end_seq);
 	if (r < 0) {
-		cq_segment_free(fresh.segment);
+		cq_wsegment_free(fresh.segment);
 		return r;
 	}
 	out->segments += fresh.segment && fresh.segment->populated > 0; /* made, not opened */

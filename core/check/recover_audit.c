@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "files/repair.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/quarantine.h"
 #include "files/trust.h"
 #include "format/record.h"
 #include "messages/log.h"
@@ -34,7 +34,7 @@ static int read_one(struct cq_recovery *v, struct cq_candidate *c)
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_survey(fd, v->segment_size, &c->header, NULL, &v->meter, &c->survey);
+	r = cq_segment_scan_file(fd, v->segment_size, &c->header, NULL, &v->meter, &c->survey);
 	close(fd);
 	cq_meter_next(&v->meter);
 	if (r == -EIO) { /* what cannot be read is damaged, too */
@@ -101,7 +101,7 @@ static int has_residue(const struct cq_recovery *v, const struct cq_candidate *c
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_repair_first_residue(fd, v->segment_size, c->survey.tail, &first);
+	r = cq_quarantine_first_residue(fd, v->segment_size, c->survey.tail, &first);
 	close(fd);
 	if (r == 0)
 		*ret_residue = first < v->segment_size;

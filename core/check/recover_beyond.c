@@ -22,7 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/place.h"
 #include "format/record.h"
 #include "messages/log.h"
@@ -98,7 +98,7 @@ static int open_rest(struct cq_recovery *v, const struct cq_candidate *c, int *r
 /* Where in this segment there may be records that are given up.  False: nowhere. */
 static bool gives_up(const struct cq_candidate *c, struct cq_beyond_from *from)
 {
-	const struct cq_survey *s = &c->survey;
+	const struct cq_segment_scan *s = &c->survey;
 	const bool fresh = c->kind == CQ_KIND_FRESH && c->act == CQ_ACT_KEEP;
 
 	from->offset = sizeof(struct cq_segment_header);
@@ -147,7 +147,7 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 	if (c->survey.damaged || c->kind == CQ_KIND_SEALED)
 		r = look_at_end(v, c, fd);
 	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
-		if (!aside) /* as cq_repair_first_residue() */
+		if (!aside) /* as cq_quarantine_first_residue() */
 			cq_io_drop_clean(fd, from->offset);
 		r = cq_beyond_add(fd, size, all_before ? &nowhere : from, meter,
 		                  all_before ? &none : &v->beyond, &first);

@@ -2,7 +2,7 @@
 /* recover_decide.c - what is to be done; see recovery.h */
 #include "check/recovery.h"
 
-#include "files/repair.h"
+#include "files/quarantine.h"
 #include "format/place.h"
 #include "format/record.h"
 #include "os/fault.h"
@@ -23,7 +23,7 @@ static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
 
 bool cq_recover_is_stand_in(const struct cq_candidate *c)
 {
-	return c->kind == CQ_KIND_SEALED && cq_repair_is_stand_in(&c->header);
+	return c->kind == CQ_KIND_SEALED && cq_placeholder_is(&c->header);
 }
 
 static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t tail)

@@ -12,14 +12,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/repair.h"
-#include "files/seekindex.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/index.h"
+#include "files/quarantine.h"
 #include "files/trust.h"
 #include "format/record.h"
-#include "format/scan.h"
 #include "format/walk.h"
-#include "meta/durable.h"
+#include "format/window.h"
+#include "meta/watermark.h"
 #include "os/fault.h"
 #include "os/io.h"
 
@@ -77,9 +77,9 @@ static const char *position_wrong(const struct cq_recovery *v,
 	return NULL;
 }
 
-static const char *mark_wrong(const struct cq_durable_slot *slots, uint64_t size)
+static const char *mark_wrong(const struct cq_watermark_slot *slots, uint64_t size)
 {
-	static const struct cq_durable_slot none;
+	static const struct cq_watermark_slot none;
 	bool any = false;
 
 	if (size < 2 * sizeof *slots)
@@ -87,7 +87,7 @@ static const char *mark_wrong(const struct cq_durable_slot *slots, uint64_t size
 	for (int i = 0; i < 2; i++) {
 		if (memcmp(&slots[i], &none, sizeof none) == 0)
 			continue;
-		if (!cq_durable_slot_valid(&slots[i]))
+		if (!cq_watermark_slot_valid(&slots[i]))
 			return i == 0 ? "slot 0 is damaged" : "slot 1 is damaged";
 		any = true;
 	}
@@ -112,7 +112,7 @@ static int look_there(const struct cq_recovery *v, const struct cq_candidate *c,
 		               .seq = c->header.first_seq };
 	struct cq_record_at record;
 	char name[CQ_NAME_MAX];
-	struct cq_scan scan;
+	struct cq_window scan;
 	struct cq_walk walk;
 	int fd, r;
 
@@ -120,7 +120,7 @@ static int look_there(const struct cq_recovery *v, const struct cq_candidate *c,
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_scan_init(&scan, fd, v->segment_size);
+	r = cq_window_init(&scan, fd, v->segment_size);
 	if (r < 0)
 		goto close_segment;
 	walk = cq_walk_file(&scan);
@@ -131,7 +131,7 @@ static int look_there(const struct cq_recovery *v, const struct cq_candidate *c,
 		there.seq = record.header.seq + 1;
 	}
 	there.boundary = walk.offset == offset;
-	cq_scan_fini(&scan);
+	cq_window_fini(&scan);
 	if (r >= 0 || walk.state != CQ_RECORD_OK) {
 		*ret_there = there;
 		r = 0;
@@ -144,7 +144,7 @@ close_segment:
 /* The segment that the watermark stands in; or the one that it stands at the end of. */
 static const struct cq_candidate *marked_one(const struct cq_recovery *v, uint64_t *ret_offset)
 {
-	const struct cq_durable_slot *mark = &v->mark;
+	const struct cq_watermark_slot *mark = &v->mark;
 	const struct cq_candidate *before = NULL;
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
@@ -210,7 +210,7 @@ int cq_recover_tell_hints(struct cq_recovery *v)
 {
 	struct cq_control_page page;
 	struct cq_position_file position;
-	struct cq_durable_slot slots[2];
+	struct cq_watermark_slot slots[2];
 	const char *why;
 	uint64_t size = 0;
 	int r;
@@ -234,14 +234,13 @@ int cq_recover_tell_hints(struct cq_recovery *v)
 
 /* ---- indexes ---- */
 
-static bool same_entries(const struct cq_seekindex *a, const struct cq_seekindex *b, uint64_t count)
+static bool same_entries(const struct cq_index *a, const struct cq_index *b, uint64_t count)
 {
 	return memcmp(a->entries, b->entries, count * sizeof *a->entries) == 0;
 }
 
 /* The index is of what the segment holds, or held when it was written. */
-static bool index_fits(const struct cq_seekindex *index, const struct cq_seekindex *right,
-                       bool sealed)
+static bool index_fits(const struct cq_index *index, const struct cq_index *right, bool sealed)
 {
 	const struct cq_index_header *h = &index->header, *now = &right->header;
 
@@ -258,7 +257,7 @@ static bool index_fits(const struct cq_seekindex *index, const struct cq_seekind
 
 /* Builds the right index of a segment. */
 static int build(const struct cq_recovery *v, uint32_t id, struct cq_meter *meter,
-                 struct cq_seekindex *ret_index)
+                 struct cq_index *ret_index)
 {
 	char name[CQ_NAME_MAX];
 	int fd, r;
@@ -267,18 +266,18 @@ static int build(const struct cq_recovery *v, uint32_t id, struct cq_meter *mete
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_seekindex_build(fd, id, v->segment_size, meter, ret_index);
+	r = cq_index_build(fd, id, v->segment_size, meter, ret_index);
 	close(fd);
 	return r;
 }
 
 static int check(struct cq_recovery *v, struct cq_candidate *c, bool sealed)
 {
-	struct cq_seekindex index, right;
+	struct cq_index index, right;
 	char name[CQ_NAME_MAX];
 	int r;
 
-	r = cq_seekindex_read(v->dirfd, c->id, v->segment_size, &index);
+	r = cq_index_read(v->dirfd, c->id, v->segment_size, &index);
 	if (r == -ENOENT) {
 		c->index = sealed && cq_segment_ext_valid(&c->header) && c->survey.records > 0;
 		return 0;
@@ -293,12 +292,12 @@ static int check(struct cq_recovery *v, struct cq_candidate *c, bool sealed)
 	r = build(v, c->id, &v->meter, &right);
 	if (r == 0) {
 		c->index = !index_fits(&index, &right, sealed);
-		cq_seekindex_fini(&right);
+		cq_index_fini(&right);
 	} else if (r == -EBADMSG) { /* cut, and the index with it */
 		c->index = true;
 		r = 0;
 	}
-	cq_seekindex_fini(&index);
+	cq_index_fini(&index);
 	return r;
 }
 
@@ -335,19 +334,19 @@ int cq_recover_build_indexes(struct cq_recovery *v)
 
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
-		struct cq_seekindex index;
+		struct cq_index index;
 
 		if (!c->index)
 			continue;
 		if (!cq_recover_stays_sealed(c)) {
-			r = cq_repair_drop_index(v->dirfd, c->id);
+			r = cq_quarantine_drop_index(v->dirfd, c->id);
 			continue;
 		}
 		/* one segment's time, and steps have been done: not told */
 		r = build(v, c->id, NULL, &index);
 		if (r == 0) {
-			r = cq_seekindex_write(v->dirfd, &index);
-			cq_seekindex_fini(&index);
+			r = cq_index_write(v->dirfd, &index);
+			cq_index_fini(&index);
 		}
 		cq_point("repair.index_written");
 	}

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "files/trust.h"
 #include "format/record.h"
 #include "messages/log.h"
@@ -252,10 +252,10 @@ int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c, struct cq_m
 	int r;
 
 	cq_point("recover.reading");
-	r = cq_segment_open_writable(v->dirfd, c->id, v->segment_size, &c->segment);
+	r = cq_wsegment_open(v->dirfd, c->id, v->segment_size, &c->segment);
 	if (r == 0)
-		r = cq_survey(c->segment->map.fd, v->segment_size, &c->header, c->segment, meter,
-		              &c->survey);
+		r = cq_segment_scan_file(c->segment->map.fd, v->segment_size, &c->header,
+		                         c->segment, meter, &c->survey);
 	if (meter)
 		cq_meter_next(meter);
 	c->surveyed = r == 0;

@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/record.h"
 #include "os/io.h"
 
@@ -14,7 +14,7 @@
  * `before`.  One that the watermark stands in may have been cut below it, which somebody has accepted. */
 static uint64_t given(const struct cq_recovery *v, uint32_t id, uint32_t before)
 {
-	const struct cq_durable_slot *mark = &v->mark;
+	const struct cq_watermark_slot *mark = &v->mark;
 
 	if (before >= mark->segment || id < mark->segment ||
 	    (id == mark->segment && mark->offset > sizeof(struct cq_segment_header)))
@@ -28,7 +28,7 @@ int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, 
 
 	for (size_t i = v->count; i-- > 0;) {
 		struct cq_candidate c = { .id = v->ids[i] };
-		struct cq_survey s;
+		struct cq_segment_scan s;
 		char name[CQ_NAME_MAX];
 		int fd, r;
 
@@ -55,7 +55,7 @@ int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, 
 		r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 		if (r < 0)
 			return r;
-		r = cq_survey(fd, v->segment_size, &c.header, NULL, NULL, &s);
+		r = cq_segment_scan_file(fd, v->segment_size, &c.header, NULL, NULL, &s);
 		close(fd);
 		if (r < 0)
 			return r;
@@ -77,7 +77,7 @@ int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, 
 
 int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq)
 {
-	struct cq_active *s = c->segment;
+	struct cq_wsegment *s = c->segment;
 	uint64_t seq, base;
 	int r;
 
@@ -100,6 +100,6 @@ int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *r
 		if (seq + c->survey.records != *ret_end_seq)
 			s->mixed = true;
 	}
-	cq_segment_take(s, seq, base);
+	cq_wsegment_take(s, seq, base);
 	return 0;
 }

@@ -24,7 +24,7 @@
 
 #include "format/place.h"
 #include "messages/log.h"
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "os/io.h"
 
@@ -35,7 +35,7 @@ struct visit {
 };
 
 /* *cursor comes to where the reader has to stand.  False: it stands well. */
-static bool misplaced(const struct visit *visit, struct cq_cursor *cursor)
+static bool misplaced(const struct visit *visit, struct cq_reader_file *cursor)
 {
 	const struct cq_recovery *v = visit->v;
 
@@ -60,20 +60,20 @@ static bool is_short_of_means(int r)
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
 }
 
-/* A cq_cursor_visit_fn. */
-static void move(void *arg, const char *name, const struct cq_cursor *cursor)
+/* A cq_reader_file_visit_fn. */
+static void move(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	struct visit *visit = arg;
-	struct cq_cursor moved = *cursor;
+	struct cq_reader_file moved = *cursor;
 	const bool gone = misplaced(visit, &moved);
 	int fd, r;
 
 	if ((!gone && cursor->damaged == 0) || visit->result < 0)
 		return;
-	r = cq_cursor_open(visit->v->dirfd, name, true, &fd); /* to write, or not at all */
+	r = cq_reader_file_open(visit->v->dirfd, name, true, &fd); /* to write, or not at all */
 	if (r == 0) {
 		for (int i = 0; r == 0 && i < 2; i++) /* both slots */
-			r = cq_cursor_write(fd, &moved);
+			r = cq_reader_file_write(fd, &moved);
 		if (r == 0)
 			r = cq_io_sync_data(fd);
 		close(fd);
@@ -107,7 +107,7 @@ int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t of
 
 	if (cq_planted("reader_not_moved"))
 		return 0;
-	r = cq_cursor_each(v->dirfd, move, &visit);
+	r = cq_reader_file_each(v->dirfd, move, &visit);
 	if (visit.result < 0)
 		return visit.result;
 	if (is_short_of_means(r))
@@ -118,12 +118,12 @@ int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t of
 	return 0;
 }
 
-/* A cq_cursor_visit_fn. */
-static void tell(void *arg, const char *name, const struct cq_cursor *cursor)
+/* A cq_reader_file_visit_fn. */
+static void tell(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	char file[sizeof CQ_READERS_DIR "/" CQ_READER_SUFFIX + CQ_READER_NAME_MAX];
 	const struct visit *visit = arg;
-	struct cq_cursor moved = *cursor;
+	struct cq_reader_file moved = *cursor;
 	const bool gone = misplaced(visit, &moved);
 
 	if (!gone && cursor->damaged == 0)
@@ -147,6 +147,6 @@ int cq_recover_tell_readers(struct cq_recovery *v)
 	};
 	int r;
 
-	r = cq_cursor_each(v->dirfd, tell, &visit);
+	r = cq_reader_file_each(v->dirfd, tell, &visit);
 	return is_short_of_means(r) ? r : 0;
 }

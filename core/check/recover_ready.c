@@ -9,8 +9,8 @@
 
 #include <errno.h>
 
-#include "files/repair.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/quarantine.h"
 #include "files/trust.h"
 #include "messages/log.h"
 
@@ -24,7 +24,7 @@ static int check_names(const struct cq_recovery *v, const struct cq_candidate *c
 	int r;
 
 	if (c->act == CQ_ACT_SET_ASIDE) {
-		r = cq_repair_may_set_aside(v->dirfd, c->id);
+		r = cq_quarantine_may_take_segment(v->dirfd, c->id);
 		if (r == -EEXIST)
 			cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_CORRUPT "* away", c->id);
 		return r;
@@ -35,7 +35,7 @@ static int check_names(const struct cq_recovery *v, const struct cq_candidate *c
 		tail = c->survey.tail;
 	if (c->residue > 0)
 		tail = c->residue;
-	r = cq_repair_may_cut(v->dirfd, c->id, v->segment_size, tail);
+	r = cq_quarantine_may_cut(v->dirfd, c->id, v->segment_size, tail);
 	if (r == -EEXIST)
 		cq_log(v->config, CQ_ERROR, TOO_MUCH CQ_SEGMENT_BROKEN "* away", c->id);
 	return r;

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "files/repair.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/quarantine.h"
 #include "format/record.h"
 #include "os/io.h"
 
@@ -64,7 +64,7 @@ static int tell_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
 	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = cq_repair_residue(fd, v->segment_size, tail, &first, &bytes);
+	r = cq_quarantine_residue(fd, v->segment_size, tail, &first, &bytes);
 	close(fd);
 	if (r == 0 && bytes > 0)
 		cq_recover_step(v, &(struct cq_repair_step){
@@ -301,7 +301,7 @@ int cq_recover_tell(struct cq_recovery *v, bool loss)
 	int r = 0;
 
 	if (v->leftovers)
-		r = cq_segdir_temps(v->dirfd, tell_temp, v);
+		r = cq_dir_each_temp(v->dirfd, tell_temp, v);
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++)
 		r = tell_segment(v, &v->candidates[i]);
 	if (r < 0)

@@ -21,11 +21,11 @@
 
 #include "chronq.h"
 #include "files/beyond.h"
-#include "files/segment.h"
-#include "files/survey.h"
+#include "files/segment_scan.h"
+#include "files/wsegment.h"
 #include "messages/meter.h"
 #include "meta/control.h"
-#include "meta/durable.h"
+#include "meta/watermark.h"
 
 /* What a segment file is, by its first bytes. */
 enum cq_kind {
@@ -44,9 +44,9 @@ struct cq_candidate {
 	enum cq_kind kind;
 	enum cq_act act;
 	struct cq_segment_header header;
-	struct cq_active *
+	struct cq_wsegment *
 		segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
-	struct cq_survey survey;
+	struct cq_segment_scan survey;
 	bool surveyed;
 	uint64_t residue; /* first byte behind its records that is not zero; 0: not looked for */
 	bool rest;        /* sound records do */
@@ -79,7 +79,7 @@ struct cq_recovery {
 	struct cq_position position;
 	unsigned doubt;    /* damaged slots of durable.meta, as bits: the mark is a lower bound */
 	bool seal_missing; /* the segment that ends at the watermark is not sealed */
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 	uint64_t epoch;               /* highest seen */
 	bool leftovers;               /* there are temp files */
 	struct cq_repairer *repairer; /* NULL: a writer opens */

@@ -2,7 +2,7 @@
 /* beyond.c - sound records behind the place where the records end; see beyond.h */
 #include "files/beyond.h"
 
-#include "format/scan.h"
+#include "format/window.h"
 
 /* Can this record have been appended behind those that come before from->offset? */
 static bool follows(void *arg, const struct cq_record_header *h, uint64_t offset)
@@ -25,19 +25,19 @@ int cq_beyond_add(int fd, uint64_t size, struct cq_beyond_from *from, struct cq_
                   struct cq_beyond *beyond, uint64_t *ret_first)
 {
 	struct cq_record_at record;
-	struct cq_scan scan;
+	struct cq_window scan;
 	uint64_t at = 0;
 	int r;
 
-	r = cq_scan_init(&scan, fd, size);
+	r = cq_window_init(&scan, fd, size);
 	if (r < 0)
 		return r;
 	scan.meter = meter;
-	r = cq_scan_residue(&scan, from->offset, &at);
+	r = cq_window_residue(&scan, from->offset, &at);
 	if (r == 0)
 		*ret_first = at;
 	at -= at % CQ_ALIGN;
-	while (r == 0 && (r = cq_scan_find(&scan, at, follows, from, &record)) > 0) {
+	while (r == 0 && (r = cq_window_find(&scan, at, follows, from, &record)) > 0) {
 		const struct cq_record_header *h = &record.header;
 
 		if (beyond->records == 0)
@@ -54,7 +54,7 @@ int cq_beyond_add(int fd, uint64_t size, struct cq_beyond_from *from, struct cq_
 		at = record.end;
 		r = 0;
 	}
-	cq_scan_fini(&scan);
+	cq_window_fini(&scan);
 	from->placed = false;
 	return r;
 }

@@ -170,7 +170,7 @@ static_assert(sizeof(struct cq_position_file) == 16, "index.meta");
 
 /* ---- durable.meta (ours): how far the queue is known to be on stable storage ---- */
 
-struct cq_durable_slot {
+struct cq_watermark_slot {
 	uint64_t segment;
 	uint64_t offset;
 	uint64_t seq; /* next sequence number at that point */
@@ -179,12 +179,12 @@ struct cq_durable_slot {
 	uint32_t crc;        /* CRC-32 of bytes 0 to 31 */
 	uint32_t reserved;
 };
-static_assert(sizeof(struct cq_durable_slot) == 40, "durable.meta");
-static_assert(offsetof(struct cq_durable_slot, crc) == 32, "durable.meta");
+static_assert(sizeof(struct cq_watermark_slot) == 40, "durable.meta");
+static_assert(offsetof(struct cq_watermark_slot, crc) == 32, "durable.meta");
 
 /* ---- readers/NAME.meta ---- */
 
-struct cq_cursor_slot {
+struct cq_reader_slot {
 	uint64_t segment;
 	uint64_t offset;
 	uint64_t heartbeat_ns;
@@ -192,8 +192,8 @@ struct cq_cursor_slot {
 	uint32_t crc;        /* CRC-32 of bytes 0 to 31 */
 	uint32_t reserved;
 };
-static_assert(sizeof(struct cq_cursor_slot) == 40, "readers/NAME.meta");
-static_assert(offsetof(struct cq_cursor_slot, crc) == 32, "readers/NAME.meta");
+static_assert(sizeof(struct cq_reader_slot) == 40, "readers/NAME.meta");
+static_assert(offsetof(struct cq_reader_slot, crc) == 32, "readers/NAME.meta");
 
 /* ---- NNNNNNNNN.idx ---- */
 

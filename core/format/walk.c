@@ -11,7 +11,7 @@ int cq_walk_step_in_file(struct cq_walk *walk, struct cq_record_at *ret_record)
 	int r;
 
 	walk->state = CQ_RECORD_OK;
-	r = cq_scan_record(walk->scan, walk->offset, ret_record, &walk->state);
+	r = cq_window_record(walk->scan, walk->offset, ret_record, &walk->state);
 	if (r > 0)
 		walk->offset = ret_record->end;
 	return r;

@@ -2,7 +2,7 @@
 /*
  * walk.h - from one record of a segment to the next: the one place that knows the way
  *
- * A walk goes over a mapped segment or over its file by pread (scan.h).  Both stop at the same places.
+ * A walk goes over a mapped segment or over its file by pread (window.h).  Both stop at the same places.
  * They differ in one thing: a walk over the file checks each payload, one over memory does not, for whoever
  * gives payload from there checks what it gives.
  *
@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "format/record.h"
-#include "format/scan.h"
+#include "format/window.h"
 #include "os/mapping.h"
 
 struct cq_walk {
@@ -28,7 +28,7 @@ struct cq_walk {
 	enum cq_record_state state; /* of what stands there */
 	bool sealed; /* the walk ended in a segment that gets no more (mapped only) */
 	const struct cq_mapping *map;
-	struct cq_scan *scan; /* where there is no map */
+	struct cq_window *scan; /* where there is no map */
 };
 
 /* Over a mapped segment, from the record at this offset on. */
@@ -38,7 +38,7 @@ static inline struct cq_walk cq_walk_mapped(const struct cq_mapping *map, uint64
 }
 
 /* Over a segment's file, from its first record on. */
-static inline struct cq_walk cq_walk_file(struct cq_scan *scan)
+static inline struct cq_walk cq_walk_file(struct cq_window *scan)
 {
 	return (struct cq_walk){ .offset = sizeof(struct cq_segment_header), .scan = scan };
 }
@@ -51,8 +51,8 @@ int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header);
  * The next record, PAD included: 1, and the walk is behind it.  0 at the end: a zero commit word, or no
  * room for a record.  Else the walk stays where it is:
  *   -EIO        what stands there is not a sound record, and walk->state says why (of CQ_RECORD_PAYLOAD,
- *               see cq_scan_record()); or, that being CQ_RECORD_OK, the file was cut short or cannot be read
- *   -ENOMEM, -ECANCELED  as cq_scan_record()
+ *               see cq_window_record()); or, that being CQ_RECORD_OK, the file was cut short or cannot be read
+ *   -ENOMEM, -ECANCELED  as cq_window_record()
  */
 static inline int cq_walk_step(struct cq_walk *walk, struct cq_record_at *ret_record)
 {

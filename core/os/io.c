@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "os/fault.h"
-#include "os/recorder.h"
+#include "os/io_trace.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
@@ -134,7 +134,7 @@ int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd)
 	if (r < 0)
 		return r;
 	write_in_place(fd);
-	cq_recorder_tell(CQ_EVENT_CREATE, dirfd, fd, name, NULL);
+	cq_io_trace_call(CQ_EVENT_CREATE, dirfd, fd, name, NULL);
 	*ret_fd = fd;
 	return 0;
 }
@@ -144,7 +144,7 @@ int cq_io_mkdir(int dirfd, const char *name, mode_t mode)
 	FAILPOINT("mkdir");
 	if (mkdirat(dirfd, name, mode) < 0)
 		return -errno;
-	cq_recorder_tell(CQ_EVENT_MKDIR, dirfd, -1, name, NULL);
+	cq_io_trace_call(CQ_EVENT_MKDIR, dirfd, -1, name, NULL);
 	return 0;
 }
 
@@ -204,7 +204,7 @@ int cq_io_allocate(int fd, uint64_t size)
 	let_go_sigxfsz(&old, r);
 	if (r < 0)
 		return r;
-	cq_recorder_tell(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
+	cq_io_trace_call(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
 	return 0;
 }
 
@@ -246,7 +246,7 @@ int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset)
 	let_go_sigxfsz(&old, r);
 	if (r < 0)
 		return r;
-	cq_recorder_tell(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
+	cq_io_trace_call(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
 	return 0;
 }
 
@@ -286,7 +286,7 @@ int cq_io_truncate(int fd, uint64_t size)
 	let_go_sigxfsz(&old, r);
 	if (r < 0)
 		return r;
-	cq_recorder_tell(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
+	cq_io_trace_call(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
 	return 0;
 }
 
@@ -337,7 +337,7 @@ int cq_io_sync_data(int fd)
 	FAILPOINT("sync_data");
 	if (RETRY(fdatasync(fd)) < 0)
 		return -errno;
-	cq_recorder_tell(CQ_EVENT_SYNC_DATA, -1, fd, NULL, NULL);
+	cq_io_trace_call(CQ_EVENT_SYNC_DATA, -1, fd, NULL, NULL);
 	return 0;
 }
 
@@ -346,7 +346,7 @@ int cq_io_sync_dir(int fd)
 	FAILPOINT("sync_dir");
 	if (RETRY(fsync(fd)) < 0)
 		return -errno;
-	cq_recorder_tell(CQ_EVENT_SYNC_DIR, -1, fd, NULL, NULL);
+	cq_io_trace_call(CQ_EVENT_SYNC_DIR, -1, fd, NULL, NULL);
 	return 0;
 }
 
@@ -357,7 +357,7 @@ int cq_io_rename_noreplace(int dirfd, const char *from, const char *to)
 	if (r == 0 && renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) < 0)
 		r = -errno;
 	if (r == 0)
-		cq_recorder_tell(CQ_EVENT_RENAME, dirfd, -1, from, to);
+		cq_io_trace_call(CQ_EVENT_RENAME, dirfd, -1, from, to);
 	/* the file system, or the kernel, does not know the flag */
 	return r == -EINVAL || r == -ENOSYS ? -EOPNOTSUPP : r;
 }
@@ -373,7 +373,7 @@ int cq_io_rename(int dirfd, const char *from, const char *to)
 	FAILPOINT("rename");
 	if (renameat(dirfd, from, dirfd, to) < 0)
 		return not_a_file(errno);
-	cq_recorder_tell(CQ_EVENT_RENAME, dirfd, -1, from, to);
+	cq_io_trace_call(CQ_EVENT_RENAME, dirfd, -1, from, to);
 	return 0;
 }
 
@@ -382,7 +382,7 @@ int cq_io_unlink(int dirfd, const char *name)
 	FAILPOINT("unlink");
 	if (unlinkat(dirfd, name, 0) < 0)
 		return not_a_file(errno);
-	cq_recorder_tell(CQ_EVENT_UNLINK, dirfd, -1, name, NULL);
+	cq_io_trace_call(CQ_EVENT_UNLINK, dirfd, -1, name, NULL);
 	return 0;
 }
 

@@ -18,7 +18,7 @@ static int map(struct cq_mapping *m, bool writable)
 	r = cq_io_map(m->fd, m->size, writable, &base);
 	if (r < 0)
 		return r;
-	r = cq_guard_add(base, m->size, &m->guard);
+	r = cq_sigbus_add(base, m->size, &m->guard);
 	if (r < 0)
 		cq_io_unmap(base, m->size);
 	else
@@ -104,7 +104,7 @@ bool cq_mapping_shortened(const struct cq_mapping *mapping)
 void cq_mapping_unmap(struct cq_mapping *mapping)
 {
 	/* the guard first: once unmapped, its addresses may become somebody else's */
-	cq_guard_remove(mapping->guard);
+	cq_sigbus_remove(mapping->guard);
 	mapping->guard = NULL;
 	if (mapping->base)
 		cq_io_unmap(mapping->base, mapping->size);

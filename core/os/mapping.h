@@ -7,13 +7,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "os/guard.h"
+#include "os/sigbus.h"
 
 struct cq_mapping {
 	int fd;
 	size_t size;
 	uint8_t *base;
-	struct cq_guard *guard; /* while it is mapped: somebody may cut the file short (guard.h) */
+	struct cq_sigbus
+		*guard; /* while it is mapped: somebody may cut the file short (sigbus.h) */
 };
 
 #define CQ_MAPPING_NONE ((struct cq_mapping){ .fd = -1 })
@@ -33,7 +34,7 @@ int cq_mapping_populate(const struct cq_mapping *mapping, size_t offset, size_t 
  * was stored there is not either. */
 static inline bool cq_mapping_cut(const struct cq_mapping *mapping)
 {
-	return mapping->guard && cq_guard_cut(mapping->guard);
+	return mapping->guard && cq_sigbus_cut(mapping->guard);
 }
 
 /* The same, or the file is shorter than it was: what was read from it is not to be believed. */

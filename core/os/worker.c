@@ -57,7 +57,7 @@ void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg)
 }
 
 /* Signals that are for the thread in which they arise: those of its own faults, which a crash handler has
- * to see (blocked, they end the process behind its back; of SIGBUS, guard.h), and a profiler's.  All
+ * to see (blocked, they end the process behind its back; of SIGBUS, sigbus.h), and a profiler's.  All
  * others are for a thread of the program's choice, and blocked in ours. */
 static const int own[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPROF, SIGSEGV, SIGSYS, SIGTRAP };
 

@@ -26,9 +26,9 @@ void cq_reader_control(cq_reader *reader)
 	cq_successor_control(&reader->control, reader->queue->dirfd, !reader->passive);
 }
 
-int cq_reader_view(cq_reader *reader, uint32_t id, struct cq_view *ret_view)
+int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_view)
 {
-	return cq_view_of(reader->queue, id, ret_view);
+	return cq_mapped_of(reader->queue, id, ret_view);
 }
 
 /* Lowest published id from `from` on. */
@@ -48,9 +48,9 @@ static void count_missing_records(cq_reader *reader)
 		return;
 	/* if nothing tells yet, the next record will */
 	reader->seq_state = CQ_SEQ_GAP;
-	if (cq_view_summary(&reader->view, &summary))
+	if (cq_mapped_summary(&reader->view, &summary))
 		first = summary.first_seq;
-	else if (cq_view_header(&reader->view, reader->offset, &h) == 1 && h.ext == 1 &&
+	else if (cq_mapped_header(&reader->view, reader->offset, &h) == 1 && h.ext == 1 &&
 	         h.type != CQ_TYPE_PAD)
 		first = h.seq;
 	else
@@ -67,7 +67,7 @@ static void count_missing_records(cq_reader *reader)
 static int enter(cq_reader *reader, uint32_t from)
 {
 	const enum cq_seq_state state = reader->seq_state;
-	struct cq_view view;
+	struct cq_mapped view;
 	uint32_t id = 0;
 	int r;
 
@@ -75,7 +75,7 @@ static int enter(cq_reader *reader, uint32_t from)
 		r = next_id(reader, from, &id);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
-		r = cq_reader_view(reader, id, &view);
+		r = cq_reader_mapped(reader, id, &view);
 		/* ENOENT: retention was faster */
 	} while (r == -ENOENT);
 	if (r == -EAGAIN) /* without a header; is that where the writer is, or has been? */
@@ -137,7 +137,7 @@ int cq_reader_follow(cq_reader *reader)
 		if (cq_reader_has_record(reader) && !cq_planted("reader_no_second_look"))
 			return 1;
 	}
-	if (cq_view_ends_early(&reader->view, reader->offset))
+	if (cq_mapped_ends_early(&reader->view, reader->offset))
 		return -EIO;
 	return enter(reader, reader->segment + 1);
 }
@@ -149,7 +149,7 @@ int cq_reader_skip_segment(cq_reader *reader)
 	const bool placed = reader->base || reader->exact;
 	uint32_t from = placed ? reader->segment + 1 : 0, id = 0;
 	uint32_t wanted = reader->base ? from : reader->segment;
-	struct cq_view view;
+	struct cq_mapped view;
 	int r;
 
 	if (reader->base && !left(reader))
@@ -158,7 +158,7 @@ int cq_reader_skip_segment(cq_reader *reader)
 		r = next_id(reader, from, &id);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
-		r = cq_reader_view(reader, id, &view);
+		r = cq_reader_mapped(reader, id, &view);
 		if (r == 0)
 			break;
 		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG && r != -EIO)

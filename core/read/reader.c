@@ -121,9 +121,9 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 
 /* ---- position ---- */
 
-void cq_reader_place(cq_reader *reader, const struct cq_view *view, uint64_t offset)
+void cq_reader_place(cq_reader *reader, const struct cq_mapped *view, uint64_t offset)
 {
-	cq_view_close(&reader->view);
+	cq_mapped_close(&reader->view);
 	reader->view = *view;
 	reader->base = view->map.base;
 	reader->size = view->map.size;
@@ -135,7 +135,7 @@ void cq_reader_place(cq_reader *reader, const struct cq_view *view, uint64_t off
 
 void cq_reader_unplace(cq_reader *reader)
 {
-	cq_view_close(&reader->view);
+	cq_mapped_close(&reader->view);
 	reader->base = NULL;
 	reader->size = sizeof(struct cq_segment_header); /* has no record */
 	reader->segment = 0;
@@ -147,20 +147,21 @@ void cq_reader_unplace(cq_reader *reader)
 
 int cq_reader_commit(cq_reader *reader)
 {
-	struct cq_cursor cursor = reader->cursor;
+	struct cq_reader_file cursor = reader->cursor;
 	int r;
 
 	if (reader->name[0] == '\0')
 		return -EINVAL;
 	if (reader->cursor_fd < 0) {
-		r = cq_cursor_open(reader->queue->dirfd, reader->name, true, &reader->cursor_fd);
+		r = cq_reader_file_open(reader->queue->dirfd, reader->name, true,
+		                        &reader->cursor_fd);
 		if (r < 0)
 			return r;
 	}
 	cursor.segment = reader->segment;
 	cursor.offset = reader->offset;
 	cursor.heartbeat_ns = cq_realtime_ns();
-	r = cq_cursor_write(reader->cursor_fd, &cursor);
+	r = cq_reader_file_write(reader->cursor_fd, &cursor);
 	if (r < 0)
 		return r;
 	reader->cursor = cursor;
@@ -190,14 +191,14 @@ static int load_cursor(cq_reader *reader)
 {
 	int r;
 
-	r = cq_cursor_open(reader->queue->dirfd, reader->name, false, &reader->cursor_fd);
+	r = cq_reader_file_open(reader->queue->dirfd, reader->name, false, &reader->cursor_fd);
 	if (r == -EBADMSG || r == -ELOOP)
 		return 0;
 	if (r == -ENOENT)
-		return cq_cursor_may_create(reader->queue->dirfd);
+		return cq_reader_file_may_create(reader->queue->dirfd);
 	if (r < 0)
 		return r;
-	r = cq_cursor_read(reader->cursor_fd, &reader->cursor);
+	r = cq_reader_file_read(reader->cursor_fd, &reader->cursor);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
 	reader->have_cursor = true;
@@ -237,12 +238,12 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
 	int r;
 
 	if (!start_valid(start) || (flags & ~CQ_READER_PASSIVE) != 0 || (name && flags != 0) ||
-	    (name && !cq_cursor_name_valid(name)))
+	    (name && !cq_reader_name_valid(name)))
 		return -EINVAL;
 	reader = calloc(1, sizeof *reader);
 	if (!reader)
 		return -ENOMEM;
-	reader->view = CQ_VIEW_NONE;
+	reader->view = CQ_MAPPED_NONE;
 	reader->cursor_fd = -1;
 	cq_bases_init(&reader->bases);
 	cq_reader_unplace(reader);
@@ -271,7 +272,7 @@ void cq_reader_close(cq_reader *reader)
 {
 	if (!reader)
 		return;
-	cq_view_close(&reader->view);
+	cq_mapped_close(&reader->view);
 	if (reader->control.page)
 		cq_control_close(&reader->control);
 	if (reader->cursor_fd >= 0)

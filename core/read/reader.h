@@ -13,12 +13,12 @@
 #include <stdint.h>
 
 #include "catalog/bases.h"
+#include "catalog/mapped.h"
 #include "catalog/queue.h"
-#include "catalog/view.h"
 #include "chronq.h"
 #include "format/record.h"
 #include "meta/control.h"
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 
 /* What is known about the sequence number of the next record. */
 enum cq_seq_state {
@@ -39,7 +39,7 @@ struct cq_reader {
 	uint32_t segment;
 	struct cq_reader_stats stats;
 
-	struct cq_view view;
+	struct cq_mapped view;
 	bool exact; /* without a view: the position is of that very segment, any other is a gap; an
 	             * offset in it is one that could not be gone to yet */
 	cq_queue *queue;
@@ -49,19 +49,19 @@ struct cq_reader {
 	char name[CQ_READER_NAME_MAX + 1]; /* "": anonymous */
 	int cursor_fd;                     /* -1: not opened yet */
 	bool have_cursor;                  /* cursor is the committed position */
-	struct cq_cursor cursor;
+	struct cq_reader_file cursor;
 
 	struct cq_bases bases; /* as of the last seek by stream offset */
 };
 
 /* Takes the view over and stands at offset in it, not knowing what came before. */
-void cq_reader_place(cq_reader *reader, const struct cq_view *view, uint64_t offset);
+void cq_reader_place(cq_reader *reader, const struct cq_mapped *view, uint64_t offset);
 
 /* Stands before whatever comes first, in a queue where nothing can be mapped now. */
 void cq_reader_unplace(cq_reader *reader);
 
-/* Opens a segment of this reader's queue. Errors as cq_view_open(). */
-int cq_reader_view(cq_reader *reader, uint32_t id, struct cq_view *ret_view);
+/* Opens a segment of this reader's queue. Errors as cq_mapped_open(). */
+int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_view);
 
 /*
  * Nothing stands at the current position: goes on to where the next record is or will be.  Returns

@@ -15,7 +15,7 @@
 
 #include "catalog/locate.h"
 #include "catalog/successor.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/place.h"
 #include "read/reader.h"
 #include "read/seek.h"
@@ -26,16 +26,16 @@ static const uint64_t beginning = sizeof(struct cq_segment_header);
 
 static int is_spare(cq_reader *reader, uint32_t id)
 {
-	struct cq_view view;
+	struct cq_mapped view;
 	int r;
 
-	r = cq_reader_view(reader, id, &view);
+	r = cq_reader_mapped(reader, id, &view);
 	if (r == -EAGAIN)
 		return 1;
 	if (r < 0)
 		return r;
 	r = cq_successor_unused(&view);
-	cq_view_close(&view);
+	cq_mapped_close(&view);
 	return r;
 }
 
@@ -45,7 +45,7 @@ static int list(cq_reader *reader, struct cq_listing *ret_listing)
 	struct cq_listing l;
 	int r;
 
-	r = cq_segdir_list(reader->queue->dirfd, &l.ids, &l.count);
+	r = cq_dir_list(reader->queue->dirfd, &l.ids, &l.count);
 	if (r < 0)
 		return r;
 	/* of a queue in which nothing was written yet the first segment stays */
@@ -65,10 +65,10 @@ static int list(cq_reader *reader, struct cq_listing *ret_listing)
 
 int cq_seek_place(cq_reader *reader, uint32_t id, uint64_t offset)
 {
-	struct cq_view view;
+	struct cq_mapped view;
 	int r;
 
-	r = cq_reader_view(reader, id, &view);
+	r = cq_reader_mapped(reader, id, &view);
 	if (r < 0)
 		return r;
 	cq_reader_place(reader, &view, offset);
@@ -106,15 +106,15 @@ int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
 {
 	struct cq_segment_header summary;
 	struct cq_record_at record;
-	struct cq_view view;
+	struct cq_mapped view;
 	struct cq_walk walk;
 	int r;
 
-	r = cq_reader_view(reader, l->ids[l->count - 1], &view);
+	r = cq_reader_mapped(reader, l->ids[l->count - 1], &view);
 	if (r < 0)
 		return r;
 	walk = cq_walk_mapped(&view.map, beginning);
-	if (cq_view_sealed(&view) && cq_view_summary(&view, &summary) &&
+	if (cq_mapped_sealed(&view) && cq_mapped_summary(&view, &summary) &&
 	    summary.used >= beginning && summary.used <= view.map.size &&
 	    summary.used % CQ_ALIGN == 0)
 		walk.offset = summary.used;
@@ -122,7 +122,7 @@ int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
 		while ((r = cq_walk_next(&walk, &record)) == 1 && !walk.sealed)
 			;
 	if (r < 0) {
-		cq_view_close(&view);
+		cq_mapped_close(&view);
 		return r;
 	}
 	cq_reader_place(reader, &view, r == 1 ? record.offset : walk.offset);
@@ -147,7 +147,7 @@ int cq_reader_seek_oldest(cq_reader *reader)
 	int r;
 
 	do {
-		r = cq_segdir_next(reader->queue->dirfd, 0, &id);
+		r = cq_dir_next(reader->queue->dirfd, 0, &id);
 		if (r == -ENOENT)
 			break;
 		if (r < 0)
@@ -163,7 +163,7 @@ int cq_reader_seek_oldest(cq_reader *reader)
 }
 
 /* The end of the last record that ends at `limit` at the latest. */
-static uint64_t settle(const struct cq_view *view, uint64_t limit)
+static uint64_t settle(const struct cq_mapped *view, uint64_t limit)
 {
 	struct cq_walk walk = cq_walk_mapped(&view->map, beginning);
 	struct cq_segment_header summary;
@@ -172,9 +172,10 @@ static uint64_t settle(const struct cq_view *view, uint64_t limit)
 
 	if (limit > view->map.size)
 		limit = view->map.size;
-	else if (cq_view_header(view, limit, &h) == 1 && h.ext == 1)
+	else if (cq_mapped_header(view, limit, &h) == 1 && h.ext == 1)
 		return limit; /* its own checksum says that a record begins there */
-	else if (cq_view_sealed(view) && cq_view_summary(view, &summary) && summary.used == limit)
+	else if (cq_mapped_sealed(view) && cq_mapped_summary(view, &summary) &&
+	         summary.used == limit)
 		return limit;
 	while (cq_walk_step(&walk, &record) == 1)
 		if (record.end > limit)
@@ -185,17 +186,17 @@ static uint64_t settle(const struct cq_view *view, uint64_t limit)
 int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
 {
 	struct cq_segment_header summary;
-	struct cq_view view;
+	struct cq_mapped view;
 	int r;
 
-	r = cq_reader_view(reader, segment, &view);
+	r = cq_reader_mapped(reader, segment, &view);
 	if (r < 0)
 		return r;
 	/* A position behind the last record is one whose records a power cut took: waiting there
 	 * would miss what is written in their place.  Offset 0: from the beginning. */
 	cq_reader_place(reader, &view, offset < beginning ? beginning : settle(&view, offset));
 	/* what a stand-in there stands for is told as missing */
-	if (reader->offset == beginning && cq_view_summary(&reader->view, &summary)) {
+	if (reader->offset == beginning && cq_mapped_summary(&reader->view, &summary)) {
 		reader->seq_state = CQ_SEQ_BOUNDARY;
 		reader->next_seq = summary.first_seq;
 	}
@@ -235,18 +236,18 @@ static int begins_before(cq_reader *reader, const struct cq_listing *l, size_t i
                          uint64_t time_ns)
 {
 	struct cq_record_at first;
-	struct cq_view view;
+	struct cq_mapped view;
 	struct cq_walk walk;
 	int r = 0;
 
 	/* a segment without a record begins when the next one does */
 	for (; index < l->count && r == 0; index++) {
-		r = cq_reader_view(reader, l->ids[index], &view);
+		r = cq_reader_mapped(reader, l->ids[index], &view);
 		if (r < 0)
 			return r;
 		walk = cq_walk_mapped(&view.map, beginning);
 		r = cq_walk_next(&walk, &first);
-		cq_view_close(&view);
+		cq_mapped_close(&view);
 	}
 	return r > 0 ? first.header.time_ns < time_ns : r;
 }
@@ -276,7 +277,7 @@ static int bisect(cq_reader *reader, const struct cq_listing *l, uint64_t time_n
 static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns, void *arg)
 {
 	struct cq_record_at record;
-	struct cq_view view;
+	struct cq_mapped view;
 	struct cq_walk walk;
 	size_t i;
 	int r;
@@ -286,7 +287,7 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 	if (r < 0)
 		return r;
 	for (;; i++) {
-		r = cq_reader_view(reader, l->ids[i], &view);
+		r = cq_reader_mapped(reader, l->ids[i], &view);
 		if (r < 0)
 			return r;
 		walk = cq_walk_mapped(&view.map, cq_locate_start(reader->queue->dirfd, &view,
@@ -294,12 +295,12 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 		while ((r = cq_walk_next(&walk, &record)) == 1 && record.header.time_ns < time_ns)
 			;
 		if (r == 0)
-			r = cq_view_check_end(&view, &walk);
+			r = cq_mapped_check_end(&view, &walk);
 		if (r == 1 || (r == 0 && i == l->count - 1)) {
 			cq_reader_place(reader, &view, r == 1 ? record.offset : walk.offset);
 			return 0;
 		}
-		cq_view_close(&view);
+		cq_mapped_close(&view);
 		if (r < 0)
 			return r;
 	}
@@ -317,7 +318,7 @@ int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
  * is where the segment begins in the stream.  1 with *offset at it and *position where its payload
  * begins, 0 when the segment ends before it.
  */
-static int find_byte(cq_reader *reader, const struct cq_view *view, uint64_t target,
+static int find_byte(cq_reader *reader, const struct cq_mapped *view, uint64_t target,
                      uint64_t *position, uint64_t *offset)
 {
 	struct cq_walk walk = cq_walk_mapped(
@@ -341,7 +342,7 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 	struct cq_bases *bases = &reader->bases;
 	uint64_t position, offset;
 	struct cq_base base;
-	struct cq_view view;
+	struct cq_mapped view;
 	uint32_t next;
 	bool trimmed;
 	int r;
@@ -353,7 +354,7 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 		return r;
 	trimmed = target < base.base;
 	for (;;) {
-		r = cq_reader_view(reader, base.id, &view);
+		r = cq_reader_mapped(reader, base.id, &view);
 		if (r < 0)
 			return r;
 		position = base.base;
@@ -368,7 +369,7 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 			cq_reader_place(reader, &view, offset);
 			return trimmed ? -ENODATA : 0;
 		}
-		cq_view_close(&view);
+		cq_mapped_close(&view);
 		if (r == 0)
 			r = cq_bases_place(bases, reader->queue, next, &base);
 		if (r < 0)

@@ -22,7 +22,7 @@ typedef int (*cq_seek_fn)(cq_reader *reader, const struct cq_listing *listing, u
 int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg);
 
 int cq_seek_place(cq_reader *reader, uint32_t id, uint64_t offset);
-/* At a committed position, as far as its records are there.  Errors as cq_view_open(). */
+/* At a committed position, as far as its records are there.  Errors as cq_mapped_open(). */
 int cq_seek_place_committed(cq_reader *reader, uint32_t id, uint64_t offset);
 
 /* Behind the newest record.  Not for a seek that has already found that none of the records fits: it would

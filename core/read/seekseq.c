@@ -17,16 +17,16 @@
 static int told_first_seq(cq_reader *reader, uint32_t id, uint64_t *ret_seq)
 {
 	struct cq_segment_header summary;
-	struct cq_view view;
+	struct cq_mapped view;
 	int r;
 
-	r = cq_reader_view(reader, id, &view);
+	r = cq_reader_mapped(reader, id, &view);
 	if (r < 0)
 		return r;
-	r = cq_view_summary(&view, &summary);
+	r = cq_mapped_summary(&view, &summary);
 	if (r > 0)
 		*ret_seq = summary.first_seq;
-	cq_view_close(&view);
+	cq_mapped_close(&view);
 	return r;
 }
 
@@ -80,11 +80,11 @@ struct seq_match {
 static int match_seq(cq_reader *reader, const struct cq_listing *l, size_t index, uint64_t seq,
                      struct seq_match *match)
 {
-	struct cq_view view;
+	struct cq_mapped view;
 	uint64_t offset;
 	int r;
 
-	r = cq_reader_view(reader, l->ids[index], &view);
+	r = cq_reader_mapped(reader, l->ids[index], &view);
 	if (r < 0)
 		return r;
 	r = cq_locate_seq(reader->queue->dirfd, &view, seq, &match->seq, &offset);
@@ -95,7 +95,7 @@ static int match_seq(cq_reader *reader, const struct cq_listing *l, size_t index
 	} else if (r == 0 && index == l->count - 1) {
 		match->end = offset;
 	}
-	cq_view_close(&view);
+	cq_mapped_close(&view);
 	return r;
 }
 

@@ -59,15 +59,15 @@ static bool ready_soon(cq_reader *reader)
 static void heartbeat(cq_reader *reader)
 {
 	const uint64_t now = cq_realtime_ns();
-	struct cq_cursor cursor;
+	struct cq_reader_file cursor;
 
 	if (!reader->have_cursor || now - reader->cursor.heartbeat_ns < HEARTBEAT_NS)
 		return;
 	/* the file's position: a recovery may have moved it */
-	if (cq_cursor_read(reader->cursor_fd, &cursor) < 0)
+	if (cq_reader_file_read(reader->cursor_fd, &cursor) < 0)
 		cursor = reader->cursor;
 	cursor.heartbeat_ns = now;
-	if (cq_cursor_write(reader->cursor_fd, &cursor) == 0)
+	if (cq_reader_file_write(reader->cursor_fd, &cursor) == 0)
 		reader->cursor = cursor;
 }
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "catalog/queue.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "stream/stream.h"
 
 int cq_stream_begin(struct cq_stream *s)
@@ -52,7 +52,7 @@ static int list(struct cq_stream *s, uint32_t active)
 	size_t count;
 	int r;
 
-	r = cq_segdir_list(s->queue->dirfd, &ids, &count);
+	r = cq_dir_list(s->queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;
 	while (count > 0 && ids[count - 1] > active) /* prepared ones */
@@ -63,7 +63,7 @@ static int list(struct cq_stream *s, uint32_t active)
 }
 
 /* Makes the table what the writer says.  Another thread may have heard later news already. */
-static int agree(struct cq_stream *s, const struct cq_live_queue *live)
+static int agree(struct cq_stream *s, const struct cq_queue_bounds *live)
 {
 	struct cq_base base;
 	uint32_t last;
@@ -94,7 +94,7 @@ static int agree(struct cq_stream *s, const struct cq_live_queue *live)
 
 static int look_at_writer(struct cq_stream *s)
 {
-	struct cq_live_queue live;
+	struct cq_queue_bounds live;
 	int r = 0;
 
 	s->queue->live_queue(s->queue->live_arg, &live);

@@ -31,7 +31,7 @@ int cq_payload_open(cq_queue *queue, uint32_t id, struct cq_payload **ret_payloa
 
 	if (!p)
 		return -ENOMEM;
-	r = cq_view_of(queue, id, &p->view);
+	r = cq_mapped_of(queue, id, &p->view);
 	if (r < 0) {
 		free(p);
 		return r;
@@ -48,7 +48,7 @@ void cq_payload_close(struct cq_payload *p)
 {
 	if (!p)
 		return;
-	cq_view_close(&p->view);
+	cq_mapped_close(&p->view);
 	pthread_mutex_destroy(&p->lock);
 	free(p->marks);
 	free(p);
@@ -156,14 +156,15 @@ static void ask_index(struct cq_payload *p, struct start *s, uint64_t position)
 	struct cq_record_header h;
 	struct cq_place place;
 
-	if (!cq_view_sealed(&p->view) || !cq_view_summary(&p->view, &summary) ||
+	if (!cq_mapped_sealed(&p->view) || !cq_mapped_summary(&p->view, &summary) ||
 	    summary.records <= CQ_INDEX_STRIDE || summary.payload_bytes > p->view.map.size ||
 	    position > summary.payload_bytes)
 		return;
 	place.offset = cq_locate_start(p->queue->dirfd, &p->view, CQ_KEY_STREAM,
 	                               summary.stream_base + position);
 	if (place.offset <= s->spot.place.offset ||
-	    cq_view_header(&p->view, place.offset, &h) != 1 || /* GCOV_EXCL_BR_LINE: found sound */
+	    cq_mapped_header(&p->view, place.offset, &h) !=
+	            1 ||  /* GCOV_EXCL_BR_LINE: found sound */
 	    h.ext != 1 || /* GCOV_EXCL_BR_LINE: found with it */
 	    h.stream_offset < summary.stream_base ||
 	    h.stream_offset - summary.stream_base > position) /* GCOV_EXCL_BR_LINE: not behind */
@@ -210,8 +211,8 @@ static void set_spot(struct cq_payload *p, const struct start *from, const struc
 
 /* Copies `n` bytes of a record's payload, `skip` bytes into it, and checks all of the payload
  * unless that has been done. */
-static inline int give(const struct cq_view *view, const struct cq_record_at *record, uint64_t skip,
-                       uint8_t *to, uint64_t n, bool checked)
+static inline int give(const struct cq_mapped *view, const struct cq_record_at *record,
+                       uint64_t skip, uint8_t *to, uint64_t n, bool checked)
 {
 	const uint8_t *from = view->map.base + record->offset + sizeof record->header;
 	const uint64_t length = record->length;
@@ -233,7 +234,7 @@ static inline int give(const struct cq_view *view, const struct cq_record_at *re
 static int read_records(struct cq_payload *p, struct cq_spot *spot, uint8_t *to, size_t length,
                         uint64_t position, size_t *ret_done)
 {
-	const struct cq_view *view = &p->view;
+	const struct cq_mapped *view = &p->view;
 	struct cq_place place = spot->place;
 	struct cq_walk walk = cq_walk_mapped(&view->map, place.offset);
 	bool checked = spot->checked;
@@ -262,14 +263,14 @@ static int read_records(struct cq_payload *p, struct cq_spot *spot, uint8_t *to,
 		advance(p, &place, &record);
 	}
 	if (r == 0 && done < length)
-		r = cq_view_check_end(view, &walk);
+		r = cq_mapped_check_end(view, &walk);
 	*spot = (struct cq_spot){ place, checked };
 	*ret_done = done;
 	return r < 0 ? r : 0;
 }
 
 /* What was read is to be believed: the file is there, and whole. */
-static int still_there(const struct cq_view *view)
+static int still_there(const struct cq_mapped *view)
 {
 	struct stat st;
 	int r;

@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "catalog/view.h"
+#include "catalog/mapped.h"
 #include "chronq.h"
 
 #define CQ_PAYLOAD_SPOTS 8
@@ -47,7 +47,7 @@ struct cq_mark {
 
 struct cq_payload {
 	cq_queue *queue;
-	struct cq_view view;
+	struct cq_mapped view;
 
 	/* the shelf's (shelf.h) */
 	unsigned users;
@@ -60,7 +60,7 @@ struct cq_payload {
 	size_t mark_count, mark_capacity;
 };
 
-/* Errors as cq_view_open(). */
+/* Errors as cq_mapped_open(). */
 int cq_payload_open(cq_queue *queue, uint32_t id, struct cq_payload **ret_payload);
 void cq_payload_close(struct cq_payload *payload);
 

@@ -28,7 +28,7 @@ void cq_shelf_init(struct cq_shelf *shelf, cq_queue *queue);
 /* All that was taken has been put back. */
 void cq_shelf_fini(struct cq_shelf *shelf);
 
-/* Takes a segment, opening it if it is not there.  Errors as cq_view_open(). */
+/* Takes a segment, opening it if it is not there.  Errors as cq_mapped_open(). */
 int cq_shelf_take(struct cq_shelf *shelf, uint32_t id, struct cq_payload **ret_payload);
 void cq_shelf_put(struct cq_shelf *shelf, struct cq_payload *payload);
 

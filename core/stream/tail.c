@@ -17,7 +17,7 @@
 
 #include "catalog/queue.h"
 #include "catalog/successor.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/record.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -47,7 +47,7 @@ static int look_at_directory(struct cq_stream *s, bool *ret_changed)
 }
 
 /* The file that is mapped is still the one of that name. */
-static bool is_named(const struct cq_stream *s, const struct cq_view *view)
+static bool is_named(const struct cq_stream *s, const struct cq_mapped *view)
 {
 	struct stat mapped, named;
 	char name[CQ_NAME_MAX];
@@ -140,7 +140,7 @@ static int find_tail(struct cq_stream *s)
 	r = cq_queue_segment_size(s->queue, &size);
 	if (r < 0)
 		return r;
-	r = cq_segdir_list(s->queue->dirfd, &ids, &count);
+	r = cq_dir_list(s->queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;
 	r = take_last(s, ids, count, &last, &payload);
@@ -174,10 +174,10 @@ static int find_tail(struct cq_stream *s)
 /* Of a sealed segment whose summary says where its records end, they need not be followed. */
 static bool jump(struct cq_tail *t)
 {
-	const struct cq_view *view = &t->payload->view;
+	const struct cq_mapped *view = &t->payload->view;
 	struct cq_segment_header summary;
 
-	if (!cq_view_sealed(view) || !cq_view_summary(view, &summary) ||
+	if (!cq_mapped_sealed(view) || !cq_mapped_summary(view, &summary) ||
 	    summary.payload_bytes > view->map.size || summary.used < t->place.offset ||
 	    summary.used > view->map.size || summary.used % CQ_ALIGN != 0)
 		return false;
@@ -250,7 +250,7 @@ static int follow(struct cq_stream *s)
 	int r;
 
 	do {
-		const struct cq_view *view = &t->payload->view;
+		const struct cq_mapped *view = &t->payload->view;
 		bool damaged;
 
 		t->ended = false;
@@ -261,7 +261,7 @@ static int follow(struct cq_stream *s)
 			return 0;
 		/* what came before it was left and after it was looked at */
 		if (!damaged && !cq_planted("tail_no_second_look") &&
-		    cq_view_header(view, t->place.offset, &h) == 1) {
+		    cq_mapped_header(view, t->place.offset, &h) == 1) {
 			r = 1;
 			continue;
 		}

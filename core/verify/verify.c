@@ -15,8 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/repair.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/quarantine.h"
 #include "files/trust.h"
 #include "format/record.h"
 #include "messages/log.h"
@@ -119,13 +119,13 @@ static void read_index(struct cq_verify_walk *w)
 	char name[CQ_NAME_MAX];
 	int r;
 
-	r = cq_seekindex_read(w->v.queue->dirfd, w->id, w->v.segment_size, &w->index);
+	r = cq_index_read(w->v.queue->dirfd, w->id, w->v.segment_size, &w->index);
 	w->have_index = r == 0;
 	w->index_next = 0;
 	if (r == 0 || r == -ENOENT)
 		return;
 	cq_index_name(name, w->id);
-	if (r == -EBADMSG && cq_seekindex_is_hollow(w->v.queue->dirfd, w->id))
+	if (r == -EBADMSG && cq_index_is_torn(w->v.queue->dirfd, w->id))
 		/* it is replaced without a sync */
 		CQ_NOTE(w, 0, "the index %s has not come to the disk whole", name);
 	else if (!cq_verify_short_of_means(&w->v, r))
@@ -149,7 +149,7 @@ static void check_index(struct cq_verify_walk *w)
 		          h->min_time_ns != w->min_time || h->max_time_ns != w->max_time))
 			CQ_DAMAGE(w, 0, "the index does not cover the records of the segment");
 	}
-	cq_seekindex_fini(&w->index);
+	cq_index_fini(&w->index);
 	w->have_index = false;
 }
 
@@ -191,7 +191,7 @@ static void check_trust(struct cq_verify_walk *w)
 /* A repair has said here that records are gone: so nothing is to go on behind it. */
 static void note_stand_in(struct cq_verify_walk *w)
 {
-	if (!w->sealed || w->broken || w->records > 0 || !cq_repair_is_stand_in(&w->header))
+	if (!w->sealed || w->broken || w->records > 0 || !cq_placeholder_is(&w->header))
 		return;
 	CQ_NOTE(w, 0, "an empty segment stands in for one that is gone");
 	cq_verify_lose_track(w);
@@ -205,7 +205,7 @@ static void walk_segment(struct cq_verify_walk *w)
 	w->records = w->payload_bytes = 0;
 	r = cq_segment_header(w->segment, &w->header);
 	if (r == 0)
-		r = cq_scan_init(&w->scan, cq_segment_fd(w->segment), w->v.segment_size);
+		r = cq_window_init(&w->scan, cq_segment_fd(w->segment), w->v.segment_size);
 	if (r < 0) {
 		cq_verify_unreadable(w, 0, r);
 		return;
@@ -221,7 +221,7 @@ static void walk_segment(struct cq_verify_walk *w)
 	check_index(w);
 	note_stand_in(w);
 	note_end(w);
-	cq_scan_fini(&w->scan);
+	cq_window_fini(&w->scan);
 	w->v.result.segments++;
 	w->v.result.records += w->records;
 	w->v.result.payload_bytes += w->payload_bytes;
@@ -272,7 +272,7 @@ static bool was_trimmed(const struct cq_verify_walk *w)
 {
 	uint32_t oldest;
 
-	return cq_segdir_next(w->v.queue->dirfd, 0, &oldest) == 0 && oldest > w->id;
+	return cq_dir_next(w->v.queue->dirfd, 0, &oldest) == 0 && oldest > w->id;
 }
 
 static void visit_segment(struct cq_verify_walk *w, uint32_t id, bool last)
@@ -361,11 +361,11 @@ static int list(struct cq_verify *v, uint32_t **ret_ids, size_t *ret_count)
 	size_t count = 0;
 	int r;
 
-	r = cq_segdir_list(v->queue->dirfd, &ids, &count);
+	r = cq_dir_list(v->queue->dirfd, &ids, &count);
 	if (r == 0 && v->live && count > 0) {
 		last = ids[count - 1];
 		free(ids);
-		r = cq_segdir_list(v->queue->dirfd, &ids, &count);
+		r = cq_dir_list(v->queue->dirfd, &ids, &count);
 		while (r == 0 && count > 0 && ids[count - 1] > last)
 			count--;
 	}

@@ -11,9 +11,9 @@
 #include <time.h>
 
 #include "catalog/queue.h"
-#include "files/seekindex.h"
-#include "format/scan.h"
+#include "files/index.h"
 #include "format/walk.h"
+#include "format/window.h"
 #include "meta/control.h"
 
 /* A position that some file claims: it has to be where a record begins or the records end. */
@@ -85,12 +85,12 @@ struct cq_verify_walk {
 	bool sealed;
 	bool broken; /* its rest could not be read */
 	bool told;   /* what stands behind the first damaged record of an unsealed one */
-	struct cq_scan scan;
+	struct cq_window scan;
 	struct cq_walk walk;
 	uint64_t records;
 	uint64_t payload_bytes;
 	uint64_t min_seq, max_seq, min_time, max_time; /* valid when records > 0 */
-	struct cq_seekindex index;
+	struct cq_index index;
 	bool have_index;
 	uint64_t index_next; /* entry that the walk comes by next */
 

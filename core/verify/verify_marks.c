@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/place.h"
-#include "meta/cursor.h"
-#include "meta/durable.h"
+#include "meta/reader_file.h"
+#include "meta/watermark.h"
 #include "os/io.h"
 #include "verify/verify.h"
 
@@ -193,11 +193,11 @@ static int collect_index(struct cq_verify *v)
 
 static int collect_durable(struct cq_verify *v)
 {
-	struct cq_durable_state state;
+	struct cq_watermark_state state;
 	struct stat st;
 	int r;
 
-	r = cq_durable_look(v->queue->dirfd, &state);
+	r = cq_watermark_look(v->queue->dirfd, &state);
 	if (r == 0 && state.found) {
 		if (state.damaged != 0)
 			cq_verify_report(v, true, UINT32_MAX, 0,
@@ -223,7 +223,7 @@ struct reader_visit {
 	int result;
 };
 
-static void visit_reader(void *arg, const char *name, const struct cq_cursor *cursor)
+static void visit_reader(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	struct reader_visit *visit = arg;
 
@@ -269,7 +269,7 @@ static int report_bad_readers(struct cq_verify *v)
 	if (r < 0)
 		goto close_dir;
 	while ((r = cq_io_next_name(stream, &file)) > 0)
-		if (!cq_cursor_file_parse(name, file)) {
+		if (!cq_reader_file_name_parse(name, file)) {
 			if (ends_in(file, CQ_READER_SUFFIX))
 				cq_verify_report(v, false, UINT32_MAX, 0,
 				                 "no reader can have the name of %s", file);
@@ -287,7 +287,7 @@ static int collect_readers(struct cq_verify *v)
 	struct reader_visit visit = { .v = v };
 	int r;
 
-	r = cq_cursor_each(v->queue->dirfd, visit_reader, &visit);
+	r = cq_reader_file_each(v->queue->dirfd, visit_reader, &visit);
 	if (r == 0 && visit.result == 0)
 		r = report_bad_readers(v);
 	if (visit.result < 0)

@@ -124,7 +124,7 @@ static void check_reserved(struct cq_verify_walk *w, const struct cq_record_at *
 /* The up to 63 bytes between payload and next record. */
 static void check_padding(struct cq_verify_walk *w, const struct cq_record_at *record)
 {
-	const struct cq_scan *scan = &w->scan;
+	const struct cq_window *scan = &w->scan;
 	uint64_t from = record->offset + sizeof record->header + record->length;
 	size_t length = (size_t)(record->end - from);
 	uint8_t copy[CQ_ALIGN];
@@ -281,7 +281,7 @@ static void check_residue(struct cq_verify_walk *w)
 	/* not under a writer, whose prepared pages would be written back */
 	if (!w->v.live)
 		cq_io_drop_clean(w->scan.fd, end);
-	r = cq_scan_residue(&w->scan, end, &at);
+	r = cq_window_residue(&w->scan, end, &at);
 	if (r < 0)
 		cq_verify_unreadable(w, end, r);
 	if (r < 0 || at == w->scan.size)

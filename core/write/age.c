@@ -7,7 +7,7 @@
 #include <time.h>
 
 #include "catalog/queue.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "messages/log.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -77,7 +77,7 @@ struct times {
 static int times_of(cq_writer *w, uint32_t id, struct times *ret_times)
 {
 	char name[CQ_NAME_MAX];
-	struct cq_live live;
+	struct cq_segment_counts live;
 	struct times t;
 	struct stat st;
 	int r;
@@ -89,7 +89,7 @@ static int times_of(cq_writer *w, uint32_t id, struct times *ret_times)
 	/* What its file shows, once it is closed (closing.c); until then the kernel's time of some store
 	 * into the mapping, which may be half a minute too old. */
 	t = (struct times){ .last_ms = in_ms(&st.st_mtim), .change_ms = in_ms(&st.st_ctim) };
-	if (cq_flush_live(w, id, &live)) {
+	if (cq_flush_counts(w, id, &live)) {
 		t.empty = live.records == 0;
 		if (!t.empty)
 			t.last_ms = (int64_t)(live.last_time_ns / 1000000U);

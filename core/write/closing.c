@@ -3,7 +3,7 @@
  * closing.c - the end of a sealed segment in its writer's process
  *
  * Synced, it gets its index and its last modification time, and is unmapped and closed.  From the
- * seal on, the time that its file shows is that of its last record: told by cq_flush_live()
+ * seal on, the time that its file shows is that of its last record: told by cq_flush_counts()
  * first, by the file itself afterwards.  So a segment leaves the lists only after its file says so.
  */
 #include "write/flush.h"
@@ -14,15 +14,15 @@
 #include <time.h>
 
 #include "catalog/queue.h"
-#include "files/seekindex.h"
+#include "files/index.h"
 #include "messages/log.h"
 #include "os/fault.h"
 #include "os/io.h"
 #include "write/writer.h"
 
-static void write_index(cq_writer *w, const struct cq_active *s)
+static void write_index(cq_writer *w, const struct cq_wsegment *s)
 {
-	struct cq_seekindex index = {
+	struct cq_index index = {
 		.header = {
 			.magic = CQ_INDEX_MAGIC,
 			.version = CQ_INDEX_VERSION,
@@ -44,17 +44,17 @@ static void write_index(cq_writer *w, const struct cq_active *s)
 	if (s->records == 0)
 		return;
 	if (s->mixed) { /* an index of chronicle-rs may be there, of the part that it wrote */
-		(void)cq_seekindex_remove(w->dirfd, s->id);
+		(void)cq_index_remove(w->dirfd, s->id);
 		return;
 	}
-	r = cq_seekindex_write(w->dirfd, &index);
+	r = cq_index_write(w->dirfd, &index);
 	if (r < 0)
 		cq_log(&w->config, CQ_WARNING, "index of segment %09u not written: %s", s->id,
 		       strerrordesc_np(-r));
 }
 
 /* The last things that a segment's files get; then its times stand still for ever. */
-static void finalise(cq_writer *w, const struct cq_active *s)
+static void finalise(cq_writer *w, const struct cq_wsegment *s)
 {
 	const struct timespec times[2] = {
 		{ .tv_nsec = UTIME_OMIT },
@@ -62,7 +62,7 @@ static void finalise(cq_writer *w, const struct cq_active *s)
 		  .tv_nsec = (long)(s->last_time % 1000000000U) },
 	};
 
-	if (cq_segment_is_deleted(s) || atomic_load(&w->ousted))
+	if (cq_wsegment_is_deleted(s) || atomic_load(&w->ousted))
 		return;
 	cq_point("close.before_index");
 	write_index(w, s);
@@ -72,14 +72,14 @@ static void finalise(cq_writer *w, const struct cq_active *s)
 	cq_point("close.times");
 	/* Whoever deletes a segment removes its index before and after it (retention.c): so an
 	 * index that has come too late for that is seen here. */
-	if (cq_segment_is_deleted(s))
-		(void)cq_seekindex_remove(w->dirfd, s->id);
+	if (cq_wsegment_is_deleted(s))
+		(void)cq_index_remove(w->dirfd, s->id);
 }
 
 /* Under the flush lock: the first that nobody closes yet and no prefault is using. */
-static struct cq_active *to_close(struct cq_flush *f)
+static struct cq_wsegment *to_close(struct cq_flush *f)
 {
-	struct cq_active *s = f->synced;
+	struct cq_wsegment *s = f->synced;
 
 	while (s && (s->closing || __atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) > 0))
 		s = s->next;
@@ -91,7 +91,7 @@ static struct cq_active *to_close(struct cq_flush *f)
 bool cq_flush_close_one(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
-	struct cq_active *s, **at = &f->synced;
+	struct cq_wsegment *s, **at = &f->synced;
 
 	pthread_mutex_lock(&f->lock);
 	s = to_close(f);
@@ -106,22 +106,22 @@ bool cq_flush_close_one(cq_writer *w)
 	*at = s->next;
 	f->open--;
 	pthread_mutex_unlock(&f->lock);
-	cq_segment_free(s);
+	cq_wsegment_free(s);
 	return true;
 }
 
-static bool find(const struct cq_active *s, uint32_t id, struct cq_live *ret_live)
+static bool find(const struct cq_wsegment *s, uint32_t id, struct cq_segment_counts *ret_live)
 {
 	for (; s; s = s->next) {
 		if (s->id == id) {
-			cq_segment_live(s, true, ret_live);
+			cq_wsegment_counts(s, true, ret_live);
 			return true;
 		}
 	}
 	return false;
 }
 
-bool cq_flush_live(cq_writer *w, uint32_t id, struct cq_live *ret_live)
+bool cq_flush_counts(cq_writer *w, uint32_t id, struct cq_segment_counts *ret_live)
 {
 	struct cq_flush *f = &w->flush;
 	bool found;

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/record.h"
 #include "messages/log.h"
 #include "os/clock.h"
@@ -33,7 +33,7 @@ int cq_flush_init(cq_writer *w, uint32_t older_from)
 		.look_at = CQ_SEALED_LOOK,
 		.names_synced = UINT64_MAX, /* names given before we came are not synced for sure */
 	};
-	r = cq_durable_open(&f->durable, w->dirfd);
+	r = cq_watermark_open(&f->durable, w->dirfd);
 	if (r < 0)
 		return r;
 	pthread_mutex_init(&f->lock, NULL);
@@ -41,12 +41,12 @@ int cq_flush_init(cq_writer *w, uint32_t older_from)
 	return 0;
 }
 
-static void free_list(struct cq_active *s)
+static void free_list(struct cq_wsegment *s)
 {
 	while (s) {
-		struct cq_active *next = s->next;
+		struct cq_wsegment *next = s->next;
 
-		cq_segment_free(s);
+		cq_wsegment_free(s);
 		s = next;
 	}
 }
@@ -57,17 +57,17 @@ void cq_flush_fini(cq_writer *w)
 
 	free_list(f->sealed); /* after a failed flush */
 	free_list(f->synced);
-	cq_durable_close(&f->durable);
+	cq_watermark_close(&f->durable);
 	pthread_cond_destroy(&f->done);
 	pthread_mutex_destroy(&f->lock);
 }
 
 /* What one flush makes durable: what is sealed and, if asked for, the active segment as it is. */
 struct extent {
-	struct cq_active *sealed; /* list, in order */
-	struct cq_active *active; /* NULL: without it */
-	bool all;                 /* of the sealed ones, also the young */
-	struct cq_durable_slot mark;
+	struct cq_wsegment *sealed; /* list, in order */
+	struct cq_wsegment *active; /* NULL: without it */
+	bool all;                   /* of the sealed ones, also the young */
+	struct cq_watermark_slot mark;
 	uint64_t names;
 	bool dropped; /* some were deleted meanwhile */
 	bool synced;  /* the result: there was something to sync, and it went well */
@@ -107,7 +107,7 @@ static int sync_older(cq_writer *w, bool *ret_failed)
 		char name[CQ_NAME_MAX];
 		int fd;
 
-		r = cq_segdir_next(w->dirfd, id, &id);
+		r = cq_dir_next(w->dirfd, id, &id);
 		if (r == -ENOENT || (r == 0 && id >= f->older_to)) {
 			r = 0;
 			break;
@@ -135,14 +135,14 @@ static int sync_older(cq_writer *w, bool *ret_failed)
 /* Nothing is stored in a sealed segment any more.  While it is mapped writable, its write-back has to
  * interrupt every processor that this process runs on, once for each page, to take the page out of
  * the mapping.  The flush has the segment to itself, but for pins (prefault.h). */
-static void unmap_sealed(struct cq_active *s)
+static void unmap_sealed(struct cq_wsegment *s)
 {
 	if (__atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) == 0)
 		cq_mapping_unmap(&s->map);
 }
 
 /* What somebody has cut off is not durable, however well the rest of the file was synced. */
-static int sync_whole(cq_writer *w, const struct cq_active *s, uint64_t used)
+static int sync_whole(cq_writer *w, const struct cq_wsegment *s, uint64_t used)
 {
 	struct stat st;
 	int r;
@@ -158,9 +158,9 @@ static int sync_whole(cq_writer *w, const struct cq_active *s, uint64_t used)
 
 /* What is in a file without a name is gone with this process.  Nobody of ours deletes a segment that is
  * not sealed; one that was sealed since the flush began may have been trimmed.  (Only a flush unmaps.) */
-static bool is_lost(const struct cq_active *active)
+static bool is_lost(const struct cq_wsegment *active)
 {
-	return cq_segment_is_deleted(active) &&
+	return cq_wsegment_is_deleted(active) &&
 	       !(cq_segment_flags_load(active->map.base) & CQ_SEALED);
 }
 
@@ -173,13 +173,13 @@ static int sync_extent(cq_writer *w, struct extent *e)
 		return 0;
 	cq_point("sync.begun");
 	if (e->active && cq_planted("watermark_leads"))
-		(void)cq_durable_store(&f->durable, e->mark);
-	for (struct cq_active *s = e->sealed; s; s = s->next) {
+		(void)cq_watermark_store(&f->durable, e->mark);
+	for (struct cq_wsegment *s = e->sealed; s; s = s->next) {
 		unmap_sealed(s);
 		if (s->next)
 			cq_io_start_writeback(s->map.fd);
 	}
-	for (struct cq_active *s = e->sealed; s && r == 0; s = s->next) {
+	for (struct cq_wsegment *s = e->sealed; s && r == 0; s = s->next) {
 		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(w, s, s->map.size);
 		cq_point("sync.sealed");
 		if (!e->active) {
@@ -204,7 +204,7 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	e->synced = true;
 	/* A watermark that cannot be stored stays where it was, which is allowed. */
 	cq_point("sync.durable");
-	(void)cq_durable_store(&f->durable, e->mark);
+	(void)cq_watermark_store(&f->durable, e->mark);
 	cq_point("sync.marked");
 	return 0;
 }
@@ -246,7 +246,7 @@ static int lead(cq_writer *w, struct extent e)
 	start = cq_monotonic_ns();
 	r = sync_older(w, &failed);
 	cq_sealed_classify(e.sealed, e.all);
-	for (struct cq_active *s = e.sealed; s && r < 0; s = s->next)
+	for (struct cq_wsegment *s = e.sealed; s && r < 0; s = s->next)
 		s->fate = CQ_FATE_WAIT;
 	pthread_mutex_lock(&f->lock);
 	e.sealed = f->flushing = cq_sealed_split(f, e.sealed, &e.dropped);
@@ -260,7 +260,7 @@ static int lead(cq_writer *w, struct extent e)
 		poison(w, r);
 	pthread_mutex_lock(&f->lock);
 	f->running = false;
-	for (const struct cq_active *s = e.sealed; s; s = s->next)
+	for (const struct cq_wsegment *s = e.sealed; s; s = s->next)
 		f->unsynced--;
 	cq_sealed_append(&f->synced, e.sealed);
 	f->look_at = f->unsynced + CQ_SEALED_LOOK;

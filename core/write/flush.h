@@ -23,8 +23,8 @@
 #include <stdint.h>
 
 #include "chronq.h"
-#include "files/segment.h"
-#include "meta/durable.h"
+#include "files/wsegment.h"
+#include "meta/watermark.h"
 
 /* More sealed segments than this are not kept open: past it the preparer syncs and closes some
  * before it prepares the next, or they would use up the process's descriptors. */
@@ -45,11 +45,11 @@ struct cq_flush {
 	uint64_t within[CQ_SYNC_BUCKETS]; /* [i]: in CQ_SYNC_BUCKET_NS(i) at most */
 	struct cq_sync_request *queue;    /* answered by the flusher, newest first */
 	/* sealed segments, in order; at every moment each is in one of these lists */
-	struct cq_active *sealed, *sealed_last; /* wait for a flush */
-	struct cq_active *flushing;             /* the running flush has them */
-	struct cq_active *synced;               /* to be indexed and closed by the flusher's step */
+	struct cq_wsegment *sealed, *sealed_last; /* wait for a flush */
+	struct cq_wsegment *flushing;             /* the running flush has them */
+	struct cq_wsegment *synced; /* to be indexed and closed by the flusher's step */
 	/* of the flush that runs */
-	struct cq_durable durable;
+	struct cq_watermark durable;
 	bool check_older;      /* segments of an earlier process may be unsynced: */
 	uint32_t older_from;   /* ids from this one up to, not including, */
 	uint32_t older_to;     /* this one */
@@ -66,7 +66,7 @@ int cq_flush_upto(cq_writer *writer, uint64_t seq);
 bool cq_flush_wants_wake(cq_writer *writer);
 
 /* Roll, under the writer lock: this segment waits for its sync. */
-void cq_flush_add_sealed(cq_writer *writer, struct cq_active *segment);
+void cq_flush_add_sealed(cq_writer *writer, struct cq_wsegment *segment);
 
 /* A segment has been deleted: if it is one of them, it needs no sync, and its room on the disk is
  * free only when it is closed.  So the flusher is to look at once. */
@@ -94,8 +94,8 @@ bool cq_flush_close_one(cq_writer *writer);
 int cq_flush_drain(cq_writer *writer);
 
 /* A sealed segment that still has its final index or times to get: what it holds (queue.h). */
-struct cq_live;
-bool cq_flush_live(cq_writer *writer, uint32_t id, struct cq_live *ret_live);
+struct cq_segment_counts;
+bool cq_flush_counts(cq_writer *writer, uint32_t id, struct cq_segment_counts *ret_live);
 
 /* ---- inside of the flush: the sealed segments on their way from the roll to their sync (sealed.c) ----
  *
@@ -108,19 +108,19 @@ bool cq_flush_live(cq_writer *writer, uint32_t id, struct cq_live *ret_live);
 #define CQ_SEALED_LOOK 32
 
 /* Says of each segment of the list what is to become of it; all: none waits.  Touches no link:
- * cq_flush_live() walks them. */
-void cq_sealed_classify(struct cq_active *list, bool all);
+ * cq_flush_counts() walks them. */
+void cq_sealed_classify(struct cq_wsegment *list, bool all);
 
 /* Under the flush lock.  So many wait that none should any longer. */
 bool cq_sealed_many(const struct cq_flush *flush);
 
 /* Under the flush lock: each segment to where its fate leads it.  Returns those to be synced, in
  * order. *ret_dropped: some need no sync. */
-struct cq_active *cq_sealed_split(struct cq_flush *flush, struct cq_active *list,
-                                  bool *ret_dropped);
+struct cq_wsegment *cq_sealed_split(struct cq_flush *flush, struct cq_wsegment *list,
+                                    bool *ret_dropped);
 
 /* Under the flush lock: appends a list to a list. */
-void cq_sealed_append(struct cq_active **list, struct cq_active *more);
+void cq_sealed_append(struct cq_wsegment **list, struct cq_wsegment *more);
 
 /* Milliseconds until some are due; -1: there are none. */
 int cq_sealed_due(cq_writer *writer);

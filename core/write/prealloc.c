@@ -34,7 +34,7 @@ void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_
 void cq_prealloc_fini(struct cq_prealloc *prealloc)
 {
 	for (uint32_t i = 0; i < prealloc->depth; i++)
-		cq_segment_free(prealloc->slots[i].segment);
+		cq_wsegment_free(prealloc->slots[i].segment);
 	pthread_cond_destroy(&prealloc->changed);
 	pthread_mutex_destroy(&prealloc->lock);
 }
@@ -53,9 +53,9 @@ static bool is_expected(struct cq_prealloc *p, uint32_t id)
 
 /* Under lock.  Takes a segment out of the slot that the writer has gone past; the caller frees it
  * outside the lock.  Its file is published and stays. */
-static struct cq_active *evict_stale(struct cq_prealloc *p, struct cq_slot *slot)
+static struct cq_wsegment *evict_stale(struct cq_prealloc *p, struct cq_slot *slot)
 {
-	struct cq_active *stale;
+	struct cq_wsegment *stale;
 
 	if (slot->state != CQ_SLOT_READY || is_expected(p, slot->id))
 		return NULL;
@@ -75,7 +75,7 @@ static void settle(struct cq_prealloc *p, struct cq_slot *slot, enum cq_slot_sta
 
 /* Under lock: the lowest id that is expected and not there.  A stale segment in its slot goes to
  * *ret_stale. */
-static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_active **ret_stale)
+static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_wsegment **ret_stale)
 {
 	const uint32_t expected = atomic_load(&p->expected);
 
@@ -96,35 +96,35 @@ static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_a
 /* Makes segment `id` present under its temp name.  Where an earlier run, or a roll that could not
  * wait, may have left published ones it is looked for first; elsewhere publishing would tell.
  * -ENOENT without a place: it is not there and may not be made. */
-static int make(struct cq_prealloc *p, uint32_t id, bool placed, struct cq_active **ret_segment)
+static int make(struct cq_prealloc *p, uint32_t id, bool placed, struct cq_wsegment **ret_segment)
 {
 	int r = -ENOENT;
 
 	if (p->look_first || !placed)
-		r = cq_segment_open_writable(p->dirfd, id, p->segment_size, ret_segment);
+		r = cq_wsegment_open(p->dirfd, id, p->segment_size, ret_segment);
 	p->look_first = r == 0 || !placed;
 	if (r == -ENOENT && placed)
-		r = cq_segment_prepare(p->dirfd, id, p->segment_size, CQ_BY_WORKER, ret_segment);
+		r = cq_wsegment_prepare(p->dirfd, id, p->segment_size, CQ_BY_WORKER, ret_segment);
 	return r;
 }
 
 /* Gives it its name: 1.  EEXIST: another publish won; what stands there counts, if it is fit: 0. */
-static int publish(struct cq_prealloc *p, struct cq_active **segment)
+static int publish(struct cq_prealloc *p, struct cq_wsegment **segment)
 {
 	uint32_t id = (*segment)->id;
 	int r;
 
 	cq_point("prepare.before_publish");
-	r = cq_segment_publish(p->dirfd, *segment, CQ_BY_WORKER);
+	r = cq_wsegment_publish(p->dirfd, *segment, CQ_BY_WORKER);
 	if (r == 0)
 		return 1;
 	if (r == -EEXIST && !cq_planted("prealloc_gives_up")) {
 		p->look_first = true;
 		atomic_store(&p->space->doubt, true);
-		cq_segment_discard(p->dirfd, *segment, CQ_BY_WORKER);
-		cq_segment_free(*segment);
+		cq_wsegment_discard(p->dirfd, *segment, CQ_BY_WORKER);
+		cq_wsegment_free(*segment);
 		*segment = NULL;
-		r = cq_segment_open_writable(p->dirfd, id, p->segment_size, segment);
+		r = cq_wsegment_open(p->dirfd, id, p->segment_size, segment);
 	}
 	return r;
 }
@@ -143,7 +143,7 @@ static void end_place(struct cq_prealloc *p, struct cq_slot *slot, bool made)
 
 int cq_prealloc_step(struct cq_prealloc *p)
 {
-	struct cq_active *segment = NULL, *stale = NULL;
+	struct cq_wsegment *segment = NULL, *stale = NULL;
 	struct cq_slot *slot;
 	bool current, wanted, placed = false, made = false;
 	uint32_t id = 0;
@@ -158,7 +158,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 		slot->placed = placed = cq_space_reserve(p->space);
 	}
 	pthread_mutex_unlock(&p->lock);
-	cq_segment_free(stale);
+	cq_wsegment_free(stale);
 	p->refused = false;
 	if (!wanted)
 		return 0;
@@ -182,14 +182,14 @@ int cq_prealloc_step(struct cq_prealloc *p)
 			r = 0;
 		}
 	}
-	if (r == 0 && current && !cq_segment_is_fresh(segment))
+	if (r == 0 && current && !cq_wsegment_is_fresh(segment))
 		r = -EBADMSG;
 	if (r == 0 && current && segment->populated == 0) {
 		/* opened, not made, by us */
-		(void)cq_segment_prefault(segment, 0);
+		(void)cq_wsegment_prefault(segment, 0);
 	}
 	if (segment && (r < 0 || !current))
-		cq_segment_discard(p->dirfd, segment, CQ_BY_WORKER);
+		cq_wsegment_discard(p->dirfd, segment, CQ_BY_WORKER);
 
 	pthread_mutex_lock(&p->lock);
 	end_place(p, slot, made);
@@ -209,7 +209,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 		settle(p, slot, CQ_SLOT_READY);
 	}
 	pthread_mutex_unlock(&p->lock);
-	cq_segment_free(segment);
+	cq_wsegment_free(segment);
 	if (p->refused)
 		return 0;
 	return r < 0 ? r : 1;
@@ -274,7 +274,7 @@ int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms, bool 
 	struct timespec deadline = { 0 };
 	struct cq_taken taken = { 0 };
 	bool timed_out = wait_ms == 0;
-	struct cq_active *stale = NULL;
+	struct cq_wsegment *stale = NULL;
 	int r = 0;
 
 	pthread_mutex_lock(&p->lock);
@@ -311,7 +311,7 @@ int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms, bool 
 	if (r > 0 || taken.placed)
 		atomic_store(&p->expected, id + 1);
 	pthread_mutex_unlock(&p->lock);
-	cq_segment_free(stale);
+	cq_wsegment_free(stale);
 	if (r >= 0)
 		*ret_taken = taken;
 	return r;

@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 #include "chronq.h"
-#include "files/segment.h"
+#include "files/wsegment.h"
 #include "write/space.h"
 
 enum cq_slot_state { CQ_SLOT_EMPTY, CQ_SLOT_PREPARING, CQ_SLOT_PUBLISHING, CQ_SLOT_READY };
@@ -54,8 +54,8 @@ struct cq_prealloc {
 	struct cq_slot {
 		_Atomic enum cq_slot_state state; /* looked at without it by a roll that spins */
 		uint32_t id;                      /* of what is in the slot or on its way there */
-		bool placed;               /* PREPARING, PUBLISHING: with a place for the file */
-		struct cq_active *segment; /* READY */
+		bool placed;                 /* PREPARING, PUBLISHING: with a place for the file */
+		struct cq_wsegment *segment; /* READY */
 	} slots[CQ_SPARES_MAX];
 	bool on_the_spot; /* a roll is making `expected` - 1 itself */
 	int error;        /* why error_id could not be prepared, or made by a roll */
@@ -75,7 +75,7 @@ int cq_prealloc_step(struct cq_prealloc *prealloc);
 
 /* What a roll gets. */
 struct cq_taken {
-	struct cq_active *segment;
+	struct cq_wsegment *segment;
 	bool waited; /* for the worker */
 	bool placed; /* the caller has a place for a file of its own */
 };

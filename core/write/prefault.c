@@ -5,7 +5,7 @@
 #include "os/fault.h"
 
 /* Under lock.  Half a window before the end of what is present. */
-static void set_wanted(struct cq_prefault *p, const struct cq_active *s)
+static void set_wanted(struct cq_prefault *p, const struct cq_wsegment *s)
 {
 	uint64_t populated = __atomic_load_n(&s->populated, __ATOMIC_RELAXED);
 	uint64_t at = UINT64_MAX;
@@ -16,14 +16,14 @@ static void set_wanted(struct cq_prefault *p, const struct cq_active *s)
 }
 
 /* Under lock, or before the preparer is there. */
-static void follow(struct cq_prefault *p, struct cq_active *active)
+static void follow(struct cq_prefault *p, struct cq_wsegment *active)
 {
 	p->segment = active;
 	atomic_store_explicit(&p->tail, active->used, memory_order_relaxed);
 	set_wanted(p, active);
 }
 
-void cq_prefault_init(struct cq_prefault *p, struct cq_active *active)
+void cq_prefault_init(struct cq_prefault *p, struct cq_wsegment *active)
 {
 	pthread_mutex_init(&p->lock, NULL);
 	follow(p, active);
@@ -34,7 +34,7 @@ void cq_prefault_fini(struct cq_prefault *p)
 	pthread_mutex_destroy(&p->lock);
 }
 
-void cq_prefault_follow(struct cq_prefault *p, struct cq_active *active)
+void cq_prefault_follow(struct cq_prefault *p, struct cq_wsegment *active)
 {
 	pthread_mutex_lock(&p->lock);
 	follow(p, active);
@@ -43,7 +43,7 @@ void cq_prefault_follow(struct cq_prefault *p, struct cq_active *active)
 
 void cq_prefault_step(struct cq_prefault *p)
 {
-	struct cq_active *s;
+	struct cq_wsegment *s;
 	uint64_t from, tail;
 	bool near;
 
@@ -60,7 +60,7 @@ void cq_prefault_step(struct cq_prefault *p)
 	pthread_mutex_unlock(&p->lock);
 	if (!near)
 		return;
-	(void)cq_segment_prefault(s, from);
+	(void)cq_wsegment_prefault(s, from);
 	/* The roll is near, and will store the seal: written back meanwhile, the header's page would
 	 * have to be made writable again under the writer lock. */
 	if (__atomic_load_n(&s->populated, __ATOMIC_RELAXED) == s->map.size)

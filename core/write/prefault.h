@@ -18,20 +18,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "files/segment.h"
+#include "files/wsegment.h"
 
 struct cq_prefault {
 	_Atomic uint64_t wanted_at; /* the writer wakes the preparer when it gets here */
 	pthread_mutex_t lock;
-	struct cq_active *segment; /* under lock: the active one */
-	_Atomic uint64_t tail;     /* the writer's, in that segment, when it was here last */
+	struct cq_wsegment *segment; /* under lock: the active one */
+	_Atomic uint64_t tail;       /* the writer's, in that segment, when it was here last */
 };
 
-void cq_prefault_init(struct cq_prefault *prefault, struct cq_active *active);
+void cq_prefault_init(struct cq_prefault *prefault, struct cq_wsegment *active);
 void cq_prefault_fini(struct cq_prefault *prefault);
 
 /* Writer: goes on in this segment. */
-void cq_prefault_follow(struct cq_prefault *prefault, struct cq_active *active);
+void cq_prefault_follow(struct cq_prefault *prefault, struct cq_wsegment *active);
 
 /* Writer, per append: true if the preparer has to be woken. */
 static inline bool cq_prefault_due(struct cq_prefault *prefault, uint64_t tail)

@@ -8,8 +8,8 @@
 #include <time.h>
 
 #include "catalog/queue.h"
-#include "files/seekindex.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/index.h"
 #include "messages/log.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -105,7 +105,7 @@ int cq_retention_oldest(cq_writer *w, uint32_t *ret_id)
 	uint32_t id;
 	int r;
 
-	r = cq_segdir_next(w->dirfd, known, &id);
+	r = cq_dir_next(w->dirfd, known, &id);
 	if (r < 0)
 		return r;
 	if (id != known) { /* others delete, too; or an id was never there */
@@ -166,7 +166,7 @@ int cq_retention_delete(cq_writer *w, uint32_t id)
 
 	cq_segment_name(name, id);
 	cq_point("retire.chosen");
-	r = cq_seekindex_remove(w->dirfd, id);
+	r = cq_index_remove(w->dirfd, id);
 	if (r < 0)
 		return r;
 	cq_point("retire.index_removed");
@@ -174,7 +174,7 @@ int cq_retention_delete(cq_writer *w, uint32_t id)
 	if (r < 0 && r != -ENOENT)
 		return r;
 	cq_point("retire.removed");
-	(void)cq_seekindex_remove(w->dirfd, id);
+	(void)cq_index_remove(w->dirfd, id);
 	atomic_store(&w->oldest, id + 1);
 	atomic_fetch_add(&w->retention.retired, 1);
 	cq_space_deleted(&w->space);

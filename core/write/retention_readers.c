@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "format/place.h"
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "write/writer.h"
 
@@ -23,7 +23,7 @@ struct round {
 	int error;
 };
 
-static void update(struct cq_reader_seen *reader, const struct cq_cursor *cursor,
+static void update(struct cq_reader_seen *reader, const struct cq_reader_file *cursor,
                    const struct cq_retention_view *view)
 {
 	uint64_t segment = cursor->segment, offset = cursor->offset;
@@ -60,7 +60,7 @@ static struct cq_reader_seen *add(struct cq_retention *t, const char *name)
 	return reader;
 }
 
-static void see_reader(void *arg, const char *name, const struct cq_cursor *cursor)
+static void see_reader(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	struct round *round = arg;
 	struct cq_retention *t = round->retention;
@@ -98,7 +98,7 @@ int cq_retention_look_at_readers(cq_writer *w, struct cq_retention_view *view)
 	}
 	for (size_t i = 0; i < t->count; i++)
 		t->readers[i].present = false;
-	r = cq_cursor_each(w->dirfd, see_reader, &round);
+	r = cq_reader_file_each(w->dirfd, see_reader, &round);
 	if (r < 0)
 		return r;
 	if (round.error < 0)
@@ -119,11 +119,11 @@ bool cq_retention_still_pinned(cq_writer *w, const struct cq_retention_view *vie
 
 	for (size_t i = 0; i < t->count; i++) {
 		struct cq_reader_seen *reader = &t->readers[i];
-		struct cq_cursor cursor;
+		struct cq_reader_file cursor;
 
 		if (!cq_retention_pins_oldest(&w->config, view, reader))
 			continue;
-		if (cq_cursor_look(w->dirfd, reader->name, &cursor) == 0)
+		if (cq_reader_file_look(w->dirfd, reader->name, &cursor) == 0)
 			update(reader, &cursor, view);
 		else
 			reader->segment = UINT64_MAX; /* the look at all of them decides */

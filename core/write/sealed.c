@@ -10,7 +10,7 @@
 #define DELAY_MS 50
 #define MANY 128
 
-void cq_flush_add_sealed(cq_writer *w, struct cq_active *segment)
+void cq_flush_add_sealed(cq_writer *w, struct cq_wsegment *segment)
 {
 	struct cq_flush *f = &w->flush;
 
@@ -92,12 +92,12 @@ bool cq_sealed_many(const struct cq_flush *f)
 	return f->unsynced >= MANY;
 }
 
-void cq_sealed_classify(struct cq_active *list, bool all)
+void cq_sealed_classify(struct cq_wsegment *list, bool all)
 {
 	const uint64_t now = cq_boottime_ms();
 
-	for (struct cq_active *s = list; s; s = s->next) {
-		if (cq_segment_is_deleted(s))
+	for (struct cq_wsegment *s = list; s; s = s->next) {
+		if (cq_wsegment_is_deleted(s))
 			s->fate = CQ_FATE_DROP;
 		else if (!all && now - s->sealed_ms < DELAY_MS)
 			s->fate = CQ_FATE_WAIT;
@@ -106,7 +106,7 @@ void cq_sealed_classify(struct cq_active *list, bool all)
 	}
 }
 
-void cq_sealed_append(struct cq_active **list, struct cq_active *more)
+void cq_sealed_append(struct cq_wsegment **list, struct cq_wsegment *more)
 {
 	while (*list)
 		list = &(*list)->next;
@@ -114,9 +114,9 @@ void cq_sealed_append(struct cq_active **list, struct cq_active *more)
 }
 
 /* Under the flush lock: puts segments back before what was sealed since. */
-static void put_back(struct cq_flush *f, struct cq_active *waiting)
+static void put_back(struct cq_flush *f, struct cq_wsegment *waiting)
 {
-	struct cq_active *last = waiting;
+	struct cq_wsegment *last = waiting;
 
 	if (!waiting)
 		return;
@@ -128,14 +128,14 @@ static void put_back(struct cq_flush *f, struct cq_active *waiting)
 	f->sealed = waiting;
 }
 
-struct cq_active *cq_sealed_split(struct cq_flush *f, struct cq_active *list, bool *ret_dropped)
+struct cq_wsegment *cq_sealed_split(struct cq_flush *f, struct cq_wsegment *list, bool *ret_dropped)
 {
-	struct cq_active *lists[CQ_FATES] = { NULL };
-	struct cq_active **ends[CQ_FATES], *next;
+	struct cq_wsegment *lists[CQ_FATES] = { NULL };
+	struct cq_wsegment **ends[CQ_FATES], *next;
 
 	for (int i = 0; i < CQ_FATES; i++)
 		ends[i] = &lists[i];
-	for (struct cq_active *s = list; s; s = next) {
+	for (struct cq_wsegment *s = list; s; s = next) {
 		next = s->next;
 		s->next = NULL;
 		*ends[s->fate] = s;

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/io.h"
@@ -147,7 +147,7 @@ bool cq_space_look(struct cq_space *space, int dirfd)
 	if (!atomic_load(&space->doubt) && st.st_mtim.tv_sec == space->looked_at.tv_sec &&
 	    st.st_mtim.tv_nsec == space->looked_at.tv_nsec)
 		return false;
-	if (cq_segdir_list(dirfd, &ids, &count) < 0)
+	if (cq_dir_list(dirfd, &ids, &count) < 0)
 		return false;
 	free(ids);
 	changed = (uint64_t)st.st_mtim.tv_sec * 1000000000U + (uint64_t)st.st_mtim.tv_nsec;

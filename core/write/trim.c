@@ -12,8 +12,8 @@
 #include <limits.h>
 
 #include "catalog/queue.h"
-#include "files/segdir.h"
-#include "files/survey.h"
+#include "files/dir.h"
+#include "files/segment_scan.h"
 #include "os/io.h"
 #include "write/writer.h"
 
@@ -29,7 +29,7 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 {
 	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_header header;
-	struct cq_survey survey;
+	struct cq_segment_scan survey;
 	int r;
 
 	r = cq_segment_summary(segment, &content);
@@ -41,8 +41,8 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 	    behind(content.first_seq, content.records) != content.last_seq + 1) {
 		r = cq_segment_header(segment, &header);
 		if (r == 0)
-			r = cq_survey(cq_segment_fd(segment), cq_segment_size(segment), &header,
-			              NULL, NULL, &survey);
+			r = cq_segment_scan_file(cq_segment_fd(segment), cq_segment_size(segment),
+			                         &header, NULL, NULL, &survey);
 		if (r == 0 && survey.damaged)
 			r = -EBADMSG;
 		if (r < 0)
@@ -80,7 +80,7 @@ static int end_by_successor(cq_writer *w, uint32_t id, uint64_t *ret_end)
 	uint32_t next;
 	int r;
 
-	r = cq_segdir_next(w->dirfd, id + 1, &next);
+	r = cq_dir_next(w->dirfd, id + 1, &next);
 	if (r == 0)
 		r = cq_segment_open(w->queue, next, &segment);
 	if (r < 0)

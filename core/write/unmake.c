@@ -18,8 +18,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/seekindex.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/index.h"
 #include "format/format.h"
 #include "os/fault.h"
 #include "os/io.h"
@@ -39,7 +39,7 @@ bool cq_unmake_possible(int dirfd)
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		if (is_there(dirfd, names[i]))
 			return false;
-	return cq_segdir_next(dirfd, 0, &id) == -ENOENT;
+	return cq_dir_next(dirfd, 0, &id) == -ENOENT;
 }
 
 /* Whether a segment is one that this writer may have made: no record has begun in it. */
@@ -67,7 +67,7 @@ static int list_segments(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 	size_t count;
 	int r;
 
-	r = cq_segdir_list(dirfd, &ids, &count);
+	r = cq_dir_list(dirfd, &ids, &count);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++) {
@@ -89,7 +89,7 @@ static int remove_segments(int dirfd, const uint32_t *ids, size_t count)
 
 	while (count-- > 0 && r == 0) {
 		cq_segment_name(name, ids[count]);
-		(void)cq_seekindex_remove(dirfd, ids[count]);
+		(void)cq_index_remove(dirfd, ids[count]);
 		r = cq_io_unlink(dirfd, name);
 	}
 	return r;
@@ -108,7 +108,7 @@ void cq_unmake(cq_writer *w)
 	r = cq_io_unlink(w->dirfd, CQ_DURABLE_NAME);
 	cq_point("unmake.unmarked");
 	if (r == 0 || r == -ENOENT)
-		r = cq_segdir_sweep(w->dirfd);
+		r = cq_dir_sweep(w->dirfd);
 	if (r == 0)
 		r = remove_segments(w->dirfd, ids, count);
 	free(ids);

@@ -49,7 +49,7 @@ int cq_writer_cut_short(cq_writer *w)
 static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                         size_t length, uint64_t now_ns)
 {
-	struct cq_active *s = w->active;
+	struct cq_wsegment *s = w->active;
 	const uint64_t at = s->used;
 	const uint64_t next = at + cq_record_span(length);
 	uint8_t *p = s->map.base + at;
@@ -82,7 +82,7 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 		return cq_writer_cut_short(w);
 	cq_point("append.committed");
 	/* Committed: from here on nothing can fail. */
-	cq_segment_count(s, at, w->next_seq, now_ns, length);
+	cq_wsegment_count(s, at, w->next_seq, now_ns, length);
 	w->next_seq++;
 	w->stream_end += length;
 	w->last_time = now_ns;
@@ -109,7 +109,7 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
                          size_t length, uint64_t now_ns)
 {
 	int r = atomic_load_explicit(&w->error, memory_order_relaxed);
-	struct cq_active *left = w->active;
+	struct cq_wsegment *left = w->active;
 
 	if (r < 0)
 		return r;
@@ -126,7 +126,7 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 	}
 	r = place_record(w, type, iov, iovcnt, length, now_ns);
 	if (left != w->active && cq_planted("seal_after_first_append"))
-		cq_segment_seal(left);
+		cq_wsegment_seal(left);
 	if (left != w->active && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
 		r = -EIO;
 	return r;
@@ -304,7 +304,7 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 }
 
 /* cq_queue's question (queue.h).  A segment goes from here to the flush before it is not here. */
-bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live)
+bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_live)
 {
 	cq_writer *w = writer;
 	bool found;
@@ -312,12 +312,12 @@ bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live)
 	pthread_mutex_lock(&w->lock);
 	found = w->active->id == id;
 	if (found)
-		cq_segment_live(w->active, false, ret_live);
+		cq_wsegment_counts(w->active, false, ret_live);
 	pthread_mutex_unlock(&w->lock);
-	return found || cq_flush_live(w, id, ret_live);
+	return found || cq_flush_counts(w, id, ret_live);
 }
 
-void cq_writer_live_queue(void *writer, struct cq_live_queue *ret_live)
+void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_live)
 {
 	cq_writer *w = writer;
 

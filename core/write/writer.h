@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "chronq.h"
-#include "files/segment.h"
+#include "files/wsegment.h"
 #include "meta/control.h"
 #include "meta/lock.h"
 #include "os/worker.h"
@@ -41,7 +41,7 @@ struct cq_writer {
 	cq_queue *queue;
 
 	pthread_mutex_t lock; /* the writer lock: all of the following */
-	struct cq_active *active;
+	struct cq_wsegment *active;
 	uint64_t next_seq;
 	uint64_t stream_end; /* payload bytes of the queue so far */
 	uint64_t last_time;
@@ -124,9 +124,9 @@ void cq_writer_tell_space(cq_writer *writer);
 uint64_t cq_writer_appended(cq_writer *writer);
 
 /* For cq_queue (queue.h): a segment that is not finalised yet; and the ends of the queue. */
-struct cq_live;
-struct cq_live_queue;
-bool cq_writer_live(void *writer, uint32_t id, struct cq_live *ret_live);
-void cq_writer_live_queue(void *writer, struct cq_live_queue *ret_live);
+struct cq_segment_counts;
+struct cq_queue_bounds;
+bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_live);
+void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_live);
 
 #endif

@@ -80,7 +80,7 @@ static int close_writer(cq_writer *w, bool discard)
 	cq_flush_fini(w);
 	cq_queue_free(w->queue);
 	cq_control_close(&w->control);
-	cq_segment_free(w->active);
+	cq_wsegment_free(w->active);
 	cq_retention_fini(&w->retention);
 	cq_space_fini(&w->space);
 	cq_prefault_fini(&w->prefault);

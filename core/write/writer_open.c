@@ -16,7 +16,7 @@
 #include "catalog/queue.h"
 #include "check/recover.h"
 #include "check/recovery.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "files/trust.h"
 #include "messages/log.h"
 #include "messages/room.h"
@@ -81,7 +81,7 @@ static int open_queue_dir(const char *dir, bool make, bool *ret_made, bool *ret_
 	r = cq_io_open_dir(AT_FDCWD, dir, &fd);
 	if (r < 0)
 		return r;
-	r = cq_segdir_kind(fd, &kind);
+	r = cq_dir_classify(fd, &kind);
 	if (r == 0 && kind == CQ_DIR_FOREIGN)
 		r = -ENOTEMPTY;
 	if (r == 0 && kind == CQ_DIR_EMPTY && !make)
@@ -203,13 +203,13 @@ static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_uns
  */
 static int first_mark(cq_writer *w, bool created)
 {
-	const struct cq_durable_slot mark = { .segment = w->active->id,
-		                              .offset = w->active->used,
-		                              .epoch = w->epoch };
+	const struct cq_watermark_slot mark = { .segment = w->active->id,
+		                                .offset = w->active->used,
+		                                .epoch = w->epoch };
 	int r;
 
 	if (created)
-		r = cq_durable_store(&w->flush.durable, mark);
+		r = cq_watermark_store(&w->flush.durable, mark);
 	else
 		r = cq_flush_upto(w, w->next_seq);
 	if (r < 0 || cq_planted("mark_unsynced"))
@@ -284,8 +284,8 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	if (r < 0)
 		goto fail_control;
 	cq_point("open.position");
-	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_live,
-	                             cq_writer_live_queue, w, &w->queue);
+	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_counts, cq_writer_bounds,
+	                             w, &w->queue);
 	if (r < 0)
 		goto fail_control;
 	r = cq_flush_init(w, unsynced_from);
@@ -326,7 +326,7 @@ fail_queue:
 fail_control:
 	cq_control_close(&w->control);
 fail_active:
-	cq_segment_free(w->active);
+	cq_wsegment_free(w->active);
 	cq_retention_fini(&w->retention);
 	cq_space_fini(&w->space);
 fail:

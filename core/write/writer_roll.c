@@ -34,22 +34,22 @@ static int refused(cq_writer *w, int r)
 
 /* No segment was prepared: this thread opens what is there or else, having a place for it, makes
  * it.  Who looks in vain and has none is refused. */
-static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_active **ret_segment)
+static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_wsegment **ret_segment)
 {
-	struct cq_active *s;
+	struct cq_wsegment *s;
 	int r;
 
 	r = cq_owner_check(w);
 	if (r == 0 && placed)
-		r = cq_segment_open_or_create(w->dirfd, id, w->segment_size, CQ_BY_WRITER, &s);
+		r = cq_wsegment_open_or_create(w->dirfd, id, w->segment_size, CQ_BY_WRITER, &s);
 	else if (r == 0)
-		r = cq_segment_open_writable(w->dirfd, id, w->segment_size, &s);
+		r = cq_wsegment_open(w->dirfd, id, w->segment_size, &s);
 	if (placed && r == 0 && s->populated > 0) /* made, not opened */
 		cq_space_made(&w->space);
 	else if (placed)
 		cq_space_release(&w->space);
-	if (r == 0 && !cq_segment_is_fresh(s)) {
-		cq_segment_free(s);
+	if (r == 0 && !cq_wsegment_is_fresh(s)) {
+		cq_wsegment_free(s);
 		r = -EBADMSG;
 	}
 	if (r == -ENOENT && !placed) {
@@ -68,7 +68,7 @@ static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_active
 }
 
 /* The next segment: the prepared one, or one that this thread opens or makes now. */
-static int next_segment(cq_writer *w, struct cq_active **ret_segment)
+static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
 {
 	const uint32_t id = w->active->id + 1;
 	struct cq_taken taken;
@@ -96,7 +96,7 @@ static int next_segment(cq_writer *w, struct cq_active **ret_segment)
  * record.  (docs/format.md, Roll) */
 int cq_writer_roll_locked(cq_writer *w)
 {
-	struct cq_active *old = w->active, *next;
+	struct cq_wsegment *old = w->active, *next;
 	int r;
 
 	cq_writer_announce(w); /* the first part of a batch; finding a segment may take its time */
@@ -107,13 +107,13 @@ int cq_writer_roll_locked(cq_writer *w)
 		cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
 	cq_point("roll.taken");
 	if (!cq_planted("seal_after_first_append"))
-		cq_segment_seal(old);
+		cq_wsegment_seal(old);
 	if (cq_mapping_cut(&old->map)) { /* the seal is in no file */
-		cq_segment_free(next);
+		cq_wsegment_free(next);
 		return cq_writer_cut_short(w);
 	}
 	cq_point("roll.sealed");
-	cq_segment_take(next, w->next_seq, w->stream_end);
+	cq_wsegment_take(next, w->next_seq, w->stream_end);
 	cq_point("roll.numbered");
 	w->active = next;
 	cq_prefault_follow(&w->prefault, next);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "archive.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "fuzz.h"
 
 static uint8_t scratch[ARCHIVE_FILE_MAX];

@@ -56,13 +56,14 @@ static void mend_segment(uint8_t *bytes, size_t size)
 /* Of durable.meta and of readers/NAME.meta: 32 bytes, their checksum, 4 more. */
 static void mend_slots(uint8_t *bytes, size_t size)
 {
-	static_assert(offsetof(struct cq_cursor_slot, crc) == offsetof(struct cq_durable_slot, crc),
+	static_assert(offsetof(struct cq_reader_slot, crc) ==
+	                      offsetof(struct cq_watermark_slot, crc),
 	              "slots are alike");
-	const size_t covered = offsetof(struct cq_cursor_slot, crc);
+	const size_t covered = offsetof(struct cq_reader_slot, crc);
 	uint32_t crc;
 
-	for (size_t at = 0; size - at >= sizeof(struct cq_cursor_slot);
-	     at += sizeof(struct cq_cursor_slot)) {
+	for (size_t at = 0; size - at >= sizeof(struct cq_reader_slot);
+	     at += sizeof(struct cq_reader_slot)) {
 		crc = cq_crc32(0, bytes + at, covered);
 		memcpy(bytes + at + covered, &crc, sizeof crc);
 	}

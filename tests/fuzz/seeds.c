@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 
 #include "archive.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "fuzz.h"
 
 #define MOST_BYTES (48U << 10)

@@ -19,11 +19,11 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "format/record.h"
 #include "meta/control.h"
-#include "meta/durable.h"
+#include "meta/watermark.h"
 
 #define FIRST_TIME_NS \
 	1700000000000000000U /* of the first record; the others follow by the second */
@@ -134,18 +134,18 @@ static void write_ends(int dirfd, const struct numbers *end, uint64_t size)
 {
 	const struct cq_position position = { end->id, sizeof(struct cq_segment_header) };
 	struct cq_control control;
-	struct cq_durable durable;
+	struct cq_watermark durable;
 
 	if (cq_control_establish(&control, dirfd, size, 1, position) < 0)
 		fail("control.meta");
 	cq_control_close(&control);
-	if (cq_durable_open(&durable, dirfd) < 0 ||
-	    cq_durable_store(&durable, (struct cq_durable_slot){ .segment = end->id,
-	                                                         .offset = position.offset,
-	                                                         .seq = end->seq,
-	                                                         .epoch = 1 }) < 0)
+	if (cq_watermark_open(&durable, dirfd) < 0 ||
+	    cq_watermark_store(&durable, (struct cq_watermark_slot){ .segment = end->id,
+	                                                             .offset = position.offset,
+	                                                             .seq = end->seq,
+	                                                             .epoch = 1 }) < 0)
 		fail("durable.meta");
-	cq_durable_close(&durable);
+	cq_watermark_close(&durable);
 }
 
 static uint64_t number(const char *text, uint64_t most)

@@ -18,9 +18,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "files/segdir.h"
-#include "format/scan.h"
+#include "files/dir.h"
 #include "format/walk.h"
+#include "format/window.h"
 #include "write/writer.h"
 
 /* ---- fixture ---- */
@@ -291,26 +291,26 @@ size_t qs_records(const char *dir, struct qs_record **ret_records)
 	struct cq_record_at record;
 	char name[CQ_NAME_MAX], path[PATH_SIZE];
 	size_t segments, count = 0;
-	struct cq_scan scan;
+	struct cq_window scan;
 	struct cq_walk walk;
 	struct stat st;
 	uint32_t *ids;
 	int fd, r, dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	assert_true(dirfd >= 0);
-	assert_int_equal(cq_segdir_list(dirfd, &ids, &segments), 0);
+	assert_int_equal(cq_dir_list(dirfd, &ids, &segments), 0);
 	for (size_t i = 0; i < segments; i++) {
 		cq_segment_name(name, ids[i]);
 		support_path(path, dir, name);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 		assert_true(fd >= 0);
 		assert_int_equal(fstat(fd, &st), 0);
-		assert_int_equal(cq_scan_init(&scan, fd, (uint64_t)st.st_size), 0);
+		assert_int_equal(cq_window_init(&scan, fd, (uint64_t)st.st_size), 0);
 		walk = cq_walk_file(&scan);
 		while ((r = cq_walk_next(&walk, &record)) > 0)
 			add_record(dir, ids[i], &record, &records, &count);
 		assert_int_equal(r, 0);
-		cq_scan_fini(&scan);
+		cq_window_fini(&scan);
 		close(fd);
 	}
 	free(ids);
@@ -531,7 +531,7 @@ void qs_other_boot(const char *dir)
 
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq)
 {
-	struct cq_durable_slot slots[2] = {
+	struct cq_watermark_slot slots[2] = {
 		{ .segment = segment, .offset = offset, .seq = seq, .epoch = 1, .generation = 2 }
 	};
 

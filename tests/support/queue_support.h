@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "files/segment.h"
+#include "files/wsegment.h"
 #include "support.h"
 
 #define QS_SIZE 4096U /* of a segment in these tests */

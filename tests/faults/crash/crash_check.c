@@ -11,10 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/record.h"
 #include "meta/control.h"
-#include "meta/durable.h"
+#include "meta/watermark.h"
 #include "os/io.h"
 #include "write/writer.h"
 
@@ -148,7 +148,7 @@ bool crash_check_files(struct crash_shared *s)
 	if (r == -ENOENT && atomic_load(&s->end) == 0)
 		return true; /* killed before it made the directory */
 	if (r == 0) {
-		r = cq_segdir_list(dirfd, &ids, &count);
+		r = cq_dir_list(dirfd, &ids, &count);
 		if (r < 0)
 			close(dirfd);
 	}
@@ -246,12 +246,12 @@ static bool check_beginning(struct crash_shared *s, const struct reading *found)
 static bool check_mark(struct crash_shared *s, uint64_t end)
 {
 	const uint64_t durable = atomic_load(&s->durable);
-	struct cq_durable_slot mark = { 0 };
+	struct cq_watermark_slot mark = { 0 };
 	int dirfd, r;
 
 	r = cq_io_open_dir(AT_FDCWD, s->dir, &dirfd);
 	if (r == 0) {
-		r = cq_durable_read(dirfd, &mark);
+		r = cq_watermark_read(dirfd, &mark);
 		close(dirfd);
 	}
 	if (r < 0 && r != -ENOENT)

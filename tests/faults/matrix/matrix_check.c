@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "verify/verify.h"
 
 /* ---- appending ---- */

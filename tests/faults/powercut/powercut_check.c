@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "write/writer.h"
 
 static char wrong[4096]; /* what is, and what the library said */

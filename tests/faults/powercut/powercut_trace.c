@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "os/fault.h"
-#include "os/recorder.h"
+#include "os/io_trace.h"
 #include "write/writer.h"
 
 /* One more element at the end of an array of `count`; the array doubles. */
@@ -326,13 +326,13 @@ void pc_begin(struct pc_trace *t, const char *base)
 		add_what_is_there(t);
 	}
 	watched = t;
-	cq_recorder_set(observe, t);
+	cq_io_trace_set(observe, t);
 	cq_point_heard = at_place;
 }
 
 void pc_end(struct pc_trace *t)
 {
-	cq_recorder_set(NULL, NULL);
+	cq_io_trace_set(NULL, NULL);
 	cq_point_heard = NULL;
 	look(t);
 	t->events++;

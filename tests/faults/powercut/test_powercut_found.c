@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "queue_support.h"
 
 static void goes_on(struct qs *q, unsigned first, unsigned count)

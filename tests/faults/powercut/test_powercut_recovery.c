@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "powercut.h"
 #include "queue_support.h"

@@ -14,7 +14,7 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 
 cq_queue *look_open(const char *dir)
 {

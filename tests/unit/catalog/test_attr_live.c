@@ -83,7 +83,7 @@ struct changing {
 	const char *path;
 };
 
-static bool changing_live(void *arg, uint32_t id, struct cq_live *ret_live)
+static bool changing_live(void *arg, uint32_t id, struct cq_segment_counts *ret_live)
 {
 	const struct timespec final[2] = { { .tv_sec = 9 }, { .tv_sec = 9, .tv_nsec = 9 } };
 	struct changing *c = arg;
@@ -91,10 +91,10 @@ static bool changing_live(void *arg, uint32_t id, struct cq_live *ret_live)
 	(void)id;
 	c->questions++;
 	if (c->questions == c->yes) {
-		*ret_live = (struct cq_live){ .records = 3,
-			                      .payload_bytes = 77,
-			                      .last_time_ns = 5000000000,
-			                      .sealed = true };
+		*ret_live = (struct cq_segment_counts){ .records = 3,
+			                                .payload_bytes = 77,
+			                                .last_time_ns = 5000000000,
+			                                .sealed = true };
 		return true;
 	}
 	/* a "no" means that it has got its final time */
@@ -102,10 +102,10 @@ static bool changing_live(void *arg, uint32_t id, struct cq_live *ret_live)
 	return false;
 }
 
-static void changing_ends(void *arg, struct cq_live_queue *ret_live)
+static void changing_ends(void *arg, struct cq_queue_bounds *ret_live)
 {
 	(void)arg;
-	*ret_live = (struct cq_live_queue){ .active = 1 };
+	*ret_live = (struct cq_queue_bounds){ .active = 1 };
 }
 
 static void changing_meanwhile(void **state)

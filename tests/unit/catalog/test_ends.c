@@ -26,7 +26,7 @@ static void ends_are(cq_queue *queue, uint32_t oldest, uint32_t newest)
 static void ends_as_the_writer_knows_them(void **state)
 {
 	struct qs *q = *state;
-	struct cq_live_queue live;
+	struct cq_queue_bounds live;
 	cq_queue *queue;
 	int events;
 

@@ -380,17 +380,17 @@ static void reads_exact_bytes(void **state)
 	assert_int_equal(cq_segment_info(f->segment, &info), -EIO);
 }
 
-static bool live_segment(void *arg, uint32_t id, struct cq_live *ret_live)
+static bool live_segment(void *arg, uint32_t id, struct cq_segment_counts *ret_live)
 {
 	if (id != *(const uint32_t *)arg)
 		return false;
-	*ret_live = (struct cq_live){ .records = 1, .last_time_ns = 5000000007 };
+	*ret_live = (struct cq_segment_counts){ .records = 1, .last_time_ns = 5000000007 };
 	return true;
 }
 
-static void live_ends(void *arg, struct cq_live_queue *ret_live)
+static void live_ends(void *arg, struct cq_queue_bounds *ret_live)
 {
-	*ret_live = (struct cq_live_queue){ .active = *(const uint32_t *)arg };
+	*ret_live = (struct cq_queue_bounds){ .active = *(const uint32_t *)arg };
 }
 
 static void times_of_segments(void **state)

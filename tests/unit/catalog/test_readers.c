@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "queue_support.h"
@@ -54,11 +54,13 @@ static const struct cq_reader_position *find(const struct seen *seen, const char
 
 static void place(struct qs *q, const char *name, uint64_t segment, uint64_t offset)
 {
-	struct cq_cursor cursor = { .segment = segment, .offset = offset, .heartbeat_ns = 12345 };
+	struct cq_reader_file cursor = { .segment = segment,
+		                         .offset = offset,
+		                         .heartbeat_ns = 12345 };
 	int fd;
 
-	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
 }
 
@@ -243,7 +245,7 @@ static void at_the_end_of_a_full_segment(void **state)
 /* A reader goes on reading while recovery moves it: its next commit counts. */
 static void commits_after_a_move(void **state)
 {
-	struct cq_cursor moved = { .offset = AT(1), .generation = 7 };
+	struct cq_reader_file moved = { .offset = AT(1), .generation = 7 };
 	struct qs *q = *state;
 	cq_reader *reader;
 	struct seen seen;
@@ -254,9 +256,9 @@ static void commits_after_a_move(void **state)
 	for (unsigned i = 0; i < 5; i++)
 		take(reader, i);
 	assert_int_equal(cq_reader_commit(reader), 0);
-	assert_int_equal(cq_cursor_open(q->dirfd, "r", false, &fd), 0);
-	assert_int_equal(cq_cursor_write(fd, &moved), 0);
-	assert_int_equal(cq_cursor_write(fd, &moved), 0);
+	assert_int_equal(cq_reader_file_open(q->dirfd, "r", false, &fd), 0);
+	assert_int_equal(cq_reader_file_write(fd, &moved), 0);
+	assert_int_equal(cq_reader_file_write(fd, &moved), 0);
 	close(fd);
 	take(reader, 5);
 	assert_int_equal(cq_reader_commit(reader), 0);

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "catalog/queue.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/record.h"
 #include "look_support.h"
 #include "os/fault.h"

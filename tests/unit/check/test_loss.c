@@ -24,8 +24,8 @@
 
 #include "files/beyond.h"
 #include "format/record.h"
-#include "meta/cursor.h"
-#include "meta/durable.h"
+#include "meta/reader_file.h"
+#include "meta/watermark.h"
 #include "queue_support.h"
 #include "repair_support.h"
 
@@ -372,13 +372,13 @@ static void damage_newer_slot(struct qs *q, unsigned syncs, char name[20])
 
 static void watermark_is_not_known(void **state)
 {
-	struct cq_durable_state mark;
+	struct cq_watermark_state mark;
 	struct qs *q = *state;
 	char name[20];
 
 	for (unsigned syncs = 7; syncs <= 8; syncs++) { /* either slot */
 		damage_newer_slot(q, syncs, name);
-		assert_int_equal(cq_durable_look(q->dirfd, &mark), 0);
+		assert_int_equal(cq_watermark_look(q->dirfd, &mark), 0);
 		assert_true(mark.found && mark.slot.seq < 70);
 		support_poke(q->dir, NAME(2), AT(68) + 64, "R", 1);
 		q->log_length = 0;
@@ -413,7 +413,7 @@ static void no_watermark_is_known(void **state)
 static void damaged_slot_is_mended(void **state)
 {
 	static const char *const whos[] = { "a writer", "a repair", "a writer behind a kill" };
-	struct cq_durable_state mark;
+	struct cq_watermark_state mark;
 	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char name[20], text[4000] = "";
@@ -435,7 +435,7 @@ static void damaged_slot_is_mended(void **state)
 			qs_open(q);
 			qs_close(q);
 		}
-		assert_int_equal(cq_durable_look(q->dirfd, &mark), 0);
+		assert_int_equal(cq_watermark_look(q->dirfd, &mark), 0);
 		assert_int_equal(mark.damaged, 0);
 		assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 		assert_int_equal(result.damage, 0);
@@ -446,7 +446,7 @@ static void damaged_slot_is_mended(void **state)
 /* A reader whose newer slot is damaged goes back, which is said once. */
 static void reader_goes_back(void **state)
 {
-	struct cq_cursor cursor = { .offset = AT(5), .generation = 6 };
+	struct cq_reader_file cursor = { .offset = AT(5), .generation = 6 };
 	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char text[4000] = "";
@@ -455,9 +455,9 @@ static void reader_goes_back(void **state)
 
 	qs_write(q, 0, 10);
 	for (int repair = 0; repair < 2; repair++) {
-		assert_int_equal(cq_cursor_open(q->dirfd, "r", true, &fd), 0);
-		assert_int_equal(cq_cursor_write(fd, &cursor), 0);
-		assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+		assert_int_equal(cq_reader_file_open(q->dirfd, "r", true, &fd), 0);
+		assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
+		assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 		support_poke(q->dir, "readers/r.meta", cursor.generation % 2 * 40 + 8, "X", 1);
 		assert_int_equal(cq_verify(q->dir, look_for, text, &result), 0);
 		assert_int_equal(result.damage, 1);
@@ -475,7 +475,7 @@ static void reader_goes_back(void **state)
 		}
 		assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 		assert_int_equal(result.damage, 0);
-		assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+		assert_int_equal(cq_reader_file_read(fd, &cursor), 0);
 		assert_int_equal(cursor.offset, AT(5));
 		close(fd);
 	}
@@ -486,17 +486,17 @@ static void older_file_is_not_damaged(void **state)
 {
 	const uint64_t both[2] = { 0, AT(3) };
 	struct cq_verify_result result = CQ_SIZED(result);
-	struct cq_cursor cursor;
+	struct cq_reader_file cursor;
 	struct qs *q = *state;
 	int fd;
 
 	qs_write(q, 0, 10);
 	assert_int_equal(mkdirat(q->dirfd, "readers", 0750), 0);
 	qs_write_file(q->dir, "readers/r.meta", both, sizeof both);
-	assert_int_equal(cq_cursor_open(q->dirfd, "r", false, &fd), 0);
-	assert_int_equal(cq_cursor_read(fd, &cursor), 0);
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
-	assert_int_equal(cq_cursor_read(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_open(q->dirfd, "r", false, &fd), 0);
+	assert_int_equal(cq_reader_file_read(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_read(fd, &cursor), 0);
 	assert_int_equal(cursor.damaged, 0);
 	close(fd);
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);

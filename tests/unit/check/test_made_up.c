@@ -176,7 +176,7 @@ static void settles(struct qs *q, void (*make_up)(struct qs *q, const void *arg)
 /* ---- durable.meta ---- */
 
 struct slots {
-	struct cq_durable_slot slot[2];
+	struct cq_watermark_slot slot[2];
 };
 
 static void put_slots(struct qs *q, const void *arg)
@@ -308,7 +308,7 @@ static void control_fields(void **state)
 /* ---- readers/NAME.meta ---- */
 
 struct cursors {
-	struct cq_cursor_slot slot[2];
+	struct cq_reader_slot slot[2];
 };
 
 static void put_cursors(struct qs *q, const struct cursors *cursors)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"

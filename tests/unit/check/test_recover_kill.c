@@ -25,9 +25,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "memory.h"
-#include "meta/durable.h"
+#include "meta/watermark.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -183,7 +183,7 @@ static void be_killed(struct qs *q, const char *place, unsigned pass)
  * nothing.  A repair that finds nothing to do leaves a watermark that lags; a writer does not. */
 static void level(struct qs *q)
 {
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 	char name[CQ_NAME_MAX];
 	uint32_t current;
 
@@ -197,7 +197,7 @@ static void level(struct qs *q)
 		(void)unlinkat(q->dirfd, name, 0);
 	}
 
-	assert_int_equal(cq_durable_read(q->dirfd, &mark), 0);
+	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 	qs_mark(q->dir, mark.segment, mark.offset, mark.seq);
 	qs_zero(q->dir, "control.meta", 16, 24);   /* epoch */
 	qs_zero(q->dir, "control.meta", 128, 132); /* how often the position has moved */

@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/repair.h"
-#include "files/segdir.h"
+#include "files/dir.h"
+#include "files/quarantine.h"
 #include "format/format.h"
 #include "os/fault.h"
 #include "queue_support.h"
@@ -263,8 +263,8 @@ static void mark_in_a_stand_in(void **state)
 
 	qs_killed_writer(q, 0, 70);
 	drop(q, NAME(1));
-	assert_int_equal(cq_repair_stand_in(q->dirfd, 1, QS_SIZE, 31, 10 * 8 + 21 * 9), 0);
-	qs_mark(q->dir, 1, CQ_STAND_IN_USED, 32);
+	assert_int_equal(cq_placeholder_publish(q->dirfd, 1, QS_SIZE, 31, 10 * 8 + 21 * 9), 0);
+	qs_mark(q->dir, 1, CQ_PLACEHOLDER_USED, 32);
 	goes_on_at(q, 70);
 	assert_int_equal(qs_count_names(q->dir, ".corrupt"), 0);
 }

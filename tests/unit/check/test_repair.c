@@ -16,9 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
-#include "meta/cursor.h"
-#include "meta/durable.h"
+#include "files/dir.h"
+#include "meta/reader_file.h"
+#include "meta/watermark.h"
 #include "queue_support.h"
 #include "repair_support.h"
 #include "write/writer.h"
@@ -58,11 +58,11 @@ static void make_gap(struct qs *q)
 
 static void place_reader(struct qs *q, const char *name, uint64_t segment, uint64_t offset)
 {
-	struct cq_cursor cursor = { .segment = segment, .offset = offset };
+	struct cq_reader_file cursor = { .segment = segment, .offset = offset };
 	int fd;
 
-	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
 }
 

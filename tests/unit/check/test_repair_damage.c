@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/seekindex.h"
+#include "files/index.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "repair_support.h"
@@ -299,9 +299,9 @@ static void loss_in_a_queue_of_chronicle_rs(void **state)
 
 static void set_index(struct qs *q, int what)
 {
-	struct cq_seekindex index;
+	struct cq_index index;
 
-	assert_int_equal(cq_seekindex_read(q->dirfd, 1, QS_SIZE, &index), 0);
+	assert_int_equal(cq_index_read(q->dirfd, 1, QS_SIZE, &index), 0);
 	assert_int_equal(index.header.entries, 1);
 	switch (what) {
 	case 0: /* another record's time */
@@ -322,8 +322,8 @@ static void set_index(struct qs *q, int what)
 	default:
 		index.header.max_time_ns++;
 	}
-	assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
-	cq_seekindex_fini(&index);
+	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
+	cq_index_fini(&index);
 }
 
 /* Each value alone, with everything about it as in a right one; at last what is not even a file. */
@@ -360,7 +360,7 @@ static void indexes_that_lie(void **state)
 /* Of the segment in use, as chronicle-rs leaves it: it may end early, and say nothing that is not so. */
 static void index_of_the_segment_in_use(void **state)
 {
-	struct cq_seekindex index;
+	struct cq_index index;
 	struct qs *q = *state;
 	char path[PATH_SIZE];
 	struct told told;
@@ -370,10 +370,10 @@ static void index_of_the_segment_in_use(void **state)
 	support_path(path, q->dir, NAME(2));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
-	assert_int_equal(cq_seekindex_build(fd, 2, QS_SIZE, NULL, &index), 0);
+	assert_int_equal(cq_index_build(fd, 2, QS_SIZE, NULL, &index), 0);
 	close(fd);
 	index.header.max_seq--; /* without the last record: right */
-	assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
+	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
 	assert_int_equal(rs_repair(q, false, &told).steps, 0);
 	for (int what = 0; what < 3; what++) {
 		if (what == 0)
@@ -383,7 +383,7 @@ static void index_of_the_segment_in_use(void **state)
 		else /* the record that came last is torn: the index may be of it */
 			support_poke(q->dir, NAME(2), 64 + 5 * 128, "a header, torn", 14);
 		qs_other_boot(q->dir);
-		assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
+		assert_int_equal(cq_index_write(q->dirfd, &index), 0);
 		assert_true(rs_repair(q, false, &told).done);
 		assert_non_null(rs_find(&told, CQ_REPAIR_REMOVE, "000000002.idx"));
 		assert_false(support_exists(q->dir, "000000002.idx"));
@@ -393,23 +393,23 @@ static void index_of_the_segment_in_use(void **state)
 			index.header.max_time_ns -= 1000000000U;
 	}
 	rs_finds_nothing(q);
-	cq_seekindex_fini(&index);
+	cq_index_fini(&index);
 }
 
 /* An index of something, where a segment stands in for one that is gone and holds nothing. */
 static void index_of_a_stand_in(void **state)
 {
-	struct cq_seekindex index;
+	struct cq_index index;
 	struct qs *q = *state;
 	struct told told;
 
 	make_full(q, 3);
-	assert_int_equal(cq_seekindex_read(q->dirfd, 1, QS_SIZE, &index), 0);
+	assert_int_equal(cq_index_read(q->dirfd, 1, QS_SIZE, &index), 0);
 	drop(q, NAME(1));
 	loses(q, &told);
 	assert_false(support_exists(q->dir, "000000001.idx"));
-	assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
-	cq_seekindex_fini(&index);
+	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
+	cq_index_fini(&index);
 	assert_true(rs_repair(q, false, &told).done);
 	assert_non_null(rs_find(&told, CQ_REPAIR_INDEX, "000000001.idx"));
 	rs_finds_nothing(q);

@@ -25,7 +25,7 @@
 #include "gather.h"
 #include "held.h"
 #include "meta/control.h"
-#include "meta/durable.h"
+#include "meta/watermark.h"
 #include "queue_support.h"
 #include "write/writer.h"
 
@@ -103,7 +103,7 @@ static void take_some(const char *dir)
 /* Closed, or as a killed writer leaves it. */
 static void make(struct qs *q, bool closed)
 {
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 
 	qs_make_segment(q->dir, 0, SEGMENT_SIZE);
 	q->config.segment_size = 0; /* what is there */
@@ -124,7 +124,7 @@ static void make(struct qs *q, bool closed)
 	if (!closed)
 		qs_close(q);
 	held_put(&known.held, q->dir);
-	assert_int_equal(cq_durable_read(q->dirfd, &mark), 0);
+	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 	known.mark = (struct cq_position){ (uint32_t)mark.segment, mark.offset };
 }
 

@@ -23,7 +23,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "files/filesystem.h"
+#include "files/fs_probe.h"
 #include "files/trust.h"
 #include "format/format.h"
 #include "kernel.h"
@@ -321,20 +321,20 @@ static void file_systems(void **state)
 	kernel_refuse("renameat2", EINVAL, 0, 1);
 	for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
 		kernel_magic = known[i];
-		assert_int_equal(cq_filesystem_check(q->dirfd), 0);
+		assert_int_equal(cq_fs_probe(q->dirfd), 0);
 	}
 	assert_int_equal(kernel_refused(), 0);
 	kernel_magic = 0x1234;
 	for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
 		kernel_refuse(tries[i].call, tries[i].error, 0, 1);
-		assert_int_equal(cq_filesystem_check(q->dirfd), tries[i].result);
+		assert_int_equal(cq_fs_probe(q->dirfd), tries[i].result);
 		assert_int_equal(kernel_refused(), 1);
 		assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
-		assert_int_equal(cq_filesystem_check(q->dirfd), 0);
+		assert_int_equal(cq_fs_probe(q->dirfd), 0);
 	}
 	/* it does not even say what it is */
 	kernel_refuse("fstatfs", ENOSYS, 0, 1);
-	assert_int_equal(cq_filesystem_check(q->dirfd), 0);
+	assert_int_equal(cq_fs_probe(q->dirfd), 0);
 	assert_int_equal(qs_count_names(q->dir, ""), 2);
 	/* a queue that was copied there */
 	kernel_magic = 0;
@@ -348,7 +348,7 @@ static void file_systems(void **state)
 	qs_close(q);
 	/* the writer's own name, taken: it is nobody's to remove */
 	qs_write_file(q->dir, CQ_CONTROL_TEMP, "x", 1);
-	assert_int_equal(cq_filesystem_check(q->dirfd), -EEXIST);
+	assert_int_equal(cq_fs_probe(q->dirfd), -EEXIST);
 	assert_true(support_exists(q->dir, CQ_CONTROL_TEMP));
 }
 

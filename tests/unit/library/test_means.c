@@ -17,7 +17,7 @@
 
 #include "catalog/known.h"
 #include "chronq-fs.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "kernel.h"
 #include "meta/control.h"
@@ -44,8 +44,8 @@ static void list_without_memory(void **state)
 		qs_write_file(q->dir, name, "", 0);
 	}
 	kernel_refuse("realloc", ENOMEM, 0, 1);
-	assert_int_equal(cq_segdir_list(q->dirfd, &ids, &count), -ENOMEM);
-	assert_int_equal(cq_segdir_list(q->dirfd, &ids, &count), 0);
+	assert_int_equal(cq_dir_list(q->dirfd, &ids, &count), -ENOMEM);
+	assert_int_equal(cq_dir_list(q->dirfd, &ids, &count), 0);
 	assert_int_equal(count, 70);
 	free(ids);
 }

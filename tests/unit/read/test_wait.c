@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 #include "read/reader.h"
 #include "support.h"
 
@@ -285,7 +285,7 @@ static void control_replaced_while_waiting(void **state)
 	assert_int_equal(f->reader->control.page->epoch, epoch);
 }
 
-static void read_cursor(struct fixture *f, struct cq_cursor *cursor)
+static void read_cursor(struct fixture *f, struct cq_reader_file *cursor)
 {
 	char path[PATH_SIZE];
 	FILE *file;
@@ -293,12 +293,13 @@ static void read_cursor(struct fixture *f, struct cq_cursor *cursor)
 	support_path(path, f->dir, "readers/lazy.meta");
 	file = fopen(path, "r");
 	assert_non_null(file);
-	assert_int_equal(cq_cursor_read(fileno(file), cursor), 0);
+	assert_int_equal(cq_reader_file_read(fileno(file), cursor), 0);
 	fclose(file);
 }
 
 /* Each sign of life came a second after the one before it, or later. */
-static void at_most_once_a_second(const struct cq_cursor *from, const struct cq_cursor *to)
+static void at_most_once_a_second(const struct cq_reader_file *from,
+                                  const struct cq_reader_file *to)
 {
 	assert_true(to->heartbeat_ns - from->heartbeat_ns >=
 	            (to->generation - from->generation) * SECOND_NS);
@@ -307,7 +308,7 @@ static void at_most_once_a_second(const struct cq_cursor *from, const struct cq_
 /* Waiting refreshes the heartbeat, at most once a second, and moves the position nowhere. */
 static void heartbeat_while_waiting(void **state)
 {
-	struct cq_cursor committed, waited, again;
+	struct cq_reader_file committed, waited, again;
 	struct fixture *f = *state;
 	struct cq_record record;
 

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "stream/stream.h"
 #include "stream_support.h"

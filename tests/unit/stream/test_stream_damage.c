@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "format/record.h"
 #include "os/clock.h"

@@ -17,7 +17,7 @@
 
 #include "format/format.h"
 #include "format/record.h"
-#include "meta/cursor.h"
+#include "meta/reader_file.h"
 #include "verify/verify.h"
 #include "verify_support.h"
 
@@ -314,13 +314,13 @@ static void control_and_index_positions(void **state)
 
 static void put_reader(struct vs *f, const char *name, uint64_t segment, uint64_t offset)
 {
-	struct cq_cursor cursor = { .segment = segment, .offset = offset };
+	struct cq_reader_file cursor = { .segment = segment, .offset = offset };
 	int dirfd, fd;
 
 	dirfd = open(f->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dirfd >= 0);
-	assert_int_equal(cq_cursor_open(dirfd, name, true, &fd), 0);
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_open(dirfd, name, true, &fd), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
 	close(dirfd);
 }

@@ -17,9 +17,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/seekindex.h"
-#include "meta/cursor.h"
+#include "files/index.h"
 #include "meta/lock.h"
+#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "verify/verify.h"
@@ -160,11 +160,11 @@ static void summaries(void **state)
 
 static void index_values(void **state)
 {
-	struct cq_seekindex index, right;
+	struct cq_index index, right;
 	struct qs *q = *state;
 
 	make(q);
-	assert_int_equal(cq_seekindex_read(q->dirfd, 1, QS_SIZE, &right), 0);
+	assert_int_equal(cq_index_read(q->dirfd, 1, QS_SIZE, &right), 0);
 	index.header = right.header;
 	for (int what = 0; what < 6; what++) {
 		struct cq_index_entry entry = right.entries[0];
@@ -183,7 +183,7 @@ static void index_values(void **state)
 			entry.seq++;
 		else
 			entry.time_ns = right.header.max_time_ns;
-		assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
+		assert_int_equal(cq_index_write(q->dirfd, &index), 0);
 		if (what < 4)
 			finds(q,
 			      "damage 1:0 the index does not cover the records of the segment\n");
@@ -191,16 +191,16 @@ static void index_values(void **state)
 			finds(q,
 			      "damage 1:64 the index has an entry that is not of a record here\n");
 	}
-	assert_int_equal(cq_seekindex_write(q->dirfd, &right), 0);
+	assert_int_equal(cq_index_write(q->dirfd, &right), 0);
 	finds(q, "");
-	cq_seekindex_fini(&right);
+	cq_index_fini(&right);
 }
 
 /* An entry behind the last record, where one could be. */
 static void index_of_more_records(void **state)
 {
 	struct cq_index_entry entries[2];
-	struct cq_seekindex index;
+	struct cq_index index;
 	struct qs *q = *state;
 
 	q->config.segment_size = 1U << 20;
@@ -210,14 +210,14 @@ static void index_of_more_records(void **state)
 	qs_flush(q->writer);
 	qs_close(q);
 	finds(q, "");
-	assert_int_equal(cq_seekindex_read(q->dirfd, 0, 1U << 20, &index), 0);
+	assert_int_equal(cq_index_read(q->dirfd, 0, 1U << 20, &index), 0);
 	assert_int_equal(index.header.entries, 1);
 	entries[0] = entries[1] = index.entries[0];
 	entries[1].offset = 64 + 4096 * 128;
-	cq_seekindex_fini(&index);
+	cq_index_fini(&index);
 	index.entries = entries;
 	index.header.entries = 2;
-	assert_int_equal(cq_seekindex_write(q->dirfd, &index), 0);
+	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
 	finds(q, "damage 0:704 the index has an entry that is not of a record here\n");
 }
 
@@ -392,13 +392,13 @@ static void bad_reader_beside_a_good_one(void **state)
 /* Where the records end is not known; that no record begins there is. */
 static void reader_between_records(void **state)
 {
-	struct cq_cursor cursor = { .segment = 0, .offset = AT(3) + 64 };
+	struct cq_reader_file cursor = { .segment = 0, .offset = AT(3) + 64 };
 	struct qs *q = *state;
 	int fd;
 
 	make(q);
-	assert_int_equal(cq_cursor_open(q->dirfd, "log", true, &fd), 0);
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_open(q->dirfd, "log", true, &fd), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
 	finds(q, "damage 0:512 reader log stands where no record begins\n");
 	support_poke(q->dir, NAME(2), 0, "X", 1);

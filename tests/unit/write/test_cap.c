@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "queue_support.h"
@@ -447,7 +447,7 @@ static void *watch_files(void *arg)
 	uintptr_t most = 0;
 
 	while (qs_stats(q->writer).next_seq < 100 * PER_SEGMENT) {
-		if (cq_segdir_list(q->dirfd, &ids, &count) < 0)
+		if (cq_dir_list(q->dirfd, &ids, &count) < 0)
 			continue;
 		free(ids);
 		if (count > most)

@@ -16,8 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
-#include "meta/durable.h"
+#include "files/dir.h"
+#include "meta/watermark.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -26,9 +26,9 @@
 
 static void expect_mark(struct qs *q, uint64_t segment, uint64_t offset, uint64_t seq)
 {
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 
-	assert_int_equal(cq_durable_read(q->dirfd, &mark), 0);
+	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 	assert_int_equal(mark.segment, segment);
 	assert_int_equal(mark.offset, offset);
 	assert_int_equal(mark.seq, seq);
@@ -98,11 +98,11 @@ static void time_of_flushes(void **state)
 
 static void close_flushes(void **state)
 {
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 	struct qs *q = *state;
 
 	qs_write(q, 0, 40);
-	assert_int_equal(cq_durable_read(q->dirfd, &mark), 0);
+	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 	assert_int_equal(mark.segment, 1);
 	assert_int_equal(mark.offset, AT(40));
 	assert_int_equal(mark.seq, 40);
@@ -342,7 +342,7 @@ static void first_flush_covers_an_earlier_process(void **state)
 /* A failed sync of one of its segments is as final as of our own: the next one would succeed. */
 static void sync_of_an_earlier_process_fails(void **state)
 {
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 	struct qs *q = *state;
 
 	qs_killed_writer(q, 0, 70);
@@ -353,7 +353,7 @@ static void sync_of_an_earlier_process_fails(void **state)
 	cq_fault_set(NULL, 0, 0, 0);
 	assert_int_equal(cq_writer_sync(q->writer), -EIO);
 	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EIO);
-	assert_int_equal(cq_durable_read(q->dirfd, &mark), 0);
+	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 	assert_int_equal(mark.segment, 0);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	q->writer = NULL;
@@ -399,7 +399,7 @@ static void earlier_segments_deleted(void **state)
  * on, and the next one covers everything, sealed segments too. */
 static void flush_that_cannot_begin(void **state)
 {
-	struct cq_durable_slot mark;
+	struct cq_watermark_slot mark;
 	struct qs *q = *state;
 
 	qs_killed_writer(q, 0, 70);
@@ -412,7 +412,7 @@ static void flush_that_cannot_begin(void **state)
 	cq_fault_set("open", EMFILE, 0, 1);
 	assert_int_equal(cq_writer_sync(q->writer), -EMFILE);
 	cq_fault_set(NULL, 0, 0, 0);
-	assert_int_equal(cq_durable_read(q->dirfd, &mark), 0);
+	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 	assert_int_equal(mark.seq, 0);
 	assert_int_equal(qs_stats(q->writer).error, 0);
 	assert_int_equal(qs_stats(q->writer).unsynced, 2);

@@ -35,7 +35,7 @@ static void init(struct qs *q, struct cq_prealloc *p, uint32_t expected)
 }
 
 static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
-                    struct cq_active **ret_segment, bool *ret_waited)
+                    struct cq_wsegment **ret_segment, bool *ret_waited)
 {
 	struct cq_taken taken = { 0 };
 	int r = cq_prealloc_take(p, id, wait_ms, false, &taken);
@@ -52,7 +52,7 @@ static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
 static void the_ordinary_way(void **state)
 {
 	struct qs *q = *state;
-	struct cq_active *s = NULL;
+	struct cq_wsegment *s = NULL;
 	struct cq_prealloc p;
 	bool waited = true;
 
@@ -69,7 +69,7 @@ static void the_ordinary_way(void **state)
 	assert_true(s->populated > 0);
 	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(p.expected, 2);
-	cq_segment_free(s);
+	cq_wsegment_free(s);
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	assert_int_equal(p.slots[0].id, 2);
 	assert_int_equal(p.made, 2);
@@ -84,7 +84,7 @@ static void the_ordinary_way(void **state)
 static void several_spares(void **state)
 {
 	struct qs *q = *state;
-	struct cq_active *s = NULL;
+	struct cq_wsegment *s = NULL;
 	struct cq_prealloc p;
 	bool waited;
 
@@ -98,7 +98,7 @@ static void several_spares(void **state)
 		assert_int_equal(take_now(&p, id, 0, &s, &waited), 1);
 		assert_false(waited);
 		assert_int_equal(s->id, id);
-		cq_segment_free(s);
+		cq_wsegment_free(s);
 	}
 	for (uint32_t id = 4; id <= 6; id++)
 		assert_int_equal(cq_prealloc_step(&p), 1);
@@ -111,7 +111,7 @@ static void several_spares(void **state)
 	for (uint32_t id = 6; id <= 8; id++) {
 		assert_int_equal(take_now(&p, id, 0, &s, &waited), 1);
 		assert_int_equal(s->id, id);
-		cq_segment_free(s);
+		cq_wsegment_free(s);
 	}
 	assert_int_equal(take_now(&p, 9, 0, &s, &waited), 0);
 	cq_prealloc_fini(&p);
@@ -122,7 +122,7 @@ static void stale_prealloc_is_ignored(void **state)
 {
 	struct qs *q = *state;
 	struct qs_snapshot before;
-	struct cq_active *s = NULL;
+	struct cq_wsegment *s = NULL;
 	struct cq_prealloc p;
 	bool waited;
 
@@ -153,7 +153,7 @@ static void stale_prealloc_is_ignored(void **state)
 	assert_int_equal(take_now(&p, 3, 0, &s, &waited), 1);
 	assert_int_equal(s->id, 3);
 	assert_int_equal(s->map.base[4001], 'T');
-	cq_segment_free(s);
+	cq_wsegment_free(s);
 	cq_prealloc_fini(&p);
 	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
 	assert_int_equal(qs_count_names(q->dir, ".q"), 3);
@@ -204,7 +204,7 @@ static void bounded_wait(void **state)
 {
 	struct qs *q = *state;
 	uint64_t start = cq_monotonic_ns(), span;
-	struct cq_active *s = NULL;
+	struct cq_wsegment *s = NULL;
 	struct cq_prealloc p;
 	bool waited = false;
 
@@ -267,7 +267,7 @@ static void *step(void *arg)
 
 struct taker {
 	struct cq_prealloc *prealloc;
-	struct cq_active *segment;
+	struct cq_wsegment *segment;
 	uint32_t wait_ms;
 	int result;
 	bool waited;
@@ -299,7 +299,7 @@ static void roll_while_preparing_child(struct qs *q)
 {
 	struct cq_prealloc p;
 	struct stepper worker = { .prealloc = &p };
-	struct cq_active *s = NULL;
+	struct cq_wsegment *s = NULL;
 	struct cq_taken taken;
 	pthread_t thread;
 	bool waited;
@@ -354,7 +354,7 @@ static void roll_while_publishing_child(struct qs *q)
 	CHILD(roll.segment->id == 1);
 	CHILD(support_exists(q->dir, "000000001.q"));
 	CHILD(p.stale == 0 && p.made == 1);
-	cq_segment_free(roll.segment);
+	cq_wsegment_free(roll.segment);
 	cq_prealloc_fini(&p);
 }
 
@@ -398,7 +398,7 @@ static void failure_ends_the_wait_child(struct qs *q)
 {
 	struct cq_prealloc p;
 	struct taker roll = { .prealloc = &p, .wait_ms = 100000 };
-	struct cq_active *s = NULL;
+	struct cq_wsegment *s = NULL;
 	pthread_t taking;
 	bool waited;
 
@@ -420,7 +420,7 @@ static void failure_ends_the_wait_child(struct qs *q)
 	cq_prealloc_expect(&p, 1, 0);
 	CHILD(cq_prealloc_step(&p) == 1);
 	CHILD(take_now(&p, 1, 100000, &s, &waited) == 1);
-	cq_segment_free(s);
+	cq_wsegment_free(s);
 	cq_prealloc_fini(&p);
 }
 
@@ -445,7 +445,7 @@ static void roll_waits_for_the_preparer_child(struct qs *q)
 	pthread_join(taking, NULL);
 	CHILD(roll.result == 1 && roll.waited && roll.segment->id == 1);
 	CHILD(p.expected == 2);
-	cq_segment_free(roll.segment);
+	cq_wsegment_free(roll.segment);
 	cq_prealloc_fini(&p);
 }
 
@@ -494,7 +494,7 @@ static void *prepare_all(void *writer)
 }
 
 /* All pages that the writer takes for present are in this process's page tables. */
-static void expect_present(const struct cq_active *s)
+static void expect_present(const struct cq_wsegment *s)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	const uint64_t populated = __atomic_load_n(&s->populated, __ATOMIC_ACQUIRE);

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "queue_support.h"
 #include "write/writer.h"
 

@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
-#include "meta/cursor.h"
+#include "files/dir.h"
+#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/retention.h"
@@ -151,14 +151,14 @@ static void expect_oldest(struct qs *q, uint32_t oldest)
 
 static void place(struct qs *q, const char *name, uint64_t segment)
 {
-	struct cq_cursor cursor = { 0 };
+	struct cq_reader_file cursor = { 0 };
 	int fd;
 
-	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
-	(void)cq_cursor_read(fd, &cursor);
+	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
+	(void)cq_reader_file_read(fd, &cursor);
 	cursor.segment = segment;
 	cursor.offset = 64;
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
 }
 

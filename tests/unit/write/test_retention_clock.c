@@ -19,8 +19,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "files/segdir.h"
-#include "meta/cursor.h"
+#include "files/dir.h"
+#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/retention.h"
@@ -77,7 +77,7 @@ static uint32_t oldest(struct qs *q)
 	uint32_t id;
 
 	qs_flush(q->writer);
-	assert_int_equal(cq_segdir_next(q->dirfd, 0, &id), 0);
+	assert_int_equal(cq_dir_next(q->dirfd, 0, &id), 0);
 	return id;
 }
 
@@ -275,7 +275,7 @@ static void times_that_cannot_be_had(void **state)
 	cq_fault_set("stat_at", EIO, 0, -1);
 	assert_int_equal(cq_retention_step(q->writer), 0);
 	cq_fault_set(NULL, 0, 0, 0);
-	assert_int_equal(cq_segdir_next(q->dirfd, 0, &id), 0);
+	assert_int_equal(cq_dir_next(q->dirfd, 0, &id), 0);
 	assert_int_equal(id, 0);
 	assert_true(qs_logged(q, "segment 000000000 not deleted: Input/output error"));
 	pass(q, HOUR);
@@ -305,17 +305,17 @@ static void signs_of_life_with_a_wrong_time(void **state)
 {
 	static const uint64_t heartbeats[] = { 1, 4102444800000000000, UINT64_MAX, 2 };
 	struct qs *q = *state;
-	struct cq_cursor cursor = { .offset = 64 };
+	struct cq_reader_file cursor = { .offset = 64 };
 	int fd;
 
 	start(q, 0);
 	q->writer->config.reader_ttl_ms = (uint64_t)HOUR * 1000;
 	q->writer->config.retain_age_ms = 0;
 	append_segments(q, 4);
-	assert_int_equal(cq_cursor_open(q->dirfd, "reader", true, &fd), 0);
+	assert_int_equal(cq_reader_file_open(q->dirfd, "reader", true, &fd), 0);
 	for (size_t i = 0; i < sizeof heartbeats / sizeof heartbeats[0]; i++) {
 		cursor.heartbeat_ns = heartbeats[i];
-		assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+		assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 		q->writer->config.retain_segments = 1;
 		assert_int_equal(oldest(q), 0);
 		pass(q, HOUR / 2);

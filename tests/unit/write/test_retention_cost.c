@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
-#include "meta/cursor.h"
+#include "files/dir.h"
+#include "meta/reader_file.h"
 #include "queue_support.h"
 #include "write/retention.h"
 #include "write/writer.h"
@@ -47,16 +47,16 @@ int __wrap_openat64(int dirfd, const char *name, int flags, ...)
 /* Commits this position, as another process would. */
 static void place(struct qs *q, unsigned reader, uint64_t segment)
 {
-	struct cq_cursor cursor = { 0 };
+	struct cq_reader_file cursor = { 0 };
 	char name[32];
 	int fd;
 
 	snprintf(name, sizeof name, "reader-%u", reader);
-	assert_int_equal(cq_cursor_open(q->dirfd, name, true, &fd), 0);
-	(void)cq_cursor_read(fd, &cursor);
+	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
+	(void)cq_reader_file_read(fd, &cursor);
 	cursor.segment = segment;
 	cursor.offset = 64;
-	assert_int_equal(cq_cursor_write(fd, &cursor), 0);
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
 }
 
@@ -77,7 +77,7 @@ static uint32_t oldest(struct qs *q)
 {
 	uint32_t id;
 
-	assert_int_equal(cq_segdir_next(q->dirfd, 0, &id), 0);
+	assert_int_equal(cq_dir_next(q->dirfd, 0, &id), 0);
 	return id;
 }
 

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"

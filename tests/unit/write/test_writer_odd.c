@@ -18,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/segdir.h"
+#include "files/dir.h"
 #include "format/format.h"
 #include "format/record.h"
 #include "kernel.h"
@@ -239,7 +239,7 @@ static void segment_of_padding(void **state)
 static void segment_in_use(void **state)
 {
 	struct qs *q = *state;
-	struct cq_active *s;
+	struct cq_wsegment *s;
 
 	qs_open(q);
 	s = q->writer->active;
@@ -277,7 +277,7 @@ static void closed_while_there_is_more_to_sync(void **state)
 	assert_int_equal(cq_flush_sealed(w), 1);
 	qs_append(w, (most + 3) * 31, 2 * 31);
 	assert_int_equal(cq_flush_open(w), most + 4);
-	for (struct cq_active *s = w->flush.sealed; s; s = s->next)
+	for (struct cq_wsegment *s = w->flush.sealed; s; s = s->next)
 		s->sealed_ms -= 1000; /* due */
 	for (uint32_t open = most + 4; open > most; open--) {
 		assert_int_equal(cq_flush_open(w), open);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mapped.h - one segment as a reader sees it: mapped read-only, while its writer may be at work
+ *
+ * A view stays valid when the file is deleted or cut short.  Offsets given to these functions are
+ * multiples of 64 and not beyond the segment's size.
+ */
+#ifndef CQ_MAPPED_H
+#define CQ_MAPPED_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "chronq.h"
+#include "format/format.h"
+#include "format/record.h"
+#include "format/walk.h"
+#include "os/mapping.h"
+
+struct cq_mapped {
+	struct cq_mapping map;
+	uint32_t id;
+};
+
+#define CQ_MAPPED_NONE ((struct cq_mapped){ .map = { .fd = -1 } })
+
+/*
+ * Opens a published segment.  size 0: whatever the file's is.
+ *   ENOENT   no such file
+ *   EAGAIN   a file of zeros: published, but lost its header in a power cut; nothing to read
+ *   EIO      it is shorter than size
+ *   EBADMSG  it is no segment of that id and size
+ */
+int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_view);
+/* The same, of a queue: of its segment size. */
+int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view);
+/* The same for who remembers what he finds: 1, without a view, instead of EIO where that is the file's
+ * state and will stay (it was cut short, its header is unreadable); EIO: a call on it failed just now. */
+int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view);
+void cq_mapped_close(struct cq_mapped *view);
+
+bool cq_mapped_sealed(const struct cq_mapped *view);
+
+/* True with a copy of the segment's header if its summary is there and sound. */
+bool cq_mapped_summary(const struct cq_mapped *view, struct cq_segment_header *ret_header);
+
+/* That no record stands at `offset` is not the end of the records: the file was cut short, or the
+ * summary of a sealed segment says that there is more. */
+bool cq_mapped_ends_early(const struct cq_mapped *view, uint64_t offset);
+
+/* A walk over the segment has come to an end, and whoever walked goes on to the next segment: 0, or -EIO
+ * if that is no end. */
+static inline int cq_mapped_check_end(const struct cq_mapped *view, const struct cq_walk *walk)
+{
+	return walk->sealed && cq_mapped_ends_early(view, walk->offset) ? -EIO : 0;
+}
+
+/* A copy of the record header at offset: 1 when it is sound (its payload is not looked at), 0 when
+ * there is none (yet), -EIO when it is damaged.  *header is where the
+ * copy is made, whatever comes of it. */
+static inline int cq_mapped_header(const struct cq_mapped *view, uint64_t offset,
+                                   struct cq_record_header *header)
+{
+	enum cq_record_state state;
+	int r = cq_record_load(view->map.base, view->map.size, offset, header, &state);
+
+	if (r == 0 && cq_record_fits(view->map.size, offset) && cq_mapping_shortened(&view->map))
+		return -EIO;
+	return r;
+}
+
+#endif

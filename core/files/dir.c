@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* dir.c - the queue's directory seen as segments; see dir.h */
+#include "files/dir.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os/io.h"
+
+#define DIGITS 9
+
+bool cq_numbered_name_parse(const char *name, const char *suffix, uint32_t *ret_id)
+{
+	uint32_t id = 0;
+
+	for (int i = 0; i < DIGITS; i++) {
+		if (name[i] < '0' || name[i] > '9')
+			return false;
+		id = id * 10 + (uint32_t)(name[i] - '0');
+	}
+	if (strcmp(name + DIGITS, suffix) != 0)
+		return false;
+	*ret_id = id;
+	return true;
+}
+
+bool cq_segment_name_parse(const char *name, uint32_t *ret_id)
+{
+	return cq_numbered_name_parse(name, ".q", ret_id);
+}
+
+bool cq_aside_name_parse(const char *name, uint32_t *ret_id)
+{
+	char stem[CQ_NAME_MAX];
+	size_t length = strlen(name), end = length;
+
+	while (end > 0 && name[end - 1] >= '0' && name[end - 1] <= '9')
+		end--;
+	if (end < length && end > 0 && name[end - 1] == '.')
+		length = end - 1;
+	if (length >= sizeof stem)
+		return false;
+	memcpy(stem, name, length);
+	stem[length] = '\0';
+	return cq_numbered_name_parse(stem, ".q.broken", ret_id) ||
+	       cq_numbered_name_parse(stem, ".q.corrupt", ret_id);
+}
+
+void cq_segment_name(char name[CQ_NAME_MAX], uint32_t id)
+{
+	snprintf(name, CQ_NAME_MAX, CQ_SEGMENT_NAME, id);
+}
+
+void cq_index_name(char name[CQ_NAME_MAX], uint32_t id)
+{
+	snprintf(name, CQ_NAME_MAX, CQ_INDEX_NAME, id);
+}
+
+/* Calls visit for every name but "." and ".." until it returns non-zero; returns that. */
+static int each_name(int dirfd, int (*visit)(void *arg, const char *name), void *arg)
+{
+	const char *name;
+	DIR *dir;
+	int r;
+
+	r = cq_io_list(dirfd, &dir);
+	if (r < 0)
+		return r;
+	while ((r = cq_io_next_name(dir, &name)) > 0) {
+		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+			continue;
+		r = visit(arg, name);
+		if (r != 0)
+			break;
+	}
+	closedir(dir);
+	return r;
+}
+
+struct id_list {
+	uint32_t *ids;
+	size_t count;
+	size_t capacity;
+	bool temps; /* there are temp names */
+};
+
+static int collect_id(void *arg, const char *name)
+{
+	struct id_list *list = arg;
+	uint32_t id;
+
+	if (!cq_segment_name_parse(name, &id))
+		return 0;
+	if (list->count == list->capacity) {
+		size_t capacity = list->capacity * 2;
+		uint32_t *ids = realloc(list->ids, capacity * sizeof *ids);
+
+		if (!ids)
+			return -ENOMEM;
+		list->ids = ids;
+		list->capacity = capacity;
+	}
+	list->ids[list->count++] = id;
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32_t **ret_ids,
+                    size_t *ret_count, bool *ret_temps)
+{
+	struct id_list list = { .capacity = 64 };
+	int r;
+
+	list.ids = malloc(list.capacity * sizeof *list.ids);
+	if (!list.ids)
+		return -ENOMEM;
+	r = each_name(dirfd, visit, &list);
+	if (r < 0) {
+		free(list.ids);
+		return r;
+	}
+	qsort(list.ids, list.count, sizeof *list.ids, compare_ids);
+	*ret_ids = list.ids;
+	*ret_count = list.count;
+	if (ret_temps)
+		*ret_temps = list.temps;
+	return 0;
+}
+
+int cq_dir_list(int dirfd, uint32_t **ret_ids, size_t *ret_count)
+{
+	return list_ids(dirfd, collect_id, ret_ids, ret_count, NULL);
+}
+
+struct next_search {
+	uint32_t from;
+	uint32_t best;
+	bool found;
+};
+
+static int consider_next(void *arg, const char *name)
+{
+	struct next_search *search = arg;
+	uint32_t id;
+
+	if (cq_segment_name_parse(name, &id) && id >= search->from &&
+	    (!search->found || id < search->best)) {
+		search->best = id;
+		search->found = true;
+	}
+	return 0;
+}
+
+int cq_dir_next(int dirfd, uint32_t from, uint32_t *ret_id)
+{
+	struct next_search search = { .from = from };
+	struct stat st;
+	char name[CQ_NAME_MAX];
+	int r;
+
+	/* the usual answer needs no listing */
+	cq_segment_name(name, from);
+	if (cq_io_stat_at(dirfd, name, &st) == 0) {
+		*ret_id = from;
+		return 0;
+	}
+	r = each_name(dirfd, consider_next, &search);
+	if (r < 0)
+		return r;
+	if (!search.found)
+		return -ENOENT;
+	*ret_id = search.best;
+	return 0;
+}
+
+/* Our temp names and chronicle-rs's. */
+static bool is_temp_name(const char *name)
+{
+	uint32_t id;
+
+	return cq_numbered_name_parse(name, ".q.tmp", &id) ||
+	       cq_numbered_name_parse(name, ".q.new.tmp", &id) ||
+	       cq_numbered_name_parse(name, ".idx.tmp", &id) || strcmp(name, CQ_CONTROL_TEMP) == 0;
+}
+
+static int classify(void *arg, const char *name)
+{
+	enum cq_dir_kind *kind = arg;
+	uint32_t id;
+
+	if (strcmp(name, "lost+found") == 0) /* the root of a fresh file system */
+		return 0;
+	if (cq_segment_name_parse(name, &id) || is_temp_name(name) ||
+	    strcmp(name, CQ_CONTROL_NAME) == 0 || strcmp(name, CQ_LOCK_NAME) == 0 ||
+	    /* alone, a power cut may have left these of a queue just made */
+	    strcmp(name, CQ_DURABLE_NAME) == 0 || strcmp(name, CQ_POSITION_NAME) == 0 ||
+	    cq_numbered_name_parse(name, ".idx", &id)) {
+		*kind = CQ_DIR_QUEUE;
+		return 1;
+	}
+	*kind = CQ_DIR_FOREIGN;
+	return 0;
+}
+
+int cq_dir_classify(int dirfd, enum cq_dir_kind *ret_kind)
+{
+	enum cq_dir_kind kind = CQ_DIR_EMPTY;
+	struct stat st;
+	int r;
+
+	/* the usual answer needs no listing */
+	if (cq_io_stat_at(dirfd, CQ_CONTROL_NAME, &st) == 0) {
+		*ret_kind = CQ_DIR_QUEUE;
+		return 0;
+	}
+	r = each_name(dirfd, classify, &kind);
+	if (r < 0)
+		return r;
+	*ret_kind = kind;
+	return 0;
+}
+
+static int look_at_name(void *arg, const char *name)
+{
+	struct id_list *list = arg;
+
+	if (is_temp_name(name))
+		list->temps = true;
+	return collect_id(list, name);
+}
+
+int cq_dir_list_temps_too(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool *ret_temps)
+{
+	return list_ids(dirfd, look_at_name, ret_ids, ret_count, ret_temps);
+}
+
+struct temps {
+	int (*visit)(void *arg, const char *name);
+	void *arg;
+};
+
+static int visit_temp(void *arg, const char *name)
+{
+	const struct temps *temps = arg;
+
+	return is_temp_name(name) ? temps->visit(temps->arg, name) : 0;
+}
+
+int cq_dir_each_temp(int dirfd, int (*visit)(void *arg, const char *name), void *arg)
+{
+	struct temps temps = { visit, arg };
+
+	return each_name(dirfd, visit_temp, &temps);
+}
+
+static int sweep_name(void *arg, const char *name)
+{
+	const int *dirfd = arg;
+	int r = cq_io_unlink(*dirfd, name);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int cq_dir_sweep(int dirfd)
+{
+	return cq_dir_each_temp(dirfd, sweep_name, &dirfd);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * index.h - NNNNNNNNN.idx: sparse index of a segment by sequence number, time and offset
+ *
+ * A hint: it is checked against its segment when it is used, and rebuilt from the segment when it is
+ * missing or wrong (in memory only by readers, which change nothing).
+ */
+#ifndef CQ_INDEX_H
+#define CQ_INDEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "format/format.h"
+#include "messages/meter.h"
+
+struct cq_index {
+	struct cq_index_header header;
+	struct cq_index_entry *entries; /* header.entries of them */
+};
+
+/* Reads and checks the file: -ENOENT missing, -EBADMSG not an index of this segment. */
+int cq_index_read(int dirfd, uint32_t id, uint64_t segment_size, struct cq_index *ret_index);
+
+/* One that cannot be read for want of bytes that never came to the disk: it is empty, or has
+ * zeros where an index has none. */
+bool cq_index_is_torn(int dirfd, uint32_t id);
+
+/* Builds it by walking the segment file open as segment_fd; meter may be NULL. */
+int cq_index_build(int segment_fd, uint32_t id, uint64_t segment_size, struct cq_meter *meter,
+                   struct cq_index *ret_index);
+
+/* Writes it under a temp name and renames it. */
+int cq_index_write(int dirfd, const struct cq_index *index);
+
+/* Removes it.  0 also when there is none: nothing of that name, or a directory, which nobody takes for
+ * one. */
+int cq_index_remove(int dirfd, uint32_t id);
+
+void cq_index_fini(struct cq_index *index);
+
+#endif

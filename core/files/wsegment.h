@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * wsegment.h - one segment file from temp name to seal
+ *
+ * Happy path: cq_wsegment_prepare() writes a complete empty segment under a temp name,
+ * cq_wsegment_publish() renames it to its final name unless that exists, the writer takes it
+ * (cq_wsegment_take), appends, seals it (cq_wsegment_seal); the flusher syncs and closes it.
+ *
+ * Invariants
+ *   A final name exists => its header is complete.  A file at a final name is opened, never created,
+ *   truncated or replaced: every way to a writable segment ends in cq_wsegment_open().
+ *   After a failure no temp file is left; a published file is left alone.
+ */
+#ifndef CQ_WSEGMENT_H
+#define CQ_WSEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+#include "format/format.h"
+#include "os/mapping.h"
+
+/* What a flush has decided about a sealed segment (flush.c). */
+enum cq_fate { CQ_FATE_SYNC, CQ_FATE_WAIT, CQ_FATE_DROP, CQ_FATES };
+
+/* A writable segment in this process. */
+struct cq_wsegment {
+	struct cq_mapping map;
+	uint32_t id;
+	uint32_t version; /* of its header */
+	/* owned by the holder of the writer lock until sealed, then by the flusher */
+	uint64_t stream_base;
+	uint64_t first_seq;
+	uint64_t records; /* PAD excluded, as in payload_bytes */
+	uint64_t payload_bytes;
+	uint64_t used;      /* offset behind the last record */
+	uint64_t end_seq;   /* next sequence number when it was sealed */
+	uint64_t sealed_ms; /* when; CLOCK_BOOTTIME */
+	uint64_t last_seq, min_time, max_time, last_time; /* valid when records > 0 */
+	struct cq_index_entry *index;                     /* room for every entry that fits */
+	uint64_t index_count;
+	uint64_t index_capacity;
+	uint64_t populated; /* offset up to which pages are known to be present; atomic */
+	uint32_t pins;      /* > 0: a background thread is using the mapping; atomic */
+	bool published;
+	bool mixed;        /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
+	                        * records of a chronicle-rs that started anew; gets no summary */
+	enum cq_fate fate; /* of the flush that runs */
+	bool closing;      /* a thread has taken it to close it; under the flush lock */
+	struct cq_wsegment *next; /* in a list of sealed segments; under the flush lock */
+};
+
+static inline struct cq_segment_header *cq_wsegment_header(struct cq_wsegment *segment)
+{
+	return (struct cq_segment_header *)(void *)segment->map.base;
+}
+
+enum cq_preparer { CQ_BY_WORKER, CQ_BY_WRITER };
+
+/* Makes an empty segment under the preparer's temp name, its first window of pages present. */
+int cq_wsegment_prepare(int dirfd, uint32_t id, uint64_t size, enum cq_preparer by,
+                        struct cq_wsegment **ret_segment);
+
+/* Pages are made present ahead of the writer, this many bytes at a time: a whole segment at once
+ * would be written to the disk twice, once as zeros. */
+#define CQ_PREFAULT_WINDOW (4ULL << 20)
+
+/* Makes the pages of the window at `offset` present.  A hint: where it fails, appends are slower. */
+int cq_wsegment_prefault(struct cq_wsegment *segment, uint64_t offset);
+
+/* Gives it its final name.  -EEXIST: that name is taken; both files are as before. */
+int cq_wsegment_publish(int dirfd, struct cq_wsegment *segment, enum cq_preparer by);
+
+/* Removes the temp file of an unpublished segment. */
+void cq_wsegment_discard(int dirfd, struct cq_wsegment *segment, enum cq_preparer by);
+
+/* Opens a published segment for its writer. -EBADMSG: wrong size or header. */
+int cq_wsegment_open(int dirfd, uint32_t id, uint64_t size, struct cq_wsegment **ret_segment);
+
+/* Opens what is published under id; only if nothing is, prepares and publishes; if it appeared
+ * meanwhile, opens that.  Never truncates, never replaces. */
+int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size, enum cq_preparer by,
+                               struct cq_wsegment **ret_segment);
+
+/* True if it holds no record and is not sealed: fit to be written from its beginning. */
+bool cq_wsegment_is_fresh(const struct cq_wsegment *segment);
+
+/* The writer begins to use an empty segment. */
+void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t stream_base);
+
+/* Counts a record that stands at `offset` (just appended, or found by recovery). */
+void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,
+                       uint64_t payload_length);
+
+/* Tells what it holds (queue.h), under whatever guards its fields. */
+struct cq_segment_counts;
+void cq_wsegment_counts(const struct cq_wsegment *segment, bool sealed,
+                        struct cq_segment_counts *ret_live);
+
+/* Writes the summary, then the seal.  Nothing is stored in the segment afterwards. */
+void cq_wsegment_seal(struct cq_wsegment *segment);
+
+/* Its name is gone: retention, or somebody else. */
+bool cq_wsegment_is_deleted(const struct cq_wsegment *segment);
+
+/* Unmaps, closes, frees; no file is touched. */
+void cq_wsegment_free(struct cq_wsegment *segment);
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * reader_file.c - readers/NAME.meta: where a named reader stands
+ *
+ * Invariant: the slot that counts is never the one being written, so that whatever a reader's death
+ * leaves of a write, the position before it is still there.  Nothing in the file is trusted: what
+ * is not a possible position with a right CRC is no position.
+ */
+#include "meta/reader_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chronq.h"
+#include "format/record.h"
+#include "os/fault.h"
+#include "os/io.h"
+
+#define FILE_NAME_SIZE (CQ_READER_NAME_MAX + sizeof CQ_READER_SUFFIX)
+
+bool cq_reader_name_valid(const char *name)
+{
+	size_t length = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	                             "abcdefghijklmnopqrstuvwxyz"
+	                             "0123456789._-");
+
+	if (cq_planted("reader_name_escapes"))
+		return true;
+	return name[0] != '.' && name[length] == '\0' && length >= 1 &&
+	       length <= CQ_READER_NAME_MAX;
+}
+
+static void file_name(char buffer[FILE_NAME_SIZE], const char *name)
+{
+	snprintf(buffer, FILE_NAME_SIZE, "%s" CQ_READER_SUFFIX, name);
+}
+
+static int open_regular(int dirfd, const char *file, int flags, int *ret_fd)
+{
+	struct stat st;
+	int fd, r;
+
+	r = cq_io_open(dirfd, file, flags, &fd);
+	if (r < 0)
+		return r;
+	r = cq_io_stat(fd, &st);
+	/* a file with a second name is not a reader's, not even to be read */
+	if (r == 0 && st.st_nlink != 1)
+		r = -EBADMSG;
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_readers_dir(int dirfd, bool create, int *ret_fd)
+{
+	int r = cq_io_open_dir(dirfd, CQ_READERS_DIR, ret_fd);
+
+	if (r != -ENOENT || !create)
+		return r;
+	r = cq_io_mkdir(dirfd, CQ_READERS_DIR, 0750);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	return cq_io_open_dir(dirfd, CQ_READERS_DIR, ret_fd);
+}
+
+int cq_reader_file_open(int dirfd, const char *name, bool create, int *ret_fd)
+{
+	char file[FILE_NAME_SIZE];
+	int dir, r;
+
+	if (!cq_reader_name_valid(name))
+		return -EINVAL;
+	r = open_readers_dir(dirfd, create, &dir);
+	if (r < 0)
+		return r;
+	file_name(file, name);
+	r = open_regular(dir, file, O_RDWR, ret_fd);
+	if (r == -ENOENT && create) {
+		r = cq_io_create_new(dir, file, 0640, ret_fd);
+		if (r == -EEXIST)
+			r = open_regular(dir, file, O_RDWR, ret_fd);
+	}
+	close(dir);
+	return r;
+}
+
+int cq_reader_file_may_create(int dirfd)
+{
+	int dir, r;
+
+	r = open_readers_dir(dirfd, false, &dir);
+	if (r == -ENOENT)
+		return cq_io_may_create(dirfd);
+	if (r < 0)
+		return r;
+	r = cq_io_may_create(dir);
+	close(dir);
+	return r;
+}
+
+static bool position_possible(uint64_t segment, uint64_t offset)
+{
+	return segment <= CQ_SEGMENT_ID_MAX && offset % CQ_ALIGN == 0 &&
+	       offset <= CQ_FORMAT_SIZE_MAX;
+}
+
+static bool slot_valid(const struct cq_reader_slot *slot)
+{
+	return slot->crc == cq_crc32(0, slot, offsetof(struct cq_reader_slot, crc)) &&
+	       slot->generation != UINT64_MAX && position_possible(slot->segment, slot->offset);
+}
+
+/* Neither valid nor what was there before the first write: zeros, or, in the first slot, the position of
+ * an older program. */
+static bool slot_damaged(const struct cq_reader_slot *slot, bool first)
+{
+	static const struct cq_reader_slot none;
+	const size_t older = first ? offsetof(struct cq_reader_slot, heartbeat_ns) : 0;
+
+	return !slot_valid(slot) &&
+	       memcmp((const uint8_t *)slot + older, (const uint8_t *)&none + older,
+	              sizeof none - older) != 0;
+}
+
+static unsigned damaged_slots(const struct cq_reader_slot slots[2])
+{
+	return (slot_damaged(&slots[0], true) ? 1U : 0U) |
+	       (slot_damaged(&slots[1], false) ? 2U : 0U);
+}
+
+#define SAME_TWICE 10
+
+/* A slot that its reader stores just now may be read in pieces: damaged is what stays so. */
+static ssize_t read_slots(int fd, struct cq_reader_slot slots[2])
+{
+	const size_t size = 2 * sizeof *slots;
+	struct cq_reader_slot before[2];
+	ssize_t n = 0;
+
+	for (int i = 0; i < SAME_TWICE; i++) {
+		memset(slots, 0, size);
+		n = cq_io_pread(fd, slots, size, 0);
+		if (n < (ssize_t)size || damaged_slots(slots) == 0 ||
+		    (i > 0 && memcmp(slots, before, size) == 0))
+			break;
+		memcpy(before, slots, size);
+	}
+	return n;
+}
+
+#define NO_SLOT 2U
+
+/* *ret_at: the slot that counts, or NO_SLOT. */
+static int read_newest(int fd, struct cq_reader_file *ret_cursor, unsigned *ret_at)
+{
+	struct cq_reader_slot slots[2];
+	const struct cq_reader_slot *best = NULL;
+	uint64_t legacy[2] = { 0 };
+	ssize_t n;
+	size_t i;
+
+	n = read_slots(fd, slots);
+	if (n < 0)
+		return (int)n;
+	if (n == 8 || n == 16) {
+		/* the older of the two has the offset alone */
+		memcpy(n == 8 ? &legacy[1] : &legacy[0], slots, (size_t)n);
+		if (!position_possible(legacy[0], legacy[1]))
+			return -ENOENT;
+		*ret_cursor = (struct cq_reader_file){ .segment = legacy[0], .offset = legacy[1] };
+		*ret_at = NO_SLOT;
+		return 0;
+	}
+	for (i = 0; i < 2 && (size_t)n >= (i + 1) * sizeof slots[0]; i++)
+		if (slot_valid(&slots[i]) && (!best || slots[i].generation > best->generation))
+			best = &slots[i];
+	if (!best)
+		return -ENOENT;
+	*ret_cursor = (struct cq_reader_file){
+		.segment = best->segment,
+		.offset = best->offset,
+		.heartbeat_ns = best->heartbeat_ns,
+		.generation = best->generation,
+		.damaged = damaged_slots(slots),
+	};
+	*ret_at = best == &slots[1];
+	return 0;
+}
+
+int cq_reader_file_read(int fd, struct cq_reader_file *ret_cursor)
+{
+	unsigned at;
+
+	return read_newest(fd, ret_cursor, &at);
+}
+
+int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
+{
+	struct cq_reader_slot slot = {
+		.segment = cursor->segment,
+		.offset = cursor->offset,
+		.heartbeat_ns = cursor->heartbeat_ns,
+		.generation = cursor->generation,
+	};
+	static const struct cq_reader_slot none;
+	struct cq_reader_file there;
+	unsigned at = NO_SLOT;
+	bool anew;
+	int r;
+
+	/* Others write here, too, as a recovery that moves the reader: a lower generation than the
+	 * file's would not count. */
+	r = read_newest(fd, &there, &at);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	if (r == 0 && there.generation > slot.generation)
+		slot.generation = there.generation;
+	/* Who has made up a generation near the last one there is, has it counted from 1 again: behind
+	 * the new slot, the one that counted goes. */
+	anew = slot.generation > CQ_COUNT_MAX;
+	slot.generation = anew ? 1 : slot.generation + 1;
+	/* the one that counts may stand where no writer puts it */
+	if (slot.generation % 2 == at && !cq_planted("cursor_overwritten"))
+		slot.generation++;
+	slot.crc = cq_crc32(0, &slot, offsetof(struct cq_reader_slot, crc));
+	/* The first generation is 1, in the second slot: so a fresh file, and an older one of 8 or 16
+	 * bytes, gets its full size by its first write. */
+	r = cq_io_pwrite(fd, &slot, sizeof slot, slot.generation % 2 * sizeof slot);
+	if (r == 0 && anew && at != NO_SLOT)
+		r = cq_io_pwrite(fd, &none, sizeof none, at * sizeof none);
+	if (r < 0)
+		return r;
+	cursor->generation = slot.generation;
+	return 0;
+}
+
+bool cq_reader_file_name_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char *file)
+{
+	size_t suffix = sizeof CQ_READER_SUFFIX - 1;
+	size_t length = strlen(file);
+
+	if (length <= suffix || length - suffix > CQ_READER_NAME_MAX ||
+	    memcmp(file + length - suffix, CQ_READER_SUFFIX, suffix) != 0)
+		return false;
+	memcpy(ret_name, file, length - suffix);
+	ret_name[length - suffix] = '\0';
+	return cq_reader_name_valid(ret_name);
+}
+
+static int look_at_file(int dir, const char *file, struct cq_reader_file *ret_cursor)
+{
+	int fd, r;
+
+	r = open_regular(dir, file, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_reader_file_read(fd, ret_cursor);
+	close(fd);
+	return r;
+}
+
+int cq_reader_file_look(int dirfd, const char *name, struct cq_reader_file *ret_cursor)
+{
+	char file[FILE_NAME_SIZE];
+	int dir, r;
+
+	r = open_readers_dir(dirfd, false, &dir);
+	if (r < 0)
+		return r;
+	file_name(file, name);
+	r = look_at_file(dir, file, ret_cursor);
+	close(dir);
+	return r;
+}
+
+/*
+ * Visits one file.  What is wrong with the file itself concerns that reader alone; a shortage of
+ * descriptors or memory is an error, since retention would take a reader that was not seen for one
+ * that is not there.
+ */
+static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit, void *arg)
+{
+	char name[CQ_READER_NAME_MAX + 1];
+	struct cq_reader_file cursor;
+	int r;
+
+	if (!cq_reader_file_name_parse(name, file))
+		return 0;
+	r = look_at_file(dir, file, &cursor);
+	if (r == 0)
+		visit(arg, name, &cursor);
+	if (cq_planted("bad_reader_is_fatal"))
+		return r < 0 ? r : 0; /* GCOV_EXCL_BR_LINE: the planted fault alone comes here */
+	return r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : 0;
+}
+
+int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit, void *arg)
+{
+	const char *file;
+	DIR *stream;
+	int dir, r;
+
+	r = open_readers_dir(dirfd, false, &dir);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = cq_io_list(dir, &stream);
+	if (r < 0)
+		goto close_dir;
+	while ((r = cq_io_next_name(stream, &file)) > 0) {
+		r = visit_file(dir, file, visit, arg);
+		if (r < 0)
+			break;
+	}
+	closedir(stream);
+close_dir:
+	close(dir);
+	return r;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* watermark.c - durable.meta; see watermark.h */
+#include "meta/watermark.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chronq.h"
+#include "format/record.h"
+#include "os/fault.h"
+#include "os/io.h"
+
+static uint32_t slot_crc(const struct cq_watermark_slot *slot)
+{
+	return cq_crc32(0, slot, offsetof(struct cq_watermark_slot, crc));
+}
+
+bool cq_watermark_slot_valid(const struct cq_watermark_slot *slot)
+{
+	return slot->crc == slot_crc(slot) && slot->segment <= CQ_SEGMENT_ID_MAX + 1ULL &&
+	       slot->offset <= CQ_FORMAT_SIZE_MAX && slot->offset % CQ_ALIGN == 0 &&
+	       slot->seq <= CQ_COUNT_MAX;
+}
+
+/* a is later than b.  Of two with one generation, which nobody writes, the one that says more: so nothing
+ * that was durable is given up without a word. */
+static bool is_later(const struct cq_watermark_slot *a, const struct cq_watermark_slot *b)
+{
+	if (a->generation != b->generation)
+		return (int32_t)(a->generation - b->generation) > 0;
+	return a->segment > b->segment || (a->segment == b->segment && a->offset > b->offset);
+}
+
+static void judge_slots(const struct cq_watermark_slot slots[2], struct cq_watermark_state *state)
+{
+	static const struct cq_watermark_slot none;
+
+	*state = (struct cq_watermark_state){ .found = false };
+	for (unsigned i = 0; i < 2; i++) {
+		if (memcmp(&slots[i], &none, sizeof none) == 0)
+			continue;
+		if (!cq_watermark_slot_valid(&slots[i])) {
+			state->damaged |= 1U << i;
+			continue;
+		}
+		if (!state->found || is_later(&slots[i], &state->slot)) {
+			state->slot = slots[i];
+			state->newest = i;
+		}
+		state->found = true;
+	}
+}
+
+/* A slot that its writer stores just now may be read in pieces: damaged is what stays so. */
+#define SAME_TWICE 10
+
+static int read_slots(int fd, struct cq_watermark_state *ret_state)
+{
+	struct cq_watermark_slot slots[2], before[2];
+	ssize_t n;
+
+	memset(before, 0, sizeof before);
+	for (int i = 0; i < SAME_TWICE; i++) {
+		memset(slots, 0, sizeof slots);
+		n = cq_io_pread(fd, slots, sizeof slots, 0);
+		if (n < 0)
+			return (int)n;
+		judge_slots(slots, ret_state);
+		if (ret_state->damaged == 0 || memcmp(slots, before, sizeof slots) == 0)
+			break;
+		memcpy(before, slots, sizeof slots);
+	}
+	return 0;
+}
+
+int cq_watermark_look(int dirfd, struct cq_watermark_state *ret_state)
+{
+	struct cq_watermark_state state;
+	int fd, r;
+
+	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = read_slots(fd, &state);
+	close(fd);
+	if (r < 0)
+		return r;
+	*ret_state = state;
+	return 0;
+}
+
+int cq_watermark_read(int dirfd, struct cq_watermark_slot *ret_slot)
+{
+	struct cq_watermark_state state;
+	int r = cq_watermark_look(dirfd, &state);
+
+	if (r < 0)
+		return r;
+	if (!state.found)
+		return -ENOENT;
+	*ret_slot = state.slot;
+	return 0;
+}
+
+int cq_watermark_open(struct cq_watermark *ret_durable, int dirfd)
+{
+	static const struct cq_watermark_slot none[2];
+	struct cq_watermark_state state = { .found = false };
+	int fd, r;
+
+	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDWR, &fd);
+	if (r == -ENOENT)
+		r = cq_io_create_new(dirfd, CQ_DURABLE_NAME, 0640, &fd);
+	if (r < 0)
+		return r;
+	r = read_slots(fd, &state);
+	if (r == 0 && !state.found) { /* whatever stands there, it is no mark */
+		cq_point("durable.created");
+		r = cq_io_pwrite(fd, none, sizeof none, 0);
+		cq_point("durable.emptied");
+	}
+	if (r < 0) {
+		close(fd);
+		return r;
+	}
+	*ret_durable = (struct cq_watermark){ .fd = fd,
+		                              .generation = state.slot.generation,
+		                              .newest = state.newest };
+	return 0;
+}
+
+void cq_watermark_close(struct cq_watermark *durable)
+{
+	close(durable->fd);
+	durable->fd = -1;
+}
+
+int cq_watermark_store(struct cq_watermark *durable, struct cq_watermark_slot slot)
+{
+	const unsigned at = cq_planted("mark_overwritten") ? durable->newest : 1 - durable->newest;
+	int r;
+
+	slot.generation = durable->generation + 1;
+	slot.reserved = 0;
+	slot.crc = slot_crc(&slot);
+	r = cq_io_pwrite(durable->fd, &slot, sizeof slot, at * sizeof slot);
+	if (r < 0)
+		return r;
+	durable->generation = slot.generation;
+	durable->newest = at;
+	return 0;
+}

@@ -8,7 +8,7 @@
 
 #include "catalog/known.h"
 #include "chronq-fs.h"
-#include "files/segment_counts.h"
+#include "files/wsegment.h"
 #include "format/format.h"
 
 /*

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "files/dir.h"
-#include "files/segment_counts.h"
 #include "format/record.h"
 #include "os/fault.h"
 #include "os/io.h"

@@ -93,8 +93,20 @@ void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t 
 void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,
                        uint64_t payload_length);
 
-/* Tells what it holds (queue.h), under whatever guards its fields. */
-struct cq_segment_counts;
+/* What a segment holds that this process writes, or has written and not finalised yet. */
+struct cq_segment_counts {
+	uint64_t records; /* PAD excluded, as in payload_bytes */
+	uint64_t payload_bytes;
+	uint64_t used;      /* offset behind the last record */
+	uint64_t first_seq; /* with the next three valid when records > 0 */
+	uint64_t last_seq;
+	uint64_t first_time_ns;
+	uint64_t last_time_ns;
+	uint64_t stream_base; /* payload bytes of the queue before it */
+	bool sealed;
+};
+
+/* Tells it (queue.h), under whatever guards the segment's fields. */
 void cq_wsegment_counts(const struct cq_wsegment *segment, bool sealed,
                         struct cq_segment_counts *ret_live);
 

@@ -86,7 +86,7 @@ static int times_of(cq_writer *w, uint32_t id, struct times *ret_times)
 	r = cq_io_stat_at(w->dirfd, name, &st);
 	if (r < 0)
 		return r;
-	/* What its file shows, once it is closed (closing.c); until then the kernel's time of some store
+	/* What its file shows, once it is closed (sealed.c); until then the kernel's time of some store
 	 * into the mapping, which may be half a minute too old. */
 	t = (struct times){ .last_ms = in_ms(&st.st_mtim), .change_ms = in_ms(&st.st_ctim) };
 	if (cq_flush_counts(w, id, &live)) {

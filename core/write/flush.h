@@ -86,7 +86,7 @@ int cq_flush_sealed(cq_writer *writer);
 int cq_flush_step(cq_writer *writer);
 
 /* Indexes and closes a segment that is synced; false if there is none.  Any thread's, but for one
- * that holds a lock (closing.c). */
+ * that holds a lock (sealed.c). */
 bool cq_flush_close_one(cq_writer *writer);
 
 /* After the last call on the writer, its flusher having ended: syncs what is sealed, answers what

@@ -157,7 +157,7 @@ static void freed(cq_writer *w)
 /*
  * The index goes first: an index without its segment would be left for ever, the other way round it
  * is only missing.  And once more: the segment may be in the hands of a thread that closes it,
- * which looks whether it is still there after it has written the index (closing.c).
+ * which looks whether it is still there after it has written the index (sealed.c).
  */
 int cq_retention_delete(cq_writer *w, uint32_t id)
 {

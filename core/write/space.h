@@ -12,7 +12,7 @@
  * count is too high, never too low.
  *
  * The flags say what the background threads have to do for an append that was refused; the one that
- * raises a flag wakes them (writer_roll.c).  `news` is the message to config.space: whoever takes
+ * raises a flag wakes them (roll.c).  `news` is the message to config.space: whoever takes
  * it down calls, which is the flusher or a thread that trims, holding no lock (background.c).
  */
 #ifndef CQ_SPACE_H

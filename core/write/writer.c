@@ -3,7 +3,7 @@
  * writer.c - append, batch, sync, statistics
  *
  * The way of a record: cq_writer_append() > append_locked() > place_record(), by way of
- * cq_writer_roll_locked() (writer_roll.c) where it does not fit any more.  Under the writer lock
+ * cq_writer_roll_locked() (roll.c) where it does not fit any more.  Under the writer lock
  * nothing allocates and nothing calls the system, but for the wake-up of a waiting reader and, once
  * in a segment or a prefault window, of the preparer; the one exception is a roll that found no
  * segment prepared.

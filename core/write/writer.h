@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer.h - the writer's state, shared by writer*.c, owner.c, background.c, flush.c, closing.c, retention.c
- * and trim.c
+ * writer.h - the writer's state, and what the modules of this room share
  *
  * Lock order: retention lock (retention.h) > writer lock > slot lock (prealloc.h), flush lock,
  * prefault lock > space lock (space.h).  The three in the middle are never held together.  No lock
@@ -101,7 +100,7 @@ int cq_owner_check(cq_writer *writer);
 /* Of a writer that is ousted, by the flusher: lets the next writer in when nothing is stored any more. */
 void cq_owner_let_go(cq_writer *writer);
 
-/* Of a writer that is being closed: a step is done (writer_close.c).  Nothing before that. */
+/* Of a writer that is being closed: a step is done (close.c).  Nothing before that. */
 void cq_writer_progress(cq_writer *writer);
 
 /* The same before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
@@ -111,7 +110,7 @@ int cq_writer_write_out(cq_writer *writer, int fd, uint64_t size);
 /* Whether a directory, whose lock is held, has nothing of a queue yet but that. */
 bool cq_unmake_possible(int dirfd);
 
-/* Removes what this writer has made, if it has made the queue; under its lock (unmake.c). */
+/* Removes what this writer has made, if it has made the queue; under its lock (close.c). */
 void cq_unmake(cq_writer *writer);
 
 /* index.meta, for chronicle-rs's writer. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer_open.c - open a writer
+ * open.c - open a writer
  *
  * Order of opening: directory, lock, recovery, then what readers see (control.meta), then the
- * threads.  Closing: writer_close.c.
+ * threads.  Closing: close.c.
  */
 #include "write/writer.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * writer_roll.c - from a full segment into the next one; and who is refused it
+ * roll.c - from a full segment into the next one; and who is refused it
  *
  * A roll takes the segment that the preparer has made, without a call on a file.  Where there is
  * none it opens what is published under the next id or, given a place for it (space.h), makes it:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kernel.c - system calls that fail on request; see kernel.h */
+/* kernel.c - system calls and allocations that fail on request; see kernel.h */
 #include "kernel.h"
 
 #include <dirent.h>
@@ -8,12 +8,14 @@
 #include <linux/fs.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+
+#include "os/fault.h"
 
 static struct {
 	const char *call;
@@ -25,6 +27,13 @@ long kernel_magic;
 int kernel_flags;
 const char *kernel_proc;
 void (*kernel_allocating)(void);
+
+static _Atomic bool memory_watched; /* by the library's threads, too */
+
+void kernel_watch_memory(bool watch)
+{
+	atomic_store(&memory_watched, watch);
+}
 
 void kernel_refuse(const char *call, int error, unsigned skip, unsigned times)
 {
@@ -67,16 +76,23 @@ static bool refused(const char *call)
 	return true;
 }
 
+static bool no_memory(const char *call)
+{
+	return refused(call) || (atomic_load(&memory_watched) && cq_failpoint("malloc") < 0);
+}
+
 /* The linker puts __wrap_X in X's place and calls the system's __real_X.  The names with 64 are those
  * that glibc gives to calls with 64-bit offsets. */
 #define CALL(type, failure, name, symbol, parameters, arguments) \
-	type __real_##symbol parameters;                         \
-	type __wrap_##symbol parameters;                         \
-	type __wrap_##symbol parameters                          \
-	{                                                        \
-		if (refused(name))                               \
-			return failure;                          \
-		return __real_##symbol arguments;                \
+	CALL_UNLESS(refused(name), type, failure, symbol, parameters, arguments)
+#define CALL_UNLESS(fails, type, failure, symbol, parameters, arguments) \
+	type __real_##symbol parameters;                                 \
+	type __wrap_##symbol parameters;                                 \
+	type __wrap_##symbol parameters                                  \
+	{                                                                \
+		if (fails)                                               \
+			return failure;                                  \
+		return __real_##symbol arguments;                        \
 	}
 
 CALL(int, -1, "fstat", fstat64, (int fd, struct stat *st), (fd, st))
@@ -102,8 +118,8 @@ CALL(void *, (void *)-1, "mmap", mmap64,
      (at, n, access, flags, fd, from))
 CALL(int, -1, "sigaction", sigaction,
      (int number, const struct sigaction *action, struct sigaction *old), (number, action, old))
-CALL(void *, NULL, "malloc", malloc, (size_t n), (n))
-CALL(void *, NULL, "realloc", realloc, (void *old, size_t n), (old, n))
+CALL_UNLESS(no_memory("malloc"), void *, NULL, malloc, (size_t n), (n))
+CALL_UNLESS(no_memory("realloc"), void *, NULL, realloc, (void *old, size_t n), (old, n))
 CALL(char *, NULL, "strdup", strdup, (const char *text), (text))
 
 void *__real_calloc(size_t count, size_t size);
@@ -116,7 +132,7 @@ void *__wrap_calloc(size_t count, size_t size)
 	kernel_allocating = NULL;
 	if (hook)
 		hook();
-	return refused("calloc") ? NULL : __real_calloc(count, size);
+	return no_memory("calloc") ? NULL : __real_calloc(count, size);
 }
 
 int __real_fcntl64(int fd, int command, ...);

@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kernel.h - system calls that fail on request, in every build, below core/os/io.c
+ * kernel.h - system calls and allocations that fail on request, below core/os/io.c
  *
  * A test that is linked with the options `kernel_args` of support/meson.build gets these calls from
- * kernel.c: those of io.c that no limit and no file makes fail, and what guard.c and lock.c ask of the
- * system.  Where nothing is requested they are the system's.
+ * kernel.c, in every build: those of core/os/io.c that no limit and no file makes fail, and what
+ * core/os/sigbus.c and core/meta/lock.c ask of the system.  Without a request they are the system's.
  */
 #ifndef CQ_TEST_KERNEL_H
 #define CQ_TEST_KERNEL_H
+
+#include <stdbool.h>
 
 /* From now on this call, by the name that kernel.c gives it, is refused with this error (a positive
  * errno) `times` times after `skip` good ones; no other call is.  NULL: none is. */
 void kernel_refuse(const char *call, int error, unsigned skip, unsigned times);
 /* How many were, since then. */
 unsigned kernel_refused(void);
+
+/* true: from now on every allocation is a call "malloc" of fault.h, which can fail in builds with planted
+ * faults.  A test switches that on around the library's work: its own allocations never fail. */
+void kernel_watch_memory(bool watch);
 
 /* How many descriptors, of the first hundred, this process has open. */
 unsigned kernel_descriptors(void);

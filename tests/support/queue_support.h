@@ -110,7 +110,7 @@ void qs_snapshot(const char *dir, struct qs_snapshot *ret_snapshot);
 /* It is still like that; frees the snapshot. */
 void qs_unchanged(const char *dir, struct qs_snapshot *snapshot);
 
-/* tests/support/format_check.py with this option finds nothing. */
+/* tests/support/programs/format_check.py with this option finds nothing. */
 void qs_format_check(const char *dir, const char *option);
 
 /* CRC-32 bit by bit: not the library's. */

@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "memory.h"
+#include "kernel.h"
 #include "os/fault.h"
 
 #define CALLS 40
@@ -72,9 +72,9 @@ static size_t run(const struct mx_op *op, struct qs *q, const char *call, int er
 	cq_fault_set(call, error, skip, count);
 	if (untidy)
 		cq_fault_add("unlink", EIO, 0, -1);
-	memory_watch(true);
+	kernel_watch_memory(true);
 	r = op->run(m);
-	memory_watch(false);
+	kernel_watch_memory(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	m->failed = call && was_made(call, (unsigned)skip);
 	if (counts) {
@@ -183,7 +183,7 @@ int mx_teardown(void **state)
 	struct mx_state *s = *state;
 	void *q = s->q;
 
-	memory_watch(false);
+	kernel_watch_memory(false);
 	untidy = false;
 	cq_fault_set(NULL, 0, 0, 0);
 	if (running[0] != '\0') {

@@ -6,7 +6,7 @@
 command -v valgrind >/dev/null || skip_all "no valgrind here"
 
 # What start_mount runs: the program under valgrind, whose report makes the exit status 99.
-printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$here/../../support/valgrind.sh" "$CHRONFS" >"$tmp/chronfs"
+printf '#!/bin/sh\nexec "%s" "%s" "$@"\n' "$here/../../support/programs/valgrind.sh" "$CHRONFS" >"$tmp/chronfs"
 chmod +x "$tmp/chronfs"
 CHRONFS=$tmp/chronfs
 export VALGRIND_LOG=$tmp/report.%p

@@ -25,7 +25,7 @@ struct cq_repair_result rs_repair(struct qs *q, bool accept_loss, struct told *t
 const struct cq_repair_step *rs_find(const struct told *told, enum cq_repair_action action,
                                      const char *file);
 
-/* Neither verification nor a repair finds anything; nor does tests/support/format_check.py. */
+/* Neither verification nor a repair finds anything; nor does tests/support/programs/format_check.py. */
 void rs_finds_nothing(struct qs *q);
 void rs_is_sound(struct qs *q);
 

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 #include "files/dir.h"
-#include "memory.h"
+#include "kernel.h"
 #include "meta/watermark.h"
 #include "os/fault.h"
 #include "queue_support.h"
@@ -349,9 +349,9 @@ static void repair_failing(struct qs *q, const char *call, unsigned nth)
 
 	cq_fault_forget();
 	cq_fault_set(call, call && strcmp(call, "pread") == 0 ? ENOMEM : ESTALE, (int)nth, 1);
-	memory_watch(true);
+	kernel_watch_memory(true);
 	r = cq_repair(q->dir, &config, &result);
-	memory_watch(false);
+	kernel_watch_memory(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	if (call)
 		assert_int_equal(cq_fault_given(), 1);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "memory.h"
+#include "kernel.h"
 #include "os/fault.h"
 #include "places.h"
 #include "stream_support.h"
@@ -97,9 +97,9 @@ static void deleted_and_a_call_fails(void **state)
 			make_stale(f, &m, &without, victims[i / 2 % 3], i / 6 % 2);
 			cq_fault_forget();
 			cq_fault_set(failure->call, failure->error, nth, 1);
-			memory_watch(true);
+			kernel_watch_memory(true);
 			r = read_each(f, &without, i);
-			memory_watch(false);
+			kernel_watch_memory(false);
 			cq_fault_set(NULL, 0, 0, 0);
 			made = cq_fault_given() > 0;
 			if (r < 0 && r != -failure->error)
@@ -133,10 +133,10 @@ static void damage_and_a_call_fails(void **state)
 	support_path(path, f->dir, "000000001.q");
 	assert_int_equal(truncate(path, 2048), 0);
 	stream_open(f->dir, &f->view);
-	memory_watch(true);
+	kernel_watch_memory(true);
 	cq_fault_set("malloc", ENOMEM, 0, 1);
 	assert_int_equal(cq_stream_open(f->view.queue, &none), -ENOMEM);
-	memory_watch(false);
+	kernel_watch_memory(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	for (int i = 0; i < 2 * 16; i++) {
 		stream_reopen(f);
@@ -220,12 +220,12 @@ static void end_is_looked_for(void **state)
 			stream_expect_extent(f->view.stream, 0, PER + EACH);
 			places_put(f, m);
 		}
-		memory_watch(true);
+		kernel_watch_memory(true);
 		cq_fault_set("open", ENOENT, i / 3 % 8, 1);
 		if (i % 3 == 2)
 			cq_fault_add("malloc", ENOMEM, i / 24, 1);
 		r = cq_stream_extent(f->view.stream, &begin, &end);
-		memory_watch(false);
+		kernel_watch_memory(false);
 		cq_fault_set(NULL, 0, 0, 0);
 		assert_true(r == 0 || (i % 3 == 2 && r == -ENOMEM));
 		expect_all_but_one(f, m);

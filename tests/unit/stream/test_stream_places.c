@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
-#include "memory.h"
+#include "kernel.h"
 #include "os/fault.h"
 #include "places.h"
 #include "queue_support.h"
@@ -82,12 +82,12 @@ static bool ask_failing(struct stream_fixture *f, const struct mixture *m,
 
 	cq_fault_forget();
 	cq_fault_set(failure->call, failure->error, nth, 1);
-	memory_watch(true);
+	kernel_watch_memory(true);
 	r = sequence == 0 ? cq_stream_extent(f->view.stream, &begin, &end) : 0;
 	assert_int_not_equal(r, -ENOENT); /* that one segment is gone is no reason */
 	if (r == 0)
 		r = places_ask(f->view.stream, m, &sequence, ASKS);
-	memory_watch(false);
+	kernel_watch_memory(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	if (cq_fault_given() == 0) {
 		assert_int_equal(r, 0);
@@ -262,9 +262,9 @@ static int look_failing(struct qs *q, cq_stream *stream, uint64_t end,
 	int r;
 
 	cq_fault_set(failure->call, failure->error, nth, 1);
-	memory_watch(true);
+	kernel_watch_memory(true);
 	r = look(q, stream, end);
-	memory_watch(false);
+	kernel_watch_memory(false);
 	cq_fault_set(NULL, 0, 0, 0);
 	return r;
 }

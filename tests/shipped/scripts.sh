@@ -64,7 +64,7 @@ done
 
 tree="$dir/a tree"
 mkdir "$tree"
-tar -C "$top" --exclude=./build --exclude=./.git -c . | tar -C "$tree" -x
+tar -C "$top" --exclude=./build --exclude='./build-*' --exclude=./.git -c . | tar -C "$tree" -x
 output=$(PATH=$dir/none:/usr/bin:/bin "$tree/scripts/check" 2>&1 </dev/null)
 [[ $output == *"no git"* ]]
 check "check without git looks at every file, and says so" $? "$output"
@@ -85,6 +85,11 @@ layers_finds() {
 layers_finds "an include of a higher room" core/os/io.c '#include "write/writer.h"' "os does not stand on write"
 layers_finds "one of a room beside" core/read/wait.c '#include "stream/stream.h"' "read does not stand on stream"
 layers_finds "a circle" core/meta/boot.h '#include "meta/control.h"' "circle: core/meta/boot core/meta/control"
+touch "$tree"/core/os/{1..16}.txt
+output=$("$tree/scripts/layers" 2>&1 </dev/null)
+[ $? -eq 1 ] && [[ $output == "core/os: "*" files; a folder has at most 16" ]]
+check "layers finds a folder with too many files" $? "$output"
+rm "$tree"/core/os/*.txt
 
 mkdir "$dir/empty"
 cp -r "$tree/scripts" "$dir/empty"

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover.c - what an opening writer does with what it finds; see recover.h */
-#include "check/recover.h"
+/* recover.c - what an opening writer does with what it finds; see check.h */
+#include "check/check.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "check/recovery.h"
+#include "check/internal.h"
 #include "files/dir.h"
 #include "files/fs_probe.h"
 #include "files/trust.h"
@@ -56,7 +56,7 @@ static void free_recovery(struct cq_recovery *v)
 /*
  * A watermark at the beginning of a segment, or behind the newest, is that of a flush after a roll:
  * the segment before it was sealed.  One that is not sealed is left without its seal where the mark is
- * its end; recover_decide.c judges by the records whether it holds all that was durable.  If it is
+ * its end; plan.c judges by the records whether it holds all that was durable.  If it is
  * empty, if the mark is further away, or if no segment could be where the mark is, the mark tells that
  * something is lost and not where to go on: readers would wait in that segment for ever.
  */

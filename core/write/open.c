@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "catalog/queue.h"
-#include "check/recover.h"
-#include "check/recovery.h"
+#include "check/check.h"
+#include "check/internal.h"
 #include "files/dir.h"
 #include "files/trust.h"
 #include "messages/log.h"
@@ -116,7 +116,7 @@ static int check_file(cq_writer *w, const char *name, bool replaced)
 }
 
 /* Those that every opening writes to: none may turn out to be in its way when recovery has acted.  (The
- * segments: recover_look.c.) */
+ * segments: inspect.c.) */
 static int check_files(cq_writer *w)
 {
 	static const char *const names[] = { CQ_LOCK_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME,

@@ -12,8 +12,8 @@
 #include <limits.h>
 
 #include "catalog/queue.h"
+#include "check/contents.h"
 #include "files/dir.h"
-#include "files/segment_scan.h"
 #include "os/io.h"
 #include "write/writer.h"
 

@@ -75,7 +75,7 @@ struct cq_writer {
 /* As cq_writer_open(); without threads a test calls the two steps itself. */
 int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
                         cq_writer **ret_writer);
-/* The same for a repair (recover.h), which never makes a queue; ECANCELED: there is nothing to do, or
+/* The same for a repair (check.h), which never makes a queue; ECANCELED: there is nothing to do, or
  * it was not to be done. */
 struct cq_repairer;
 int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "catalog/queue.h"
+#include "check/verify.h"
 #include "held.h"
-#include "verify/verify.h"
 
 #define MOST_STEPS (4 * GATHER_RECORDS)
 

@@ -13,8 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check/verify.h"
 #include "files/dir.h"
-#include "verify/verify.h"
 
 /* ---- appending ---- */
 

@@ -15,10 +15,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "check/verify.h"
 #include "format/format.h"
 #include "format/record.h"
 #include "meta/reader_file.h"
-#include "verify/verify.h"
 #include "verify_support.h"
 
 #define SPAN 128 /* of a record of support_append() */

@@ -17,12 +17,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "check/verify.h"
 #include "files/index.h"
 #include "meta/lock.h"
 #include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "verify/verify.h"
 #include "write/writer.h"
 
 #define NAME(id) "00000000" #id ".q"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "verify/verify.h"
+#include "check/verify.h"
 
 int vs_setup(void **state)
 {

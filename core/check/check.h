@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover.h - what an opening writer does with what it finds
+ * check.h - what an opening writer does with what it finds
  *
  * cq_recover() first looks (nothing is changed), then decides, then acts.  Every act can be repeated:
  * killed anywhere, the next run comes to the same end.
@@ -19,8 +19,8 @@
  *   the watermark says that some of it was durable, that is a loss: nothing is changed, EBADMSG,
  *   unless the caller accepts it; the watermark then comes down to what is left.
  */
-#ifndef CQ_RECOVER_H
-#define CQ_RECOVER_H
+#ifndef CQ_CHECK_H
+#define CQ_CHECK_H
 
 #include <stdint.h>
 
@@ -44,7 +44,7 @@ struct cq_recovered {
 
 /*
  * Under the writer's lock.  Errors as cq_writer_open(); with EBADMSG, EINVAL and
- * EPROTONOSUPPORT nothing at all has been changed.  repairer (recovery.h) is NULL for a writer that
+ * EPROTONOSUPPORT nothing at all has been changed.  repairer (internal.h) is NULL for a writer that
  * opens.  A repair looks at more, tells what it finds, and ends with ECANCELED where nothing is done.
  */
 struct cq_repairer;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover_readers.c - named readers that stand where no record is any more
+ * readers.c - named readers that stand where no record is any more
  *
  * A power cut, or a loss that was accepted, takes records that a reader has read and committed.  What
  * is appended next gets their places, and a reader that opens later would take it for what it has
@@ -14,7 +14,7 @@
  * one that cannot be written is left as it is, with a word in the log.  For want of descriptors or memory
  * the open fails.
  */
-#include "check/recovery.h"
+#include "check/internal.h"
 
 #include <errno.h>
 #include <inttypes.h>

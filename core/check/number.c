@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover_number.c - sequence numbers and stream offsets of what recovery takes up; see recovery.h */
-#include "check/recovery.h"
+/* number.c - sequence numbers and stream offsets of what recovery takes up; see internal.h */
+#include "check/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -16,10 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "files/beyond.h"
+#include "check/search.h"
+#include "check/verify.h"
 #include "format/record.h"
 #include "os/io.h"
-#include "verify/verify.h"
 
 #define BEYOND_SIZE 100
 

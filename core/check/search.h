@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * beyond.h - sound records behind the place where the records end
+ * search.h - sound records behind the place where the records end
  *
  * Where a record is damaged, or missing, those behind it are no part of the queue any more: what
  * survives is a prefix.  How many they are, and which, tells whether something was lost: a killed writer
@@ -10,8 +10,8 @@
  * Only records of this library are found: the 64 bits of both checksums, and numbers that can follow
  * those at the end, tell them from payload that looks like one.
  */
-#ifndef CQ_BEYOND_H
-#define CQ_BEYOND_H
+#ifndef CQ_SEARCH_H
+#define CQ_SEARCH_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_scan.h - what a segment holds, found by reading all of it */
-#ifndef CQ_SEGMENT_SCAN_H
-#define CQ_SEGMENT_SCAN_H
+/* contents.h - what a segment holds, found by reading all of it */
+#ifndef CQ_CONTENTS_H
+#define CQ_CONTENTS_H
 
 #include <stdbool.h>
 #include <stdint.h>

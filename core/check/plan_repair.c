@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover_audit.c - a repair judges what an opening writer takes on trust; see recovery.h
+ * plan_repair.c - a repair judges what an opening writer takes on trust; see internal.h
  *
  * That is: the segments below the watermark and, without one, all that are sealed.  They were durable,
  * so what is missing of them is a loss.  A segment that does not hold all of its records is set aside
  * whole: what is left in the queue then has its holes between segments, where readers are told of
  * them and go on.
  */
-#include "check/recovery.h"
+#include "check/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

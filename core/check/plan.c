@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover_decide.c - what is to be done; see recovery.h */
-#include "check/recovery.h"
+/* plan.c - what is to be done; see internal.h */
+#include "check/internal.h"
 
 #include "files/quarantine.h"
 #include "format/place.h"

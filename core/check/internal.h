@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recovery.h - inside of recover.c: what a recovery looks at, and what it decides
+ * internal.h - inside of recover.c: what a recovery looks at, and what it decides
  *
- * recover_look.c looks, recover_decide.c decides, recover_beyond.c finds what was committed and is given
- * up, and recover_ready.c what would stop the rest half way; none of them changes anything.
- * recover_act.c acts.
- * recover_number.c finds the numbers of what is sealed and gone on with; recover_readers.c moves named
+ * inspect.c looks, plan.c decides, behind.c finds what was committed and is given
+ * up, and ready.c what would stop the rest half way; none of them changes anything.
+ * apply.c acts.
+ * number.c finds the numbers of what is sealed and gone on with; readers.c moves named
  * readers whose place is gone.
  *
- * A repair (cq_repair()) is a recovery that takes nothing on trust: recover_audit.c judges what an
- * opening writer does not read, recover_hints.c the small files and indexes, and recover_tell.c tells
+ * A repair (cq_repair()) is a recovery that takes nothing on trust: plan_repair.c judges what an
+ * opening writer does not read, metadata.c the small files and indexes, and report.c tells
  * what all of them have decided, before anything is done.
  */
-#ifndef CQ_RECOVERY_H
-#define CQ_RECOVERY_H
+#ifndef CQ_CHECK_INTERNAL_H
+#define CQ_CHECK_INTERNAL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "check/contents.h"
+#include "check/search.h"
 #include "chronq.h"
-#include "files/beyond.h"
-#include "files/segment_scan.h"
 #include "files/wsegment.h"
 #include "messages/meter.h"
 #include "meta/control.h"

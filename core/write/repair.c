@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * repair_queue.c - cq_repair(): a writer that looks at everything when it opens, and closes at once
+ * repair.c - cq_repair(): a writer that looks at everything when it opens, and closes at once
  *
  * So a repair and a writer that opens after a crash decide and act by the same code, and a repair
  * leaves what a writer leaves that was closed.
  */
 #include <errno.h>
 
-#include "check/recovery.h"
+#include "check/internal.h"
 #include "messages/sized.h"
 #include "write/writer.h"
 

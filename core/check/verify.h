@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verify.h - inside of cq_verify(): what the walk over the segments (verify.c) and the check of the
- * files that point into them (verify_marks.c) share
+ * files that point into them (claims.c) share
  */
 #ifndef CQ_VERIFY_H
 #define CQ_VERIFY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* beyond.c - sound records behind the place where the records end; see beyond.h */
-#include "files/beyond.h"
+/* search.c - sound records behind the place where the records end; see search.h */
+#include "check/search.h"
 
 #include "format/window.h"
 

@@ -3,7 +3,7 @@
  * verify.c - cq_verify(): reads a whole queue and says what is wrong with it
  *
  * One walk over all segments in order, by pread: the segments and their indexes here, their records
- * in verify_records.c, the files that point into them in verify_marks.c.  A writer may be at work: the
+ * in verify_records.c, the files that point into them in claims.c.  A writer may be at work: the
  * walk goes through the segments that were there when it began, with what is committed in them by then.
  */
 #include <errno.h>
@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check/verify.h"
 #include "files/dir.h"
 #include "files/quarantine.h"
 #include "files/trust.h"
@@ -22,7 +23,6 @@
 #include "messages/log.h"
 #include "messages/sized.h"
 #include "os/io.h"
-#include "verify/verify.h"
 
 void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,
                       const char *format, ...)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover_tell.c - what a repair is going to do, and what is lost, step by step; see recovery.h */
-#include "check/recovery.h"
+/* report.c - what a repair is going to do, and what is lost, step by step; see internal.h */
+#include "check/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,7 +130,7 @@ static int tell_current(struct cq_recovery *v)
 		if (c->id == id && c->act == CQ_ACT_KEEP)
 			return tell_residue(v, id, sizeof(struct cq_segment_header));
 	}
-	if (id > CQ_SEGMENT_ID_MAX) /* recover_ready.c says so */
+	if (id > CQ_SEGMENT_ID_MAX) /* ready.c says so */
 		return 0;
 	cq_segment_name(name, id);
 	cq_recover_step(v, &(struct cq_repair_step){

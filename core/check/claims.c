@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verify_marks.c - the files that point into the segments: control.meta, index.meta, durable.meta,
+ * claims.c - the files that point into the segments: control.meta, index.meta, durable.meta,
  * readers/NAME.meta
  *
  * Invariant that keeps a running writer from being taken for damage: the marks are read first, the
@@ -15,12 +15,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "check/verify.h"
 #include "files/dir.h"
 #include "format/place.h"
 #include "meta/reader_file.h"
 #include "meta/watermark.h"
 #include "os/io.h"
-#include "verify/verify.h"
 
 #define DATA_START sizeof(struct cq_segment_header)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover_look.c - what is there; see recovery.h */
-#include "check/recovery.h"
+/* inspect.c - what is there; see internal.h */
+#include "check/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -216,7 +216,7 @@ int cq_recover_look(struct cq_recovery *v)
 		cq_segment_name(name, c->id);
 		r = cq_recover_look_at(v, c);
 		if (r == -EIO && cq_recover_is_trusted(v, c))
-			continue; /* what cannot be read is damaged, too: recover_audit.c */
+			continue; /* what cannot be read is damaged, too: plan_repair.c */
 		if (r == 0 && !cq_recover_is_trusted(v, c))
 			r = cq_trust_named(v->dirfd, name, v->config);
 		if (r < 0)
@@ -225,7 +225,7 @@ int cq_recover_look(struct cq_recovery *v)
 	return 0;
 }
 
-/* How many segments will be read: those that recover_decide.c counts, and recover_audit.c's. */
+/* How many segments will be read: those that plan.c counts, and plan_repair.c's. */
 static uint64_t count_to_read(const struct cq_recovery *v)
 {
 	uint64_t count = 0;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover_ready.c - what would stop recovery half way is found before it begins; see recovery.h
+ * ready.c - what would stop recovery half way is found before it begins; see internal.h
  *
  * Invariant: an open, or a repair, that is refused for what is there has changed nothing.  What fails
  * later is a call that failed (EIO, ENOSPC, a kill), and then the next one goes on with the rest.
  */
-#include "check/recovery.h"
+#include "check/internal.h"
 
 #include <errno.h>
 

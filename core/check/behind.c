@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover_beyond.c - committed records that a recovery would give up; see recovery.h
+ * behind.c - committed records that a recovery would give up; see internal.h
  *
  * A killed writer leaves none behind the end: it stores a record's commit word last, and one record
  * after the other.  A power cut may leave any, for pages come to the disk in any order.  So what is
@@ -13,7 +13,7 @@
  *
  * What is read for it are the bytes that would be set aside.
  */
-#include "check/recovery.h"
+#include "check/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_scan.c - what a segment holds, found by reading all of it; see segment_scan.h */
-#include "files/segment_scan.h"
+/* contents.c - what a segment holds, found by reading all of it; see contents.h */
+#include "check/contents.h"
 
 #include <errno.h>
 

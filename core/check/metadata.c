@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * recover_hints.c - what a repair says of control.meta, index.meta, durable.meta and the indexes
+ * metadata.c - what a repair says of control.meta, index.meta, durable.meta and the indexes
  *
  * None of them decides anything.  The three small ones are set right by every writer that opens and
  * closes; so here they are only looked at.  Indexes are built anew.
  */
-#include "check/recovery.h"
+#include "check/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover_act.c - what has been decided is done; see recovery.h */
-#include "check/recovery.h"
+/* apply.c - what has been decided is done; see internal.h */
+#include "check/internal.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
 
-#include "check/recover.h"
+#include "check/check.h"
 #include "files/quarantine.h"
 #include "format/record.h"
 #include "messages/log.h"

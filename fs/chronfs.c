@@ -8,9 +8,9 @@
 
 #include "append/ctl.h"
 #include "append/lines.h"
-#include "append/waiting.h"
-#include "held/locks.h"
-#include "held/opened.h"
+#include "append/wait_for_room.h"
+#include "held/file_locks.h"
+#include "held/open_files.h"
 #include "held/poll.h"
 #include "shared/directory.h"
 
@@ -23,8 +23,8 @@ void chronfs_init(struct chronfs *fs)
 		.gid = getgid(),
 	};
 	chronfs_directory_init(fs);
-	chronfs_opened_init(fs);
-	chronfs_locks_init(fs);
+	chronfs_open_files_init(fs);
+	chronfs_file_locks_init(fs);
 	chronfs_poll_init(fs);
 	chronfs_append_init(fs);
 }

@@ -3,11 +3,11 @@
  * chronfs.h - the mount: its one state
  *
  * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Each kind of
- * node (node.h) has a table of what it does (shared/kind.h); kernel/ops.c only chooses among them.  What a
+ * node (nodes.h) has a table of what it does (shared/node_ops.h); kernel/ops.c only chooses among them.  What a
  * module gives to others is in its own header.
  * Handlers run on several threads at once.  Two rules hold for all of them:
  *   - no thread that serves requests waits for a flush, for room or for a lock: such a request is
- *     parked and answered later (pending.c, parked.c, poll.c);
+ *     parked and answered later (wait_for_sync.c, parked.c, poll.c);
  *   - no reply is sent while one of our mutexes is held: the reply may end the life of what the mutex
  *     guards, and the client's next request may need it.
  */
@@ -22,20 +22,20 @@
 #include "append/ctl.h"
 #include "append/lines.h"
 #include "append/sink.h"
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
 #include "chronq-fs.h"
-#include "held/locks.h"
-#include "held/opened.h"
+#include "held/file_locks.h"
+#include "held/open_files.h"
 #include "held/poll.h"
 #include "kernel/request.h"
 #include "libfuse.h"
 #include "mount/options.h"
 #include "mount/progress.h"
-#include "node.h"
+#include "nodes.h"
 #include "read/streamcopy.h"
 #include "shared/counters.h"
 #include "shared/directory.h"
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 #include "status/info.h"
 
 /* Seconds that the kernel may trust what it was told without asking again. */
@@ -59,8 +59,8 @@ enum chronfs_exit {
 };
 
 struct chronfs_backings;
-struct chronfs_log;
-struct chronfs_ticker;
+struct chronfs_log_queue;
+struct chronfs_background;
 
 struct chronfs {
 	struct chronfs_options
@@ -77,17 +77,18 @@ struct chronfs {
 	int ready_fd;       /* init tells the waiting parent here; -1: nobody waits */
 
 	/* Each is its module's: defined in its header, begun and ended by its functions. */
-	struct chronfs_log *log; /* takes our messages; NULL: they are written at once */
-	struct chronfs_limits limits;
+	struct chronfs_log_queue
+		*log_queue; /* takes our messages; NULL: they are written at once */
+	struct chronfs_user_limits user_limits;
 	struct chronfs_counters counters;
 	struct chronfs_directory directory;
-	struct chronfs_ticker *ticker;
-	struct chronfs_opened_tables opened;
-	struct chronfs_locks locks;
+	struct chronfs_background *background;
+	struct chronfs_open_files open_files;
+	struct chronfs_file_locks file_locks;
 	struct chronfs_polls polls;
 	struct chronfs_sinks sinks;
 	struct chronfs_lines lines;
-	struct chronfs_waits waiting;
+	struct chronfs_room_waits room_waits;
 	struct chronfs_ctl ctl;
 	struct chronfs_copies copies;
 	struct chronfs_backings *backings; /* NULL: no passthrough */

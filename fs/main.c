@@ -3,9 +3,9 @@
  * main.c - the life of a mount
  *
  * Start: options > session (libfuse checks its options) > mount point (a dead mount goes) > fork >
- * log > ticker > queue > mount > INIT answered > parent told > loop.  The queue is opened before the mount, so that a mount that fails
+ * log > background thread > queue > mount > INIT answered > parent told > loop.  The queue is opened before the mount, so that a mount that fails
  * leaves nothing behind.
- * Stop, by signal or unmount: loop > ticker's thread > what waits for room answered, open lines
+ * Stop, by signal or unmount: loop > background thread > what waits for room answered, open lines
  * committed > writer closed (what waits for a flush is answered, all is flushed) > unmount > session >
  * log, which has a little time to write what was said.
  */
@@ -19,10 +19,10 @@
 
 #include "append/ctl.h"
 #include "append/lines.h"
-#include "append/waiting.h"
-#include "held/locks.h"
+#include "append/wait_for_room.h"
+#include "held/background.h"
+#include "held/file_locks.h"
 #include "held/poll.h"
-#include "held/ticker.h"
 #include "kernel/ops.h"
 #include "kernel/request.h"
 #include "mount/daemon.h"
@@ -32,9 +32,9 @@
 #include "mount/queue.h"
 #include "mount/usage.h"
 #include "read/passthrough.h"
-#include "shared/limits.h"
 #include "shared/log.h"
-#include "shared/messages.h"
+#include "shared/log_queue.h"
+#include "shared/user_limits.h"
 
 /* Threads that serve requests.  A second one lets a read go on beside an append that has to wait for
  * a new segment file; docs/benchmarks.md has the measurement. */
@@ -74,7 +74,7 @@ static int serve(struct chronfs *fs)
 	fuse_loop_cfg_set_idle_threads(config, CHRONFS_THREADS);
 	r = chronfs_signals_start(fs->session, &signals);
 	if (r < 0) {
-		chronfs_say(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
+		chronfs_log(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
 		fuse_loop_cfg_destroy(config);
 		return CHRONFS_EXIT_SIGNALS;
 	}
@@ -85,13 +85,17 @@ static int serve(struct chronfs *fs)
 	if (r == -ECONNABORTED)
 		r = 0;
 	if (r != 0)
-		chronfs_say(fs, CQ_ERROR, "serving requests: %s",
+		chronfs_log(fs, CQ_ERROR, "serving requests: %s",
 		            r < 0 ? strerrordesc_np(-r) : "failed");
 	return r == 0 ? CHRONFS_EXIT_OK : CHRONFS_EXIT_LOOP;
 }
 
 static const chronfs_step_fn steps[] = {
-	chronfs_waiting_step, chronfs_lines_step, chronfs_ctl_step, chronfs_poll_step, NULL,
+	chronfs_room_wait_step,
+	chronfs_line_timeout_step,
+	chronfs_ctl_step,
+	chronfs_poll_step,
+	NULL,
 };
 
 /* All that the process does which keeps the mount; its exit code. */
@@ -102,17 +106,17 @@ static int run(struct chronfs *fs)
 
 	r = chronfs_signals_block();
 	if (r < 0) {
-		chronfs_say(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
+		chronfs_log(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SIGNALS;
 	}
-	r = chronfs_log_start(&fs->log);
+	r = chronfs_log_queue_start(&fs->log_queue);
 	if (r == 0)
-		r = chronfs_ticker_start(fs, steps);
+		r = chronfs_background_start(fs, steps);
 	if (r < 0) {
-		chronfs_say(fs, CQ_ERROR, "thread: %s", strerrordesc_np(-r));
+		chronfs_log(fs, CQ_ERROR, "thread: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_SETUP;
 	}
-	chronfs_limits_init(fs);
+	chronfs_user_limits_init(fs);
 	code = chronfs_queue_open(fs);
 	if (code != CHRONFS_EXIT_OK)
 		goto close;
@@ -123,7 +127,7 @@ static int run(struct chronfs *fs)
 	}
 	code = accept_mount(fs);
 	if (code != CHRONFS_EXIT_OK) {
-		chronfs_say(fs, CQ_ERROR, "the kernel and libfuse have not agreed on a mount");
+		chronfs_log(fs, CQ_ERROR, "the kernel and libfuse have not agreed on a mount");
 		goto close;
 	}
 	chronfs_daemon_ready(fs);
@@ -131,11 +135,11 @@ static int run(struct chronfs *fs)
 	code = serve(fs);
 	chronfs_notify("STOPPING=1\nSTATUS=Flushing");
 close:
-	chronfs_ticker_stop(fs);
+	chronfs_background_stop(fs);
 	if (chronfs_queue_close(fs, served) < 0 && code == CHRONFS_EXIT_OK)
 		code = CHRONFS_EXIT_LOOP;
-	chronfs_ticker_fini(fs);
-	chronfs_locks_fini(fs);
+	chronfs_background_fini(fs);
+	chronfs_file_locks_fini(fs);
 	chronfs_passthrough_fini(fs);
 	fuse_session_unmount(fs->session);
 	return code;
@@ -176,10 +180,10 @@ int main(int argc, char **argv)
 	chronfs_init(&fs);
 	r = chronfs_daemon_streams();
 	if (r < 0) {
-		chronfs_complain("/dev/null: %s", strerrordesc_np(-r));
+		chronfs_print_error("/dev/null: %s", strerrordesc_np(-r));
 		return CHRONFS_EXIT_DAEMON;
 	}
-	chronfs_take_fuse_messages(&fs);
+	chronfs_log_take_fuse(&fs);
 	helper = chronfs_helper_called(argv[0]);
 	code = helper ? chronfs_helper_parse(&fs.options, argc, argv)
 	              : chronfs_options_parse(&fs.options, argc, argv, false);
@@ -193,7 +197,7 @@ int main(int argc, char **argv)
 		code = start(&fs);
 	chronfs_options_fini(&fs.options);
 out:
-	chronfs_take_fuse_messages(NULL);
-	chronfs_log_stop(fs.log);
+	chronfs_log_take_fuse(NULL);
+	chronfs_log_queue_stop(fs.log_queue);
 	return code;
 }

@@ -4,21 +4,21 @@
 
 #include "append/ctl.h"
 #include "append/lines.h"
-#include "append/waiting.h"
-#include "held/opened.h"
+#include "append/wait_for_room.h"
+#include "held/open_files.h"
 
 void chronfs_append_init(struct chronfs *fs)
 {
 	chronfs_lines_init(fs);
-	chronfs_waiting_init(fs);
+	chronfs_room_wait_init(fs);
 	chronfs_ctl_init(fs);
 }
 
 void chronfs_append_fini(struct chronfs *fs)
 {
-	chronfs_waiting_end(fs);
-	chronfs_opened_fini(fs); /* may leave orphans */
-	chronfs_waiting_fini(fs);
+	chronfs_room_wait_end_requests(fs);
+	chronfs_open_files_fini(fs); /* may leave leftovers */
+	chronfs_room_wait_fini(fs);
 	chronfs_lines_fini(fs);
 	chronfs_ctl_fini(fs);
 }

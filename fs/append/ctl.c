@@ -6,9 +6,9 @@
  *   sync      answered when everything appended before is durable
  *   trim SEQ  deletes the sealed segments all of whose records are below SEQ, oldest first
  *
- * `sync` is the flusher's (pending.c).  The rest may take longer than a serving thread has: a roll
+ * `sync` is the flusher's (wait_for_sync.c).  The rest may take longer than a serving thread has: a roll
  * may wait for the segment that is being prepared, an unlink takes tens of milliseconds.  These are
- * jobs: parked, and done by the ticker's thread in the order of arrival, one piece at a time, so that
+ * jobs: parked, and done by the background thread in the order of arrival, one piece at a time, so that
  * its other steps have their turn between two pieces.
  *
  * An interruption during a piece counts after it, unless the piece was the last (held/parked.c).
@@ -19,12 +19,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/pending.h"
+#include "append/wait_for_sync.h"
 #include "chronfs.h"
+#include "held/background.h"
 #include "held/parked.h"
-#include "held/ticker.h"
-#include "shared/kind.h"
-#include "shared/numbers.h"
+#include "shared/node_ops.h"
+#include "shared/parse_number.h"
 
 #define COMMAND_MAX 64 /* bytes; the longest that has a meaning is shorter */
 
@@ -34,7 +34,7 @@ struct job {
 	enum job_kind { JOB_ROLL, JOB_TRIM, JOB_REMOVE } kind;
 	uint64_t seq;     /* JOB_TRIM: records below it */
 	uint32_t segment; /* JOB_REMOVE: this one */
-	bool deleted;     /* JOB_TRIM: at least one is gone; the ticker's */
+	bool deleted;     /* JOB_TRIM: at least one is gone; the background thread's */
 };
 
 static void job_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
@@ -63,14 +63,14 @@ static void job_park(struct chronfs *fs, fuse_req_t req, const struct job *reque
 	*job = *request;
 	job->parked.req = req;
 	job->parked.finish = job_finish;
-	chronfs_parked_expect(&fs->ctl.jobs, req);
+	chronfs_parked_catch_interrupt(&fs->ctl.jobs, req);
 	pthread_mutex_lock(&fs->ctl.jobs.lock);
 	r = chronfs_parked_add(&fs->ctl.jobs, &job->parked);
 	pthread_mutex_unlock(&fs->ctl.jobs.lock);
 	if (r < 0)
 		job_finish(fs, &job->parked, r);
 	else
-		chronfs_ticker_wake(fs);
+		chronfs_background_wake(fs);
 }
 
 /* Returns 1 when there is more to do, else the result. */
@@ -101,11 +101,11 @@ void chronfs_ctl_init(struct chronfs *fs)
 
 int chronfs_ctl_step(struct chronfs *fs)
 {
-	struct job *job = (struct job *)chronfs_parked_try(&fs->ctl.jobs);
+	struct job *job = (struct job *)chronfs_parked_begin_attempt(&fs->ctl.jobs);
 
 	if (!job)
 		return -1;
-	(void)chronfs_parked_tried(&fs->ctl.jobs, &job->parked, do_piece(fs, job));
+	(void)chronfs_parked_end_attempt(&fs->ctl.jobs, &job->parked, do_piece(fs, job));
 	return chronfs_parked_any(&fs->ctl.jobs) ? 0 : -1;
 }
 
@@ -116,7 +116,7 @@ void chronfs_ctl_fini(struct chronfs *fs)
 
 /* ---- unlink ---- */
 
-void chronfs_ctl_remove(fuse_req_t req, uint32_t segment)
+void chronfs_ctl_delete_segment(fuse_req_t req, uint32_t segment)
 {
 	const struct job job = { .kind = JOB_REMOVE, .segment = segment };
 
@@ -144,10 +144,10 @@ static void ctl_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 
 static void sync_now(fuse_req_t req, struct chronfs *fs, size_t written)
 {
-	struct chronfs_pending *pending = chronfs_pending_new(req);
+	struct chronfs_sync_wait *sync_wait = chronfs_sync_wait_new(req);
 
-	if (pending)
-		chronfs_pending_sync(fs, pending, written);
+	if (sync_wait)
+		chronfs_sync_wait_start(fs, sync_wait, written);
 	else
 		fuse_reply_err(req, ENOMEM);
 }
@@ -220,7 +220,7 @@ static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t si
 	}
 }
 
-const struct chronfs_kind_ops chronfs_ctl_ops = {
+const struct chronfs_node_ops chronfs_ctl_ops = {
 	.stat = ctl_stat,
 	.open = ctl_open,
 	.write = ctl_write,

@@ -9,7 +9,7 @@
 
 #include "held/parked.h"
 #include "libfuse.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 struct chronfs;
 
@@ -18,7 +18,7 @@ struct chronfs_ctl {
 	uint64_t opens;                  /* tells opens apart; atomic */
 };
 
-extern const struct chronfs_kind_ops chronfs_ctl_ops;
+extern const struct chronfs_node_ops chronfs_ctl_ops;
 
 enum chronfs_verb { CHRONFS_ROLL, CHRONFS_SYNC, CHRONFS_TRIM };
 
@@ -27,10 +27,10 @@ bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_verb *ret_ver
                        uint64_t *ret_seq);
 
 /* Answers an unlink once the segment is deleted, or with the reason why it is not. */
-void chronfs_ctl_remove(fuse_req_t req, uint32_t segment);
+void chronfs_ctl_delete_segment(fuse_req_t req, uint32_t segment);
 
 void chronfs_ctl_init(struct chronfs *fs);
-/* Does one piece of the work that was asked for.  As chronfs_lines_step(). */
+/* Does one piece of the work that was asked for.  As chronfs_line_timeout_step(). */
 int chronfs_ctl_step(struct chronfs *fs);
 void chronfs_ctl_fini(struct chronfs *fs);
 

@@ -3,19 +3,19 @@
  * lines.c - `append.lines`: one line is one record, its newline in it
  *
  * A write's lines are appended in batches, straight from the request's buffer.  What is behind the
- * last newline, the open line, belongs to the open file until the next write continues it (framer.h).
+ * last newline, the open line, belongs to the open file until the next write continues it (line_splitter.h).
  * It becomes a record without a newline when the limit is reached, when the descriptor by which the
- * last write came is closed, when the file is, after line_timeout (lines_overdue.c), at the end of
+ * last write came is closed, when the file is, after line_timeout (line_timeout.c), at the end of
  * the mount, and when it has to be durable: by an fsync of the file or a write that is to be.
  *
  * A failure in the middle of a write makes it short: the bytes that are in records count, the rest was
  * not taken, and the line that was open before stays what it was unless it has become a record.
  *
- * Requests that need room and find none are parked (waiting.c), each with the rest of its data; while
+ * Requests that need room and find none are parked (wait_for_room.c), each with the rest of its data; while
  * one of a file waits, no other changes that file.
  *
  * Who owns what: a file's fields have their lock, and requests on one file may come from two threads.
- * No request on a file is under way when it is released: only the ticker may still hold a reference.
+ * No request on a file is under way when it is released: only the background thread may still hold a reference.
  */
 #include "append/lines.h"
 
@@ -25,23 +25,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/framer.h"
-#include "append/pending.h"
+#include "append/line_splitter.h"
 #include "append/sink.h"
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
+#include "append/wait_for_sync.h"
 #include "chronfs.h"
-#include "held/locks.h"
+#include "held/file_locks.h"
 #include "shared/counters.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 #define BATCH 256
 
 /* A request that may append lines: a WRITE, or one that commits the open line. */
 struct lines_request {
-	struct chronfs_waiting waiting; /* first; used once it is parked */
+	struct chronfs_room_wait wait; /* first; used once it is parked */
 	fuse_req_t req;
 	struct chronfs_lines_file *file;
-	struct chronfs_pending *pending; /* NULL: need not be durable */
+	struct chronfs_sync_wait *sync_wait; /* NULL: need not be durable */
 	bool is_write;
 	bool is_close; /* of a descriptor */
 	bool nonblock;
@@ -63,13 +63,13 @@ static struct chronfs_lines_file *lines_handle(const struct fuse_file_info *fi)
 /* Brings fs->lines.open and fs->lines.bytes to what the file holds now. */
 static void account(struct chronfs *fs, struct chronfs_lines_file *file)
 {
-	const uint64_t is = file->framer.used, was = file->accounted;
+	const uint64_t is = file->splitter.used, was = file->accounted;
 
 	if ((is > 0) != (was > 0))
 		__atomic_add_fetch(&fs->lines.open, is > 0 ? 1 : UINT64_MAX, __ATOMIC_RELAXED);
 	if (is != was)
 		__atomic_add_fetch(&fs->lines.bytes, is - was, __ATOMIC_RELAXED);
-	file->accounted = file->framer.used;
+	file->accounted = file->splitter.used;
 }
 
 static void count_partials(struct chronfs *fs, const struct cq_message *messages, size_t count)
@@ -90,14 +90,15 @@ static void count_partials(struct chronfs *fs, const struct cq_message *messages
 static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const char **data,
                       size_t *size, bool end, bool behind)
 {
-	struct chronfs_framer *framer = &file->framer;
+	struct chronfs_line_splitter *splitter = &file->splitter;
 	struct cq_message messages[BATCH];
 	struct cq_appended appended;
 	ssize_t count;
 	size_t taken;
 	int r = 0;
 
-	while ((count = chronfs_framer_cut(framer, *data, *size, end, messages, BATCH)) > 0) {
+	while ((count = chronfs_line_splitter_cut(splitter, *data, *size, end, messages, BATCH)) >
+	       0) {
 		count = behind ? -EDQUOT
 		               : cq_writer_append_batch(fs->writer, messages, (size_t)count,
 		                                        &appended);
@@ -105,17 +106,17 @@ static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const
 			break;
 		chronfs_sink_appended(fs, &file->sink, appended.seq + appended.count - 1);
 		count_partials(fs, messages, (size_t)count);
-		taken = chronfs_framer_appended(framer, messages, (size_t)count);
+		taken = chronfs_line_splitter_consume(splitter, messages, (size_t)count);
 		*data += taken;
 		*size -= taken;
 	}
 	if (count < 0)
 		r = (int)count;
 	else
-		r = chronfs_framer_keep(framer, *data, *size);
+		r = chronfs_line_splitter_keep(splitter, *data, *size);
 	if (r == 0)
 		*size = 0;
-	chronfs_framer_settle(framer);
+	chronfs_line_splitter_shrink(splitter);
 	account(fs, file);
 	return r;
 }
@@ -140,7 +141,7 @@ static int advance(struct chronfs *fs, struct lines_request *request, bool behin
 	if (request->is_write && had > request->size) {
 		file->owner = request->owner;
 		file->nonblock = request->nonblock;
-		chronfs_lines_await(fs, file);
+		chronfs_line_timeout_start(fs, file);
 	}
 	return r;
 }
@@ -152,12 +153,12 @@ static int advance(struct chronfs *fs, struct lines_request *request, bool behin
 static void lines_answer(struct chronfs *fs, const struct lines_request *request, int r)
 {
 	if (request->is_close)
-		chronfs_locks_close(fs, request->file->sink.opened.node, request->owner);
+		chronfs_file_locks_close(fs, request->file->sink.open_file.node, request->owner);
 	if (r < 0 && request->done == 0) {
-		chronfs_pending_free(request->pending);
-		chronfs_sink_refuse(fs, request->req, r);
-	} else if (request->pending) {
-		chronfs_pending_sync(fs, request->pending, request->done);
+		chronfs_sync_wait_free(request->sync_wait);
+		chronfs_sink_reply_error(fs, request->req, r);
+	} else if (request->sync_wait) {
+		chronfs_sync_wait_start(fs, request->sync_wait, request->done);
 	} else if (request->is_write) {
 		fuse_reply_write(request->req, request->done);
 	} else {
@@ -165,9 +166,9 @@ static void lines_answer(struct chronfs *fs, const struct lines_request *request
 	}
 }
 
-static int lines_attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
+static int lines_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
 {
-	struct lines_request *request = (struct lines_request *)waiting;
+	struct lines_request *request = (struct lines_request *)wait;
 	int r;
 
 	pthread_mutex_lock(&request->file->lock);
@@ -183,7 +184,7 @@ static void lines_finish(struct chronfs *fs, struct chronfs_parked *parked, int 
 
 	pthread_mutex_lock(&file->lock);
 	file->parked--;
-	chronfs_lines_await(fs, file); /* it may have been dropped meanwhile */
+	chronfs_line_timeout_start(fs, file); /* it may have been dropped meanwhile */
 	pthread_mutex_unlock(&file->lock);
 	lines_answer(fs, request, result);
 	free(request);
@@ -200,10 +201,10 @@ static struct lines_request *parked_copy(const struct lines_request *request)
 	if (copy->size > 0)
 		memcpy(copy->copy, request->data, copy->size);
 	copy->data = copy->copy;
-	copy->waiting.parked.req = copy->req;
-	copy->waiting.parked.held = copy->size;
-	copy->waiting.parked.finish = lines_finish;
-	copy->waiting.attempt = lines_attempt;
+	copy->wait.parked.req = copy->req;
+	copy->wait.parked.held = copy->size;
+	copy->wait.parked.finish = lines_finish;
+	copy->wait.attempt = lines_attempt;
 	return copy;
 }
 
@@ -215,8 +216,8 @@ static void lines_serve(struct chronfs *fs, struct lines_request *request)
 
 	pthread_mutex_lock(&file->lock);
 	if (file->parked == 0)
-		r = advance(fs, request, chronfs_waiting_any(fs));
-	if (r == -EDQUOT && chronfs_waiting_allowed(fs, request->nonblock, &r)) {
+		r = advance(fs, request, chronfs_room_wait_any(fs));
+	if (r == -EDQUOT && chronfs_room_wait_allowed(fs, request->nonblock, &r)) {
 		parked = parked_copy(request);
 		if (parked)
 			file->parked++;
@@ -225,7 +226,7 @@ static void lines_serve(struct chronfs *fs, struct lines_request *request)
 	}
 	pthread_mutex_unlock(&file->lock);
 	if (parked)
-		chronfs_waiting_park(fs, &parked->waiting);
+		chronfs_room_wait_park(fs, &parked->wait);
 	else
 		lines_answer(fs, request, r);
 }
@@ -251,12 +252,12 @@ static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t 
 		fuse_reply_write(req, 0);
 		return;
 	}
-	r = chronfs_sink_durable(fs, req, fi->flags, &request.pending);
+	r = chronfs_sink_new_sync_wait(fs, req, fi->flags, &request.sync_wait);
 	if (r < 0) {
-		chronfs_sink_refuse(fs, req, r);
+		chronfs_sink_reply_error(fs, req, r);
 		return;
 	}
-	request.end = request.pending != NULL;
+	request.end = request.sync_wait != NULL;
 	lines_serve(fs, &request);
 }
 
@@ -276,7 +277,7 @@ static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 
 	(void)node;
 	pthread_mutex_lock(&file->lock);
-	concerned = file->framer.used > 0 && file->owner == fi->lock_owner;
+	concerned = file->splitter.used > 0 && file->owner == fi->lock_owner;
 	request.nonblock = file->nonblock;
 	pthread_mutex_unlock(&file->lock);
 	if (concerned)
@@ -291,13 +292,13 @@ static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	struct lines_request request = {
 		.req = req,
 		.file = file,
-		.pending = chronfs_pending_new(req),
+		.sync_wait = chronfs_sync_wait_new(req),
 		.data = "",
 		.end = true,
 	};
 
 	(void)node;
-	if (!request.pending) {
+	if (!request.sync_wait) {
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
@@ -314,9 +315,9 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_lines_file *file;
 
-	/* Each open may leave another orphan. */
-	if ((fi->flags & O_ACCMODE) != O_RDONLY && chronfs_waiting_orphaned(fs)) {
-		chronfs_sink_refuse(fs, req, -EDQUOT);
+	/* Each open may leave another leftover. */
+	if ((fi->flags & O_ACCMODE) != O_RDONLY && chronfs_room_wait_too_many_leftovers(fs)) {
+		chronfs_sink_reply_error(fs, req, -EDQUOT);
 		return;
 	}
 	file = calloc(1, sizeof *file);
@@ -325,7 +326,7 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 		return;
 	}
 	pthread_mutex_init(&file->lock, NULL);
-	chronfs_framer_init(&file->framer, fs->write_limit, &fs->lines.memory);
+	chronfs_line_splitter_init(&file->splitter, fs->write_limit, &fs->lines.memory);
 	file->references = 1;
 	chronfs_sink_add(fs, &file->sink, node);
 	/* Any access mode; O_TRUNC means nothing. */
@@ -334,7 +335,7 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	chronfs_reply_open(req, node, fi);
 }
 
-void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file)
+void chronfs_lines_unref(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	unsigned left;
 
@@ -343,7 +344,7 @@ void chronfs_lines_put(struct chronfs *fs, struct chronfs_lines_file *file)
 	pthread_mutex_unlock(&fs->lines.lock);
 	if (left > 0)
 		return;
-	chronfs_framer_fini(&file->framer);
+	chronfs_line_splitter_fini(&file->splitter);
 	account(fs, file); /* what was lost */
 	pthread_mutex_destroy(&file->lock);
 	free(file);
@@ -355,17 +356,17 @@ static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_in
 
 	(void)node;
 	chronfs_sink_remove(fs, &file->sink);
-	chronfs_lines_unlist(fs, file);
-	chronfs_lines_close(fs, file);
+	chronfs_line_timeout_cancel(fs, file);
+	chronfs_line_leftover_append(fs, file);
 }
 
-void chronfs_lines_figures(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes)
+void chronfs_lines_count(struct chronfs *fs, uint64_t *ret_files, uint64_t *ret_bytes)
 {
 	*ret_files = __atomic_load_n(&fs->lines.open, __ATOMIC_RELAXED);
 	*ret_bytes = __atomic_load_n(&fs->lines.bytes, __ATOMIC_RELAXED);
 }
 
-const struct chronfs_kind_ops chronfs_lines_ops = {
+const struct chronfs_node_ops chronfs_lines_ops = {
 	.stat = chronfs_sink_stat,
 	.open = lines_open,
 	.write = lines_write,

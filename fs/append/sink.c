@@ -4,8 +4,8 @@
  *
  * The way of a write: the kernel sends it in one WRITE request, since the file is opened for direct
  * IO (a cached file is torn into pages); append_write() appends it under the writer's lock; the reply
- * goes out.  A write that finds no room may be parked before that with a copy of its data (waiting.c),
- * one that must be durable goes through pending.c before it is answered.
+ * goes out.  A write that finds no room may be parked before that with a copy of its data (wait_for_room.c),
+ * one that must be durable goes through wait_for_sync.c before it is answered.
  *
  * A write is whole or refused: what the kernel would split is longer than a record may be (request.c).
  *
@@ -27,13 +27,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/pending.h"
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
+#include "append/wait_for_sync.h"
 #include "chronfs.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "held/poll.h"
 #include "shared/counters.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 #define BLKSIZE 65536 /* Python and awk take it as their buffer size */
 
@@ -47,30 +47,30 @@ int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, 
 	return 0;
 }
 
-void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
-                        struct fuse_entry_param *ret_entry)
+void chronfs_sink_new_node(struct chronfs *fs, enum chronfs_kind kind,
+                           struct fuse_entry_param *ret_entry)
 {
 	uint64_t number = __atomic_add_fetch(&fs->sinks.lookups, 1, __ATOMIC_RELAXED);
 
 	memset(ret_entry, 0, sizeof *ret_entry);
 	ret_entry->ino = chronfs_node(kind, number);
-	(void)chronfs_kind_of(ret_entry->ino)
+	(void)chronfs_ops_of_node(ret_entry->ino)
 		->stat(fs, ret_entry->ino, &ret_entry->attr, &ret_entry->attr_timeout);
 }
 
 void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node)
 {
-	file->opened.node = node;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_add(fs, &file->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	file->open_file.node = node;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add(fs, &file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file)
 {
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_remove(&file->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq)
@@ -86,7 +86,7 @@ void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, u
 	chronfs_poll_changed(fs);
 }
 
-void chronfs_sink_refuse(struct chronfs *fs, fuse_req_t req, int error)
+void chronfs_sink_reply_error(struct chronfs *fs, fuse_req_t req, int error)
 {
 	uint64_t *counter;
 
@@ -112,17 +112,17 @@ void chronfs_sink_refuse(struct chronfs *fs, fuse_req_t req, int error)
 	fuse_reply_err(req, -error);
 }
 
-int chronfs_sink_durable(const struct chronfs *fs, fuse_req_t req, int flags,
-                         struct chronfs_pending **ret_pending)
+int chronfs_sink_new_sync_wait(const struct chronfs *fs, fuse_req_t req, int flags,
+                               struct chronfs_sync_wait **ret_sync_wait)
 {
-	struct chronfs_pending *pending = NULL;
+	struct chronfs_sync_wait *sync_wait = NULL;
 
 	if (fs->options.sync == CHRONFS_SYNC_ALWAYS || (flags & O_DSYNC)) {
-		pending = chronfs_pending_new(req);
-		if (!pending)
+		sync_wait = chronfs_sync_wait_new(req);
+		if (!sync_wait)
 			return -ENOMEM;
 	}
-	*ret_pending = pending;
+	*ret_sync_wait = sync_wait;
 	return 0;
 }
 
@@ -141,7 +141,7 @@ unsigned chronfs_sink_ready(struct chronfs *fs, uint64_t node, const struct fuse
 	r = cq_writer_room(fs->writer, fs->write_limit);
 	if (r == -EIO)
 		now |= POLLERR;
-	if (r != -EDQUOT && !chronfs_waiting_any(fs))
+	if (r != -EDQUOT && !chronfs_room_wait_any(fs))
 		now |= POLLOUT | POLLWRNORM;
 	return now & (events | POLLERR);
 }
@@ -153,16 +153,16 @@ ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, 
 
 	if (strcmp(name, "user.chronfs.last_seq") != 0)
 		return -ENODATA;
-	pthread_mutex_lock(&fs->opened.lock);
-	for (const struct chronfs_opened *o = chronfs_opened_find(fs, node); o;
-	     o = chronfs_opened_next(o)) {
+	pthread_mutex_lock(&fs->open_files.lock);
+	for (const struct chronfs_open_file *o = chronfs_open_files_find(fs, node); o;
+	     o = chronfs_open_files_next(o)) {
 		const struct chronfs_sink_file *file = (const struct chronfs_sink_file *)o;
 		const uint64_t its = __atomic_load_n(&file->appended, __ATOMIC_RELAXED);
 
 		if (its > appended)
 			appended = its;
 	}
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	if (appended == 0)
 		return -ENODATA;
 	return snprintf(value, CHRONFS_XATTR_MAX, "%llu", (unsigned long long)appended - 1);
@@ -172,9 +172,9 @@ ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, 
 
 /* A write that waits for room. */
 struct parked_write {
-	struct chronfs_waiting waiting; /* first */
+	struct chronfs_room_wait wait; /* first */
 	struct chronfs_sink_file *file;
-	struct chronfs_pending *pending; /* NULL: need not be durable */
+	struct chronfs_sync_wait *sync_wait; /* NULL: need not be durable */
 	size_t size;
 	char data[];
 };
@@ -195,22 +195,22 @@ static int append(struct chronfs *fs, struct chronfs_sink_file *file, const char
 	return r;
 }
 
-static void append_answer(struct chronfs *fs, fuse_req_t req, struct chronfs_pending *pending,
+static void append_answer(struct chronfs *fs, fuse_req_t req, struct chronfs_sync_wait *sync_wait,
                           size_t size, int r)
 {
 	if (r < 0) {
-		chronfs_pending_free(pending);
-		chronfs_sink_refuse(fs, req, r);
-	} else if (pending) {
-		chronfs_pending_sync(fs, pending, size);
+		chronfs_sync_wait_free(sync_wait);
+		chronfs_sink_reply_error(fs, req, r);
+	} else if (sync_wait) {
+		chronfs_sync_wait_start(fs, sync_wait, size);
 	} else {
 		fuse_reply_write(req, size);
 	}
 }
 
-static int append_attempt(struct chronfs *fs, struct chronfs_waiting *waiting)
+static int append_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
 {
-	const struct parked_write *w = (const struct parked_write *)waiting;
+	const struct parked_write *w = (const struct parked_write *)wait;
 
 	return append(fs, w->file, w->data, w->size);
 }
@@ -219,27 +219,27 @@ static void append_finish(struct chronfs *fs, struct chronfs_parked *parked, int
 {
 	struct parked_write *w = (struct parked_write *)parked;
 
-	append_answer(fs, parked->req, w->pending, w->size, result);
+	append_answer(fs, parked->req, w->sync_wait, w->size, result);
 	free(w);
 }
 
 /* False: no memory. */
 static bool append_park(fuse_req_t req, struct chronfs_sink_file *file,
-                        struct chronfs_pending *pending, const char *data, size_t size)
+                        struct chronfs_sync_wait *sync_wait, const char *data, size_t size)
 {
 	struct parked_write *w = malloc(sizeof *w + size);
 
 	if (!w)
 		return false;
-	w->waiting.parked.req = req;
-	w->waiting.parked.held = size;
-	w->waiting.parked.finish = append_finish;
-	w->waiting.attempt = append_attempt;
+	w->wait.parked.req = req;
+	w->wait.parked.held = size;
+	w->wait.parked.finish = append_finish;
+	w->wait.attempt = append_attempt;
 	w->file = file;
-	w->pending = pending;
+	w->sync_wait = sync_wait;
 	w->size = size;
 	memcpy(w->data, data, size);
-	chronfs_waiting_park(chronfs_of(req), &w->waiting);
+	chronfs_room_wait_park(chronfs_of(req), &w->wait);
 	return true;
 }
 
@@ -247,7 +247,7 @@ static void append_write(fuse_req_t req, uint64_t node, const char *data, size_t
                          struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_pending *pending = NULL;
+	struct chronfs_sync_wait *sync_wait = NULL;
 	int r;
 
 	(void)node;
@@ -257,15 +257,16 @@ static void append_write(fuse_req_t req, uint64_t node, const char *data, size_t
 		return;
 	}
 	/* The flags of this request, not of the open: they follow fcntl() and pwritev2(). */
-	r = size > fs->write_limit ? -EMSGSIZE : chronfs_sink_durable(fs, req, fi->flags, &pending);
+	r = size > fs->write_limit ? -EMSGSIZE
+	                           : chronfs_sink_new_sync_wait(fs, req, fi->flags, &sync_wait);
 	if (r == 0)
-		r = chronfs_waiting_any(fs) ? -EDQUOT : append(fs, append_handle(fi), data, size);
-	if (r == -EDQUOT && chronfs_waiting_allowed(fs, fi->flags & O_NONBLOCK, &r)) {
-		if (append_park(req, append_handle(fi), pending, data, size))
+		r = chronfs_room_wait_any(fs) ? -EDQUOT : append(fs, append_handle(fi), data, size);
+	if (r == -EDQUOT && chronfs_room_wait_allowed(fs, fi->flags & O_NONBLOCK, &r)) {
+		if (append_park(req, append_handle(fi), sync_wait, data, size))
 			return;
 		r = -ENOMEM;
 	}
-	append_answer(fs, req, pending, size, r);
+	append_answer(fs, req, sync_wait, size, r);
 }
 
 static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
@@ -290,7 +291,7 @@ static void append_release(struct chronfs *fs, uint64_t node, struct fuse_file_i
 	free(append_handle(fi));
 }
 
-const struct chronfs_kind_ops chronfs_append_ops = {
+const struct chronfs_node_ops chronfs_append_ops = {
 	.stat = chronfs_sink_stat,
 	.open = append_open,
 	.write = append_write,

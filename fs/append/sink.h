@@ -6,11 +6,11 @@
 #include <stdint.h>
 #include <sys/stat.h>
 
-#include "append/pending.h"
-#include "held/opened.h"
+#include "append/wait_for_sync.h"
+#include "held/open_files.h"
 #include "libfuse.h"
-#include "node.h"
-#include "shared/kind.h"
+#include "nodes.h"
+#include "shared/node_ops.h"
 
 struct chronfs;
 
@@ -20,7 +20,7 @@ struct chronfs_sinks {
 
 /* An open file of either, first in a larger struct; fi->fh is its address. */
 struct chronfs_sink_file {
-	struct chronfs_opened opened; /* first: it is found as that */
+	struct chronfs_open_file open_file; /* first: it is found as that */
 	uint64_t appended; /* 1 + sequence number of the last record through it, 0: none; atomic */
 };
 
@@ -32,13 +32,13 @@ void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file);
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq);
 
 /* Answers and counts a write, or what else needs room, that failed. */
-void chronfs_sink_refuse(struct chronfs *fs, fuse_req_t req, int error);
+void chronfs_sink_reply_error(struct chronfs *fs, fuse_req_t req, int error);
 
 /* Whether a WRITE with these flags is answered only when it is durable: then with what waits for
- * that in *ret_pending, else NULL there.
+ * that in *ret_sync_wait, else NULL there.
  *   ENOMEM  nothing must be appended */
-int chronfs_sink_durable(const struct chronfs *fs, fuse_req_t req, int flags,
-                         struct chronfs_pending **ret_pending);
+int chronfs_sink_new_sync_wait(const struct chronfs *fs, fuse_req_t req, int flags,
+                               struct chronfs_sync_wait **ret_sync_wait);
 
 int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
                       double *ret_timeout);
@@ -46,10 +46,10 @@ unsigned chronfs_sink_ready(struct chronfs *fs, uint64_t node, const struct fuse
                             unsigned events);
 ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value);
 
-extern const struct chronfs_kind_ops chronfs_append_ops;
+extern const struct chronfs_node_ops chronfs_append_ops;
 
 /* Gives a new node of a sink's kind (or of ctl). */
-void chronfs_sink_entry(struct chronfs *fs, enum chronfs_kind kind,
-                        struct fuse_entry_param *ret_entry);
+void chronfs_sink_new_node(struct chronfs *fs, enum chronfs_kind kind,
+                           struct fuse_entry_param *ret_entry);
 
 #endif

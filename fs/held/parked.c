@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parked.c - requests that wait for something: for room, for a lock, for the ticker's thread
+ * parked.c - requests that wait for something: for room, for a lock, for the background thread
  *
  * A thread that serves requests never waits.  It parks the request in a list, oldest first, and serves the
  * next one.  Whatever ends the wait finishes the request: the thread that made room, dropped the lock or did
@@ -28,7 +28,7 @@
 
 #include "chronfs.h"
 #include "fault.h"
-#include "held/ticker.h"
+#include "held/background.h"
 
 void chronfs_parked_init(struct chronfs_parked_list *list, struct chronfs *fs)
 {
@@ -95,10 +95,10 @@ static void interrupted(fuse_req_t req, void *data)
 	if (!parked)
 		return;
 	parked->finish(list->fs, parked, -EINTR);
-	chronfs_ticker_wake(list->fs); /* the one behind it may need less */
+	chronfs_background_wake(list->fs); /* the one behind it may need less */
 }
 
-void chronfs_parked_expect(struct chronfs_parked_list *list, fuse_req_t req)
+void chronfs_parked_catch_interrupt(struct chronfs_parked_list *list, fuse_req_t req)
 {
 	fuse_req_interrupt_func(req, interrupted, list);
 }
@@ -120,7 +120,7 @@ int chronfs_parked_add(struct chronfs_parked_list *list, struct chronfs_parked *
 	return 0;
 }
 
-struct chronfs_parked *chronfs_parked_try(struct chronfs_parked_list *list)
+struct chronfs_parked *chronfs_parked_begin_attempt(struct chronfs_parked_list *list)
 {
 	struct chronfs_parked *first;
 
@@ -132,8 +132,8 @@ struct chronfs_parked *chronfs_parked_try(struct chronfs_parked_list *list)
 	return first;
 }
 
-bool chronfs_parked_tried(struct chronfs_parked_list *list, struct chronfs_parked *parked,
-                          int result)
+bool chronfs_parked_end_attempt(struct chronfs_parked_list *list, struct chronfs_parked *parked,
+                                int result)
 {
 	pthread_mutex_lock(&list->lock);
 	parked->tried = false;

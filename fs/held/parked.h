@@ -24,7 +24,7 @@ struct chronfs_parked {
 
 	/* parked.c's, under the list's lock */
 	struct chronfs_parked *next;
-	bool tried; /* from chronfs_parked_try() to chronfs_parked_tried() */
+	bool tried; /* from chronfs_parked_begin_attempt() to chronfs_parked_end_attempt() */
 };
 
 struct chronfs_parked_list {
@@ -45,7 +45,7 @@ bool chronfs_parked_any(const struct chronfs_parked_list *list);
 
 /* Before chronfs_parked_add(), and without the lock: interruptions of the request look for it in
  * this list from now on. */
-void chronfs_parked_expect(struct chronfs_parked_list *list, fuse_req_t req);
+void chronfs_parked_catch_interrupt(struct chronfs_parked_list *list, fuse_req_t req);
 
 /*
  * Under the lock: puts it last.
@@ -62,11 +62,11 @@ struct chronfs_parked *chronfs_parked_take_first(struct chronfs_parked_list *lis
 
 /*
  * The first, which stays where it is while the caller, one thread at a time, does for it what it can;
- * NULL: there is none.  chronfs_parked_tried() ends that with the result, 1: it goes on waiting.
+ * NULL: there is none.  chronfs_parked_end_attempt() ends that with the result, 1: it goes on waiting.
  * True: it was finished, by this result or because it was interrupted meanwhile.
  */
-struct chronfs_parked *chronfs_parked_try(struct chronfs_parked_list *list);
-bool chronfs_parked_tried(struct chronfs_parked_list *list, struct chronfs_parked *parked,
-                          int result);
+struct chronfs_parked *chronfs_parked_begin_attempt(struct chronfs_parked_list *list);
+bool chronfs_parked_end_attempt(struct chronfs_parked_list *list, struct chronfs_parked *parked,
+                                int result);
 
 #endif

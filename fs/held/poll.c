@@ -2,9 +2,9 @@
 /*
  * poll.c - poll(2), select(2), epoll(7)
  *
- * Who polls and finds nothing leaves a handle; when something may have changed the ticker asks the
+ * Who polls and finds nothing leaves a handle; when something may have changed the background thread asks the
  * file again and tells the kernel of those that are ready, which then asks us anew.  On a read-only
- * mount nobody tells us of a change, so the ticker looks at intervals while somebody polls.
+ * mount nobody tells us of a change, so the background thread looks at intervals while somebody polls.
  *
  * Invariants: a poller is in fs->polls.first from before its answer "not ready" until it has been told;
  * who takes it out, under the mutex, tells and frees it.  A change that comes before it is in the
@@ -17,8 +17,8 @@
 #include <stdlib.h>
 
 #include "chronfs.h"
-#include "held/ticker.h"
-#include "shared/kind.h"
+#include "held/background.h"
+#include "shared/node_ops.h"
 
 #define LOOK_INTERVAL_MS 50
 #define ALWAYS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM) /* what holds for an ordinary file */
@@ -34,7 +34,7 @@ struct chronfs_poller {
 static unsigned ready(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
                       unsigned events)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	return ops && ops->ready ? ops->ready(fs, node, fi, events) : events & ALWAYS;
 }
@@ -87,7 +87,7 @@ void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 		poller->events = events;
 		add_poller(fs, poller);
 		if (!fs->writer)
-			chronfs_ticker_wake(fs);
+			chronfs_background_wake(fs);
 	}
 	now = ready(fs, node, fi, events);
 	fuse_reply_poll(req, now);
@@ -96,7 +96,7 @@ void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
 void chronfs_poll_changed(struct chronfs *fs)
 {
 	if (__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
-		chronfs_ticker_wake(fs);
+		chronfs_background_wake(fs);
 }
 
 /* Takes out those that `chosen` says; they are the caller's. */

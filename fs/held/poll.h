@@ -20,12 +20,12 @@ void chronfs_poll_init(struct chronfs *fs);
 
 void chronfs_op_poll(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                      struct fuse_pollhandle *handle);
-/* Something was appended, or room was made: whoever polls is told, by the ticker.  Cheap when nobody
+/* Something was appended, or room was made: whoever polls is told, by the background thread.  Cheap when nobody
  * polls. */
 void chronfs_poll_changed(struct chronfs *fs);
 /* An open file ends: it is not polled any more. */
 void chronfs_poll_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi);
-/* As chronfs_lines_step(). */
+/* As chronfs_line_timeout_step(). */
 int chronfs_poll_step(struct chronfs *fs);
 void chronfs_poll_fini(struct chronfs *fs);
 

@@ -17,8 +17,8 @@
 #include "read/segmentdir.h"
 #include "read/stream.h"
 #include "shared/directory.h"
-#include "shared/kind.h"
-#include "shared/limits.h"
+#include "shared/node_ops.h"
+#include "shared/user_limits.h"
 
 #define COOKIE_SELF 1
 #define COOKIE_PARENT 2
@@ -47,8 +47,8 @@ static bool view_shown(const struct chronfs *fs, const struct view *view)
 	return fs->writer || !view->writing;
 }
 
-const struct chronfs_kind_ops chronfs_root_ops = {
-	.stat = chronfs_dir_stat,
+const struct chronfs_node_ops chronfs_root_ops = {
+	.stat = chronfs_directory_stat,
 };
 
 /* ---- lookup ---- */
@@ -62,12 +62,12 @@ static int view_entry(struct chronfs *fs, const struct view *view, pid_t thread,
 	if (view->kind == CHRONFS_STREAM)
 		return chronfs_stream_entry(fs, thread, ret_entry);
 	if (view->per_lookup) {
-		chronfs_sink_entry(fs, view->kind, ret_entry);
+		chronfs_sink_new_node(fs, view->kind, ret_entry);
 		return 0;
 	}
 	entry.ino = chronfs_node(view->kind, 0);
 	entry.entry_timeout = CHRONFS_NAME_TIMEOUT;
-	r = chronfs_kind_of(entry.ino)->stat(fs, entry.ino, &entry.attr, &entry.attr_timeout);
+	r = chronfs_ops_of_node(entry.ino)->stat(fs, entry.ino, &entry.attr, &entry.attr_timeout);
 	if (r == 0)
 		*ret_entry = entry;
 	return r;
@@ -151,7 +151,7 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 	struct chronfs_segmentdir *dir = NULL;
 	int r = -ENFILE;
 
-	if (!chronfs_share_take(&fs->limits.open_dirs, req))
+	if (!chronfs_user_limit_take(&fs->user_limits.open_dirs, req))
 		goto refuse;
 	r = 0;
 	if (chronfs_node_kind(node) != CHRONFS_ROOT)
@@ -162,11 +162,11 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 	if (fuse_reply_open(req, fi) ==
 	    -ENOENT) { /* the open was interrupted: no release will come */
 		chronfs_segmentdir_close(dir);
-		chronfs_share_give(&fs->limits.open_dirs);
+		chronfs_user_limit_release(&fs->user_limits.open_dirs);
 	}
 	return;
 give:
-	chronfs_share_give(&fs->limits.open_dirs);
+	chronfs_user_limit_release(&fs->user_limits.open_dirs);
 refuse:
 	fuse_reply_err(req, -r);
 }
@@ -175,7 +175,7 @@ void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_inf
 {
 	(void)node;
 	chronfs_segmentdir_close(dir_handle(fi));
-	chronfs_share_give(&chronfs_of(req)->limits.open_dirs);
+	chronfs_user_limit_release(&chronfs_of(req)->user_limits.open_dirs);
 	fuse_reply_err(req, 0);
 }
 
@@ -228,5 +228,5 @@ void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 	else if (!chronfs_segmentdir_parse(parent, name, &segment))
 		fuse_reply_err(req, ENOENT);
 	else
-		chronfs_ctl_remove(req, segment);
+		chronfs_ctl_delete_segment(req, segment);
 }

@@ -4,9 +4,9 @@
 #define CHRONFS_DIR_H
 
 #include "libfuse.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
-extern const struct chronfs_kind_ops chronfs_root_ops;
+extern const struct chronfs_node_ops chronfs_root_ops;
 
 void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void chronfs_op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,

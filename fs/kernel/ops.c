@@ -15,10 +15,10 @@
 
 #include "append/ctl.h"
 #include "append/lines.h"
-#include "append/pending.h"
 #include "append/sink.h"
+#include "append/wait_for_sync.h"
 #include "chronfs.h"
-#include "held/locks.h"
+#include "held/file_locks.h"
 #include "held/poll.h"
 #include "kernel/dir.h"
 #include "kernel/refuse.h"
@@ -29,8 +29,8 @@
 #include "read/segmentdir.h"
 #include "read/segments.h"
 #include "read/stream.h"
-#include "shared/kind.h"
-#include "shared/limits.h"
+#include "shared/node_ops.h"
+#include "shared/user_limits.h"
 #include "status/info.h"
 
 /* Since libfuse 3.17 there are functions for it, and not both ways may be gone. */
@@ -70,7 +70,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 /* ---- kinds ---- */
 
-const struct chronfs_kind_ops *const chronfs_kinds[CHRONFS_KINDS] = {
+const struct chronfs_node_ops *const chronfs_ops_by_kind[CHRONFS_KINDS] = {
 	[CHRONFS_ROOT] = &chronfs_root_ops,
 	[CHRONFS_APPEND] = &chronfs_append_ops,
 	[CHRONFS_LINES] = &chronfs_lines_ops,
@@ -90,7 +90,7 @@ const struct chronfs_kind_ops *const chronfs_kinds[CHRONFS_KINDS] = {
 
 static int node_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	*ret_timeout = 0;
 	return ops ? ops->stat(fs, node, ret_stat, ret_timeout) : -ENOENT;
@@ -131,7 +131,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
                        struct fuse_file_info *fi)
 {
 	struct stat st;
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 	double timeout;
 	int r;
 
@@ -180,7 +180,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *ar
                      struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
                      size_t out_size)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 	const unsigned int attributes = ops ? ops->attributes : 0;
 	struct fsxattr all = { 0 };
 
@@ -208,7 +208,7 @@ static void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *ar
 
 static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	/* The kernel has refused users without the right to write; this is for root. */
 	if (!ops || !ops->open)
@@ -223,7 +223,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	if (ops && ops->read)
 		ops->read(req, node, size, offset, fi);
@@ -234,7 +234,7 @@ static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
 static void op_write(fuse_req_t req, fuse_ino_t node, const char *data, size_t size, off_t offset,
                      struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	if (ops && ops->write)
 		ops->write(req, node, data, size, offset, fi);
@@ -261,7 +261,7 @@ static void lseek_without_holes(fuse_req_t req, uint64_t node, off_t offset, int
 static void op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
                      struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	if (whence != SEEK_DATA && whence != SEEK_HOLE)
 		fuse_reply_err(req, EINVAL);
@@ -273,25 +273,25 @@ static void op_lseek(fuse_req_t req, fuse_ino_t node, off_t offset, int whence,
 
 static void op_flush(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	if (ops && ops->flush) {
 		ops->flush(req, node, fi);
 	} else {
-		chronfs_locks_close(chronfs_of(req), node, fi->lock_owner);
+		chronfs_file_locks_close(chronfs_of(req), node, fi->lock_owner);
 		fuse_reply_err(req, 0);
 	}
 }
 
 static void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	(void)datasync;
 	if (ops && ops->fsync)
 		ops->fsync(req, node, fi);
 	else
-		chronfs_pending_fsync(req);
+		chronfs_sync_wait_fsync(req);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
@@ -299,23 +299,23 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fu
 	(void)node;
 	(void)datasync;
 	(void)fi;
-	chronfs_pending_fsync(req);
+	chronfs_sync_wait_fsync(req);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 	struct chronfs *fs = chronfs_of(req);
 
-	chronfs_locks_release(fs, node, fi);
+	chronfs_file_locks_release(fs, node, fi);
 	chronfs_poll_release(fs, node, fi);
 	if (ops && ops->release) /* GCOV_EXCL_BR_LINE: what is open has a kind */
 		ops->release(fs, node, fi);
-	chronfs_share_give(&fs->limits.open_files);
+	chronfs_user_limit_release(&fs->user_limits.open_files);
 	fuse_reply_err(req, 0);
 }
 
-/* Nothing is stored per node (node.h). */
+/* Nothing is stored per node (nodes.h). */
 static void op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count)
 {
 	(void)node;

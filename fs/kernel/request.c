@@ -23,8 +23,8 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "shared/messages.h"
-#include "shared/numbers.h"
+#include "shared/log.h"
+#include "shared/parse_number.h"
 
 #define MAX_WRITE (1U << 20) /* largest WRITE request that we let the kernel send */
 #define LIMIT "/proc/sys/fs/fuse/max_pages_limit"
@@ -57,7 +57,7 @@ int chronfs_request_look(struct chronfs *fs)
 		fs->request.pages = pages;
 	if (!fs->writer || fs->request.pages >= PAGES_MIN)
 		return 0;
-	chronfs_say(
+	chronfs_log(
 		fs, CQ_ERROR,
 		"fs.fuse.max_pages_limit is %zu: the kernel would split writes of any length; it has "
 		"to be at least %d (sysctl fs.fuse.max_pages_limit)",
@@ -82,7 +82,7 @@ void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn)
 	if (payload <= fs->write_limit)
 		fs->write_limit = payload;
 	else if (most < MAX_WRITE)
-		chronfs_say(fs, CQ_NOTICE,
+		chronfs_log(fs, CQ_NOTICE,
 		            "records have at most %zu bytes, since fs.fuse.max_pages_limit is %zu",
 		            fs->write_limit, fs->request.pages);
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "chronfs.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 static void reply_value(fuse_req_t req, const char *value, size_t length, size_t room)
 {
@@ -25,7 +25,7 @@ static void reply_value(fuse_req_t req, const char *value, size_t length, size_t
 
 void chronfs_op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size_t size)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 	char value[CHRONFS_XATTR_MAX];
 	ssize_t n = -ENODATA;
 
@@ -39,7 +39,7 @@ void chronfs_op_getxattr(fuse_req_t req, fuse_ino_t node, const char *name, size
 
 void chronfs_op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 	const char *names = NULL;
 	size_t length = 0;
 

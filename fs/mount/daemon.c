@@ -24,7 +24,7 @@
 #include "chronfs.h"
 #include "mount/notify.h"
 #include "shared/log.h"
-#include "shared/messages.h"
+#include "shared/log_queue.h"
 
 #define KICK_SIGNAL SIGUSR1
 #define KICK_INTERVAL_NS 10000000L
@@ -109,10 +109,10 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK)
 		_exit(WEXITSTATUS(status));
 	if (WIFEXITED(status) && handed_on) {
-		chronfs_complain("%s: stopped by a signal", options->queue);
+		chronfs_print_error("%s: stopped by a signal", options->queue);
 		_exit(CHRONFS_EXIT_STOPPED);
 	}
-	chronfs_complain("%s: the mount ended before it was ready", options->queue);
+	chronfs_print_error("%s: the mount ended before it was ready", options->queue);
 	_exit(CHRONFS_EXIT_DAEMON);
 }
 
@@ -143,7 +143,7 @@ int chronfs_daemon_fork(struct chronfs *fs)
 	fs->ready_fd = fds[1];
 	return CHRONFS_EXIT_OK;
 failed:
-	chronfs_say(fs, CQ_ERROR, "cannot go to the background: %s", strerrordesc_np(errno));
+	chronfs_log(fs, CQ_ERROR, "cannot go to the background: %s", strerrordesc_np(errno));
 	return CHRONFS_EXIT_DAEMON;
 }
 
@@ -155,7 +155,7 @@ void chronfs_daemon_ready(struct chronfs *fs)
 	if (fs->ready_fd < 0)
 		return;
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	chronfs_log_to_syslog(fs->log);
+	chronfs_log_queue_to_syslog(fs->log_queue);
 	if (null >= 0) {
 		(void)dup2(null, STDIN_FILENO);
 		(void)dup2(null, STDOUT_FILENO);
@@ -163,7 +163,7 @@ void chronfs_daemon_ready(struct chronfs *fs)
 		close(null); /* none of the three: chronfs_daemon_streams() */
 	}
 	if (write(fs->ready_fd, "", 1) != 1)
-		chronfs_say(fs, CQ_WARNING, "the process that started the mount is gone");
+		chronfs_log(fs, CQ_WARNING, "the process that started the mount is gone");
 	close(fs->ready_fd);
 	fs->ready_fd = -1;
 }

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "shared/messages.h"
+#include "shared/log.h"
 
 struct call {
 	bool sloppy;
@@ -46,7 +46,7 @@ static int enter(const char *namespace)
 	int fd = open(namespace, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0 || setns(fd, CLONE_NEWNS) < 0) {
-		chronfs_complain("-N %s: %s", namespace, strerrordesc_np(errno));
+		chronfs_print_error("-N %s: %s", namespace, strerrordesc_np(errno));
 		if (fd >= 0)
 			close(fd);
 		return -1;
@@ -60,8 +60,9 @@ static void complain_of(char **argv)
 {
 	const char letter[] = { '-', (char)optopt, '\0' };
 
-	chronfs_complain("%s: unknown option, or one with a value too many or too few (see --help)",
-	                 optopt != 0 ? letter : argv[optind - 1]);
+	chronfs_print_error(
+		"%s: unknown option, or one with a value too many or too few (see --help)",
+		optopt != 0 ? letter : argv[optind - 1]);
 }
 
 /* Returns 0 or -1. */
@@ -146,7 +147,7 @@ int chronfs_helper_parse(struct chronfs_options *ret_options, int argc, char **a
 		goto out;
 	}
 	if (call.type && !type_known(call.type)) {
-		chronfs_complain("-t %s: chronfs or fuse.chronfs expected", call.type);
+		chronfs_print_error("-t %s: chronfs or fuse.chronfs expected", call.type);
 		goto out;
 	}
 	if (call.namespace && enter(call.namespace) < 0)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/messages.h"
+#include "shared/log.h"
 
 /* What mount(8) knows and hands on all the same, and what makes no difference here: nothing has an
  * access time that moves, a device number, a symbolic link or a mandatory lock.  An empty one stands
@@ -98,7 +98,7 @@ static int libfuse_knows(const char *option)
 	char *text = NULL;
 	int r = -1;
 
-	chronfs_quiet_fuse(true);
+	chronfs_log_mute_fuse(true);
 	if (fuse_opt_add_opt_escaped(&text, option) < 0 || fuse_opt_add_arg(&args, "chronfs") < 0 ||
 	    fuse_opt_add_arg(&args, "-o") < 0 || fuse_opt_add_arg(&args, text) < 0)
 		goto out;
@@ -107,7 +107,7 @@ static int libfuse_knows(const char *option)
 	if (session)
 		fuse_session_destroy(session);
 out:
-	chronfs_quiet_fuse(false);
+	chronfs_log_mute_fuse(false);
 	fuse_opt_free_args(&args);
 	free(text);
 	return r;
@@ -124,11 +124,11 @@ int chronfs_mount_option(const char *option, bool sloppy)
 	if (reason && sloppy && strcmp(option, "remount") != 0)
 		return 0;
 	if (reason) {
-		chronfs_complain("-o %s: %s", option, reason);
+		chronfs_print_error("-o %s: %s", option, reason);
 		return -1;
 	}
 	r = sloppy ? libfuse_knows(option) : 1;
 	if (r < 0)
-		chronfs_complain("-o %s: %s", option, strerrordesc_np(ENOMEM));
+		chronfs_print_error("-o %s: %s", option, strerrordesc_np(ENOMEM));
 	return r;
 }

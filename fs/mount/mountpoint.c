@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "shared/messages.h"
+#include "shared/log.h"
 
 /* A line of the table of mounts. */
 struct mount_line {
@@ -196,19 +196,19 @@ static int clear_dead(struct chronfs *fs)
 	int code = CHRONFS_EXIT_NO_MOUNTPOINT, r;
 
 	if (!mount_of(path, &line)) {
-		chronfs_say(fs, CQ_ERROR, "%s: %s", path, strerrordesc_np(ENOTCONN));
+		chronfs_log(fs, CQ_ERROR, "%s: %s", path, strerrordesc_np(ENOTCONN));
 		return code;
 	}
 	if (strcmp(line.mountpoint, path) != 0) {
-		chronfs_say(fs, CQ_ERROR, "%s lies below a mount whose process died: %s (%s of %s)",
+		chronfs_log(fs, CQ_ERROR, "%s lies below a mount whose process died: %s (%s of %s)",
 		            path, line.mountpoint, line.type, line.source);
 	} else if (!is_ours(fs, &line)) {
-		chronfs_say(fs, CQ_ERROR,
+		chronfs_log(fs, CQ_ERROR,
 		            "at %s there is a mount whose process died, not one of this queue: %s "
 		            "of %s; fusermount3 -u %s takes it away",
 		            path, line.type, line.source, path);
 	} else if (!fs->options.recover || fs->options.fake) {
-		chronfs_say(fs, CQ_ERROR,
+		chronfs_log(fs, CQ_ERROR,
 		            "at %s there is a mount of this queue whose process died; -o recover, "
 		            "or fusermount3 -u %s, takes it away",
 		            path, path);
@@ -217,10 +217,10 @@ static int clear_dead(struct chronfs *fs)
 	} else {
 		r = detach(path);
 		if (r < 0) {
-			chronfs_say(fs, CQ_ERROR, "the dead mount at %s cannot be taken away: %s",
+			chronfs_log(fs, CQ_ERROR, "the dead mount at %s cannot be taken away: %s",
 			            path, strerrordesc_np(-r));
 		} else {
-			chronfs_say(fs, CQ_NOTICE, "a dead mount was taken away from %s", path);
+			chronfs_log(fs, CQ_NOTICE, "a dead mount was taken away from %s", path);
 			code = CHRONFS_EXIT_OK;
 		}
 	}
@@ -239,11 +239,11 @@ static int refuse_live(struct chronfs *fs)
 	if (!mount_of(path, &line))
 		return CHRONFS_EXIT_OK;
 	if (is_ours(fs, &line)) {
-		chronfs_say(fs, CQ_ERROR, "mounted at %s already, by a process that is alive",
+		chronfs_log(fs, CQ_ERROR, "mounted at %s already, by a process that is alive",
 		            path);
 		code = CHRONFS_EXIT_NO_MOUNTPOINT;
 	} else if (strcmp(line.type, "fuse.chronfs") == 0 && strcmp(line.mountpoint, path) == 0) {
-		chronfs_say(fs, CQ_ERROR, "at %s another queue is mounted: %s; umount %s first",
+		chronfs_log(fs, CQ_ERROR, "at %s another queue is mounted: %s; umount %s first",
 		            path, line.source, path);
 		code = CHRONFS_EXIT_NO_MOUNTPOINT;
 	}
@@ -282,13 +282,13 @@ int chronfs_mountpoint_check(struct chronfs *fs)
 	int code;
 
 	if (hides_queue(options)) {
-		chronfs_say(fs, CQ_ERROR, "a mount at %s would hide the queue",
+		chronfs_log(fs, CQ_ERROR, "a mount at %s would hide the queue",
 		            options->mountpoint);
 		return CHRONFS_EXIT_NO_MOUNTPOINT;
 	}
 	while (stat(options->mountpoint, &st) < 0) {
 		if (errno != ENOTCONN) {
-			chronfs_say(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
+			chronfs_log(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
 			            strerrordesc_np(errno));
 			return CHRONFS_EXIT_NO_MOUNTPOINT;
 		}
@@ -297,12 +297,12 @@ int chronfs_mountpoint_check(struct chronfs *fs)
 			return code;
 	}
 	if (!S_ISDIR(st.st_mode)) {
-		chronfs_say(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
+		chronfs_log(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
 		            strerrordesc_np(ENOTDIR));
 		return CHRONFS_EXIT_NO_MOUNTPOINT;
 	}
 	if (is_queue(options->mountpoint)) {
-		chronfs_say(fs, CQ_ERROR,
+		chronfs_log(fs, CQ_ERROR,
 		            "the mount point %s is a queue itself, which the mount would hide: "
 		            "chronfs QUEUE MOUNTPOINT",
 		            options->mountpoint);

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "chronfs.h"
-#include "shared/messages.h"
-#include "shared/numbers.h"
+#include "shared/log.h"
+#include "shared/parse_number.h"
 
 struct unit {
 	char letter; /* 0: none given */
@@ -42,8 +42,8 @@ static int take_number(const char *option, const struct unit *units, size_t unit
 		return 0;
 	}
 bad:
-	chronfs_complain("-o %s: %s expected, from %llu to %llu%s", option, form,
-	                 (unsigned long long)min, (unsigned long long)max, unit);
+	chronfs_print_error("-o %s: %s expected, from %llu to %llu%s", option, form,
+	                    (unsigned long long)min, (unsigned long long)max, unit);
 	return -1;
 }
 

@@ -16,7 +16,7 @@
 
 #include "chronfs.h"
 #include "mount/option_values.h"
-#include "shared/messages.h"
+#include "shared/log.h"
 
 #define FULL_WAIT_MS 30000 /* of full=block */
 #define LINE_TIMEOUT_MS 60000
@@ -114,7 +114,7 @@ static int take_sync(struct chronfs_options *options, const char *option)
 		options->sync = CHRONFS_SYNC_INTERVAL;
 		options->queue_config.sync_interval_ms = (uint32_t)ms;
 	} else {
-		chronfs_complain("-o %s: none, interval=MS or always expected", option);
+		chronfs_print_error("-o %s: none, interval=MS or always expected", option);
 		return -1;
 	}
 	return 0;
@@ -131,7 +131,7 @@ static int take_full(struct chronfs_options *options, const char *option)
 	} else if (strncmp(mode, "block=", 6) == 0) {
 		return chronfs_take_count(option, 1, INT32_MAX, &options->full_wait_ms);
 	} else {
-		chronfs_complain("-o %s: error, block or block=MS expected", option);
+		chronfs_print_error("-o %s: error, block or block=MS expected", option);
 		return -1;
 	}
 	return 0;
@@ -142,7 +142,7 @@ static int take_passthrough(struct chronfs_options *options, const char *option)
 	const char *mode = strchr(option, '=') + 1;
 
 	if (strcmp(mode, "auto") != 0 && strcmp(mode, "off") != 0) {
-		chronfs_complain("-o %s: auto or off expected", option);
+		chronfs_print_error("-o %s: auto or off expected", option);
 		return -1;
 	}
 	options->passthrough = strcmp(mode, "auto") == 0;
@@ -156,7 +156,8 @@ static int take_segment_size(struct chronfs_options *options, const char *option
 	if (chronfs_take_size(option, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MAX, &size) < 0)
 		return -1;
 	if (size % CQ_SEGMENT_SIZE_MIN != 0) {
-		chronfs_complain("-o %s: a multiple of %llu expected", option, CQ_SEGMENT_SIZE_MIN);
+		chronfs_print_error("-o %s: a multiple of %llu expected", option,
+		                    CQ_SEGMENT_SIZE_MIN);
 		return -1;
 	}
 	options->queue_config.segment_size = size;
@@ -168,7 +169,7 @@ static int take_source(struct chronfs_options *options, const char *option)
 	free(options->source);
 	options->source = NULL;
 	if (strchr(option, '=')[1] == '\0') {
-		chronfs_complain("-o %s: a name expected", option);
+		chronfs_print_error("-o %s: a name expected", option);
 		return -1;
 	}
 	options->source = strdup(strchr(option, '=') + 1);
@@ -180,12 +181,12 @@ static int take_path(struct chronfs_options *options, const char *arg)
 	char **path = !options->queue ? &options->queue : &options->mountpoint;
 
 	if (*path) {
-		chronfs_complain("%s: unexpected argument (see --help)", arg);
+		chronfs_print_error("%s: unexpected argument (see --help)", arg);
 		return -1;
 	}
 	*path = strdup(arg);
 	if (!*path) {
-		chronfs_complain("%s", strerrordesc_np(errno));
+		chronfs_print_error("%s", strerrordesc_np(errno));
 		return -1;
 	}
 	return 0;
@@ -330,8 +331,8 @@ static char *absolute(const char *path)
 static int replace_path(char **path, char *result, const char *missing)
 {
 	if (!result) {
-		chronfs_complain("%s: %s%s", *path, strerrordesc_np(errno),
-		                 errno == ENOENT ? missing : "");
+		chronfs_print_error("%s: %s%s", *path, strerrordesc_np(errno),
+		                    errno == ENOENT ? missing : "");
 		return -1;
 	}
 	free(*path);
@@ -391,19 +392,19 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 		return CHRONFS_EXIT_OK;
 	}
 	if (!options.queue) {
-		chronfs_complain("no queue directory given (see --help)");
+		chronfs_print_error("no queue directory given (see --help)");
 		goto out;
 	}
 	if (options.read_only && *options.writing) {
-		chronfs_complain("-o %s has no meaning on a read-only mount", options.writing);
+		chronfs_print_error("-o %s has no meaning on a read-only mount", options.writing);
 		goto out;
 	}
 	if (options.allow_other && options.allow_root) {
-		chronfs_complain("-o allow_other and -o allow_root exclude each other");
+		chronfs_print_error("-o allow_other and -o allow_root exclude each other");
 		goto out;
 	}
 	if (!options.mountpoint) {
-		chronfs_complain("no mount point given (see --help)");
+		chronfs_print_error("no mount point given (see --help)");
 		goto out;
 	}
 	path = absolute(options.queue);

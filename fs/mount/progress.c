@@ -16,7 +16,7 @@
 #include "chronfs.h"
 #include "mount/daemon.h"
 #include "mount/notify.h"
-#include "shared/messages.h"
+#include "shared/log.h"
 
 #define TERMINAL_S 1
 #define LOG_S 5
@@ -56,7 +56,7 @@ int chronfs_progress(void *arg, const struct cq_progress *p)
 	               " MiB)",
 	               p->segments_done, p->segments, p->bytes_done >> 20, p->bytes >> 20);
 	if (is_time(&fs->progress.said, now.tv_sec, interval))
-		chronfs_say(fs, CQ_NOTICE, "%s", text);
+		chronfs_log(fs, CQ_NOTICE, "%s", text);
 	if (is_time(&fs->progress.notified, now.tv_sec, NOTIFY_S))
 		chronfs_notify("EXTEND_TIMEOUT_USEC=%d000000\nSTATUS=%s", MORE_TIME_S, text);
 	return 0;

@@ -15,13 +15,13 @@
 
 #include "append/append.h"
 #include "chronfs.h"
+#include "held/background.h"
 #include "held/poll.h"
-#include "held/ticker.h"
 #include "mount/daemon.h"
 #include "mount/namespaces.h"
 #include "mount/progress.h"
 #include "shared/directory.h"
-#include "shared/messages.h"
+#include "shared/log.h"
 
 #define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
 #define CLOSING_STALL_MS 30000 /* for one that says so, without a step forward */
@@ -50,7 +50,7 @@ static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
 
 	if (holder->pid != 0)
 		name_process(holder->pid, process, sizeof process);
-	chronfs_say(fs, level, "%s by %s%s", has, process, so);
+	chronfs_log(fs, level, "%s by %s%s", has, process, so);
 }
 
 /* It is not closing. */
@@ -89,7 +89,7 @@ static int await_holder(struct chronfs *fs)
 	if (r < 0 || !holder.locked)
 		return 0;
 	if (chronfs_signals_pending()) {
-		chronfs_say(fs, CQ_ERROR, "stopped by a signal; nothing was changed");
+		chronfs_log(fs, CQ_ERROR, "stopped by a signal; nothing was changed");
 		return -ECANCELED;
 	}
 	if (holder.closing)
@@ -151,7 +151,7 @@ static const char *open_error(const struct chronfs *fs, int error)
 /* The library's: segments were deleted. */
 static void room_made(void *arg)
 {
-	chronfs_ticker_wake(arg);
+	chronfs_background_wake(arg);
 }
 
 int chronfs_queue_open(struct chronfs *fs)
@@ -164,7 +164,7 @@ int chronfs_queue_open(struct chronfs *fs)
 		if (r == 0) /* or a queue of the future would be shown as an empty one */
 			r = cq_queue_check_version(fs->queue);
 	} else {
-		config->log = chronfs_say_message;
+		config->log = chronfs_log_from_library;
 		config->log_arg = fs;
 		config->progress = chronfs_progress;
 		config->progress_arg = fs;
@@ -181,13 +181,13 @@ int chronfs_queue_open(struct chronfs *fs)
 	if (r == 0)
 		r = cq_stream_open(fs->queue, &fs->stream);
 	if (r < 0) {
-		chronfs_say(fs, CQ_ERROR, "%s", r == -EBUSY ? "in use" : open_error(fs, r));
+		chronfs_log(fs, CQ_ERROR, "%s", r == -EBUSY ? "in use" : open_error(fs, r));
 		return exit_code(r);
 	}
 	fs->queue_fd = open(fs->options.queue, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fs->queue_fd < 0) {
 		r = -errno;
-		chronfs_say(fs, CQ_ERROR, "%s", open_error(fs, r));
+		chronfs_log(fs, CQ_ERROR, "%s", open_error(fs, r));
 		return exit_code(r);
 	}
 	return CHRONFS_EXIT_OK;
@@ -208,7 +208,7 @@ int chronfs_queue_close(struct chronfs *fs, bool served)
 	else
 		cq_queue_close(fs->queue);
 	if (r < 0)
-		chronfs_say(fs, CQ_ERROR, "not everything could be flushed: %s",
+		chronfs_log(fs, CQ_ERROR, "not everything could be flushed: %s",
 		            strerrordesc_np(-r));
 	return r;
 }

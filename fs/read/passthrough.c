@@ -21,7 +21,7 @@
 #include <sys/ioctl.h>
 
 #include "chronfs.h"
-#include "shared/messages.h"
+#include "shared/log.h"
 
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
 #include <linux/fuse.h>
@@ -200,7 +200,7 @@ bool chronfs_passthrough_open(struct chronfs *fs, uint64_t node, int fd, struct 
 	}
 	pthread_mutex_unlock(&b->lock);
 	if (r < 0)
-		chronfs_say(fs, CQ_NOTICE,
+		chronfs_log(fs, CQ_NOTICE,
 		            "no passthrough, segment files are read by this process: %s",
 		            strerrordesc_np(-r));
 	return backing != NULL;

@@ -12,16 +12,16 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "read/segments.h"
 #include "read/segmentxattr.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 #define BLOCK 512 /* unit of st_blocks */
 
 struct payload_file {
-	struct chronfs_opened opened; /* first: it is found as that */
-	struct stat last;             /* attributes told last; under fs->opened.lock */
+	struct chronfs_open_file open_file; /* first: it is found as that */
+	struct stat last;                   /* attributes told last; under fs->open_files.lock */
 };
 
 /* ---- attributes ---- */
@@ -70,24 +70,24 @@ int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
 /* For when the segment is deleted while it is open. */
 static void keep(struct chronfs *fs, uint64_t node, const struct stat *st)
 {
-	pthread_mutex_lock(&fs->opened.lock);
-	for (struct chronfs_opened *o = chronfs_opened_find(fs, node); o;
-	     o = chronfs_opened_next(o))
+	pthread_mutex_lock(&fs->open_files.lock);
+	for (struct chronfs_open_file *o = chronfs_open_files_find(fs, node); o;
+	     o = chronfs_open_files_next(o))
 		((struct payload_file *)o)->last = *st;
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 static int payload_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
 	struct payload_file *file;
 
-	pthread_mutex_lock(&fs->opened.lock);
-	file = (struct payload_file *)chronfs_opened_find(fs, node);
+	pthread_mutex_lock(&fs->open_files.lock);
+	file = (struct payload_file *)chronfs_open_files_find(fs, node);
 	if (file) {
 		*ret_stat = file->last;
 		ret_stat->st_nlink = 0;
 	}
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	return file ? 0 : -ENOENT;
 }
 
@@ -127,10 +127,10 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		fuse_reply_err(req, -r);
 		return;
 	}
-	file->opened.node = node;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_add(fs, &file->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	file->open_file.node = node;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add(fs, &file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segments.c says */
@@ -169,13 +169,13 @@ static void payload_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	struct payload_file *file = (struct payload_file *)(uintptr_t)fi->fh;
 
 	(void)node;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_remove(&file->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	free(file);
 }
 
-const struct chronfs_kind_ops chronfs_payload_live_ops = {
+const struct chronfs_node_ops chronfs_payload_live_ops = {
 	.stat = payload_stat,
 	.open = payload_open,
 	.read = payload_read,
@@ -184,7 +184,7 @@ const struct chronfs_kind_ops chronfs_payload_live_ops = {
 	.xattr_list = chronfs_segment_xattr_list,
 };
 
-const struct chronfs_kind_ops chronfs_payload_sealed_ops = {
+const struct chronfs_node_ops chronfs_payload_sealed_ops = {
 	.stat = payload_stat,
 	.open = payload_open,
 	.read = payload_read,

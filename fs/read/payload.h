@@ -7,12 +7,12 @@
 #include <stdint.h>
 
 #include "libfuse.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 struct chronfs;
 
-extern const struct chronfs_kind_ops chronfs_payload_live_ops;
-extern const struct chronfs_kind_ops chronfs_payload_sealed_ops;
+extern const struct chronfs_node_ops chronfs_payload_live_ops;
+extern const struct chronfs_node_ops chronfs_payload_sealed_ops;
 /* EAGAIN: it would take too long for a listing. */
 int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry);

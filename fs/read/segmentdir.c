@@ -19,7 +19,7 @@
 #include "read/payload.h"
 #include "read/segments.h"
 #include "shared/directory.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 #define DIGITS 9
 #define COOKIE_FIRST 3ULL /* of id 0: behind "." and ".." */
@@ -31,11 +31,11 @@ struct chronfs_segmentdir {
 	size_t count;
 };
 
-const struct chronfs_kind_ops chronfs_segments_ops = {
-	.stat = chronfs_dir_stat,
+const struct chronfs_node_ops chronfs_segments_ops = {
+	.stat = chronfs_directory_stat,
 };
-const struct chronfs_kind_ops chronfs_payloads_ops = {
-	.stat = chronfs_dir_stat,
+const struct chronfs_node_ops chronfs_payloads_ops = {
+	.stat = chronfs_directory_stat,
 };
 
 /* What makes the two differ. */

@@ -8,12 +8,12 @@
 
 #include "libfuse.h"
 #include "shared/directory.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 struct chronfs;
 
-extern const struct chronfs_kind_ops chronfs_segments_ops;
-extern const struct chronfs_kind_ops chronfs_payloads_ops;
+extern const struct chronfs_node_ops chronfs_segments_ops;
+extern const struct chronfs_node_ops chronfs_payloads_ops;
 
 struct chronfs_segmentdir; /* one that is open */
 

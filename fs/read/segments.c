@@ -14,14 +14,14 @@
 
 #include "chronfs.h"
 #include "fault.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "read/passthrough.h"
 #include "read/segmentxattr.h"
-#include "shared/kind.h"
-#include "shared/limits.h"
+#include "shared/node_ops.h"
+#include "shared/user_limits.h"
 
 struct segment_file {
-	struct chronfs_opened opened; /* first: it is found as that */
+	struct chronfs_open_file open_file; /* first: it is found as that */
 	cq_segment *segment;
 };
 
@@ -98,11 +98,11 @@ static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *
 	struct stat st;
 	int r = -ENOENT;
 
-	pthread_mutex_lock(&fs->opened.lock);
-	file = (struct segment_file *)chronfs_opened_find(fs, node);
+	pthread_mutex_lock(&fs->open_files.lock);
+	file = (struct segment_file *)chronfs_open_files_find(fs, node);
 	if (file)
 		r = cq_segment_stat(file->segment, &st);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	if (r < 0)
 		return r;
 	show(fs, node, &st, ret_stat);
@@ -142,17 +142,17 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		r = -ENOMEM;
 		goto refuse;
 	}
-	if (!chronfs_share_take(&fs->limits.open_segments, req)) {
+	if (!chronfs_user_limit_take(&fs->user_limits.open_segments, req)) {
 		r = -ENFILE;
 		goto free_file;
 	}
 	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &file->segment);
 	if (r < 0)
 		goto give;
-	file->opened.node = node;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_add(fs, &file->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	file->open_file.node = node;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add(fs, &file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	/* By the node that was looked up, not by what the segment is by now: the page cache of a live
@@ -167,7 +167,7 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	chronfs_reply_open(req, node, fi);
 	return;
 give:
-	chronfs_share_give(&fs->limits.open_segments);
+	chronfs_user_limit_release(&fs->user_limits.open_segments);
 free_file:
 	free(file);
 refuse:
@@ -221,16 +221,16 @@ static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 {
 	struct segment_file *file = segment_handle(fi);
 
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_remove(&file->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	chronfs_passthrough_release(fs, node);
 	cq_segment_close(file->segment);
-	chronfs_share_give(&fs->limits.open_segments);
+	chronfs_user_limit_release(&fs->user_limits.open_segments);
 	free(file);
 }
 
-const struct chronfs_kind_ops chronfs_segment_live_ops = {
+const struct chronfs_node_ops chronfs_segment_live_ops = {
 	.stat = segment_stat,
 	.open = segment_open,
 	.read = segment_read,
@@ -240,7 +240,7 @@ const struct chronfs_kind_ops chronfs_segment_live_ops = {
 	.xattr_list = chronfs_segment_xattr_list,
 };
 
-const struct chronfs_kind_ops chronfs_segment_sealed_ops = {
+const struct chronfs_node_ops chronfs_segment_sealed_ops = {
 	.stat = segment_stat,
 	.open = segment_open,
 	.read = segment_read,

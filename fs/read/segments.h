@@ -9,13 +9,13 @@
 
 #include "chronq-fs.h"
 #include "libfuse.h"
-#include "node.h"
-#include "shared/kind.h"
+#include "nodes.h"
+#include "shared/node_ops.h"
 
 struct chronfs;
 
-extern const struct chronfs_kind_ops chronfs_segment_live_ops;
-extern const struct chronfs_kind_ops chronfs_segment_sealed_ops;
+extern const struct chronfs_node_ops chronfs_segment_live_ops;
+extern const struct chronfs_node_ops chronfs_segment_sealed_ops;
 int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry);
 /* Attributes of segment `id`, as a node of the kind `live` or, once it is sealed, `sealed`. */

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "chronfs.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 #define PREFIX "user.chronfs."
 #define OF_ANY PREFIX "sealed\0" PREFIX "records\0" PREFIX "payload_bytes\0"

@@ -28,17 +28,17 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "read/lastchange.h"
 #include "read/streambegin.h"
 #include "read/streamcopy.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 #define BLOCK 512 /* unit of st_blocks */
 #define CACHED_SEGMENT_MIN (1U << 20)
 
 struct stream_file {
-	struct chronfs_opened opened; /* first: it is found as that */
+	struct chronfs_open_file open_file; /* first: it is found as that */
 	struct chronfs_holder holder;
 	uint64_t begin; /* position of byte 0 */
 	bool cached;    /* reads go through the page cache */
@@ -92,13 +92,13 @@ int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_par
 static uint64_t node_begin(struct chronfs *fs, uint64_t node, uint64_t end)
 {
 	uint64_t begin = chronfs_stream_begin(chronfs_node_value(node), end);
-	struct chronfs_opened *file;
+	struct chronfs_open_file *file;
 
-	pthread_mutex_lock(&fs->opened.lock);
-	file = chronfs_opened_find(fs, node);
+	pthread_mutex_lock(&fs->open_files.lock);
+	file = chronfs_open_files_find(fs, node);
 	if (file)
 		begin = ((struct stream_file *)file)->begin;
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	return begin;
 }
 
@@ -151,11 +151,11 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	file->opened.node = node;
+	file->open_file.node = node;
 	file->begin = node_begin(fs, node, end);
 	file->seen = file->begin;
 	file->exact = fi->flags & (O_NONBLOCK | O_DIRECT);
-	r = chronfs_copy_admit(fs, &file->opened, fuse_req_ctx(req)->pid,
+	r = chronfs_copy_admit(fs, &file->open_file, fuse_req_ctx(req)->pid,
 	                       !file->exact && may_be_cached(fs), &file->cached);
 	if (r < 0) {
 		free(file);
@@ -176,7 +176,7 @@ static void stream_release(struct chronfs *fs, uint64_t node, struct fuse_file_i
 
 	(void)node;
 	chronfs_begin_let_go(fs, &file->holder);
-	chronfs_copy_leave(fs, &file->opened, file->cached);
+	chronfs_copy_leave(fs, &file->open_file, file->cached);
 	free(file);
 }
 
@@ -328,7 +328,7 @@ static void stream_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence
 		fuse_reply_lseek(req, (off_t)(found - file->begin));
 }
 
-const struct chronfs_kind_ops chronfs_stream_ops = {
+const struct chronfs_node_ops chronfs_stream_ops = {
 	.stat = stream_stat,
 	.open = stream_open,
 	.read = stream_read,

@@ -7,11 +7,11 @@
 #include <sys/types.h>
 
 #include "libfuse.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 struct chronfs;
 
-extern const struct chronfs_kind_ops chronfs_stream_ops;
+extern const struct chronfs_node_ops chronfs_stream_ops;
 /* The inode number that this thread is given for `stream`. */
 int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino);
 /* For a lookup by this thread. */

@@ -22,8 +22,8 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "held/opened.h"
-#include "shared/numbers.h"
+#include "held/open_files.h"
+#include "shared/parse_number.h"
 
 /* The beginning of a file of /proc; "" if it cannot be read. */
 static void read_proc(pid_t pid, const char *name, char text[1024])
@@ -75,19 +75,19 @@ static uint64_t started(uint64_t process)
 void chronfs_begin_hold(struct chronfs *fs, struct chronfs_holder *holder, pid_t thread,
                         uint64_t begin)
 {
-	holder->opened.node = process_of(thread);
-	holder->started = started(holder->opened.node);
+	holder->open_file.node = process_of(thread);
+	holder->started = started(holder->open_file.node);
 	holder->begin = begin;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_holder_add(fs, &holder->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_holder_add(fs, &holder->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 void chronfs_begin_let_go(struct chronfs *fs, struct chronfs_holder *holder)
 {
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_remove(&holder->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&holder->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin)
@@ -98,12 +98,12 @@ uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin)
 	if (thread == 0) /* the kernel has no number for it here */
 		return begin;
 	process = process_of(thread);
-	pthread_mutex_lock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
 	holder = (const struct chronfs_holder *)chronfs_holder_find(fs, process);
 	if (holder) {
 		since = holder->started;
 		its = holder->begin;
 	}
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	return its == begin || since != started(process) ? begin : its;
 }

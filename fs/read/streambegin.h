@@ -6,15 +6,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "held/opened.h"
+#include "held/open_files.h"
 
 struct chronfs;
 
 /* An open file of `stream`, as what its process holds. */
 struct chronfs_holder {
-	struct chronfs_opened opened; /* first; `node` is the process */
-	uint64_t started;             /* when that was, as the kernel counts */
-	uint64_t begin;               /* position of byte 0 */
+	struct chronfs_open_file open_file; /* first; `node` is the process */
+	uint64_t started;                   /* when that was, as the kernel counts */
+	uint64_t begin;                     /* position of byte 0 */
 };
 
 /* A thread has opened `stream`, which begins at `begin` for it. */

@@ -24,7 +24,7 @@
 #include <errno.h>
 
 #include "chronfs.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 
 #define SHARED (CHRONFS_COPIES - 1) /* when all others are open; never cached */
 #define CACHED_MAX 8
@@ -40,7 +40,7 @@ static uint64_t another(struct chronfs *fs, uint64_t begin)
 	for (unsigned tries = 0; tries < SHARED; tries++) {
 		uint64_t node = copy_node(begin, fs->copies.next++ % SHARED);
 
-		if (!chronfs_opened_find(fs, node))
+		if (!chronfs_open_files_find(fs, node))
 			return node;
 	}
 	return copy_node(begin, SHARED);
@@ -84,7 +84,8 @@ static uint64_t common_node(struct chronfs *fs, uint64_t begin, uint64_t end)
 {
 	struct chronfs_copies *c = &fs->copies;
 
-	if (c->last == 0 || c->begin != begin || c->end != end || chronfs_opened_find(fs, c->last))
+	if (c->last == 0 || c->begin != begin || c->end != end ||
+	    chronfs_open_files_find(fs, c->last))
 		c->last = another(fs, begin);
 	c->begin = begin;
 	c->end = end;
@@ -97,7 +98,7 @@ uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, p
 	struct chronfs_asked *asked;
 	uint64_t node;
 
-	pthread_mutex_lock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
 	asked = find_asked(fs, thread);
 	if (!asked)
 		asked = note_asked(fs, thread);
@@ -107,16 +108,16 @@ uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, p
 		node = common_node(fs, begin, end);
 	asked->node = node;
 	asked->begin = begin;
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	return node;
 }
 
 void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end)
 {
-	pthread_mutex_lock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
 	if (node == fs->copies.last && end > fs->copies.end)
 		fs->copies.end = end;
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 /* ---- open files ---- */
@@ -141,15 +142,15 @@ static void forget_asked(struct chronfs *fs, pid_t thread)
 		*asked = (struct chronfs_asked){ 0 };
 }
 
-int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached,
-                       bool *ret_cached)
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_open_file *file, pid_t thread,
+                       bool cached, bool *ret_cached)
 {
 	const bool shared = chronfs_stream_copy(chronfs_node_value(file->node)) == SHARED;
 	bool taken;
 	int r = 0;
 
-	pthread_mutex_lock(&fs->opened.lock);
-	taken = !shared && chronfs_opened_find(fs, file->node);
+	pthread_mutex_lock(&fs->open_files.lock);
+	taken = !shared && chronfs_open_files_find(fs, file->node);
 	if (taken && send_away(fs, file->node, thread)) {
 		r = -ESTALE;
 	} else {
@@ -157,17 +158,17 @@ int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t th
 		*ret_cached = cached && !taken && !shared && fs->copies.cached < CACHED_MAX;
 		if (*ret_cached)
 			fs->copies.cached++;
-		chronfs_opened_add(fs, file);
+		chronfs_open_files_add(fs, file);
 	}
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	return r;
 }
 
-void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached)
+void chronfs_copy_leave(struct chronfs *fs, struct chronfs_open_file *file, bool cached)
 {
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_remove(file);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(file);
 	if (cached)
 		fs->copies.cached--;
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }

@@ -7,13 +7,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "held/opened.h"
+#include "held/open_files.h"
 
 struct chronfs;
 
 #define CHRONFS_ASKED 32 /* lookups of `stream` that are remembered until the open */
 
-struct chronfs_copies {      /* under fs->opened.lock */
+struct chronfs_copies {      /* under fs->open_files.lock */
 	uint64_t last;       /* node that the name led to last; 0: none */
 	uint64_t begin, end; /* positions, as they were told of it */
 	unsigned next;       /* numbers the others */
@@ -35,8 +35,8 @@ uint64_t chronfs_copy_choose(struct chronfs *fs, uint64_t begin, uint64_t end, p
 void chronfs_copy_told(struct chronfs *fs, uint64_t node, uint64_t end);
 /* Takes in an open file of file->node.  *ret_cached: `cached`, it may be, and there is no reason not to.
  *   ESTALE  not taken in: the name is to be looked up again */
-int chronfs_copy_admit(struct chronfs *fs, struct chronfs_opened *file, pid_t thread, bool cached,
-                       bool *ret_cached);
-void chronfs_copy_leave(struct chronfs *fs, struct chronfs_opened *file, bool cached);
+int chronfs_copy_admit(struct chronfs *fs, struct chronfs_open_file *file, pid_t thread,
+                       bool cached, bool *ret_cached);
+void chronfs_copy_leave(struct chronfs *fs, struct chronfs_open_file *file, bool cached);
 
 #endif

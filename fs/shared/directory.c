@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 
 #include "chronfs.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 void chronfs_directory_init(struct chronfs *fs)
 {
@@ -69,7 +69,8 @@ static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 	return r;
 }
 
-int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
+int chronfs_directory_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                           double *ret_timeout)
 {
 	const enum chronfs_kind kind = chronfs_node_kind(node);
 	struct timespec when = { 0 };

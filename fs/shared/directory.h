@@ -40,6 +40,7 @@ bool chronfs_listing_add(struct chronfs_listing *listing, const char *name,
                          const struct fuse_entry_param *entry, uint64_t cookie);
 
 /* Attributes of the root, segments/ and payload/. */
-int chronfs_dir_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout);
+int chronfs_directory_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                           double *ret_timeout);
 
 #endif

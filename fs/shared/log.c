@@ -1,224 +1,167 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.c - messages on their way to stderr or syslog; nobody waits for them
+ * log.c - what is said to people: ours, the library's and libfuse's
  *
- * Either can be stuck: a pipe that nobody reads, a log daemon that is stopped.  A thread of its own
- * writes, and it alone waits there.
- *
- * Invariants
- *   The lock is held while pointers change and never while something is written, so
- *   chronfs_log_put() waits for no reader.
- *   What waits is bounded.  When a message finds no room, it and all later ones are dropped until
- *   the thread takes what waits: the messages that are missing are one gap, and the thread tells
- *   their number in that place.
- *   The thread uses nothing of the mount but struct chronfs_log.  A thread that is still stuck when
- *   the mount has ended owns that struct, and ends with the process.
+ * Each is one line and names the queue; cq_printable() sees to it that what it quotes neither begins
+ * another line nor commands a terminal.  Any thread may speak.  Until there is a log (log_queue.h) messages
+ * are written at once, to stderr: the command line's, and those before the fork.  From then on the log
+ * takes them, and nobody waits.
  */
 #include "shared/log.h"
 
-#include <errno.h>
-#include <inttypes.h>
-#include <poll.h>
-#include <pthread.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "fault.h"
+#include "chronfs.h"
+#include "shared/log_queue.h"
 
-struct message {
-	struct message *next;
-	int priority;
-	char line[];
-};
+#define MESSAGE_MAX (PATH_MAX + 2048) /* a path, and what is said of it */
 
-struct chronfs_log {
-	pthread_t thread;
-	pthread_mutex_t lock;   /* guards all below */
-	pthread_cond_t work;    /* the thread waits for messages, or the end */
-	pthread_cond_t settled; /* others wait until all is written */
-	struct message *first, **end;
-	size_t bytes;     /* of these */
-	uint64_t dropped; /* behind the last of these */
-	bool writing;     /* the thread has messages in its hands */
-	bool use_syslog;
-	bool ending;
-	bool abandoned; /* nobody waits for the thread: it frees this */
-};
+/* libfuse hands its messages to a function of the whole process, some in several pieces. */
+static struct {
+	pthread_mutex_t lock;
+	struct chronfs *fs;
+	bool quiet;     /* while one thread asks what libfuse knows */
+	char line[512]; /* the pieces so far; what does not fit is left out */
+	size_t length;
+} fuse_messages = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-void chronfs_log_write(bool use_syslog, int priority, const char *line)
+static void put_line(struct chronfs *fs, int priority, const char *line)
 {
+	if (fs && fs->log_queue)
+		chronfs_log_queue_put(fs->log_queue, priority, line);
+	else
+		chronfs_log_write_line(false, priority, line);
+}
+
+static void say(struct chronfs *fs, enum cq_level level, const char *message)
+{
+	static const int priority[] = {
+		[CQ_ERROR] = LOG_ERR,
+		[CQ_WARNING] = LOG_WARNING,
+		[CQ_NOTICE] = LOG_NOTICE,
+	};
+	char text[PATH_MAX + MESSAGE_MAX], line[2 * sizeof text] = CHRONFS_LOG_PREFIX;
 	const size_t prefix = sizeof CHRONFS_LOG_PREFIX - 1;
-	struct pollfd room = { .fd = STDERR_FILENO, .events = POLLOUT };
-	size_t length = strlen(line);
-	ssize_t n;
 
-	if (use_syslog && priority != CHRONFS_LOG_RAW) {
-		syslog(priority, "%.*s", (int)(length - prefix - 1), line + prefix);
+	if (fs && fs->options.queue)
+		(void)snprintf(text, sizeof text, "%s: %s", fs->options.queue, message);
+	else
+		(void)snprintf(text, sizeof text, "%s", message);
+	cq_printable(line + prefix, sizeof line - prefix - 1, text);
+	(void)strcat(line, "\n");
+	put_line(fs, priority[level], line);
+}
+
+void chronfs_log(struct chronfs *fs, enum cq_level level, const char *format, ...)
+{
+	char message[MESSAGE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(message, sizeof message, format, ap);
+	va_end(ap);
+	say(fs, level, message);
+}
+
+void chronfs_print_error(const char *format, ...)
+{
+	char message[PATH_MAX + MESSAGE_MAX];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(message, sizeof message, format, ap);
+	va_end(ap);
+	say(NULL, CQ_ERROR, message);
+}
+
+void chronfs_print(const char *format, ...)
+{
+	char text[2 * (PATH_MAX + MESSAGE_MAX)], line[2 * sizeof text];
+	va_list ap;
+
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof text, format, ap);
+	va_end(ap);
+	cq_printable(line, sizeof line, text);
+	(void)dprintf(STDOUT_FILENO, "%s\n", line);
+}
+
+void chronfs_log_from_library(void *arg, enum cq_level level, const char *message)
+{
+	say(arg, level, message);
+}
+
+static enum cq_level level_of(enum fuse_log_level level)
+{
+	if (level <= FUSE_LOG_ERR)
+		return CQ_ERROR;
+	return level == FUSE_LOG_WARNING ? CQ_WARNING : CQ_NOTICE;
+}
+
+/* What -d shows: for stderr alone, and pieces of lines.  A piece is escaped but for its newline. */
+__attribute__((format(printf, 1, 0))) static void show_debugging(const char *format, va_list ap)
+{
+	char piece[MESSAGE_MAX], line[2 * sizeof piece + 1];
+	bool newline;
+	int n;
+
+	n = vsnprintf(piece, sizeof piece, format, ap);
+	if (n <= 0)
+		return;
+	if ((size_t)n >= sizeof piece)
+		n = sizeof piece - 1;
+	newline = piece[n - 1] == '\n';
+	if (newline)
+		piece[n - 1] = '\0';
+	cq_printable(line, sizeof line - 1, piece);
+	if (newline)
+		(void)strcat(line, "\n");
+	put_line(fuse_messages.fs, CHRONFS_LOG_RAW, line);
+}
+
+__attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level level,
+                                                           const char *format, va_list ap)
+{
+	char message[sizeof fuse_messages.line];
+	bool complete = false;
+	size_t room;
+	int n;
+
+	if (fuse_messages.quiet)
+		return;
+	if (level >= FUSE_LOG_INFO) {
+		show_debugging(format, ap);
 		return;
 	}
-	while (length > 0) {
-		n = write(STDERR_FILENO, line, length);
-		if (n < 0 && errno == EAGAIN) /* others may share it, and want it so */
-			(void)poll(&room, 1, -1);
-		else if (n < 0 && errno != EINTR)
-			return;
-		line += n > 0 ? n : 0;
-		length -= n > 0 ? (size_t)n : 0;
+	pthread_mutex_lock(&fuse_messages.lock);
+	room = sizeof fuse_messages.line - fuse_messages.length;
+	n = vsnprintf(fuse_messages.line + fuse_messages.length, room, format, ap);
+	if (n > 0)
+		fuse_messages.length += (size_t)n < room ? (size_t)n : room - 1;
+	if (n > 0 && (fuse_messages.length == sizeof fuse_messages.line - 1 ||
+	              fuse_messages.line[fuse_messages.length - 1] == '\n')) {
+		memcpy(message, fuse_messages.line, sizeof message);
+		message[strcspn(message, "\n")] = '\0';
+		fuse_messages.length = 0;
+		complete = true;
 	}
+	pthread_mutex_unlock(&fuse_messages.lock);
+	if (complete)
+		say(fuse_messages.fs, level_of(level), message);
 }
 
-static void write_all(bool use_syslog, struct message *first, uint64_t dropped)
+void chronfs_log_take_fuse(struct chronfs *fs)
 {
-	char line[100];
-
-	for (struct message *m = first; m; m = first) {
-		chronfs_log_write(use_syslog, m->priority, m->line);
-		first = m->next;
-		free(m);
-	}
-	if (dropped == 0 || chronfs_planted("dropped_untold"))
-		return;
-	(void)snprintf(line, sizeof line,
-	               CHRONFS_LOG_PREFIX "messages dropped here because nobody read them: %" PRIu64
-	                                  "\n",
-	               dropped);
-	chronfs_log_write(use_syslog, LOG_WARNING, line);
+	fuse_messages.fs = fs;
+	fuse_set_log_func(fs ? say_fuse : NULL);
 }
 
-static void free_log(struct chronfs_log *log)
+void chronfs_log_mute_fuse(bool quiet)
 {
-	pthread_cond_destroy(&log->settled);
-	pthread_cond_destroy(&log->work);
-	pthread_mutex_destroy(&log->lock);
-	free(log);
-}
-
-static void *write_messages(void *arg)
-{
-	struct chronfs_log *log = arg;
-	struct message *first;
-	bool use_syslog, abandoned;
-	uint64_t dropped;
-
-	pthread_mutex_lock(&log->lock);
-	for (;;) {
-		log->writing = false;
-		while (!log->first && log->dropped == 0 && !log->ending) {
-			pthread_cond_broadcast(&log->settled);
-			pthread_cond_wait(&log->work, &log->lock);
-		}
-		if (!log->first && log->dropped == 0)
-			break;
-		first = log->first;
-		dropped = log->dropped;
-		use_syslog = log->use_syslog;
-		log->first = NULL;
-		log->end = &log->first;
-		log->bytes = 0;
-		log->dropped = 0;
-		log->writing = true;
-		pthread_mutex_unlock(&log->lock);
-		write_all(use_syslog, first, dropped);
-		pthread_mutex_lock(&log->lock);
-	}
-	abandoned = log->abandoned;
-	pthread_mutex_unlock(&log->lock);
-	if (abandoned)
-		free_log(log);
-	return NULL;
-}
-
-/* Under the lock: waits until all is written, but not for long.  False: it is not. */
-static bool await_settled(struct chronfs_log *log)
-{
-	struct timespec until;
-	int r = 0;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += CHRONFS_LOG_WAIT_S;
-	while (r == 0 && (log->first || log->dropped > 0 || log->writing))
-		r = pthread_cond_timedwait(&log->settled, &log->lock, &until);
-	return r == 0;
-}
-
-int chronfs_log_start(struct chronfs_log **ret_log)
-{
-	pthread_condattr_t monotonic;
-	struct chronfs_log *log;
-	int r;
-
-	log = calloc(1, sizeof *log);
-	if (!log)
-		return -ENOMEM;
-	log->end = &log->first;
-	pthread_mutex_init(&log->lock, NULL);
-	pthread_cond_init(&log->work, NULL);
-	pthread_condattr_init(&monotonic);
-	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-	pthread_cond_init(&log->settled, &monotonic);
-	pthread_condattr_destroy(&monotonic);
-	r = pthread_create(&log->thread, NULL, write_messages, log);
-	if (r != 0) {
-		free_log(log);
-		return -r;
-	}
-	*ret_log = log;
-	return 0;
-}
-
-void chronfs_log_put(struct chronfs_log *log, int priority, const char *line)
-{
-	const size_t size = sizeof(struct message) + strlen(line) + 1;
-	struct message *m = NULL;
-
-	pthread_mutex_lock(&log->lock);
-	if (log->dropped == 0 && log->bytes + size <= CHRONFS_LOG_BYTES)
-		m = malloc(size);
-	if (m) {
-		m->next = NULL;
-		m->priority = priority;
-		memcpy(m->line, line, size - sizeof *m);
-		*log->end = m;
-		log->end = &m->next;
-		log->bytes += size;
-	} else {
-		log->dropped++;
-	}
-	pthread_cond_signal(&log->work);
-	pthread_mutex_unlock(&log->lock);
-}
-
-void chronfs_log_to_syslog(struct chronfs_log *log)
-{
-	openlog("chronfs", LOG_PID, LOG_DAEMON);
-	if (!log)
-		return;
-	pthread_mutex_lock(&log->lock);
-	(void)await_settled(log);
-	log->use_syslog = true;
-	pthread_mutex_unlock(&log->lock);
-}
-
-void chronfs_log_stop(struct chronfs_log *log)
-{
-	bool settled;
-
-	if (!log)
-		return;
-	pthread_mutex_lock(&log->lock);
-	settled = await_settled(log);
-	log->ending = true;
-	log->abandoned = !settled;
-	if (!settled)
-		pthread_detach(log->thread); /* under the lock, while there is one for sure */
-	pthread_cond_signal(&log->work);
-	pthread_mutex_unlock(&log->lock);
-	if (!settled)
-		return;
-	pthread_join(log->thread, NULL);
-	free_log(log);
+	fuse_messages.quiet = quiet;
 }

@@ -1,38 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* log.h - messages on their way to stderr or syslog; nobody waits for them */
+/* log.h - messages to people, on stderr or in the log of the system */
 #ifndef CHRONFS_LOG_H
 #define CHRONFS_LOG_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
-#define CHRONFS_LOG_BYTES (1U << 20) /* of messages that wait to be written */
-#define CHRONFS_LOG_WAIT_S 2         /* the most that anybody waits for what is stuck */
+#include "chronq.h"
 
-/*
- * A line is what goes to stderr: this prefix, the message, a newline.  syslog gets the message alone.
- * Priorities are those of syslog(3); CHRONFS_LOG_RAW is any piece of text, for stderr wherever messages go.
- */
-#define CHRONFS_LOG_PREFIX "chronfs: "
-#define CHRONFS_LOG_RAW (-1)
+struct chronfs;
 
-struct chronfs_log;
-
-/* Starts the thread that writes.  Signals that others wait for have to be blocked.  Errors: ENOMEM,
- * EAGAIN (no thread). */
-int chronfs_log_start(struct chronfs_log **ret_log);
-
-/* Takes one line and returns at once.  Any thread. */
-void chronfs_log_put(struct chronfs_log *log, int priority, const char *line);
-
-/* From now on messages go to syslog: nobody reads our stderr any more.  What was put before has been
- * written to stderr, unless that is stuck.  log NULL: nobody has put anything. */
-void chronfs_log_to_syslog(struct chronfs_log *log);
-
-/* Writes what was put, and ends the thread; a thread that is stuck is left to the end of the process. */
-void chronfs_log_stop(struct chronfs_log *log);
-
-/* Writes one line now, and waits for whoever reads it. */
-void chronfs_log_write(bool use_syslog, int priority, const char *line);
+void chronfs_log(struct chronfs *fs, enum cq_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void chronfs_log_from_library(void *arg, enum cq_level level,
+                              const char *message); /* a cq_log_fn */
+/* The same before there is a mount: of the command line. */
+void chronfs_print_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A line on stdout, escaped as they are. */
+void chronfs_print(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* From now on libfuse's messages take the same way as ours.  NULL: no more. */
+void chronfs_log_take_fuse(struct chronfs *fs);
+/* Libfuse's messages are left out, or not any more.  While there is one thread. */
+void chronfs_log_mute_fuse(bool quiet);
 
 #endif

@@ -15,16 +15,16 @@
 #include <unistd.h>
 
 #include "chronfs.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "read/lastchange.h"
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 #include "status/stats.h"
 
 /* One open file. */
 struct rendering {
-	struct chronfs_opened opened; /* first: it is found as that */
-	pthread_mutex_t lock;         /* guards the two below */
-	char *text;                   /* NULL: nothing read yet */
+	struct chronfs_open_file open_file; /* first: it is found as that */
+	pthread_mutex_t lock;               /* guards the two below */
+	char *text;                         /* NULL: nothing read yet */
 	size_t length;
 };
 
@@ -99,10 +99,10 @@ static void info_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 		return;
 	}
 	pthread_mutex_init(&open->lock, NULL);
-	open->opened.node = node;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_add(fs, &open->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	open->open_file.node = node;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add(fs, &open->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	fi->fh = (uintptr_t)open;
 	fi->direct_io = 1;
 	fi->noflush = 1;
@@ -114,9 +114,9 @@ static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_inf
 	struct rendering *open = info_handle(fi);
 
 	(void)node;
-	pthread_mutex_lock(&fs->opened.lock);
-	chronfs_opened_remove(&open->opened);
-	pthread_mutex_unlock(&fs->opened.lock);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&open->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 	pthread_mutex_destroy(&open->lock);
 	free(open->text);
 	free(open);
@@ -175,14 +175,14 @@ static void info_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
 	chronfs_reply_read(req, info_pread, &reading, size, offset, false);
 }
 
-const struct chronfs_kind_ops chronfs_stats_ops = {
+const struct chronfs_node_ops chronfs_stats_ops = {
 	.stat = info_stat,
 	.open = info_open,
 	.read = info_read,
 	.release = info_release,
 };
 
-const struct chronfs_kind_ops chronfs_metrics_ops = {
+const struct chronfs_node_ops chronfs_metrics_ops = {
 	.stat = info_stat,
 	.open = info_open,
 	.read = info_read,

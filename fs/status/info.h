@@ -5,13 +5,13 @@
 
 #include <stddef.h>
 
-#include "shared/kind.h"
+#include "shared/node_ops.h"
 
 struct chronfs_info {
 	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
 };
 
-extern const struct chronfs_kind_ops chronfs_stats_ops;
-extern const struct chronfs_kind_ops chronfs_metrics_ops;
+extern const struct chronfs_node_ops chronfs_stats_ops;
+extern const struct chronfs_node_ops chronfs_metrics_ops;
 
 #endif

@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "append/lines.h"
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
 #include "chronfs.h"
 #include "read/passthrough.h"
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 
 #define NS_PER_S 1000000000
 
@@ -72,12 +72,12 @@ static void take_mount(struct chronfs *fs, struct chronfs_stats *s)
 	s->read_only = fs->writer == NULL;
 	s->passthrough = chronfs_passthrough_on(fs);
 	s->config = fs->options.queue_config;
-	s->open_files = chronfs_share_look(&fs->limits.open_files);
-	s->open_dirs = chronfs_share_look(&fs->limits.open_dirs);
-	s->open_segments = chronfs_share_look(&fs->limits.open_segments);
-	s->locks = chronfs_share_look(&fs->limits.locks);
-	chronfs_waiting_figures(fs, &s->waiting_writes, &s->waiting_bytes);
-	chronfs_lines_figures(fs, &s->open_lines, &s->open_line_bytes);
+	s->open_files = chronfs_user_limit_read(&fs->user_limits.open_files);
+	s->open_dirs = chronfs_user_limit_read(&fs->user_limits.open_dirs);
+	s->open_segments = chronfs_user_limit_read(&fs->user_limits.open_segments);
+	s->locks = chronfs_user_limit_read(&fs->user_limits.locks);
+	chronfs_room_wait_count(fs, &s->waiting_writes, &s->waiting_bytes);
+	chronfs_lines_count(fs, &s->open_lines, &s->open_line_bytes);
 	take_counters(&fs->counters, &s->counters);
 	s->sources = CHRONFS_FROM_MOUNT;
 }

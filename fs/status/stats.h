@@ -61,7 +61,7 @@ struct chronfs_stats {
 	uint64_t sync_mean_ns;
 	struct chronfs_latency sync;
 
-	struct chronfs_share open_files, open_dirs, open_segments, locks;
+	struct chronfs_user_limit open_files, open_dirs, open_segments, locks;
 	uint64_t waiting_writes, waiting_bytes;
 	uint64_t open_lines, open_line_bytes;
 	struct chronfs_counters counters;

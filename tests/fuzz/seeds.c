@@ -113,8 +113,8 @@ int main(int argc, char **argv)
 		put_queue(strrchr(argv[i], '/') + 1, &held);
 		held_free(&held);
 	}
-	put("framer", "lines", lines, sizeof lines - 1);
-	put("framer", "small", small, sizeof small - 1);
+	put("line_splitter", "lines", lines, sizeof lines - 1);
+	put("line_splitter", "small", small, sizeof small - 1);
 	put("options", "writing", options, sizeof options - 1);
 	put("options", "reading", more, sizeof more - 1);
 	put("ctl", "roll", "roll\n", 5);

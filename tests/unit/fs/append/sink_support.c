@@ -36,9 +36,9 @@ ssize_t __wrap_cq_writer_append_batch(cq_writer *writer, const struct cq_message
                                       size_t count, struct cq_appended *ret_appended);
 int __wrap_cq_writer_room(cq_writer *writer, size_t length);
 void __wrap_cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *sync);
-struct chronfs_pending *__wrap_chronfs_pending_new(fuse_req_t req);
-struct chronfs_pending *__real_chronfs_pending_new(fuse_req_t req);
-void __wrap_chronfs_say(struct chronfs *of, enum cq_level level, const char *format, ...)
+struct chronfs_sync_wait *__wrap_chronfs_sync_wait_new(fuse_req_t req);
+struct chronfs_sync_wait *__real_chronfs_sync_wait_new(fuse_req_t req);
+void __wrap_chronfs_log(struct chronfs *of, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 static struct request *of(fuse_req_t req)
@@ -145,12 +145,12 @@ void __wrap_cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *sync
 	queue.sync = sync;
 }
 
-struct chronfs_pending *__wrap_chronfs_pending_new(fuse_req_t req)
+struct chronfs_sync_wait *__wrap_chronfs_sync_wait_new(fuse_req_t req)
 {
-	return queue.no_memory ? NULL : __real_chronfs_pending_new(req);
+	return queue.no_memory ? NULL : __real_chronfs_sync_wait_new(req);
 }
 
-void __wrap_chronfs_say(struct chronfs *fs_, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *fs_, enum cq_level level, const char *format, ...)
 {
 	va_list args;
 
@@ -176,7 +176,7 @@ int sink_setup(void **state)
 	fs.writer = (cq_writer *)(void *)&fs;
 	fs.write_limit = LIMIT;
 	fs.lines.memory.most = MEMORY;
-	fs.limits.open_files.most = 1000;
+	fs.user_limits.open_files.most = 1000;
 	return 0;
 }
 

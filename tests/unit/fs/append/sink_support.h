@@ -3,7 +3,7 @@
  * sink_support.h - append and append.lines without a mount
  *
  * libfuse's replies and the writer's calls are replaced by ours (--wrap).  The writer is a list of
- * records with room for so many; a request remembers its answer and can be interrupted; the ticker's
+ * records with room for so many; a request remembers its answer and can be interrupted; the background thread's
  * steps are called by the tests.
  */
 #ifndef CHRONFS_TEST_SINK_SUPPORT_H

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "append/lines.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "kernel/ops.h"
 #include "sink_support.h"
 
@@ -128,9 +128,9 @@ static void interrupted_open_leaves_nothing(void **state)
 	(void)state;
 	requests[0].interrupted = true;
 	chronfs_ops.open(REQ(0), APPEND, &fi);
-	assert_null(chronfs_opened_find(&fs, APPEND));
+	assert_null(chronfs_open_files_find(&fs, APPEND));
 	chronfs_ops.open(REQ(0), LINES, &fi);
-	assert_null(chronfs_opened_find(&fs, LINES));
+	assert_null(chronfs_open_files_find(&fs, LINES));
 }
 
 /* ---- append.lines ---- */
@@ -146,7 +146,7 @@ static void lines_are_joined_over_writes(void **state)
 	assert_int_equal(write_text(0, LINES, &b, "other "), 6);
 	assert_int_equal(write_text(0, LINES, &a, "o\nthree\nfo"), 10);
 	assert_string_equal(records(), "two\n|three\n|");
-	chronfs_lines_figures(&fs, &files, &bytes);
+	chronfs_lines_count(&fs, &files, &bytes);
 	assert_int_equal(files, 2);
 	assert_int_equal(bytes, 8);
 	assert_int_equal(write_text(0, LINES, &b, "file\n"), 5);
@@ -255,10 +255,10 @@ static void lines_become_due(void **state)
 	int ms;
 
 	(void)state;
-	assert_int_equal(chronfs_lines_step(&fs), -1);
+	assert_int_equal(chronfs_line_timeout_step(&fs), -1);
 	fs.options.line_timeout_ms = 3600000;
 	assert_int_equal(write_text(0, LINES, &a, "later"), 5);
-	ms = chronfs_lines_step(&fs);
+	ms = chronfs_line_timeout_step(&fs);
 	assert_in_range(ms, 3570000, 3600000);
 	assert_string_equal(records(), "");
 
@@ -267,11 +267,11 @@ static void lines_become_due(void **state)
 	assert_int_equal(write_text(0, LINES, &b, "done\n"), 5);
 	assert_string_equal(records(), "done\n|");
 	queue.room = 0;
-	while ((ms = chronfs_lines_step(&fs)) < 100)
+	while ((ms = chronfs_line_timeout_step(&fs)) < 100)
 		assert_in_range(ms, 0, 1);
 	assert_int_equal(ms, 100); /* full: again later */
 	queue.room = 1;
-	assert_int_equal(chronfs_lines_step(&fs), -1);
+	assert_int_equal(chronfs_line_timeout_step(&fs), -1);
 	assert_string_equal(records(), "later!|");
 }
 

@@ -88,7 +88,7 @@ static void *park_all(void *arg)
 		int r;
 
 		__atomic_store_n(&parking, i + 1, __ATOMIC_SEQ_CST);
-		chronfs_parked_expect(&list, parked->req);
+		chronfs_parked_catch_interrupt(&list, parked->req);
 		pthread_mutex_lock(&list.lock);
 		r = chronfs_parked_add(&list, parked);
 		pthread_mutex_unlock(&list.lock);
@@ -114,10 +114,11 @@ static void *work(void *arg)
 {
 	(void)arg;
 	while (__atomic_load_n(&finished, __ATOMIC_SEQ_CST) < REQUESTS) {
-		struct chronfs_parked *first = chronfs_parked_try(&list);
+		struct chronfs_parked *first = chronfs_parked_begin_attempt(&list);
 
 		if (first)
-			(void)chronfs_parked_tried(&list, first, first->held % 3 == 0 ? 1 : 0);
+			(void)chronfs_parked_end_attempt(&list, first,
+			                                 first->held % 3 == 0 ? 1 : 0);
 		else
 			sched_yield();
 	}

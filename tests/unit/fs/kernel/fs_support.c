@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include "fs_support.h"
-#include "held/locks.h"
+#include "held/file_locks.h"
 #include "kernel/ops.h"
 #include "mount/queue.h"
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 #include "support.h"
 
 struct chronfs fs;
@@ -50,7 +50,7 @@ int __wrap_fuse_reply_lseek(fuse_req_t req, off_t offset);
 int __wrap_fuse_reply_ioctl(fuse_req_t req, int result, const void *bytes, size_t size);
 void __wrap_fuse_pollhandle_destroy(struct fuse_pollhandle *handle);
 int __wrap_fuse_lowlevel_notify_poll(struct fuse_pollhandle *handle);
-void __wrap_chronfs_say(struct chronfs *of, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *of, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 static struct request *of(fuse_req_t req)
@@ -186,7 +186,7 @@ int __wrap_fuse_lowlevel_notify_poll(struct fuse_pollhandle *handle)
 	return 0;
 }
 
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 {
 	va_list args;
 
@@ -251,8 +251,8 @@ void fs_release(uint64_t node, struct fuse_file_info *fi)
 
 bool fs_nothing_is_open(void)
 {
-	for (size_t i = 0; i < CHRONFS_OPENED_BUCKETS; i++)
-		if (fs.opened.files[i])
+	for (size_t i = 0; i < CHRONFS_OPEN_FILES_BUCKETS; i++)
+		if (fs.open_files.files[i])
 			return false;
 	return true;
 }
@@ -272,7 +272,7 @@ int fs_mount(char *queue, bool read_only)
 	fs.mount_time = (struct timespec){ .tv_sec = 1 };
 	cq_config_init(&fs.options.queue_config);
 	fs.options.queue_config.segment_size = CQ_SEGMENT_SIZE_MIN;
-	chronfs_limits_init(&fs);
+	chronfs_user_limits_init(&fs);
 	code = chronfs_queue_open(&fs);
 	mounted = true;
 	if (code != CHRONFS_EXIT_OK)
@@ -310,7 +310,7 @@ int fs_setup_read_only(void **state)
 void fs_end(void)
 {
 	assert_int_equal(chronfs_queue_close(&fs, true), 0);
-	chronfs_locks_fini(&fs);
+	chronfs_file_locks_fini(&fs);
 	mounted = false;
 }
 

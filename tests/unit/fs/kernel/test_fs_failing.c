@@ -26,12 +26,12 @@
 
 #include "append/ctl.h"
 #include "fs_support.h"
+#include "held/background.h"
 #include "held/poll.h"
-#include "held/ticker.h"
 #include "kernel/ops.h"
 #include "kernel/request.h"
 #include "mount/daemon.h"
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 #include "status/stats.h"
 
 #define BUFFER 8192
@@ -324,8 +324,8 @@ static int once(const struct operation *op, int failing)
 	assert_true(fs_nothing_is_open());
 	assert_null(fs.polls.first);
 	assert_null(fs.ctl.jobs.first);
-	assert_int_equal(fs.limits.open_files.used + fs.limits.open_dirs.used +
-	                         fs.limits.open_segments.used + fs.limits.locks.used +
+	assert_int_equal(fs.user_limits.open_files.used + fs.user_limits.open_dirs.used +
+	                         fs.user_limits.open_segments.used + fs.user_limits.locks.used +
 	                         fs.lines.memory.used + fs.copies.cached,
 	                 0);
 	return made;
@@ -395,7 +395,7 @@ static void each_call_of_a_lookup(void **state)
 
 /* ---- what is no request ---- */
 
-static void no_thread_for_the_ticker(void **state)
+static void no_background_thread(void **state)
 {
 	static const chronfs_step_fn no_steps[] = { NULL };
 	int failing = 1;
@@ -403,14 +403,14 @@ static void no_thread_for_the_ticker(void **state)
 	(void)state;
 	for (; failing <= 2; failing++) {
 		fs_calls_begin(failing);
-		assert_int_equal(chronfs_ticker_start(&fs, no_steps),
+		assert_int_equal(chronfs_background_start(&fs, no_steps),
 		                 -(failing == 1 ? ENOMEM : EAGAIN));
 		fs_calls_end();
-		assert_null(fs.ticker);
+		assert_null(fs.background);
 	}
-	chronfs_ticker_wake(&fs); /* the library may do that while the queue is closed */
-	chronfs_ticker_stop(&fs);
-	chronfs_ticker_fini(&fs);
+	chronfs_background_wake(&fs); /* the library may do that while the queue is closed */
+	chronfs_background_stop(&fs);
+	chronfs_background_fini(&fs);
 }
 
 static void no_thread_for_the_signals(void **state)
@@ -446,9 +446,9 @@ static void limit_of_descriptors(void **state)
 		made_up.descriptors = cases[i].now;
 		made_up.descriptors_max = cases[i].most;
 		fs_calls_begin(cases[i].failing);
-		chronfs_limits_init(&fs);
+		chronfs_user_limits_init(&fs);
 		fs_calls_end();
-		assert_int_equal(fs.limits.open_segments.most, cases[i].shared);
+		assert_int_equal(fs.user_limits.open_segments.most, cases[i].shared);
 	}
 }
 
@@ -495,7 +495,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(each_call_on_a_read_only_mount, fs_setup_read_only,
 		                                fs_teardown),
 		TEST(each_call_of_a_lookup),
-		TEST(no_thread_for_the_ticker),
+		TEST(no_background_thread),
 		TEST(no_thread_for_the_signals),
 		TEST(limit_of_descriptors),
 		TEST(pages_of_a_request),

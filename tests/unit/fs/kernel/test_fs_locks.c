@@ -159,7 +159,7 @@ static void interrupted_while_waiting(void **state)
 	fs_interrupt(1); /* too late: it has the lock */
 	assert_int_equal(answer_of(1), 0);
 	assert_int_equal(whole(3, A, 4, LOCK_EX | LOCK_NB), EAGAIN);
-	assert_int_equal(fs.limits.locks.used, 1);
+	assert_int_equal(fs.user_limits.locks.used, 1);
 }
 
 /* The interruption has come before the request was parked. */
@@ -175,14 +175,14 @@ static void interrupted_before_waiting(void **state)
 	assert_int_equal(answer_of(1), EINTR);
 	assert_int_equal(whole(0, A, 1, LOCK_UN), 0);
 	assert_int_equal(answer_of(1), EINTR);
-	assert_int_equal(fs.limits.locks.used, 0);
+	assert_int_equal(fs.user_limits.locks.used, 0);
 }
 
 /* What somebody else holds does not make an unlock one lock more. */
 static void unlocking_when_there_are_too_many(void **state)
 {
 	(void)state;
-	fs.limits.locks.most = 4; /* two of them are the mounter's */
+	fs.user_limits.locks.most = 4; /* two of them are the mounter's */
 	assert_int_equal(set_from(0, 1, A, 1, range(F_WRLCK, 0, 99), false), 0);
 	assert_int_equal(set_from(0, 2, A, 2, range(F_WRLCK, 100, 199), false), 0);
 	assert_int_equal(set_from(0, 3, A, 3, range(F_WRLCK, 200, 200), false), ENOLCK);
@@ -202,7 +202,7 @@ static void an_operation_that_there_is_not(void **state)
 	(void)state;
 	assert_int_equal(whole(0, A, 1, LOCK_MAND), EINVAL);
 	assert_int_equal(whole(0, A, 1, LOCK_SH | LOCK_EX), EINVAL);
-	assert_null(fs.locks.held);
+	assert_null(fs.file_locks.held);
 }
 
 /* The end of the mount answers those who wait. */

@@ -106,8 +106,8 @@ static void each_lookup_of_a_sink_is_a_node(void **state)
 	struct fuse_entry_param a, b;
 
 	(void)state;
-	chronfs_sink_entry(&fs, CHRONFS_APPEND, &a);
-	chronfs_sink_entry(&fs, CHRONFS_APPEND, &b);
+	chronfs_sink_new_node(&fs, CHRONFS_APPEND, &a);
+	chronfs_sink_new_node(&fs, CHRONFS_APPEND, &b);
 	assert_int_not_equal(a.ino, b.ino);
 	assert_int_equal(a.attr.st_ino, b.attr.st_ino);
 	assert_true(a.entry_timeout <= 0); /* its attributes are the same for ever */

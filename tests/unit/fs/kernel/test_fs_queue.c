@@ -17,7 +17,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
 #include "fs_support.h"
 #include "kernel/ops.h"
 #include "status/stats.h"
@@ -162,7 +162,7 @@ static void closed_with_files_open(void **state)
 	}
 	fs_end();
 	assert_true(fs_nothing_is_open());
-	assert_int_equal(fs.limits.open_segments.used + fs.copies.cached, 0);
+	assert_int_equal(fs.user_limits.open_segments.used + fs.copies.cached, 0);
 	assert_int_equal(cq_reader_open(fs_queue, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	while (cq_reader_next(reader, &record) == 1) {
 		records++;
@@ -188,11 +188,11 @@ static void an_orphan_that_can_never_be_appended(void **state)
 	made_up.append_error = EDQUOT;
 	fs_release(node, &fi);
 	assert_int_equal(fs.counters.partials_lost, 0);
-	assert_true(chronfs_waiting_step(&fs) >= 0);
+	assert_true(chronfs_room_wait_step(&fs) >= 0);
 	made_up.append_error = ENOSPC;
-	assert_true(chronfs_waiting_step(&fs) >= 0);
+	assert_true(chronfs_room_wait_step(&fs) >= 0);
 	made_up.append_error = EOVERFLOW;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(fs.counters.partials_lost, 1);
 	assert_non_null(strstr(said, "5 bytes that were written without a newline are lost"));
 	made_up.append_error = 0;
@@ -404,7 +404,7 @@ static void a_segment_that_is_overwritten(void **state)
 	fs_expect(0, ENOENT);
 	chronfs_ops.getattr(fs_request(0, 0), payload, NULL);
 	fs_expect(0, ENOENT);
-	assert_int_equal(fs.limits.open_segments.used, 0);
+	assert_int_equal(fs.user_limits.open_segments.used, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)

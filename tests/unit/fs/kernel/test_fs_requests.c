@@ -24,7 +24,7 @@
 
 #include "append/ctl.h"
 #include "append/lines.h"
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
 #include "fs_support.h"
 #include "held/poll.h"
 #include "kernel/ops.h"
@@ -136,8 +136,8 @@ static void interrupted_opens_hold_nothing(void **state)
 		fs_expect(0, 0);
 	}
 	assert_true(fs_nothing_is_open());
-	assert_int_equal(fs.limits.open_files.used + fs.limits.open_dirs.used +
-	                         fs.limits.open_segments.used + fs.copies.cached,
+	assert_int_equal(fs.user_limits.open_files.used + fs.user_limits.open_dirs.used +
+	                         fs.user_limits.open_segments.used + fs.copies.cached,
 	                 0);
 }
 
@@ -460,11 +460,11 @@ static void no_memory_to_wait(void **state)
 		fs_calls_end();
 		fs_expect(0, ENOMEM);
 		assert_int_equal(calls.error, ENOMEM);
-		assert_null(fs.waiting.requests.first);
+		assert_null(fs.room_waits.requests.first);
 		fs_release(node, &fi);
 	}
 	made_up.append_error = 0;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 }
 
 /* A line_timeout of more milliseconds than poll(2) counts is waited for in pieces. */
@@ -477,7 +477,7 @@ static void a_line_may_stay_open_for_months(void **state)
 	fs.options.line_timeout_ms = (uint64_t)INT32_MAX + 100000;
 	chronfs_ops.write(fs_request(0, 0), node, "piece", 5, 0, &fi);
 	fs_expect(0, 0);
-	assert_int_equal(chronfs_lines_step(&fs), INT32_MAX);
+	assert_int_equal(chronfs_line_timeout_step(&fs), INT32_MAX);
 	assert_int_equal(fs.lines.bytes, 5);
 	fs_release(node, &fi);
 }

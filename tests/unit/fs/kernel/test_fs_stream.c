@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "fs_support.h"
-#include "held/opened.h"
+#include "held/open_files.h"
 #include "kernel/ops.h"
 #include "read/streambegin.h"
 
@@ -333,7 +333,7 @@ static void a_crowd_opens_it(void **state)
 	static struct opener openers[THREADS];
 
 	(void)state;
-	fs.limits.open_files.most = 2 * THREADS;
+	fs.user_limits.open_files.most = 2 * THREADS;
 	memset(openers, 0, sizeof openers);
 	for (int i = 0; i < THREADS; i++) {
 		openers[i].thread = 1000 + i;
@@ -373,7 +373,7 @@ static void more_are_sent_away_than_are_remembered(void **state)
 	const size_t count = sizeof crowd / sizeof crowd[0];
 
 	(void)state;
-	fs.limits.open_files.most = 2 * THREADS;
+	fs.user_limits.open_files.most = 2 * THREADS;
 	look_up(&first);
 	for (size_t i = 0; i < count; i++) {
 		crowd[i].thread = 1000 + (pid_t)i;
@@ -552,7 +552,7 @@ static void many_open_files_do_not_slow_lookups(void **state)
 	uint64_t few, many;
 
 	(void)state;
-	fs.limits.open_files.most = 2 * THREADS + 2 * OTHERS;
+	fs.user_limits.open_files.most = 2 * THREADS + 2 * OTHERS;
 	memset(openers, 0, sizeof openers);
 	for (int i = 0; i < THREADS; i++) {
 		openers[i].thread = 1000 + i;

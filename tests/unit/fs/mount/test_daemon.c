@@ -24,7 +24,7 @@
 
 #include "chronfs.h"
 #include "mount/daemon.h"
-#include "shared/log.h"
+#include "shared/log_queue.h"
 
 #define CHILD 4711
 
@@ -90,7 +90,7 @@ static int teardown(void **state)
 	type __wrap_##name parameters;   \
 	type __wrap_##name parameters
 
-REPLACED(void, chronfs_log_to_syslog, (struct chronfs_log * log))
+REPLACED(void, chronfs_log_queue_to_syslog, (struct chronfs_log_queue * log))
 {
 	assert_null(log);
 	made.syslog++;
@@ -223,10 +223,10 @@ REPLACED(void, fuse_session_exit, (struct fuse_session * session))
 	sem_post(&ended);
 }
 
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 {
 	va_list args;
 

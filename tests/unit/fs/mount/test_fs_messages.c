@@ -27,7 +27,7 @@
 
 #include "chronfs.h"
 #include "shared/log.h"
-#include "shared/messages.h"
+#include "shared/log_queue.h"
 
 static struct chronfs fs;
 static char queue[PATH_MAX];
@@ -142,24 +142,24 @@ static int setup(void **state)
 	memset(&logged, 0, sizeof logged);
 	(void)strcpy(queue, "/q");
 	fs.options.queue = queue;
-	assert_int_equal(chronfs_log_start(&fs.log), 0);
-	chronfs_log_to_syslog(fs.log);
-	chronfs_take_fuse_messages(&fs);
+	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
+	chronfs_log_queue_to_syslog(fs.log_queue);
+	chronfs_log_take_fuse(&fs);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
-	chronfs_take_fuse_messages(NULL);
-	chronfs_log_stop(fs.log);
+	chronfs_log_take_fuse(NULL);
+	chronfs_log_queue_stop(fs.log_queue);
 	return 0;
 }
 
 /* Since the last look this was said, and nothing else; NULL: nothing was. */
 static void expect(int priority, const char *text)
 {
-	chronfs_log_to_syslog(fs.log); /* all is written now */
+	chronfs_log_queue_to_syslog(fs.log_queue); /* all is written now */
 	assert_int_equal(logged.count, text != NULL);
 	if (text) {
 		assert_int_equal(logged.priority, priority);
@@ -173,9 +173,9 @@ static void expect(int priority, const char *text)
 static void each_has_its_level(void **state)
 {
 	(void)state;
-	chronfs_say(&fs, CQ_ERROR, "an %s", "error");
+	chronfs_log(&fs, CQ_ERROR, "an %s", "error");
 	expect(LOG_ERR, "/q: an error");
-	chronfs_say_message(&fs, CQ_NOTICE, "the library's");
+	chronfs_log_from_library(&fs, CQ_NOTICE, "the library's");
 	expect(LOG_NOTICE, "/q: the library's");
 	fuse_log(FUSE_LOG_ERR, "fuse: an error\n");
 	expect(LOG_ERR, "/q: fuse: an error");
@@ -228,17 +228,17 @@ static void debugging_goes_to_stderr(void **state)
 	assert_true(saved >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
 	fuse_log(FUSE_LOG_DEBUG, "unique: %d, ", 7);
 	fuse_log(FUSE_LOG_INFO, "opcode\n");
-	chronfs_log_stop(fs.log);
-	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	chronfs_log_queue_stop(fs.log_queue);
+	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
 	fuse_log(FUSE_LOG_DEBUG, "LOOKUP a\033[2J\nb");
 	fuse_log(FUSE_LOG_DEBUG, "%s", "");
 	fuse_log(FUSE_LOG_DEBUG, "\n");
-	chronfs_say(&fs, CQ_WARNING, "in the foreground");
-	chronfs_log_stop(fs.log);
-	fs.log = NULL;
-	chronfs_say(&fs, CQ_WARNING, "without a log");
-	assert_int_equal(chronfs_log_start(&fs.log), 0);
-	chronfs_log_to_syslog(fs.log);
+	chronfs_log(&fs, CQ_WARNING, "in the foreground");
+	chronfs_log_queue_stop(fs.log_queue);
+	fs.log_queue = NULL;
+	chronfs_log(&fs, CQ_WARNING, "without a log");
+	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
+	chronfs_log_queue_to_syslog(fs.log_queue);
 	(void)dup2(saved, STDERR_FILENO);
 	close(saved);
 	rewind(file);
@@ -273,7 +273,7 @@ static void control_characters_are_escaped(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		chronfs_say(&fs, CQ_ERROR, "%s", cases[i].said);
+		chronfs_log(&fs, CQ_ERROR, "%s", cases[i].said);
 		expect(LOG_ERR, cases[i].written);
 	}
 }
@@ -288,8 +288,8 @@ static void the_longest_message(void **state)
 	(void)state;
 	memset(queue, '\n', sizeof queue - 1);
 	memset(point, '\n', sizeof point - 1);
-	chronfs_say(&fs, CQ_ERROR, "%s unseen", point);
-	chronfs_log_to_syslog(fs.log);
+	chronfs_log(&fs, CQ_ERROR, "%s unseen", point);
+	chronfs_log_queue_to_syslog(fs.log_queue);
 	assert_int_equal(logged.count, 1);
 	length = strlen(logged.text);
 	assert_in_range(length, PATH_MAX, sizeof logged.text - 2);
@@ -313,8 +313,8 @@ static void long_paths(void **state)
 	(void)state;
 	memset(queue, 'q', sizeof queue - 1);
 	memset(point, 'm', sizeof point - 1);
-	chronfs_say(&fs, CQ_ERROR, "mount point %s%s", point, reason);
-	chronfs_log_to_syslog(fs.log);
+	chronfs_log(&fs, CQ_ERROR, "mount point %s%s", point, reason);
+	chronfs_log_queue_to_syslog(fs.log_queue);
 	assert_int_equal(logged.count, 1);
 	logged.count = 0;
 	assert_true(strlen(logged.text) > 2 * (PATH_MAX - 1));
@@ -339,16 +339,16 @@ static void a_stuck_log_keeps_nobody(void **state)
 	(void)state;
 	assert_true(sem_init(&reached, 0, 0) == 0 && sem_init(&let_go, 0, 0) == 0);
 	stuck = true;
-	chronfs_say(&fs, CQ_ERROR, "the first");
+	chronfs_log(&fs, CQ_ERROR, "the first");
 	while (sem_wait(&reached) != 0)
 		;
 	for (int i = 0; i < MANY; i++) /* some megabytes */
-		chronfs_say(&fs, CQ_ERROR, "%0200d", i);
-	chronfs_say(&fs, CQ_ERROR, "the last");
+		chronfs_log(&fs, CQ_ERROR, "%0200d", i);
+	chronfs_log(&fs, CQ_ERROR, "the last");
 	assert_int_equal(logged.count, 0);
 	release(MANY + 3);
 	for (int i = 0; i < 30; i++) /* each waits for two seconds at most */
-		chronfs_log_to_syslog(fs.log);
+		chronfs_log_queue_to_syslog(fs.log_queue);
 	stuck = false;
 	assert_int_equal(
 		sscanf(logged.text, "messages dropped here because nobody read them: %d", &dropped),
@@ -358,7 +358,7 @@ static void a_stuck_log_keeps_nobody(void **state)
 	assert_int_equal(kept + dropped, MANY + 1);
 	assert_in_range(kept, CHRONFS_LOG_BYTES / 400, CHRONFS_LOG_BYTES / 200);
 	logged.count = 0;
-	chronfs_say(&fs, CQ_ERROR, "and on");
+	chronfs_log(&fs, CQ_ERROR, "and on");
 	expect(LOG_ERR, "/q: and on");
 }
 
@@ -368,15 +368,15 @@ static void the_end_does_not_wait_for_it(void **state)
 	(void)state;
 	assert_true(sem_init(&reached, 0, 0) == 0 && sem_init(&let_go, 0, 0) == 0);
 	stuck = true;
-	chronfs_say(&fs, CQ_ERROR, "stuck");
+	chronfs_log(&fs, CQ_ERROR, "stuck");
 	while (sem_wait(&reached) != 0)
 		;
-	chronfs_log_to_syslog(fs.log);
-	chronfs_log_stop(fs.log);
+	chronfs_log_queue_to_syslog(fs.log_queue);
+	chronfs_log_queue_stop(fs.log_queue);
 	assert_int_equal(logged.count, 0);
 	release(1); /* the thread that was left to itself still has what it needs */
-	assert_int_equal(chronfs_log_start(&fs.log), 0);
-	chronfs_log_to_syslog(fs.log);
+	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
+	chronfs_log_queue_to_syslog(fs.log_queue);
 	stuck = false;
 }
 
@@ -393,17 +393,17 @@ static void stderr_that_takes_nothing(void **state)
 	size_t length = 0;
 
 	(void)state;
-	chronfs_log_stop(fs.log);
+	chronfs_log_queue_stop(fs.log_queue);
 	assert_true(sem_init(&reached, 0, 0) == 0);
 	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
 	memset(block, '.', sizeof block);
 	while (__real_write(ends[1], block, sizeof block) > 0)
 		;
-	assert_int_equal(chronfs_log_start(&fs.log), 0);
+	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
 	(void)fflush(stderr);
 	saved = dup(STDERR_FILENO);
 	assert_true(saved >= 0 && dup2(ends[1], STDERR_FILENO) >= 0);
-	chronfs_say(&fs, CQ_ERROR, "waits for room");
+	chronfs_log(&fs, CQ_ERROR, "waits for room");
 	while (sem_wait(&reached) != 0)
 		;
 	/* the pipe is read until all that filled it is gone */
@@ -422,15 +422,15 @@ static void stderr_that_takes_nothing(void **state)
 		length += (size_t)n;
 		if (strcmp(text, "chronfs: /q: waits for room\n") != 0)
 			continue;
-		chronfs_log_stop(fs.log);
-		assert_int_equal(chronfs_log_start(&fs.log), 0);
+		chronfs_log_queue_stop(fs.log_queue);
+		assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
 		write_error = EINTR;
-		chronfs_say(&fs, CQ_ERROR, "interrupted");
-		chronfs_log_stop(fs.log);
-		assert_int_equal(chronfs_log_start(&fs.log), 0);
+		chronfs_log(&fs, CQ_ERROR, "interrupted");
+		chronfs_log_queue_stop(fs.log_queue);
+		assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
 		write_error = EIO;
-		chronfs_say(&fs, CQ_ERROR, "refused");
-		chronfs_say(&fs, CQ_ERROR, "goes on");
+		chronfs_log(&fs, CQ_ERROR, "refused");
+		chronfs_log(&fs, CQ_ERROR, "goes on");
 	}
 	(void)dup2(saved, STDERR_FILENO);
 	close(saved);
@@ -443,25 +443,25 @@ static void stderr_that_takes_nothing(void **state)
  * to end. */
 static void no_log(void **state)
 {
-	struct chronfs_log *log = NULL;
+	struct chronfs_log_queue *log = NULL;
 
 	(void)state;
 	no_memory = true;
-	assert_int_equal(chronfs_log_start(&log), -ENOMEM);
+	assert_int_equal(chronfs_log_queue_start(&log), -ENOMEM);
 	no_memory = false;
 	thread_error = EAGAIN;
-	assert_int_equal(chronfs_log_start(&log), -EAGAIN);
+	assert_int_equal(chronfs_log_queue_start(&log), -EAGAIN);
 	thread_error = 0;
 	assert_null(log);
-	chronfs_log_to_syslog(log);
-	chronfs_log_stop(log);
+	chronfs_log_queue_to_syslog(log);
+	chronfs_log_queue_stop(log);
 }
 
 static void no_memory_for_a_message(void **state)
 {
 	(void)state;
 	no_memory = true;
-	chronfs_say(&fs, CQ_ERROR, "a message");
+	chronfs_log(&fs, CQ_ERROR, "a message");
 	no_memory = false;
 	expect(LOG_WARNING, "messages dropped here because nobody read them: 1");
 }

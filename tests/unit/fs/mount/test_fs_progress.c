@@ -41,7 +41,7 @@ int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_isatty(int fd);
 bool __wrap_chronfs_signals_pending(void);
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
@@ -63,7 +63,7 @@ bool __wrap_chronfs_signals_pending(void)
 	return made.signal;
 }
 
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 {
 	va_list args;
 

@@ -80,7 +80,7 @@ char *__wrap_strdup(const char *text);
 int __wrap_umount2(const char *path, int flags);
 pid_t __wrap_fork(void);
 pid_t __wrap_waitpid(pid_t child, int *status, int flags);
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 int __wrap_stat64(const char *path, struct stat *st)
@@ -158,7 +158,7 @@ pid_t __wrap_waitpid(pid_t child, int *status, int flags)
 	return child;
 }
 
-void __wrap_chronfs_say(struct chronfs *mount, enum cq_level level, const char *format, ...)
+void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 {
 	const size_t length = strlen(made.said);
 	va_list args;

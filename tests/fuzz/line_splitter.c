@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * framer.c - fuzzing target: the line framer against a simple reference
+ * line_splitter.c - fuzzing target: the line splitter against a simple reference
  *
  * Input: a byte for the limit of a line, one for how much memory there is, four that decide where the
  * text is cut into pieces and what is appended of each, then the text.  The reference cuts the whole
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/framer.h"
+#include "append/line_splitter.h"
 #include "fuzz.h"
 
 #define HEADER 6U
@@ -54,8 +54,8 @@ static void appended(struct text *text, const struct cq_message *message)
 }
 
 /* Returns false when memory was short. */
-static bool feed(struct chronfs_framer *framer, struct text *text, const char *data, size_t size,
-                 bool end)
+static bool feed(struct chronfs_line_splitter *splitter, struct text *text, const char *data,
+                 size_t size, bool end)
 {
 	/* a copy of exactly this size: what reads behind it is seen */
 	char *copy = malloc(size > 0 ? size : 1), *at = copy;
@@ -68,37 +68,37 @@ static bool feed(struct chronfs_framer *framer, struct text *text, const char *d
 	HELD_CHECK(copy != NULL);
 	if (size > 0)
 		memcpy(copy, data, size);
-	while ((count = chronfs_framer_cut(framer, at, size, end, messages,
-	                                   1 + random_below(BATCH))) > 0) {
+	while ((count = chronfs_line_splitter_cut(splitter, at, size, end, messages,
+	                                          1 + random_below(BATCH))) > 0) {
 		count -= (ssize_t)random_below((uint32_t)count + 1); /* a full queue takes fewer */
 		if (count == 0)
 			continue;
 		for (ssize_t i = 0; i < count; i++)
 			appended(text, &messages[i]);
-		taken = chronfs_framer_appended(framer, messages, (size_t)count);
+		taken = chronfs_line_splitter_consume(splitter, messages, (size_t)count);
 		HELD_CHECK(taken <= size);
 		at += taken;
 		size -= taken;
 	}
 	if (count == 0) {
 		HELD_CHECK(!end || size == 0);
-		r = chronfs_framer_keep(framer, at, size);
+		r = chronfs_line_splitter_keep(splitter, at, size);
 		enough = r == 0;
 		HELD_CHECK(r == 0 || r == -ENOMEM || r == -ENOBUFS);
-		chronfs_framer_settle(framer);
+		chronfs_line_splitter_shrink(splitter);
 	} else {
 		HELD_CHECK(count == -ENOMEM || count == -ENOBUFS);
 	}
-	HELD_CHECK(framer->used < framer->limit && framer->used <= framer->room);
+	HELD_CHECK(splitter->used < splitter->limit && splitter->used <= splitter->room);
 	free(copy);
 	return enough;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct chronfs_budget budget = { .used = 0 };
+	struct chronfs_line_memory budget = { .used = 0 };
 	struct text text = { .at = 0 };
-	struct chronfs_framer framer;
+	struct chronfs_line_splitter splitter;
 	bool enough = true;
 	size_t fed = 0, n;
 
@@ -109,20 +109,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(&random_state, data + 2, sizeof random_state);
 	text.bytes = data + HEADER;
 	text.size = size - HEADER;
-	chronfs_framer_init(&framer, text.limit, &budget);
+	chronfs_line_splitter_init(&splitter, text.limit, &budget);
 	while (enough && fed < text.size) {
 		n = 1 + random_below(200);
 		if (n > text.size - fed)
 			n = text.size - fed;
-		enough = feed(&framer, &text, (const char *)text.bytes + fed, n, false);
+		enough = feed(&splitter, &text, (const char *)text.bytes + fed, n, false);
 		fed += n;
 		if (enough) /* nothing that was fed is anywhere else */
-			HELD_CHECK(text.at + framer.used == fed);
+			HELD_CHECK(text.at + splitter.used == fed);
 	}
-	if (enough && feed(&framer, &text, "", 0, true))
-		HELD_CHECK(text.at == text.size && framer.used == 0);
-	HELD_CHECK(budget.used == framer.room && budget.used <= budget.most);
-	chronfs_framer_fini(&framer);
+	if (enough && feed(&splitter, &text, "", 0, true))
+		HELD_CHECK(text.at == text.size && splitter.used == 0);
+	HELD_CHECK(budget.used == splitter.room && budget.used <= budget.most);
+	chronfs_line_splitter_fini(&splitter);
 	HELD_CHECK(budget.used == 0);
 	return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* numbers.c - numbers as text; see numbers.h */
-#include "shared/numbers.h"
+/* parse_number.c - numbers as text; see parse_number.h */
+#include "shared/parse_number.h"
 
 #include <stddef.h>
 

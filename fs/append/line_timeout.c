@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lines_overdue.c - open lines that have waited long enough for their end (line_timeout)
+ * line_timeout.c - open lines that have waited long enough for their end (line_timeout)
  *
  * A write that leaves a line open puts its file last into a list; since all wait equally long, the
- * first is due first.  The ticker commits what is due.  A file whose line was ended meanwhile is only
+ * first is due first.  The background thread commits what is due.  A file whose line was ended meanwhile is only
  * dropped from the list then, so ending a line costs nothing here.
  *
  * Invariant: a file with an open line is in the list, unless a request of it waits for room (which
@@ -14,8 +14,8 @@
 #include <errno.h>
 
 #include "append/lines.h"
-#include "append/waiting.h"
-#include "held/ticker.h"
+#include "append/wait_for_room.h"
+#include "held/background.h"
 
 #define RETRY_MS 100 /* after an append that failed */
 
@@ -60,11 +60,11 @@ static void put_last(struct chronfs *fs, struct chronfs_lines_file *file)
 	file->listed = true;
 }
 
-void chronfs_lines_await(struct chronfs *fs, struct chronfs_lines_file *file)
+void chronfs_line_timeout_start(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	bool alone;
 
-	if (fs->options.line_timeout_ms == 0 || file->framer.used == 0)
+	if (fs->options.line_timeout_ms == 0 || file->splitter.used == 0)
 		return;
 	pthread_mutex_lock(&fs->lines.lock);
 	take_out(fs, file);
@@ -73,10 +73,10 @@ void chronfs_lines_await(struct chronfs *fs, struct chronfs_lines_file *file)
 	put_last(fs, file);
 	pthread_mutex_unlock(&fs->lines.lock);
 	if (alone)
-		chronfs_ticker_wake(fs); /* it may be sleeping without an end */
+		chronfs_background_wake(fs); /* it may be sleeping without an end */
 }
 
-void chronfs_lines_unlist(struct chronfs *fs, struct chronfs_lines_file *file)
+void chronfs_line_timeout_cancel(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	pthread_mutex_lock(&fs->lines.lock);
 	take_out(fs, file);
@@ -112,22 +112,22 @@ static int commit_due(struct chronfs *fs, struct chronfs_lines_file *file)
 	pthread_mutex_lock(&file->lock);
 	if (file->due_ms <= chronfs_now_ms()) { /* GCOV_EXCL_BR_LINE: a write in between */
 		if (file->parked == 0)
-			r = chronfs_lines_commit(fs, file, chronfs_waiting_any(fs));
+			r = chronfs_lines_commit(fs, file, chronfs_room_wait_any(fs));
 		if (r == 0)
-			chronfs_lines_unlist(fs, file);
+			chronfs_line_timeout_cancel(fs, file);
 	}
 	pthread_mutex_unlock(&file->lock);
 	return r;
 }
 
-int chronfs_lines_step(struct chronfs *fs)
+int chronfs_line_timeout_step(struct chronfs *fs)
 {
 	struct chronfs_lines_file *file;
 	int next_ms, r;
 
 	while ((file = first_due(fs, &next_ms))) {
 		r = commit_due(fs, file);
-		chronfs_lines_put(fs, file);
+		chronfs_lines_unref(fs, file);
 		if (r < 0)
 			return RETRY_MS; /* the others' turn comes when this one has gone */
 	}

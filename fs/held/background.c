@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ticker.c - the one thread for what no request does
+ * background.c - the one thread for what no request does
  *
  * Lines that have waited long enough, writes that wait for room, work asked for through ctl, and
  * those who poll: each has a step that does what is due now and says in how many milliseconds it has
@@ -8,7 +8,7 @@
  * woken.  Invariant: who makes something due before that time wakes it after having done so; a wake
  * during the steps makes them run once more.
  */
-#include "held/ticker.h"
+#include "held/background.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@
 
 /* Exists from before the queue is opened until after it is closed, since the library's threads wake
  * it; the thread in it ends earlier. */
-struct chronfs_ticker {
+struct chronfs_background {
 	pthread_t thread;
 	const chronfs_step_fn *steps; /* constant */
 	pthread_mutex_t lock;
@@ -45,7 +45,7 @@ static int run_steps(struct chronfs *fs)
 {
 	int next = -1;
 
-	for (const chronfs_step_fn *step = fs->ticker->steps; *step; step++) {
+	for (const chronfs_step_fn *step = fs->background->steps; *step; step++) {
 		int ms = (*step)(fs);
 
 		if (ms >= 0 && (next < 0 || ms < next))
@@ -57,7 +57,7 @@ static int run_steps(struct chronfs *fs)
 static void *tick(void *arg)
 {
 	struct chronfs *fs = arg;
-	struct chronfs_ticker *t = fs->ticker;
+	struct chronfs_background *t = fs->background;
 	struct timespec due;
 	int next;
 
@@ -79,9 +79,9 @@ static void *tick(void *arg)
 	return NULL;
 }
 
-int chronfs_ticker_start(struct chronfs *fs, const chronfs_step_fn *steps)
+int chronfs_background_start(struct chronfs *fs, const chronfs_step_fn *steps)
 {
-	struct chronfs_ticker *t;
+	struct chronfs_background *t;
 	pthread_condattr_t attr;
 	int r;
 
@@ -94,22 +94,22 @@ int chronfs_ticker_start(struct chronfs *fs, const chronfs_step_fn *steps)
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&t->changed, &attr);
 	pthread_condattr_destroy(&attr);
-	fs->ticker = t;
+	fs->background = t;
 	r = pthread_create(&t->thread, NULL, tick, fs);
 	if (r == 0) {
-		(void)pthread_setname_np(t->thread, "chronfs-ticker");
+		(void)pthread_setname_np(t->thread, "chronfs-bg");
 		return 0;
 	}
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
-	fs->ticker = NULL;
+	fs->background = NULL;
 	return -r;
 }
 
-void chronfs_ticker_wake(struct chronfs *fs)
+void chronfs_background_wake(struct chronfs *fs)
 {
-	struct chronfs_ticker *t = fs->ticker;
+	struct chronfs_background *t = fs->background;
 
 	if (!t)
 		return;
@@ -119,9 +119,9 @@ void chronfs_ticker_wake(struct chronfs *fs)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void chronfs_ticker_stop(struct chronfs *fs)
+void chronfs_background_stop(struct chronfs *fs)
 {
-	struct chronfs_ticker *t = fs->ticker;
+	struct chronfs_background *t = fs->background;
 
 	if (!t)
 		return;
@@ -132,13 +132,13 @@ void chronfs_ticker_stop(struct chronfs *fs)
 	pthread_join(t->thread, NULL);
 }
 
-void chronfs_ticker_fini(struct chronfs *fs)
+void chronfs_background_fini(struct chronfs *fs)
 {
-	struct chronfs_ticker *t = fs->ticker;
+	struct chronfs_background *t = fs->background;
 
 	if (!t)
 		return;
-	fs->ticker = NULL;
+	fs->background = NULL;
 	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);

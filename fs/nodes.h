@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * node.h - node ids: arithmetic on (kind, value), no table
+ * nodes.h - node ids: arithmetic on (kind, value), no table
  *
  * A node id is what the kernel names an inode by.  Its low eight bits are the kind, the rest a value
  * whose meaning the kind gives: a segment's id, a position in the stream, or a number that makes each
@@ -18,8 +18,8 @@
  *   - a sealed segment is another node than the same segment while it was live.  So the kernel's page
  *     cache of a sealed node holds sealed bytes only, and may be kept from one open to the next.
  */
-#ifndef CHRONFS_NODE_H
-#define CHRONFS_NODE_H
+#ifndef CHRONFS_NODES_H
+#define CHRONFS_NODES_H
 
 #include <stdint.h>
 

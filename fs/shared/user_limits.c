@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * limits.c - how much of the daemon the users of a mount may hold
+ * user_limits.c - how much of the daemon the users of a mount may hold
  *
  * What somebody opens or locks costs the daemon memory, and time, for some lists are walked; an open
  * segment file costs one of its descriptors, which it needs itself to write.  So these are counted, and
  * one too many is refused: ENFILE for an open, ENOLCK for a lock.  Half of each is kept for root and the
  * mounter: whoever is let in by allow_other cannot keep those out who write.
  *
- * Invariant: each success of chronfs_share_take(), and each chronfs_share_add(), is followed by one
- * chronfs_share_give().
+ * Invariant: each success of chronfs_user_limit_take(), and each chronfs_user_limit_add(), is followed by one
+ * chronfs_user_limit_release().
  */
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 
 #include <sys/resource.h>
 
@@ -21,7 +21,7 @@
 #define LOCKS_MAX 4096   /* each request for one looks at all, each unlock at all that wait */
 #define DESCRIPTORS 1024 /* of the daemon, where there is no telling */
 
-void chronfs_limits_init(struct chronfs *fs)
+void chronfs_user_limits_init(struct chronfs *fs)
 {
 	struct rlimit limit = { .rlim_cur = DESCRIPTORS };
 
@@ -32,11 +32,11 @@ void chronfs_limits_init(struct chronfs *fs)
 		if (setrlimit(RLIMIT_NOFILE, &all) == 0)
 			limit = all;
 	}
-	fs->limits.open_files.most = fs->options.max_open;
-	fs->limits.open_dirs.most = DIRS_MAX;
-	fs->limits.locks.most = LOCKS_MAX;
+	fs->user_limits.open_files.most = fs->options.max_open;
+	fs->user_limits.open_dirs.most = DIRS_MAX;
+	fs->user_limits.locks.most = LOCKS_MAX;
 	/* The other half is for writing: 256 sealed segments that wait for their flush, and a few. */
-	fs->limits.open_segments.most = (size_t)limit.rlim_cur / 2;
+	fs->user_limits.open_segments.most = (size_t)limit.rlim_cur / 2;
 }
 
 static bool is_privileged(const struct chronfs *fs, fuse_req_t req)
@@ -46,39 +46,39 @@ static bool is_privileged(const struct chronfs *fs, fuse_req_t req)
 	return uid == 0 || uid == fs->uid;
 }
 
-static bool is_left(size_t used, const struct chronfs_share *share, fuse_req_t req)
+static bool is_left(size_t used, const struct chronfs_user_limit *share, fuse_req_t req)
 {
 	if (chronfs_planted("holdings_unbounded") || used < share->most / 2)
 		return true;
 	return used < share->most && is_privileged(chronfs_of(req), req);
 }
 
-bool chronfs_share_left(const struct chronfs_share *share, fuse_req_t req)
+bool chronfs_user_limit_allows(const struct chronfs_user_limit *share, fuse_req_t req)
 {
 	return is_left(__atomic_load_n(&share->used, __ATOMIC_RELAXED), share, req);
 }
 
-bool chronfs_share_take(struct chronfs_share *share, fuse_req_t req)
+bool chronfs_user_limit_take(struct chronfs_user_limit *share, fuse_req_t req)
 {
 	if (is_left(__atomic_fetch_add(&share->used, 1, __ATOMIC_RELAXED), share, req))
 		return true;
-	chronfs_share_give(share);
+	chronfs_user_limit_release(share);
 	return false;
 }
 
-void chronfs_share_add(struct chronfs_share *share)
+void chronfs_user_limit_add(struct chronfs_user_limit *share)
 {
 	__atomic_add_fetch(&share->used, 1, __ATOMIC_RELAXED);
 }
 
-void chronfs_share_give(struct chronfs_share *share)
+void chronfs_user_limit_release(struct chronfs_user_limit *share)
 {
 	__atomic_sub_fetch(&share->used, 1, __ATOMIC_RELAXED);
 }
 
-struct chronfs_share chronfs_share_look(const struct chronfs_share *share)
+struct chronfs_user_limit chronfs_user_limit_read(const struct chronfs_user_limit *share)
 {
-	return (struct chronfs_share){
+	return (struct chronfs_user_limit){
 		.used = __atomic_load_n(&share->used, __ATOMIC_RELAXED),
 		.most = share->most,
 	};

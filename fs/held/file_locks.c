@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * locks.c - flock and POSIX locks
+ * file_locks.c - flock and POSIX locks
  *
  * The kernel would keep locks per inode, and each lookup of a sink is an inode of its own: two that
  * opened `append` would not exclude each other.  So locks are kept here, per path.
  *
  * A request that has to wait is parked (parked.c); the thread that drops the lock it waits for answers
- * it, in order of arrival.  The lock of fs->locks.waiters guards fs->locks.held, too: a lock cannot be dropped
+ * it, in order of arrival.  The lock of fs->file_locks.waiters guards fs->file_locks.held, too: a lock cannot be dropped
  * between the look at it and the parking.
  *
  * A POSIX lock ends when its owner closes any descriptor of the file, also where a child has another: the
@@ -19,10 +19,10 @@
  * theirs exclusive would wait for each other.  Of POSIX locks the one whose wait would close a circle of
  * those who wait for each other gets EDEADLK.
  *
- * fs->limits.locks (shared/limits.c) counts locks and parked requests.  When there are too many,
+ * fs->user_limits.locks (shared/user_limits.c) counts locks and parked requests.  When there are too many,
  * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
  */
-#include "held/locks.h"
+#include "held/file_locks.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,13 +31,13 @@
 
 #include "chronfs.h"
 #include "held/parked.h"
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 
 #define TO_END INT64_MAX
 #define DEADLOCK_STEPS 10 /* so far a circle is looked for, as in the kernel */
 
-struct chronfs_lock {
-	struct chronfs_lock *next;
+struct chronfs_file_lock {
+	struct chronfs_file_lock *next;
 	uint64_t path;  /* chronfs_node_path() */
 	uint64_t owner; /* open file (flock, OFD) or process (POSIX), as the kernel numbers them */
 	uint64_t fh;    /* open file by which it was taken */
@@ -48,34 +48,34 @@ struct chronfs_lock {
 };
 
 struct waiter {
-	struct chronfs_parked parked; /* first */
-	struct chronfs_lock *wanted;  /* NULL: it has it, as is the next */
-	struct chronfs_lock *spare;
+	struct chronfs_parked parked;     /* first */
+	struct chronfs_file_lock *wanted; /* NULL: it has it, as is the next */
+	struct chronfs_file_lock *spare;
 };
 
-static void drop(struct chronfs *fs, struct chronfs_lock **link)
+static void drop(struct chronfs *fs, struct chronfs_file_lock **link)
 {
-	struct chronfs_lock *lock = *link;
+	struct chronfs_file_lock *lock = *link;
 
 	*link = lock->next;
 	free(lock);
-	chronfs_share_give(&fs->limits.locks);
+	chronfs_user_limit_release(&fs->user_limits.locks);
 }
 
-static bool same_owner(const struct chronfs_lock *a, const struct chronfs_lock *b)
+static bool same_owner(const struct chronfs_file_lock *a, const struct chronfs_file_lock *b)
 {
 	return a->path == b->path && a->flock == b->flock && a->owner == b->owner;
 }
 
-static bool overlaps(const struct chronfs_lock *a, const struct chronfs_lock *b)
+static bool overlaps(const struct chronfs_file_lock *a, const struct chronfs_file_lock *b)
 {
 	return a->start <= b->end && b->start <= a->end;
 }
 
-static const struct chronfs_lock *find_conflict(const struct chronfs *fs,
-                                                const struct chronfs_lock *wanted)
+static const struct chronfs_file_lock *find_conflict(const struct chronfs *fs,
+                                                     const struct chronfs_file_lock *wanted)
 {
-	for (const struct chronfs_lock *l = fs->locks.held; l; l = l->next)
+	for (const struct chronfs_file_lock *l = fs->file_locks.held; l; l = l->next)
 		if (l->path == wanted->path && l->flock == wanted->flock &&
 		    l->owner != wanted->owner && overlaps(l, wanted) &&
 		    (l->type == F_WRLCK || wanted->type == F_WRLCK))
@@ -88,12 +88,13 @@ static const struct chronfs_lock *find_conflict(const struct chronfs *fs,
  * lock that sticks out on both sides becomes two: `spare` is for its second half; only one of an
  * owner's locks can do that, since they do not overlap.  Consumes both.
  */
-static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronfs_lock *spare)
+static void apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
+                  struct chronfs_file_lock *spare)
 {
-	struct chronfs_lock **link = &fs->locks.held;
+	struct chronfs_file_lock **link = &fs->file_locks.held;
 
 	while (*link) {
-		struct chronfs_lock *l = *link;
+		struct chronfs_file_lock *l = *link;
 
 		if (!same_owner(l, wanted) || !overlaps(l, wanted)) {
 			link = &l->next;
@@ -103,7 +104,7 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 				spare->start = wanted->end + 1;
 				l->next = spare;
 				spare = NULL;
-				chronfs_share_add(&fs->limits.locks);
+				chronfs_user_limit_add(&fs->user_limits.locks);
 			}
 			l->end = wanted->start - 1;
 			link = &l->next;
@@ -118,21 +119,22 @@ static void apply(struct chronfs *fs, struct chronfs_lock *wanted, struct chronf
 	if (wanted->type == F_UNLCK) {
 		free(wanted);
 	} else {
-		wanted->next = fs->locks.held;
-		fs->locks.held = wanted;
-		chronfs_share_add(&fs->limits.locks);
+		wanted->next = fs->file_locks.held;
+		fs->file_locks.held = wanted;
+		chronfs_user_limit_add(&fs->user_limits.locks);
 	}
 }
 
 /* Whether there are as many as the sender of the request may have, and it may add one: each lock is taken
  * for one more, also where it only changes one that there is. */
-static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct chronfs_lock *wanted)
+static bool is_too_many(const struct chronfs *fs, fuse_req_t req,
+                        const struct chronfs_file_lock *wanted)
 {
-	if (chronfs_share_left(&fs->limits.locks, req))
+	if (chronfs_user_limit_allows(&fs->user_limits.locks, req))
 		return false;
 	if (wanted->type != F_UNLCK)
 		return true;
-	for (const struct chronfs_lock *l = fs->locks.held; l; l = l->next)
+	for (const struct chronfs_file_lock *l = fs->file_locks.held; l; l = l->next)
 		if (same_owner(l, wanted) && l->start < wanted->start && l->end > wanted->end)
 			return true;
 	return false;
@@ -142,7 +144,7 @@ static bool is_too_many(const struct chronfs *fs, fuse_req_t req, const struct c
  * answered when the mutex is released. */
 static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 {
-	struct chronfs_parked **link = &fs->locks.waiters.first, *granted = NULL;
+	struct chronfs_parked **link = &fs->file_locks.waiters.first, *granted = NULL;
 
 	while (*link) {
 		struct waiter *w = (struct waiter *)*link;
@@ -151,8 +153,8 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 			link = &w->parked.next;
 			continue;
 		}
-		(void)chronfs_parked_take(&fs->locks.waiters, link);
-		chronfs_share_give(&fs->limits.locks);
+		(void)chronfs_parked_take(&fs->file_locks.waiters, link);
+		chronfs_user_limit_release(&fs->user_limits.locks);
 		apply(fs, w->wanted, w->spare);
 		w->wanted = w->spare = NULL;
 		w->parked.next = granted;
@@ -163,11 +165,11 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 
 /* Drops the locks on the file of `like` that are chosen; returns as grant(). */
 static struct chronfs_parked *take_away(struct chronfs *fs,
-                                        bool (*chosen)(const struct chronfs_lock *lock,
-                                                       const struct chronfs_lock *like),
-                                        const struct chronfs_lock *like)
+                                        bool (*chosen)(const struct chronfs_file_lock *lock,
+                                                       const struct chronfs_file_lock *like),
+                                        const struct chronfs_file_lock *like)
 {
-	struct chronfs_lock **link = &fs->locks.held;
+	struct chronfs_file_lock **link = &fs->file_locks.held;
 	bool dropped = false;
 
 	while (*link) {
@@ -182,9 +184,9 @@ static struct chronfs_parked *take_away(struct chronfs *fs,
 }
 
 /* What an owner of POSIX locks waits for; NULL: nothing. */
-static const struct chronfs_lock *find_wanted(const struct chronfs *fs, uint64_t owner)
+static const struct chronfs_file_lock *find_wanted(const struct chronfs *fs, uint64_t owner)
 {
-	for (const struct chronfs_parked *p = fs->locks.waiters.first; p; p = p->next) {
+	for (const struct chronfs_parked *p = fs->file_locks.waiters.first; p; p = p->next) {
 		const struct waiter *w = (const struct waiter *)p;
 
 		if (!w->wanted->flock && w->wanted->owner == owner)
@@ -194,9 +196,9 @@ static const struct chronfs_lock *find_wanted(const struct chronfs *fs, uint64_t
 }
 
 /* Whether those who hold the lock that is wanted wait for its owner, at the end of a chain. */
-static bool closes_circle(const struct chronfs *fs, const struct chronfs_lock *wanted)
+static bool closes_circle(const struct chronfs *fs, const struct chronfs_file_lock *wanted)
 {
-	const struct chronfs_lock *next = wanted, *holder;
+	const struct chronfs_file_lock *next = wanted, *holder;
 
 	if (wanted->flock)
 		return false;
@@ -216,7 +218,7 @@ static void lock_finish(struct chronfs *fs, struct chronfs_parked *parked, int r
 	struct waiter *w = (struct waiter *)parked;
 
 	if (w->wanted)
-		chronfs_share_give(&fs->limits.locks);
+		chronfs_user_limit_release(&fs->user_limits.locks);
 	fuse_reply_err(parked->req, -result);
 	free(w->wanted);
 	free(w->spare);
@@ -233,11 +235,11 @@ static void answer_granted(struct chronfs *fs, struct chronfs_parked *granted)
 	}
 }
 
-static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wait)
+static void set_lock(fuse_req_t req, const struct chronfs_file_lock *request, bool wait)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_lock *wanted = malloc(sizeof *wanted);
-	struct chronfs_lock *spare = malloc(sizeof *spare);
+	struct chronfs_file_lock *wanted = malloc(sizeof *wanted);
+	struct chronfs_file_lock *spare = malloc(sizeof *spare);
 	struct waiter *waiter = malloc(sizeof *waiter);
 	struct chronfs_parked *granted = NULL;
 	bool parked = false;
@@ -250,9 +252,9 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 	*wanted = *request;
 	*waiter = (struct waiter){ { .req = req, .finish = lock_finish }, wanted, spare };
 	if (wait)
-		chronfs_parked_expect(&fs->locks.waiters, req);
+		chronfs_parked_catch_interrupt(&fs->file_locks.waiters, req);
 
-	pthread_mutex_lock(&fs->locks.waiters.lock);
+	pthread_mutex_lock(&fs->file_locks.waiters.lock);
 	if (is_too_many(fs, req, wanted)) {
 		r = -ENOLCK;
 	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
@@ -267,13 +269,13 @@ static void set_lock(fuse_req_t req, const struct chronfs_lock *request, bool wa
 		else if (closes_circle(fs, wanted))
 			r = -EDEADLK;
 		else
-			r = chronfs_parked_add(&fs->locks.waiters, &waiter->parked);
+			r = chronfs_parked_add(&fs->file_locks.waiters, &waiter->parked);
 		if (r == 0) {
-			chronfs_share_add(&fs->limits.locks);
+			chronfs_user_limit_add(&fs->user_limits.locks);
 			parked = true;
 		}
 	}
-	pthread_mutex_unlock(&fs->locks.waiters.lock);
+	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
 	answer_granted(fs, granted);
 	if (parked)
 		return;
@@ -286,7 +288,7 @@ out:
 
 void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op)
 {
-	struct chronfs_lock request = {
+	struct chronfs_file_lock request = {
 		.path = chronfs_node_path(node),
 		.owner = fi->lock_owner,
 		.fh = fi->fh,
@@ -311,11 +313,11 @@ void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	set_lock(req, &request, !(op & LOCK_NB));
 }
 
-static struct chronfs_lock posix_request(fuse_ino_t node, const struct fuse_file_info *fi,
-                                         const struct flock *lock)
+static struct chronfs_file_lock posix_request(fuse_ino_t node, const struct fuse_file_info *fi,
+                                              const struct flock *lock)
 {
 	/* The kernel gives absolute ranges. */
-	return (struct chronfs_lock){
+	return (struct chronfs_file_lock){
 		.path = chronfs_node_path(node),
 		.owner = fi->lock_owner,
 		.fh = fi->fh,
@@ -330,11 +332,11 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
                       struct flock *lock)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_lock wanted = posix_request(node, fi, lock);
-	const struct chronfs_lock *held;
+	struct chronfs_file_lock wanted = posix_request(node, fi, lock);
+	const struct chronfs_file_lock *held;
 	struct flock answer_lock = *lock;
 
-	pthread_mutex_lock(&fs->locks.waiters.lock);
+	pthread_mutex_lock(&fs->file_locks.waiters.lock);
 	held = find_conflict(fs, &wanted);
 	if (held) {
 		answer_lock.l_type = held->type;
@@ -345,59 +347,60 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	} else {
 		answer_lock.l_type = F_UNLCK;
 	}
-	pthread_mutex_unlock(&fs->locks.waiters.lock);
+	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
 	fuse_reply_lock(req, &answer_lock);
 }
 
 void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                       struct flock *lock, int sleep)
 {
-	struct chronfs_lock request = posix_request(node, fi, lock);
+	struct chronfs_file_lock request = posix_request(node, fi, lock);
 
 	set_lock(req, &request, sleep != 0);
 }
 
 /* Drops the locks on the file of `like` that are chosen, and lets in who waited for them. */
 static void drop_chosen(struct chronfs *fs,
-                        bool (*chosen)(const struct chronfs_lock *lock,
-                                       const struct chronfs_lock *like),
-                        const struct chronfs_lock *like)
+                        bool (*chosen)(const struct chronfs_file_lock *lock,
+                                       const struct chronfs_file_lock *like),
+                        const struct chronfs_file_lock *like)
 {
 	struct chronfs_parked *granted;
 
-	pthread_mutex_lock(&fs->locks.waiters.lock);
+	pthread_mutex_lock(&fs->file_locks.waiters.lock);
 	granted = take_away(fs, chosen, like);
-	pthread_mutex_unlock(&fs->locks.waiters.lock);
+	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
 	answer_granted(fs, granted);
 }
 
-void chronfs_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)
+void chronfs_file_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)
 {
-	const struct chronfs_lock like = { .path = chronfs_node_path(node), .owner = owner };
+	const struct chronfs_file_lock like = { .path = chronfs_node_path(node), .owner = owner };
 
 	drop_chosen(fs, same_owner, &like);
 }
 
-static bool is_of_open_file(const struct chronfs_lock *lock, const struct chronfs_lock *like)
+static bool is_of_open_file(const struct chronfs_file_lock *lock,
+                            const struct chronfs_file_lock *like)
 {
 	return lock->fh == like->fh;
 }
 
-void chronfs_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
+void chronfs_file_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)
 {
-	const struct chronfs_lock like = { .path = chronfs_node_path(node), .fh = fi->fh };
+	const struct chronfs_file_lock like = { .path = chronfs_node_path(node), .fh = fi->fh };
 
 	drop_chosen(fs, is_of_open_file, &like);
 }
 
-void chronfs_locks_init(struct chronfs *fs)
+void chronfs_file_locks_init(struct chronfs *fs)
 {
-	chronfs_parked_init(&fs->locks.waiters, fs);
+	chronfs_parked_init(&fs->file_locks.waiters, fs);
 }
 
-void chronfs_locks_fini(struct chronfs *fs)
+void chronfs_file_locks_fini(struct chronfs *fs)
 {
-	while (fs->locks.held)
-		drop(fs, &fs->locks.held);
-	chronfs_parked_fini(&fs->locks.waiters);
+	while (fs->file_locks.held)
+		drop(fs, &fs->file_locks.held);
+	chronfs_parked_fini(&fs->file_locks.waiters);
 }

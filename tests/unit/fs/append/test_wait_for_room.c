@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_waiting.c - a full queue without a mount: who waits, in which order, how it ends */
+/* test_wait_for_room.c - a full queue without a mount: who waits, in which order, how it ends */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #include "append/append.h"
 #include "append/lines.h"
-#include "append/waiting.h"
+#include "append/wait_for_room.h"
 #include "sink_support.h"
 
 static int setup_blocking(void **state)
@@ -36,19 +36,19 @@ static void waits_until_there_is_room(void **state)
 	uint64_t count, bytes;
 
 	(void)state;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(write_text(0, APPEND, &fi, "waits"), NONE);
-	chronfs_waiting_figures(&fs, &count, &bytes);
+	chronfs_room_wait_count(&fs, &count, &bytes);
 	assert_int_equal(count, 1);
 	assert_int_equal(bytes, 5);
 	assert_int_equal(fs.counters.waited, 1);
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	assert_int_equal(answer_of(0), NONE);
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(0), 5);
 	assert_string_equal(records(), "waits|");
-	chronfs_waiting_figures(&fs, &count, &bytes);
+	chronfs_room_wait_count(&fs, &count, &bytes);
 	assert_int_equal(count + bytes, 0);
 	assert_int_equal(fs.counters.full, 0);
 }
@@ -64,12 +64,12 @@ static void nobody_overtakes(void **state)
 	assert_int_equal(write_text(2, APPEND, &a, "4"), NONE);
 	assert_string_equal(records(), "");
 	assert_int_equal(write_flags(3, APPEND, &a, "5", 1, O_NONBLOCK), ERROR(EAGAIN));
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	assert_int_equal(answer_of(0), 1);
 	assert_int_equal(answer_of(1), 3);
 	assert_int_equal(answer_of(2), NONE);
 	queue.room = 8;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(2), 1);
 	assert_string_equal(records(), "1|2\n|4|");
 }
@@ -100,9 +100,9 @@ static void a_full_disk_is_not_waited_for(void **state)
 	(void)state;
 	assert_int_equal(write_text(0, APPEND, &a, "x"), NONE);
 	queue.error = -EAGAIN; /* the next segment is not prepared yet */
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	queue.error = -ENOSPC;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(0), ERROR(ENOSPC));
 	assert_int_equal(write_text(1, APPEND, &a, "x"), ERROR(ENOSPC));
 }
@@ -115,12 +115,12 @@ static void time_is_up(void **state)
 	fs.options.full_wait_ms = 1;
 	assert_int_equal(write_text(0, APPEND, &a, "x"), NONE);
 	assert_int_equal(write_text(1, LINES, &b, "y\n"), NONE);
-	while (chronfs_waiting_step(&fs) != -1)
+	while (chronfs_room_wait_step(&fs) != -1)
 		usleep(500);
 	assert_int_equal(answer_of(0), ERROR(EDQUOT));
 	assert_int_equal(answer_of(1), ERROR(EDQUOT));
 	queue.room = 8;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_string_equal(records(), "");
 }
 
@@ -142,7 +142,7 @@ static void interruption_is_answered(void **state)
 	requests[2].interrupted = true;
 	assert_int_equal(write_text(2, APPEND, &a, "x"), ERROR(EINTR));
 	queue.room = 8;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_string_equal(records(), "");
 	interrupt(0); /* late: of a request that is answered */
 	assert_int_equal(answer_of(0), ERROR(EINTR));
@@ -156,13 +156,13 @@ static void interruption_during_an_attempt(void **state)
 	(void)state;
 	assert_int_equal(write_text(0, APPEND, &fi, "x"), NONE);
 	queue.interrupt = 0;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(0), ERROR(EINTR));
 	requests[0].interrupted = false;
 	assert_int_equal(write_text(0, APPEND, &fi, "y"), NONE);
 	queue.interrupt = 0;
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(0), 1);
 	assert_string_equal(records(), "y|");
 }
@@ -177,10 +177,10 @@ static void lines_wait_in_part(void **state)
 	assert_int_equal(write_text(0, LINES, &fi, "one\ntwo\nthree\nrest"), NONE);
 	assert_string_equal(records(), "one\n|");
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	assert_string_equal(records(), "two\n|");
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(0), 18);
 	assert_int_equal(fs.lines.bytes, 4);
 	assert_string_equal(records(), "three\n|");
@@ -203,12 +203,12 @@ static void durable_write_waits_twice(void **state)
 	assert_int_equal(write_flags(0, APPEND, &a, "x", 1, O_DSYNC), NONE);
 	assert_int_equal(write_flags(1, LINES, &b, "one\ntwo", 1, O_DSYNC), NONE);
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	assert_int_equal(answer_of(0), NONE);
 	flushed(0);
 	assert_int_equal(answer_of(0), 1);
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	interrupt(1);
 	assert_int_equal(answer_of(1), NONE); /* a part of it was appended, and has to be durable */
 	flushed(0);
@@ -229,7 +229,7 @@ static void requests_on_one_file_keep_their_order(void **state)
 	assert_int_equal(fsync_lines(4, &fi), NONE);
 	fs.options.line_timeout_ms = 1;
 	queue.room = 8;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(1), 3);
 	assert_int_equal(answer_of(2), 1);
 	assert_int_equal(answer_of(3), 0);
@@ -249,7 +249,7 @@ static void close_waits_and_may_be_interrupted(void **state)
 	assert_int_equal(answer_of(1), ERROR(EINTR));
 	assert_int_equal(flush(1, &fi, 1), NONE);
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(1), 0);
 	assert_string_equal(records(), "open|");
 }
@@ -264,10 +264,10 @@ static void line_is_due_after_a_wait_in_vain(void **state)
 	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
 	assert_int_equal(flush(1, &fi, 1), NONE);
 	usleep(2000);
-	assert_int_equal(chronfs_lines_step(&fs), -1); /* left to the flush */
+	assert_int_equal(chronfs_line_timeout_step(&fs), -1); /* left to the flush */
 	interrupt(1);
 	queue.room = 1;
-	while (chronfs_lines_step(&fs) != -1)
+	while (chronfs_line_timeout_step(&fs) != -1)
 		usleep(500);
 	assert_string_equal(records(), "open|");
 }
@@ -282,14 +282,14 @@ static void what_a_closed_file_left_comes_first(void **state)
 	released(LINES, &b);
 	released(LINES, &c);
 	assert_int_equal(fs.lines.bytes, 13);
-	assert_int_equal(chronfs_waiting_step(&fs), 100);
+	assert_int_equal(chronfs_room_wait_step(&fs), 100);
 	assert_int_equal(write_text(0, APPEND, &a, "1"), NONE);
 	queue.room = 2;
-	assert_int_equal(chronfs_waiting_step(&fs), 20);
+	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	assert_string_equal(records(), "left|left, too|");
 	assert_int_equal(fs.lines.bytes, 0);
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(answer_of(0), 1);
 	assert_int_equal(fs.counters.partials_lost, 0);
 }
@@ -303,11 +303,11 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 	assert_int_equal(write_text(0, LINES, &b, "left"), 4);
 	queue.error = -ENOSPC;
 	released(LINES, &b);
-	assert_int_equal(chronfs_waiting_step(&fs), 100);
+	assert_int_equal(chronfs_room_wait_step(&fs), 100);
 	queue.room = 1;
 	assert_int_equal(write_text(0, APPEND, &a, "1"), 1);
 	queue.room = 1;
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_string_equal(records(), "1|left|");
 
 	/* nothing will ever be appended again */
@@ -315,7 +315,7 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 	assert_int_equal(write_text(0, LINES, &b, "left"), 4);
 	queue.error = -EIO;
 	released(LINES, &b);
-	assert_int_equal(chronfs_waiting_step(&fs), -1);
+	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_int_equal(fs.counters.partials_lost, 1);
 	assert_int_equal(fs.lines.bytes, 0);
 }
@@ -323,7 +323,7 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 /* The end has come within a test: for the one that follows it. */
 static void revive(void)
 {
-	chronfs_opened_init(&fs);
+	chronfs_open_files_init(&fs);
 	chronfs_append_init(&fs);
 }
 
@@ -382,7 +382,7 @@ static void memory_of_those_who_wait_is_bounded(void **state)
 	assert_int_equal(write_text(2, LINES, &fi, "small\n"), NONE);
 	interrupt(0);
 	interrupt(2);
-	chronfs_waiting_figures(&fs, &count, &bytes);
+	chronfs_room_wait_count(&fs, &count, &bytes);
 	assert_int_equal(bytes, 0);
 	free(text);
 }
@@ -405,7 +405,7 @@ static void who_polls_is_told_the_truth(void **state)
 		assert_int_equal(write_text(1, nodes[n], &fi, "waits\n"), NONE);
 		queue.room = 1; /* for who waits already */
 		assert_int_equal(poll_sink(0, nodes[n], &fi, POLLOUT), 0);
-		assert_int_equal(chronfs_waiting_step(&fs), -1);
+		assert_int_equal(chronfs_room_wait_step(&fs), -1);
 		queue.room = 0;
 		queue.error = -EIO; /* a write would say so at once */
 		assert_int_equal(poll_sink(0, nodes[n], &fi, POLLOUT), POLLOUT | POLLERR);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_framer.c - records do not depend on how the bytes were cut into pieces
+ * test_line_splitter.c - records do not depend on how the bytes were cut into pieces
  *
  * The reference cuts the whole text at once: behind every newline, and where a record has reached the
- * limit.  Each test feeds a framer pieces and compares what it "appended".
+ * limit.  Each test feeds a splitter pieces and compares what it "appended".
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/framer.h"
+#include "append/line_splitter.h"
 
 #define LIMIT 7
 
@@ -70,7 +70,7 @@ static void reference(const char *text, size_t size, size_t limit, struct record
 
 /* Feeds one piece; at most `most` records at a time, of which every `refuse`th attempt appends one
  * fewer than it was given (0: never). */
-static void feed(struct chronfs_framer *framer, struct record_list *list, const char *data,
+static void feed(struct chronfs_line_splitter *splitter, struct record_list *list, const char *data,
                  size_t size, bool end, size_t most, unsigned refuse)
 {
 	struct cq_message messages[8];
@@ -85,21 +85,21 @@ static void feed(struct chronfs_framer *framer, struct record_list *list, const 
 	assert_in_range(most, 1, 8);
 	if (size > 0)
 		memcpy(copy, data, size);
-	while ((count = chronfs_framer_cut(framer, at, size, end, messages, most)) > 0) {
+	while ((count = chronfs_line_splitter_cut(splitter, at, size, end, messages, most)) > 0) {
 		assert_true((size_t)count <= most);
 		if (refuse > 0 && ++attempts % refuse == 0 && --count == 0)
 			continue; /* refused altogether: nothing has changed */
 		for (ssize_t i = 0; i < count; i++)
 			add(list, messages[i].payload, messages[i].length);
-		taken = chronfs_framer_appended(framer, messages, (size_t)count);
+		taken = chronfs_line_splitter_consume(splitter, messages, (size_t)count);
 		assert_true(taken <= size);
 		at += taken;
 		size -= taken;
 	}
 	assert_int_equal(count, 0);
-	assert_int_equal(chronfs_framer_keep(framer, at, size), 0);
-	chronfs_framer_settle(framer);
-	assert_true(framer->used < framer->limit);
+	assert_int_equal(chronfs_line_splitter_keep(splitter, at, size), 0);
+	chronfs_line_splitter_shrink(splitter);
+	assert_true(splitter->used < splitter->limit);
 	free(copy);
 }
 
@@ -112,20 +112,20 @@ static void assert_same(const struct record_list *got, const struct record_list 
 /* One text in the pieces [0,a) [a,b) [b,size), then its end. */
 static void three_pieces(const char *text, size_t a, size_t b, size_t most, unsigned refuse)
 {
-	struct chronfs_budget budget = { .most = 4096 };
-	struct chronfs_framer framer;
+	struct chronfs_line_memory budget = { .most = 4096 };
+	struct chronfs_line_splitter splitter;
 	struct record_list got = { .used = 0 }, wanted;
 	const size_t size = strlen(text);
 
-	chronfs_framer_init(&framer, LIMIT, &budget);
-	feed(&framer, &got, text, a, false, most, refuse);
-	feed(&framer, &got, text + a, b - a, false, most, refuse);
-	feed(&framer, &got, text + b, size - b, false, most, refuse);
-	feed(&framer, &got, "", 0, true, most, refuse);
+	chronfs_line_splitter_init(&splitter, LIMIT, &budget);
+	feed(&splitter, &got, text, a, false, most, refuse);
+	feed(&splitter, &got, text + a, b - a, false, most, refuse);
+	feed(&splitter, &got, text + b, size - b, false, most, refuse);
+	feed(&splitter, &got, "", 0, true, most, refuse);
 	reference(text, size, LIMIT, &wanted);
 	assert_same(&got, &wanted);
-	assert_int_equal(framer.used, 0);
-	chronfs_framer_fini(&framer);
+	assert_int_equal(splitter.used, 0);
+	chronfs_line_splitter_fini(&splitter);
 	assert_int_equal(budget.used, 0);
 }
 
@@ -155,79 +155,80 @@ static void batches_of_one_and_refusals(void **state)
 /* With `end` a piece leaves nothing open. */
 static void the_end_of_a_piece_can_end_a_record(void **state)
 {
-	struct chronfs_budget budget = { .most = 4096 };
-	struct chronfs_framer framer;
+	struct chronfs_line_memory budget = { .most = 4096 };
+	struct chronfs_line_splitter splitter;
 	struct record_list got = { .used = 0 }, wanted = { .used = 0 };
 
 	(void)state;
-	chronfs_framer_init(&framer, LIMIT, &budget);
-	feed(&framer, &got, "ab", 2, false, 8, 0);
-	feed(&framer, &got, "cd\nef", 5, true, 8, 0);
-	assert_int_equal(framer.used, 0);
-	feed(&framer, &got, "gh", 2, true, 8, 0);
-	feed(&framer, &got, "ijklmnopqr", 10, true, 8, 0);
-	feed(&framer, &got, "", 0, true, 8, 0); /* nothing is no record */
+	chronfs_line_splitter_init(&splitter, LIMIT, &budget);
+	feed(&splitter, &got, "ab", 2, false, 8, 0);
+	feed(&splitter, &got, "cd\nef", 5, true, 8, 0);
+	assert_int_equal(splitter.used, 0);
+	feed(&splitter, &got, "gh", 2, true, 8, 0);
+	feed(&splitter, &got, "ijklmnopqr", 10, true, 8, 0);
+	feed(&splitter, &got, "", 0, true, 8, 0); /* nothing is no record */
 	add(&wanted, "abcd\n", 5);
 	add(&wanted, "ef", 2);
 	add(&wanted, "gh", 2);
 	add(&wanted, "ijklmno", 7);
 	add(&wanted, "pqr", 3);
 	assert_same(&got, &wanted);
-	chronfs_framer_fini(&framer);
+	chronfs_line_splitter_fini(&splitter);
 }
 
 /* Lines that begin in the data are not copied, the joined one only is. */
 static void lines_are_taken_where_they_are(void **state)
 {
 	static const char data[] = "c\nd\nrest";
-	struct chronfs_budget budget = { .most = 4096 };
+	struct chronfs_line_memory budget = { .most = 4096 };
 	struct cq_message messages[8];
-	struct chronfs_framer framer;
+	struct chronfs_line_splitter splitter;
 
 	(void)state;
-	chronfs_framer_init(&framer, LIMIT, &budget);
-	assert_int_equal(chronfs_framer_cut(&framer, data, 4, false, messages, 8), 2);
+	chronfs_line_splitter_init(&splitter, LIMIT, &budget);
+	assert_int_equal(chronfs_line_splitter_cut(&splitter, data, 4, false, messages, 8), 2);
 	assert_ptr_equal(messages[0].payload, data);
 	assert_ptr_equal(messages[1].payload, data + 2);
 	assert_int_equal(messages[1].type, CQ_TYPE_DEFAULT);
 	assert_int_equal(budget.used, 0);
 
-	assert_int_equal(chronfs_framer_keep(&framer, "ab", 2), 0);
-	assert_int_equal(chronfs_framer_cut(&framer, data, sizeof data - 1, false, messages, 8), 2);
-	assert_ptr_equal(messages[0].payload, framer.open);
+	assert_int_equal(chronfs_line_splitter_keep(&splitter, "ab", 2), 0);
+	assert_int_equal(
+		chronfs_line_splitter_cut(&splitter, data, sizeof data - 1, false, messages, 8), 2);
+	assert_ptr_equal(messages[0].payload, splitter.open);
 	assert_memory_equal(messages[0].payload, "abc\n", 4);
 	assert_ptr_equal(messages[1].payload, data + 2);
-	assert_int_equal(framer.used, 2); /* until it is appended */
-	assert_int_equal(chronfs_framer_appended(&framer, messages, 2), 4);
-	assert_int_equal(framer.used, 0);
-	chronfs_framer_fini(&framer);
+	assert_int_equal(splitter.used, 2); /* until it is appended */
+	assert_int_equal(chronfs_line_splitter_consume(&splitter, messages, 2), 4);
+	assert_int_equal(splitter.used, 0);
+	chronfs_line_splitter_fini(&splitter);
 }
 
 static void without_memory_nothing_happens(void **state)
 {
-	struct chronfs_budget budget = { .most = 300 };
+	struct chronfs_line_memory budget = { .most = 300 };
 	struct cq_message messages[8];
-	struct chronfs_framer one, two;
+	struct chronfs_line_splitter one, two;
 	static const char zeros[400];
 
 	(void)state;
-	chronfs_framer_init(&one, 1000, &budget);
-	chronfs_framer_init(&two, 1000, &budget);
-	assert_int_equal(chronfs_framer_keep(&one, "abc", 3), 0);
+	chronfs_line_splitter_init(&one, 1000, &budget);
+	chronfs_line_splitter_init(&two, 1000, &budget);
+	assert_int_equal(chronfs_line_splitter_keep(&one, "abc", 3), 0);
 	assert_int_equal(budget.used, 256);
-	assert_int_equal(chronfs_framer_keep(&two, "x", 1), -ENOBUFS);
+	assert_int_equal(chronfs_line_splitter_keep(&two, "x", 1), -ENOBUFS);
 	assert_int_equal(two.used, 0);
-	assert_int_equal(chronfs_framer_keep(&one, zeros, 400), -ENOBUFS);
-	assert_int_equal(chronfs_framer_cut(&one, zeros, 400, true, messages, 8), -ENOBUFS);
+	assert_int_equal(chronfs_line_splitter_keep(&one, zeros, 400), -ENOBUFS);
+	assert_int_equal(chronfs_line_splitter_cut(&one, zeros, 400, true, messages, 8), -ENOBUFS);
 	assert_int_equal(one.used, 3);
 	assert_memory_equal(one.open, "abc", 3);
 	assert_int_equal(budget.used, 256);
 	/* what fits still does */
-	assert_int_equal(chronfs_framer_cut(&one, "d\n", 2, false, messages, 8), 1);
+	assert_int_equal(chronfs_line_splitter_cut(&one, "d\n", 2, false, messages, 8), 1);
 	assert_memory_equal(messages[0].payload, "abcd\n", 5);
-	chronfs_framer_fini(&one);
-	assert_int_equal(chronfs_framer_keep(&two, "x", 1), 0);
-	chronfs_framer_fini(&two);
+	chronfs_line_splitter_fini(&one);
+	assert_int_equal(chronfs_line_splitter_keep(&two, "x", 1), 0);
+	chronfs_line_splitter_fini(&two);
 	assert_int_equal(budget.used, 0);
 }
 
@@ -235,47 +236,49 @@ static void without_memory_nothing_happens(void **state)
 static void large_memory_is_given_back(void **state)
 {
 	const size_t large = 200000;
-	struct chronfs_budget budget = { .most = 1 << 20 };
+	struct chronfs_line_memory budget = { .most = 1 << 20 };
 	struct cq_message messages[8];
-	struct chronfs_framer framer;
+	struct chronfs_line_splitter splitter;
 	char *zeros = calloc(1, large);
 
 	(void)state;
 	assert_non_null(zeros);
-	chronfs_framer_init(&framer, 1000000, &budget);
-	assert_int_equal(chronfs_framer_keep(&framer, zeros, large), 0);
-	chronfs_framer_settle(&framer);
+	chronfs_line_splitter_init(&splitter, 1000000, &budget);
+	assert_int_equal(chronfs_line_splitter_keep(&splitter, zeros, large), 0);
+	chronfs_line_splitter_shrink(&splitter);
 	assert_true(budget.used >= large);
-	assert_int_equal(chronfs_framer_cut(&framer, "\n", 1, false, messages, 8), 1);
+	assert_int_equal(chronfs_line_splitter_cut(&splitter, "\n", 1, false, messages, 8), 1);
 	assert_int_equal(messages[0].length, large + 1);
-	assert_int_equal(chronfs_framer_appended(&framer, messages, 1), 1);
-	chronfs_framer_settle(&framer);
+	assert_int_equal(chronfs_line_splitter_consume(&splitter, messages, 1), 1);
+	chronfs_line_splitter_shrink(&splitter);
 	assert_int_equal(budget.used, 0);
 
-	assert_int_equal(chronfs_framer_keep(&framer, "short", 5), 0);
-	assert_int_equal(chronfs_framer_cut(&framer, "", 0, true, messages, 8), 1);
-	assert_int_equal(chronfs_framer_appended(&framer, messages, 1), 0);
-	chronfs_framer_settle(&framer);
+	assert_int_equal(chronfs_line_splitter_keep(&splitter, "short", 5), 0);
+	assert_int_equal(chronfs_line_splitter_cut(&splitter, "", 0, true, messages, 8), 1);
+	assert_int_equal(chronfs_line_splitter_consume(&splitter, messages, 1), 0);
+	chronfs_line_splitter_shrink(&splitter);
 	assert_in_range(budget.used, 5, 65536);
-	chronfs_framer_fini(&framer);
+	chronfs_line_splitter_fini(&splitter);
 	free(zeros);
 }
 
 /* A queue whose records have no room for a byte: no line is taken, and none is cut for ever. */
 static void records_without_room(void **state)
 {
-	struct chronfs_budget budget = { .most = 1 << 16 };
-	struct chronfs_framer framer;
+	struct chronfs_line_memory budget = { .most = 1 << 16 };
+	struct chronfs_line_splitter splitter;
 	struct cq_message messages[8];
 
 	(void)state;
-	chronfs_framer_init(&framer, 0, &budget);
-	assert_int_equal(chronfs_framer_cut(&framer, "a\n", 2, false, messages, 8), -EMSGSIZE);
-	assert_int_equal(chronfs_framer_cut(&framer, "a", 1, true, messages, 8), -EMSGSIZE);
-	assert_int_equal(chronfs_framer_cut(&framer, "", 0, true, messages, 8), 0);
-	assert_int_equal(chronfs_framer_keep(&framer, "", 0), 0);
+	chronfs_line_splitter_init(&splitter, 0, &budget);
+	assert_int_equal(chronfs_line_splitter_cut(&splitter, "a\n", 2, false, messages, 8),
+	                 -EMSGSIZE);
+	assert_int_equal(chronfs_line_splitter_cut(&splitter, "a", 1, true, messages, 8),
+	                 -EMSGSIZE);
+	assert_int_equal(chronfs_line_splitter_cut(&splitter, "", 0, true, messages, 8), 0);
+	assert_int_equal(chronfs_line_splitter_keep(&splitter, "", 0), 0);
 	assert_int_equal(budget.used, 0);
-	chronfs_framer_fini(&framer);
+	chronfs_line_splitter_fini(&splitter);
 }
 
 /* Below n; the same numbers each time. */
@@ -287,33 +290,33 @@ static unsigned next(unsigned *state, unsigned n)
 
 static void random_pieces(void **state)
 {
-	struct chronfs_budget budget = { .most = 1 << 16 };
+	struct chronfs_line_memory budget = { .most = 1 << 16 };
 	unsigned random = 12345;
 	char text[1000];
 
 	(void)state;
 	for (int round = 0; round < 2000; round++) {
 		struct record_list got = { .used = 0 }, wanted;
-		struct chronfs_framer framer;
+		struct chronfs_line_splitter splitter;
 		size_t limit, at = 0, size;
 
 		limit = 1 + next(&random, 60);
 		size = next(&random, sizeof text);
 		for (size_t i = 0; i < size; i++)
 			text[i] = (char)(next(&random, 20) == 0 ? '\n' : 'a' + next(&random, 26));
-		chronfs_framer_init(&framer, limit, &budget);
+		chronfs_line_splitter_init(&splitter, limit, &budget);
 		while (at < size) {
 			size_t n = 1 + next(&random, 100), most = 1 + next(&random, 8);
 
 			if (n > size - at)
 				n = size - at;
-			feed(&framer, &got, text + at, n, false, most, 2 * next(&random, 3));
+			feed(&splitter, &got, text + at, n, false, most, 2 * next(&random, 3));
 			at += n;
 		}
-		feed(&framer, &got, "", 0, true, 1, 0);
+		feed(&splitter, &got, "", 0, true, 1, 0);
 		reference(text, size, limit, &wanted);
 		assert_same(&got, &wanted);
-		chronfs_framer_fini(&framer);
+		chronfs_line_splitter_fini(&splitter);
 		assert_int_equal(budget.used, 0);
 	}
 }

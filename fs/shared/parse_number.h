@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* numbers.h - numbers as text */
-#ifndef CHRONFS_NUMBERS_H
-#define CHRONFS_NUMBERS_H
+/* parse_number.h - numbers as text */
+#ifndef CHRONFS_PARSE_NUMBER_H
+#define CHRONFS_PARSE_NUMBER_H
 
 #include <stdbool.h>
 #include <stdint.h>

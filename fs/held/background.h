@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ticker.h - the one thread for what no request does */
-#ifndef CHRONFS_TICKER_H
-#define CHRONFS_TICKER_H
+/* background.h - the one thread for what no request does */
+#ifndef CHRONFS_BACKGROUND_H
+#define CHRONFS_BACKGROUND_H
 
 struct chronfs;
 
@@ -11,11 +11,11 @@ typedef int (*chronfs_step_fn)(struct chronfs *fs);
 /* steps: those that the thread calls, up to a NULL; constant.
  *   ENOMEM
  *   EAGAIN  no thread */
-int chronfs_ticker_start(struct chronfs *fs, const chronfs_step_fn *steps);
+int chronfs_background_start(struct chronfs *fs, const chronfs_step_fn *steps);
 /* There is something to do: the steps run now. */
-void chronfs_ticker_wake(struct chronfs *fs);
+void chronfs_background_wake(struct chronfs *fs);
 /* Ends the thread; a wake still does no harm. */
-void chronfs_ticker_stop(struct chronfs *fs);
-void chronfs_ticker_fini(struct chronfs *fs);
+void chronfs_background_stop(struct chronfs *fs);
+void chronfs_background_fini(struct chronfs *fs);
 
 #endif

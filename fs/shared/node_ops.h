@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * kind.h - what the nodes of one kind do
+ * node_ops.h - what the nodes of one kind do
  *
- * Each kind of node (node.h) has a table of what it does, in a file of its own.
+ * Each kind of node (nodes.h) has a table of what it does, in a file of its own.
  */
-#ifndef CHRONFS_KIND_H
-#define CHRONFS_KIND_H
+#ifndef CHRONFS_NODE_OPS_H
+#define CHRONFS_NODE_OPS_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,14 +13,14 @@
 #include <sys/stat.h>
 
 #include "libfuse.h"
-#include "node.h"
+#include "nodes.h"
 
 struct chronfs;
 
 /*
  * What the nodes of one kind do.  An operation that is NULL does what its comment says.
  */
-struct chronfs_kind_ops {
+struct chronfs_node_ops {
 	/* Attributes, and for how many seconds the kernel may keep them (preset: 0). */
 	int (*stat)(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout);
 
@@ -36,7 +36,7 @@ struct chronfs_kind_ops {
 	unsigned (*ready)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
 	                  unsigned events); /* NULL: all of them */
 	/* One descriptor is being closed.  Before the answer the closing process's locks are dropped
-	 * by chronfs_locks_close(). */
+	 * by chronfs_file_locks_close(). */
 	void (*flush)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi); /* NULL: success */
 	void (*fsync)(fuse_req_t req, uint64_t node,
 	              struct fuse_file_info *fi); /* NULL: the queue is flushed */
@@ -57,10 +57,10 @@ struct chronfs_kind_ops {
 #define CHRONFS_XATTR_MAX 64
 
 /* By kind.  kernel/ops.c has it, the one place that knows them all. */
-extern const struct chronfs_kind_ops *const chronfs_kinds[];
+extern const struct chronfs_node_ops *const chronfs_ops_by_kind[];
 
 /* The operations of a node's kind; NULL: there is no such kind. */
-const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node);
+const struct chronfs_node_ops *chronfs_ops_of_node(uint64_t node);
 
 /* Attributes that are alike for all nodes: inode number, mode, owner, links, times `when`. */
 void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,

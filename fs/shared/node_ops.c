@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kind.c - what nodes of all kinds have in common; see kind.h */
-#include "shared/kind.h"
+/* node_ops.c - what nodes of all kinds have in common; see node_ops.h */
+#include "shared/node_ops.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -8,13 +8,13 @@
 
 #include "chronfs.h"
 #include "shared/counters.h"
-#include "shared/limits.h"
+#include "shared/user_limits.h"
 
-const struct chronfs_kind_ops *chronfs_kind_of(uint64_t node)
+const struct chronfs_node_ops *chronfs_ops_of_node(uint64_t node)
 {
 	const enum chronfs_kind kind = chronfs_node_kind(node);
 
-	return kind < CHRONFS_KINDS ? chronfs_kinds[kind] : NULL;
+	return kind < CHRONFS_KINDS ? chronfs_ops_by_kind[kind] : NULL;
 }
 
 void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,
@@ -34,10 +34,10 @@ void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct t
 
 void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
-	const struct chronfs_kind_ops *ops = chronfs_kind_of(node);
+	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 	struct chronfs *fs = chronfs_of(req);
 
-	const bool allowed = chronfs_share_take(&fs->limits.open_files, req);
+	const bool allowed = chronfs_user_limit_take(&fs->user_limits.open_files, req);
 
 	/* -ENOENT: the open was interrupted, no release will come */
 	if (allowed && fuse_reply_open(req, fi) != -ENOENT)
@@ -45,7 +45,7 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	if (ops->release)
 		ops->release(fs, node, fi);
 	if (allowed)
-		chronfs_share_give(&fs->limits.open_files);
+		chronfs_user_limit_release(&fs->user_limits.open_files);
 	else
 		fuse_reply_err(req, ENFILE);
 }

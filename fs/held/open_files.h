@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* open_files.h - open files that have to be found by their node */
+#ifndef CHRONFS_OPEN_FILES_H
+#define CHRONFS_OPEN_FILES_H
+
+#include <pthread.h>
+#include <stdint.h>
+
+struct chronfs;
+struct chronfs_open_file;
+
+#define CHRONFS_OPEN_FILES_BITS 12
+#define CHRONFS_OPEN_FILES_BUCKETS (1U << CHRONFS_OPEN_FILES_BITS)
+
+struct chronfs_open_files {
+	pthread_mutex_t lock; /* guards the two below, and struct chronfs_copies */
+	struct chronfs_open_file
+		*files[CHRONFS_OPEN_FILES_BUCKETS]; /* open files, by their nodes */
+	struct chronfs_open_file *holders[CHRONFS_OPEN_FILES_BUCKETS]; /* of `stream`, by process */
+};
+
+void chronfs_open_files_init(struct chronfs *fs);
+
+/* The first part of what such a file keeps: its handle leads to it. */
+struct chronfs_open_file {
+	struct chronfs_open_file *next, **link; /* in a table, under its lock */
+	uint64_t node;
+};
+
+/* These with fs->open_files.lock held. */
+void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file);
+void chronfs_open_files_remove(struct chronfs_open_file *file);
+/* An open file of the node, and the next one of the same node.  NULL: there is none (more). */
+struct chronfs_open_file *chronfs_open_files_find(struct chronfs *fs, uint64_t node);
+struct chronfs_open_file *chronfs_open_files_next(const struct chronfs_open_file *file);
+/* The same for struct chronfs_holder, whose `node` is a process. */
+void chronfs_holder_add(struct chronfs *fs, struct chronfs_open_file *holder);
+struct chronfs_open_file *chronfs_holder_find(struct chronfs *fs, uint64_t process);
+/* When no request is served any more: releases those that are still open. */
+void chronfs_open_files_fini(struct chronfs *fs);
+
+#endif

@@ -15,7 +15,7 @@
  *     with another st_ino: two that have the same have the same bytes at the same offsets.  It has
  *     several nodes for one beginning, too: copies, which have page caches of their own (stream.c says
  *     why).
- *   - a sealed segment is another node than the same segment while it was live.  So the kernel's page
+ *   - a sealed segment is another node than the same segment while it was unsealed.  So the kernel's page
  *     cache of a sealed node holds sealed bytes only, and may be kept from one open to the next.
  */
 #ifndef CHRONFS_NODES_H
@@ -29,14 +29,14 @@ enum chronfs_kind {
 	CHRONFS_APPEND = 2, /* value: number of the lookup, as of all sinks */
 	CHRONFS_LINES = 3,  /* append.lines */
 	CHRONFS_CTL = 4,
-	CHRONFS_SEGMENTS = 5,        /* value 0: the directory */
-	CHRONFS_SEGMENT_LIVE = 6,    /* value: segment id */
-	CHRONFS_SEGMENT_SEALED = 7,  /* value: segment id */
-	CHRONFS_PAYLOADS = 8,        /* value 0: the directory payload/ */
-	CHRONFS_PAYLOAD_LIVE = 9,    /* value: segment id */
-	CHRONFS_PAYLOAD_SEALED = 10, /* value: segment id */
-	CHRONFS_STREAM = 11,         /* value: chronfs_stream_value() */
-	CHRONFS_STATS = 12,          /* stats.json */
+	CHRONFS_SEGMENTS = 5,         /* value 0: the directory */
+	CHRONFS_SEGMENT_UNSEALED = 6, /* value: segment id */
+	CHRONFS_SEGMENT_SEALED = 7,   /* value: segment id */
+	CHRONFS_PAYLOADS = 8,         /* value 0: the directory payload/ */
+	CHRONFS_PAYLOAD_UNSEALED = 9, /* value: segment id */
+	CHRONFS_PAYLOAD_SEALED = 10,  /* value: segment id */
+	CHRONFS_STREAM = 11,          /* value: chronfs_stream_value() */
+	CHRONFS_STATS = 12,           /* stats.json */
 	CHRONFS_METRICS = 13,
 	CHRONFS_KINDS,
 };
@@ -104,15 +104,15 @@ static inline uint64_t chronfs_node_path(uint64_t node)
 	case CHRONFS_STREAM:
 		return chronfs_node(kind, 0);
 	case CHRONFS_SEGMENT_SEALED:
-		return chronfs_node(CHRONFS_SEGMENT_LIVE, chronfs_node_value(node));
+		return chronfs_node(CHRONFS_SEGMENT_UNSEALED, chronfs_node_value(node));
 	case CHRONFS_PAYLOAD_SEALED:
-		return chronfs_node(CHRONFS_PAYLOAD_LIVE, chronfs_node_value(node));
+		return chronfs_node(CHRONFS_PAYLOAD_UNSEALED, chronfs_node_value(node));
 	case CHRONFS_NONE:
 	case CHRONFS_ROOT:
 	case CHRONFS_SEGMENTS:
-	case CHRONFS_SEGMENT_LIVE:
+	case CHRONFS_SEGMENT_UNSEALED:
 	case CHRONFS_PAYLOADS:
-	case CHRONFS_PAYLOAD_LIVE:
+	case CHRONFS_PAYLOAD_UNSEALED:
 	case CHRONFS_STATS:
 	case CHRONFS_METRICS:
 	case CHRONFS_KINDS:

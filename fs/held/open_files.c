@@ -41,7 +41,7 @@ void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file)
 	table_add(fs->open_files.files, file);
 }
 
-void chronfs_holder_add(struct chronfs *fs, struct chronfs_open_file *holder)
+void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file *holder)
 {
 	table_add(fs->open_files.holders, holder);
 }
@@ -65,7 +65,7 @@ struct chronfs_open_file *chronfs_open_files_find(struct chronfs *fs, uint64_t n
 	return find_from(*bucket(fs->open_files.files, node), node);
 }
 
-struct chronfs_open_file *chronfs_holder_find(struct chronfs *fs, uint64_t process)
+struct chronfs_open_file *chronfs_open_files_find_holder(struct chronfs *fs, uint64_t process)
 {
 	return find_from(*bucket(fs->open_files.holders, process), process);
 }

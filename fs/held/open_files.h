@@ -34,8 +34,8 @@ void chronfs_open_files_remove(struct chronfs_open_file *file);
 struct chronfs_open_file *chronfs_open_files_find(struct chronfs *fs, uint64_t node);
 struct chronfs_open_file *chronfs_open_files_next(const struct chronfs_open_file *file);
 /* The same for struct chronfs_holder, whose `node` is a process. */
-void chronfs_holder_add(struct chronfs *fs, struct chronfs_open_file *holder);
-struct chronfs_open_file *chronfs_holder_find(struct chronfs *fs, uint64_t process);
+void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file *holder);
+struct chronfs_open_file *chronfs_open_files_find_holder(struct chronfs *fs, uint64_t process);
 /* When no request is served any more: releases those that are still open. */
 void chronfs_open_files_fini(struct chronfs *fs);
 

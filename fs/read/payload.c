@@ -2,7 +2,7 @@
 /*
  * payload.c - payload/NNNNNNNNN: the payloads of one segment, one after another
  *
- * As the segment itself (segments.c): of a sealed one the kernel may keep what it read; a live one
+ * As the segment itself (segments.c): of a sealed one the kernel may keep what it read; an unsealed one
  * grows, and every read comes to us.
  */
 #include "read/payload.h"
@@ -35,8 +35,8 @@ static int look_at_payload(struct chronfs *fs, uint32_t id, bool listing, uint64
 	uint64_t node;
 	int r;
 
-	r = chronfs_segment_look(fs, id, CHRONFS_PAYLOAD_LIVE, CHRONFS_PAYLOAD_SEALED, &attr, &node,
-	                         &st);
+	r = chronfs_segment_look(fs, id, CHRONFS_PAYLOAD_UNSEALED, CHRONFS_PAYLOAD_SEALED, &attr,
+	                         &node, &st);
 	if (r < 0)
 		return r;
 	if (!attr.have_payload) {
@@ -175,7 +175,7 @@ static void payload_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	free(file);
 }
 
-const struct chronfs_node_ops chronfs_payload_live_ops = {
+const struct chronfs_node_ops chronfs_payload_unsealed_ops = {
 	.stat = payload_stat,
 	.open = payload_open,
 	.read = payload_read,

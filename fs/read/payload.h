@@ -11,7 +11,7 @@
 
 struct chronfs;
 
-extern const struct chronfs_node_ops chronfs_payload_live_ops;
+extern const struct chronfs_node_ops chronfs_payload_unsealed_ops;
 extern const struct chronfs_node_ops chronfs_payload_sealed_ops;
 /* EAGAIN: it would take too long for a listing. */
 int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,

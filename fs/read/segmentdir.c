@@ -41,15 +41,17 @@ const struct chronfs_node_ops chronfs_payloads_ops = {
 /* What makes the two differ. */
 struct naming {
 	const char *suffix;
-	enum chronfs_kind live;
+	enum chronfs_kind unsealed;
 	int (*entry)(struct chronfs *fs, uint32_t id, bool listing,
 	             struct fuse_entry_param *ret_entry);
 };
 
 static const struct naming *naming_of(uint64_t dir)
 {
-	static const struct naming segments = { ".q", CHRONFS_SEGMENT_LIVE, chronfs_segment_entry };
-	static const struct naming payloads = { "", CHRONFS_PAYLOAD_LIVE, chronfs_payload_entry };
+	static const struct naming segments = { ".q", CHRONFS_SEGMENT_UNSEALED,
+		                                chronfs_segment_entry };
+	static const struct naming payloads = { "", CHRONFS_PAYLOAD_UNSEALED,
+		                                chronfs_payload_entry };
 
 	return chronfs_node_kind(dir) == CHRONFS_SEGMENTS ? &segments : &payloads;
 }
@@ -156,7 +158,7 @@ int chronfs_segmentdir_list(struct chronfs *fs, uint64_t dir, struct chronfs_seg
 				memset(&entry, 0, sizeof entry);
 		}
 		if (entry.ino == 0) {
-			entry.attr.st_ino = chronfs_node_ino(chronfs_node(naming->live, id));
+			entry.attr.st_ino = chronfs_node_ino(chronfs_node(naming->unsealed, id));
 			entry.attr.st_mode = S_IFREG;
 		}
 		(void)snprintf(name, sizeof name, "%09u%s", id % 1000000000U, naming->suffix);

@@ -2,7 +2,7 @@
 /*
  * segments.c - segments/NNNNNNNNN.q: the published segment files, byte for byte, read-only
  *
- * A sealed one never changes: the kernel may keep what it read.  A live one is read anew by every
+ * A sealed one never changes: the kernel may keep what it read.  An unsealed one is read again by every
  * read.  Where it can be had the kernel reads the file itself (passthrough.c), both kinds.
  */
 #include "read/segments.h"
@@ -36,7 +36,7 @@ static void show(const struct chronfs *fs, uint64_t node, const struct stat *fil
 	ret_stat->st_blksize = file->st_blksize;
 }
 
-int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind live,
+int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
                          enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
                          uint64_t *ret_node, struct stat *ret_stat)
 {
@@ -47,7 +47,7 @@ int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind live
 	r = cq_queue_segment_attr(fs->queue, id, &attr);
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
-	node = chronfs_node(attr.sealed ? sealed : live, id);
+	node = chronfs_node(attr.sealed ? sealed : unsealed, id);
 	show(fs, node, &attr.stat, ret_stat);
 	*ret_attr = attr;
 	*ret_node = node;
@@ -73,7 +73,7 @@ static int look_at_segment(struct chronfs *fs, uint32_t id, uint64_t *ret_node,
 {
 	struct cq_segment_attr attr;
 
-	return chronfs_segment_look(fs, id, CHRONFS_SEGMENT_LIVE, CHRONFS_SEGMENT_SEALED, &attr,
+	return chronfs_segment_look(fs, id, CHRONFS_SEGMENT_UNSEALED, CHRONFS_SEGMENT_SEALED, &attr,
 	                            ret_node, ret_stat);
 }
 
@@ -230,7 +230,7 @@ static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	free(file);
 }
 
-const struct chronfs_node_ops chronfs_segment_live_ops = {
+const struct chronfs_node_ops chronfs_segment_unsealed_ops = {
 	.stat = segment_stat,
 	.open = segment_open,
 	.read = segment_read,

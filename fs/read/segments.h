@@ -14,12 +14,12 @@
 
 struct chronfs;
 
-extern const struct chronfs_node_ops chronfs_segment_live_ops;
+extern const struct chronfs_node_ops chronfs_segment_unsealed_ops;
 extern const struct chronfs_node_ops chronfs_segment_sealed_ops;
 int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry);
-/* Attributes of segment `id`, as a node of the kind `live` or, once it is sealed, `sealed`. */
-int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind live,
+/* Attributes of segment `id`, as a node of the kind `unsealed` or, once it is sealed, `sealed`. */
+int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
                          enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
                          uint64_t *ret_node, struct stat *ret_stat);
 /* An entry for that; one of a sealed segment may be remembered. */

@@ -79,7 +79,7 @@ void chronfs_begin_hold(struct chronfs *fs, struct chronfs_holder *holder, pid_t
 	holder->started = started(holder->open_file.node);
 	holder->begin = begin;
 	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_holder_add(fs, &holder->open_file);
+	chronfs_open_files_add_holder(fs, &holder->open_file);
 	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
@@ -99,7 +99,7 @@ uint64_t chronfs_begin_for(struct chronfs *fs, pid_t thread, uint64_t begin)
 		return begin;
 	process = process_of(thread);
 	pthread_mutex_lock(&fs->open_files.lock);
-	holder = (const struct chronfs_holder *)chronfs_holder_find(fs, process);
+	holder = (const struct chronfs_holder *)chronfs_open_files_find_holder(fs, process);
 	if (holder) {
 		since = holder->started;
 		its = holder->begin;

@@ -88,10 +88,10 @@ static void node_arithmetic(void **state)
 	(void)state;
 	assert_int_equal(CHRONFS_NODE_ROOT, FUSE_ROOT_ID);
 	for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
-		uint64_t live = chronfs_node(CHRONFS_SEGMENT_LIVE, ids[i]);
+		uint64_t live = chronfs_node(CHRONFS_SEGMENT_UNSEALED, ids[i]);
 		uint64_t sealed = chronfs_node(CHRONFS_SEGMENT_SEALED, ids[i]);
 
-		assert_int_equal(chronfs_node_kind(live), CHRONFS_SEGMENT_LIVE);
+		assert_int_equal(chronfs_node_kind(live), CHRONFS_SEGMENT_UNSEALED);
 		assert_int_equal(chronfs_node_kind(sealed), CHRONFS_SEGMENT_SEALED);
 		assert_int_equal(chronfs_node_segment(live), ids[i]);
 		assert_int_equal(chronfs_node_segment(sealed), ids[i]);

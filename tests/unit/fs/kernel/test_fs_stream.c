@@ -456,7 +456,7 @@ static void each_beginning_has_its_inode_number(void **state)
 	assert_int_equal(requests[0].attr.st_ino, number);
 	fs_release(other.node, &other.fi);
 
-	holder = (struct chronfs_holder *)chronfs_holder_find(&fs, (uint64_t)getpid());
+	holder = (struct chronfs_holder *)chronfs_open_files_find_holder(&fs, (uint64_t)getpid());
 	assert_non_null(holder);
 	assert_int_not_equal(holder->started, 0);
 	holder->started++;
@@ -466,7 +466,7 @@ static void each_beginning_has_its_inode_number(void **state)
 	fs_release(first.node, &first.fi);
 	look_up(&other);
 	assert_int_not_equal(requests[0].entry.attr.st_ino, number);
-	assert_null(chronfs_holder_find(&fs, (uint64_t)getpid()));
+	assert_null(chronfs_open_files_find_holder(&fs, (uint64_t)getpid()));
 }
 
 /* His node was opened by somebody else before he came: he is not sent away again, but shares it. */

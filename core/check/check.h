@@ -24,6 +24,7 @@
 
 #include <stdint.h>
 
+#include "catalog/queue.h"
 #include "chronq.h"
 #include "files/wsegment.h"
 #include "meta/lock.h"
@@ -50,5 +51,9 @@ struct cq_recovered {
 struct cq_repairer;
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
                struct cq_repairer *repairer, struct cq_recovered *ret_recovered);
+
+/* cq_verify() on an open queue; `at_rest`: no need to look for a writer, which takes some 20 ms. */
+int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
+                    struct cq_verify_result *ret_result);
 
 #endif

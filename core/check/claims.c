@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check/verify.h"
+#include "check/internal.h"
 #include "files/dir.h"
 #include "format/place.h"
 #include "meta/reader_file.h"

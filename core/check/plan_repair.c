@@ -12,13 +12,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "files/dir.h"
+#include "files/index.h"
 #include "files/quarantine.h"
 #include "files/trust.h"
 #include "format/record.h"
 #include "messages/log.h"
+#include "os/fault.h"
 #include "os/io.h"
 
 /* More than these are not stood in for: each is a file. */
@@ -195,6 +198,127 @@ static int find_gaps(struct cq_recovery *v)
 	}
 	if (r == 0 && any && current > next)
 		r = add_gap(v, next, current - 1, &count);
+	return r;
+}
+
+/* ---- indexes ---- */
+
+static bool same_entries(const struct cq_index *a, const struct cq_index *b, uint64_t count)
+{
+	return memcmp(a->entries, b->entries, count * sizeof *a->entries) == 0;
+}
+
+/* The index is of what the segment holds, or held when it was written. */
+static bool index_fits(const struct cq_index *index, const struct cq_index *right, bool sealed)
+{
+	const struct cq_index_header *h = &index->header, *now = &right->header;
+
+	if (h->flags & CQ_INDEX_PARTIAL) /* begins in the middle: chronicle-rs's own */
+		return true;
+	if (h->entries > now->entries || !same_entries(index, right, h->entries))
+		return false;
+	if (!sealed)
+		return h->max_seq <= now->max_seq && h->max_time_ns <= now->max_time_ns;
+	return h->entries == now->entries && h->min_seq == now->min_seq &&
+	       h->max_seq == now->max_seq && h->min_time_ns == now->min_time_ns &&
+	       h->max_time_ns == now->max_time_ns;
+}
+
+/* Builds the right index of a segment. */
+static int build_index(const struct cq_recovery *v, uint32_t id, struct cq_meter *meter,
+                       struct cq_index *ret_index)
+{
+	char name[CQ_NAME_MAX];
+	int fd, r;
+
+	cq_segment_name(name, id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_index_build(fd, id, v->segment_size, meter, ret_index);
+	close(fd);
+	return r;
+}
+
+static int check_index(struct cq_recovery *v, struct cq_candidate *c, bool sealed)
+{
+	struct cq_index index, right;
+	char name[CQ_NAME_MAX];
+	int r;
+
+	r = cq_index_read(v->dirfd, c->id, v->segment_size, &index);
+	if (r == -ENOENT) {
+		c->index = sealed && cq_segment_ext_valid(&c->header) && c->survey.records > 0;
+		return 0;
+	}
+	if (r == -EBADMSG || r == -ELOOP) {
+		c->index = true;
+		cq_index_name(name, c->id);
+		return cq_trust_no_directory(v->dirfd, name, v->config);
+	}
+	if (r < 0)
+		return r;
+	r = build_index(v, c->id, &v->meter, &right);
+	if (r == 0) {
+		c->index = !index_fits(&index, &right, sealed);
+		cq_index_fini(&right);
+	} else if (r == -EBADMSG) { /* cut, and the index with it */
+		c->index = true;
+		r = 0;
+	}
+	cq_index_fini(&index);
+	return r;
+}
+
+int cq_recover_check_indexes(struct cq_recovery *v)
+{
+	int r = 0;
+
+	cq_meter_begin(&v->meter, CQ_PHASE_INDEXES, v->candidate_count, v->segment_size);
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		struct cq_candidate *c = &v->candidates[i];
+
+		switch (c->act) { /* GCOV_EXCL_BR_LINE: no other value */
+		case CQ_ACT_KEEP:
+			r = check_index(v, c, c->kind == CQ_KIND_SEALED);
+			break;
+		case CQ_ACT_CONTINUE:
+			r = check_index(v, c, false);
+			break;
+		case CQ_ACT_SEAL:
+		case CQ_ACT_CUT_AND_SEAL:
+			c->index = c->survey.records > 0;
+			break;
+		case CQ_ACT_SET_ASIDE:
+			break;
+		}
+		cq_meter_next(&v->meter);
+	}
+	return r;
+}
+
+int cq_recover_build_indexes(struct cq_recovery *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+		struct cq_index index;
+
+		if (!c->index)
+			continue;
+		if (!cq_recover_stays_sealed(c)) {
+			r = cq_quarantine_drop_index(v->dirfd, c->id);
+			continue;
+		}
+		/* one segment's time, and steps have been done: not told */
+		r = build_index(v, c->id, NULL, &index);
+		if (r == 0) {
+			r = cq_index_write(v->dirfd, &index);
+			cq_index_fini(&index);
+		}
+		cq_point("repair.index_written");
+	}
 	return r;
 }
 

@@ -6,11 +6,15 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "files/dir.h"
 #include "files/quarantine.h"
 #include "format/record.h"
+#include "format/walk.h"
+#include "format/window.h"
+#include "meta/watermark.h"
 #include "os/io.h"
 
 void cq_recover_step(struct cq_recovery *v, const struct cq_repair_step *step)
@@ -130,7 +134,7 @@ static int tell_current(struct cq_recovery *v)
 		if (c->id == id && c->act == CQ_ACT_KEEP)
 			return tell_residue(v, id, sizeof(struct cq_segment_header));
 	}
-	if (id > CQ_SEGMENT_ID_MAX) /* ready.c says so */
+	if (id > CQ_SEGMENT_ID_MAX) /* plan.c says so */
 		return 0;
 	cq_segment_name(name, id);
 	cq_recover_step(v, &(struct cq_repair_step){
@@ -175,6 +179,221 @@ static void tell_indexes(struct cq_recovery *v)
 		                                          : "it is not of its segment",
 				   });
 	}
+}
+
+/* ---- the small files ----
+ *
+ * None of them decides anything, and every writer that opens and closes sets them right.
+ */
+
+/* Reads up to `length` bytes of a small file; *ret_size: how many it has. */
+static int read_small(int dirfd, const char *name, void *bytes, size_t length, uint64_t *ret_size)
+{
+	struct stat st;
+	ssize_t n;
+	int fd, r;
+
+	memset(bytes, 0, length);
+	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_io_stat(fd, &st);
+	n = r < 0 ? r : cq_io_pread(fd, bytes, length, 0);
+	close(fd);
+	if (n < 0)
+		return (int)n;
+	*ret_size = (uint64_t)st.st_size;
+	return 0;
+}
+
+/* Behind the last segment that there can be nothing goes on: where a file says the queue ends is then
+ * as good as any. */
+static bool ends_at(const struct cq_recovery *v, uint64_t segment, uint64_t offset)
+{
+	return cq_recover_current(v) > CQ_SEGMENT_ID_MAX ||
+	       (segment == cq_recover_current(v) && offset == cq_recover_offset(v));
+}
+
+/* Why control.meta has to be written anew; NULL: it need not. */
+static const char *control_wrong(const struct cq_recovery *v, const struct cq_control_page *page,
+                                 uint64_t size)
+{
+	if (size != sizeof *page || page->magic != CQ_CONTROL_MAGIC ||
+	    page->version != CQ_CONTROL_VERSION || page->init_state != CQ_CONTROL_READY)
+		return "it is damaged";
+	if (page->segment_size != v->segment_size)
+		return "it says another size of segments";
+	if (page->segment_gen & 1)
+		return "it was left in the middle of a roll";
+	if (!ends_at(v, page->current_segment, page->write_offset))
+		return "it does not say where the queue ends";
+	return NULL;
+}
+
+static const char *position_wrong(const struct cq_recovery *v,
+                                  const struct cq_position_file *position, uint64_t size)
+{
+	if (size != sizeof *position)
+		return "it is damaged";
+	if (!ends_at(v, position->current_segment, position->write_offset))
+		return "it does not say where the queue ends";
+	return NULL;
+}
+
+static const char *mark_wrong(const struct cq_watermark_slot *slots, uint64_t size)
+{
+	static const struct cq_watermark_slot none;
+	bool any = false;
+
+	if (size < 2 * sizeof *slots)
+		return "it is cut short";
+	for (int i = 0; i < 2; i++) {
+		if (memcmp(&slots[i], &none, sizeof none) == 0)
+			continue;
+		if (!cq_watermark_slot_valid(&slots[i]))
+			return i == 0 ? "slot 0 is damaged" : "slot 1 is damaged";
+		any = true;
+	}
+	return any ? NULL : "it says nothing";
+}
+
+/*
+ * What comes at the watermark's place in segment c: whether a record begins there or the records end, and
+ * the number that is next, where one of ours tells.
+ */
+struct there {
+	bool boundary;
+	bool seq_known;
+	uint64_t seq;
+};
+
+static int look_there(const struct cq_recovery *v, const struct cq_candidate *c, uint64_t offset,
+                      struct there *ret_there)
+{
+	struct there there = { .seq_known = cq_segment_ext_valid(&c->header) &&
+		                            !cq_recover_is_stand_in(c),
+		               .seq = c->header.first_seq };
+	struct cq_record_at record;
+	char name[CQ_NAME_MAX];
+	struct cq_window scan;
+	struct cq_walk walk;
+	int fd, r;
+
+	cq_segment_name(name, c->id);
+	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	if (r < 0)
+		return r;
+	r = cq_window_init(&scan, fd, v->segment_size);
+	if (r < 0)
+		goto close_segment;
+	walk = cq_walk_file(&scan);
+	while (walk.offset < offset && (r = cq_walk_step(&walk, &record)) > 0) {
+		if (record.header.type == CQ_TYPE_PAD)
+			continue;
+		there.seq_known = record.header.ext == 1;
+		there.seq = record.header.seq + 1;
+	}
+	there.boundary = walk.offset == offset;
+	cq_window_fini(&scan);
+	if (r >= 0 || walk.state != CQ_RECORD_OK) {
+		*ret_there = there;
+		r = 0;
+	}
+close_segment:
+	close(fd);
+	return r;
+}
+
+/* The segment that the watermark stands in; or the one that it stands at the end of. */
+static const struct cq_candidate *marked_one(const struct cq_recovery *v, uint64_t *ret_offset)
+{
+	const struct cq_watermark_slot *mark = &v->mark;
+	const struct cq_candidate *before = NULL;
+
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+
+		if (c->act == CQ_ACT_SET_ASIDE)
+			continue;
+		if (c->id == mark->segment && c->kind != CQ_KIND_FRESH) {
+			*ret_offset = mark->offset;
+			return c;
+		}
+		if ((uint64_t)c->id + 1 == mark->segment &&
+		    mark->offset == sizeof(struct cq_segment_header) && c->surveyed)
+			before = c;
+	}
+	if (before)
+		*ret_offset = before->survey.tail;
+	return before;
+}
+
+/* Why a sound durable.meta has to be written anew all the same: what it says cannot be. */
+static int mark_misplaced(const struct cq_recovery *v, const char **ret_why)
+{
+	const struct cq_candidate *c;
+	struct there there;
+	uint64_t offset;
+	int r;
+
+	*ret_why = NULL;
+	c = v->mark.generation == 0 || cq_recover_is_loss(v) ? NULL : marked_one(v, &offset);
+	if (!c)
+		return 0;
+	r = look_there(v, c, offset, &there);
+	if (r < 0)
+		return r;
+	if (!there.boundary)
+		*ret_why = "it names a place where no record begins";
+	else if (there.seq_known && there.seq != v->mark.seq)
+		*ret_why = "it says another sequence number than the records";
+	return 0;
+}
+
+/* Something in the queue was written by this library, so it had a watermark. */
+static bool is_ours(const struct cq_recovery *v)
+{
+	for (size_t i = 0; i < v->candidate_count; i++)
+		if (cq_segment_ext_valid(&v->candidates[i].header))
+			return true;
+	return false;
+}
+
+static void tell_rewrite(struct cq_recovery *v, const char *name, const char *why)
+{
+	if (why)
+		cq_recover_step(v, &(struct cq_repair_step){
+					   .action = CQ_REPAIR_REWRITE,
+					   .file = name,
+					   .text = why,
+				   });
+}
+
+int cq_recover_tell_hints(struct cq_recovery *v)
+{
+	struct cq_control_page page;
+	struct cq_position_file position;
+	struct cq_watermark_slot slots[2];
+	const char *why;
+	uint64_t size = 0;
+	int r;
+
+	r = read_small(v->dirfd, CQ_CONTROL_NAME, &page, sizeof page, &size);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	tell_rewrite(v, CQ_CONTROL_NAME, r < 0 ? "it is missing" : control_wrong(v, &page, size));
+	r = read_small(v->dirfd, CQ_POSITION_NAME, &position, sizeof position, &size);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	tell_rewrite(v, CQ_POSITION_NAME,
+	             r < 0 ? "it is missing" : position_wrong(v, &position, size));
+	r = read_small(v->dirfd, CQ_DURABLE_NAME, slots, sizeof slots, &size);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	why = r == 0 ? mark_wrong(slots, size) : is_ours(v) ? "it is missing" : NULL;
+	r = r == 0 && !why ? mark_misplaced(v, &why) : 0;
+	tell_rewrite(v, CQ_DURABLE_NAME, why);
+	return r;
 }
 
 /* ---- losses ---- */

@@ -15,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "check/verify.h"
+#include "check/check.h"
+#include "check/internal.h"
 #include "files/dir.h"
 #include "files/quarantine.h"
 #include "files/trust.h"

@@ -16,8 +16,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "check/search.h"
-#include "check/verify.h"
+#include "check/internal.h"
 #include "format/record.h"
 #include "os/io.h"
 

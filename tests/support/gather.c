@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "catalog/queue.h"
-#include "check/verify.h"
+#include "check/check.h"
 #include "held.h"
 
 #define MOST_STEPS (4 * GATHER_RECORDS)

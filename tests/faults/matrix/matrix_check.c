@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check/verify.h"
+#include "check/check.h"
 #include "files/dir.h"
 
 /* ---- appending ---- */

@@ -22,7 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check/search.h"
+#include "check/internal.h"
 #include "format/record.h"
 #include "meta/reader_file.h"
 #include "meta/watermark.h"

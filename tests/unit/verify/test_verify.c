@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check/verify.h"
+#include "check/check.h"
 #include "format/format.h"
 #include "format/record.h"
 #include "meta/reader_file.h"

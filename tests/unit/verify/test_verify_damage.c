@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "check/verify.h"
+#include "check/check.h"
 #include "files/index.h"
 #include "meta/lock.h"
 #include "meta/reader_file.h"

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "check/verify.h"
+#include "check/check.h"
 
 int vs_setup(void **state)
 {

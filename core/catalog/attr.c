@@ -16,6 +16,7 @@
 #include "files/dir.h"
 #include "format/format.h"
 #include "os/io.h"
+#include "os/process.h"
 
 /* attr->stat is the file's, as it is. */
 static void tell_live(const struct cq_segment_counts *live, uint64_t size,
@@ -82,6 +83,8 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *
 	uint64_t size;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	if (id > CQ_SEGMENT_ID_MAX)
 		return -ENOENT;
 	r = cq_queue_segment_size(queue, &size);

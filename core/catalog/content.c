@@ -17,6 +17,7 @@
 #include "format/window.h"
 #include "messages/sized.h"
 #include "os/io.h"
+#include "os/process.h"
 
 static void count(struct cq_segment_content *content, const struct cq_record_at *record)
 {
@@ -58,6 +59,8 @@ int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_conte
 	struct cq_segment_content content;
 	int r;
 
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_content);
 	if (r == 0)
 		r = count_all(segment, &content);
@@ -169,6 +172,8 @@ int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_conte
 	struct cq_segment_counts live;
 	int r;
 
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_content);
 	if (r == 0)
 		r = cq_segment_info(segment, &info);

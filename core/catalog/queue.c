@@ -21,6 +21,7 @@
 #include "meta/lock.h"
 #include "os/clock.h"
 #include "os/io.h"
+#include "os/process.h"
 
 #define PROBES 64             /* names asked for before the directory is listed */
 #define LOCK_POLL_NS 20000000 /* between two looks at who has the lock */
@@ -30,9 +31,13 @@
 int cq_queue_open(const char *dir, cq_queue **ret_queue)
 {
 	enum cq_dir_kind kind;
+	uint64_t process;
 	cq_queue *queue;
 	int dirfd, r;
 
+	r = cq_process_number(&process);
+	if (r < 0)
+		return r;
 	r = cq_io_open_dir(AT_FDCWD, dir, &dirfd);
 	if (r < 0)
 		return r;
@@ -46,6 +51,7 @@ int cq_queue_open(const char *dir, cq_queue **ret_queue)
 	queue = calloc(1, sizeof *queue);
 	if (!queue)
 		goto fail;
+	queue->process = process;
 	queue->dirfd = dirfd;
 	cq_known_init(&queue->known);
 	*ret_queue = queue;
@@ -68,6 +74,7 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live
 		free(queue);
 		return r;
 	}
+	(void)cq_process_number(&queue->process); /* the writer has got it already */
 	queue->segment_size = segment_size;
 	queue->live = live;
 	queue->live_queue = live_queue;
@@ -86,7 +93,8 @@ void cq_queue_free(cq_queue *queue)
 
 void cq_queue_close(cq_queue *queue)
 {
-	if (queue && !queue->live) /* a writer's is the writer's to free */
+	if (queue && !cq_process_forked(queue->process) &&
+	    !queue->live) /* a writer's is the writer's to free */
 		cq_queue_free(queue);
 }
 
@@ -95,6 +103,8 @@ int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder)
 	struct cq_holder holder;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_holder);
 	if (r == 0)
 		r = cq_lock_holder(queue->dirfd, &holder);
@@ -110,6 +120,8 @@ int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms, struct cq_holde
 	struct cq_holder holder;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_holder);
 	if (r < 0)
 		return r;
@@ -129,6 +141,8 @@ int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void
 	uint64_t since_ns = cq_monotonic_ns();
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_holder);
 	if (r == 0)
 		r = cq_lock_holder(queue->dirfd, &now);
@@ -159,8 +173,11 @@ static void saw_ends(cq_queue *queue, uint32_t oldest, uint32_t newest)
 
 int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
 {
-	int r = cq_dir_list(queue->dirfd, ret_ids, ret_count);
+	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
+	r = cq_dir_list(queue->dirfd, ret_ids, ret_count);
 	if (r == 0 && *ret_count > 0)
 		saw_ends(queue, (*ret_ids)[0], (*ret_ids)[*ret_count - 1]);
 	return r;
@@ -229,6 +246,8 @@ int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest)
 	size_t count;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	if (queue->live_queue) {
 		queue->live_queue(queue->live_arg, &live);
 		oldest = live.oldest;
@@ -320,6 +339,8 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 	struct cq_control control;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_info);
 	if (r < 0)
 		return r;
@@ -345,6 +366,8 @@ int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 	size_t count;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_info);
 	if (r < 0)
 		return r;

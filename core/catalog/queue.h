@@ -29,6 +29,7 @@ struct cq_queue_bounds {
 typedef void (*cq_bounds_fn)(void *arg, struct cq_queue_bounds *ret_live);
 
 struct cq_queue {
+	uint64_t process; /* that opened it (os/process.h) */
 	int dirfd;
 	uint64_t segment_size;   /* 0: not known yet; atomic, set once */
 	uint32_t oldest, newest; /* as seen last; atomic, each by itself */
@@ -39,6 +40,7 @@ struct cq_queue {
 };
 
 struct cq_segment {
+	uint64_t process; /* that opened it (os/process.h) */
 	cq_queue *queue;
 	uint32_t id;
 	int fd;

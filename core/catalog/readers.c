@@ -5,12 +5,14 @@
  * Positions are places in segment files, and the distance between two is counted in bytes of these,
  * headers and all: that is what reader_max_lag_bytes and the disk are concerned with.
  */
+#include <errno.h>
 #include <stdio.h>
 
 #include "catalog/queue.h"
 #include "format/place.h"
 #include "meta/control.h"
 #include "meta/reader_file.h"
+#include "os/process.h"
 
 struct visit {
 	cq_reader_visit_fn visit;
@@ -54,6 +56,8 @@ int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg)
 	struct cq_control control;
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_queue_segment_size(queue, &v.segment_size);
 	if (r < 0)
 		return r;

@@ -16,6 +16,7 @@
 #include "format/record.h"
 #include "messages/sized.h"
 #include "os/io.h"
+#include "os/process.h"
 
 #define HEADER_TRIES 100
 
@@ -66,6 +67,8 @@ int cq_queue_check_version(cq_queue *queue)
 	ssize_t n;
 	int fd, r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	r = cq_dir_list(queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;
@@ -93,6 +96,8 @@ int cq_segment_open(cq_queue *queue, uint32_t id, cq_segment **ret_segment)
 	uint64_t expected, size;
 	int fd, r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
 	if (id > CQ_SEGMENT_ID_MAX)
 		return -ENOENT;
 	r = cq_queue_segment_size(queue, &expected);
@@ -108,7 +113,9 @@ int cq_segment_open(cq_queue *queue, uint32_t id, cq_segment **ret_segment)
 	segment = malloc(sizeof *segment);
 	if (!segment)
 		goto fail;
-	*segment = (cq_segment){ .queue = queue, .id = id, .fd = fd, .size = size };
+	*segment = (cq_segment){
+		.process = queue->process, .queue = queue, .id = id, .fd = fd, .size = size
+	};
 	*ret_segment = segment;
 	return 0;
 fail:
@@ -118,7 +125,7 @@ fail:
 
 void cq_segment_close(cq_segment *segment)
 {
-	if (!segment)
+	if (!segment || cq_process_forked(segment->process))
 		return;
 	close(segment->fd);
 	free(segment);
@@ -126,6 +133,8 @@ void cq_segment_close(cq_segment *segment)
 
 int cq_segment_fd(const cq_segment *segment)
 {
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
 	return segment->fd;
 }
 
@@ -138,6 +147,8 @@ ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint6
 {
 	ssize_t n;
 
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
 	if (offset >= segment->size)
 		return 0;
 	if (length > segment->size - offset)
@@ -194,6 +205,8 @@ int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info)
 	struct stat st;
 	int r;
 
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_info);
 	if (r == 0)
 		r = cq_io_stat(segment->fd, &st);
@@ -239,6 +252,8 @@ int cq_segment_stat(cq_segment *segment, struct stat *ret_stat)
 	struct stat st;
 	int r;
 
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
 	is_live = cq_queue_writer_counts(segment->queue, segment->id, &live);
 	r = cq_io_stat(segment->fd, &st); /* after the question: then "no" means a final time */
 	if (r < 0)

@@ -24,8 +24,15 @@
  *             Structures that the library passes to a callback grow at their end, too.  All others
  *             never change.
  *   Threads   cq_writer, cq_queue and cq_segment may be used by many threads at once.  A cq_reader
- *             belongs to one thread at a time.  No handle survives fork() in the child: open after
- *             forking.
+ *             belongs to one thread at a time.
+ *   Fork      a handle belongs to the process that opened it.  In a child that was forked since then
+ *             every call on it gives ECHILD, at once, and changes nothing; the parent's handles go on
+ *             as if there were no child.  A child opens handles of its own.  Of the calls that return
+ *             no error: _close does nothing, cq_writer_sync_async() calls request->done itself, with
+ *             -ECHILD, cq_writer_max_payload() and cq_writer_queue() give what they give in the
+ *             parent.  The child's copies of memory, mappings and descriptors are freed when it calls
+ *             exec or ends; where the parent is killed, the writer's lock is held until then.  (Kernels
+ *             before Linux 4.14 do not tell a child: there it must not use such a handle.)
  *   Signals   the library's own threads block all signals but those of a thread's own faults (SIGABRT,
  *             SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP) and SIGPROF, so that crash handlers and
  *             profilers see them; others reach a thread of the program.  cq_reader_open() says what is

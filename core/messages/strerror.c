@@ -15,6 +15,7 @@ static const struct {
 	{ EBADMSG, "the queue is damaged" },
 	{ EBUSY, "in use: another writer has the queue, or a reader still needs the segment" },
 	{ ECANCELED, "stopped before anything was changed" },
+	{ ECHILD, "opened by another process: a child that was forked opens its own" },
 	{ EDQUOT, "no room: the queue has all its max_bytes, or the disk's quota is used up" },
 	{ EEXIST, "too much is set aside already" },
 	{ EFBIG, "File too large: no segment may be so large, or too many are missing" },

@@ -14,7 +14,6 @@
 #include "os/sigbus.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -42,10 +41,9 @@ struct earlier {
 };
 
 static struct chunk first_chunk;
-static uintptr_t page_mask;            /* set before the handler is installed */
+static uintptr_t page_mask;            /* atomic; set before the handler is installed */
 static struct earlier *latest_earlier; /* atomic; the one to pass on to */
-static struct earlier *all_earlier;    /* under install_lock */
-static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct earlier *all_earlier;    /* atomic; only ever added to */
 /* What this thread passes on, and where on its stack: a handler need not return.  Initial-exec: it is
  * there from the thread's beginning; the first access of another model may allocate memory, which no
  * handler may. */
@@ -100,7 +98,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	const int saved = errno;
 	const uintptr_t address = (uintptr_t)info->si_addr;
 	struct cq_sigbus *g = info->si_code > 0 ? slot_of(address) : NULL;
-	uintptr_t page = address & page_mask;
+	uintptr_t page = address & __atomic_load_n(&page_mask, __ATOMIC_RELAXED);
 
 	if (g) /* first: another thread may read the zeros as soon as they are there */
 		__atomic_store_n(&g->cut, true, __ATOMIC_RELEASE);
@@ -113,9 +111,10 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 
 static int keep_earlier(const struct sigaction *action)
 {
+	struct earlier *all = __atomic_load_n(&all_earlier, __ATOMIC_ACQUIRE);
 	struct earlier *e;
 
-	for (e = all_earlier; e; e = e->next)
+	for (e = all; e; e = e->next)
 		if (e->action.sa_handler == action->sa_handler &&
 		    e->action.sa_flags == action->sa_flags)
 			break;
@@ -123,34 +122,37 @@ static int keep_earlier(const struct sigaction *action)
 		e = malloc(sizeof *e);
 		if (!e)
 			return -ENOMEM;
-		*e = (struct earlier){ .action = *action, .next = all_earlier };
-		all_earlier = e;
+		*e = (struct earlier){ .action = *action, .next = all };
+		while (!__atomic_compare_exchange_n(&all_earlier, /* GCOV_EXCL_BR_LINE: a race */
+		                                    &e->next, e, false, __ATOMIC_RELEASE,
+		                                    __ATOMIC_RELAXED))
+			;
 	}
 	__atomic_store_n(&latest_earlier, e, __ATOMIC_RELEASE);
 	return 0;
 }
 
-/* Looks each time: the program, or a test framework, may have set a handler of its own. */
+/*
+ * Looks each time: the program, or a test framework, may have set a handler of its own.  Without a lock,
+ * which a child that is forked meanwhile would wait for.  Two threads at once install the same.
+ */
 static int install(void)
 {
 	struct sigaction action = { .sa_sigaction = on_sigbus,
 		                    .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK };
 	struct sigaction found;
-	int r = 0;
+	int r;
 
-	pthread_mutex_lock(&install_lock);
-	if (page_mask == 0)
-		page_mask = ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+	__atomic_store_n(&page_mask, ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1), __ATOMIC_RELAXED);
 	sigemptyset(&action.sa_mask);
-	if (sigaction(SIGBUS, NULL, &found) < 0) {
-		r = -errno;
-	} else if (found.sa_sigaction != on_sigbus) {
-		r = keep_earlier(&found);
-		if (r == 0 && sigaction(SIGBUS, &action, NULL) < 0)
-			r = -errno;
-	}
-	pthread_mutex_unlock(&install_lock);
-	return r;
+	if (sigaction(SIGBUS, NULL, &found) < 0)
+		return -errno;
+	if (found.sa_sigaction == on_sigbus)
+		return 0;
+	r = keep_earlier(&found);
+	if (r < 0)
+		return r;
+	return sigaction(SIGBUS, &action, NULL) < 0 ? -errno : 0;
 }
 
 static struct cq_sigbus *claim(struct chunk *c)

@@ -19,6 +19,7 @@
 
 #include "catalog/successor.h"
 #include "os/fault.h"
+#include "os/process.h"
 #include "read/seek.h"
 
 void cq_reader_control(cq_reader *reader)
@@ -152,6 +153,8 @@ int cq_reader_skip_segment(cq_reader *reader)
 	struct cq_mapped view;
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	if (reader->base && !left(reader))
 		return 0;
 	for (;; from = id + 1) {

@@ -19,6 +19,7 @@
 #include "messages/sized.h"
 #include "os/clock.h"
 #include "os/fault.h"
+#include "os/process.h"
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -103,6 +104,8 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 {
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	if (unlikely(reader->pending != 0)) {
 		r = reader->pending;
 		reader->pending = 0;
@@ -150,6 +153,8 @@ int cq_reader_commit(cq_reader *reader)
 	struct cq_reader_file cursor = reader->cursor;
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	if (reader->name[0] == '\0')
 		return -EINVAL;
 	if (reader->cursor_fd < 0) {
@@ -174,6 +179,8 @@ int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
 	struct cq_reader_stats stats = reader->stats;
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_stats);
 	if (r < 0)
 		return r;
@@ -235,14 +242,19 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
                    cq_reader **ret_reader)
 {
 	cq_reader *reader;
+	uint64_t process;
 	int r;
 
 	if (!start_valid(start) || (flags & ~CQ_READER_PASSIVE) != 0 || (name && flags != 0) ||
 	    (name && !cq_reader_name_valid(name)))
 		return -EINVAL;
+	r = cq_process_number(&process);
+	if (r < 0)
+		return r;
 	reader = calloc(1, sizeof *reader);
 	if (!reader)
 		return -ENOMEM;
+	reader->process = process;
 	reader->view = CQ_MAPPED_NONE;
 	reader->cursor_fd = -1;
 	cq_bases_init(&reader->bases);
@@ -270,7 +282,7 @@ fail:
 
 void cq_reader_close(cq_reader *reader)
 {
-	if (!reader)
+	if (!reader || cq_process_forked(reader->process))
 		return;
 	cq_mapped_close(&reader->view);
 	if (reader->control.page)

@@ -30,6 +30,7 @@ enum cq_seq_state {
 
 struct cq_reader {
 	/* what each record needs, side by side */
+	uint64_t process;    /* that opened it (os/process.h) */
 	const uint8_t *base; /* view.map.base, or NULL */
 	uint64_t offset;     /* of the next record; 64 or more */
 	uint64_t size;       /* of the segment; 64 without a view */

@@ -17,6 +17,7 @@
 #include "catalog/successor.h"
 #include "files/dir.h"
 #include "format/place.h"
+#include "os/process.h"
 #include "read/reader.h"
 #include "read/seek.h"
 
@@ -138,6 +139,8 @@ static int seek_end(cq_reader *reader, const struct cq_listing *l, uint64_t targ
 
 int cq_reader_seek_end(cq_reader *reader)
 {
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	return cq_seek_run(reader, seek_end, 0, NULL);
 }
 
@@ -146,6 +149,8 @@ int cq_reader_seek_oldest(cq_reader *reader)
 	uint32_t id;
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	do {
 		r = cq_dir_next(reader->queue->dirfd, 0, &id);
 		if (r == -ENOENT)
@@ -308,6 +313,8 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 
 int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
 {
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	return cq_seek_run(reader, seek_time, time_ns, NULL);
 }
 
@@ -382,6 +389,8 @@ int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip
 	uint64_t skip = 0;
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	r = cq_seek_run(reader, seek_stream, offset, &skip);
 	if (r == 0)
 		*ret_skip = skip;

@@ -7,9 +7,11 @@
  * then the segment is found by bisection.  chronicle-rs begins anew at 0 whenever it opens a queue:
  * then all segments are looked at, the newest first, until the number itself is found.
  */
+#include <errno.h>
 #include <stdbool.h>
 
 #include "catalog/locate.h"
+#include "os/process.h"
 #include "read/reader.h"
 #include "read/seek.h"
 
@@ -127,5 +129,7 @@ static int seek_seq(cq_reader *reader, const struct cq_listing *l, uint64_t seq,
 
 int cq_reader_seek_seq(cq_reader *reader, uint64_t seq)
 {
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	return cq_seek_run(reader, seek_seq, seq, NULL);
 }

@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "os/clock.h"
+#include "os/process.h"
 
 #define SPINS 200
 #define YIELDS 4
@@ -93,6 +94,8 @@ int cq_reader_wait(cq_reader *reader, int timeout_ms)
 	const uint64_t limit = timeout_ms < 0 ? UINT64_MAX : (uint64_t)timeout_ms * 1000000U;
 	int r;
 
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
 	if (ready(reader))
 		return 1;
 	if (timeout_ms == 0)

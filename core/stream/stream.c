@@ -18,13 +18,18 @@
 #include <unistd.h>
 
 #include "catalog/queue.h"
+#include "os/process.h"
 
 int cq_stream_open(cq_queue *queue, cq_stream **ret_stream)
 {
-	struct cq_stream *s = calloc(1, sizeof *s);
+	struct cq_stream *s;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
+	s = calloc(1, sizeof *s);
 	if (!s)
 		return -ENOMEM;
+	s->process = queue->process;
 	s->queue = queue;
 	cq_shelf_init(&s->shelf, queue);
 	cq_bases_init(&s->bases);
@@ -35,7 +40,7 @@ int cq_stream_open(cq_queue *queue, cq_stream **ret_stream)
 
 void cq_stream_close(cq_stream *s)
 {
-	if (!s)
+	if (!s || cq_process_forked(s->process))
 		return;
 	cq_tail_fini(s);
 	cq_shelf_fini(&s->shelf);
@@ -49,6 +54,8 @@ int cq_stream_extent(cq_stream *s, uint64_t *ret_begin, uint64_t *ret_end)
 	uint64_t begin;
 	int r;
 
+	if (cq_process_forked(s->process))
+		return -ECHILD;
 	r = cq_stream_look(s);
 	if (r < 0)
 		return r;
@@ -170,6 +177,8 @@ ssize_t cq_stream_pread(cq_stream *s, void *buffer, size_t length, uint64_t posi
 	size_t done = 0;
 	ssize_t n = 0;
 
+	if (cq_process_forked(s->process))
+		return -ECHILD;
 	if (position >= end || length > end - position) {
 		int r = cq_stream_look(s);
 
@@ -214,6 +223,8 @@ int cq_stream_next_data(cq_stream *s, uint64_t position, uint64_t *ret_position)
 	uint64_t begin, end;
 	int r;
 
+	if (cq_process_forked(s->process))
+		return -ECHILD;
 	r = cq_stream_extent(s, &begin, &end);
 	if (r < 0)
 		return r;
@@ -274,6 +285,8 @@ int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 	bool more;
 	int r;
 
+	if (cq_process_forked(s->process))
+		return -ECHILD;
 	r = cq_stream_extent(s, &begin, &end);
 	if (r < 0)
 		return r;
@@ -328,6 +341,8 @@ int cq_stream_segment(cq_stream *s, uint32_t id, struct cq_span *ret_span)
 	uint64_t end;
 	int r;
 
+	if (cq_process_forked(s->process))
+		return -ECHILD;
 	r = cq_stream_look(s);
 	if (r < 0)
 		return r;
@@ -352,6 +367,8 @@ int cq_stream_segment(cq_stream *s, uint32_t id, struct cq_span *ret_span)
 ssize_t cq_stream_segment_pread(cq_stream *s, uint32_t id, void *buffer, size_t length,
                                 uint64_t position)
 {
+	if (cq_process_forked(s->process))
+		return -ECHILD;
 	if (length > SSIZE_MAX)
 		length = SSIZE_MAX;
 	return read_segment(s, id, buffer, length, position);

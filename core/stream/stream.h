@@ -40,6 +40,7 @@ struct cq_tail {
 };
 
 struct cq_stream {
+	uint64_t process; /* that opened it (os/process.h) */
 	cq_queue *queue;
 	struct cq_shelf shelf;
 	_Atomic uint64_t begin, end; /* they only grow */

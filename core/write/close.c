@@ -25,6 +25,7 @@
 #include "format/format.h"
 #include "os/fault.h"
 #include "os/io.h"
+#include "os/process.h"
 
 #define PIECE_BYTES (8U << 20) /* some seconds on the slowest of disks */
 
@@ -158,6 +159,8 @@ static int close_writer(cq_writer *w, bool discard)
 
 	if (!w)
 		return 0;
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	atomic_store(&w->closing, true);
 	cq_writer_progress(w);
 	cq_worker_stop(&w->preparer);

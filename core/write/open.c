@@ -24,6 +24,7 @@
 #include "meta/lock.h"
 #include "os/fault.h"
 #include "os/io.h"
+#include "os/process.h"
 
 void cq_config_init_size(struct cq_config *config, size_t size)
 {
@@ -246,7 +247,9 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	w->owned = CQ_LOCK_NONE;
 	w->dirfd = -1;
 	cq_config_init(&w->config);
-	r = config ? cq_sized_take(&w->config, sizeof w->config, config) : 0;
+	r = cq_process_number(&w->process);
+	if (r == 0 && config)
+		r = cq_sized_take(&w->config, sizeof w->config, config);
 	if (r == 0)
 		r = check_config(&w->config);
 	if (r < 0)

@@ -15,6 +15,7 @@
 
 #include "format/record.h"
 #include "os/fault.h"
+#include "os/process.h"
 
 /* An append is refused: sees to it that whoever may make room knows. */
 static int refused_for_limit(cq_writer *w)
@@ -133,6 +134,8 @@ int cq_writer_roll(cq_writer *w)
 {
 	int r;
 
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	pthread_mutex_lock(&w->lock);
 	r = atomic_load(&w->error);
 	if (r == 0 && w->active->records > 0)
@@ -145,6 +148,8 @@ int cq_writer_room(cq_writer *w, size_t length)
 {
 	int r;
 
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	pthread_mutex_lock(&w->lock);
 	r = atomic_load(&w->error);
 	if (r == 0 && length > cq_record_max_payload(w->segment_size))

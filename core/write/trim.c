@@ -15,6 +15,7 @@
 #include "check/contents.h"
 #include "files/dir.h"
 #include "os/io.h"
+#include "os/process.h"
 #include "write/writer.h"
 
 static uint64_t behind(uint64_t first, uint64_t count)
@@ -140,6 +141,8 @@ int cq_writer_trim(cq_writer *w, uint64_t seq, unsigned most)
 {
 	int r;
 
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	pthread_mutex_lock(&w->retention.lock);
 	r = trim_locked(w, seq, most < INT_MAX ? most : INT_MAX);
 	pthread_mutex_unlock(&w->retention.lock);
@@ -171,6 +174,8 @@ int cq_writer_remove(cq_writer *w, uint32_t id)
 {
 	int r;
 
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	if (id > CQ_SEGMENT_ID_MAX)
 		return -ENOENT;
 	pthread_mutex_lock(&w->retention.lock);

@@ -23,6 +23,7 @@
 #include "messages/sized.h"
 #include "os/clock.h"
 #include "os/fault.h"
+#include "os/process.h"
 
 static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 {
@@ -151,7 +152,7 @@ int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int 
 {
 	struct cq_appended appended = { 0 };
 	size_t length = 0;
-	int r = 0, synced;
+	int r = cq_process_forked(w->process) ? -ECHILD : 0, synced;
 
 	for (int i = 0; i < iovcnt && r == 0; i++) {
 		if (iov[i].iov_len > UINT32_MAX - length)
@@ -197,6 +198,10 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 	struct cq_appended appended = { 0 };
 	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
 
+	if (cq_process_forked(w->process)) {
+		(void)finish(w, appended, ret_appended);
+		return -ECHILD;
+	}
 	pthread_mutex_lock(&w->lock);
 	appended.seq = w->next_seq;
 	while (r == 0 && appended.count < count) {
@@ -231,11 +236,17 @@ uint64_t cq_writer_appended(cq_writer *w)
 
 int cq_writer_sync(cq_writer *w)
 {
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	return cq_flush_upto(w, cq_writer_appended(w));
 }
 
 void cq_writer_sync_async(cq_writer *w, struct cq_sync_request *request)
 {
+	if (cq_process_forked(w->process)) {
+		request->done(request, -ECHILD);
+		return;
+	}
 	request->upto = cq_writer_appended(w);
 	pthread_mutex_lock(&w->flush.lock);
 	request->next = w->flush.queue;
@@ -265,6 +276,8 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	struct cq_flush *f = &w->flush;
 	int r;
 
+	if (cq_process_forked(w->process))
+		return -ECHILD;
 	r = cq_sized_check(ret_stats);
 	if (r < 0)
 		return r;

@@ -29,6 +29,7 @@
 
 struct cq_writer {
 	/* constant between open and close */
+	uint64_t process; /* that opened it (os/process.h) */
 	struct cq_config config;
 	int dirfd;
 	char *path; /* of the directory when it was opened, absolute; NULL: it has none */

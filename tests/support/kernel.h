@@ -4,7 +4,7 @@
  *
  * A test that is linked with the options `kernel_args` of support/meson.build gets these calls from
  * kernel.c, in every build: those of core/os/io.c that no limit and no file makes fail, and what
- * core/os/sigbus.c and core/meta/lock.c ask of the system.  Without a request they are the system's.
+ * sigbus.c, process.c and lock.c ask of the system.  Without a request they are the system's.
  */
 #ifndef CQ_TEST_KERNEL_H
 #define CQ_TEST_KERNEL_H

@@ -31,10 +31,10 @@ static void versions(void **state)
 /* Every error that chronq.h names for a reason of its own has a text that is not the system's. */
 static void texts_of_our_errors(void **state)
 {
-	static const int ours[] = { EAGAIN,   EBADMSG,        EBUSY,     ECANCELED,  EDQUOT,
-		                    EEXIST,   EFBIG,          EINVAL,    EIO,        ELOOP,
-		                    EMSGSIZE, ENODATA,        ENOTEMPTY, EOPNOTSUPP, EOVERFLOW,
-		                    EPERM,    EPROTONOSUPPORT };
+	static const int ours[] = { EAGAIN,    EBADMSG,  EBUSY,          ECANCELED, ECHILD,
+		                    EDQUOT,    EEXIST,   EFBIG,          EINVAL,    EIO,
+		                    ELOOP,     EMSGSIZE, ENODATA,        ENOTEMPTY, EOPNOTSUPP,
+		                    EOVERFLOW, EPERM,    EPROTONOSUPPORT };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {

@@ -98,7 +98,7 @@ int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *r
 		seq = c->survey.first_seq;
 		/* earlier segments went further: counting from here would not show it */
 		if (seq + c->survey.records != *ret_end_seq)
-			s->mixed = true;
+			s->discontiguous = true;
 	}
 	cq_wsegment_take(s, seq, base);
 	return 0;

@@ -241,7 +241,7 @@ void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t 
 
 	segment->first_seq = first_seq;
 	segment->stream_base = stream_base;
-	if (segment->mixed)
+	if (segment->discontiguous)
 		return;
 	/* one that recovery seals again gets its figures with the seal: killed before that, it would say that
 	 * nothing had ever been in it */
@@ -264,7 +264,7 @@ void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t se
 	if (segment->records == 0 || time_ns > segment->max_time)
 		segment->max_time = time_ns;
 	if (seq != segment->first_seq + segment->records)
-		segment->mixed = true;
+		segment->discontiguous = true;
 	segment->last_seq = seq;
 	segment->last_time = time_ns;
 	segment->records++;
@@ -293,7 +293,7 @@ void cq_wsegment_seal(struct cq_wsegment *segment)
 {
 	struct cq_segment_header *h = cq_wsegment_header(segment);
 
-	if (segment->mixed) {
+	if (segment->discontiguous) {
 		/* no summary could tell what it holds */
 		memset(&h->ext, 0, sizeof *h - offsetof(struct cq_segment_header, ext));
 	} else {

@@ -22,7 +22,12 @@
 #include "os/mapping.h"
 
 /* What a flush has decided about a sealed segment (flush.c). */
-enum cq_fate { CQ_FATE_SYNC, CQ_FATE_WAIT, CQ_FATE_DROP, CQ_FATES };
+enum cq_disposition {
+	CQ_DISPOSITION_SYNC,
+	CQ_DISPOSITION_WAIT,
+	CQ_DISPOSITION_DROP,
+	CQ_DISPOSITIONS
+};
 
 /* A writable segment in this process. */
 struct cq_wsegment {
@@ -41,14 +46,14 @@ struct cq_wsegment {
 	struct cq_index_entry *index;                     /* room for every entry that fits */
 	uint64_t index_count;
 	uint64_t index_capacity;
-	uint64_t populated; /* offset up to which pages are known to be present; atomic */
-	uint32_t pins;      /* > 0: a background thread is using the mapping; atomic */
+	uint64_t populated;     /* offset up to which pages are known to be present; atomic */
+	uint32_t mapping_users; /* background threads that use the mapping; atomic */
 	bool published;
-	bool mixed;        /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
+	bool discontiguous; /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
 	                        * records of a chronicle-rs that started anew; gets no summary */
-	enum cq_fate fate; /* of the flush that runs */
-	bool closing;      /* a thread has taken it to close it; under the flush lock */
-	struct cq_wsegment *next; /* in a list of sealed segments; under the flush lock */
+	enum cq_disposition disposition; /* of the flush that runs */
+	bool finalizing;                 /* a thread has taken it for that; under the flush lock */
+	struct cq_wsegment *next;        /* in a list of sealed segments; under the flush lock */
 };
 
 static inline struct cq_segment_header *cq_wsegment_header(struct cq_wsegment *segment)

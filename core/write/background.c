@@ -19,9 +19,9 @@
 #define TICK_MS 1000   /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
 #define STARVED_MS 100 /* between two tries to prepare, while appends fail for want of room */
 
-void cq_writer_tell_space(cq_writer *w)
+void cq_writer_call_space(cq_writer *w)
 {
-	if (atomic_exchange(&w->space.news, false) && w->config.space)
+	if (atomic_exchange(&w->quota.wake_pending, false) && w->config.space)
 		w->config.space(w->config.space_arg);
 }
 
@@ -34,8 +34,9 @@ static bool is_want_of_room(int error)
 static void prepared(cq_writer *w)
 {
 	if (is_want_of_room(atomic_exchange(&w->prepare_error, 0)))
-		atomic_store(&w->space.starved, true); /* none was refused yet; tell all the same */
-	if (cq_space_relieved(&w->space))
+		atomic_store(&w->quota.disk_full,
+		             true); /* none was refused yet; tell all the same */
+	if (cq_quota_note_room(&w->quota))
 		cq_worker_kick(&w->flusher);
 }
 
@@ -45,12 +46,12 @@ static int prepare(cq_writer *w)
 
 	if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
 		return TICK_MS;
-	while (cq_flush_open(w) > CQ_SEALED_OPEN_MAX)
-		if (!cq_flush_close_one(w) && cq_flush_sealed(w) <= 0)
+	while (cq_sealed_open(w) > CQ_SEALED_OPEN_MAX)
+		if (!cq_sealed_finalize_one(w) && cq_flush_sealed(w) <= 0)
 			break;
 	r = cq_prealloc_step(&w->prealloc);
 	/* what retention may delete makes a place for the next one before it is needed */
-	if (cq_flush_wants_wake(w) || w->prealloc.refused)
+	if (cq_sealed_wants_wake(w) || w->prealloc.refused)
 		cq_worker_kick(&w->flusher);
 	if (r > 0) {
 		prepared(w);
@@ -60,7 +61,7 @@ static int prepare(cq_writer *w)
 		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
 		             w->segment_size);
 	cq_prefault_step(&w->prefault);
-	return atomic_load(&w->space.starved) ? STARVED_MS : TICK_MS;
+	return atomic_load(&w->quota.disk_full) ? STARVED_MS : TICK_MS;
 }
 
 int cq_writer_prepare_step(void *writer)
@@ -124,13 +125,13 @@ int cq_writer_flush_step(void *writer)
 	pthread_mutex_unlock(&w->lock);
 	wait = cq_flush_step(w);
 	/* each time, however much there is to sync and to close */
-	busy = cq_retention_step(w) > 0;
-	cq_writer_tell_space(w);
+	busy = cq_retire_step(w) > 0;
+	cq_writer_call_space(w);
 	due = interval_sync(w);
 	if (wait == 0 || busy)
 		return 0;
 	if (due < wait)
 		wait = due;
-	due = cq_retention_due(w);
+	due = cq_retire_due(w);
 	return due < wait ? due : wait;
 }

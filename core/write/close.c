@@ -187,9 +187,10 @@ static int close_writer(cq_writer *w, bool discard)
 	cq_flush_fini(w);
 	cq_queue_free(w->queue);
 	cq_control_close(&w->control);
-	cq_wsegment_free(w->active);
-	cq_retention_fini(&w->retention);
-	cq_space_fini(&w->space);
+	cq_wsegment_free(w->current);
+	cq_reader_table_fini(&w->retention.readers);
+	pthread_mutex_destroy(&w->retention.lock);
+	cq_quota_fini(&w->quota);
 	cq_prefault_fini(&w->prefault);
 	pthread_mutex_destroy(&w->preparing);
 	pthread_mutex_destroy(&w->lock);

@@ -29,7 +29,7 @@ int cq_flush_init(cq_writer *w, uint32_t older_from)
 		.durable.fd = -1,
 		.check_older = true,
 		.older_from = older_from,
-		.older_to = w->active->id,
+		.older_to = w->current->id,
 		.look_at = CQ_SEALED_LOOK,
 		.names_synced = UINT64_MAX, /* names given before we came are not synced for sure */
 	};
@@ -55,7 +55,7 @@ void cq_flush_fini(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 
-	free_list(f->sealed); /* after a failed flush */
+	free_list(f->unsynced); /* after a failed flush */
 	free_list(f->synced);
 	cq_watermark_close(&f->durable);
 	pthread_cond_destroy(&f->done);
@@ -79,15 +79,15 @@ static struct extent take_extent(cq_writer *w, bool with_active)
 	struct cq_flush *f = &w->flush;
 	struct extent e = { .names = atomic_load(&w->prealloc.published), .mark.epoch = w->epoch };
 
-	e.sealed = f->flushing = f->sealed;
+	e.sealed = f->flushing = f->unsynced;
 	e.all = with_active || cq_sealed_many(f);
 	if (with_active) {
-		e.active = w->active;
-		e.mark.segment = w->active->id;
-		e.mark.offset = w->active->used;
+		e.active = w->current;
+		e.mark.segment = w->current->id;
+		e.mark.offset = w->current->used;
 		e.mark.seq = w->next_seq;
 	}
-	f->sealed = f->sealed_last = NULL;
+	f->unsynced = f->unsynced_last = NULL;
 	f->running = true;
 	return e;
 }
@@ -137,7 +137,7 @@ static int sync_older(cq_writer *w, bool *ret_failed)
  * the mapping.  The flush has the segment to itself, but for pins (prefault.h). */
 static void unmap_sealed(struct cq_wsegment *s)
 {
-	if (__atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) == 0)
+	if (__atomic_load_n(&s->mapping_users, __ATOMIC_ACQUIRE) == 0)
 		cq_mapping_unmap(&s->map);
 }
 
@@ -247,9 +247,9 @@ static int lead(cq_writer *w, struct extent e)
 	r = sync_older(w, &failed);
 	cq_sealed_classify(e.sealed, e.all);
 	for (struct cq_wsegment *s = e.sealed; s && r < 0; s = s->next)
-		s->fate = CQ_FATE_WAIT;
+		s->disposition = CQ_DISPOSITION_WAIT;
 	pthread_mutex_lock(&f->lock);
-	e.sealed = f->flushing = cq_sealed_split(f, e.sealed, &e.dropped);
+	e.sealed = f->flushing = cq_sealed_sort(f, e.sealed, &e.dropped);
 	pthread_mutex_unlock(&f->lock);
 	if (r == 0) {
 		r = sync_extent(w, &e);
@@ -261,9 +261,9 @@ static int lead(cq_writer *w, struct extent e)
 	pthread_mutex_lock(&f->lock);
 	f->running = false;
 	for (const struct cq_wsegment *s = e.sealed; s; s = s->next)
-		f->unsynced--;
+		f->unsynced_count--;
 	cq_sealed_append(&f->synced, e.sealed);
-	f->look_at = f->unsynced + CQ_SEALED_LOOK;
+	f->look_at = f->unsynced_count + CQ_SEALED_LOOK;
 	f->flushing = NULL;
 	if (e.synced) {
 		count_flush(f, span);
@@ -324,7 +324,7 @@ int cq_flush_sealed(cq_writer *w)
 	pthread_mutex_lock(&f->lock);
 	while (f->running)
 		pthread_cond_wait(&f->done, &f->lock);
-	if (f->sealed)
+	if (f->unsynced)
 		r = lead(w, take_extent(w, false));
 	pthread_mutex_unlock(&f->lock);
 	return r;
@@ -366,9 +366,9 @@ static bool answer_requests(cq_writer *w)
 
 static bool close_one(cq_writer *w)
 {
-	if (!cq_flush_close_one(w))
+	if (!cq_sealed_finalize_one(w))
 		return false;
-	if (atomic_load(&w->space.starved)) /* it may have been a deleted one */
+	if (atomic_load(&w->quota.disk_full)) /* it may have been a deleted one */
 		cq_worker_kick(&w->preparer);
 	return true;
 }
@@ -380,7 +380,7 @@ int cq_flush_step(cq_writer *w)
 	if (answer_requests(w))
 		return 0;
 	/* on a slow disk there is always more to sync: no reason to keep open what is synced */
-	if (cq_flush_open(w) > CQ_SEALED_OPEN_MAX && close_one(w))
+	if (cq_sealed_open(w) > CQ_SEALED_OPEN_MAX && close_one(w))
 		return 0;
 	if (atomic_load(&w->error) == 0) {
 		due = cq_sealed_due(w);
@@ -408,10 +408,10 @@ int cq_flush_drain(cq_writer *w)
 
 	/* A segment left after its last record had been synced: nobody asked for its seal. */
 	pthread_mutex_lock(&f->lock);
-	if (r == 0 && f->sealed)
+	if (r == 0 && f->unsynced)
 		r = lead(w, take_extent(w, true));
 	pthread_mutex_unlock(&f->lock);
-	while (answer_requests(w) || cq_flush_close_one(w))
+	while (answer_requests(w) || cq_sealed_finalize_one(w))
 		;
 	return r < 0 ? r : 0;
 }

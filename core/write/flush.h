@@ -35,18 +35,18 @@ struct cq_flush {
 	pthread_cond_t done;
 	/* under lock */
 	bool running;
-	bool covered;         /* a flush has covered what was there at open */
-	uint64_t durable_seq; /* records below it are durable, once covered */
-	uint64_t unsynced;    /* sealed segments that wait for a flush or are in it */
-	uint64_t open;        /* sealed segments that are not closed yet */
+	bool covered;            /* a flush has covered what was there at open */
+	uint64_t durable_seq;    /* records below it are durable, once covered */
+	uint64_t unsynced_count; /* sealed segments that wait for a flush or are in it */
+	uint64_t open_count;     /* sealed segments that are not closed yet */
 	bool wants_wake;  /* the flusher may be asleep for longer than the sealed ones may wait */
 	uint64_t look_at; /* when there are so many, some may have been deleted */
 	uint64_t count, requests, ns_total, ns_max;
 	uint64_t within[CQ_SYNC_BUCKETS]; /* [i]: in CQ_SYNC_BUCKET_NS(i) at most */
 	struct cq_sync_request *queue;    /* answered by the flusher, newest first */
 	/* sealed segments, in order; at every moment each is in one of these lists */
-	struct cq_wsegment *sealed, *sealed_last; /* wait for a flush */
-	struct cq_wsegment *flushing;             /* the running flush has them */
+	struct cq_wsegment *unsynced, *unsynced_last; /* wait for a flush */
+	struct cq_wsegment *flushing;                 /* the running flush has them */
 	struct cq_wsegment *synced; /* to be indexed and closed by the flusher's step */
 	/* of the flush that runs */
 	struct cq_watermark durable;
@@ -63,18 +63,18 @@ void cq_flush_fini(cq_writer *writer);
 int cq_flush_upto(cq_writer *writer, uint64_t seq);
 
 /* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */
-bool cq_flush_wants_wake(cq_writer *writer);
+bool cq_sealed_wants_wake(cq_writer *writer);
 
 /* Roll, under the writer lock: this segment waits for its sync. */
-void cq_flush_add_sealed(cq_writer *writer, struct cq_wsegment *segment);
+void cq_sealed_add(cq_writer *writer, struct cq_wsegment *segment);
 
 /* A segment has been deleted: if it is one of them, it needs no sync, and its room on the disk is
  * free only when it is closed.  So the flusher is to look at once. */
-void cq_flush_deleted(cq_writer *writer);
+void cq_sealed_deleted(cq_writer *writer);
 
 /* How many do; and how many are open still, also for their index. */
-uint64_t cq_flush_unsynced(cq_writer *writer);
-uint64_t cq_flush_open(cq_writer *writer);
+uint64_t cq_sealed_unsynced(cq_writer *writer);
+uint64_t cq_sealed_open(cq_writer *writer);
 
 /* Syncs them, without the active segment and without the writer lock: a roll may hold that while it
  * waits for the preparer, which calls this.  1: some need no sync any more; 0: none did, or all are
@@ -87,7 +87,7 @@ int cq_flush_step(cq_writer *writer);
 
 /* Indexes and closes a segment that is synced; false if there is none.  Any thread's, but for one
  * that holds a lock (sealed.c). */
-bool cq_flush_close_one(cq_writer *writer);
+bool cq_sealed_finalize_one(cq_writer *writer);
 
 /* After the last call on the writer, its flusher having ended: syncs what is sealed, answers what
  * has been asked, closes what is synced, until nothing is left. */
@@ -95,12 +95,12 @@ int cq_flush_drain(cq_writer *writer);
 
 /* A sealed segment that still has its final index or times to get: what it holds (queue.h). */
 struct cq_segment_counts;
-bool cq_flush_counts(cq_writer *writer, uint32_t id, struct cq_segment_counts *ret_live);
+bool cq_sealed_counts(cq_writer *writer, uint32_t id, struct cq_segment_counts *ret_live);
 
 /* ---- inside of the flush: the sealed segments on their way from the roll to their sync (sealed.c) ----
  *
  * A flush takes them all, looks at each without a lock (cq_sealed_classify), and sorts them
- * (cq_sealed_split): those that it syncs, those that are so young that they can wait, and those
+ * (cq_sealed_sort): those that it syncs, those that are so young that they can wait, and those
  * that have been deleted, which need no sync.
  */
 
@@ -108,16 +108,16 @@ bool cq_flush_counts(cq_writer *writer, uint32_t id, struct cq_segment_counts *r
 #define CQ_SEALED_LOOK 32
 
 /* Says of each segment of the list what is to become of it; all: none waits.  Touches no link:
- * cq_flush_counts() walks them. */
+ * cq_sealed_counts() walks them. */
 void cq_sealed_classify(struct cq_wsegment *list, bool all);
 
 /* Under the flush lock.  So many wait that none should any longer. */
 bool cq_sealed_many(const struct cq_flush *flush);
 
-/* Under the flush lock: each segment to where its fate leads it.  Returns those to be synced, in
+/* Under the flush lock: moves each segment to where its disposition says.  Returns those to be synced, in
  * order. *ret_dropped: some need no sync. */
-struct cq_wsegment *cq_sealed_split(struct cq_flush *flush, struct cq_wsegment *list,
-                                    bool *ret_dropped);
+struct cq_wsegment *cq_sealed_sort(struct cq_flush *flush, struct cq_wsegment *list,
+                                   bool *ret_dropped);
 
 /* Under the flush lock: appends a list to a list. */
 void cq_sealed_append(struct cq_wsegment **list, struct cq_wsegment *more);

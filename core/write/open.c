@@ -147,7 +147,7 @@ static void report_holder(cq_writer *w)
 
 int cq_writer_store_position(cq_writer *w)
 {
-	const struct cq_position_file position = { w->active->id, w->active->used };
+	const struct cq_position_file position = { w->current->id, w->current->used };
 	int fd, r;
 
 	r = cq_io_open(w->dirfd, CQ_POSITION_NAME, O_RDWR, &fd);
@@ -182,15 +182,15 @@ static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_uns
 	if (r < 0)
 		return r;
 	w->segment_size = found.segment_size;
-	w->active = found.active;
+	w->current = found.active;
 	w->next_seq = found.next_seq;
 	w->stream_end = found.stream_end;
 	w->last_time = found.last_time;
 	w->epoch = found.epoch;
 	atomic_init(&w->oldest, found.oldest);
 	cq_room_check(&w->config, w->segment_size);
-	cq_space_init(&w->space, w->config.max_bytes, w->segment_size, found.segments);
-	cq_retention_init(&w->retention);
+	cq_quota_init(&w->quota, w->config.max_bytes, w->segment_size, found.segments);
+	pthread_mutex_init(&w->retention.lock, NULL);
 	*ret_unsynced_from = found.unsynced_from;
 	*ret_created = found.created;
 	*ret_marked = found.marked;
@@ -204,8 +204,8 @@ static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_uns
  */
 static int first_mark(cq_writer *w, bool created)
 {
-	const struct cq_watermark_slot mark = { .segment = w->active->id,
-		                                .offset = w->active->used,
+	const struct cq_watermark_slot mark = { .segment = w->current->id,
+		                                .offset = w->current->used,
 		                                .epoch = w->epoch };
 	int r;
 
@@ -279,7 +279,7 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	if (r < 0)
 		goto fail_active;
 	r = cq_control_establish(&w->control, w->dirfd, w->segment_size, w->epoch,
-	                         (struct cq_position){ w->active->id, w->active->used });
+	                         (struct cq_position){ w->current->id, w->current->used });
 	if (r < 0)
 		goto fail_active;
 	cq_point("open.control");
@@ -296,9 +296,9 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 		goto fail_queue;
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_mutex_init(&w->preparing, NULL);
-	cq_prefault_init(&w->prefault, w->active);
+	cq_prefault_init(&w->prefault, w->current);
 	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
-	                 w->active->id + 1, &w->space);
+	                 w->current->id + 1, &w->quota);
 	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
 	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
 	if (!marked)
@@ -329,9 +329,10 @@ fail_queue:
 fail_control:
 	cq_control_close(&w->control);
 fail_active:
-	cq_wsegment_free(w->active);
-	cq_retention_fini(&w->retention);
-	cq_space_fini(&w->space);
+	cq_wsegment_free(w->current);
+	cq_reader_table_fini(&w->retention.readers);
+	pthread_mutex_destroy(&w->retention.lock);
+	cq_quota_fini(&w->quota);
 fail:
 	cq_unmake(w);
 	cq_lock_release(&w->owned);

@@ -11,7 +11,7 @@
 #define SPIN_NS 20000U /* measured: 100 us takes a core from the threads that make room */
 
 void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
-                      uint32_t depth, uint32_t expected, struct cq_space *space)
+                      uint32_t depth, uint32_t expected, struct cq_quota *quota)
 {
 	pthread_condattr_t attr;
 
@@ -19,7 +19,7 @@ void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_
 		.dirfd = dirfd,
 		.segment_size = segment_size,
 		.depth = depth,
-		.space = space,
+		.quota = quota,
 		.expected = expected,
 		.error_id = UINT32_MAX,
 		.look_first = true,
@@ -120,7 +120,7 @@ static int publish(struct cq_prealloc *p, struct cq_wsegment **segment)
 		return 1;
 	if (r == -EEXIST && !cq_planted("prealloc_gives_up")) {
 		p->look_first = true;
-		atomic_store(&p->space->doubt, true);
+		atomic_store(&p->quota->recount_needed, true);
 		cq_wsegment_discard(p->dirfd, *segment, CQ_BY_WORKER);
 		cq_wsegment_free(*segment);
 		*segment = NULL;
@@ -136,9 +136,9 @@ static void end_place(struct cq_prealloc *p, struct cq_slot *slot, bool made)
 		return;
 	slot->placed = false;
 	if (made)
-		cq_space_made(p->space);
+		cq_quota_use(p->quota);
 	else
-		cq_space_release(p->space);
+		cq_quota_release(p->quota);
 }
 
 int cq_prealloc_step(struct cq_prealloc *p)
@@ -155,7 +155,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 	if (wanted) {
 		slot->id = id;
 		slot->state = CQ_SLOT_PREPARING;
-		slot->placed = placed = cq_space_reserve(p->space);
+		slot->placed = placed = cq_quota_reserve(p->quota);
 	}
 	pthread_mutex_unlock(&p->lock);
 	cq_wsegment_free(stale);
@@ -227,7 +227,7 @@ static bool worth_waiting(struct cq_prealloc *p, const struct cq_slot *slot, uin
 		return false;
 	if (slot->state == CQ_SLOT_PREPARING && mine)
 		return true; /* and it would be in the way of making it */
-	return p->error_id != id && !cq_space_is_full(p->space);
+	return p->error_id != id && !cq_quota_exhausted(p->quota);
 }
 
 /* Under lock: a place for the appending thread to make segment `id` in.  The worker's, if it has
@@ -238,13 +238,13 @@ static bool take_over(struct cq_prealloc *p, struct cq_slot *slot, uint32_t id)
 		slot->placed = false;
 		return true;
 	}
-	return cq_space_reserve(p->space);
+	return cq_quota_reserve(p->quota);
 }
 
 /* Under lock: the appending thread does not make it. */
 static int why_missing(struct cq_prealloc *p, const struct cq_slot *slot, uint32_t id)
 {
-	if (!(slot->id == id && slot->placed) && cq_space_is_full(p->space))
+	if (!(slot->id == id && slot->placed) && cq_quota_exhausted(p->quota))
 		return 0;
 	return p->error_id == id ? p->error : -EAGAIN;
 }
@@ -341,7 +341,7 @@ bool cq_prealloc_possible(struct cq_prealloc *p, uint32_t id)
 
 	pthread_mutex_lock(&p->lock);
 	possible = (slot->id == id && (slot->state == CQ_SLOT_READY || slot->placed)) ||
-	           !cq_space_is_full(p->space);
+	           !cq_quota_exhausted(p->quota);
 	pthread_mutex_unlock(&p->lock);
 	return possible;
 }

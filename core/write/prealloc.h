@@ -17,7 +17,7 @@
  *   A roll never passes an id that is PUBLISHING: it waits for that one rename.  So no id appears
  *   in the directory after the writer has gone past it, and nothing that retention has deleted
  *   comes back.
- *   Whoever makes a file has a place for it (space.h).  The worker's is kept in the slot, so that a
+ *   Whoever makes a file has a place for it (quota.h).  The worker's is kept in the slot, so that a
  *   roll that does not wait any longer can take it over.
  *   While a roll makes its segment itself the worker begins nothing: on a full disk the next one
  *   would take the room that this one needs.
@@ -33,7 +33,7 @@
 
 #include "chronq.h"
 #include "files/wsegment.h"
-#include "write/space.h"
+#include "retention/quota.h"
 
 enum cq_slot_state { CQ_SLOT_EMPTY, CQ_SLOT_PREPARING, CQ_SLOT_PUBLISHING, CQ_SLOT_READY };
 
@@ -41,7 +41,7 @@ struct cq_prealloc {
 	int dirfd;              /* constant, the writer's */
 	uint64_t segment_size;  /* constant */
 	uint32_t depth;         /* constant: slots in use */
-	struct cq_space *space; /* locks itself */
+	struct cq_quota *quota; /* locks itself */
 
 	_Atomic uint32_t expected;  /* stored under lock, loaded anywhere */
 	bool look_first;            /* the worker's: there may be published spares */
@@ -64,7 +64,7 @@ struct cq_prealloc {
 };
 
 void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
-                      uint32_t depth, uint32_t expected, struct cq_space *space);
+                      uint32_t depth, uint32_t expected, struct cq_quota *quota);
 
 /* Drops what is in the slots; the worker must have ended. */
 void cq_prealloc_fini(struct cq_prealloc *prealloc);

@@ -56,7 +56,7 @@ void cq_prefault_step(struct cq_prefault *p)
 		from = tail;
 	near = from < s->map.size && from - tail < CQ_PREFAULT_WINDOW;
 	if (near)
-		__atomic_fetch_add(&s->pins, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&s->mapping_users, 1, __ATOMIC_RELAXED);
 	pthread_mutex_unlock(&p->lock);
 	if (!near)
 		return;
@@ -69,5 +69,5 @@ void cq_prefault_step(struct cq_prefault *p)
 	if (p->segment == s)
 		set_wanted(p, s);
 	pthread_mutex_unlock(&p->lock);
-	__atomic_fetch_sub(&s->pins, 1, __ATOMIC_RELEASE);
+	__atomic_fetch_sub(&s->mapping_users, 1, __ATOMIC_RELEASE);
 }

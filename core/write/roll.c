@@ -3,7 +3,7 @@
  * roll.c - from a full segment into the next one; and who is refused it
  *
  * A roll takes the segment that the preparer has made, without a call on a file.  Where there is
- * none it opens what is published under the next id or, given a place for it (space.h), makes it:
+ * none it opens what is published under the next id or, given a place for it (quota.h), makes it:
  * the counted fallback.  Either way a failed roll has changed nothing: the record that needed it is
  * refused, smaller ones still find room in the current segment, and the next roll tries again at
  * once.  A refusal by the limit wakes the flusher, which deletes what may go; one by the disk wakes
@@ -20,7 +20,7 @@
 /* An append is refused: sees to it that whoever may make room knows. */
 static int refused_for_limit(cq_writer *w)
 {
-	if (!atomic_exchange(&w->space.full, true))
+	if (!atomic_exchange(&w->quota.at_limit, true))
 		cq_worker_kick(&w->flusher);
 	return -EDQUOT;
 }
@@ -28,7 +28,7 @@ static int refused_for_limit(cq_writer *w)
 static int refused(cq_writer *w, int r)
 {
 	/* EDQUOT, here, is the disk's */
-	if ((r == -ENOSPC || r == -EDQUOT) && !atomic_exchange(&w->space.starved, true))
+	if ((r == -ENOSPC || r == -EDQUOT) && !atomic_exchange(&w->quota.disk_full, true))
 		cq_worker_kick(&w->preparer);
 	return r;
 }
@@ -46,15 +46,15 @@ static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_wsegme
 	else if (r == 0)
 		r = cq_wsegment_open(w->dirfd, id, w->segment_size, &s);
 	if (placed && r == 0 && s->populated > 0) /* made, not opened */
-		cq_space_made(&w->space);
+		cq_quota_use(&w->quota);
 	else if (placed)
-		cq_space_release(&w->space);
+		cq_quota_release(&w->quota);
 	if (r == 0 && !cq_wsegment_is_fresh(s)) {
 		cq_wsegment_free(s);
 		r = -EBADMSG;
 	}
 	if (r == -ENOENT && !placed) {
-		w->full++;
+		w->refused++;
 		return refused_for_limit(w);
 	}
 	if (r < 0) {
@@ -71,7 +71,7 @@ static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_wsegme
 /* The next segment: the prepared one, or one that this thread opens or makes now. */
 static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
 {
-	const uint32_t id = w->active->id + 1;
+	const uint32_t id = w->current->id + 1;
 	struct cq_taken taken;
 	int r;
 
@@ -97,7 +97,7 @@ static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
  * record.  (docs/format.md, Roll) */
 int cq_writer_roll_locked(cq_writer *w)
 {
-	struct cq_wsegment *old = w->active, *next;
+	struct cq_wsegment *old = w->current, *next;
 	int r;
 
 	cq_writer_announce(w); /* the first part of a batch; finding a segment may take its time */
@@ -116,15 +116,15 @@ int cq_writer_roll_locked(cq_writer *w)
 	cq_point("roll.sealed");
 	cq_wsegment_take(next, w->next_seq, w->stream_end);
 	cq_point("roll.numbered");
-	w->active = next;
+	w->current = next;
 	cq_prefault_follow(&w->prefault, next);
 	cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
 	cq_point("roll.moved");
 	cq_control_notify(&w->control);
 	old->end_seq = w->next_seq;
-	cq_flush_add_sealed(w, old);
+	cq_sealed_add(w, old);
 	cq_point("roll.handed_over");
-	if (cq_space_relieved(&w->space))
+	if (cq_quota_note_room(&w->quota))
 		cq_worker_kick(&w->flusher);
 	cq_worker_kick(&w->preparer); /* which wakes the flusher where that is due */
 	return 0;
@@ -138,7 +138,7 @@ int cq_writer_roll(cq_writer *w)
 		return -ECHILD;
 	pthread_mutex_lock(&w->lock);
 	r = atomic_load(&w->error);
-	if (r == 0 && w->active->records > 0)
+	if (r == 0 && w->current->records > 0)
 		r = cq_writer_roll_locked(w);
 	pthread_mutex_unlock(&w->lock);
 	return r;
@@ -154,8 +154,8 @@ int cq_writer_room(cq_writer *w, size_t length)
 	r = atomic_load(&w->error);
 	if (r == 0 && length > cq_record_max_payload(w->segment_size))
 		r = -EMSGSIZE;
-	if (r == 0 && cq_record_span(length) > w->segment_size - w->active->used &&
-	    !cq_prealloc_possible(&w->prealloc, w->active->id + 1))
+	if (r == 0 && cq_record_span(length) > w->segment_size - w->current->used &&
+	    !cq_prealloc_possible(&w->prealloc, w->current->id + 1))
 		r = refused_for_limit(w); /* whoever asks wants to be told */
 	pthread_mutex_unlock(&w->lock);
 	return r;

@@ -3,7 +3,7 @@
  * sealed.c - the sealed segments on their way from the roll to their sync and their end; see flush.h
  *
  * Synced, it gets its index and its last modification time, and is unmapped and closed.  From the
- * seal on, the time that its file shows is that of its last record: told by cq_flush_counts()
+ * seal on, the time that its file shows is that of its last record: told by cq_sealed_counts()
  * first, by the file itself afterwards.  So a segment leaves the lists only after its file says so.
  */
 #include "write/flush.h"
@@ -26,25 +26,25 @@
 #define DELAY_MS 50
 #define MANY 128
 
-void cq_flush_add_sealed(cq_writer *w, struct cq_wsegment *segment)
+void cq_sealed_add(cq_writer *w, struct cq_wsegment *segment)
 {
 	struct cq_flush *f = &w->flush;
 
 	segment->sealed_ms = cq_boottime_ms();
 	pthread_mutex_lock(&f->lock);
-	if (f->sealed)
-		f->sealed_last->next = segment;
+	if (f->unsynced)
+		f->unsynced_last->next = segment;
 	else
-		f->sealed = segment;
-	f->sealed_last = segment;
-	f->unsynced++;
-	f->open++;
-	if (f->sealed == segment || f->unsynced >= f->look_at)
+		f->unsynced = segment;
+	f->unsynced_last = segment;
+	f->unsynced_count++;
+	f->open_count++;
+	if (f->unsynced == segment || f->unsynced_count >= f->look_at)
 		f->wants_wake = true;
 	pthread_mutex_unlock(&f->lock);
 }
 
-void cq_flush_deleted(cq_writer *w)
+void cq_sealed_deleted(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 
@@ -54,17 +54,17 @@ void cq_flush_deleted(cq_writer *w)
 	cq_worker_kick(&w->flusher);
 }
 
-uint64_t cq_flush_open(cq_writer *w)
+uint64_t cq_sealed_open(cq_writer *w)
 {
 	uint64_t n;
 
 	pthread_mutex_lock(&w->flush.lock);
-	n = w->flush.open;
+	n = w->flush.open_count;
 	pthread_mutex_unlock(&w->flush.lock);
 	return n;
 }
 
-bool cq_flush_wants_wake(cq_writer *w)
+bool cq_sealed_wants_wake(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 	bool wants;
@@ -76,12 +76,12 @@ bool cq_flush_wants_wake(cq_writer *w)
 	return wants;
 }
 
-uint64_t cq_flush_unsynced(cq_writer *w)
+uint64_t cq_sealed_unsynced(cq_writer *w)
 {
 	uint64_t n;
 
 	pthread_mutex_lock(&w->flush.lock);
-	n = w->flush.unsynced;
+	n = w->flush.unsynced_count;
 	pthread_mutex_unlock(&w->flush.lock);
 	return n;
 }
@@ -93,10 +93,10 @@ int cq_sealed_due(cq_writer *w)
 	int due = -1;
 
 	pthread_mutex_lock(&f->lock);
-	if (f->sealed) {
-		waited = cq_boottime_ms() - f->sealed->sealed_ms;
+	if (f->unsynced) {
+		waited = cq_boottime_ms() - f->unsynced->sealed_ms;
 		due = waited < DELAY_MS ? (int)(DELAY_MS - waited) : 0;
-		if (f->unsynced >= f->look_at)
+		if (f->unsynced_count >= f->look_at)
 			due = 0;
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -105,7 +105,7 @@ int cq_sealed_due(cq_writer *w)
 
 bool cq_sealed_many(const struct cq_flush *f)
 {
-	return f->unsynced >= MANY;
+	return f->unsynced_count >= MANY;
 }
 
 void cq_sealed_classify(struct cq_wsegment *list, bool all)
@@ -114,11 +114,11 @@ void cq_sealed_classify(struct cq_wsegment *list, bool all)
 
 	for (struct cq_wsegment *s = list; s; s = s->next) {
 		if (cq_wsegment_is_deleted(s))
-			s->fate = CQ_FATE_DROP;
+			s->disposition = CQ_DISPOSITION_DROP;
 		else if (!all && now - s->sealed_ms < DELAY_MS)
-			s->fate = CQ_FATE_WAIT;
+			s->disposition = CQ_DISPOSITION_WAIT;
 		else
-			s->fate = CQ_FATE_SYNC;
+			s->disposition = CQ_DISPOSITION_SYNC;
 	}
 }
 
@@ -138,31 +138,31 @@ static void put_back(struct cq_flush *f, struct cq_wsegment *waiting)
 		return;
 	while (last->next)
 		last = last->next;
-	if (!f->sealed)
-		f->sealed_last = last;
-	last->next = f->sealed;
-	f->sealed = waiting;
+	if (!f->unsynced)
+		f->unsynced_last = last;
+	last->next = f->unsynced;
+	f->unsynced = waiting;
 }
 
-struct cq_wsegment *cq_sealed_split(struct cq_flush *f, struct cq_wsegment *list, bool *ret_dropped)
+struct cq_wsegment *cq_sealed_sort(struct cq_flush *f, struct cq_wsegment *list, bool *ret_dropped)
 {
-	struct cq_wsegment *lists[CQ_FATES] = { NULL };
-	struct cq_wsegment **ends[CQ_FATES], *next;
+	struct cq_wsegment *lists[CQ_DISPOSITIONS] = { NULL };
+	struct cq_wsegment **ends[CQ_DISPOSITIONS], *next;
 
-	for (int i = 0; i < CQ_FATES; i++)
+	for (int i = 0; i < CQ_DISPOSITIONS; i++)
 		ends[i] = &lists[i];
 	for (struct cq_wsegment *s = list; s; s = next) {
 		next = s->next;
 		s->next = NULL;
-		*ends[s->fate] = s;
-		ends[s->fate] = &s->next;
-		if (s->fate == CQ_FATE_DROP)
-			f->unsynced--;
+		*ends[s->disposition] = s;
+		ends[s->disposition] = &s->next;
+		if (s->disposition == CQ_DISPOSITION_DROP)
+			f->unsynced_count--;
 	}
-	*ret_dropped = lists[CQ_FATE_DROP] != NULL;
-	cq_sealed_append(&f->synced, lists[CQ_FATE_DROP]);
-	put_back(f, lists[CQ_FATE_WAIT]);
-	return lists[CQ_FATE_SYNC];
+	*ret_dropped = lists[CQ_DISPOSITION_DROP] != NULL;
+	cq_sealed_append(&f->synced, lists[CQ_DISPOSITION_DROP]);
+	put_back(f, lists[CQ_DISPOSITION_WAIT]);
+	return lists[CQ_DISPOSITION_SYNC];
 }
 
 /* ---- the end of a sealed segment ---- */
@@ -190,7 +190,7 @@ static void write_index(cq_writer *w, const struct cq_wsegment *s)
 
 	if (s->records == 0)
 		return;
-	if (s->mixed) { /* an index of chronicle-rs may be there, of the part that it wrote */
+	if (s->discontiguous) { /* an index of chronicle-rs may be there, of the part that it wrote */
 		(void)cq_index_remove(w->dirfd, s->id);
 		return;
 	}
@@ -228,14 +228,14 @@ static struct cq_wsegment *to_close(struct cq_flush *f)
 {
 	struct cq_wsegment *s = f->synced;
 
-	while (s && (s->closing || __atomic_load_n(&s->pins, __ATOMIC_ACQUIRE) > 0))
+	while (s && (s->finalizing || __atomic_load_n(&s->mapping_users, __ATOMIC_ACQUIRE) > 0))
 		s = s->next;
 	if (s)
-		s->closing = true;
+		s->finalizing = true;
 	return s;
 }
 
-bool cq_flush_close_one(cq_writer *w)
+bool cq_sealed_finalize_one(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 	struct cq_wsegment *s, **at = &f->synced;
@@ -251,7 +251,7 @@ bool cq_flush_close_one(cq_writer *w)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	f->open--;
+	f->open_count--;
 	pthread_mutex_unlock(&f->lock);
 	cq_wsegment_free(s);
 	return true;
@@ -268,13 +268,13 @@ static bool find(const struct cq_wsegment *s, uint32_t id, struct cq_segment_cou
 	return false;
 }
 
-bool cq_flush_counts(cq_writer *w, uint32_t id, struct cq_segment_counts *ret_live)
+bool cq_sealed_counts(cq_writer *w, uint32_t id, struct cq_segment_counts *ret_live)
 {
 	struct cq_flush *f = &w->flush;
 	bool found;
 
 	pthread_mutex_lock(&f->lock);
-	found = find(f->sealed, id, ret_live) || find(f->flushing, id, ret_live) ||
+	found = find(f->unsynced, id, ret_live) || find(f->flushing, id, ret_live) ||
 	        find(f->synced, id, ret_live);
 	pthread_mutex_unlock(&f->lock);
 	return found;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * trim.c - deleting segments on request, under the rules that retention keeps to (retention.h)
+ * trim.c - deleting segments on request
  *
- * Only the oldest segment ever goes, never the current one, never one that a live named reader has
- * still to read.  The retention lock makes look and deletion one;
- * config.space is called without it.
+ * As retention does (retire.c), a trim deletes only the oldest segment, never the current one, and never
+ * one that a live named reader still needs.  The retention lock keeps other deletions out between the look
+ * and the deletion; config.space is called without it.
  */
-#include "write/retention.h"
-
 #include <errno.h>
 #include <limits.h>
 
@@ -30,7 +28,7 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 {
 	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_header header;
-	struct cq_segment_scan survey;
+	struct cq_segment_scan scan;
 	int r;
 
 	r = cq_segment_summary(segment, &content);
@@ -43,12 +41,12 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 		r = cq_segment_header(segment, &header);
 		if (r == 0)
 			r = cq_segment_scan_file(cq_segment_fd(segment), cq_segment_size(segment),
-			                         &header, NULL, NULL, &survey);
-		if (r == 0 && survey.damaged)
+			                         &header, NULL, NULL, &scan);
+		if (r == 0 && scan.damaged)
 			r = -EBADMSG;
 		if (r < 0)
 			return r;
-		content.last_seq = survey.max_seq;
+		content.last_seq = scan.max_seq;
 	}
 	*ret_end = content.records > 0 ? behind(content.last_seq, 1) : 0;
 	return 0;
@@ -111,25 +109,25 @@ static int all_below(cq_writer *w, uint32_t id, uint64_t seq)
 /* Under the retention lock. */
 static int trim_locked(cq_writer *w, uint64_t seq, unsigned most)
 {
-	struct cq_retention_view view;
+	struct cq_situation situation;
 	unsigned done = 0;
-	uint64_t pinned;
+	uint64_t needed;
 	int r;
 
-	r = cq_retention_look(w, &view);
+	r = cq_retire_look(w, &situation);
 	if (r < 0)
 		return r;
-	pinned = cq_retention_pinned_from(&w->config, &view);
+	needed = cq_rules_needed_from(&w->config, &situation);
 	while (done < most) {
-		r = cq_retention_oldest(w, &view.oldest);
-		if (r < 0 || view.oldest >= view.active)
+		r = cq_retire_find_oldest(w, &situation.oldest);
+		if (r < 0 || situation.oldest >= situation.current)
 			break;
-		r = all_below(w, view.oldest, seq);
-		if (r == -ENOENT) /* others trim, too */
+		r = all_below(w, situation.oldest, seq);
+		if (r == -ENOENT) /* deleted externally */
 			continue;
 		if (r <= 0)
 			break;
-		r = view.oldest < pinned ? cq_retention_delete(w, view.oldest) : -EBUSY;
+		r = situation.oldest < needed ? cq_retire_delete(w, situation.oldest) : -EBUSY;
 		if (r < 0)
 			break;
 		done++;
@@ -146,14 +144,14 @@ int cq_writer_trim(cq_writer *w, uint64_t seq, unsigned most)
 	pthread_mutex_lock(&w->retention.lock);
 	r = trim_locked(w, seq, most < INT_MAX ? most : INT_MAX);
 	pthread_mutex_unlock(&w->retention.lock);
-	cq_writer_tell_space(w);
+	cq_writer_call_space(w);
 	return r;
 }
 
 /* Under the retention lock. */
 static int remove_locked(cq_writer *w, uint32_t id)
 {
-	struct cq_retention_view view;
+	struct cq_situation situation;
 	char name[CQ_NAME_MAX];
 	struct stat st;
 	int r;
@@ -161,13 +159,13 @@ static int remove_locked(cq_writer *w, uint32_t id)
 	cq_segment_name(name, id);
 	r = cq_io_stat_at(w->dirfd, name, &st);
 	if (r == 0)
-		r = cq_retention_look(w, &view);
+		r = cq_retire_look(w, &situation);
 	if (r < 0)
 		return r;
-	if (id != view.oldest || id >= view.active ||
-	    id >= cq_retention_pinned_from(&w->config, &view))
+	if (id != situation.oldest || id >= situation.current ||
+	    id >= cq_rules_needed_from(&w->config, &situation))
 		return -EBUSY;
-	return cq_retention_delete(w, id);
+	return cq_retire_delete(w, id);
 }
 
 int cq_writer_remove(cq_writer *w, uint32_t id)
@@ -181,6 +179,6 @@ int cq_writer_remove(cq_writer *w, uint32_t id)
 	pthread_mutex_lock(&w->retention.lock);
 	r = remove_locked(w, id);
 	pthread_mutex_unlock(&w->retention.lock);
-	cq_writer_tell_space(w);
+	cq_writer_call_space(w);
 	return r;
 }

@@ -50,7 +50,7 @@ int cq_writer_cut_short(cq_writer *w)
 static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                         size_t length, uint64_t now_ns)
 {
-	struct cq_wsegment *s = w->active;
+	struct cq_wsegment *s = w->current;
 	const uint64_t at = s->used;
 	const uint64_t next = at + cq_record_span(length);
 	uint8_t *p = s->map.base + at;
@@ -110,7 +110,7 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
                          size_t length, uint64_t now_ns)
 {
 	int r = atomic_load_explicit(&w->error, memory_order_relaxed);
-	struct cq_wsegment *left = w->active;
+	struct cq_wsegment *left = w->current;
 
 	if (r < 0)
 		return r;
@@ -120,15 +120,15 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 		return -EMSGSIZE;
 	if (w->next_seq >= CQ_COUNT_MAX || w->stream_end > CQ_COUNT_MAX - length)
 		return -EOVERFLOW;
-	if (cq_record_span(length) > w->segment_size - w->active->used) {
+	if (cq_record_span(length) > w->segment_size - w->current->used) {
 		r = cq_writer_roll_locked(w);
 		if (r < 0)
 			return r;
 	}
 	r = place_record(w, type, iov, iovcnt, length, now_ns);
-	if (left != w->active && cq_planted("seal_after_first_append"))
+	if (left != w->current && cq_planted("seal_after_first_append"))
 		cq_wsegment_seal(left);
-	if (left != w->active && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
+	if (left != w->current && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
 		r = -EIO;
 	return r;
 }
@@ -286,13 +286,13 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	s.records = w->records;
 	s.bytes = w->bytes;
 	s.last_time_ns = w->last_time;
-	s.segment = w->active->id;
-	s.offset = w->active->used;
+	s.segment = w->current->id;
+	s.offset = w->current->used;
 	s.stream_end = w->stream_end;
 	s.rolls_ready = w->rolls_ready;
 	s.rolls_waited = w->rolls_waited;
 	s.rolls_fallback = w->rolls_fallback;
-	s.full = w->full;
+	s.full = w->refused;
 	pthread_mutex_unlock(&w->lock);
 	pthread_mutex_lock(&p->lock);
 	s.prealloc_made = p->made;
@@ -307,10 +307,10 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	s.sync_ns_max = f->ns_max;
 	memcpy(s.sync_within, f->within, sizeof s.sync_within);
 	pthread_mutex_unlock(&f->lock);
-	s.unsynced = cq_flush_unsynced(w);
+	s.unsynced = cq_sealed_unsynced(w);
 	s.retired = atomic_load(&w->retention.retired);
 	s.oldest = atomic_load(&w->oldest);
-	s.file_bytes = cq_space_files(&w->space) * w->segment_size;
+	s.file_bytes = cq_quota_files(&w->quota) * w->segment_size;
 	s.error = atomic_load(&w->error);
 	cq_sized_give(ret_stats, &s, sizeof s);
 	return 0;
@@ -323,11 +323,11 @@ bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_l
 	bool found;
 
 	pthread_mutex_lock(&w->lock);
-	found = w->active->id == id;
+	found = w->current->id == id;
 	if (found)
-		cq_wsegment_counts(w->active, false, ret_live);
+		cq_wsegment_counts(w->current, false, ret_live);
 	pthread_mutex_unlock(&w->lock);
-	return found || cq_flush_counts(w, id, ret_live);
+	return found || cq_sealed_counts(w, id, ret_live);
 }
 
 void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_live)
@@ -335,7 +335,7 @@ void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_live)
 	cq_writer *w = writer;
 
 	pthread_mutex_lock(&w->lock);
-	ret_live->active = w->active->id;
+	ret_live->active = w->current->id;
 	ret_live->stream_end = w->stream_end;
 	pthread_mutex_unlock(&w->lock);
 	ret_live->oldest = atomic_load(&w->oldest);

@@ -2,8 +2,8 @@
 /*
  * writer.h - the writer's state, and what the modules of this room share
  *
- * Lock order: retention lock (retention.h) > writer lock > slot lock (prealloc.h), flush lock,
- * prefault lock > space lock (space.h).  The three in the middle are never held together.  No lock
+ * Lock order: retention lock (retire.c) > writer lock > slot lock (prealloc.h), flush lock,
+ * prefault lock > quota lock (quota.h).  The three in the middle are never held together.  No lock
  * is held during a system call on a file, with two exceptions: the retention lock while segments
  * are looked at and deleted, and the writer lock in a roll that found no segment prepared.  A roll
  * waits for the preparer under the writer lock; so the preparer never takes that lock, nor the
@@ -21,11 +21,22 @@
 #include "meta/control.h"
 #include "meta/lock.h"
 #include "os/worker.h"
+#include "retention/age.h"
+#include "retention/quota.h"
+#include "retention/readers.h"
 #include "write/flush.h"
 #include "write/prealloc.h"
 #include "write/prefault.h"
-#include "write/retention.h"
-#include "write/space.h"
+
+struct cq_retention {
+	pthread_mutex_t lock; /* the retention lock: all but `retired`, and writer->oldest */
+	struct cq_reader_table readers;
+	struct cq_age age;
+	int wait_ms;                /* the flusher's: > 0: until all readers may be read again */
+	uint64_t external_check_ms; /* of the last check for external deletions */
+	bool warned;
+	_Atomic uint64_t retired;
+};
 
 struct cq_writer {
 	/* constant between open and close */
@@ -41,14 +52,14 @@ struct cq_writer {
 	cq_queue *queue;
 
 	pthread_mutex_t lock; /* the writer lock: all of the following */
-	struct cq_wsegment *active;
+	struct cq_wsegment *current;
 	uint64_t next_seq;
 	uint64_t stream_end; /* payload bytes of the queue so far */
 	uint64_t last_time;
 	uint64_t records, bytes; /* since open */
 	uint64_t rolls_ready, rolls_waited, rolls_fallback;
 	bool unannounced; /* waiting readers have not been notified of the newest record */
-	uint64_t full;    /* appends and rolls refused for config.max_bytes */
+	uint64_t refused; /* appends and rolls, for config.max_bytes */
 	struct cq_control control;
 	_Atomic int error; /* 0, or why nothing is accepted any more */
 	/* because the queue is not its own any more (owner.c); because the current segment's file was
@@ -58,12 +69,12 @@ struct cq_writer {
 	_Atomic uint64_t progress; /* and has done so many steps */
 	_Atomic uint32_t oldest;   /* no published id is below it; grows under the retention lock */
 
-	struct cq_prefault prefault;   /* locks itself */
-	struct cq_prealloc prealloc;   /* locks itself */
-	struct cq_flush flush;         /* locks itself */
-	struct cq_space space;         /* locks itself */
-	struct cq_retention retention; /* locks itself */
-	uint64_t last_interval_ms;     /* the flusher's, as is the next; CLOCK_BOOTTIME */
+	struct cq_prefault prefault; /* locks itself */
+	struct cq_prealloc prealloc; /* locks itself */
+	struct cq_flush flush;       /* locks itself */
+	struct cq_quota quota;       /* locks itself */
+	struct cq_retention retention;
+	uint64_t last_interval_ms; /* the flusher's, as is the next; CLOCK_BOOTTIME */
 	uint64_t last_interval_seq;
 	uint64_t owner_checked_ms; /* CLOCK_BOOTTIME; the flusher's, as is the next */
 	bool let_go;
@@ -114,11 +125,28 @@ bool cq_unmake_possible(int dirfd);
 /* Removes what this writer has made, if it has made the queue; under its lock (close.c). */
 void cq_unmake(cq_writer *writer);
 
+/* The flusher's: deletes some of the oldest segments with their indexes, and checks whether others have
+ * deleted any.  Returns how many it deleted; 0: nothing to do. */
+int cq_retire_step(cq_writer *writer);
+
+/* After how many milliseconds it wants to be called again. */
+int cq_retire_due(cq_writer *writer);
+
+/* Under the retention lock: all of the situation but oldest_age_ms.  Reads all readers' files: an error
+ * where a reader may be missing.  -ENOENT: no segment is there. */
+int cq_retire_look(cq_writer *writer, struct cq_situation *ret_situation);
+
+/* Under the retention lock: the lowest id that is there. */
+int cq_retire_find_oldest(cq_writer *writer, uint32_t *ret_id);
+
+/* Under the retention lock: deletes the oldest segment, `id`, and its index. */
+int cq_retire_delete(cq_writer *writer, uint32_t id);
+
 /* index.meta, for chronicle-rs's writer. */
 int cq_writer_store_position(cq_writer *writer);
 
-/* With no lock held: calls config.space if there is news for it (space.h). */
-void cq_writer_tell_space(cq_writer *writer);
+/* Without any lock: calls config.space if that is due (quota.h). */
+void cq_writer_call_space(cq_writer *writer);
 
 /* Sequence number behind the newest record. */
 uint64_t cq_writer_appended(cq_writer *writer);

@@ -80,7 +80,7 @@ static double read_all(const char *dir)
 
 static void prefault_all(cq_writer *w)
 {
-	must("prefault", cq_mapping_populate(&w->active->map, 0, w->active->map.size));
+	must("prefault", cq_mapping_populate(&w->current->map, 0, w->current->map.size));
 }
 
 int main(int argc, char **argv)

@@ -106,7 +106,7 @@ struct mx_op mx_roll_taken = { MX_CLOSED, 0, fresh_and_taken, roll, NULL };
 static void old_sealed(struct mx *m)
 {
 	fresh_segment(m);
-	m->q->writer->flush.sealed->sealed_ms = 0;
+	m->q->writer->flush.unsynced->sealed_ms = 0;
 }
 
 static int flush(struct mx *m)

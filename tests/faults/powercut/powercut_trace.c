@@ -218,7 +218,7 @@ static void at_place(const char *place)
 	look(watched);
 	/* only here it is sure which segment a record of a batch has come to */
 	if (appending && strcmp(place, "append.committed") == 0)
-		add_record(watched, (struct pc_record){ .segment = appending->active->id });
+		add_record(watched, (struct pc_record){ .segment = appending->current->id });
 }
 
 void pc_payload(uint8_t *payload, size_t length, uint64_t seed)

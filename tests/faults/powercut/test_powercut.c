@@ -341,7 +341,7 @@ static void background(void **state)
 	for (unsigned i = 0; i < 3; i++) {
 		append(&run, 25);
 		qs_prepare(run.q->writer);
-		for (struct cq_wsegment *s = run.q->writer->flush.sealed; s; s = s->next)
+		for (struct cq_wsegment *s = run.q->writer->flush.unsynced; s; s = s->next)
 			s->sealed_ms = 0; /* as if they had waited */
 		qs_flush(run.q->writer);
 		assert_int_equal(qs_stats(run.q->writer).unsynced, 0);

@@ -116,7 +116,7 @@ static void killed(void)
 
 	fill(w);
 	append(w);
-	memset(w->active->map.base + w->active->used + 8, 'r',
+	memset(w->current->map.base + w->current->used + 8, 'r',
 	       100); /* an append that got no further */
 	kill(getpid(), SIGKILL);
 }

@@ -370,7 +370,7 @@ static void asking_is_enough(void **state)
 	qs_open(q);
 	qs_append(q->writer, 0, 2 * PER_SEGMENT);
 	qs_prepare(q->writer);
-	while (cq_flush_close_one(q->writer) || cq_writer_flush_step(q->writer) <= 100)
+	while (cq_sealed_finalize_one(q->writer) || cq_writer_flush_step(q->writer) <= 100)
 		usleep(1000);
 	assert_int_equal(cq_writer_room(q->writer, 1), -EDQUOT);
 	assert_true(cq_writer_flush_step(q->writer) <= 100);

@@ -21,12 +21,12 @@
 #include "write/prealloc.h"
 #include "write/writer.h"
 
-static struct cq_space space; /* without a limit; test_cap.c has those with one */
+static struct cq_quota quota; /* without a limit; test_cap.c has those with one */
 
 static void init_depth(struct qs *q, struct cq_prealloc *p, uint32_t depth, uint32_t expected)
 {
-	cq_space_init(&space, 0, QS_SIZE, 0);
-	cq_prealloc_init(p, q->dirfd, QS_SIZE, depth, expected, &space);
+	cq_quota_init(&quota, 0, QS_SIZE, 0);
+	cq_prealloc_init(p, q->dirfd, QS_SIZE, depth, expected, &quota);
 }
 
 static void init(struct qs *q, struct cq_prealloc *p, uint32_t expected)
@@ -41,7 +41,7 @@ static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
 	int r = cq_prealloc_take(p, id, wait_ms, false, &taken);
 
 	if (taken.placed) { /* as if the caller had made it */
-		cq_space_made(&space);
+		cq_quota_use(&quota);
 		cq_prealloc_expect(p, id + 1, 0);
 	}
 	*ret_segment = taken.segment;
@@ -526,17 +526,17 @@ static void roll_before_the_prefault_child(struct qs *q)
 	qs_hold(q, "prefault.begun");
 	CHILD(pthread_create(&thread, NULL, prepare_all, q->writer) == 0);
 	qs_hold_reached(q);
-	while (q->writer->active->id == 0)
+	while (q->writer->current->id == 0)
 		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
 	qs_hold_go(q);
 	pthread_join(thread, NULL);
-	expect_present(q->writer->active);
+	expect_present(q->writer->current);
 	for (int i = 0; i < 10; i++) {
 		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
 		qs_prepare(q->writer);
 	}
-	expect_present(q->writer->active);
-	CHILD(q->writer->active->populated == q->writer->active->map.size);
+	expect_present(q->writer->current);
+	CHILD(q->writer->current->populated == q->writer->current->map.size);
 	qs_close(q);
 }
 

@@ -346,7 +346,7 @@ static void unsynced_ones(void **state)
 	assert_int_equal(qs_stats(q->writer).unsynced, 6);
 	assert_int_equal(cq_writer_trim(q->writer, 4 * PER_SEGMENT, 100), 4);
 	qs_flush(q->writer); /* those that went are closed at once, or they would keep their room */
-	assert_true(cq_flush_open(q->writer) <= 2);
+	assert_true(cq_sealed_open(q->writer) <= 2);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	qs_flush(q->writer);
 	assert_int_equal(qs_stats(q->writer).unsynced, 0);
@@ -399,7 +399,7 @@ static void index_goes_first(void **state)
 
 static void *close_one(void *arg)
 {
-	CHILD(cq_flush_close_one(arg));
+	CHILD(cq_sealed_finalize_one(arg));
 	return NULL;
 }
 

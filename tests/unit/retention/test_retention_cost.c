@@ -19,7 +19,6 @@
 #include "files/dir.h"
 #include "meta/reader_file.h"
 #include "queue_support.h"
-#include "write/retention.h"
 #include "write/writer.h"
 
 #define READERS 500U
@@ -123,12 +122,12 @@ static void signs_of_life_are_looked_for_now_and_then(void **state)
 	make(q, READERS);
 	opened = 0;
 	for (uint64_t looks = 1; looks <= 2; looks++) {
-		uint64_t last = q->writer->retention.readers_ms;
+		uint64_t last = q->writer->retention.readers.read_ms;
 
-		while (q->writer->retention.readers_ms == last)
+		while (q->writer->retention.readers.read_ms == last)
 			cq_writer_flush_step(q->writer);
 		assert_int_equal(opened, looks * READERS);
-		assert_true(looks == 1 || q->writer->retention.readers_ms - last >= 1000);
+		assert_true(looks == 1 || q->writer->retention.readers.read_ms - last >= 1000);
 	}
 }
 

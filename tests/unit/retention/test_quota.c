@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_space.c - the count of segment files, corrected by looking at the directory */
+/* test_quota.c - the count of segment files, corrected by looking at the directory */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 #include "os/clock.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "write/space.h"
+#include "retention/quota.h"
 
 static void name_segments(struct qs *q, unsigned count)
 {
@@ -42,97 +42,97 @@ static void age(struct qs *q, time_t seconds)
 static void listed_when_it_has_changed(void **state)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1000, .tv_nsec = 5 } };
-	struct cq_space space;
+	struct cq_quota quota;
 	struct qs *q = *state;
 
 	name_segments(q, 3);
-	cq_space_init(&space, 0, QS_SIZE, 4);
+	cq_quota_init(&quota, 0, QS_SIZE, 4);
 	assert_int_equal(futimens(q->dirfd, times), 0);
-	assert_true(cq_space_look(&space, q->dirfd));
+	assert_true(cq_quota_recount(&quota, q->dirfd));
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
 	assert_int_equal(futimens(q->dirfd, times), 0); /* as if it had not been */
-	assert_false(cq_space_look(&space, q->dirfd));
-	assert_int_equal(cq_space_files(&space), 3);
+	assert_false(cq_quota_recount(&quota, q->dirfd));
+	assert_int_equal(cq_quota_files(&quota), 3);
 	times[1].tv_nsec = 6;
 	assert_int_equal(futimens(q->dirfd, times), 0);
-	assert_true(cq_space_look(&space, q->dirfd));
-	assert_int_equal(cq_space_files(&space), 2);
+	assert_true(cq_quota_recount(&quota, q->dirfd));
+	assert_int_equal(cq_quota_files(&quota), 2);
 }
 
 /* Files that others have deleted make room; nobody's files make any. */
 static void room_that_others_make(void **state)
 {
-	struct cq_space space;
+	struct cq_quota quota;
 	struct qs *q = *state;
 
 	name_segments(q, 3);
-	cq_space_init(&space, 4 * QS_SIZE, QS_SIZE, 4);
-	assert_false(cq_space_reserve(&space));
-	atomic_store(&space.full, true);
-	assert_true(cq_space_look(&space, q->dirfd));
-	assert_int_equal(cq_space_files(&space), 3);
-	assert_false(atomic_load(&space.full));
-	assert_true(atomic_load(&space.news));
-	assert_true(cq_space_reserve(&space));
+	cq_quota_init(&quota, 4 * QS_SIZE, QS_SIZE, 4);
+	assert_false(cq_quota_reserve(&quota));
+	atomic_store(&quota.at_limit, true);
+	assert_true(cq_quota_recount(&quota, q->dirfd));
+	assert_int_equal(cq_quota_files(&quota), 3);
+	assert_false(atomic_load(&quota.at_limit));
+	assert_true(atomic_load(&quota.wake_pending));
+	assert_true(cq_quota_reserve(&quota));
 	/* one is on its way: it may be in the listing, or not */
-	assert_false(cq_space_look(&space, q->dirfd));
-	cq_space_made(&space);
-	assert_int_equal(cq_space_files(&space), 4);
+	assert_false(cq_quota_recount(&quota, q->dirfd));
+	cq_quota_use(&quota);
+	assert_int_equal(cq_quota_files(&quota), 4);
 	name_segments(q, 5);
-	assert_false(cq_space_look(&space, q->dirfd));
-	assert_int_equal(cq_space_files(&space), 5);
-	cq_space_fini(&space);
+	assert_false(cq_quota_recount(&quota, q->dirfd));
+	assert_int_equal(cq_quota_files(&quota), 5);
+	cq_quota_fini(&quota);
 }
 
 /* A count below zero would be room for ever. */
 static void more_deleted_than_there_were(void **state)
 {
-	struct cq_space space;
+	struct cq_quota quota;
 
 	(void)state;
-	cq_space_init(&space, 2 * QS_SIZE, QS_SIZE, 1);
-	cq_space_deleted(&space);
-	cq_space_deleted(&space);
-	assert_int_equal(cq_space_files(&space), 0);
-	assert_true(cq_space_reserve(&space));
-	assert_true(cq_space_reserve(&space));
-	assert_false(cq_space_reserve(&space));
-	cq_space_fini(&space);
+	cq_quota_init(&quota, 2 * QS_SIZE, QS_SIZE, 1);
+	cq_quota_deleted(&quota);
+	cq_quota_deleted(&quota);
+	assert_int_equal(cq_quota_files(&quota), 0);
+	assert_true(cq_quota_reserve(&quota));
+	assert_true(cq_quota_reserve(&quota));
+	assert_false(cq_quota_reserve(&quota));
+	cq_quota_fini(&quota);
 }
 
 /* Listing is for a directory whose time has moved, or stands for too short a time to mean much. */
 static void looks_only_when_it_may_help(void **state)
 {
-	struct cq_space space;
+	struct cq_quota quota;
 	struct qs *q = *state;
 	uint64_t start;
 	bool helped;
 
 	name_segments(q, 2);
-	cq_space_init(&space, 4 * QS_SIZE, QS_SIZE, 2);
+	cq_quota_init(&quota, 4 * QS_SIZE, QS_SIZE, 2);
 	age(q, 100);
-	assert_false(cq_space_look(&space, q->dirfd));
-	space.files = 4; /* only a listing could tell */
-	assert_false(cq_space_look(&space, q->dirfd));
-	assert_int_equal(cq_space_files(&space), 4);
-	atomic_store(&space.doubt, true);
-	assert_true(cq_space_look(&space, q->dirfd));
-	assert_int_equal(cq_space_files(&space), 2);
+	assert_false(cq_quota_recount(&quota, q->dirfd));
+	quota.files = 4; /* only a listing could tell */
+	assert_false(cq_quota_recount(&quota, q->dirfd));
+	assert_int_equal(cq_quota_files(&quota), 4);
+	atomic_store(&quota.recount_needed, true);
+	assert_true(cq_quota_recount(&quota, q->dirfd));
+	assert_int_equal(cq_quota_files(&quota), 2);
 
 	do { /* something may follow within the clock's step: two seconds, with all that we do here */
 		start = cq_realtime_ns();
 		age(q, 1);
-		space.files = 2;
-		assert_false(cq_space_look(&space, q->dirfd));
-		space.files = 4;
-		helped = cq_space_look(&space, q->dirfd);
+		quota.files = 2;
+		assert_false(cq_quota_recount(&quota, q->dirfd));
+		quota.files = 4;
+		helped = cq_quota_recount(&quota, q->dirfd);
 	} while (!helped && cq_realtime_ns() - start > 1000000000U);
 	assert_true(helped);
 	age(q, -100); /* a clock that was set back */
-	assert_false(cq_space_look(&space, q->dirfd));
-	space.files = 4;
-	assert_true(cq_space_look(&space, q->dirfd));
-	cq_space_fini(&space);
+	assert_false(cq_quota_recount(&quota, q->dirfd));
+	quota.files = 4;
+	assert_true(cq_quota_recount(&quota, q->dirfd));
+	cq_quota_fini(&quota);
 }
 
 #ifdef CQ_FAULTS
@@ -140,19 +140,19 @@ static void looks_only_when_it_may_help(void **state)
 static void cannot_look(void **state)
 {
 	static const char *const calls[] = { "stat", "list", "next_name" };
-	struct cq_space space;
+	struct cq_quota quota;
 	struct qs *q = *state;
 
 	name_segments(q, 1);
-	cq_space_init(&space, 4 * QS_SIZE, QS_SIZE, 4);
+	cq_quota_init(&quota, 4 * QS_SIZE, QS_SIZE, 4);
 	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
 		cq_fault_set(calls[i], EIO, 0, 1);
-		assert_false(cq_space_look(&space, q->dirfd));
+		assert_false(cq_quota_recount(&quota, q->dirfd));
 		cq_fault_set(NULL, 0, 0, 0);
-		assert_int_equal(cq_space_files(&space), 4);
+		assert_int_equal(cq_quota_files(&quota), 4);
 	}
-	assert_true(cq_space_look(&space, q->dirfd));
-	cq_space_fini(&space);
+	assert_true(cq_quota_recount(&quota, q->dirfd));
+	cq_quota_fini(&quota);
 }
 #endif
 

@@ -23,7 +23,6 @@
 #include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
-#include "write/retention.h"
 #include "write/writer.h"
 
 #define HOUR 3600LL
@@ -273,7 +272,7 @@ static void times_that_cannot_be_had(void **state)
 	pass(q, HOUR / 2);
 	passed += 2 * HOUR;
 	cq_fault_set("stat_at", EIO, 0, -1);
-	assert_int_equal(cq_retention_step(q->writer), 0);
+	assert_int_equal(cq_retire_step(q->writer), 0);
 	cq_fault_set(NULL, 0, 0, 0);
 	assert_int_equal(cq_dir_next(q->dirfd, 0, &id), 0);
 	assert_int_equal(id, 0);

@@ -97,9 +97,12 @@ struct chronfs {
 	struct chronfs_progress_state progress;
 };
 
-/* Before anything else: the state of a mount that has not begun.  What the options, the queue and the
- * system say comes later. */
+/* Before anything else: starts the modules that need neither options nor a queue. */
 void chronfs_init(struct chronfs *fs);
+
+/* After the last request and the background thread, before the writer is closed: replies to the requests that
+ * are parked in our lists and closes the open files, which appends their open lines. */
+void chronfs_fini(struct chronfs *fs);
 
 static inline struct chronfs *chronfs_of(fuse_req_t req)
 {

@@ -21,7 +21,6 @@
 #include "append/lines.h"
 #include "append/wait_for_room.h"
 #include "held/background.h"
-#include "held/file_locks.h"
 #include "held/poll.h"
 #include "kernel/ops.h"
 #include "kernel/request.h"
@@ -31,7 +30,6 @@
 #include "mount/notify.h"
 #include "mount/queue.h"
 #include "mount/usage.h"
-#include "read/passthrough.h"
 #include "shared/log.h"
 #include "shared/log_queue.h"
 #include "shared/user_limits.h"
@@ -139,8 +137,6 @@ close:
 	if (chronfs_queue_close(fs, served) < 0 && code == CHRONFS_EXIT_OK)
 		code = CHRONFS_EXIT_LOOP;
 	chronfs_background_fini(fs);
-	chronfs_file_locks_fini(fs);
-	chronfs_passthrough_fini(fs);
 	fuse_session_unmount(fs->session);
 	return code;
 }

@@ -13,14 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "append/append.h"
 #include "chronfs.h"
 #include "held/background.h"
-#include "held/poll.h"
 #include "mount/daemon.h"
 #include "mount/namespaces.h"
 #include "mount/progress.h"
-#include "shared/directory.h"
 #include "shared/log.h"
 
 #define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
@@ -197,9 +194,7 @@ int chronfs_queue_close(struct chronfs *fs, bool served)
 {
 	int r = 0;
 
-	chronfs_append_fini(fs);
-	chronfs_poll_fini(fs);
-	chronfs_directory_fini(fs);
+	chronfs_fini(fs);
 	cq_stream_close(fs->stream);
 	if (fs->queue_fd >= 0)
 		close(fs->queue_fd);

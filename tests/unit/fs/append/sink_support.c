@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "append/append.h"
 #include "kernel/ops.h"
 #include "sink_support.h"
 
@@ -163,6 +162,15 @@ void __wrap_chronfs_log(struct chronfs *fs_, enum cq_level level, const char *fo
 
 /* ---- the other side ---- */
 
+void sink_mount(void)
+{
+	chronfs_init(&fs);
+	fs.writer = (cq_writer *)(void *)&fs;
+	fs.write_limit = LIMIT;
+	fs.lines.memory.most = MEMORY;
+	fs.user_limits.open_files.most = 1000;
+}
+
 int sink_setup(void **state)
 {
 	(void)state;
@@ -172,18 +180,14 @@ int sink_setup(void **state)
 	queue.interrupt = NONE;
 	for (size_t i = 0; i < 8; i++)
 		requests[i] = (struct request){ .result = NONE };
-	chronfs_init(&fs);
-	fs.writer = (cq_writer *)(void *)&fs;
-	fs.write_limit = LIMIT;
-	fs.lines.memory.most = MEMORY;
-	fs.user_limits.open_files.most = 1000;
+	sink_mount();
 	return 0;
 }
 
 int sink_teardown(void **state)
 {
 	(void)state;
-	chronfs_append_fini(&fs);
+	chronfs_fini(&fs);
 	return fs.lines.memory.used != 0 || fs.lines.open != 0 || fs.lines.bytes != 0;
 }
 

@@ -37,7 +37,8 @@ extern struct queue {
 	char said[256]; /* the last message to a person */
 } queue;
 
-/* A test ends as the mount does. */
+/* A test begins and ends as the mount does. */
+void sink_mount(void);
 int sink_setup(void **state);
 int sink_teardown(void **state);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, sink_setup, sink_teardown)

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "append/append.h"
 #include "append/lines.h"
 #include "append/wait_for_room.h"
 #include "sink_support.h"
@@ -320,13 +319,6 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 	assert_int_equal(fs.lines.bytes, 0);
 }
 
-/* The end has come within a test: for the one that follows it. */
-static void revive(void)
-{
-	chronfs_open_files_init(&fs);
-	chronfs_append_init(&fs);
-}
-
 static void the_end_of_the_mount(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES), c = opened(LINES),
@@ -340,7 +332,7 @@ static void the_end_of_the_mount(void **state)
 	assert_int_equal(write_text(1, LINES, &c, "2\nopen"), NONE);
 	assert_int_equal(write_text(2, LINES, &d, "lost"), 4);
 	queue.room = 3;
-	chronfs_append_fini(&fs);
+	chronfs_fini(&fs);
 	assert_int_equal(answer_of(0), 1);
 	assert_int_equal(answer_of(1), 6);
 	assert_int_equal(queue.count, 3);
@@ -348,7 +340,7 @@ static void the_end_of_the_mount(void **state)
 	assert_string_equal(queue.records[1], "2\n");
 	assert_int_equal(fs.counters.partials_lost, 2);
 	assert_non_null(strstr(queue.said, " bytes that were written without a newline are lost"));
-	revive();
+	sink_mount(); /* for the end of the test */
 }
 
 static void end_answers_those_who_still_wait(void **state)
@@ -360,10 +352,10 @@ static void end_answers_those_who_still_wait(void **state)
 	queue.room = 1;
 	assert_int_equal(write_text(1, LINES, &b, "2\n3\n"), NONE);
 	queue.room = 0;
-	chronfs_append_fini(&fs);
+	chronfs_fini(&fs);
 	assert_int_equal(answer_of(0), ERROR(EDQUOT));
 	assert_int_equal(answer_of(1), ERROR(EDQUOT));
-	revive();
+	sink_mount(); /* for the end of the test */
 }
 
 static void memory_of_those_who_wait_is_bounded(void **state)

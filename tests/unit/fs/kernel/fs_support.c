@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "fs_support.h"
-#include "held/file_locks.h"
 #include "kernel/ops.h"
 #include "mount/queue.h"
 #include "shared/user_limits.h"
@@ -310,7 +309,6 @@ int fs_setup_read_only(void **state)
 void fs_end(void)
 {
 	assert_int_equal(chronfs_queue_close(&fs, true), 0);
-	chronfs_file_locks_fini(&fs);
 	mounted = false;
 }
 

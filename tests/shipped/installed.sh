@@ -8,22 +8,8 @@
 set -uo pipefail
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-cases=0
-failed=0
-
-# ok DESCRIPTION COMMAND...
-ok() {
-	local what=$1 output
-	shift
-	cases=$((cases + 1))
-	if output=$("$@" 2>&1); then
-		echo "ok $cases - $what"
-	else
-		echo "not ok $cases - $what"
-		printf '%s\n' "# ${output//$'\n'/$'\n# '}"
-		failed=1
-	fi
-}
+# shellcheck source=tests/support/tap.sh
+. "$(dirname "$0")/../support/tap.sh"
 
 unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR LD_LIBRARY_PATH LIBRARY_PATH CPATH
 dir=$(mktemp -d)
@@ -55,5 +41,4 @@ mkdir mnt
 ok "mount -t chronfs" mount -t chronfs queue mnt
 ok "shows it" test "$(cat mnt/stream)" = built
 ok "umount" umount mnt
-echo "1..$cases"
-exit "$failed"
+finish

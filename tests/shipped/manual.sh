@@ -6,21 +6,8 @@ set -uo pipefail
 export LC_ALL=C
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-cases=0
-failed=0
-
-# check DESCRIPTION STATUS [REASON]: one TAP line; status 77 is a skip.
-check() {
-	cases=$((cases + 1))
-	case $2 in
-	0) echo "ok $cases - $1" ;;
-	77) echo "ok $cases - $1 # SKIP $3" ;;
-	*)
-		echo "not ok $cases - $1"
-		failed=1
-		;;
-	esac
-}
+# shellcheck source=tests/support/tap.sh
+. "$(dirname "$0")/../support/tap.sh"
 
 # missing PAGE WORD...: those words that the page does not have.
 missing() {
@@ -45,14 +32,14 @@ for page in chronfs.1 chronq.1; do
 		[ -z "$output" ]
 		check "$page: groff has nothing to say ${output%%$'\n'*}" $?
 	else
-		check "$page: groff" 77 "it is not installed"
+		skip "$page: groff" "it is not installed"
 	fi
 	if command -v mandoc >/dev/null; then
 		output=$(mandoc -Tlint -Wwarning "$top/docs/$page" 2>/dev/null)
 		[ -z "$output" ]
 		check "$page: mandoc has nothing to say ${output%%$'\n'*}" $?
 	else
-		check "$page: mandoc" 77 "it is not installed"
+		skip "$page: mandoc" "it is not installed"
 	fi
 done
 
@@ -99,5 +86,4 @@ for command in "${commands[@]}"; do
 	all "chronq.1 has the options of $command" "$(missing chronq.1 "${options[@]}")" "${options[@]}"
 done
 
-echo "1..$cases"
-exit "$failed"
+finish

@@ -8,25 +8,8 @@ export LC_ALL=C
 unset BUILD_DIR
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-cases=0
-failed=0
-
-# check DESCRIPTION STATUS [OUTPUT]: one TAP line.
-check() {
-	cases=$((cases + 1))
-	if [ "$2" -eq 0 ]; then
-		echo "ok $cases - $1"
-	else
-		echo "not ok $cases - $1"
-		[ -z "${3-}" ] || printf '%s\n' "# ${3//$'\n'/$'\n# '}"
-		failed=1
-	fi
-}
-
-skip() {
-	cases=$((cases + 1))
-	echo "ok $cases - $1 # SKIP $2"
-}
+# shellcheck source=tests/support/tap.sh
+. "$(dirname "$0")/../support/tap.sh"
 
 # refused STATUS TEXT DESCRIPTION COMMAND...: it ends with this, and says this in one line.
 refused() {
@@ -184,5 +167,4 @@ output=$("$top/scripts/count-tests" --slowest "$dir/run")
 	"78 s in 12 tests; the slowest:, 12.0 s test12, 3.0 s test3," ]
 check "the slowest tests of a run" $? "$output"
 
-echo "1..$cases"
-exit "$failed"
+finish

@@ -17,8 +17,8 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1 # this is somebody's source tree
-cases=0
-failures=0
+# shellcheck source=../../support/tap.sh
+. "$lib/../../support/tap.sh"
 helper=  # the process id of what cases_of runs
 daemon=  # the process id of the mount that start_mount started
 mounts=() # mount points in use
@@ -66,42 +66,7 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM HUP
 
-# ---- cases ----
-
-pass() {
-	cases=$((cases + 1))
-	echo "ok $cases - $*"
-}
-
-fail() {
-	cases=$((cases + 1))
-	failures=$((failures + 1))
-	echo "not ok $cases - $*"
-}
-
-skip() { # DESCRIPTION REASON
-	cases=$((cases + 1))
-	echo "ok $cases - $1 # SKIP $2"
-}
-
-note() {
-	local line
-	while IFS= read -r line; do echo "# $line"; done <<<"$*"
-}
-
-# ok DESCRIPTION COMMAND...: passes if the command succeeds.
-ok() {
-	local what=$1 output status
-	shift
-	output=$("$@" 2>&1)
-	status=$?
-	if [ "$status" -eq 0 ]; then
-		pass "$what"
-	else
-		fail "$what"
-		note "$* gave status $status: $output"
-	fi
-}
+# ---- cases; more are in tap.sh ----
 
 # is DESCRIPTION GOT WANTED
 is() {
@@ -173,12 +138,6 @@ users_can_run() {
 	"${user[@]}" test -x "$CHRONFS" || {
 		cp "$CHRONFS" "$tmp/chronfs" && CHRONFS=$tmp/chronfs
 	}
-}
-
-finish() {
-	echo "1..$cases"
-	[ "$failures" -eq 0 ]
-	exit
 }
 
 # ---- mounts ----

@@ -392,4 +392,4 @@ echo late >late
 ok "append and repair wait for a writer that is ending" ending
 ok "and not for one that stays" busy
 
-echo "1..$cases"
+finish

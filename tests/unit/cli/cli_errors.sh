@@ -14,16 +14,11 @@
 shows() {
 	local what=$1 wanted=$2 text=$3 code
 	shift 3
-	cases=$((cases + 1))
 	"$@" >out 2>err </dev/null
 	code=$?
-	if [ "$code" -eq "$wanted" ] && cat out err | grep -qF -- "$text"; then
-		echo "ok $cases - $what"
-	else
-		echo "not ok $cases - $what"
-		echo "# exit code $code, not $wanted, or not said: $text"
-		cat out err | head -n 10 | cut -c 1-100 | sed 's/^/# /'
-	fi
+	[ "$code" -eq "$wanted" ] && cat out err | grep -qF -- "$text"
+	check "$what" $? "exit code $code, not $wanted, or not said: $text
+$(cat out err | head -n 10 | cut -c 1-100)"
 }
 
 # Twelve segments of ten records each or so.
@@ -129,7 +124,7 @@ shows "cat of much to a full disk" 3 "No space left on device" full "$CHRONQ" ca
 shows "as JSON" 3 "No space left on device" full "$CHRONQ" cat --json large
 yes x | head -n 5000 | "$CHRONQ" append -s 1M short-lines
 shows "many records" 3 "No space left on device" full "$CHRONQ" cat --json short-lines
-shows "tail -f" 3 "No space left on device" full timeout 20 "$CHRONQ" tail -f q
+shows "tail -f" 3 "No space left on device" full timeout 300 "$CHRONQ" tail -f q
 shows "tail of much" 3 "No space left on device" full "$CHRONQ" tail -n 20000 large
 
 # ---- input ----
@@ -153,12 +148,12 @@ tiny 128 128 && tiny 192 192
 for input in abc 'abc\n' '\n' 'abc\nabc'; do
 	# shellcheck disable=SC2016 # for that sh
 	shows "records that can hold no byte: $input" 3 "no record can hold a byte" \
-		timeout -s KILL 20 sh -c 'printf "$2" | "$1" append 128' sh "$CHRONQ" "$input"
+		timeout -s KILL 300 sh -c 'printf "$2" | "$1" append 128' sh "$CHRONQ" "$input"
 done
 shows "no input for them" 1 "nothing to append" "$CHRONQ" append 128
 shows "there is none" 0 "records          none" "$CHRONQ" info 128
 shows "nor any damage" 0 "damage 0" "$CHRONQ" verify 128
-seventy() { { head -c 69 long-line && echo; } | timeout -s KILL 20 "$CHRONQ" append 192; }
+seventy() { { head -c 69 long-line && echo; } | timeout -s KILL 300 "$CHRONQ" append 192; }
 shows "records of 64 bytes" 0 "split lines of more than 64 bytes: 1" seventy
 ok "all of the line is there" cmp <("$CHRONQ" cat 192) <(head -c 69 long-line && echo)
 # What was read of a line for which there is no memory is appended all the same.  Segments are no
@@ -200,10 +195,10 @@ done
 # ---- failing calls ----
 
 # Every call failing with EIO; opening, also because a file is gone or there are no descriptors.
-failures="open:2 open:24"
+failing="open:2 open:24"
 for call in open_dir open stat stat_at pread seek_data list next_name map lseek mkdir create_new \
 	allocate pwrite sync_data sync_dir rename_noreplace rename unlink populate lock set_times; do
-	failures="$failures $call:5"
+	failing="$failing $call:5"
 done
 skips="0 1 2 3 5 8 11 13"
 
@@ -211,9 +206,9 @@ skips="0 1 2 3 5 8 11 13"
 # if it does not succeed, and leaves a queue that holds all that was in it.
 each() {
 	local failure skip code bad=0 runs=0 failed=0
-	for failure in $failures; do
+	for failure in $failing; do
 		for skip in $skips; do
-			CHRONQ_FAIL=$failure:$skip:1 timeout 20 "$@" >out 2>err <one
+			CHRONQ_FAIL=$failure:$skip:1 timeout 300 "$@" >out 2>err <one
 			code=$?
 			runs=$((runs + 1))
 			[ "$code" -ne 0 ] || continue
@@ -231,8 +226,8 @@ each() {
 each_case() {
 	local what=$1
 	shift
-	cases=$((cases + 1))
-	if each "$@"; then echo "ok $cases - $what"; else echo "not ok $cases - $what"; fi
+	each "$@"
+	check "$what" $?
 }
 echo one >one
 if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
@@ -240,7 +235,7 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 		# shellcheck disable=SC2086 # words
 		each_case "$command, with failing calls" "$CHRONQ" $command q
 	done
-	failures="open:24 open:5 list:5 next_name:5 open_dir:5" skips="$(seq 2 3 30)" \
+	failing="open:24 open:5 list:5 next_name:5 open_dir:5" skips="$(seq 2 3 30)" \
 		each_case "tail from the beginning, with failing calls" "$CHRONQ" tail -n 500 q
 	# From some sync on all fail: what is in is said, and what of it may not be on the disk.
 	unsynced() {
@@ -267,7 +262,7 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 			[ "$(wc -l <exit.out)" -eq "$(find q -name '*.q' | wc -l)" ]
 	}
 	ok "ls leaves out a segment that is deleted meanwhile" vanished
-	failures="open:24 stat_at:5 next_name:5 list:5" skips="$(seq 0 12)" \
+	failing="open:24 stat_at:5 next_name:5 list:5" skips="$(seq 0 12)" \
 		each_case "ls where a segment is missing, with failing calls" "$CHRONQ" ls gone
 	# A new queue for which there is no room: what else one can do is said.
 	for error in 28:"No space left on device" 122:"Disk quota exceeded" 27:"File too large"; do
@@ -300,4 +295,4 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 	nothing_opens() { CHRONQ_FAIL=open:5:9:-1 "$CHRONQ" info q; }
 	shows "info, no segment being readable" 1 "" nothing_opens
 fi
-echo "1..$cases"
+finish

@@ -11,23 +11,19 @@ export LC_ALL=C
 
 : "${CHRONQ:?names the program to test}" "${GOLDEN:?names the golden queues}"
 : "${FORMAT_CHECK:?names the checker of the format}"
+# shellcheck source=tests/support/tap.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../support/tap.sh"
 tmp=$(mktemp -d "${TMPDIR:-${base:-/tmp}}/chronq-test.XXXXXX") || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 cd "$tmp" || exit 1
-cases=0
 
-# ok DESCRIPTION COMMAND...: the command has to succeed
+# ok DESCRIPTION COMMAND...: the command has to succeed.  It runs in this shell, and leaves `out` and `err`.
 ok() {
 	local name=$1
 	shift
-	cases=$((cases + 1))
-	if "$@" >out 2>err; then
-		echo "ok $cases - $name"
-	else
-		echo "not ok $cases - $name"
-		sed 's/^/# /' out err | head -n 20
-	fi
+	"$@" >out 2>err
+	check "$name" $? "$(cat out err | head -n 20)"
 }
 
 # exits CODE COMMAND...

@@ -11,32 +11,24 @@ unset CMOCKA_MESSAGE_OUTPUT
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 log=$tmp/log
+# shellcheck source=tests/support/tap.sh
+. "$(dirname "$0")/../../support/tap.sh"
 
 if ! strace -o /dev/null true 2>/dev/null; then
 	echo "1..0 # SKIP strace cannot trace here"
 	exit 0
 fi
-echo 1..10
-count=0
-# is DESCRIPTION: reads the lines that should not be there.
+# none DESCRIPTION: reads the lines that should not be there.
 none() {
 	local lines
 	lines=$(cat)
-	count=$((count + 1))
-	if [ -z "$lines" ]; then
-		echo "ok $count - $1"
-	else
-		echo "not ok $count - $1"
-		printf '%s\n' "$lines" | head -5 | sed 's/^/# /'
-	fi
+	[ -z "$lines" ]
+	check "$1" $? "$(head -5 <<<"$lines")"
 }
 # some DESCRIPTION: reads lines of which there has to be one at least.
 some() {
-	local lines
-	lines=$(cat)
-	count=$((count + 1))
-	[ -n "$lines" ] || printf 'not '
-	echo "ok $count - $1"
+	[ -n "$(cat)" ]
+	check "$1" $?
 }
 
 timeout 500 strace -f -y -qq -o "$log" "$subject" "$tmp/queue" >&2
@@ -61,3 +53,4 @@ calls=$(awk '/"MARK-roll-begin"/ { inside[$1] = 1; rolls++; next }
 	END { if (rolls != 5) print "rolls:", rolls }' "$log")
 printf '%s' "$calls" | none "a roll with a ready segment makes no call on a file"
 grep -E 'fdatasync\(' "$log" | some "segments are synced"
+finish

@@ -264,6 +264,7 @@ static inline void cq_config_init(struct cq_config *config)
  *                    (and not trust_files); the log callback is told which
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
  *   EOPNOTSUPP       the file system cannot rename without replacing, or cannot preallocate
+ *   ENODEV           the file system cannot map files
  *   ENOSPC, EDQUOT   no room for the first segment
  *   EFBIG            RLIMIT_FSIZE is below the segment size (no SIGXFSZ comes of it, here or later)
  *   EAGAIN           no thread is to be had
@@ -656,6 +657,7 @@ enum cq_start {
  *   EINVAL           bad name, start or flags
  *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
  *   ENOTEMPTY        a directory with files but no queue
+ *   ENODEV           the file system cannot map files
  *   EACCES, EPERM, EROFS  with a name: the reader could not commit, since this process may not write to
  *                    its file, or may not make it.  (An anonymous reader needs no such right, nor does
  *                    cq_queue_readers().)

@@ -7,9 +7,11 @@
 
 #include <cmocka.h>
 
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,16 +30,21 @@ static void versions(void **state)
 	assert_string_equal(cq_version(), text);
 }
 
-/* Every error that chronq.h names for a reason of its own has a text that is not the system's. */
+/* Errors with a meaning of their own: their text is not the system's. */
+static const int ours[] = { EAGAIN,    EBADMSG,   EBUSY,      ECANCELED,      ECHILD,
+	                    EDQUOT,    EEXIST,    EFBIG,      EINVAL,         EIO,
+	                    ELOOP,     EMSGSIZE,  ENODATA,    ENODEV,         EPERM,
+	                    EOVERFLOW, ENOTEMPTY, EOPNOTSUPP, EPROTONOSUPPORT };
+/* Errors that mean here what they mean elsewhere. */
+static const int others[] = {
+	EACCES, EINTR, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS
+};
+#define COUNT(array) (sizeof(array) / sizeof(array)[0])
+
 static void texts_of_our_errors(void **state)
 {
-	static const int ours[] = { EAGAIN,    EBADMSG,  EBUSY,          ECANCELED, ECHILD,
-		                    EDQUOT,    EEXIST,   EFBIG,          EINVAL,    EIO,
-		                    ELOOP,     EMSGSIZE, ENODATA,        ENOTEMPTY, EOPNOTSUPP,
-		                    EOVERFLOW, EPERM,    EPROTONOSUPPORT };
-
 	(void)state;
-	for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+	for (size_t i = 0; i < COUNT(ours); i++) {
 		const char *text = cq_strerror(-ours[i]);
 
 		assert_string_not_equal(text, strerrordesc_np(ours[i]));
@@ -50,15 +57,46 @@ static void texts_of_our_errors(void **state)
 /* All others have the system's, and any number has one. */
 static void texts_of_others(void **state)
 {
-	static const int others[] = { ENOENT, EACCES, EROFS, ENOMEM, EMFILE, EINTR };
-
 	(void)state;
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+	for (size_t i = 0; i < COUNT(others); i++)
 		assert_string_equal(cq_strerror(-others[i]), strerrordesc_np(others[i]));
 	assert_string_equal(cq_strerror(0), "Success");
 	assert_string_equal(cq_strerror(123456), "unknown error");
 	assert_string_equal(cq_strerror(INT_MAX), "unknown error");
 	assert_string_equal(cq_strerror(INT_MIN), "unknown error");
+}
+
+static bool is_named(const char *text, const char *word)
+{
+	const size_t length = strlen(word);
+
+	for (const char *at = text; (at = strstr(at, word)) != NULL; at += length)
+		if (!isalnum((unsigned char)at[-1]) && !isalnum((unsigned char)at[length]))
+			return true;
+	return false;
+}
+
+/* The two lists have each error that chronq.h names, and only those. */
+static void errors_of_the_header(void **state)
+{
+	size_t size, named = 0;
+	char *header = support_slurp(getenv("CHRONQ_H"), &size);
+
+	(void)state;
+	for (int error = 1; error < 200; error++) {
+		const char *name = strerrorname_np(error);
+		bool listed = false;
+
+		for (size_t i = 0; i < COUNT(ours); i++)
+			listed |= ours[i] == error;
+		for (size_t i = 0; i < COUNT(others); i++)
+			listed |= others[i] == error;
+		if (name && is_named(header, name) != listed)
+			fail_msg("%s: %s", name, listed ? "not in chronq.h" : "not in this test");
+		named += listed;
+	}
+	assert_int_equal(named, COUNT(ours) + COUNT(others));
+	free(header);
 }
 
 /* ---- structures that grow ---- */
@@ -352,10 +390,15 @@ static void the_queue_of_a_writer(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(versions),        cmocka_unit_test(texts_of_our_errors),
-	cmocka_unit_test(texts_of_others), QS_TEST(an_older_config),
-	QS_TEST(a_newer_config),           QS_TEST(results_of_all_sizes),
-	QS_TEST(an_older_result),          QS_TEST(other_configs),
+	cmocka_unit_test(versions),
+	cmocka_unit_test(texts_of_our_errors),
+	cmocka_unit_test(texts_of_others),
+	cmocka_unit_test(errors_of_the_header),
+	QS_TEST(an_older_config),
+	QS_TEST(a_newer_config),
+	QS_TEST(results_of_all_sizes),
+	QS_TEST(an_older_result),
+	QS_TEST(other_configs),
 	QS_TEST(the_queue_of_a_writer),
 };
 

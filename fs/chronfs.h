@@ -2,14 +2,14 @@
 /*
  * chronfs.h - the mount: its one state
  *
- * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Each kind of
- * node (nodes.h) has a table of what it does (shared/node_ops.h); kernel/ops.c only chooses among them.  What a
- * module gives to others is in its own header.
+ * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Each kind
+ * of node (nodes.h) has a table of what it does (shared/node_ops.h); kernel/ops.c only chooses
+ * among them.  What a module gives to others is in its own header.
  * Handlers run on several threads at once.  Two rules hold for all of them:
  *   - no thread that serves requests waits for a flush, for room or for a lock: such a request is
  *     parked and answered later (wait_for_sync.c, parked.c, poll.c);
- *   - no reply is sent while one of our mutexes is held: the reply may end the life of what the mutex
- *     guards, and the client's next request may need it.
+ *   - no reply is sent while one of our mutexes is held: the reply may end the life of what the
+ *     mutex guards, and the client's next request may need it.
  */
 #ifndef CHRONFS_H
 #define CHRONFS_H
@@ -100,8 +100,9 @@ struct chronfs {
 /* Before anything else: starts the modules that need neither options nor a queue. */
 void chronfs_init(struct chronfs *fs);
 
-/* After the last request and the background thread, before the writer is closed: replies to the requests that
- * are parked in our lists and closes the open files, which appends their open lines. */
+/* After the last request and the background thread, before the writer is closed: replies to the
+ * requests that are parked in our lists and closes the open files, which appends their open
+ * lines. */
 void chronfs_fini(struct chronfs *fs);
 
 static inline struct chronfs *chronfs_of(fuse_req_t req)

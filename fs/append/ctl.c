@@ -1,17 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctl.c - ctl: one verb per write(2); and deleting a segment by unlink(2)
+ * ctl.c - `ctl`: one command per write(2); and unlink(2), which deletes a segment
  *
- *   roll      seals the current segment
- *   sync      answered when everything appended before is durable
- *   trim SEQ  deletes the sealed segments all of whose records are below SEQ, oldest first
+ *   roll      seals the current segment sync      gets its reply when everything appended before it
+ *   is durable trim SEQ  deletes the sealed segments all of whose records are below SEQ, oldest
+ *   first
  *
- * `sync` is the flusher's (wait_for_sync.c).  The rest may take longer than a serving thread has: a roll
- * may wait for the segment that is being prepared, an unlink takes tens of milliseconds.  These are
- * jobs: parked, and done by the background thread in the order of arrival, one piece at a time, so that
- * its other steps have their turn between two pieces.
+ * The writer's flusher replies to `sync` (wait_for_sync.c).  The other commands and unlink may take
+ * longer than a serving thread may spend: a roll may wait for a segment that is being prepared, and
+ * deleting a file takes tens of milliseconds.  They are jobs: parked requests that the background
+ * thread does in the order of arrival, one piece at a time, so that its other steps have their turn
+ * between two pieces.
  *
- * An interruption during a piece counts after it, unless the piece was the last (held/parked.c).
+ * An interruption during a piece takes effect after the piece, unless that was the job's last
+ * (held/parked.c).
  */
 #include "append/ctl.h"
 
@@ -26,15 +28,15 @@
 #include "shared/node_ops.h"
 #include "shared/parse_number.h"
 
-#define COMMAND_MAX 64 /* bytes; the longest that has a meaning is shorter */
+#define COMMAND_MAX 64 /* bytes; every command is shorter */
 
 struct job {
 	struct chronfs_parked parked; /* first */
-	size_t written; /* answer as a write of so many bytes; 0: with plain success */
-	enum job_kind { JOB_ROLL, JOB_TRIM, JOB_REMOVE } kind;
-	uint64_t seq;     /* JOB_TRIM: records below it */
-	uint32_t segment; /* JOB_REMOVE: this one */
-	bool deleted;     /* JOB_TRIM: at least one is gone; the background thread's */
+	size_t written;               /* as of chronfs_reply_success() */
+	enum job_kind { JOB_ROLL, JOB_TRIM, JOB_DELETE } kind;
+	uint64_t seq;     /* JOB_TRIM: deletes records below this one */
+	uint32_t segment; /* JOB_DELETE: deletes this one */
+	bool deleted;     /* JOB_TRIM: has deleted a segment; only the background thread uses it */
 };
 
 static void job_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
@@ -44,10 +46,8 @@ static void job_finish(struct chronfs *fs, struct chronfs_parked *parked, int re
 	(void)fs;
 	if (result < 0)
 		fuse_reply_err(parked->req, -result);
-	else if (job->written > 0)
-		fuse_reply_write(parked->req, job->written);
 	else
-		fuse_reply_err(parked->req, 0);
+		chronfs_reply_success(parked->req, job->written);
 	free(parked);
 }
 
@@ -73,15 +73,15 @@ static void job_park(struct chronfs *fs, fuse_req_t req, const struct job *reque
 		chronfs_background_wake(fs);
 }
 
-/* Returns 1 when there is more to do, else the result. */
-static int do_piece(struct chronfs *fs, struct job *job)
+/* Returns 1 if there is more to do, otherwise the result. */
+static int job_do_piece(struct chronfs *fs, struct job *job)
 {
 	int r;
 
 	switch (job->kind) {
 	case JOB_ROLL:
 		return cq_writer_roll(fs->writer);
-	case JOB_REMOVE:
+	case JOB_DELETE:
 		return cq_writer_remove(fs->writer, job->segment);
 	case JOB_TRIM:
 	default: /* GCOV_EXCL_BR_LINE: no other value */
@@ -89,7 +89,7 @@ static int do_piece(struct chronfs *fs, struct job *job)
 		if (r > 0)
 			job->deleted = true;
 		else if (r == -EBUSY && job->deleted)
-			r = 0; /* a reader keeps the rest */
+			r = 0; /* a named reader still needs the rest */
 		return r;
 	}
 }
@@ -105,7 +105,7 @@ int chronfs_ctl_step(struct chronfs *fs)
 
 	if (!job)
 		return -1;
-	(void)chronfs_parked_end_attempt(&fs->ctl.jobs, &job->parked, do_piece(fs, job));
+	(void)chronfs_parked_end_attempt(&fs->ctl.jobs, &job->parked, job_do_piece(fs, job));
 	return chronfs_parked_any(&fs->ctl.jobs) ? 0 : -1;
 }
 
@@ -118,7 +118,7 @@ void chronfs_ctl_fini(struct chronfs *fs)
 
 void chronfs_ctl_delete_segment(fuse_req_t req, uint32_t segment)
 {
-	const struct job job = { .kind = JOB_REMOVE, .segment = segment };
+	const struct job job = { .kind = JOB_DELETE, .segment = segment };
 
 	job_park(chronfs_of(req), req, &job);
 }
@@ -136,20 +136,10 @@ static void ctl_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
 
-	/* As a sink: the number tells opens apart, and O_TRUNC means nothing. */
+	/* as for a sink: the number tells opens apart, and O_TRUNC means nothing */
 	fi->fh = __atomic_add_fetch(&fs->ctl.opens, 1, __ATOMIC_RELAXED);
 	fi->direct_io = 1;
 	chronfs_reply_open(req, node, fi);
-}
-
-static void sync_now(fuse_req_t req, struct chronfs *fs, size_t written)
-{
-	struct chronfs_sync_wait *sync_wait = chronfs_sync_wait_new(req);
-
-	if (sync_wait)
-		chronfs_sync_wait_start(fs, sync_wait, written);
-	else
-		fuse_reply_err(req, ENOMEM);
 }
 
 static bool is_blank(char c)
@@ -157,7 +147,7 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n';
 }
 
-/* The sequence number that the rest of "trim SEQ" is. */
+/* Parses what follows "trim". */
 static bool parse_seq(const char *text, uint64_t *ret_seq)
 {
 	const char *end;
@@ -173,27 +163,27 @@ static bool parse_seq(const char *text, uint64_t *ret_seq)
 	return true;
 }
 
-bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_verb *ret_verb,
+bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_ctl_command *ret_command,
                        uint64_t *ret_seq)
 {
-	char command[COMMAND_MAX + 1] = "";
+	char text[COMMAND_MAX + 1] = "";
 	uint64_t seq = 0;
-	enum chronfs_verb verb;
+	enum chronfs_ctl_command command;
 
 	while (size > 0 && is_blank(data[size - 1]))
 		size--;
 	if (size > COMMAND_MAX || memchr(data, '\0', size))
 		return false;
-	memcpy(command, data, size);
-	if (strcmp(command, "sync") == 0)
-		verb = CHRONFS_SYNC;
-	else if (strcmp(command, "roll") == 0)
-		verb = CHRONFS_ROLL;
-	else if (strncmp(command, "trim", 4) == 0 && parse_seq(command + 4, &seq))
-		verb = CHRONFS_TRIM;
+	memcpy(text, data, size);
+	if (strcmp(text, "sync") == 0)
+		command = CHRONFS_CTL_SYNC;
+	else if (strcmp(text, "roll") == 0)
+		command = CHRONFS_CTL_ROLL;
+	else if (strncmp(text, "trim", 4) == 0 && parse_seq(text + 4, &seq))
+		command = CHRONFS_CTL_TRIM;
 	else
 		return false;
-	*ret_verb = verb;
+	*ret_command = command;
 	*ret_seq = seq;
 	return true;
 }
@@ -203,19 +193,19 @@ static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t si
 {
 	struct chronfs *fs = chronfs_of(req);
 	struct job job = { .written = size };
-	enum chronfs_verb verb;
+	enum chronfs_ctl_command command;
 
 	(void)node;
 	(void)offset;
 	(void)fi;
 	if (size == 0) {
 		fuse_reply_write(req, 0);
-	} else if (!chronfs_ctl_parse(data, size, &verb, &job.seq)) {
+	} else if (!chronfs_ctl_parse(data, size, &command, &job.seq)) {
 		fuse_reply_err(req, EINVAL);
-	} else if (verb == CHRONFS_SYNC) {
-		sync_now(req, fs, size);
+	} else if (command == CHRONFS_CTL_SYNC) {
+		chronfs_reply_after_sync(req, size);
 	} else {
-		job.kind = verb == CHRONFS_ROLL ? JOB_ROLL : JOB_TRIM;
+		job.kind = command == CHRONFS_CTL_ROLL ? JOB_ROLL : JOB_TRIM;
 		job_park(fs, req, &job);
 	}
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* ctl.h - ctl, and deleting segments */
+/* ctl.h - `ctl`, and deleting segments by unlink(2); see ctl.c */
 #ifndef CHRONFS_CTL_H
 #define CHRONFS_CTL_H
 
@@ -14,23 +14,23 @@
 struct chronfs;
 
 struct chronfs_ctl {
-	struct chronfs_parked_list jobs; /* asked for through ctl and unlink */
-	uint64_t opens;                  /* tells opens apart; atomic */
+	struct chronfs_parked_list jobs; /* requests of ctl and unlink */
+	uint64_t opens;                  /* numbers the opens of ctl; atomic */
 };
 
 extern const struct chronfs_node_ops chronfs_ctl_ops;
 
-enum chronfs_verb { CHRONFS_ROLL, CHRONFS_SYNC, CHRONFS_TRIM };
+enum chronfs_ctl_command { CHRONFS_CTL_ROLL, CHRONFS_CTL_SYNC, CHRONFS_CTL_TRIM };
 
-/* What a write to ctl asks for; *ret_seq with CHRONFS_TRIM.  False: nothing that has a meaning. */
-bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_verb *ret_verb,
+/* Parses a command; *ret_seq is for CHRONFS_CTL_TRIM.  False: it is no command. */
+bool chronfs_ctl_parse(const char *data, size_t size, enum chronfs_ctl_command *ret_command,
                        uint64_t *ret_seq);
 
-/* Answers an unlink once the segment is deleted, or with the reason why it is not. */
+/* Replies to an unlink when the segment is deleted, or with the errno that prevents that. */
 void chronfs_ctl_delete_segment(fuse_req_t req, uint32_t segment);
 
 void chronfs_ctl_init(struct chronfs *fs);
-/* Does one piece of the work that was asked for.  As chronfs_line_timeout_step(). */
+/* Does one piece of the oldest job.  A chronfs_step_fn. */
 int chronfs_ctl_step(struct chronfs *fs);
 void chronfs_ctl_fini(struct chronfs *fs);
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * line_leftover.c - open lines of closed files
+ * line_leftover.c - the open lines of closed files
  *
- * The open line of a file that is closed becomes a record.  If it cannot be appended the file lives on as
- * a leftover that waits for room (wait_for_room.c), so that nothing is lost while there is a chance.  The leftover
- * has the reference that the open file had.
+ * The open line of a file that is closed becomes a record.  If that fails, the line is a leftover:
+ * the file lives on and waits for room (wait_for_room.c), so that nothing is lost while it may
+ * still be appended.  The leftover keeps the reference that the open file had.
  */
 #include "chronfs.h"
 
@@ -23,7 +23,7 @@ static struct chronfs_lines_file *leftover_file(struct chronfs_room_wait *wait)
 	                                     offsetof(struct chronfs_lines_file, leftover));
 }
 
-static int commit_leftover(struct chronfs *fs, struct chronfs_room_wait *wait)
+static int leftover_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
 {
 	struct chronfs_lines_file *file = leftover_file(wait);
 	int r;
@@ -34,7 +34,7 @@ static int commit_leftover(struct chronfs *fs, struct chronfs_room_wait *wait)
 	return r;
 }
 
-static void finish_leftover(struct chronfs *fs, struct chronfs_parked *parked, int result)
+static void leftover_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct chronfs_lines_file *file = leftover_file((struct chronfs_room_wait *)parked);
 
@@ -53,9 +53,9 @@ static void finish_leftover(struct chronfs *fs, struct chronfs_parked *parked, i
 
 void chronfs_line_leftover_append(struct chronfs *fs, struct chronfs_lines_file *file)
 {
-	file->leftover.attempt = commit_leftover;
-	file->leftover.parked.finish = finish_leftover;
-	if (commit_leftover(fs, &file->leftover) == 0)
+	file->leftover.attempt = leftover_attempt;
+	file->leftover.parked.finish = leftover_finish;
+	if (leftover_attempt(fs, &file->leftover) == 0)
 		chronfs_lines_unref(fs, file);
 	else
 		chronfs_room_wait_park(fs, &file->leftover);

@@ -70,7 +70,8 @@ over:
 	return r;
 }
 
-/* Whether a record ends in data when it can take `left` more bytes, and how many of data it takes. */
+/* Whether a record ends in data when it can take `left` more bytes, and how many of data it
+ * takes. */
 static bool record_ends(const char *data, size_t size, size_t left, bool end, size_t *ret_length)
 {
 	const size_t look = size < left ? size : left;

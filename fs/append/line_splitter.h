@@ -6,9 +6,9 @@
  * line goes on in the next record.  What no record has ended yet, the open line, is kept from one
  * piece to the next.  So the records do not depend on where the pieces were cut.
  *
- * Nothing is taken until its record has been appended somewhere: cutting changes nothing that counts,
- * chronfs_line_splitter_consume() then says how far it went, and the rest can be cut again.  Knows neither
- * FUSE nor a queue; one thread at a time.
+ * Nothing is taken until its record has been appended somewhere: cutting changes nothing that
+ * counts, chronfs_line_splitter_consume() then says how far it went, and the rest can be cut
+ * again.  Knows neither FUSE nor a queue; one thread at a time.
  */
 #ifndef CHRONFS_LINE_SPLITTER_H
 #define CHRONFS_LINE_SPLITTER_H
@@ -38,17 +38,18 @@ void chronfs_line_splitter_init(struct chronfs_line_splitter *splitter, size_t l
 void chronfs_line_splitter_fini(struct chronfs_line_splitter *splitter);
 
 /*
- * The records that end in `size` bytes at `data`, which follow the open line, `most` at most.  `end`:
- * the last byte of data, or of the open line when data is empty, ends a record in any case.  They
- * point into data, but for the first when there is an open line: that one is joined in the splitter's
- * memory, and stays there until the next call.  Returns how many; 0: none ends there.
- *   ENOMEM, ENOBUFS  no memory for the joined one, none left in the budget
- *   EMSGSIZE         the limit is 0: a record has no room for a byte
+ * The records that end in `size` bytes at `data`, which follow the open line, `most` at most.
+ * `end`: the last byte of data, or of the open line when data is empty, ends a record in any case.
+ * They point into data, but for the first when there is an open line: that one is joined in the
+ * splitter's memory, and stays there until the next call.  Returns how many; 0: none ends there.
+ *   ENOMEM, ENOBUFS  no memory for the joined one, none left in the budget EMSGSIZE         the
+ *   limit is 0: a record has no room for a byte
  */
 ssize_t chronfs_line_splitter_cut(struct chronfs_line_splitter *splitter, const char *data,
                                   size_t size, bool end, struct cq_message *messages, size_t most);
 
-/* The first `count` of these, one at least, are appended.  Returns how many bytes of data they took. */
+/* The first `count` of these, one at least, are appended.  Returns how many bytes of data they
+ * took. */
 size_t chronfs_line_splitter_consume(struct chronfs_line_splitter *splitter,
                                      const struct cq_message *messages, size_t count);
 

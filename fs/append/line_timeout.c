@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * line_timeout.c - open lines that have waited long enough for their end (line_timeout)
+ * line_timeout.c - appends open lines that have waited for their end for line_timeout
  *
- * A write that leaves a line open puts its file last into a list; since all wait equally long, the
- * first is due first.  The background thread commits what is due.  A file whose line was ended meanwhile is only
- * dropped from the list then, so ending a line costs nothing here.
+ * A write that leaves a line open puts its file last into a list.  All files wait equally long, so
+ * the first is due first.  The background thread appends the lines that are due.  When a line ends,
+ * its file stays in the list until it is due, so ending a line costs nothing here.
  *
- * Invariant: a file with an open line is in the list, unless a request of it waits for room (which
- * puts it there when it is over), it is closed, or there is no line_timeout.
+ * Invariant: a file with an open line is in the list, unless a request of it waits for room (the
+ * end of the wait puts the file into the list), the file is closed, or there is no line_timeout.
  */
 #include "chronfs.h"
 
@@ -17,23 +17,10 @@
 #include "append/wait_for_room.h"
 #include "held/background.h"
 
-#define RETRY_MS 100 /* after an append that failed */
+#define RETRY_MS 100 /* after a failed append */
 
-#define MEMORY ((size_t)256 << 20) /* for open lines of all files */
-
-void chronfs_lines_init(struct chronfs *fs)
-{
-	pthread_mutex_init(&fs->lines.lock, NULL);
-	fs->lines.memory.most = MEMORY;
-}
-
-void chronfs_lines_fini(struct chronfs *fs)
-{
-	pthread_mutex_destroy(&fs->lines.lock);
-}
-
-/* Under the lock, as is the next. */
-static void take_out(struct chronfs *fs, struct chronfs_lines_file *file)
+/* Both under fs->lines.lock. */
+static void list_remove(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	if (!file->listed)
 		return;
@@ -48,7 +35,7 @@ static void take_out(struct chronfs *fs, struct chronfs_lines_file *file)
 	file->listed = false;
 }
 
-static void put_last(struct chronfs *fs, struct chronfs_lines_file *file)
+static void list_add_last(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	file->earlier = fs->lines.last;
 	file->later = NULL;
@@ -67,23 +54,24 @@ void chronfs_line_timeout_start(struct chronfs *fs, struct chronfs_lines_file *f
 	if (fs->options.line_timeout_ms == 0 || file->splitter.used == 0)
 		return;
 	pthread_mutex_lock(&fs->lines.lock);
-	take_out(fs, file);
+	list_remove(fs, file);
 	alone = !fs->lines.first;
 	file->due_ms = chronfs_now_ms() + fs->options.line_timeout_ms;
-	put_last(fs, file);
+	list_add_last(fs, file);
 	pthread_mutex_unlock(&fs->lines.lock);
 	if (alone)
-		chronfs_background_wake(fs); /* it may be sleeping without an end */
+		chronfs_background_wake(fs); /* it may sleep without a time limit */
 }
 
 void chronfs_line_timeout_cancel(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	pthread_mutex_lock(&fs->lines.lock);
-	take_out(fs, file);
+	list_remove(fs, file);
 	pthread_mutex_unlock(&fs->lines.lock);
 }
 
-/* The first file of the list with a reference, if it is due; else NULL and when to look again. */
+/* Takes a reference to the first file of the list if it is due.  Otherwise returns NULL, and in
+ * *ret_next_ms how long the step may sleep. */
 static struct chronfs_lines_file *first_due(struct chronfs *fs, int *ret_next_ms)
 {
 	const uint64_t now = chronfs_now_ms();
@@ -104,8 +92,8 @@ static struct chronfs_lines_file *first_due(struct chronfs *fs, int *ret_next_ms
 	return file;
 }
 
-/* Another write may have come before we had the lock: then it is not due any more. */
-static int commit_due(struct chronfs *fs, struct chronfs_lines_file *file)
+/* A write between first_due() and the lock makes the file due later. */
+static int append_due(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	int r = 0;
 
@@ -126,10 +114,10 @@ int chronfs_line_timeout_step(struct chronfs *fs)
 	int next_ms, r;
 
 	while ((file = first_due(fs, &next_ms))) {
-		r = commit_due(fs, file);
+		r = append_due(fs, file);
 		chronfs_lines_unref(fs, file);
 		if (r < 0)
-			return RETRY_MS; /* the others' turn comes when this one has gone */
+			return RETRY_MS; /* the other files are due after this one */
 	}
 	return next_ms;
 }

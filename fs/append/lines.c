@@ -1,21 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * lines.c - `append.lines`: one line is one record, its newline in it
+ * lines.c - `append.lines`: one line is one record, and its newline belongs to it
  *
- * A write's lines are appended in batches, straight from the request's buffer.  What is behind the
- * last newline, the open line, belongs to the open file until the next write continues it (line_splitter.h).
- * It becomes a record without a newline when the limit is reached, when the descriptor by which the
- * last write came is closed, when the file is, after line_timeout (line_timeout.c), at the end of
- * the mount, and when it has to be durable: by an fsync of the file or a write that is to be.
+ * A write's lines are appended in batches, straight from the request's buffer.  The bytes behind
+ * the last newline, the open line, belong to the open file until the next write continues the line
+ * (line_splitter.h).  The open line becomes a record without a newline
+ *   - when it reaches the size limit of a record
+ *   - when the descriptor of the last write is closed, or the file is
+ *   - after line_timeout (line_timeout.c)
+ *   - at the end of the mount
+ *   - when it must be durable: by an fsync of the file, or by a write with O_DSYNC or sync=always.
  *
- * A failure in the middle of a write makes it short: the bytes that are in records count, the rest was
- * not taken, and the line that was open before stays what it was unless it has become a record.
+ * A failure in the middle of a write makes the write short: the bytes in records count, and the
+ * rest was not taken.  A line that was open before the write stays as it was unless it has become a
+ * record.
  *
- * Requests that need room and find none are parked (wait_for_room.c), each with the rest of its data; while
- * one of a file waits, no other changes that file.
+ * Requests that find no room are parked (wait_for_room.c), each with the rest of its data.  While
+ * one request of a file waits, no other request changes that file.
  *
- * Who owns what: a file's fields have their lock, and requests on one file may come from two threads.
- * No request on a file is under way when it is released: only the background thread may still hold a reference.
+ * Two threads may serve requests on one file, so a file's fields have a lock.  When the kernel
+ * releases a file, no request on it is under way; only the background thread may still hold a
+ * reference.
  */
 #include "append/lines.h"
 
@@ -34,23 +39,24 @@
 #include "shared/counters.h"
 #include "shared/node_ops.h"
 
-#define BATCH 256
+#define BATCH 256                  /* records of one append */
+#define MEMORY ((size_t)256 << 20) /* for the open lines of all files */
 
-/* A request that may append lines: a WRITE, or one that commits the open line. */
+/* A request that may append lines: a WRITE, or a close or fsync, which append the open line. */
 struct lines_request {
-	struct chronfs_room_wait wait; /* first; used once it is parked */
+	struct chronfs_room_wait wait; /* first; for a parked request */
 	fuse_req_t req;
 	struct chronfs_lines_file *file;
-	struct chronfs_sync_wait *sync_wait; /* NULL: need not be durable */
+	struct chronfs_sync_wait *sync_wait; /* NULL: the request need not be durable */
 	bool is_write;
 	bool is_close; /* of a descriptor */
 	bool nonblock;
 	bool end;         /* the end of the data ends a record */
 	uint64_t owner;   /* lock owner of a WRITE or a close */
-	const char *data; /* what has not been taken yet, as is the next */
-	size_t size;
-	size_t done; /* bytes that were */
-	char copy[]; /* of the data, once it is parked */
+	const char *data; /* not taken yet */
+	size_t size;      /* of that */
+	size_t done;      /* bytes taken */
+	char copy[];      /* of the data of a parked request */
 };
 
 static struct chronfs_lines_file *lines_handle(const struct fuse_file_info *fi)
@@ -58,10 +64,10 @@ static struct chronfs_lines_file *lines_handle(const struct fuse_file_info *fi)
 	return (struct chronfs_lines_file *)(uintptr_t)fi->fh;
 }
 
-/* ---- appending; all under the file's lock ---- */
+/* ---- appending; all under file->lock ---- */
 
-/* Brings fs->lines.open and fs->lines.bytes to what the file holds now. */
-static void account(struct chronfs *fs, struct chronfs_lines_file *file)
+/* Updates fs->lines.open and fs->lines.bytes to what the file holds now. */
+static void lines_account(struct chronfs *fs, struct chronfs_lines_file *file)
 {
 	const uint64_t is = file->splitter.used, was = file->accounted;
 
@@ -83,9 +89,9 @@ static void count_partials(struct chronfs *fs, const struct cq_message *messages
 }
 
 /*
- * Appends the records that end in *data, whose *size bytes follow the open line, and moves both on;
- * then keeps what is left for the open line.  `behind`: somebody is before us, so it is as if there
- * were no room.  On failure what is left in *data was not taken.
+ * Appends the records that end in *data, whose *size bytes follow the open line, and advances both;
+ * then keeps the rest of *data in the open line.  `behind`: other requests wait for room, so acts
+ * as if there were none (-EDQUOT). On failure nothing of what is left in *data was taken.
  */
 static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const char **data,
                       size_t *size, bool end, bool behind)
@@ -117,7 +123,7 @@ static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const
 	if (r == 0)
 		*size = 0;
 	chronfs_line_splitter_shrink(splitter);
-	account(fs, file);
+	lines_account(fs, file);
 	return r;
 }
 
@@ -129,8 +135,8 @@ int chronfs_lines_commit(struct chronfs *fs, struct chronfs_lines_file *file, bo
 	return lines_take(fs, file, &data, &size, true, behind);
 }
 
-/* As far as a request can go.  -EDQUOT: it can go on when there is room. */
-static int advance(struct chronfs *fs, struct lines_request *request, bool behind)
+/* Takes as much of the request as it can.  -EDQUOT: the request can continue when there is room. */
+static int lines_advance(struct chronfs *fs, struct lines_request *request, bool behind)
 {
 	struct chronfs_lines_file *file = request->file;
 	const size_t had = request->size;
@@ -148,22 +154,12 @@ static int advance(struct chronfs *fs, struct lines_request *request, bool behin
 
 /* ---- requests ---- */
 
-/* A write that was taken in part succeeds for that part.  Who closes keeps his locks until his line is
- * appended. */
-static void lines_answer(struct chronfs *fs, const struct lines_request *request, int r)
+static void lines_reply(struct chronfs *fs, const struct lines_request *request, int r)
 {
+	/* a process keeps its locks until its line is appended */
 	if (request->is_close)
 		chronfs_file_locks_close(fs, request->file->sink.open_file.node, request->owner);
-	if (r < 0 && request->done == 0) {
-		chronfs_sync_wait_free(request->sync_wait);
-		chronfs_sink_reply_error(fs, request->req, r);
-	} else if (request->sync_wait) {
-		chronfs_sync_wait_start(fs, request->sync_wait, request->done);
-	} else if (request->is_write) {
-		fuse_reply_write(request->req, request->done);
-	} else {
-		fuse_reply_err(request->req, 0);
-	}
+	chronfs_sink_reply(fs, request->req, request->sync_wait, request->done, r);
 }
 
 static int lines_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
@@ -172,7 +168,7 @@ static int lines_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
 	int r;
 
 	pthread_mutex_lock(&request->file->lock);
-	r = advance(fs, request, false);
+	r = lines_advance(fs, request, false);
 	pthread_mutex_unlock(&request->file->lock);
 	return r;
 }
@@ -184,14 +180,14 @@ static void lines_finish(struct chronfs *fs, struct chronfs_parked *parked, int 
 
 	pthread_mutex_lock(&file->lock);
 	file->parked--;
-	chronfs_line_timeout_start(fs, file); /* it may have been dropped meanwhile */
+	chronfs_line_timeout_start(fs, file); /* the timeout skips a file with a parked request */
 	pthread_mutex_unlock(&file->lock);
-	lines_answer(fs, request, result);
+	lines_reply(fs, request, result);
 	free(request);
 }
 
-/* NULL: no memory. */
-static struct lines_request *parked_copy(const struct lines_request *request)
+/* A copy to be parked; NULL: no memory. */
+static struct lines_request *lines_copy(const struct lines_request *request)
 {
 	struct lines_request *copy = malloc(sizeof *copy + request->size);
 
@@ -216,9 +212,9 @@ static void lines_serve(struct chronfs *fs, struct lines_request *request)
 
 	pthread_mutex_lock(&file->lock);
 	if (file->parked == 0)
-		r = advance(fs, request, chronfs_room_wait_any(fs));
+		r = lines_advance(fs, request, chronfs_room_wait_any(fs));
 	if (r == -EDQUOT && chronfs_room_wait_allowed(fs, request->nonblock, &r)) {
-		parked = parked_copy(request);
+		parked = lines_copy(request);
 		if (parked)
 			file->parked++;
 		else
@@ -228,7 +224,7 @@ static void lines_serve(struct chronfs *fs, struct lines_request *request)
 	if (parked)
 		chronfs_room_wait_park(fs, &parked->wait);
 	else
-		lines_answer(fs, request, r);
+		lines_reply(fs, request, r);
 }
 
 static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t size, off_t offset,
@@ -254,14 +250,15 @@ static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t 
 	}
 	r = chronfs_sink_new_sync_wait(fs, req, fi->flags, &request.sync_wait);
 	if (r < 0) {
-		chronfs_sink_reply_error(fs, req, r);
+		chronfs_sink_reply(fs, req, NULL, 0, r);
 		return;
 	}
 	request.end = request.sync_wait != NULL;
 	lines_serve(fs, &request);
 }
 
-/* Commits the open line if the descriptor that is being closed may be the one it was written by. */
+/* A close of a descriptor.  Appends the open line if its last bytes may have come through this
+ * descriptor. */
 static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
 	struct chronfs_lines_file *file = lines_handle(fi);
@@ -273,17 +270,17 @@ static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 		.data = "",
 		.end = true,
 	};
-	bool concerned;
+	bool appends;
 
 	(void)node;
 	pthread_mutex_lock(&file->lock);
-	concerned = file->splitter.used > 0 && file->owner == fi->lock_owner;
+	appends = file->splitter.used > 0 && file->owner == fi->lock_owner;
 	request.nonblock = file->nonblock;
 	pthread_mutex_unlock(&file->lock);
-	if (concerned)
+	if (appends)
 		lines_serve(chronfs_of(req), &request);
 	else
-		lines_answer(chronfs_of(req), &request, 0);
+		lines_reply(chronfs_of(req), &request, 0);
 }
 
 static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
@@ -310,14 +307,25 @@ static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 
 /* ---- open and release ---- */
 
+void chronfs_lines_init(struct chronfs *fs)
+{
+	pthread_mutex_init(&fs->lines.lock, NULL);
+	fs->lines.memory.most = MEMORY;
+}
+
+void chronfs_lines_fini(struct chronfs *fs)
+{
+	pthread_mutex_destroy(&fs->lines.lock);
+}
+
 static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_lines_file *file;
 
-	/* Each open may leave another leftover. */
+	/* each open file may leave a leftover */
 	if ((fi->flags & O_ACCMODE) != O_RDONLY && chronfs_room_wait_too_many_leftovers(fs)) {
-		chronfs_sink_reply_error(fs, req, -EDQUOT);
+		chronfs_sink_reply(fs, req, NULL, 0, -EDQUOT);
 		return;
 	}
 	file = calloc(1, sizeof *file);
@@ -329,7 +337,7 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	chronfs_line_splitter_init(&file->splitter, fs->write_limit, &fs->lines.memory);
 	file->references = 1;
 	chronfs_sink_add(fs, &file->sink, node);
-	/* Any access mode; O_TRUNC means nothing. */
+	/* every access mode is allowed; O_TRUNC means nothing */
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
 	chronfs_reply_open(req, node, fi);
@@ -345,7 +353,7 @@ void chronfs_lines_unref(struct chronfs *fs, struct chronfs_lines_file *file)
 	if (left > 0)
 		return;
 	chronfs_line_splitter_fini(&file->splitter);
-	account(fs, file); /* what was lost */
+	lines_account(fs, file); /* the open line was lost */
 	pthread_mutex_destroy(&file->lock);
 	free(file);
 }

@@ -20,25 +20,28 @@ struct chronfs_sinks {
 
 /* An open file of either, first in a larger struct; fi->fh is its address. */
 struct chronfs_sink_file {
-	struct chronfs_open_file open_file; /* first: it is found as that */
+	struct chronfs_open_file open_file; /* first: chronfs_open_files_find() gives its address */
 	uint64_t appended; /* 1 + sequence number of the last record through it, 0: none; atomic */
 };
 
-/* Puts an open file among those that can be found, and takes it out. */
+/* Between these two chronfs_open_files_find() finds the open file. */
 void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node);
 void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file);
 
-/* Records up to `seq` were appended through the file: remembers it, tells those who poll. */
+/* Records up to `seq` were appended through the file: remembers that, and notifies pollers. */
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq);
 
-/* Answers and counts a write, or what else needs room, that failed. */
-void chronfs_sink_reply_error(struct chronfs *fs, fuse_req_t req, int error);
-
-/* Whether a WRITE with these flags is answered only when it is durable: then with what waits for
- * that in *ret_sync_wait, else NULL there.
- *   ENOMEM  nothing must be appended */
+/* If a WRITE with these flags must be durable before its reply, makes its wait for the sync in
+ * *ret_sync_wait; otherwise stores NULL there.
+ *   ENOMEM  the caller must append nothing */
 int chronfs_sink_new_sync_wait(const struct chronfs *fs, fuse_req_t req, int flags,
                                struct chronfs_sync_wait **ret_sync_wait);
+
+/* Replies to a request that wrote `written` bytes and then ended with `r`, 0 or -errno.  Bytes that
+ * were written make it a success, after a sync if there is a `sync_wait`.  Counts failures.
+ * Consumes *sync_wait. */
+void chronfs_sink_reply(struct chronfs *fs, fuse_req_t req, struct chronfs_sync_wait *sync_wait,
+                        size_t written, int r);
 
 int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
                       double *ret_timeout);
@@ -46,9 +49,7 @@ unsigned chronfs_sink_ready(struct chronfs *fs, uint64_t node, const struct fuse
                             unsigned events);
 ssize_t chronfs_sink_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value);
 
-extern const struct chronfs_node_ops chronfs_append_ops;
-
-/* Gives a new node of a sink's kind (or of ctl). */
+/* Makes a new node of a sink's kind, or of ctl. */
 void chronfs_sink_new_node(struct chronfs *fs, enum chronfs_kind kind,
                            struct fuse_entry_param *ret_entry);
 

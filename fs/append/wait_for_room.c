@@ -2,13 +2,14 @@
 /*
  * wait_for_room.c - what waits for room in a full queue
  *
- * With full=block a request that found no room is parked (held/parked.c) with a copy of its data.  The
- * background thread tries again when the library has deleted segments, and at intervals: the oldest request first,
- * and none before it has gone through.  A request waits no longer than full=block says; its interruption
- * is answered at once.  What a closed file has left to append is a leftover: tried first, as long as there
- * is a chance, and never in anybody's way.
+ * With full=block a request that found no room is parked (held/parked.c) with a copy of its data.
+ * The background thread tries again when the library has deleted segments, and at intervals: the
+ * oldest request first, and none before it has gone through.  A request waits no longer than
+ * full=block says; its interruption is answered at once.  What a closed file has left to append is
+ * a leftover: tried first, as long as there is a chance, and never in anybody's way.
  *
- * Invariant: who parks wakes the background thread, for the room may have come after his own attempt.
+ * Invariant: who parks wakes the background thread, for the room may have come after his own
+ * attempt.
  */
 #include "append/wait_for_room.h"
 

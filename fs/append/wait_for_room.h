@@ -16,8 +16,9 @@ struct chronfs_room_waits {
 };
 
 /*
- * Part of something larger, which its owner makes and fills down to the blank line.  Its finish() gets
- * what the attempt gave; or -EDQUOT: it has waited long enough, or there are too many; or -EINTR.
+ * Part of something larger, which its owner makes and fills down to the blank line.  Its finish()
+ * gets what the attempt gave; or -EDQUOT: it has waited long enough, or there are too many; or
+ * -EINTR.
  */
 struct chronfs_room_wait {
 	struct chronfs_parked parked; /* first; without a request it is a leftover */
@@ -47,7 +48,8 @@ void chronfs_room_wait_end_requests(struct chronfs *fs);
 /* And when every file is closed: the same for leftovers. */
 void chronfs_room_wait_fini(struct chronfs *fs);
 
-/* Tries again, answers what went through or has waited too long.  As chronfs_line_timeout_step(). */
+/* Tries again, answers what went through or has waited too long.  As
+ * chronfs_line_timeout_step(). */
 int chronfs_room_wait_step(struct chronfs *fs);
 /* How many requests wait, and the bytes that they hold. */
 void chronfs_room_wait_count(struct chronfs *fs, uint64_t *ret_writes, uint64_t *ret_bytes);

@@ -15,7 +15,7 @@
 
 #include "append/ctl.h"
 #include "append/lines.h"
-#include "append/sink.h"
+#include "append/append.h"
 #include "append/wait_for_sync.h"
 #include "chronfs.h"
 #include "held/file_locks.h"
@@ -291,7 +291,7 @@ static void op_fsync(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_
 	if (ops && ops->fsync)
 		ops->fsync(req, node, fi);
 	else
-		chronfs_sync_wait_fsync(req);
+		chronfs_reply_after_sync(req, 0);
 }
 
 static void op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fuse_file_info *fi)
@@ -299,7 +299,7 @@ static void op_fsyncdir(fuse_req_t req, fuse_ino_t node, int datasync, struct fu
 	(void)node;
 	(void)datasync;
 	(void)fi;
-	chronfs_sync_wait_fsync(req);
+	chronfs_reply_after_sync(req, 0);
 }
 
 static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)

@@ -50,6 +50,14 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 		fuse_reply_err(req, ENFILE);
 }
 
+void chronfs_reply_success(fuse_req_t req, size_t written)
+{
+	if (written > 0)
+		fuse_reply_write(req, written);
+	else
+		fuse_reply_err(req, 0);
+}
+
 void chronfs_reply_read(fuse_req_t req, chronfs_fill_fn fill, void *arg, size_t size, off_t offset,
                         bool whole)
 {

@@ -35,15 +35,16 @@ struct chronfs_node_ops {
 	/* poll(2) events that hold now, of those in question. */
 	unsigned (*ready)(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi,
 	                  unsigned events); /* NULL: all of them */
-	/* One descriptor is being closed.  Before the answer the closing process's locks are dropped
-	 * by chronfs_file_locks_close(). */
+	/* One descriptor is being closed.  Before the answer the closing process's locks are
+	 * dropped by chronfs_file_locks_close(). */
 	void (*flush)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi); /* NULL: success */
 	void (*fsync)(fuse_req_t req, uint64_t node,
 	              struct fuse_file_info *fi); /* NULL: the queue is flushed */
 	void (*release)(struct chronfs *fs, uint64_t node,
 	                struct fuse_file_info *fi); /* NULL: nothing to free */
 
-	/* Value of an extended attribute, at most CHRONFS_XATTR_MAX bytes: its length or -ENODATA. */
+	/* Value of an extended attribute, at most CHRONFS_XATTR_MAX bytes: its length or
+	 * -ENODATA. */
 	ssize_t (*xattr)(struct chronfs *fs, uint64_t node, const char *name,
 	                 char *value); /* NULL: it has none */
 	/* Names of those that are listed, each with its zero byte. */
@@ -69,6 +70,10 @@ void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct t
 /* Answers an open that has succeeded; its release is called here when none will come: the open was
  * interrupted, or is one too many. */
 void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
+
+/* Replies with success: to a write of so many bytes, or, if that is 0, to a request without a
+ * result. */
+void chronfs_reply_success(fuse_req_t req, size_t written);
 
 /* Answers a read from a buffer that is filled by `fill` (as pread).  With `whole`, what cannot be
  * filled up to the end of the file is an error, for the kernel takes a short answer for the end. */

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* a copy of exactly this size: what reads behind it is seen */
 	char *copy = malloc(size > 0 ? size : 1), *text, *number = NULL;
 	const uint64_t untouched = 0x0123456789ABCDEF;
-	enum chronfs_verb verb = CHRONFS_ROLL;
+	enum chronfs_ctl_command verb = CHRONFS_CTL_ROLL;
 	uint64_t seq = untouched;
 	bool sense;
 
@@ -69,9 +69,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		number = text + 4 + strspn(text + 4, blanks);
 	if (number && number[0] != '\0' && number[strspn(number, "0123456789")] == '\0' &&
 	    !too_large(number)) {
-		HELD_CHECK(sense && verb == CHRONFS_TRIM && tells(number, seq));
+		HELD_CHECK(sense && verb == CHRONFS_CTL_TRIM && tells(number, seq));
 	} else if (text && (strcmp(text, "roll") == 0 || strcmp(text, "sync") == 0)) {
-		HELD_CHECK(sense && verb == (text[0] == 'r' ? CHRONFS_ROLL : CHRONFS_SYNC));
+		HELD_CHECK(sense && verb == (text[0] == 'r' ? CHRONFS_CTL_ROLL : CHRONFS_CTL_SYNC));
 	} else {
 		HELD_CHECK(!sense && seq == untouched);
 	}

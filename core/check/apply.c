@@ -168,8 +168,7 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	int r;
 
 	fresh->id = v->active_id;
-	r = cq_wsegment_open_or_create(v->dirfd, fresh->id, v->segment_size, CQ_BY_WRITER,
-	                               &fresh->segment);
+	r = cq_wsegment_open_or_create(v->dirfd, fresh->id, v->segment_size, &fresh->segment);
 	if (r < 0) {
 		if (cq_room_lacks(r))
 			cq_room_tell(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,

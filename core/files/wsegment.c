@@ -14,15 +14,15 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-static void temp_name(char name[CQ_NAME_MAX], uint32_t id, enum cq_preparer by)
+static void temp_name(char name[CQ_NAME_MAX], const struct cq_wsegment *segment)
 {
-	if (by == CQ_BY_WORKER)
-		snprintf(name, CQ_NAME_MAX, CQ_SEGMENT_TEMP, id);
+	if (segment->prepared_by == CQ_BY_PREPARER)
+		snprintf(name, CQ_NAME_MAX, CQ_SEGMENT_TEMP, segment->id);
 	else
-		snprintf(name, CQ_NAME_MAX, CQ_SEGMENT_TEMP_FALLBACK, id);
+		snprintf(name, CQ_NAME_MAX, CQ_SEGMENT_TEMP_FALLBACK, segment->id);
 }
 
-static int new_active(uint32_t id, uint64_t size, struct cq_wsegment **ret_segment)
+static int new_wsegment(uint32_t id, uint64_t size, struct cq_wsegment **ret_segment)
 {
 	/* as many entries as the smallest records can make, so that appending never allocates */
 	const uint64_t capacity = size / CQ_ALIGN / CQ_INDEX_STRIDE + 1;
@@ -73,20 +73,22 @@ int cq_wsegment_prepare(int dirfd, uint32_t id, uint64_t size, enum cq_preparer 
 	struct cq_segment_header *h;
 	int r;
 
-	temp_name(name, id, by);
-	r = new_active(id, size, &s);
+	r = new_wsegment(id, size, &s);
 	if (r < 0)
 		return r;
+	s->created = true;
+	s->prepared_by = by;
+	temp_name(name, s);
 	r = cq_mapping_create_new(&s->map, dirfd, name, size);
 	if (r == -EEXIST) {
-		/* We hold the writer lock and have prepared no such id: a leftover. */
+		/* A leftover: this process holds the queue's lock and has prepared no such id. */
 		r = cq_io_unlink(dirfd, name);
 		if (r == 0 || r == -ENOENT)
 			r = cq_mapping_create_new(&s->map, dirfd, name, size);
 	}
 	if (r < 0)
 		goto fail;
-	/* Populate before the first store: it reports what the store could only raise as SIGBUS. */
+	/* Before the first store: this reports an error that the store could only raise as SIGBUS. */
 	r = cq_wsegment_prefault(s, 0);
 	if (r < 0)
 		goto fail;
@@ -105,17 +107,15 @@ fail:
 	return r;
 }
 
-int cq_wsegment_publish(int dirfd, struct cq_wsegment *segment, enum cq_preparer by)
+int cq_wsegment_publish(int dirfd, struct cq_wsegment *segment)
 {
 	char temp[CQ_NAME_MAX], name[CQ_NAME_MAX];
 	int r;
 
-	temp_name(temp, segment->id, by);
+	temp_name(temp, segment);
 	cq_segment_name(name, segment->id);
-	if (cq_planted("publish_replaces"))
-		r = cq_io_rename(dirfd, temp, name);
-	else
-		r = cq_io_rename_noreplace(dirfd, temp, name);
+	r = cq_planted("publish_replaces") ? cq_io_rename(dirfd, temp, name)
+	                                   : cq_io_rename_noreplace(dirfd, temp, name);
 	if (r == 0) {
 		cq_point("publish.renamed");
 		segment->published = true;
@@ -123,13 +123,13 @@ int cq_wsegment_publish(int dirfd, struct cq_wsegment *segment, enum cq_preparer
 	return r;
 }
 
-void cq_wsegment_discard(int dirfd, struct cq_wsegment *segment, enum cq_preparer by)
+void cq_wsegment_discard(int dirfd, const struct cq_wsegment *segment)
 {
 	char name[CQ_NAME_MAX];
 
 	if (segment->published)
 		return;
-	temp_name(name, segment->id, by);
+	temp_name(name, segment);
 	(void)cq_io_unlink(dirfd, name);
 }
 
@@ -141,7 +141,7 @@ int cq_wsegment_open(int dirfd, uint32_t id, uint64_t size, struct cq_wsegment *
 	int r;
 
 	cq_segment_name(name, id);
-	r = new_active(id, size, &s);
+	r = new_wsegment(id, size, &s);
 	if (r < 0)
 		return r;
 	r = cq_mapping_open(&s->map, dirfd, name, size, true);
@@ -161,56 +161,42 @@ fail:
 	return r;
 }
 
-/* What a naive implementation does instead; tests prove that they would notice. */
-static int planted_create(int dirfd, uint32_t id, uint64_t size)
+int cq_wsegment_publish_or_open(int dirfd, struct cq_wsegment **segment)
 {
-	const struct cq_segment_header h = { .magic = CQ_SEGMENT_MAGIC,
-		                             .version = CQ_SEGMENT_VERSION,
-		                             .id = id };
-	char name[CQ_NAME_MAX];
-	int fd;
+	const uint32_t id = (*segment)->id;
+	const uint64_t size = (*segment)->map.size;
+	int r;
 
-	cq_segment_name(name, id);
-	fd = openat(dirfd, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
-	if (fd < 0) /* GCOV_EXCL_BR_LINE: of a planted fault */
-		return -errno;
-	if (ftruncate(fd, (off_t)size) < 0 ||          /* GCOV_EXCL_BR_LINE: the same */
-	    pwrite(fd, &h, sizeof h, 0) != sizeof h) { /* GCOV_EXCL_BR_LINE: the same */
-		close(fd);
-		return -EIO;
-	}
-	close(fd);
-	return 0;
+	r = cq_wsegment_publish(dirfd, *segment);
+	if (r == 0)
+		return 0;
+	cq_wsegment_discard(dirfd, *segment);
+	cq_wsegment_free(*segment);
+	*segment = NULL;
+	return r == -EEXIST ? cq_wsegment_open(dirfd, id, size, segment) : r;
 }
 
-int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size, enum cq_preparer by,
+int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size,
                                struct cq_wsegment **ret_segment)
 {
+	char name[CQ_NAME_MAX];
 	struct cq_wsegment *s;
 	int r;
 
-	if (cq_planted("truncating_create")) {
-		r = planted_create(dirfd, id, size);
-		if (r < 0) /* GCOV_EXCL_BR_LINE: of a planted fault */
-			return r;
-	}
+	cq_segment_name(name, id);
+	if (cq_planted("replacing_create"))
+		(void)cq_io_unlink(dirfd, name);
 	r = cq_wsegment_open(dirfd, id, size, ret_segment);
 	if (r != -ENOENT)
 		return r;
-	r = cq_wsegment_prepare(dirfd, id, size, by, &s);
+	r = cq_wsegment_prepare(dirfd, id, size, CQ_BY_ROLL, &s);
 	if (r < 0)
 		return r;
 	cq_point("open_or_create.before_publish");
-	r = cq_wsegment_publish(dirfd, s, by);
-	if (r < 0) {
-		cq_wsegment_discard(dirfd, s, by);
-		cq_wsegment_free(s);
-		if (r == -EEXIST) /* it appeared meanwhile: that one it is */
-			r = cq_wsegment_open(dirfd, id, size, ret_segment);
-		return r;
-	}
-	*ret_segment = s;
-	return 0;
+	r = cq_wsegment_publish_or_open(dirfd, &s);
+	if (r == 0)
+		*ret_segment = s;
+	return r;
 }
 
 bool cq_wsegment_is_fresh(const struct cq_wsegment *segment)
@@ -243,11 +229,11 @@ void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t 
 	segment->stream_base = stream_base;
 	if (segment->discontiguous)
 		return;
-	/* one that recovery seals again gets its figures with the seal: killed before that, it would say that
-	 * nothing had ever been in it */
+	/* a segment that recovery seals again gets its figures with the seal: a kill before that would leave
+	 * a header that says that nothing had ever been in it */
 	if (h->flags & CQ_SEALED)
 		return;
-	/* a writer that was killed between summary and seal has left figures, and more will follow */
+	/* a writer that was killed between summary and seal has left figures, and more records will follow */
 	h->records = h->used = h->payload_bytes = 0;
 	write_ext(segment);
 }
@@ -272,16 +258,16 @@ void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t se
 	segment->used = offset + cq_record_span(payload_length);
 }
 
-void cq_wsegment_counts(const struct cq_wsegment *segment, bool sealed,
-                        struct cq_segment_counts *ret_live)
+void cq_wsegment_get_counts(const struct cq_wsegment *segment, bool sealed,
+                            struct cq_segment_counts *ret_counts)
 {
-	*ret_live = (struct cq_segment_counts){
+	*ret_counts = (struct cq_segment_counts){
 		.records = segment->records,
 		.payload_bytes = segment->payload_bytes,
 		.used = segment->used,
 		.first_seq = segment->first_seq,
 		.last_seq = segment->last_seq,
-		/* the index has an entry of the first record in any case */
+		/* the index always has an entry of the first record */
 		.first_time_ns = segment->records > 0 ? segment->index[0].time_ns : 0,
 		.last_time_ns = segment->last_time,
 		.stream_base = segment->stream_base,
@@ -294,7 +280,7 @@ void cq_wsegment_seal(struct cq_wsegment *segment)
 	struct cq_segment_header *h = cq_wsegment_header(segment);
 
 	if (segment->discontiguous) {
-		/* no summary could tell what it holds */
+		/* no summary could say what it holds */
 		memset(&h->ext, 0, sizeof *h - offsetof(struct cq_segment_header, ext));
 	} else {
 		h->records = segment->records;

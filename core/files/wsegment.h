@@ -2,9 +2,9 @@
 /*
  * wsegment.h - one segment file from temp name to seal
  *
- * Happy path: cq_wsegment_prepare() writes a complete empty segment under a temp name,
- * cq_wsegment_publish() renames it to its final name unless that exists, the writer takes it
- * (cq_wsegment_take), appends, seals it (cq_wsegment_seal); the flusher syncs and closes it.
+ * Happy path: cq_wsegment_prepare() writes a complete empty segment under a temp name;
+ * cq_wsegment_publish() renames it to its final name unless that exists; the writer takes it
+ * (cq_wsegment_take()), appends, and seals it (cq_wsegment_seal()); the flusher syncs and closes it.
  *
  * Invariants
  *   A final name exists => its header is complete.  A file at a final name is opened, never created,
@@ -40,19 +40,25 @@ struct cq_wsegment {
 	uint64_t records; /* PAD excluded, as in payload_bytes */
 	uint64_t payload_bytes;
 	uint64_t used;      /* offset behind the last record */
-	uint64_t end_seq;   /* next sequence number when it was sealed */
-	uint64_t sealed_ms; /* when; CLOCK_BOOTTIME */
+	uint64_t end_seq;   /* the sequence number that followed when it was sealed */
+	uint64_t sealed_ms; /* when it was sealed; CLOCK_BOOTTIME */
 	uint64_t last_seq, min_time, max_time, last_time; /* valid when records > 0 */
 	struct cq_index_entry *index;                     /* room for every entry that fits */
 	uint64_t index_count;
 	uint64_t index_capacity;
 	uint64_t populated;     /* offset up to which pages are known to be present; atomic */
 	uint32_t mapping_users; /* background threads that use the mapping; atomic */
+	enum cq_preparer {
+		CQ_BY_PREPARER,
+		CQ_BY_ROLL
+	} prepared_by; /* each has its own temp names */
+	bool created;  /* by this process; else it was opened */
 	bool published;
-	bool discontiguous; /* its sequence numbers are not first_seq, first_seq + 1, ...: it holds
-	                        * records of a chronicle-rs that started anew; gets no summary */
-	enum cq_disposition disposition; /* of the flush that runs */
-	bool finalizing;                 /* a thread has taken it for that; under the flush lock */
+	/* its sequence numbers are not first_seq, first_seq + 1, ..., since it holds records of a
+	 * chronicle-rs that began again at 0; such a segment gets no summary */
+	bool discontiguous;
+	enum cq_disposition disposition; /* by the flush that runs */
+	bool finalizing;                 /* by a thread (sealed.c); under the flush lock */
 	struct cq_wsegment *next;        /* in a list of sealed segments; under the flush lock */
 };
 
@@ -61,9 +67,7 @@ static inline struct cq_segment_header *cq_wsegment_header(struct cq_wsegment *s
 	return (struct cq_segment_header *)(void *)segment->map.base;
 }
 
-enum cq_preparer { CQ_BY_WORKER, CQ_BY_WRITER };
-
-/* Makes an empty segment under the preparer's temp name, its first window of pages present. */
+/* Makes an empty segment under a temp name, its first window of pages present. */
 int cq_wsegment_prepare(int dirfd, uint32_t id, uint64_t size, enum cq_preparer by,
                         struct cq_wsegment **ret_segment);
 
@@ -75,30 +79,34 @@ int cq_wsegment_prepare(int dirfd, uint32_t id, uint64_t size, enum cq_preparer 
 int cq_wsegment_prefault(struct cq_wsegment *segment, uint64_t offset);
 
 /* Gives it its final name.  -EEXIST: that name is taken; both files are as before. */
-int cq_wsegment_publish(int dirfd, struct cq_wsegment *segment, enum cq_preparer by);
+int cq_wsegment_publish(int dirfd, struct cq_wsegment *segment);
 
 /* Removes the temp file of an unpublished segment. */
-void cq_wsegment_discard(int dirfd, struct cq_wsegment *segment, enum cq_preparer by);
+void cq_wsegment_discard(int dirfd, const struct cq_wsegment *segment);
 
 /* Opens a published segment for its writer. -EBADMSG: wrong size or header. */
 int cq_wsegment_open(int dirfd, uint32_t id, uint64_t size, struct cq_wsegment **ret_segment);
 
-/* Opens what is published under id; only if nothing is, prepares and publishes; if it appeared
- * meanwhile, opens that.  Never truncates, never replaces. */
-int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size, enum cq_preparer by,
+/* Publishes *segment; where its final name is taken, discards it and opens the file of that name
+ * instead.  After a failure *segment is NULL. */
+int cq_wsegment_publish_or_open(int dirfd, struct cq_wsegment **segment);
+
+/* For a roll or a recovery: opens what is published under id; only if nothing is, prepares and publishes
+ * a segment, as above.  Never truncates, never replaces. */
+int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size,
                                struct cq_wsegment **ret_segment);
 
-/* True if it holds no record and is not sealed: fit to be written from its beginning. */
+/* True if it holds no record and is not sealed: the writer may begin in it. */
 bool cq_wsegment_is_fresh(const struct cq_wsegment *segment);
 
 /* The writer begins to use an empty segment. */
 void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t stream_base);
 
-/* Counts a record that stands at `offset` (just appended, or found by recovery). */
+/* Counts the record at `offset`, just appended or found by recovery. */
 void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,
                        uint64_t payload_length);
 
-/* What a segment holds that this process writes, or has written and not finalised yet. */
+/* What a segment holds that this process writes, or has written and not finalized yet. */
 struct cq_segment_counts {
 	uint64_t records; /* PAD excluded, as in payload_bytes */
 	uint64_t payload_bytes;
@@ -111,14 +119,14 @@ struct cq_segment_counts {
 	bool sealed;
 };
 
-/* Tells it (queue.h), under whatever guards the segment's fields. */
-void cq_wsegment_counts(const struct cq_wsegment *segment, bool sealed,
-                        struct cq_segment_counts *ret_live);
+/* Under the lock that guards the segment's fields.  (For cq_queue: queue.h.) */
+void cq_wsegment_get_counts(const struct cq_wsegment *segment, bool sealed,
+                            struct cq_segment_counts *ret_counts);
 
 /* Writes the summary, then the seal.  Nothing is stored in the segment afterwards. */
 void cq_wsegment_seal(struct cq_wsegment *segment);
 
-/* Its name is gone: retention, or somebody else. */
+/* Its file has been deleted, by retention or by others. */
 bool cq_wsegment_is_deleted(const struct cq_wsegment *segment);
 
 /* Unmaps, closes, frees; no file is touched. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* prealloc.c - the slots through which the worker hands over the next segments; see prealloc.h */
+/* prealloc.c - the slots through which the preparer hands over the next segments; see prealloc.h */
 #include "write/prealloc.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_
 		.quota = quota,
 		.expected = expected,
 		.error_id = UINT32_MAX,
-		.look_first = true,
+		.may_exist = true,
 	};
 	pthread_mutex_init(&prealloc->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -51,8 +51,8 @@ static bool is_expected(struct cq_prealloc *p, uint32_t id)
 	return (id >= expected && id - expected < p->depth) || cq_planted("no_id_check");
 }
 
-/* Under lock.  Takes a segment out of the slot that the writer has gone past; the caller frees it
- * outside the lock.  Its file is published and stays. */
+/* Under lock.  Takes out a segment that the writer has gone past; the caller frees it outside the lock.
+ * The segment's file is published and stays. */
 static struct cq_wsegment *evict_stale(struct cq_prealloc *p, struct cq_slot *slot)
 {
 	struct cq_wsegment *stale;
@@ -79,7 +79,7 @@ static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_w
 {
 	const uint32_t expected = atomic_load(&p->expected);
 
-	if (p->on_the_spot)
+	if (p->fallback_running)
 		return false;
 	for (uint32_t id = expected; id - expected < p->depth && id <= CQ_SEGMENT_ID_MAX; id++) {
 		struct cq_slot *slot = slot_of(p, id);
@@ -93,59 +93,77 @@ static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_w
 	return false;
 }
 
-/* Makes segment `id` present under its temp name.  Where an earlier run, or a roll that could not
- * wait, may have left published ones it is looked for first; elsewhere publishing would tell.
- * -ENOENT without a place: it is not there and may not be made. */
-static int make(struct cq_prealloc *p, uint32_t id, bool placed, struct cq_wsegment **ret_segment)
+/* Makes segment `id` under its temp name, or opens it.  Where an earlier run, or a roll that could not
+ * wait, may have published it, the file is looked for first; elsewhere publishing would tell.
+ * -ENOENT without a reservation: there is no file, and none may be made. */
+static int make(struct cq_prealloc *p, uint32_t id, bool reserved, struct cq_wsegment **ret_segment)
 {
 	int r = -ENOENT;
 
-	if (p->look_first || !placed)
+	if (p->may_exist || !reserved)
 		r = cq_wsegment_open(p->dirfd, id, p->segment_size, ret_segment);
-	p->look_first = r == 0 || !placed;
-	if (r == -ENOENT && placed)
-		r = cq_wsegment_prepare(p->dirfd, id, p->segment_size, CQ_BY_WORKER, ret_segment);
+	p->may_exist = r == 0 || !reserved;
+	if (r == -ENOENT && reserved)
+		r = cq_wsegment_prepare(p->dirfd, id, p->segment_size, CQ_BY_PREPARER, ret_segment);
 	return r;
 }
 
-/* Gives it its name: 1.  EEXIST: another publish won; what stands there counts, if it is fit: 0. */
+/* Gives it its name.  Where another file has the name, that one counts. */
 static int publish(struct cq_prealloc *p, struct cq_wsegment **segment)
 {
-	uint32_t id = (*segment)->id;
 	int r;
 
 	cq_point("prepare.before_publish");
-	r = cq_wsegment_publish(p->dirfd, *segment, CQ_BY_WORKER);
-	if (r == 0)
-		return 1;
-	if (r == -EEXIST && !cq_planted("prealloc_gives_up")) {
-		p->look_first = true;
+	r = cq_planted("prealloc_gives_up") ? cq_wsegment_publish(p->dirfd, *segment)
+	                                    : cq_wsegment_publish_or_open(p->dirfd, segment);
+	if (r < 0)
+		return r;
+	if (!(*segment)->created) {
+		p->may_exist = true;
 		atomic_store(&p->quota->recount_needed, true);
-		cq_wsegment_discard(p->dirfd, *segment, CQ_BY_WORKER);
-		cq_wsegment_free(*segment);
-		*segment = NULL;
-		r = cq_wsegment_open(p->dirfd, id, p->segment_size, segment);
 	}
-	return r;
+	atomic_fetch_add(&p->published, 1);
+	return 0;
 }
 
-/* Under lock: the place becomes a file, or nobody's, unless a roll has taken it over. */
-static void end_place(struct cq_prealloc *p, struct cq_slot *slot, bool made)
+/* Under lock: the reservation ends, unless a roll has taken it over. */
+static void end_reservation(struct cq_prealloc *p, struct cq_slot *slot, bool made)
 {
-	if (!slot->placed)
+	if (!slot->reserved)
 		return;
-	slot->placed = false;
+	slot->reserved = false;
 	if (made)
 		cq_quota_use(p->quota);
 	else
 		cq_quota_release(p->quota);
 }
 
+/* Under lock: empties the slot of a preparation that came to nothing, or fills it. */
+static void end_preparation(struct cq_prealloc *p, struct cq_slot *slot,
+                            struct cq_wsegment **segment, bool expected, int error)
+{
+	if (error < 0) {
+		p->error = p->refused ? -EDQUOT : error;
+		p->error_id = slot->id;
+		p->failed += !p->refused;
+		settle(p, slot, CQ_SLOT_EMPTY);
+	} else if (!expected) {
+		p->stale++;
+		settle(p, slot, CQ_SLOT_EMPTY);
+	} else {
+		slot->segment = *segment;
+		*segment = NULL;
+		p->made++;
+		p->error_id = UINT32_MAX;
+		settle(p, slot, CQ_SLOT_READY);
+	}
+}
+
 int cq_prealloc_step(struct cq_prealloc *p)
 {
 	struct cq_wsegment *segment = NULL, *stale = NULL;
 	struct cq_slot *slot;
-	bool current, wanted, placed = false, made = false;
+	bool expected, wanted, reserved = false, made = false;
 	uint32_t id = 0;
 	int r;
 
@@ -155,7 +173,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 	if (wanted) {
 		slot->id = id;
 		slot->state = CQ_SLOT_PREPARING;
-		slot->placed = placed = cq_quota_reserve(p->quota);
+		slot->reserved = reserved = cq_quota_reserve(p->quota);
 	}
 	pthread_mutex_unlock(&p->lock);
 	cq_wsegment_free(stale);
@@ -163,51 +181,32 @@ int cq_prealloc_step(struct cq_prealloc *p)
 	if (!wanted)
 		return 0;
 
-	r = make(p, id, placed, &segment);
-	p->refused = r == -ENOENT && !placed;
+	r = make(p, id, reserved, &segment);
+	p->refused = r == -ENOENT && !reserved;
 	cq_point("prepare.prepared");
 
 	/* From here to READY the writer does not go past this id, or has done so already. */
 	pthread_mutex_lock(&p->lock);
-	current = is_expected(p, id);
-	if (r == 0 && current)
+	expected = is_expected(p, id);
+	if (r == 0 && expected)
 		settle(p, slot, CQ_SLOT_PUBLISHING);
 	pthread_mutex_unlock(&p->lock);
 
-	if (r == 0 && current && !segment->published) {
-		r = publish(p, &segment);
-		made = r > 0;
-		if (r >= 0) {
-			atomic_fetch_add(&p->published, 1);
-			r = 0;
-		}
+	if (r == 0 && expected) {
+		if (!segment->published)
+			r = publish(p, &segment);
+		made = r == 0 && segment->created;
+		if (r == 0 && !cq_wsegment_is_fresh(segment))
+			r = -EBADMSG;
+		if (r == 0 && !made)
+			(void)cq_wsegment_prefault(segment, 0);
 	}
-	if (r == 0 && current && !cq_wsegment_is_fresh(segment))
-		r = -EBADMSG;
-	if (r == 0 && current && segment->populated == 0) {
-		/* opened, not made, by us */
-		(void)cq_wsegment_prefault(segment, 0);
-	}
-	if (segment && (r < 0 || !current))
-		cq_wsegment_discard(p->dirfd, segment, CQ_BY_WORKER);
+	if (segment && (r < 0 || !expected))
+		cq_wsegment_discard(p->dirfd, segment);
 
 	pthread_mutex_lock(&p->lock);
-	end_place(p, slot, made);
-	if (r < 0) {
-		p->error = p->refused ? -EDQUOT : r;
-		p->error_id = id;
-		p->failed += !p->refused;
-		settle(p, slot, CQ_SLOT_EMPTY);
-	} else if (!current) {
-		p->stale++;
-		settle(p, slot, CQ_SLOT_EMPTY);
-	} else {
-		slot->segment = segment;
-		segment = NULL;
-		p->made++;
-		p->error_id = UINT32_MAX;
-		settle(p, slot, CQ_SLOT_READY);
-	}
+	end_reservation(p, slot, made);
+	end_preparation(p, slot, &segment, expected, r);
 	pthread_mutex_unlock(&p->lock);
 	cq_wsegment_free(segment);
 	if (p->refused)
@@ -226,33 +225,33 @@ static bool worth_waiting(struct cq_prealloc *p, const struct cq_slot *slot, uin
 	if (timed_out)
 		return false;
 	if (slot->state == CQ_SLOT_PREPARING && mine)
-		return true; /* and it would be in the way of making it */
+		return true; /* and its reservation and room are what a fallback would need */
 	return p->error_id != id && !cq_quota_exhausted(p->quota);
 }
 
-/* Under lock: a place for the appending thread to make segment `id` in.  The worker's, if it has
- * one for it. */
-static bool take_over(struct cq_prealloc *p, struct cq_slot *slot, uint32_t id)
+/* Under lock: reserves a file for segment `id` that the appending thread makes.  Takes over the
+ * preparer's reservation for it, if there is one. */
+static bool reserve_for_roll(struct cq_prealloc *p, struct cq_slot *slot, uint32_t id)
 {
-	if (slot->id == id && slot->placed) {
-		slot->placed = false;
+	if (slot->id == id && slot->reserved) {
+		slot->reserved = false;
 		return true;
 	}
 	return cq_quota_reserve(p->quota);
 }
 
-/* Under lock: the appending thread does not make it. */
+/* Under lock: the error of a roll that does not make its segment itself. */
 static int why_missing(struct cq_prealloc *p, const struct cq_slot *slot, uint32_t id)
 {
-	if (!(slot->id == id && slot->placed) && cq_quota_exhausted(p->quota))
+	if (!(slot->id == id && slot->reserved) && cq_quota_exhausted(p->quota))
 		return 0;
 	return p->error_id == id ? p->error : -EAGAIN;
 }
 
 /*
- * Looks at the slot for a little while without sleeping.  Where rolls come back to back the segment
- * is some tens of microseconds away, which a sleep and a wake-up would double; and a writer that is
- * there at once finds the preparer still awake for the next one.
+ * Watches the slot for a little while without sleeping.  Where rolls come back to back the segment
+ * is some tens of microseconds away, which a sleep and a wake-up would double.  And a writer that takes
+ * the segment at once finds the preparer still awake for the next one.
  */
 static void spin(struct cq_slot *slot)
 {
@@ -307,8 +306,8 @@ int cq_prealloc_take(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms, bool 
 	if (r == 0 && required)
 		r = why_missing(p, slot, id);
 	else if (r == 0)
-		taken.placed = p->on_the_spot = take_over(p, slot, id);
-	if (r > 0 || taken.placed)
+		taken.reserved = p->fallback_running = reserve_for_roll(p, slot, id);
+	if (r > 0 || taken.reserved)
 		atomic_store(&p->expected, id + 1);
 	pthread_mutex_unlock(&p->lock);
 	cq_wsegment_free(stale);
@@ -321,7 +320,7 @@ void cq_prealloc_expect(struct cq_prealloc *p, uint32_t id, int error)
 {
 	pthread_mutex_lock(&p->lock);
 	atomic_store(&p->expected, id);
-	p->on_the_spot = false;
+	p->fallback_running = false;
 	p->error = error;
 	p->error_id = error < 0 ? id : UINT32_MAX;
 	pthread_mutex_unlock(&p->lock);
@@ -340,7 +339,7 @@ bool cq_prealloc_possible(struct cq_prealloc *p, uint32_t id)
 	bool possible;
 
 	pthread_mutex_lock(&p->lock);
-	possible = (slot->id == id && (slot->state == CQ_SLOT_READY || slot->placed)) ||
+	possible = (slot->id == id && (slot->state == CQ_SLOT_READY || slot->reserved)) ||
 	           !cq_quota_exhausted(p->quota);
 	pthread_mutex_unlock(&p->lock);
 	return possible;

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prealloc.h - the slots through which the worker hands the next segments to the writer
+ * prealloc.h - the slots through which the preparer hands the next segments to the writer
  *
- *                cq_prealloc_step() in the worker              cq_prealloc_take() in a roll
+ *                cq_prealloc_step() in the preparer            cq_prealloc_take() in a roll
  *   EMPTY -> PREPARING -> PUBLISHING -> READY ------------------------> EMPTY
  *                 \__________ stale or failed: EMPTY
  *
- * There are `depth` slots, one as a rule; segment `id` goes through slot id mod depth, which is
- * tagged with the id of what is in it.
+ * There are `depth` slots, usually one.  Segment `id` goes through slot id mod depth, which says the id of
+ * the segment in it.
  *
  * Invariants
- *   `expected` is the id that the next roll needs.  Only the writer changes it, under slot lock.
- *   A result is published only while its id is expected, that is one of the `depth` ids from
- *   `expected` on, and taken only if it is the very one: a stale one is unlinked if unpublished,
- *   left for a later open if published, never written.
- *   A roll never passes an id that is PUBLISHING: it waits for that one rename.  So no id appears
+ *   `expected` is the id that the next roll needs.  Only the writer changes it, under the slot lock.
+ *   A segment is published only while its id is expected, which is one of the `depth` ids from `expected`
+ *   on, and taken only if its id is the very one.  A stale segment is never written: its file is unlinked
+ *   before it is published, and left for a later open after that.
+ *   A roll never passes an id that is PUBLISHING: the roll waits for that one rename.  So no id appears
  *   in the directory after the writer has gone past it, and nothing that retention has deleted
  *   comes back.
- *   Whoever makes a file has a place for it (quota.h).  The worker's is kept in the slot, so that a
- *   roll that does not wait any longer can take it over.
- *   While a roll makes its segment itself the worker begins nothing: on a full disk the next one
- *   would take the room that this one needs.
+ *   A thread reserves a file before it makes one (quota.h).  The preparer keeps its reservation in the
+ *   slot, so that a roll that stops waiting can take the reservation over.
+ *   While a roll makes its segment itself, the preparer begins nothing: on a full disk the preparer's
+ *   segment would take the room that the roll's segment needs.
  *   The slot lock is never held during a system call on a file.
  */
 #ifndef CQ_PREALLOC_H
@@ -43,22 +43,22 @@ struct cq_prealloc {
 	uint32_t depth;         /* constant: slots in use */
 	struct cq_quota *quota; /* locks itself */
 
-	_Atomic uint32_t expected;  /* stored under lock, loaded anywhere */
-	bool look_first;            /* the worker's: there may be published spares */
-	bool refused;               /* the worker's: its last step found no place for a file */
-	_Atomic uint64_t published; /* names given since open; the flusher compares */
+	_Atomic uint32_t expected; /* stored under lock, loaded anywhere */
+	bool may_exist; /* the preparer's: the file that it is to make may be published */
+	bool refused;   /* the preparer's: its last step could not reserve a file */
+	_Atomic uint64_t published; /* final names given since open; the flusher compares */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* under lock */
 	struct cq_slot {
-		_Atomic enum cq_slot_state state; /* looked at without it by a roll that spins */
+		_Atomic enum cq_slot_state state; /* a roll that spins reads it without the lock */
 		uint32_t id;                      /* of what is in the slot or on its way there */
-		bool placed;                 /* PREPARING, PUBLISHING: with a place for the file */
-		struct cq_wsegment *segment; /* READY */
+		bool reserved;                    /* PREPARING, PUBLISHING: the preparer's file */
+		struct cq_wsegment *segment;      /* READY */
 	} slots[CQ_SPARES_MAX];
-	bool on_the_spot; /* a roll is making `expected` - 1 itself */
-	int error;        /* why error_id could not be prepared, or made by a roll */
+	bool fallback_running; /* a roll is making segment `expected` - 1 itself */
+	int error;             /* why error_id could not be prepared, or made by a roll */
 	uint32_t error_id;
 	uint64_t made, stale, failed;
 };
@@ -66,29 +66,29 @@ struct cq_prealloc {
 void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_size,
                       uint32_t depth, uint32_t expected, struct cq_quota *quota);
 
-/* Drops what is in the slots; the worker must have ended. */
+/* Drops what is in the slots; the preparer must have ended. */
 void cq_prealloc_fini(struct cq_prealloc *prealloc);
 
-/* Worker: prepares the lowest expected segment that is not there.  Returns 1 if it did something; 0
- * if there was nothing to do, or no place (`refused`); the error of a failed preparation. */
+/* Preparer: prepares the lowest expected segment that is missing.  Returns 1 if it did something; 0
+ * if there was nothing to do, or no file to reserve (`refused`); the error of a failed preparation. */
 int cq_prealloc_step(struct cq_prealloc *prealloc);
 
 /* What a roll gets. */
 struct cq_taken {
 	struct cq_wsegment *segment;
-	bool waited; /* for the worker */
-	bool placed; /* the caller has a place for a file of its own */
+	bool waited;   /* for the preparer */
+	bool reserved; /* the caller has a reservation for a file of its own */
 };
 
 /*
- * Writer: takes segment `id`, waiting at most wait_ms for it, but not where nothing is on its way
- * and there is no place for it.
+ * Writer: takes segment `id`.  Waits at most wait_ms for it, and not at all where the preparer is not at
+ * work on it and no file can be reserved.
  *   1          here it is; id + 1 is expected next
- *   0          there is none.  placed: the caller makes it, then calls cq_prealloc_expect(); what
- *              the worker makes of it will be discarded.  Not placed: the limit is reached
- * `required`: the caller will not make it.  Then instead of 0 with a place
+ *   0          there is none.  reserved: the caller makes it, then calls cq_prealloc_expect(); what
+ *              the preparer makes of it is discarded.  Not reserved: the limit is reached
+ * `required`: the caller will not make it.  Then instead of 0 with a reservation
  *   -EAGAIN    it has not come in time
- *   an error   why the worker could not make it
+ *   an error   why the preparer could not make it
  */
 int cq_prealloc_take(struct cq_prealloc *prealloc, uint32_t id, uint32_t wait_ms, bool required,
                      struct cq_taken *ret_taken);
@@ -97,10 +97,10 @@ int cq_prealloc_take(struct cq_prealloc *prealloc, uint32_t id, uint32_t wait_ms
  * not wait for it. */
 void cq_prealloc_expect(struct cq_prealloc *prealloc, uint32_t id, int error);
 
-/* Anybody: what has failed may succeed now, so it is worth waiting for the worker again. */
+/* Any thread: what has failed may succeed now, so it is worth waiting for the preparer again. */
 void cq_prealloc_retry(struct cq_prealloc *prealloc);
 
-/* Writer: segment `id` is there or on its way, or there is a place for it. */
+/* Writer: segment `id` is there or on its way, or a file can be reserved for it. */
 bool cq_prealloc_possible(struct cq_prealloc *prealloc, uint32_t id);
 
 #endif

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * roll.c - from a full segment into the next one; and who is refused it
+ * roll.c - the step from a full segment into the next one, and when it is refused
  *
- * A roll takes the segment that the preparer has made, without a call on a file.  Where there is
- * none it opens what is published under the next id or, given a place for it (quota.h), makes it:
- * the counted fallback.  Either way a failed roll has changed nothing: the record that needed it is
- * refused, smaller ones still find room in the current segment, and the next roll tries again at
- * once.  A refusal by the limit wakes the flusher, which deletes what may go; one by the disk wakes
- * the preparer, which tries until there is room.
+ * A roll takes the segment that the preparer has made, without a call on a file.  Where there is none, the
+ * roll opens what is published under the next id or, if a file can be reserved (quota.h), makes it: the
+ * counted fallback.  A failed roll has changed nothing: the record that needed it is refused, smaller
+ * records still find room in the current segment, and the next roll tries again at once.  A refusal by the
+ * limit wakes the flusher, which deletes what may be deleted; a refusal by the disk wakes the preparer,
+ * which tries until there is room.
  */
 #include "write/writer.h"
 
@@ -17,49 +17,48 @@
 #include "os/fault.h"
 #include "os/process.h"
 
-/* An append is refused: sees to it that whoever may make room knows. */
-static int refused_for_limit(cq_writer *w)
+/* For the limit.  The flusher may make room. */
+static int refuse_for_limit(cq_writer *w)
 {
 	if (!atomic_exchange(&w->quota.at_limit, true))
 		cq_worker_kick(&w->flusher);
 	return -EDQUOT;
 }
 
-static int refused(cq_writer *w, int r)
+/* For any error of the disk; EDQUOT is the disk's here.  The preparer finds out when there is room. */
+static int refuse_for_disk(cq_writer *w, int r)
 {
-	/* EDQUOT, here, is the disk's */
 	if ((r == -ENOSPC || r == -EDQUOT) && !atomic_exchange(&w->quota.disk_full, true))
 		cq_worker_kick(&w->preparer);
 	return r;
 }
 
-/* No segment was prepared: this thread opens what is there or else, having a place for it, makes
- * it.  Who looks in vain and has none is refused. */
-static int make_segment(cq_writer *w, uint32_t id, bool placed, struct cq_wsegment **ret_segment)
+/* No segment was prepared: this thread opens what is published or else, with a reservation, makes it. */
+static int make_segment(cq_writer *w, uint32_t id, bool reserved, struct cq_wsegment **ret_segment)
 {
 	struct cq_wsegment *s;
 	int r;
 
 	r = cq_owner_check(w);
-	if (r == 0 && placed)
-		r = cq_wsegment_open_or_create(w->dirfd, id, w->segment_size, CQ_BY_WRITER, &s);
+	if (r == 0 && reserved)
+		r = cq_wsegment_open_or_create(w->dirfd, id, w->segment_size, &s);
 	else if (r == 0)
 		r = cq_wsegment_open(w->dirfd, id, w->segment_size, &s);
-	if (placed && r == 0 && s->populated > 0) /* made, not opened */
+	if (reserved && r == 0 && s->created)
 		cq_quota_use(&w->quota);
-	else if (placed)
+	else if (reserved)
 		cq_quota_release(&w->quota);
 	if (r == 0 && !cq_wsegment_is_fresh(s)) {
 		cq_wsegment_free(s);
 		r = -EBADMSG;
 	}
-	if (r == -ENOENT && !placed) {
+	if (r == -ENOENT && !reserved) {
 		w->refused++;
-		return refused_for_limit(w);
+		return refuse_for_limit(w);
 	}
 	if (r < 0) {
 		cq_prealloc_expect(&w->prealloc, id, r);
-		return refused(w, r);
+		return refuse_for_disk(w, r);
 	}
 	cq_prealloc_expect(&w->prealloc, id + 1, 0);
 	atomic_fetch_add(&w->prealloc.published, 1);
@@ -81,10 +80,10 @@ static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
 	                     w->config.require_prealloc, &taken);
 	if (r < 0) {
 		cq_worker_kick(&w->preparer);
-		return refused(w, r);
+		return refuse_for_disk(w, r);
 	}
 	if (r == 0)
-		return make_segment(w, id, taken.placed, ret_segment);
+		return make_segment(w, id, taken.reserved, ret_segment);
 	if (taken.waited)
 		w->rolls_waited++;
 	else
@@ -93,14 +92,14 @@ static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
 	return 0;
 }
 
-/* Order: the successor is there; seal; its beginning into its header; position moves; only then the first
- * record.  (docs/format.md, Roll) */
+/* Order: the successor exists; the seal; the successor's beginning into its header; the position moves;
+ * only then the first record.  (docs/format.md, Roll) */
 int cq_writer_roll_locked(cq_writer *w)
 {
 	struct cq_wsegment *old = w->current, *next;
 	int r;
 
-	cq_writer_announce(w); /* the first part of a batch; finding a segment may take its time */
+	cq_writer_announce(w); /* the first part of a batch: finding a segment may take a while */
 	r = next_segment(w, &next);
 	if (r < 0)
 		return r;
@@ -156,7 +155,7 @@ int cq_writer_room(cq_writer *w, size_t length)
 		r = -EMSGSIZE;
 	if (r == 0 && cq_record_span(length) > w->segment_size - w->current->used &&
 	    !cq_prealloc_possible(&w->prealloc, w->current->id + 1))
-		r = refused_for_limit(w); /* whoever asks wants to be told */
+		r = refuse_for_limit(w); /* the caller waits for config.space */
 	pthread_mutex_unlock(&w->lock);
 	return r;
 }

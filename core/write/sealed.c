@@ -261,7 +261,7 @@ static bool find(const struct cq_wsegment *s, uint32_t id, struct cq_segment_cou
 {
 	for (; s; s = s->next) {
 		if (s->id == id) {
-			cq_wsegment_counts(s, true, ret_live);
+			cq_wsegment_get_counts(s, true, ret_live);
 			return true;
 		}
 	}

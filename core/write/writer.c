@@ -325,7 +325,7 @@ bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_l
 	pthread_mutex_lock(&w->lock);
 	found = w->current->id == id;
 	if (found)
-		cq_wsegment_counts(w->current, false, ret_live);
+		cq_wsegment_get_counts(w->current, false, ret_live);
 	pthread_mutex_unlock(&w->lock);
 	return found || cq_sealed_counts(w, id, ret_live);
 }

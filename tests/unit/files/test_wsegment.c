@@ -50,16 +50,16 @@ static void expect_empty_segment(struct qs *q, const char *name)
 static void prepare_then_publish(void **state)
 {
 	struct qs *q = *state;
-	struct cq_wsegment *s = prepared(q, CQ_BY_WORKER), *again;
+	struct cq_wsegment *s = prepared(q, CQ_BY_PREPARER), *again;
 
 	assert_false(s->published);
 	expect_empty_segment(q, TEMP);
 	assert_false(support_exists(q->dir, NAME));
-	assert_int_equal(cq_wsegment_publish(q->dirfd, s, CQ_BY_WORKER), 0);
+	assert_int_equal(cq_wsegment_publish(q->dirfd, s), 0);
 	assert_true(s->published);
 	expect_empty_segment(q, NAME);
 	assert_false(support_exists(q->dir, TEMP));
-	cq_wsegment_discard(q->dirfd, s, CQ_BY_WORKER); /* published: stays */
+	cq_wsegment_discard(q->dirfd, s); /* published: stays */
 	assert_true(cq_wsegment_is_fresh(s));
 	assert_int_equal(cq_wsegment_open(q->dirfd, 7, QS_SIZE, &again), 0);
 	s->map.base[QS_SIZE - 1] = 'S';
@@ -72,13 +72,13 @@ static void prepare_then_publish(void **state)
 static void preparers_have_names_of_their_own(void **state)
 {
 	struct qs *q = *state;
-	struct cq_wsegment *a = prepared(q, CQ_BY_WORKER), *b = prepared(q, CQ_BY_WRITER);
+	struct cq_wsegment *a = prepared(q, CQ_BY_PREPARER), *b = prepared(q, CQ_BY_ROLL);
 
 	assert_true(support_exists(q->dir, TEMP));
 	assert_true(support_exists(q->dir, TEMP_FALLBACK));
-	assert_int_equal(cq_wsegment_publish(q->dirfd, b, CQ_BY_WRITER), 0);
-	assert_int_equal(cq_wsegment_publish(q->dirfd, a, CQ_BY_WORKER), -EEXIST);
-	cq_wsegment_discard(q->dirfd, a, CQ_BY_WORKER);
+	assert_int_equal(cq_wsegment_publish(q->dirfd, b), 0);
+	assert_int_equal(cq_wsegment_publish(q->dirfd, a), -EEXIST);
+	cq_wsegment_discard(q->dirfd, a);
 	cq_wsegment_free(a);
 	cq_wsegment_free(b);
 	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
@@ -91,9 +91,9 @@ static void prepare_replaces_a_leftover(void **state)
 	struct cq_wsegment *s;
 
 	qs_write_file(q->dir, TEMP, "left over", 9);
-	s = prepared(q, CQ_BY_WORKER);
+	s = prepared(q, CQ_BY_PREPARER);
 	expect_empty_segment(q, TEMP);
-	cq_wsegment_discard(q->dirfd, s, CQ_BY_WORKER);
+	cq_wsegment_discard(q->dirfd, s);
 	cq_wsegment_free(s);
 	assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
 }
@@ -101,7 +101,7 @@ static void prepare_replaces_a_leftover(void **state)
 static void publish_over_an_existing_name(void **state)
 {
 	struct qs *q = *state;
-	struct cq_wsegment *s = prepared(q, CQ_BY_WORKER);
+	struct cq_wsegment *s = prepared(q, CQ_BY_PREPARER);
 	struct qs_snapshot before;
 	struct stat a, b;
 
@@ -110,7 +110,7 @@ static void publish_over_an_existing_name(void **state)
 	support_poke(q->dir, TEMP, 3000, "temporary", 9);
 	assert_int_equal(fstatat(q->dirfd, NAME, &a, 0), 0);
 	qs_snapshot(q->dir, &before);
-	assert_int_equal(cq_wsegment_publish(q->dirfd, s, CQ_BY_WORKER), -EEXIST);
+	assert_int_equal(cq_wsegment_publish(q->dirfd, s), -EEXIST);
 	assert_false(s->published);
 	assert_int_equal(fstatat(q->dirfd, NAME, &b, 0), 0);
 	assert_true(a.st_ino == b.st_ino);
@@ -127,7 +127,7 @@ static void open_or_create_opens_what_exists(void **state)
 	qs_make_segment(q->dir, 7, QS_SIZE);
 	support_poke(q->dir, NAME, 4001, "S", 1);
 	qs_snapshot(q->dir, &before);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WRITER, &s), 0);
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
 	assert_int_equal(s->map.base[4001], 'S');
 	assert_true(s->published);
 	qs_unchanged(q->dir, &before);
@@ -139,7 +139,7 @@ static void open_or_create_creates_what_is_missing(void **state)
 	struct qs *q = *state;
 	struct cq_wsegment *s;
 
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WRITER, &s), 0);
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
 	assert_true(s->published);
 	expect_empty_segment(q, NAME);
 	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
@@ -187,8 +187,7 @@ static void what_is_no_segment_is_not_opened(void **state)
 	for (uint64_t i = 0; i < 3; i++) { /* magic, version, id */
 		support_poke(q->dir, NAME, i * 4, &wrong[i], 4);
 		qs_snapshot(q->dir, &before);
-		assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WRITER, &s),
-		                 -EBADMSG);
+		assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), -EBADMSG);
 		qs_unchanged(q->dir, &before);
 		support_poke(q->dir, NAME, i * 4, &right[i], 4);
 	}
@@ -198,19 +197,17 @@ static void what_is_no_segment_is_not_opened(void **state)
 	qs_unchanged(q->dir, &before);
 	assert_int_equal(renameat(q->dirfd, NAME, q->dirfd, "other"), 0);
 	assert_int_equal(symlinkat("other", q->dirfd, NAME), 0);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WRITER, &s),
-	                 -ELOOP);
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), -ELOOP);
 	assert_int_equal(unlinkat(q->dirfd, NAME, 0), 0);
 	assert_int_equal(mkfifoat(q->dirfd, NAME, 0600), 0);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WRITER, &s),
-	                 -EBADMSG);
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), -EBADMSG);
 	assert_null(s);
 }
 
 static void take_count_seal(void **state)
 {
 	struct qs *q = *state;
-	struct cq_wsegment *s = prepared(q, CQ_BY_WRITER);
+	struct cq_wsegment *s = prepared(q, CQ_BY_ROLL);
 	const struct cq_segment_header *h = cq_wsegment_header(s);
 
 	cq_wsegment_take(s, 100, 5000);
@@ -236,11 +233,11 @@ static void take_count_seal(void **state)
 	cq_wsegment_free(s);
 }
 
-/* Records whose numbers do not run on (chronicle-rs started anew): no summary could be true. */
-static void mixed_numbers_get_no_summary(void **state)
+/* The numbers of a chronicle-rs that began again at 0: no summary could be true. */
+static void discontiguous_numbers_get_no_summary(void **state)
 {
 	struct qs *q = *state;
-	struct cq_wsegment *s = prepared(q, CQ_BY_WRITER);
+	struct cq_wsegment *s = prepared(q, CQ_BY_ROLL);
 
 	cq_wsegment_take(s, 100, 5000);
 	cq_wsegment_count(s, 64, 100, 9000, 1);
@@ -257,32 +254,31 @@ static void failures_leave_no_file(void **state)
 	static const struct {
 		const char *name;
 		int error, result;
-		enum cq_preparer by;
 	} faults[] = {
-		{ "create_new", EACCES, -EACCES, CQ_BY_WORKER },
-		{ "allocate", ENOSPC, -ENOSPC, CQ_BY_WORKER },
-		{ "allocate", EOPNOTSUPP, -EOPNOTSUPP, CQ_BY_WRITER },
-		{ "map", ENOMEM, -ENOMEM, CQ_BY_WRITER },
-		{ "populate", EFAULT, -EFAULT, CQ_BY_WORKER },
-		{ "populate", ENOMEM, -ENOMEM, CQ_BY_WRITER },
-		{ "rename_noreplace", EXDEV, -EXDEV, CQ_BY_WORKER },
-		{ "rename_noreplace", EINVAL, -EOPNOTSUPP, CQ_BY_WORKER },
-		{ "rename_noreplace", ENOSYS, -EOPNOTSUPP, CQ_BY_WRITER },
-		{ "rename_noreplace", EIO, -EIO, CQ_BY_WRITER },
+		{ "create_new", EACCES, -EACCES },
+		{ "allocate", ENOSPC, -ENOSPC },
+		{ "allocate", EOPNOTSUPP, -EOPNOTSUPP },
+		{ "map", ENOMEM, -ENOMEM },
+		{ "populate", EFAULT, -EFAULT },
+		{ "populate", ENOMEM, -ENOMEM },
+		{ "rename_noreplace", EXDEV, -EXDEV },
+		{ "rename_noreplace", EINVAL, -EOPNOTSUPP },
+		{ "rename_noreplace", ENOSYS, -EOPNOTSUPP },
+		{ "rename_noreplace", EIO, -EIO },
 	};
 	struct qs *q = *state;
 	struct cq_wsegment *s = NULL;
 
 	for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
 		cq_fault_set(faults[i].name, faults[i].error, 0, -1);
-		assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, faults[i].by, &s),
+		assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s),
 		                 faults[i].result);
 		assert_null(s);
 		assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
 	}
 	/* Linux before 5.14 has no MADV_POPULATE_WRITE: slower, no failure */
 	cq_fault_set("populate", EINVAL, 0, -1);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WORKER, &s), 0);
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
 	cq_wsegment_free(s);
 	cq_fault_set(NULL, 0, 0, 0);
 }
@@ -298,7 +294,7 @@ static void open_or_create_opens_what_appeared_meanwhile(void **state)
 	support_poke(q->dir, NAME, 4001, "S", 1);
 	qs_snapshot(q->dir, &before);
 	cq_fault_set("open", ENOENT, 0, 1);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, CQ_BY_WRITER, &s), 0);
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
 	cq_fault_set(NULL, 0, 0, 0);
 	assert_int_equal(s->map.base[4001], 'S');
 	qs_unchanged(q->dir, &before);
@@ -317,7 +313,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(populate_ends_with_the_file),
 	QS_TEST(what_is_no_segment_is_not_opened),
 	QS_TEST(take_count_seal),
-	QS_TEST(mixed_numbers_get_no_summary),
+	QS_TEST(discontiguous_numbers_get_no_summary),
 #ifdef CQ_FAULTS
 	QS_TEST(failures_leave_no_file),
 	QS_TEST(open_or_create_opens_what_appeared_meanwhile),

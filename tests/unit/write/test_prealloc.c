@@ -40,7 +40,7 @@ static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
 	struct cq_taken taken = { 0 };
 	int r = cq_prealloc_take(p, id, wait_ms, false, &taken);
 
-	if (taken.placed) { /* as if the caller had made it */
+	if (taken.reserved) { /* as if the caller had made it */
 		cq_quota_use(&quota);
 		cq_prealloc_expect(p, id + 1, 0);
 	}

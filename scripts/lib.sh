@@ -1,13 +1,13 @@
 # shellcheck shell=bash
 # Shell functions shared by the programs in this folder; sourced, never run.
 
-# Where the running program and the source tree are, whatever folder the caller is in, also where the
-# program is run by a symbolic link.
+# The running program and the source tree, from any folder of the caller, and also when a symbolic link
+# leads to the program.
 unset CDPATH
 root=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.." && pwd)
 self=$root/scripts/$(basename "$(readlink -f "$0")")
 
-# Everything that is built is below $build: where BUILD_DIR says, else in the source tree.
+# All builds go below $build: BUILD_DIR if it is set, else a folder of the source tree.
 # shellcheck disable=SC2034 # for the programs
 build=$(realpath -m -- "${BUILD_DIR:-$root/build}")
 
@@ -31,16 +31,16 @@ as_root() {
 	fi
 }
 
-# The comment block at the head of the running script is its --help text.
+# Prints the comment block at the head of the running script: its --help text.
 usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$self"; }
 
-# unknown ARGUMENT: ends the program, which does not know it.
+# unknown ARGUMENT: ends the program with the message that it does not know this argument.
 unknown() {
 	warn "unknown argument: $1 (see --help)"
 	exit 2
 }
 
-# build_folder DIR: makes it, or says why nothing can be built there.
+# build_folder DIR: makes the folder, or ends the program with the reason why it cannot build there.
 build_folder() {
 	local dir=$1 other
 	[ -f "$root/meson.build" ] || die "$root is not the source tree of chronfs"
@@ -52,16 +52,16 @@ build_folder() {
 		die "$other: remove it, or build elsewhere: BUILD_DIR=FOLDER $self"
 }
 
-# meson_dir DIR OPTION...: brings build directory DIR to these options, setting it up when it is
-# new. One left by another meson version or by a broken first setup is made afresh.
-# Meson's long answer is shown only when it fails.
+# meson_dir DIR OPTION...: gives build directory DIR these options, and sets it up when it is
+# new. It replaces one that another meson version or a broken first setup has left.
+# It shows meson's long output only on failure.
 meson_dir() {
 	local dir=$1 log
 	shift
 	build_folder "$dir"
 	say "building in $dir"
 	log=$dir/setup.log
-	# Asked to build build.ninja, ninja lets meson look at its files again if they changed.
+	# When ninja builds build.ninja, it runs meson again if meson's files have changed.
 	if [ -f "$dir/build.ninja" ] && {
 		meson configure "$dir" "$@" && ninja -C "$dir" build.ninja
 	} >"$log" 2>&1; then

@@ -88,6 +88,7 @@ static int serve(struct chronfs *fs)
 	return r == 0 ? CHRONFS_EXIT_OK : CHRONFS_EXIT_LOOP;
 }
 
+/* The step for pollers is the last: it sees what the others changed. */
 static const chronfs_step_fn steps[] = {
 	chronfs_room_wait_step,
 	chronfs_line_timeout_step,

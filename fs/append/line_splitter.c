@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* line_splitter.c - bytes that come in pieces, cut into one record per line; see line_splitter.h */
+/* line_splitter.c - splits bytes that come in pieces into one record for each line */
 #include "append/line_splitter.h"
 
 #include <errno.h>
@@ -9,17 +9,17 @@
 #include "fault.h"
 
 #define ROOM_FIRST 256U
-#define ROOM_KEPT (64U << 10) /* an empty open line keeps no more than this */
+#define ROOM_KEPT (64U << 10) /* of an empty open line, at most */
 
 void chronfs_line_splitter_init(struct chronfs_line_splitter *splitter, size_t limit,
-                                struct chronfs_line_memory *budget)
+                                struct chronfs_line_memory *memory)
 {
-	*splitter = (struct chronfs_line_splitter){ .limit = limit, .budget = budget };
+	*splitter = (struct chronfs_line_splitter){ .limit = limit, .memory = memory };
 }
 
-static void give_back(struct chronfs_line_splitter *splitter)
+static void free_line(struct chronfs_line_splitter *splitter)
 {
-	__atomic_sub_fetch(&splitter->budget->used, splitter->room, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&splitter->memory->used, splitter->room, __ATOMIC_RELAXED);
 	free(splitter->open);
 	splitter->open = NULL;
 	splitter->room = 0;
@@ -27,20 +27,20 @@ static void give_back(struct chronfs_line_splitter *splitter)
 
 void chronfs_line_splitter_fini(struct chronfs_line_splitter *splitter)
 {
-	give_back(splitter);
+	free_line(splitter);
 	splitter->used = 0;
 }
 
 void chronfs_line_splitter_shrink(struct chronfs_line_splitter *splitter)
 {
 	if (splitter->used == 0 && splitter->room > ROOM_KEPT)
-		give_back(splitter);
+		free_line(splitter);
 }
 
-/* Room for a line of `length` bytes, which is no more than the limit. */
+/* Makes room for a line of `length` bytes, which is at most the limit. */
 static int make_room(struct chronfs_line_splitter *splitter, size_t length)
 {
-	struct chronfs_line_memory *budget = splitter->budget;
+	struct chronfs_line_memory *memory = splitter->memory;
 	size_t room = 2 * splitter->room;
 	int r = -ENOMEM;
 	char *grown;
@@ -53,8 +53,8 @@ static int make_room(struct chronfs_line_splitter *splitter, size_t length)
 		room = length;
 	if (room > splitter->limit)
 		room = splitter->limit;
-	if (__atomic_add_fetch(&budget->used, room - splitter->room, __ATOMIC_RELAXED) >
-	            budget->most &&
+	if (__atomic_add_fetch(&memory->used, room - splitter->room, __ATOMIC_RELAXED) >
+	            memory->most &&
 	    !chronfs_planted("open_line_unbounded")) {
 		r = -ENOBUFS;
 		goto over;
@@ -66,12 +66,11 @@ static int make_room(struct chronfs_line_splitter *splitter, size_t length)
 	splitter->room = room;
 	return 0;
 over:
-	__atomic_sub_fetch(&budget->used, room - splitter->room, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&memory->used, room - splitter->room, __ATOMIC_RELAXED);
 	return r;
 }
 
-/* Whether a record ends in data when it can take `left` more bytes, and how many of data it
- * takes. */
+/* Whether a record that may take `left` more bytes ends in data, and how many of data it takes. */
 static bool record_ends(const char *data, size_t size, size_t left, bool end, size_t *ret_length)
 {
 	const size_t look = size < left ? size : left;
@@ -81,7 +80,7 @@ static bool record_ends(const char *data, size_t size, size_t left, bool end, si
 	return newline || look == left || end;
 }
 
-/* The one that begins with the open line.  As chronfs_line_splitter_cut(). */
+/* Gives the record that begins with the open line.  Returns as chronfs_line_splitter_cut(). */
 static ssize_t join(struct chronfs_line_splitter *splitter, const char *data, size_t size, bool end,
                     struct cq_message *message, size_t *ret_taken)
 {
@@ -110,7 +109,7 @@ ssize_t chronfs_line_splitter_cut(struct chronfs_line_splitter *splitter, const 
 	size_t count = 0, at = 0, length;
 	ssize_t r;
 
-	if (splitter->limit == 0 && size > 0) /* no record would ever take a byte */
+	if (splitter->limit == 0 && size > 0) /* no record could take a byte */
 		return -EMSGSIZE;
 	if (splitter->used > 0) {
 		r = join(splitter, data, size, end, messages, &at);
@@ -137,7 +136,7 @@ size_t chronfs_line_splitter_consume(struct chronfs_line_splitter *splitter,
 
 	for (size_t i = 0; i < count; i++)
 		bytes += messages[i].length;
-	bytes -= splitter->used; /* an open line was the beginning of the first */
+	bytes -= splitter->used; /* the first record began with the open line */
 	splitter->used = 0;
 	return bytes;
 }

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * wait_for_room.c - what waits for room in a full queue
+ * wait_for_room.c - appends that wait for room in a full queue
  *
- * With full=block a request that found no room is parked (held/parked.c) with a copy of its data.
+ * With full=block, a request that finds no room is parked (held/parked.c) with a copy of its data.
  * The background thread tries again when the library has deleted segments, and at intervals: the
- * oldest request first, and none before it has gone through.  A request waits no longer than
- * full=block says; its interruption is answered at once.  What a closed file has left to append is
- * a leftover: tried first, as long as there is a chance, and never in anybody's way.
+ * oldest request first, and no other until the oldest has succeeded or given up.  A request waits
+ * no longer than full=block says.  An interrupted request gets its reply at once.  A leftover
+ * (line_leftover.c) waits in a list of its own, without a request and without a time limit.
+ * Leftovers are tried first, and never delay a request.
  *
- * Invariant: who parks wakes the background thread, for the room may have come after his own
- * attempt.
+ * Invariant: the thread that parks a request wakes the background thread afterwards, because room
+ * may have come after its own attempt.
  */
 #include "append/wait_for_room.h"
 
@@ -18,10 +19,9 @@
 #include "chronfs.h"
 #include "held/background.h"
 #include "held/parked.h"
-#include "held/poll.h"
 #include "shared/counters.h"
 
-#define MOST_BYTES ((size_t)64 << 20) /* of copies */
+#define MOST_BYTES ((size_t)64 << 20) /* of data of the requests that wait */
 #define MOST_LEFTOVERS 4096
 #define REQUEST_INTERVAL_MS 20
 #define LEFTOVER_INTERVAL_MS 100
@@ -48,7 +48,7 @@ bool chronfs_room_wait_allowed(const struct chronfs *fs, bool nonblock, int *ret
 	return false;
 }
 
-/* Under the lock. */
+/* Under the lock of the list of requests. */
 static int add_request(struct chronfs *fs, struct chronfs_room_wait *wait)
 {
 	int r;
@@ -89,18 +89,19 @@ bool chronfs_room_wait_too_many_leftovers(struct chronfs *fs)
 	return too_many;
 }
 
-/* What the attempt comes to: -EDQUOT for a request that gives up, 1: it goes on waiting. */
-static int judge(const struct chronfs_room_wait *wait, int result)
+/* The result for chronfs_parked_end_attempt(), 1: the wait continues. */
+static int wait_result(const struct chronfs_room_wait *wait, int attempt)
 {
-	/* A leftover has nobody to tell: it gives up only when nothing can be appended any more. */
+	/* nobody gets a leftover's error: it gives up only when no append can succeed any more */
 	if (!wait->parked.req)
-		return result == 0 || result == -EIO || result == -EOVERFLOW ? result : 1;
-	if (result != -EDQUOT && result != -EAGAIN) /* EAGAIN: the segment is not prepared yet */
-		return result;
+		return attempt == 0 || attempt == -EIO || attempt == -EOVERFLOW ? attempt : 1;
+	if (attempt != -EDQUOT &&
+	    attempt != -EAGAIN) /* EAGAIN: the next segment is not prepared yet */
+		return attempt;
 	return chronfs_now_ms() >= wait->until_ms ? -EDQUOT : 1;
 }
 
-/* Tries from the first on until one has to go on waiting. */
+/* Tries the oldest, then the next, until one must wait on. */
 static void try_list(struct chronfs *fs, struct chronfs_parked_list *list)
 {
 	struct chronfs_room_wait *first;
@@ -110,26 +111,20 @@ static void try_list(struct chronfs *fs, struct chronfs_parked_list *list)
 		first = (struct chronfs_room_wait *)chronfs_parked_begin_attempt(list);
 		if (!first)
 			return;
-		r = judge(first, first->attempt(fs, first));
+		r = wait_result(first, first->attempt(fs, first));
 	} while (chronfs_parked_end_attempt(list, &first->parked, r));
 }
 
 int chronfs_room_wait_step(struct chronfs *fs)
 {
-	const bool had = chronfs_room_wait_any(fs);
-
-	if (!had && !chronfs_parked_any(&fs->room_waits.leftovers))
-		return -1;
 	try_list(fs, &fs->room_waits.leftovers);
 	try_list(fs, &fs->room_waits.requests);
 	if (chronfs_room_wait_any(fs))
 		return REQUEST_INTERVAL_MS;
-	if (had)
-		chronfs_poll_changed(fs); /* nobody is before those who poll any more */
 	return chronfs_parked_any(&fs->room_waits.leftovers) ? LEFTOVER_INTERVAL_MS : -1;
 }
 
-/* A last attempt of each, then the truth. */
+/* Finishes each with the result of a last attempt. */
 static void end_list(struct chronfs *fs, struct chronfs_parked_list *list)
 {
 	struct chronfs_room_wait *first;

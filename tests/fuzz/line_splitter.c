@@ -96,7 +96,7 @@ static bool feed(struct chronfs_line_splitter *splitter, struct text *text, cons
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct chronfs_line_memory budget = { .used = 0 };
+	struct chronfs_line_memory memory = { .used = 0 };
 	struct text text = { .at = 0 };
 	struct chronfs_line_splitter splitter;
 	bool enough = true;
@@ -105,11 +105,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < HEADER)
 		return 0;
 	text.limit = 1 + data[0] * (size_t)(data[0] < 128 ? 1 : 16);
-	budget.most = data[1] < 128 ? 1U << 20 : data[1] * 4U;
+	memory.most = data[1] < 128 ? 1U << 20 : data[1] * 4U;
 	memcpy(&random_state, data + 2, sizeof random_state);
 	text.bytes = data + HEADER;
 	text.size = size - HEADER;
-	chronfs_line_splitter_init(&splitter, text.limit, &budget);
+	chronfs_line_splitter_init(&splitter, text.limit, &memory);
 	while (enough && fed < text.size) {
 		n = 1 + random_below(200);
 		if (n > text.size - fed)
@@ -121,8 +121,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (enough && feed(&splitter, &text, "", 0, true))
 		HELD_CHECK(text.at == text.size && splitter.used == 0);
-	HELD_CHECK(budget.used == splitter.room && budget.used <= budget.most);
+	HELD_CHECK(memory.used == splitter.room && memory.used <= memory.most);
 	chronfs_line_splitter_fini(&splitter);
-	HELD_CHECK(budget.used == 0);
+	HELD_CHECK(memory.used == 0);
 	return 0;
 }

@@ -112,12 +112,12 @@ static void assert_same(const struct record_list *got, const struct record_list 
 /* One text in the pieces [0,a) [a,b) [b,size), then its end. */
 static void three_pieces(const char *text, size_t a, size_t b, size_t most, unsigned refuse)
 {
-	struct chronfs_line_memory budget = { .most = 4096 };
+	struct chronfs_line_memory memory = { .most = 4096 };
 	struct chronfs_line_splitter splitter;
 	struct record_list got = { .used = 0 }, wanted;
 	const size_t size = strlen(text);
 
-	chronfs_line_splitter_init(&splitter, LIMIT, &budget);
+	chronfs_line_splitter_init(&splitter, LIMIT, &memory);
 	feed(&splitter, &got, text, a, false, most, refuse);
 	feed(&splitter, &got, text + a, b - a, false, most, refuse);
 	feed(&splitter, &got, text + b, size - b, false, most, refuse);
@@ -126,7 +126,7 @@ static void three_pieces(const char *text, size_t a, size_t b, size_t most, unsi
 	assert_same(&got, &wanted);
 	assert_int_equal(splitter.used, 0);
 	chronfs_line_splitter_fini(&splitter);
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(memory.used, 0);
 }
 
 static void every_two_cuts_of_every_sample(void **state)
@@ -155,12 +155,12 @@ static void batches_of_one_and_refusals(void **state)
 /* With `end` a piece leaves nothing open. */
 static void the_end_of_a_piece_can_end_a_record(void **state)
 {
-	struct chronfs_line_memory budget = { .most = 4096 };
+	struct chronfs_line_memory memory = { .most = 4096 };
 	struct chronfs_line_splitter splitter;
 	struct record_list got = { .used = 0 }, wanted = { .used = 0 };
 
 	(void)state;
-	chronfs_line_splitter_init(&splitter, LIMIT, &budget);
+	chronfs_line_splitter_init(&splitter, LIMIT, &memory);
 	feed(&splitter, &got, "ab", 2, false, 8, 0);
 	feed(&splitter, &got, "cd\nef", 5, true, 8, 0);
 	assert_int_equal(splitter.used, 0);
@@ -180,17 +180,17 @@ static void the_end_of_a_piece_can_end_a_record(void **state)
 static void lines_are_taken_where_they_are(void **state)
 {
 	static const char data[] = "c\nd\nrest";
-	struct chronfs_line_memory budget = { .most = 4096 };
+	struct chronfs_line_memory memory = { .most = 4096 };
 	struct cq_message messages[8];
 	struct chronfs_line_splitter splitter;
 
 	(void)state;
-	chronfs_line_splitter_init(&splitter, LIMIT, &budget);
+	chronfs_line_splitter_init(&splitter, LIMIT, &memory);
 	assert_int_equal(chronfs_line_splitter_cut(&splitter, data, 4, false, messages, 8), 2);
 	assert_ptr_equal(messages[0].payload, data);
 	assert_ptr_equal(messages[1].payload, data + 2);
 	assert_int_equal(messages[1].type, CQ_TYPE_DEFAULT);
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(memory.used, 0);
 
 	assert_int_equal(chronfs_line_splitter_keep(&splitter, "ab", 2), 0);
 	assert_int_equal(
@@ -206,58 +206,58 @@ static void lines_are_taken_where_they_are(void **state)
 
 static void without_memory_nothing_happens(void **state)
 {
-	struct chronfs_line_memory budget = { .most = 300 };
+	struct chronfs_line_memory memory = { .most = 300 };
 	struct cq_message messages[8];
 	struct chronfs_line_splitter one, two;
 	static const char zeros[400];
 
 	(void)state;
-	chronfs_line_splitter_init(&one, 1000, &budget);
-	chronfs_line_splitter_init(&two, 1000, &budget);
+	chronfs_line_splitter_init(&one, 1000, &memory);
+	chronfs_line_splitter_init(&two, 1000, &memory);
 	assert_int_equal(chronfs_line_splitter_keep(&one, "abc", 3), 0);
-	assert_int_equal(budget.used, 256);
+	assert_int_equal(memory.used, 256);
 	assert_int_equal(chronfs_line_splitter_keep(&two, "x", 1), -ENOBUFS);
 	assert_int_equal(two.used, 0);
 	assert_int_equal(chronfs_line_splitter_keep(&one, zeros, 400), -ENOBUFS);
 	assert_int_equal(chronfs_line_splitter_cut(&one, zeros, 400, true, messages, 8), -ENOBUFS);
 	assert_int_equal(one.used, 3);
 	assert_memory_equal(one.open, "abc", 3);
-	assert_int_equal(budget.used, 256);
+	assert_int_equal(memory.used, 256);
 	/* what fits still does */
 	assert_int_equal(chronfs_line_splitter_cut(&one, "d\n", 2, false, messages, 8), 1);
 	assert_memory_equal(messages[0].payload, "abcd\n", 5);
 	chronfs_line_splitter_fini(&one);
 	assert_int_equal(chronfs_line_splitter_keep(&two, "x", 1), 0);
 	chronfs_line_splitter_fini(&two);
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(memory.used, 0);
 }
 
 /* A long line's memory goes when the line has gone, a short one's stays. */
 static void large_memory_is_given_back(void **state)
 {
 	const size_t large = 200000;
-	struct chronfs_line_memory budget = { .most = 1 << 20 };
+	struct chronfs_line_memory memory = { .most = 1 << 20 };
 	struct cq_message messages[8];
 	struct chronfs_line_splitter splitter;
 	char *zeros = calloc(1, large);
 
 	(void)state;
 	assert_non_null(zeros);
-	chronfs_line_splitter_init(&splitter, 1000000, &budget);
+	chronfs_line_splitter_init(&splitter, 1000000, &memory);
 	assert_int_equal(chronfs_line_splitter_keep(&splitter, zeros, large), 0);
 	chronfs_line_splitter_shrink(&splitter);
-	assert_true(budget.used >= large);
+	assert_true(memory.used >= large);
 	assert_int_equal(chronfs_line_splitter_cut(&splitter, "\n", 1, false, messages, 8), 1);
 	assert_int_equal(messages[0].length, large + 1);
 	assert_int_equal(chronfs_line_splitter_consume(&splitter, messages, 1), 1);
 	chronfs_line_splitter_shrink(&splitter);
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(memory.used, 0);
 
 	assert_int_equal(chronfs_line_splitter_keep(&splitter, "short", 5), 0);
 	assert_int_equal(chronfs_line_splitter_cut(&splitter, "", 0, true, messages, 8), 1);
 	assert_int_equal(chronfs_line_splitter_consume(&splitter, messages, 1), 0);
 	chronfs_line_splitter_shrink(&splitter);
-	assert_in_range(budget.used, 5, 65536);
+	assert_in_range(memory.used, 5, 65536);
 	chronfs_line_splitter_fini(&splitter);
 	free(zeros);
 }
@@ -265,19 +265,19 @@ static void large_memory_is_given_back(void **state)
 /* A queue whose records have no room for a byte: no line is taken, and none is cut for ever. */
 static void records_without_room(void **state)
 {
-	struct chronfs_line_memory budget = { .most = 1 << 16 };
+	struct chronfs_line_memory memory = { .most = 1 << 16 };
 	struct chronfs_line_splitter splitter;
 	struct cq_message messages[8];
 
 	(void)state;
-	chronfs_line_splitter_init(&splitter, 0, &budget);
+	chronfs_line_splitter_init(&splitter, 0, &memory);
 	assert_int_equal(chronfs_line_splitter_cut(&splitter, "a\n", 2, false, messages, 8),
 	                 -EMSGSIZE);
 	assert_int_equal(chronfs_line_splitter_cut(&splitter, "a", 1, true, messages, 8),
 	                 -EMSGSIZE);
 	assert_int_equal(chronfs_line_splitter_cut(&splitter, "", 0, true, messages, 8), 0);
 	assert_int_equal(chronfs_line_splitter_keep(&splitter, "", 0), 0);
-	assert_int_equal(budget.used, 0);
+	assert_int_equal(memory.used, 0);
 	chronfs_line_splitter_fini(&splitter);
 }
 
@@ -290,7 +290,7 @@ static unsigned next(unsigned *state, unsigned n)
 
 static void random_pieces(void **state)
 {
-	struct chronfs_line_memory budget = { .most = 1 << 16 };
+	struct chronfs_line_memory memory = { .most = 1 << 16 };
 	unsigned random = 12345;
 	char text[1000];
 
@@ -304,7 +304,7 @@ static void random_pieces(void **state)
 		size = next(&random, sizeof text);
 		for (size_t i = 0; i < size; i++)
 			text[i] = (char)(next(&random, 20) == 0 ? '\n' : 'a' + next(&random, 26));
-		chronfs_line_splitter_init(&splitter, limit, &budget);
+		chronfs_line_splitter_init(&splitter, limit, &memory);
 		while (at < size) {
 			size_t n = 1 + next(&random, 100), most = 1 + next(&random, 8);
 
@@ -317,7 +317,7 @@ static void random_pieces(void **state)
 		reference(text, size, limit, &wanted);
 		assert_same(&got, &wanted);
 		chronfs_line_splitter_fini(&splitter);
-		assert_int_equal(budget.used, 0);
+		assert_int_equal(memory.used, 0);
 	}
 }
 

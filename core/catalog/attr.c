@@ -2,8 +2,8 @@
 /*
  * attr.c - attributes of segments by id
  *
- * Of a sealed segment whose times are final everything is in the queue handle's memory (known.h) and
- * in what one fstatat() says; of one that this process writes its writer tells the rest (queue.h).
+ * Of a sealed segment whose times are final everything is in the catalogue (catalog.h) and in what
+ * one fstatat() says; of one that this process writes its writer tells the rest (queue.h).
  * Only what is neither is opened.
  *
  * The times of a sealed segment must never move once they have been told.  So the order is: the seal,
@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 
-#include "catalog/known.h"
 #include "catalog/queue.h"
 #include "files/dir.h"
 #include "format/format.h"
@@ -29,20 +28,21 @@ static void tell_live(const struct cq_segment_counts *live, uint64_t size,
 }
 
 /* The same for what is not live. */
-static void tell_final(const struct cq_known_segment *segment, bool sealed, uint64_t size,
+static void tell_final(const struct cq_catalog_entry *entry, bool sealed, uint64_t size,
                        struct cq_segment_attr *attr)
 {
 	cq_segment_show(&attr->stat, size, NULL);
 	attr->sealed = sealed;
-	attr->have_payload = segment->have_payload;
-	attr->payload_bytes = segment->payload_bytes;
+	attr->have_payload =
+		(entry->flags & CQ_ENTRY_COUNTED) && !(entry->flags & CQ_ENTRY_DAMAGED);
+	attr->payload_bytes = entry->bytes;
 }
 
 static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr)
 {
-	struct cq_known_segment found = { .id = id };
+	struct cq_catalog_entry found = { .id = id };
 	struct cq_segment_attr attr;
-	struct cq_segment_info info = CQ_SIZED(info);
+	struct cq_segment_header header;
 	cq_segment *segment;
 	struct cq_segment_counts live;
 	bool is_live;
@@ -51,7 +51,7 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 	r = cq_segment_open(queue, id, &segment);
 	if (r < 0)
 		return r;
-	r = cq_segment_info(segment, &info);
+	r = cq_segment_header(segment, &header);
 	if (r < 0)
 		goto close_segment;
 	is_live = cq_queue_writer_counts(queue, id, &live);
@@ -61,12 +61,13 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 	if (is_live) { /* the writer has come to it meanwhile */
 		tell_live(&live, segment->size, &attr);
 	} else {
+		const bool sealed = (header.flags & CQ_SEALED) != 0;
+
 		found.file = cq_file_id(&attr.stat);
-		found.have_payload = info.sealed && info.have_summary;
-		found.payload_bytes = info.payload_bytes;
-		if (info.sealed)
-			cq_known_put(&queue->known, &found, cq_queue_oldest(queue));
-		tell_final(&found, info.sealed, segment->size, &attr);
+		cq_catalog_from_header(&header, segment->size, &found);
+		if (sealed)
+			cq_catalog_learn_sealed(&queue->catalog, &found, cq_queue_oldest(queue));
+		tell_final(&found, sealed, segment->size, &attr);
 	}
 	*ret_attr = attr;
 close_segment:
@@ -76,7 +77,7 @@ close_segment:
 
 int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr)
 {
-	struct cq_known_segment known;
+	struct cq_catalog_entry known;
 	struct cq_segment_attr attr;
 	char name[CQ_NAME_MAX];
 	struct cq_segment_counts live;
@@ -93,12 +94,12 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *
 	cq_segment_name(name, id);
 	r = cq_io_stat_at(queue->dirfd, name, &attr.stat);
 	if (r == -ENOENT)
-		cq_known_forget(&queue->known, id);
+		cq_catalog_forget_file(&queue->catalog, id);
 	if (r < 0)
 		return r;
 	if (!S_ISREG(attr.stat.st_mode) || (uint64_t)attr.stat.st_size != size)
 		return -EBADMSG;
-	if (cq_known_get(&queue->known, id, cq_file_id(&attr.stat), &known))
+	if (cq_catalog_get_sealed(&queue->catalog, id, cq_file_id(&attr.stat), &known))
 		tell_final(&known, true, size, &attr);
 	else if (cq_queue_writer_counts(queue, id, &live))
 		tell_live(&live, size, &attr);

@@ -4,11 +4,10 @@
  *
  * A sealed segment of ours says it in its summary and its index.  The walk remains for the one that
  * another process is writing, and for all of chronicle-rs's; what it gave for a sealed one is
- * remembered (known.h).
+ * remembered (catalog.h).
  */
 #include <errno.h>
 
-#include "catalog/known.h"
 #include "catalog/queue.h"
 #include "chronq.h"
 #include "files/index.h"
@@ -138,8 +137,8 @@ static bool content_of_summary(cq_segment *segment, const struct cq_segment_info
 static int sealed_content(cq_segment *segment, const struct cq_segment_info *info,
                           struct cq_segment_content *ret_content)
 {
-	struct cq_known *known = &segment->queue->known;
-	struct cq_known_segment counted = { .id = segment->id };
+	struct cq_catalog *catalog = &segment->queue->catalog;
+	struct cq_catalog_entry counted = { .id = segment->id };
 	struct cq_segment_content content;
 	struct stat st;
 	int r;
@@ -148,19 +147,19 @@ static int sealed_content(cq_segment *segment, const struct cq_segment_info *inf
 	if (r < 0)
 		return r;
 	counted.file = cq_file_id(&st);
-	if (cq_known_get_content(known, segment->id, counted.file, ret_content))
+	if (cq_catalog_get_content(catalog, segment->id, counted.file, ret_content))
 		return 0;
 	if (!info->have_summary || !content_of_summary(segment, info, counted.file, &content)) {
 		r = count_all(segment, &content);
 		if (r < 0)
 			return r;
 		if (!content.damaged) {
-			counted.have_payload = true;
-			counted.payload_bytes = content.payload_bytes;
-			cq_known_put(known, &counted, cq_queue_oldest(segment->queue));
+			counted.flags = CQ_ENTRY_COUNTED;
+			counted.bytes = content.payload_bytes;
+			cq_catalog_learn_sealed(catalog, &counted, cq_queue_oldest(segment->queue));
 		}
 	}
-	cq_known_put_content(known, segment->id, counted.file, &content);
+	cq_catalog_put_content(catalog, segment->id, counted.file, &content);
 	*ret_content = content;
 	return 0;
 }

@@ -53,7 +53,7 @@ int cq_queue_open(const char *dir, cq_queue **ret_queue)
 		goto fail;
 	queue->process = process;
 	queue->dirfd = dirfd;
-	cq_known_init(&queue->known);
+	cq_catalog_init(&queue->catalog);
 	*ret_queue = queue;
 	return 0;
 fail:
@@ -79,14 +79,14 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live
 	queue->live = live;
 	queue->live_queue = live_queue;
 	queue->live_arg = live_arg;
-	cq_known_init(&queue->known);
+	cq_catalog_init(&queue->catalog);
 	*ret_queue = queue;
 	return 0;
 }
 
 void cq_queue_free(cq_queue *queue)
 {
-	cq_known_fini(&queue->known);
+	cq_catalog_fini(&queue->catalog);
 	close(queue->dirfd);
 	free(queue);
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "catalog/known.h"
+#include "catalog/catalog.h"
 #include "chronq-fs.h"
 #include "files/wsegment.h"
 #include "format/format.h"
@@ -36,7 +36,7 @@ struct cq_queue {
 	cq_counts_fn live;       /* both NULL where this process is not the writer */
 	cq_bounds_fn live_queue;
 	void *live_arg;
-	struct cq_known known; /* locks itself */
+	struct cq_catalog catalog; /* locks itself */
 };
 
 struct cq_segment {
@@ -79,5 +79,8 @@ void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_cou
 int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header);
 
 uint64_t cq_segment_size(const cq_segment *segment);
+
+/* The header has a summary that a segment of that size can have. */
+bool cq_segment_summary_possible(const struct cq_segment_header *header, uint64_t size);
 
 #endif

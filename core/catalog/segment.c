@@ -183,7 +183,7 @@ int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header)
 }
 
 /* The CRC says that the fields are as written, not that a sane program wrote them. */
-static bool summary_possible(const struct cq_segment_header *header, uint64_t size)
+bool cq_segment_summary_possible(const struct cq_segment_header *header, uint64_t size)
 {
 	uint64_t room;
 
@@ -219,7 +219,7 @@ int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info)
 		return r;
 	info.version = header.version;
 	info.sealed = (header.flags & CQ_SEALED) != 0;
-	info.have_summary = summary_possible(&header, segment->size);
+	info.have_summary = cq_segment_summary_possible(&header, segment->size);
 	if (info.have_summary) {
 		info.first_seq = header.first_seq;
 		info.stream_base = header.stream_base;

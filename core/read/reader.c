@@ -257,7 +257,6 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
 	reader->process = process;
 	reader->view = CQ_MAPPED_NONE;
 	reader->cursor_fd = -1;
-	cq_bases_init(&reader->bases);
 	cq_reader_unplace(reader);
 	reader->passive = (flags & CQ_READER_PASSIVE) != 0;
 	r = cq_queue_open(dir, &reader->queue);
@@ -290,6 +289,5 @@ void cq_reader_close(cq_reader *reader)
 	if (reader->cursor_fd >= 0)
 		close(reader->cursor_fd);
 	cq_queue_close(reader->queue);
-	cq_bases_fini(&reader->bases);
 	free(reader);
 }

@@ -12,7 +12,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "catalog/bases.h"
 #include "catalog/mapped.h"
 #include "catalog/queue.h"
 #include "chronq.h"
@@ -51,8 +50,6 @@ struct cq_reader {
 	int cursor_fd;                     /* -1: not opened yet */
 	bool have_cursor;                  /* cursor is the committed position */
 	struct cq_reader_file cursor;
-
-	struct cq_bases bases; /* as of the last seek by stream offset */
 };
 
 /* Takes the view over and stands at offset in it, not knowing what came before. */

@@ -346,25 +346,26 @@ static int find_byte(cq_reader *reader, const struct cq_mapped *view, uint64_t t
 
 static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
 {
-	struct cq_bases *bases = &reader->bases;
+	struct cq_catalog *catalog = &reader->queue->catalog;
+	struct cq_catalog_entry entry;
 	uint64_t position, offset;
-	struct cq_base base;
 	struct cq_mapped view;
 	uint32_t next;
 	bool trimmed;
 	int r;
 
-	r = cq_bases_list(bases, l->ids, l->count);
+	/* the reader has opened the queue handle, and is the only one that uses it */
+	r = cq_catalog_list(catalog, l->ids, l->count);
 	if (r == 0)
-		r = cq_bases_find(bases, reader->queue, target, &base);
+		r = cq_catalog_find(reader->queue, target, &entry);
 	if (r < 0)
 		return r;
-	trimmed = target < base.base;
+	trimmed = target < entry.base;
 	for (;;) {
-		r = cq_reader_mapped(reader, base.id, &view);
+		r = cq_reader_mapped(reader, entry.id, &view);
 		if (r < 0)
 			return r;
-		position = base.base;
+		position = entry.base;
 		r = find_byte(reader, &view, target, &position, &offset);
 		if (r > 0) {
 			cq_reader_place(reader, &view, offset);
@@ -372,13 +373,13 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 			/* the byte was before the first there is, or in a segment that is missing */
 			return position <= target ? 0 : -ENODATA;
 		}
-		if (r == 0 && !cq_bases_next(bases, base.id + 1, &next)) {
+		if (r == 0 && !cq_catalog_next(catalog, entry.id + 1, &next)) {
 			cq_reader_place(reader, &view, offset);
 			return trimmed ? -ENODATA : 0;
 		}
 		cq_mapped_close(&view);
 		if (r == 0)
-			r = cq_bases_place(bases, reader->queue, next, &base);
+			r = cq_catalog_place(reader->queue, next, &entry);
 		if (r < 0)
 			return r;
 	}

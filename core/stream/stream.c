@@ -2,13 +2,13 @@
 /*
  * stream.c - the payload bytes of a queue, read at any position
  *
- * The way of a read: is the position before the end that is known (if not: look, ends.c)? Which
- * segment holds it (bases.h)? Take that (shelf.h) and read (payload.h), then the same for the one
- * behind it. While all of that is known already, no lock is held but for moments, and nothing is
- * allocated.
+ * A read takes these steps: is the position before the known end (if not, refresh: bounds.c)?  Which
+ * segment holds it (catalog.h)?  Take that segment's mapping (mapping_cache.h) and read
+ * (segment_bytes.h), then do the same for the segment behind it.  While all of that is known already,
+ * each lock is held only for an access to memory, and nothing is allocated.
  *
- * A file that is deleted while it is read is noticed behind the copy, whatever the table says:
- * either its true bytes are given, or ENODATA.
+ * A file that is deleted while it is read is noticed behind the copy, whatever the catalogue says:
+ * the read gives the file's true bytes, or ENODATA.
  */
 #include "stream/stream.h"
 
@@ -31,9 +31,7 @@ int cq_stream_open(cq_queue *queue, cq_stream **ret_stream)
 		return -ENOMEM;
 	s->process = queue->process;
 	s->queue = queue;
-	cq_shelf_init(&s->shelf, queue);
-	cq_bases_init(&s->bases);
-	pthread_mutex_init(&s->survey, NULL);
+	cq_mapping_cache_init(&s->cache, queue);
 	*ret_stream = s;
 	return 0;
 }
@@ -43,9 +41,7 @@ void cq_stream_close(cq_stream *s)
 	if (!s || cq_process_forked(s->process))
 		return;
 	cq_tail_fini(s);
-	cq_shelf_fini(&s->shelf);
-	cq_bases_fini(&s->bases);
-	pthread_mutex_destroy(&s->survey);
+	cq_mapping_cache_fini(&s->cache);
 	free(s);
 }
 
@@ -56,7 +52,7 @@ int cq_stream_extent(cq_stream *s, uint64_t *ret_begin, uint64_t *ret_end)
 
 	if (cq_process_forked(s->process))
 		return -ECHILD;
-	r = cq_stream_look(s);
+	r = cq_stream_refresh(s);
 	if (r < 0)
 		return r;
 	begin = atomic_load(&s->begin);
@@ -67,40 +63,40 @@ int cq_stream_extent(cq_stream *s, uint64_t *ret_begin, uint64_t *ret_end)
 
 /* ---- which segment ---- */
 
-/* As cq_bases_find(), until it is about segments that are there. */
-static int find(struct cq_stream *s, uint64_t position, struct cq_base *ret_base)
+/* As cq_catalog_find(), until it is about segments that are there. */
+static int find(struct cq_stream *s, uint64_t position, struct cq_catalog_entry *ret_entry)
 {
 	int r;
 
-	if (cq_bases_lookup(&s->bases, position, ret_base))
+	if (cq_catalog_lookup(&s->queue->catalog, position, ret_entry))
 		return 1;
-	pthread_mutex_lock(&s->survey);
+	pthread_mutex_lock(&s->queue->catalog.refresh);
 	do {
-		r = cq_bases_find(&s->bases, s->queue, position, ret_base);
-	} while (cq_stream_gone(r) && (r = cq_stream_lost(s, s->bases.failed)) == 0);
-	pthread_mutex_unlock(&s->survey);
+		r = cq_catalog_find(s->queue, position, ret_entry);
+	} while (cq_stream_gone(r) && (r = cq_stream_lost(s, s->queue->catalog.failed)) == 0);
+	pthread_mutex_unlock(&s->queue->catalog.refresh);
 	return r;
 }
 
 /* The first segment there is from `id` on, placed and, unless it is the last, counted: 1, or 0. */
-static int next_segment(struct cq_stream *s, uint32_t id, struct cq_base *ret_base)
+static int next_segment(struct cq_stream *s, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	uint32_t next, last;
 	int r = 0;
 
-	pthread_mutex_lock(&s->survey);
-	while (r == 0 && cq_bases_next(&s->bases, id, &next)) {
-		(void)cq_bases_previous(&s->bases, UINT32_MAX, &last);
+	pthread_mutex_lock(&s->queue->catalog.refresh);
+	while (r == 0 && cq_catalog_next(&s->queue->catalog, id, &next)) {
+		(void)cq_catalog_previous(&s->queue->catalog, UINT32_MAX, &last);
 		if (next == last)
-			r = cq_bases_place(&s->bases, s->queue, next, ret_base);
+			r = cq_catalog_place(s->queue, next, ret_entry);
 		else
-			r = cq_bases_count(&s->bases, s->queue, next, ret_base);
+			r = cq_catalog_count(s->queue, next, ret_entry);
 		if (r == 0)
 			r = 1;
 		else if (cq_stream_gone(r))
-			r = cq_stream_lost(s, s->bases.failed);
+			r = cq_stream_lost(s, s->queue->catalog.failed);
 	}
-	pthread_mutex_unlock(&s->survey);
+	pthread_mutex_unlock(&s->queue->catalog.refresh);
 	return r;
 }
 
@@ -108,18 +104,18 @@ static int lost(struct cq_stream *s, uint32_t id)
 {
 	int r;
 
-	pthread_mutex_lock(&s->survey);
+	pthread_mutex_lock(&s->queue->catalog.refresh);
 	r = cq_stream_lost(s, id);
-	pthread_mutex_unlock(&s->survey);
+	pthread_mutex_unlock(&s->queue->catalog.refresh);
 	return r;
 }
 
 /* Bytes of the segment that are in the stream: up to `end`, if it is the one that grows. */
-static uint64_t bytes_before(const struct cq_base *base, uint64_t end)
+static uint64_t bytes_before(const struct cq_catalog_entry *entry, uint64_t end)
 {
-	if (base->flags & CQ_BASE_COUNTED)
-		return base->bytes;
-	return end > base->base ? end - base->base : 0;
+	if (entry->flags & CQ_ENTRY_COUNTED)
+		return entry->bytes;
+	return end > entry->base ? end - entry->base : 0;
 }
 
 /* ---- reading ---- */
@@ -128,18 +124,18 @@ static uint64_t bytes_before(const struct cq_base *base, uint64_t end)
 static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size_t length,
                             uint64_t position)
 {
-	struct cq_payload *payload;
+	struct cq_segment_bytes *segment;
 	ssize_t n;
 	int r;
 
-	r = cq_shelf_take(&s->shelf, id, &payload);
+	r = cq_mapping_cache_take(&s->cache, id, &segment);
 	if (r < 0)
 		return cq_stream_gone(r) ? -ENOENT : r;
-	n = cq_payload_read(payload, buffer, length, position);
+	n = cq_segment_bytes_read(segment, buffer, length, position);
 	/* not what it was: who reads again maps it again */
-	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&payload->view.map)))
-		cq_shelf_discard(&s->shelf, payload);
-	cq_shelf_put(&s->shelf, payload);
+	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&segment->view.map)))
+		cq_mapping_cache_discard(&s->cache, segment);
+	cq_mapping_cache_put(&s->cache, segment);
 	return n;
 }
 
@@ -147,25 +143,25 @@ static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size
 static ssize_t read_once(struct cq_stream *s, void *buffer, size_t length, uint64_t position,
                          uint64_t end)
 {
-	struct cq_base base;
+	struct cq_catalog_entry entry;
 	uint64_t at, bytes;
 	ssize_t n;
 	int r;
 
-	r = find(s, position, &base);
+	r = find(s, position, &entry);
 	if (r <= 0)
 		return r < 0 ? r : -ENODATA;
-	if (position < base.base)
+	if (position < entry.base)
 		return -ENODATA;
-	bytes = bytes_before(&base, end);
-	at = position - base.base;
+	bytes = bytes_before(&entry, end);
+	at = position - entry.base;
 	if (at >= bytes)
-		return (base.flags & CQ_BASE_DAMAGED) ? -EIO : -ENODATA;
+		return (entry.flags & CQ_ENTRY_DAMAGED) ? -EIO : -ENODATA;
 	if (length > bytes - at)
 		length = (size_t)(bytes - at);
-	n = read_segment(s, base.id, buffer, length, at);
+	n = read_segment(s, entry.id, buffer, length, at);
 	if (n == -ENOENT) {
-		r = lost(s, base.id);
+		r = lost(s, entry.id);
 		return r < 0 ? r : -ENODATA;
 	}
 	return n == 0 ? -EIO : n; /* its records end before it said they would */
@@ -180,7 +176,7 @@ ssize_t cq_stream_pread(cq_stream *s, void *buffer, size_t length, uint64_t posi
 	if (cq_process_forked(s->process))
 		return -ECHILD;
 	if (position >= end || length > end - position) {
-		int r = cq_stream_look(s);
+		int r = cq_stream_refresh(s);
 
 		if (r < 0 && position >= end)
 			return r;
@@ -206,12 +202,12 @@ ssize_t cq_stream_pread(cq_stream *s, void *buffer, size_t length, uint64_t posi
 /* Its file is there, readable or not: 1. */
 static int is_there(struct cq_stream *s, uint32_t id)
 {
-	struct cq_payload *payload;
+	struct cq_segment_bytes *segment;
 	int r;
 
-	r = cq_shelf_take(&s->shelf, id, &payload);
+	r = cq_mapping_cache_take(&s->cache, id, &segment);
 	if (r == 0)
-		cq_shelf_put(&s->shelf, payload);
+		cq_mapping_cache_put(&s->cache, segment);
 	else if (r != -EIO)
 		return cq_stream_gone(r) ? 0 : r;
 	return 1;
@@ -219,7 +215,7 @@ static int is_there(struct cq_stream *s, uint32_t id)
 
 int cq_stream_next_data(cq_stream *s, uint64_t position, uint64_t *ret_position)
 {
-	struct cq_base base;
+	struct cq_catalog_entry entry;
 	uint64_t begin, end;
 	int r;
 
@@ -231,28 +227,28 @@ int cq_stream_next_data(cq_stream *s, uint64_t position, uint64_t *ret_position)
 	if (position < begin)
 		position = begin;
 	while (position < end) {
-		r = find(s, position, &base);
+		r = find(s, position, &entry);
 		if (r <= 0)
 			break;
-		if (position < base.base) {
-			position = base.base;
-		} else if (position - base.base < bytes_before(&base, end) ||
-		           (base.flags & CQ_BASE_DAMAGED)) {
-			r = is_there(s, base.id);
+		if (position < entry.base) {
+			position = entry.base;
+		} else if (position - entry.base < bytes_before(&entry, end) ||
+		           (entry.flags & CQ_ENTRY_DAMAGED)) {
+			r = is_there(s, entry.id);
 			if (r > 0) {
 				*ret_position = position;
 				return 0;
 			}
 			if (r == 0)
-				r = lost(s, base.id);
+				r = lost(s, entry.id);
 			if (r < 0)
 				break;
 		} else {
-			r = next_segment(s, base.id + 1, &base);
+			r = next_segment(s, entry.id + 1, &entry);
 			if (r <= 0 ||
-			    base.base <= position) /* GCOV_EXCL_BR_LINE: changed a moment ago */
+			    entry.base <= position) /* GCOV_EXCL_BR_LINE: changed a moment ago */
 				break;
-			position = base.base;
+			position = entry.base;
 		}
 	}
 	if (r < 0)
@@ -267,12 +263,12 @@ static uint32_t run_end(struct cq_stream *s, uint32_t id, bool *ret_more)
 	const struct cq_id_run *run;
 	uint32_t last = id, above;
 
-	pthread_mutex_lock(&s->survey);
-	run = cq_bases_run(&s->bases, id);
+	pthread_mutex_lock(&s->queue->catalog.refresh);
+	run = cq_catalog_run(&s->queue->catalog, id);
 	if (run && run->first <= id) /* GCOV_EXCL_BR_LINE: deleted a moment ago */
 		last = run->last;
-	*ret_more = cq_bases_next(&s->bases, last + 1, &above);
-	pthread_mutex_unlock(&s->survey);
+	*ret_more = cq_catalog_next(&s->queue->catalog, last + 1, &above);
+	pthread_mutex_unlock(&s->queue->catalog.refresh);
 	return last;
 }
 
@@ -280,7 +276,7 @@ static uint32_t run_end(struct cq_stream *s, uint32_t id, bool *ret_more)
 int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 {
 	uint64_t begin, end, hole;
-	struct cq_base base;
+	struct cq_catalog_entry entry;
 	uint32_t last;
 	bool more;
 	int r;
@@ -290,20 +286,20 @@ int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 	r = cq_stream_extent(s, &begin, &end);
 	if (r < 0)
 		return r;
-	r = find(s, position, &base);
+	r = find(s, position, &entry);
 	while (r > 0) {
-		last = run_end(s, base.id, &more);
+		last = run_end(s, entry.id, &more);
 		if (!more)
 			break;
-		r = next_segment(s, last, &base);
-		if (r > 0 && base.id != last) { /* it went meanwhile */
-			r = find(s, position, &base);
+		r = next_segment(s, last, &entry);
+		if (r > 0 && entry.id != last) { /* it went meanwhile */
+			r = find(s, position, &entry);
 			continue;
 		}
-		hole = cq_base_end(&base);
+		hole = cq_entry_end(&entry);
 		if (r > 0)
-			r = next_segment(s, last + 1, &base);
-		if (r > 0 && hole > position && base.base > hole) {
+			r = next_segment(s, last + 1, &entry);
+		if (r > 0 && hole > position && entry.base > hole) {
 			*ret_position = hole;
 			return 0;
 		}
@@ -337,29 +333,29 @@ static int prepared(struct cq_stream *s, uint32_t id, struct cq_span *ret_span)
 
 int cq_stream_segment(cq_stream *s, uint32_t id, struct cq_span *ret_span)
 {
-	struct cq_base base;
+	struct cq_catalog_entry entry;
 	uint64_t end;
 	int r;
 
 	if (cq_process_forked(s->process))
 		return -ECHILD;
-	r = cq_stream_look(s);
+	r = cq_stream_refresh(s);
 	if (r < 0)
 		return r;
 	end = atomic_load(&s->end);
-	r = next_segment(s, id, &base);
+	r = next_segment(s, id, &entry);
 	if (r < 0)
 		return r;
 	if (r == 0)
 		return prepared(s, id, ret_span);
-	if (base.id != id)
+	if (entry.id != id)
 		return -ENOENT;
-	if (base.flags & CQ_BASE_DAMAGED)
+	if (entry.flags & CQ_ENTRY_DAMAGED)
 		return -EIO;
 	*ret_span = (struct cq_span){
-		.begin = base.base,
-		.bytes = bytes_before(&base, end),
-		.sealed = (base.flags & CQ_BASE_COUNTED) != 0,
+		.begin = entry.base,
+		.bytes = bytes_before(&entry, end),
+		.sealed = (entry.flags & CQ_ENTRY_COUNTED) != 0,
 	};
 	return 0;
 }

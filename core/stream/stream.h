@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.h - inside of cq_stream: shared by stream.c, ends.c and tail.c
+ * stream.h - inside of cq_stream: shared by stream.c, bounds.c and tail_follower.c
  *
- * Locks: survey > those of bases, shelf and payload, which are taken one at a time, for a moment
- * each. Nobody holds survey while bytes are read; it is held while the directory, headers or
- * records are looked at to find out where something is.  Asking this process's writer takes the
- * writer lock under it; the writer knows nothing of streams.
+ * Locks: the catalogue's `refresh` (catalog.h), then those of the catalogue, the mapping cache and the
+ * segments' bytes, which are taken one at a time, for an access to memory each.  No thread holds
+ * `refresh` while it reads bytes.  A thread that asks this process's writer takes the writer lock
+ * under `refresh`; the writer knows nothing of streams.
  *
- * Invariant: `end` is raised only when the table of segments goes that far, and `begin` after
- * `end`. So whoever loads `begin` first, then `end`, then looks a position before that up, finds
- * it.
+ * Invariant: `end` is raised only when the catalogue goes that far, and `begin` after `end`.  So a
+ * thread that loads `begin` first, then `end`, then looks up a position before that, finds it.
  */
 #ifndef CQ_STREAM_H
 #define CQ_STREAM_H
@@ -21,36 +20,34 @@
 #include <stdint.h>
 #include <time.h>
 
-#include "catalog/bases.h"
+#include "catalog/queue.h"
 #include "chronq.h"
 #include "meta/control.h"
-#include "stream/payload.h"
-#include "stream/shelf.h"
+#include "stream/mapping_cache.h"
+#include "stream/segment_bytes.h"
 
 /* Where the records end, in a queue that this process does not write. */
-struct cq_tail {
-	struct cq_control control;  /* page NULL: not there (yet); a hint */
-	struct cq_payload *payload; /* the last segment in use; NULL: not found (yet) */
-	uint64_t base;              /* where that begins in the stream */
-	struct cq_place place;      /* how far its records were followed */
-	bool ended;                 /* it has been left, and no segment came after it */
-	bool empty;                 /* no segment could be the last in use */
-	bool settled;               /* the directory's time was old when it was last looked at: */
-	struct timespec changed;    /* as long as it stays so, no name has come or gone */
+struct cq_tail_follower {
+	struct cq_control control;        /* page NULL: not there (yet); a hint */
+	struct cq_segment_bytes *segment; /* the last one in use; NULL: not found (yet) */
+	uint64_t base;                    /* where that begins in the stream */
+	struct cq_record_start place;     /* how far its records were followed */
+	bool ended;                       /* it has been left, and no segment came after it */
+	bool empty;                       /* no segment could be the last in use */
+	bool settled;            /* the directory's time was old when it was last looked at: */
+	struct timespec changed; /* while the time stays the same, no name has come or gone */
 };
 
 struct cq_stream {
 	uint64_t process; /* that opened it (os/process.h) */
 	cq_queue *queue;
-	struct cq_shelf shelf;
+	struct cq_mapping_cache cache;
 	_Atomic uint64_t begin, end; /* they only grow */
 
-	/* of this process's writer: what the table agrees with; ids + 1 */
+	/* of this process's writer: what the catalogue agrees with; ids + 1 */
 	_Atomic uint64_t oldest, active;
 
-	pthread_mutex_t survey; /* who may change the following */
-	struct cq_bases bases;  /* the segments in use: the last one is the writer's */
-	struct cq_tail tail;
+	struct cq_tail_follower tail; /* under `refresh` */
 };
 
 /* The segment is gone, or its name leads to something else. */
@@ -68,19 +65,19 @@ static inline void cq_stream_raise(_Atomic uint64_t *number, uint64_t to)
 		;
 }
 
-/* Brings the table and both ends up to date. */
-int cq_stream_look(struct cq_stream *stream);
+/* Brings the catalogue and both bounds up to date. */
+int cq_stream_refresh(struct cq_stream *stream);
 
-/* All of the following under survey. */
+/* ---- the caller of these holds `refresh` ---- */
 
 /* Finds the beginning again, when the oldest segment may be another. */
-int cq_stream_begin(struct cq_stream *stream);
+int cq_stream_find_begin(struct cq_stream *stream);
 
 /* This segment turned out to be gone. */
 int cq_stream_lost(struct cq_stream *stream, uint32_t id);
 
-/* As cq_stream_look(), of a queue that this process does not write; but for `begin`. */
-int cq_tail_look(struct cq_stream *stream);
+/* As cq_stream_refresh(), of a queue that this process does not write; but for `begin`. */
+int cq_tail_follow(struct cq_stream *stream);
 
 /* The last segment in use is gone. */
 int cq_tail_forget(struct cq_stream *stream);

@@ -88,7 +88,7 @@ static void put_segment(const char *dir, uint32_t id, enum kind kind)
 	close(fd);
 }
 
-/* ---- the rules of bases.h ---- */
+/* ---- the rules of catalog.h ---- */
 
 static bool is_there(const struct mixture *m, uint32_t id)
 {

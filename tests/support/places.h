@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * places.h - queues of a few segments of which only some tell where they stand in the stream, and
- * the rules of bases.h for where they then stand, written down a second time
+ * the rules of catalog.h for where they then stand, written down a second time
  */
 #ifndef CQ_TEST_PLACES_H
 #define CQ_TEST_PLACES_H

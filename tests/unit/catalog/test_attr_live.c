@@ -57,7 +57,7 @@ static void live_ones(void **state)
 	support_path(path, q->dir, "000000000.q");
 	assert_int_equal(stat(path, &file), 0);
 	assert_int_not_equal(look_time(&file), stats.last_time_ns);
-	assert_int_equal(queue->known.count, 0);
+	assert_int_equal(queue->catalog.chunk_count, 0);
 	assert_int_equal(look_opens(events, 1), 0);
 
 	/* finalised: the same from the file, which is now opened once */
@@ -129,13 +129,13 @@ static void changing_meanwhile(void **state)
 	assert_true(attr.sealed);
 	assert_int_equal(attr.payload_bytes, 77);
 	assert_int_equal(look_time(&attr.stat), 5000000000);
-	assert_int_equal(queue->known.count, 0);
+	assert_int_equal(queue->catalog.chunk_count, 0);
 
 	changing.yes = 0;
 	attr = look_attr(queue, 0);
 	assert_int_equal(look_time(&attr.stat), 9000000009);
-	assert_int_equal(queue->known.count, 1);
-	cq_known_forget(&queue->known, 0);
+	assert_int_equal(queue->catalog.chunk_count, 1);
+	cq_catalog_forget_file(&queue->catalog, 0);
 	assert_int_equal(utimensat(AT_FDCWD, path, NULL, 0), 0);
 	assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
 	assert_int_equal(cq_segment_stat(segment, &st), 0);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "catalog/known.h"
+#include "catalog/catalog.h"
 #include "chronq-fs.h"
 #include "files/dir.h"
 #include "format/format.h"
@@ -85,25 +85,26 @@ static void verification_without_memory(void **state)
 static void memory_of_segments_without_memory(void **state)
 {
 	const struct cq_file_id file = { .inode = 7 };
-	struct cq_known known;
-	struct cq_known_segment seen, segment = { .file = file };
+	static const char *const calls[] = { "calloc", "calloc", "realloc" };
+	struct cq_catalog catalog;
+	struct cq_catalog_entry seen, entry = { .file = file };
 
 	(void)state;
-	cq_known_init(&known);
-	for (segment.id = 0; segment.id < 256; segment.id += 2) /* all that one chunk holds */
-		cq_known_put(&known, &segment, 0);
-	for (unsigned i = 0; i < 2; i++) {
-		segment.id = i == 0 ? 300 : 101; /* behind them; between them */
-		kernel_refuse("malloc", ENOMEM, 0, 1);
-		cq_known_put(&known, &segment, 0);
+	cq_catalog_init(&catalog);
+	for (entry.id = 0; entry.id < 14 * 128; entry.id += 128)
+		cq_catalog_learn_sealed(&catalog, &entry, 0);
+	for (unsigned i = 0; i < 3; i++) {
+		entry.id = i == 0 ? 100 : 5000 + i * 128; /* between them; behind them */
+		kernel_refuse(calls[i], ENOMEM, 0, 1);
+		cq_catalog_learn_sealed(&catalog, &entry, 0);
 		assert_int_equal(kernel_refused(), 1);
-		assert_false(cq_known_get(&known, segment.id, file, &seen));
-		for (uint32_t id = 0; id < 256; id += 2)
-			assert_true(cq_known_get(&known, id, file, &seen));
-		cq_known_put(&known, &segment, 0);
-		assert_true(cq_known_get(&known, segment.id, file, &seen));
+		assert_false(cq_catalog_get_sealed(&catalog, entry.id, file, &seen));
+		for (uint32_t id = 0; id < 14 * 128; id += 128)
+			assert_true(cq_catalog_get_sealed(&catalog, id, file, &seen));
+		cq_catalog_learn_sealed(&catalog, &entry, 0);
+		assert_true(cq_catalog_get_sealed(&catalog, entry.id, file, &seen));
 	}
-	cq_known_fini(&known);
+	cq_catalog_fini(&catalog);
 }
 
 /* ---- descriptors, and a file system that is read-only ---- */

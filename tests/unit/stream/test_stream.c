@@ -235,11 +235,20 @@ static void checked_once(void **state)
 
 #define MANY 2000U
 
+static unsigned placed(struct stream_fixture *f)
+{
+	struct cq_catalog_entry entry;
+	unsigned count = 0;
+
+	for (uint32_t id = 0; id <= MANY; id++)
+		count += cq_catalog_get(&f->view.queue->catalog, id, &entry);
+	return count;
+}
+
 /* Opening anywhere in a queue of any length asks few segments. */
 static void found_without_a_scan(void **state)
 {
 	struct stream_fixture *f = *state;
-	struct cq_bases *bases;
 	cq_writer *writer;
 	uint64_t end = 0;
 	uint8_t byte;
@@ -254,15 +263,13 @@ static void found_without_a_scan(void **state)
 		stream_reopen(f);
 		assert_int_equal(cq_stream_pread(f->view.stream, &byte, 1, at), 1);
 		assert_int_equal(byte, stream_byte(at));
-		bases = &f->view.stream->bases;
-		assert_in_range(bases->known_count - bases->known_head, 2, 16);
-		assert_int_equal(bases->run_count, 1);
+		assert_in_range(placed(f), 2, 16);
+		assert_int_equal(f->view.queue->catalog.run_count, 1);
 	}
 	/* and nothing that is known is asked again */
 	for (uint64_t at = 0; at < end; at++)
 		assert_int_equal(cq_stream_pread(f->view.stream, &byte, 1, at), 1);
-	bases = &f->view.stream->bases;
-	assert_in_range(bases->known_count - bases->known_head, MANY, MANY + 1);
+	assert_in_range(placed(f), MANY, MANY + 1);
 }
 
 static void remove_index(struct stream_fixture *f, uint32_t id)
@@ -274,14 +281,14 @@ static void remove_index(struct stream_fixture *f, uint32_t id)
 	assert_int_equal(unlink(path), 0);
 }
 
-static size_t marks_of(struct stream_fixture *f, uint32_t id)
+static size_t sparse_entries_of(struct stream_fixture *f, uint32_t id)
 {
-	struct cq_payload *payload;
+	struct cq_segment_bytes *segment;
 	size_t count;
 
-	assert_int_equal(cq_shelf_take(&f->view.stream->shelf, id, &payload), 0);
-	count = payload->mark_count;
-	cq_shelf_put(&f->view.stream->shelf, payload);
+	assert_int_equal(cq_mapping_cache_take(&f->view.stream->cache, id, &segment), 0);
+	count = segment->sparse_count;
+	cq_mapping_cache_put(&f->view.stream->cache, segment);
 	return count;
 }
 
@@ -309,11 +316,11 @@ static void inside_a_large_segment(void **state)
 		assert_int_equal(cq_stream_pread(f->view.stream, &byte, 1, part), 1);
 		assert_int_equal(byte, stream_byte(part));
 		if (index == 0)
-			assert_in_range(marks_of(f, 0), 1, 40);
+			assert_in_range(sparse_entries_of(f, 0), 1, 40);
 		else
-			assert_in_range(marks_of(f, 0), 400, 512);
+			assert_in_range(sparse_entries_of(f, 0), 400, 512);
 		stream_expect(f->view.stream, NULL, 0, end, 5000);
-		assert_in_range(marks_of(f, 0), 400, 512);
+		assert_in_range(sparse_entries_of(f, 0), 400, 512);
 	}
 }
 

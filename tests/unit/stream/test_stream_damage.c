@@ -69,7 +69,7 @@ static void missing_segments(void **state)
 		if (open == 0) {
 			stream_reopen(f);
 			stream_expect(f->view.stream, NULL, 0, 10 * PER, PER);
-			cq_shelf_drop_below(&f->view.stream->shelf, UINT32_MAX);
+			cq_mapping_cache_drop_below(&f->view.stream->cache, UINT32_MAX);
 			remove_segment(f, 4);
 			remove_segment(f, 6);
 		} else {

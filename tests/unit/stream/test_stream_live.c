@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "format/format.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -100,6 +100,62 @@ static void spans_of_a_live_queue(void **state)
 		assert_int_equal(cq_stream_segment(stream, CQ_SEGMENT_ID_MAX, &span), -ENOENT);
 	}
 	cq_stream_close(own);
+	stream_close(&other);
+}
+
+/* Streams of one queue handle share its catalogue: which of them looks first makes no difference, nor
+ * what was found out for attributes. */
+static void share_a_catalogue(void **state)
+{
+	struct qs *q = *state;
+	struct stream_view other;
+	cq_stream *streams[4];
+	cq_queue *queues[2];
+	uint64_t sequence = 11, end = 0, begin, to;
+	uint8_t bytes[QS_SIZE];
+
+	q->config.retain_segments = 8;
+	qs_open(q);
+	stream_open(q->dir, &other);
+	queues[0] = cq_writer_queue(q->writer);
+	queues[1] = other.queue;
+	for (int s = 0; s < 4; s++)
+		assert_int_equal(cq_stream_open(queues[s / 2], &streams[s]), 0);
+	for (unsigned i = 0; i < 800; i++) {
+		cq_stream *stream = streams[stream_random(&sequence, 4)];
+		const uint64_t before = end;
+		struct cq_segment_attr attr;
+
+		stream_append(q->writer, &end, 1 + stream_random(&sequence, 3900));
+		if (i % 8 == 0)
+			qs_flush(q->writer);
+		assert_int_equal(cq_stream_extent(stream, &begin, &to), 0);
+		assert_int_equal(to, end);
+		assert_int_equal(cq_stream_pread(stream, bytes, sizeof bytes, before),
+		                 end - before);
+		assert_true(stream_right(bytes, end - before, before));
+		if (begin < before) {
+			assert_int_equal(cq_stream_pread(stream, bytes, 1, begin), 1);
+			assert_true(stream_right(bytes, 1, begin));
+		}
+		for (int k = 0; k < 2; k++) {
+			uint32_t oldest, newest;
+
+			assert_int_equal(cq_queue_ends(queues[k], &oldest, &newest), 0);
+			assert_int_equal(cq_queue_segment_attr(
+						 queues[k],
+						 oldest + (uint32_t)stream_random(
+								  &sequence, newest - oldest + 1),
+						 &attr),
+			                 0);
+		}
+	}
+	for (int s = 0; s < 4; s++) {
+		assert_int_equal(cq_stream_extent(streams[s], &begin, &to), 0);
+		assert_true(begin > 0);
+		stream_expect(streams[s], NULL, begin, end, 4000);
+		cq_stream_close(streams[s]);
+	}
 	stream_close(&other);
 }
 
@@ -505,13 +561,14 @@ static void many_threads_other(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(grows_with_each_append),   QS_TEST(spans_of_a_live_queue),
-	QS_TEST(left_far_behind),          QS_TEST(changes_nothing),
-	QS_TEST(last_segment_is_replaced), QS_TEST(stays_in_unsealed_segment),
+	QS_TEST(grows_with_each_append),    QS_TEST(spans_of_a_live_queue),
+	QS_TEST(share_a_catalogue),         QS_TEST(left_far_behind),
+	QS_TEST(changes_nothing),           QS_TEST(last_segment_is_replaced),
+	QS_TEST(stays_in_unsealed_segment),
 #ifdef CQ_FAULTS
-	QS_TEST(looks_again_after_sealed), QS_TEST(ends_without_a_file),
+	QS_TEST(looks_again_after_sealed),  QS_TEST(ends_without_a_file),
 #endif
-	QS_TEST(another_process_writes),   QS_TEST(many_threads_own),
+	QS_TEST(another_process_writes),    QS_TEST(many_threads_own),
 	QS_TEST(many_threads_other),
 };
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * tail.c - where the stream of a queue ends that another process writes, or nobody
+ * tail_follower.c - where the stream ends of a queue that another process writes, or nobody
  *
- * The last segment in use is kept mapped, and its records are followed as they come.  It is left by
- * the rules of successor.c: seal seen, then the commit word once more; and only by one step after
- * another, so each segment begins where the one before it ended, or later, where its own header
- * says so.
+ * The follower keeps the last segment in use mapped, and follows its records as they come.  It leaves
+ * the segment by the rules of successor.c: it sees the seal, then loads the commit word once more.  It
+ * goes from one segment to the next, so each begins where the one before it ended, or later, where
+ * its own header says so.
  *
- * The table ends with that segment: prepared ones are not in it.  Names that vanish are noticed at
- * the beginning of the table, and at its end; for those between, when they are read.  They are
- * looked at only when the directory's time has changed, or is so recent that it may hide a later
- * change.
+ * The catalogue ends with that segment: prepared ones are not listed.  The follower looks for names
+ * that have vanished at the beginning of the catalogue and at its end; one between is noticed when it
+ * is read.  It looks only when the directory's time has changed, or is so recent that it may hide a
+ * later change.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@
 
 static int look_at_directory(struct cq_stream *s, bool *ret_changed)
 {
-	struct cq_tail *t = &s->tail;
+	struct cq_tail_follower *t = &s->tail;
 	uint64_t now = cq_realtime_ns(), then;
 	struct stat st;
 	int r;
@@ -64,17 +64,17 @@ static bool is_named(const struct cq_stream *s, const struct cq_mapped *view)
 
 int cq_tail_forget(struct cq_stream *s)
 {
-	struct cq_tail *t = &s->tail;
-	const uint32_t id = t->payload->view.id;
+	struct cq_tail_follower *t = &s->tail;
+	const uint32_t id = t->segment->view.id;
 
-	cq_shelf_discard(&s->shelf, t->payload);
-	cq_shelf_put(&s->shelf, t->payload);
-	t->payload = NULL;
+	cq_mapping_cache_discard(&s->cache, t->segment);
+	cq_mapping_cache_put(&s->cache, t->segment);
+	t->segment = NULL;
 	t->empty = false;
 	/* of what is there, or will be, nothing is where something else was */
-	if (s->bases.origin < atomic_load(&s->end))
-		s->bases.origin = atomic_load(&s->end);
-	return cq_bases_remove(&s->bases, id);
+	if (s->queue->catalog.origin < atomic_load(&s->end))
+		s->queue->catalog.origin = atomic_load(&s->end);
+	return cq_catalog_remove(&s->queue->catalog, id);
 }
 
 /* The oldest ones may have been deleted, the last one set aside. */
@@ -84,14 +84,14 @@ static int look_at_names(struct cq_stream *s)
 	struct stat st;
 	uint32_t id;
 
-	while (cq_bases_next(&s->bases, 0, &id)) {
+	while (cq_catalog_next(&s->queue->catalog, 0, &id)) {
 		cq_segment_name(name, id);
 		if (cq_io_stat_at(s->queue->dirfd, name, &st) != -ENOENT)
 			break;
-		cq_bases_drop_below(&s->bases, id + 1);
-		cq_shelf_drop_below(&s->shelf, id + 1);
+		cq_catalog_drop_below(&s->queue->catalog, id + 1);
+		cq_mapping_cache_drop_below(&s->cache, id + 1);
 	}
-	if (s->tail.payload && !is_named(s, &s->tail.payload->view))
+	if (s->tail.segment && !is_named(s, &s->tail.segment->view))
 		return cq_tail_forget(s);
 	return 0;
 }
@@ -100,37 +100,37 @@ static int look_at_names(struct cq_stream *s)
 
 /* Takes the last of these that is in use; if none is, the first. */
 static int take_last(struct cq_stream *s, const uint32_t *ids, size_t count, size_t *ret_index,
-                     struct cq_payload **ret_payload)
+                     struct cq_segment_bytes **ret_segment)
 {
-	struct cq_payload *payload, *unused = NULL;
+	struct cq_segment_bytes *segment, *unused = NULL;
 	int r, none = -ENOENT;
 
 	for (size_t i = count; i-- > 0;) {
-		r = cq_shelf_take(&s->shelf, ids[i], &payload);
+		r = cq_mapping_cache_take(&s->cache, ids[i], &segment);
 		if (r == -EIO) /* cut short; or it cannot be read just now */
 			none = r;
 		if (cq_stream_gone(r) || r == -EIO)
 			continue;
 		if (unused)
-			cq_shelf_put(&s->shelf, unused);
+			cq_mapping_cache_put(&s->cache, unused);
 		if (r < 0)
 			return r;
-		unused = payload;
+		unused = segment;
 		*ret_index = i;
-		if (!cq_successor_unused(&payload->view))
+		if (!cq_successor_unused(&segment->view))
 			break;
 	}
 	if (!unused)
 		return none;
-	*ret_payload = unused;
+	*ret_segment = unused;
 	return 0;
 }
 
 static int find_tail(struct cq_stream *s)
 {
-	struct cq_tail *t = &s->tail;
-	struct cq_payload *payload;
-	struct cq_base base;
+	struct cq_tail_follower *t = &s->tail;
+	struct cq_segment_bytes *segment;
+	struct cq_catalog_entry entry;
 	size_t count, last;
 	uint32_t *ids;
 	uint64_t size;
@@ -143,28 +143,28 @@ static int find_tail(struct cq_stream *s)
 	r = cq_dir_list(s->queue->dirfd, &ids, &count);
 	if (r < 0)
 		return r;
-	r = take_last(s, ids, count, &last, &payload);
+	r = take_last(s, ids, count, &last, &segment);
 	if (r == 0)
-		r = cq_bases_list(&s->bases, ids, last + 1);
+		r = cq_catalog_list(&s->queue->catalog, ids, last + 1);
 	free(ids);
 	if (r < 0) {
 		t->empty = r == -ENOENT;
 		return r == -ENOENT || r == -EIO ? 0 : r;
 	}
-	while ((r = cq_bases_place(&s->bases, s->queue, payload->view.id, &base)) < 0) {
-		if (!cq_stream_gone(r) || s->bases.failed == payload->view.id)
+	while ((r = cq_catalog_place(s->queue, segment->view.id, &entry)) < 0) {
+		if (!cq_stream_gone(r) || s->queue->catalog.failed == segment->view.id)
 			break;
-		r = cq_bases_remove(&s->bases, s->bases.failed);
+		r = cq_catalog_remove(&s->queue->catalog, s->queue->catalog.failed);
 		if (r < 0)
 			break;
 	}
 	if (r < 0) {
-		cq_shelf_put(&s->shelf, payload);
+		cq_mapping_cache_put(&s->cache, segment);
 		return cq_stream_gone(r) ? 0 : r;
 	}
-	t->payload = payload;
-	t->place = CQ_PLACE_BEGINNING;
-	t->base = base.base;
+	t->segment = segment;
+	t->place = CQ_FIRST_RECORD;
+	t->base = entry.base;
 	t->ended = false;
 	return 0;
 }
@@ -172,89 +172,91 @@ static int find_tail(struct cq_stream *s)
 /* ---- following ---- */
 
 /* Of a sealed segment whose summary says where its records end, they need not be followed. */
-static bool jump(struct cq_tail *t)
+static bool jump(struct cq_tail_follower *t)
 {
-	const struct cq_mapped *view = &t->payload->view;
+	const struct cq_mapped *view = &t->segment->view;
 	struct cq_segment_header summary;
 
 	if (!cq_mapped_sealed(view) || !cq_mapped_summary(view, &summary) ||
 	    summary.payload_bytes > view->map.size || summary.used < t->place.offset ||
 	    summary.used > view->map.size || summary.used % CQ_ALIGN != 0)
 		return false;
-	t->place = (struct cq_place){ summary.used, summary.payload_bytes };
+	t->place = (struct cq_record_start){ summary.used, summary.payload_bytes };
 	return true;
 }
 
 /* The last segment has been left: what it holds will not change. */
-static int count(struct cq_stream *s, bool damaged)
+static int count(struct cq_stream *s, bool damaged, uint64_t *ret_end)
 {
-	struct cq_tail *t = &s->tail;
-	const struct cq_base base = {
-		.id = t->payload->view.id,
-		.flags = CQ_BASE_COUNTED | (damaged ? CQ_BASE_DAMAGED : 0),
+	struct cq_tail_follower *t = &s->tail;
+	const struct cq_catalog_entry entry = {
+		.id = t->segment->view.id,
+		.flags = CQ_ENTRY_COUNTED | (damaged ? CQ_ENTRY_DAMAGED : 0),
 		.base = t->base,
 		.bytes = t->place.position,
 	};
 	int r;
 
-	r = cq_bases_learn(&s->bases, &base);
-	if (r == 0)
-		cq_stream_raise(&s->end, cq_base_end(&base));
+	r = cq_catalog_learn(&s->queue->catalog, &entry);
+	if (r == 0) {
+		*ret_end = cq_entry_end(&entry);
+		cq_stream_raise(&s->end, *ret_end);
+	}
 	return r;
 }
 
-/* Goes on to segment `id`, once it is known where that begins: 1, else 0. */
-static int enter(struct cq_stream *s, uint32_t id)
+/* Goes on to segment `id`, once it is known where that begins: 1, else 0.  end: of the one before. */
+static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 {
-	struct cq_tail *t = &s->tail;
-	const uint32_t from = t->payload->view.id;
-	const uint64_t end = cq_base_end(cq_bases_known(&s->bases, from));
-	struct cq_payload *payload;
-	struct cq_base base;
+	struct cq_tail_follower *t = &s->tail;
+	const uint32_t from = t->segment->view.id;
+	struct cq_segment_bytes *segment;
+	struct cq_catalog_entry entry;
 	int r;
 
-	r = cq_shelf_take(&s->shelf, id, &payload);
+	r = cq_mapping_cache_take(&s->cache, id, &segment);
 	if (r < 0)
 		return cq_stream_gone(r) || r == -EIO ? 0 : r;
-	r = cq_bases_ask(s->queue, id, &base);
+	r = cq_catalog_ask(s->queue, id, &entry);
 	/* segments are missing: how much they held, it may tell when it is begun */
-	if (r == 0 && id != from + 1 && cq_successor_unused(&payload->view))
+	if (r == 0 && id != from + 1 && cq_successor_unused(&segment->view))
 		goto put;
 	if (r < 0) {
 		r = cq_stream_gone(r) ? 0 : r;
 		goto put;
 	}
-	if (r == 0 || base.base < end)
-		base.base = end;
-	base = (struct cq_base){ .id = id, .base = base.base };
-	r = cq_bases_add(&s->bases, id, id);
+	if (r == 0 || entry.base < end)
+		entry.base = end;
+	entry = (struct cq_catalog_entry){ .id = id, .base = entry.base };
+	r = cq_catalog_add(&s->queue->catalog, id, id);
 	if (r == 0)
-		r = cq_bases_learn(&s->bases, &base);
+		r = cq_catalog_learn(&s->queue->catalog, &entry);
 	if (r < 0)
 		goto put;
-	cq_shelf_put(&s->shelf, t->payload);
-	t->payload = payload;
-	t->place = CQ_PLACE_BEGINNING;
-	t->base = base.base;
+	cq_mapping_cache_put(&s->cache, t->segment);
+	t->segment = segment;
+	t->place = CQ_FIRST_RECORD;
+	t->base = entry.base;
 	return 1;
 put:
-	cq_shelf_put(&s->shelf, payload);
+	cq_mapping_cache_put(&s->cache, segment);
 	return r;
 }
 
 static int follow(struct cq_stream *s)
 {
-	struct cq_tail *t = &s->tail;
+	struct cq_tail_follower *t = &s->tail;
 	struct cq_record_header h;
+	uint64_t end = 0;
 	uint32_t next;
 	int r;
 
 	do {
-		const struct cq_mapped *view = &t->payload->view;
+		const struct cq_mapped *view = &t->segment->view;
 		bool damaged;
 
 		t->ended = false;
-		damaged = !jump(t) && cq_payload_follow(t->payload, &t->place) < 0;
+		damaged = !jump(t) && cq_segment_bytes_follow(t->segment, &t->place) < 0;
 		cq_stream_raise(&s->end, t->base + t->place.position);
 		cq_point("tail.followed");
 		if (!cq_successor_left(s->queue, &t->control, view))
@@ -265,7 +267,7 @@ static int follow(struct cq_stream *s)
 			r = 1;
 			continue;
 		}
-		r = count(s, damaged);
+		r = count(s, damaged, &end);
 		if (r < 0)
 			return r;
 		r = cq_successor_next(s->queue->dirfd, view->id + 1, &next);
@@ -274,14 +276,14 @@ static int follow(struct cq_stream *s)
 			return 0;
 		}
 		if (r == 0)
-			r = enter(s, next);
+			r = enter(s, next, end);
 	} while (r > 0);
 	return r;
 }
 
-int cq_tail_look(struct cq_stream *s)
+int cq_tail_follow(struct cq_stream *s)
 {
-	struct cq_tail *t = &s->tail;
+	struct cq_tail_follower *t = &s->tail;
 	bool changed;
 	int r;
 
@@ -290,9 +292,9 @@ int cq_tail_look(struct cq_stream *s)
 		cq_successor_control(&t->control, s->queue->dirfd, false);
 		r = look_at_names(s);
 	}
-	if (r == 0 && !t->payload && (changed || !t->empty))
+	if (r == 0 && !t->segment && (changed || !t->empty))
 		r = find_tail(s);
-	if (r == 0 && t->payload && (changed || !t->ended))
+	if (r == 0 && t->segment && (changed || !t->ended))
 		r = follow(s);
 	if (r < 0)
 		t->settled = false; /* look again */
@@ -301,8 +303,8 @@ int cq_tail_look(struct cq_stream *s)
 
 void cq_tail_fini(struct cq_stream *s)
 {
-	if (s->tail.payload)
-		cq_shelf_put(&s->shelf, s->tail.payload);
+	if (s->tail.segment)
+		cq_mapping_cache_put(&s->cache, s->tail.segment);
 	if (s->tail.control.page)
 		cq_control_close(&s->tail.control);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * payload.c - the payloads of one segment; see payload.h
+ * segment_bytes.c - the payloads of one segment; see segment_bytes.h
  *
- * Invariant: a byte is given only from a record whose header was found sound on the way from a
- * known place, and whose payload has borne its checksum out, by this reading or an earlier one.
+ * Invariant: a byte is given only from a record whose header was found sound on the way from a known
+ * record, and whose payload's checksum was found right by this read or an earlier one.
  */
-#include "stream/payload.h"
+#include "stream/segment_bytes.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -17,16 +17,16 @@
 #include "format/walk.h"
 #include "os/io.h"
 
-#define MARK_SHIFT 14 /* 16 KiB of file */
+#define SPARSE_SHIFT 14 /* 16 KiB of file */
 
 /* An index costs a few system calls: it is asked when it may save walking this much of the file,
  * and at least so many payload bytes. */
 #define INDEX_FAR (512ULL << 10)
 #define INDEX_BYTES 4096U
 
-int cq_payload_open(cq_queue *queue, uint32_t id, struct cq_payload **ret_payload)
+int cq_segment_bytes_open(cq_queue *queue, uint32_t id, struct cq_segment_bytes **ret_segment)
 {
-	struct cq_payload *p = calloc(1, sizeof *p);
+	struct cq_segment_bytes *p = calloc(1, sizeof *p);
 	int r;
 
 	if (!p)
@@ -38,33 +38,33 @@ int cq_payload_open(cq_queue *queue, uint32_t id, struct cq_payload **ret_payloa
 	}
 	p->queue = queue;
 	pthread_mutex_init(&p->lock, NULL);
-	for (unsigned i = 0; i < CQ_PAYLOAD_SPOTS; i++)
-		p->spots[i].place = CQ_PLACE_BEGINNING;
-	*ret_payload = p;
+	for (unsigned i = 0; i < CQ_READ_CURSORS; i++)
+		p->cursors[i].place = CQ_FIRST_RECORD;
+	*ret_segment = p;
 	return 0;
 }
 
-void cq_payload_close(struct cq_payload *p)
+void cq_segment_bytes_close(struct cq_segment_bytes *p)
 {
 	if (!p)
 		return;
 	cq_mapped_close(&p->view);
 	pthread_mutex_destroy(&p->lock);
-	free(p->marks);
+	free(p->sparse);
 	free(p);
 }
 
-/* ---- marks ---- */
+/* ---- sparse entries ---- */
 
-/* Index of the first mark behind `position`. */
-static size_t mark_behind(const struct cq_payload *p, uint64_t position)
+/* Index of the first sparse entry behind `position`. */
+static size_t sparse_behind(const struct cq_segment_bytes *p, uint64_t position)
 {
-	size_t low = 0, high = p->mark_count;
+	size_t low = 0, high = p->sparse_count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (p->marks[middle].position <= position)
+		if (p->sparse[middle].position <= position)
 			low = middle + 1;
 		else
 			high = middle;
@@ -74,40 +74,41 @@ static size_t mark_behind(const struct cq_payload *p, uint64_t position)
 
 static bool same_stretch(uint64_t a, uint64_t b)
 {
-	return a >> MARK_SHIFT == b >> MARK_SHIFT;
+	return a >> SPARSE_SHIFT == b >> SPARSE_SHIFT;
 }
 
 /* Without memory for it, the way is walked again. */
-static void set_mark(struct cq_payload *p, const struct cq_place *place)
+static void add_sparse_entry(struct cq_segment_bytes *p, const struct cq_record_start *place)
 {
-	struct cq_mark *marks;
+	struct cq_sparse_entry *sparse;
 	size_t i;
 
 	pthread_mutex_lock(&p->lock);
-	i = mark_behind(p, place->position);
-	while (i > 0 && p->marks[i - 1].offset > place->offset)
+	i = sparse_behind(p, place->position);
+	while (i > 0 && p->sparse[i - 1].offset > place->offset)
 		i--; /* records without a byte have their position in common */
-	if ((i > 0 && same_stretch(p->marks[i - 1].offset, place->offset)) ||
-	    (i < p->mark_count && same_stretch(p->marks[i].offset, place->offset)))
+	if ((i > 0 && same_stretch(p->sparse[i - 1].offset, place->offset)) ||
+	    (i < p->sparse_count && same_stretch(p->sparse[i].offset, place->offset)))
 		goto unlock;
-	if (p->mark_count == p->mark_capacity) {
-		size_t capacity = p->mark_capacity + p->mark_capacity / 2 + 16;
+	if (p->sparse_count == p->sparse_capacity) {
+		size_t capacity = p->sparse_capacity + p->sparse_capacity / 2 + 16;
 
-		marks = realloc(p->marks, capacity * sizeof *marks);
-		if (!marks)
+		sparse = realloc(p->sparse, capacity * sizeof *sparse);
+		if (!sparse)
 			goto unlock;
-		p->marks = marks;
-		p->mark_capacity = capacity;
+		p->sparse = sparse;
+		p->sparse_capacity = capacity;
 	}
-	memmove(p->marks + i + 1, p->marks + i, (p->mark_count - i) * sizeof *p->marks);
-	p->marks[i] = (struct cq_mark){ (uint32_t)place->offset, (uint32_t)place->position };
-	p->mark_count++;
+	memmove(p->sparse + i + 1, p->sparse + i, (p->sparse_count - i) * sizeof *p->sparse);
+	p->sparse[i] =
+		(struct cq_sparse_entry){ (uint32_t)place->offset, (uint32_t)place->position };
+	p->sparse_count++;
 unlock:
 	pthread_mutex_unlock(&p->lock);
 }
 
 /* Moves behind a record. */
-static inline void advance(struct cq_payload *p, struct cq_place *place,
+static inline void advance(struct cq_segment_bytes *p, struct cq_record_start *place,
                            const struct cq_record_at *record)
 {
 	const uint64_t from = place->offset;
@@ -115,33 +116,34 @@ static inline void advance(struct cq_payload *p, struct cq_place *place,
 	place->offset = record->end;
 	place->position += record->length;
 	if (!same_stretch(from, place->offset) && place->offset < p->view.map.size)
-		set_mark(p, place);
+		add_sparse_entry(p, place);
 }
 
 /* ---- where to begin ---- */
 
 struct start {
-	struct cq_spot spot;
-	unsigned slot; /* where that came from; CQ_PAYLOAD_SPOTS: from nowhere */
-	uint64_t next; /* offset of the first mark behind the position */
+	struct cq_read_cursor cursor;
+	unsigned slot; /* where that came from; CQ_READ_CURSORS: from nowhere */
+	uint64_t next; /* offset of the first sparse entry behind the position */
 };
 
-static struct start best_start(struct cq_payload *p, uint64_t position)
+static struct start best_start(struct cq_segment_bytes *p, uint64_t position)
 {
-	struct start s = { .spot.place = CQ_PLACE_BEGINNING, .slot = CQ_PAYLOAD_SPOTS };
+	struct start s = { .cursor.place = CQ_FIRST_RECORD, .slot = CQ_READ_CURSORS };
 	size_t i;
 
 	pthread_mutex_lock(&p->lock);
-	i = mark_behind(p, position);
-	s.next = i < p->mark_count ? p->marks[i].offset : p->view.map.size;
+	i = sparse_behind(p, position);
+	s.next = i < p->sparse_count ? p->sparse[i].offset : p->view.map.size;
 	if (i > 0)
-		s.spot.place =
-			(struct cq_place){ p->marks[i - 1].offset, p->marks[i - 1].position };
-	for (unsigned k = 0; k < CQ_PAYLOAD_SPOTS; k++) {
-		const struct cq_spot *spot = &p->spots[k];
+		s.cursor.place = (struct cq_record_start){ p->sparse[i - 1].offset,
+			                                   p->sparse[i - 1].position };
+	for (unsigned k = 0; k < CQ_READ_CURSORS; k++) {
+		const struct cq_read_cursor *cursor = &p->cursors[k];
 
-		if (spot->place.position <= position && spot->place.offset >= s.spot.place.offset) {
-			s.spot = *spot;
+		if (cursor->place.position <= position &&
+		    cursor->place.offset >= s.cursor.place.offset) {
+			s.cursor = *cursor;
 			s.slot = k;
 		}
 	}
@@ -150,11 +152,11 @@ static struct start best_start(struct cq_payload *p, uint64_t position)
 }
 
 /* The way from there to the position is long: the index may shorten it. */
-static void ask_index(struct cq_payload *p, struct start *s, uint64_t position)
+static void ask_index(struct cq_segment_bytes *p, struct start *s, uint64_t position)
 {
 	struct cq_segment_header summary;
 	struct cq_record_header h;
-	struct cq_place place;
+	struct cq_record_start place;
 
 	if (!cq_mapped_sealed(&p->view) || !cq_mapped_summary(&p->view, &summary) ||
 	    summary.records <= CQ_INDEX_STRIDE || summary.payload_bytes > p->view.map.size ||
@@ -162,7 +164,7 @@ static void ask_index(struct cq_payload *p, struct start *s, uint64_t position)
 		return;
 	place.offset = cq_locate_start(p->queue->dirfd, &p->view, CQ_KEY_STREAM,
 	                               summary.stream_base + position);
-	if (place.offset <= s->spot.place.offset ||
+	if (place.offset <= s->cursor.place.offset ||
 	    cq_mapped_header(&p->view, place.offset, &h) !=
 	            1 ||  /* GCOV_EXCL_BR_LINE: found sound */
 	    h.ext != 1 || /* GCOV_EXCL_BR_LINE: found with it */
@@ -170,12 +172,13 @@ static void ask_index(struct cq_payload *p, struct start *s, uint64_t position)
 	    h.stream_offset - summary.stream_base > position) /* GCOV_EXCL_BR_LINE: not behind */
 		return;
 	place.position = h.stream_offset - summary.stream_base;
-	set_mark(p, &place);
-	*s = (struct start){ .spot.place = place, .slot = CQ_PAYLOAD_SPOTS };
+	add_sparse_entry(p, &place);
+	*s = (struct start){ .cursor.place = place, .slot = CQ_READ_CURSORS };
 }
 
 /* The record there holds the byte at `position`. */
-static bool holds(const struct cq_payload *p, const struct cq_place *place, uint64_t position)
+static bool holds(const struct cq_segment_bytes *p, const struct cq_record_start *place,
+                  uint64_t position)
 {
 	struct cq_walk walk = cq_walk_mapped(&p->view.map, place->offset);
 	struct cq_record_at record;
@@ -183,27 +186,28 @@ static bool holds(const struct cq_payload *p, const struct cq_place *place, uint
 	return cq_walk_next(&walk, &record) == 1 && position - place->position < record.length;
 }
 
-static struct start find_start(struct cq_payload *p, uint64_t position)
+static struct start find_start(struct cq_segment_bytes *p, uint64_t position)
 {
 	struct start s = best_start(p, position);
 
-	if (position - s.spot.place.position >= INDEX_BYTES &&
-	    s.next - s.spot.place.offset >= INDEX_FAR && !holds(p, &s.spot.place, position))
+	if (position - s.cursor.place.position >= INDEX_BYTES &&
+	    s.next - s.cursor.place.offset >= INDEX_FAR && !holds(p, &s.cursor.place, position))
 		ask_index(p, &s, position);
 	return s;
 }
 
 /* Somebody left off here: in place of where they began, if that is still remembered. */
-static void set_spot(struct cq_payload *p, const struct start *from, const struct cq_spot *spot)
+static void set_cursor(struct cq_segment_bytes *p, const struct start *from,
+                       const struct cq_read_cursor *cursor)
 {
 	unsigned slot = from->slot;
 
 	pthread_mutex_lock(&p->lock);
-	if (slot == CQ_PAYLOAD_SPOTS || p->spots[slot].place.offset != from->spot.place.offset) {
-		slot = p->next_spot;
-		p->next_spot = (slot + 1) % CQ_PAYLOAD_SPOTS;
+	if (slot == CQ_READ_CURSORS || p->cursors[slot].place.offset != from->cursor.place.offset) {
+		slot = p->next_cursor;
+		p->next_cursor = (slot + 1) % CQ_READ_CURSORS;
 	}
-	p->spots[slot] = *spot;
+	p->cursors[slot] = *cursor;
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -230,14 +234,14 @@ static inline int give(const struct cq_mapped *view, const struct cq_record_at *
 	return crc == record->header.payload_crc ? 0 : -EIO;
 }
 
-/* Reads from spot on, and leaves it where the reading ended.  0 or an error, besides *ret_done. */
-static int read_records(struct cq_payload *p, struct cq_spot *spot, uint8_t *to, size_t length,
-                        uint64_t position, size_t *ret_done)
+/* Reads from cursor on, and leaves it where the reading ended.  0 or an error, besides *ret_done. */
+static int read_records(struct cq_segment_bytes *p, struct cq_read_cursor *cursor, uint8_t *to,
+                        size_t length, uint64_t position, size_t *ret_done)
 {
 	const struct cq_mapped *view = &p->view;
-	struct cq_place place = spot->place;
+	struct cq_record_start place = cursor->place;
 	struct cq_walk walk = cq_walk_mapped(&view->map, place.offset);
-	bool checked = spot->checked;
+	bool checked = cursor->checked;
 	struct cq_record_at record;
 	size_t done = 0;
 	int r = 1;
@@ -264,7 +268,7 @@ static int read_records(struct cq_payload *p, struct cq_spot *spot, uint8_t *to,
 	}
 	if (r == 0 && done < length)
 		r = cq_mapped_check_end(view, &walk);
-	*spot = (struct cq_spot){ place, checked };
+	*cursor = (struct cq_read_cursor){ place, checked };
 	*ret_done = done;
 	return r < 0 ? r : 0;
 }
@@ -283,23 +287,24 @@ static int still_there(const struct cq_mapped *view)
 	return cq_mapping_cut(&view->map) || (uint64_t)st.st_size < view->map.size ? -EIO : 0;
 }
 
-ssize_t cq_payload_read(struct cq_payload *p, void *buffer, size_t length, uint64_t position)
+ssize_t cq_segment_bytes_read(struct cq_segment_bytes *p, void *buffer, size_t length,
+                              uint64_t position)
 {
 	const struct start start = find_start(p, position);
-	struct cq_spot spot = start.spot;
+	struct cq_read_cursor cursor = start.cursor;
 	size_t done = 0;
 	int r, there;
 
-	r = read_records(p, &spot, buffer, length, position, &done);
+	r = read_records(p, &cursor, buffer, length, position, &done);
 	if (done > 0)
-		set_spot(p, &start, &spot);
+		set_cursor(p, &start, &cursor);
 	there = still_there(&p->view);
 	if (there < 0)
 		return there;
 	return done > 0 ? (ssize_t)done : r;
 }
 
-int cq_payload_follow(struct cq_payload *p, struct cq_place *place)
+int cq_segment_bytes_follow(struct cq_segment_bytes *p, struct cq_record_start *place)
 {
 	struct cq_walk walk = cq_walk_mapped(&p->view.map, place->offset);
 	struct cq_record_at record;

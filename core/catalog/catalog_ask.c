@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * bases_ask.c - what one segment tells of its place in the stream; see bases.h
+ * catalog_ask.c - what one segment tells of its place in the stream; see catalog.h
  *
  * Nothing that is on the disk is trusted: positions are such that sums of them do not overflow, and
  * a segment holds no more than fits into it.
  */
-#include "catalog/bases.h"
+#include "catalog/catalog.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -67,19 +67,32 @@ static bool record_tells(const struct cq_record_header *h, uint64_t size)
 	               CQ_RECORD_OK;
 }
 
-int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base)
+void cq_catalog_from_header(const struct cq_segment_header *header, uint64_t size,
+                            struct cq_catalog_entry *entry)
 {
-	struct cq_base base = { .id = id };
+	if (!cq_segment_ext_valid(header) || header->stream_base > POSITION_MAX)
+		return;
+	entry->base = header->stream_base;
+	entry->flags |= CQ_ENTRY_PLACED;
+	if ((header->flags & CQ_SEALED) && cq_segment_summary_possible(header, size)) {
+		entry->bytes = header->payload_bytes;
+		entry->flags |= CQ_ENTRY_COUNTED;
+	}
+}
+
+int cq_catalog_ask(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_entry entry = { .id = id };
 	struct cq_segment_counts live;
 	struct head head;
 	uint64_t size;
 	int r;
 
 	if (cq_queue_writer_counts(queue, id, &live)) {
-		base.base = live.stream_base;
-		base.bytes = live.payload_bytes;
-		base.flags = live.sealed ? CQ_BASE_COUNTED : 0;
-		*ret_base = base;
+		entry.base = live.stream_base;
+		entry.bytes = live.payload_bytes;
+		entry.flags = CQ_ENTRY_PLACED | (live.sealed ? CQ_ENTRY_COUNTED : 0);
+		*ret_entry = entry;
 		return 1;
 	}
 	r = cq_queue_segment_size(queue, &size);
@@ -88,26 +101,21 @@ int cq_bases_ask(cq_queue *queue, uint32_t id, struct cq_base *ret_base)
 	r = read_head(queue, id, &head);
 	if (r < 0)
 		return r;
-	if (cq_segment_ext_valid(&head.segment)) {
-		base.base = head.segment.stream_base;
-		if ((head.segment.flags & CQ_SEALED) && head.segment.payload_bytes <= size) {
-			base.bytes = head.segment.payload_bytes;
-			base.flags = CQ_BASE_COUNTED;
-		}
-	} else if (record_tells(&head.record, size)) {
-		base.base = head.record.stream_offset;
-	} else {
-		return 0;
+	cq_catalog_from_header(&head.segment, size, &entry);
+	if (!cq_segment_ext_valid(&head.segment) && record_tells(&head.record, size) &&
+	    head.record.stream_offset <= POSITION_MAX) {
+		entry.base = head.record.stream_offset;
+		entry.flags = CQ_ENTRY_PLACED;
 	}
-	if (base.base > POSITION_MAX)
+	if (!(entry.flags & CQ_ENTRY_PLACED))
 		return 0;
-	*ret_base = base;
+	*ret_entry = entry;
 	return 1;
 }
 
-int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count)
+int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_catalog_count *ret_count)
 {
-	struct cq_base_count count = { 0 };
+	struct cq_catalog_count count = { 0 };
 	struct cq_record_at record;
 	struct cq_mapped view;
 	struct cq_walk walk;
@@ -115,7 +123,7 @@ int cq_bases_walk(cq_queue *queue, uint32_t id, struct cq_base_count *ret_count)
 
 	r = cq_mapped_or_damage(queue, id, &view);
 	if (r > 0) {
-		*ret_count = (struct cq_base_count){ .damaged = true };
+		*ret_count = (struct cq_catalog_count){ .damaged = true };
 		return 0;
 	}
 	if (r < 0)

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * catalog_find.c - finding out where segments begin in the stream; see catalog.h
+ *
+ * The order in which they are asked keeps what has to be walked small: one that does not tell is
+ * placed only when no other can narrow the search down.
+ */
+#include "catalog/catalog.h"
+
+#include <errno.h>
+
+#include "catalog/queue.h"
+
+/* ---- one segment ---- */
+
+static int fail(cq_queue *queue, uint32_t id, int error)
+{
+	queue->catalog.failed = id;
+	return error;
+}
+
+/* 1 with *ret_entry if it is known, or tells by itself where it begins, and is known now; else 0. */
+static int told(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_entry entry;
+	int r;
+
+	if (cq_catalog_get(&queue->catalog, id, ret_entry))
+		return 1;
+	r = cq_catalog_ask(queue, id, &entry);
+	if (r > 0) {
+		r = cq_catalog_learn(&queue->catalog, &entry);
+		if (r == 0) {
+			*ret_entry = entry;
+			return 1;
+		}
+	}
+	return r < 0 ? fail(queue, id, r) : 0;
+}
+
+/* Counts a segment whose place is known. */
+static int count(cq_queue *queue, struct cq_catalog_entry *entry)
+{
+	struct cq_catalog_entry asked;
+	struct cq_catalog_count w;
+	int r;
+
+	if (entry->flags & CQ_ENTRY_COUNTED)
+		return 0;
+	r = cq_catalog_ask(queue, entry->id, &asked);
+	if (r > 0 && (asked.flags & CQ_ENTRY_COUNTED)) {
+		entry->bytes = asked.bytes;
+		entry->flags = asked.flags;
+	} else if (r >= 0) {
+		r = cq_catalog_walk(queue, entry->id, &w);
+		if (r == 0) {
+			entry->bytes = w.bytes;
+			entry->flags = CQ_ENTRY_COUNTED | (w.damaged ? CQ_ENTRY_DAMAGED : 0);
+		}
+	}
+	if (r >= 0)
+		r = cq_catalog_learn(&queue->catalog, entry);
+	return r < 0 ? fail(queue, entry->id, r) : 0;
+}
+
+/* ---- many ---- */
+
+/* From a segment that is known on, each begins where the one before it ends, up to segment `id`. */
+static int forward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
+                   struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_entry entry = from;
+	int r;
+
+	while (entry.id != id) {
+		r = count(queue, &entry);
+		if (r < 0)
+			return r;
+		from = entry;
+		entry = (struct cq_catalog_entry){ .base = cq_entry_end(&from) };
+		if (!cq_catalog_next(&queue->catalog, from.id + 1,
+		                     &entry.id)) /* GCOV_EXCL_BR_LINE: id is there */
+			return fail(queue, id, -ENOENT);
+		r = cq_catalog_learn(&queue->catalog, &entry);
+		if (r < 0)
+			return fail(queue, entry.id, r);
+	}
+	*ret_entry = entry;
+	return 0;
+}
+
+/* From a segment that is known back: each ends where the one behind it begins. */
+static int backward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
+                    struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_entry entry = from;
+	struct cq_catalog_count w;
+	uint64_t end;
+	int r;
+
+	while (entry.id != id) {
+		r = cq_catalog_walk(queue, entry.id - 1, &w);
+		if (r < 0)
+			return fail(queue, entry.id - 1, r);
+		end = entry.base;
+		entry = (struct cq_catalog_entry){
+			.id = entry.id - 1,
+			.flags = CQ_ENTRY_COUNTED | (w.damaged ? CQ_ENTRY_DAMAGED : 0),
+			.bytes = w.bytes,
+		};
+		if (end > cq_entry_end(&entry))
+			entry.base = end - cq_entry_end(&entry);
+		r = cq_catalog_learn(&queue->catalog, &entry);
+		if (r < 0)
+			return fail(queue, entry.id, r);
+	}
+	*ret_entry = entry;
+	return 0;
+}
+
+/* The nearest segment at or before `id`, none missing between, that is told: 1 with *ret_entry, else
+ * 0. */
+static int told_before(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	const uint32_t first = cq_catalog_run(&queue->catalog, id)->first;
+	int r;
+
+	do
+		r = told(queue, id, ret_entry);
+	while (r == 0 && id-- > first);
+	return r;
+}
+
+/* The same by any of its records, of one that does not tell by its beginning. */
+static int told_by_record(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_entry entry = { .id = id };
+	struct cq_catalog_count w;
+	int r;
+
+	r = cq_catalog_walk(queue, id, &w);
+	if (r < 0 || !w.told)
+		return r < 0 ? fail(queue, id, r) : 0;
+	entry.base = w.base;
+	r = cq_catalog_learn(&queue->catalog, &entry);
+	if (r < 0)
+		return fail(queue, id, r);
+	*ret_entry = entry;
+	return 1;
+}
+
+/* A segment behind `id`, none missing between, that is told: by its beginning or, if it is the last
+ * of them all, by any of its records, which may be `id` itself.  1 with *ret_entry, else 0. */
+static int told_behind(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	const uint32_t last = cq_catalog_run(&queue->catalog, id)->last;
+	int r = 0;
+
+	while (r == 0 && id++ < last)
+		r = told(queue, id, ret_entry);
+	return r == 0 ? told_by_record(queue, last, ret_entry) : r;
+}
+
+/* Segment `id` does not tell where it begins.  The nearest one before those that are missing is placed
+ * as if it had been asked for itself: so the order of asking does not matter. */
+static int deduce(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	uint32_t at = cq_catalog_run(&queue->catalog, id)->first;
+	struct cq_catalog_entry entry;
+	int r = 0;
+
+	if (at < id)
+		r = told_before(queue, id - 1, &entry);
+	if (r > 0)
+		return forward(queue, entry, id, ret_entry);
+	if (r == 0)
+		r = told_behind(queue, id, &entry);
+	if (r > 0)
+		return backward(queue, entry, id, ret_entry);
+	while (r == 0 && at > 0 && cq_catalog_previous(&queue->catalog, at - 1, &at)) {
+		r = told_before(queue, at, &entry);
+		if (r == 0)
+			r = told_by_record(queue, at, &entry);
+		at = cq_catalog_run(&queue->catalog, at)->first;
+	}
+	if (r == 0) { /* the oldest */
+		entry = (struct cq_catalog_entry){ .id = at, .base = queue->catalog.origin };
+		r = cq_catalog_learn(&queue->catalog, &entry);
+		if (r < 0)
+			return fail(queue, at, r);
+	}
+	return r < 0 ? r : forward(queue, entry, id, ret_entry);
+}
+
+int cq_catalog_place(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	int r = told(queue, id, ret_entry);
+
+	if (r == 0)
+		return deduce(queue, id, ret_entry);
+	return r < 0 ? r : 0;
+}
+
+int cq_catalog_count(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_entry entry;
+	int r;
+
+	r = cq_catalog_place(queue, id, &entry);
+	if (r == 0)
+		r = count(queue, &entry);
+	if (r == 0)
+		*ret_entry = entry;
+	return r;
+}
+
+/* ---- the segment that holds a position ---- */
+
+/* An id in the middle of those from `from` to `to`. */
+static bool middle(const cq_queue *queue, int64_t from, int64_t to, uint32_t *ret_id)
+{
+	uint32_t at;
+
+	if (from > to)
+		return false;
+	at = (uint32_t)(from + (to - from) / 2);
+	if (cq_catalog_next(&queue->catalog, at, ret_id) && *ret_id <= to)
+		return true;
+	return cq_catalog_previous(&queue->catalog, at, ret_id) && *ret_id >= from;
+}
+
+/* Narrows the ids down between two that are known, until the segment is found or nothing is left
+ * between. One that does not tell is placed only when no other one behind it is left to ask. */
+static int narrow(cq_queue *queue, uint64_t position)
+{
+	struct cq_catalog_around known;
+	bool untold = false;
+	uint32_t id, at = 0;
+	struct cq_catalog_entry entry;
+	int64_t from, to;
+	int r;
+
+	cq_catalog_around(&queue->catalog, position, &known);
+	from = known.have_before ? (int64_t)known.before.id + 1 : 0;
+	to = known.have_behind ? (int64_t)known.behind.id - 1 : CQ_SEGMENT_ID_MAX;
+	if (known.have_before && (known.before.flags & CQ_ENTRY_COUNTED) &&
+	    position < cq_entry_end(&known.before))
+		return 0;
+	for (;;) {
+		if (middle(queue, untold ? (int64_t)at + 1 : from, to, &id)) {
+			r = told(queue, id, &entry);
+			if (r == 0) {
+				untold = true;
+				at = id;
+				continue;
+			}
+		} else if (untold) {
+			r = cq_catalog_place(queue, at, &entry);
+			untold = false;
+		} else {
+			return 0;
+		}
+		if (r < 0)
+			return r;
+		if (entry.base > position) {
+			to = (int64_t)entry.id - 1;
+		} else if ((entry.flags & CQ_ENTRY_COUNTED) && position < cq_entry_end(&entry)) {
+			return 0;
+		} else {
+			from = (int64_t)entry.id + 1;
+			untold = false;
+		}
+	}
+}
+
+int cq_catalog_find(cq_queue *queue, uint64_t position, struct cq_catalog_entry *ret_entry)
+{
+	struct cq_catalog_around known;
+	uint32_t first, last;
+	int r;
+
+	if (!cq_catalog_next(&queue->catalog, 0, &first))
+		return 0;
+	r = narrow(queue, position);
+	if (r < 0)
+		return r;
+	cq_catalog_around(&queue->catalog, position, &known);
+	(void)cq_catalog_previous(&queue->catalog, UINT32_MAX, &last);
+	if (!known.have_before)
+		r = cq_catalog_place(queue, first, ret_entry);
+	else if (known.before.id == last)
+		*ret_entry = known.before;
+	else
+		r = cq_catalog_count(queue, known.before.id, ret_entry);
+	return r < 0 ? r : 1;
+}

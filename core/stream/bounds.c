@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * bounds.c - where the stream begins and ends, and which segments it consists of
+ *
+ * While this process is the queue's writer, the writer says both, and no file is looked at.  For a
+ * queue of another process the records are followed (tail_follower.c).
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "catalog/queue.h"
+#include "files/dir.h"
+#include "stream/stream.h"
+
+int cq_stream_find_begin(struct cq_stream *s)
+{
+	struct cq_catalog *catalog = &s->queue->catalog;
+	const uint64_t end = atomic_load(&s->end);
+	struct cq_catalog_entry first = { .base = end };
+	uint32_t oldest;
+	int r = 0;
+
+	while (cq_catalog_next(catalog, 0, &oldest)) {
+		r = cq_catalog_place(s->queue, oldest, &first);
+		if (!cq_stream_gone(r))
+			break;
+		r = cq_catalog_remove(catalog, catalog->failed);
+		if (r < 0)
+			break;
+	}
+	if (r < 0)
+		return r;
+	cq_stream_raise(&s->begin, first.base < end ? first.base : end);
+	return 0;
+}
+
+int cq_stream_lost(struct cq_stream *s, uint32_t id)
+{
+	int r;
+
+	if (s->tail.segment && s->tail.segment->view.id == id)
+		r = cq_tail_forget(s);
+	else
+		r = cq_catalog_remove(&s->queue->catalog, id);
+	return r < 0 ? r : cq_stream_find_begin(s);
+}
+
+/* ---- of this process's writer ---- */
+
+static struct cq_queue_bounds ask_writer(const cq_queue *queue)
+{
+	struct cq_queue_bounds live;
+
+	queue->live_queue(queue->live_arg, &live);
+	if (live.oldest > live.active) /* GCOV_EXCL_BR_LINE: between two changes of the writer's */
+		live.oldest = live.active;
+	return live;
+}
+
+static int list(cq_queue *queue, uint32_t active)
+{
+	uint32_t *ids;
+	size_t count;
+	int r;
+
+	r = cq_dir_list(queue->dirfd, &ids, &count);
+	if (r < 0)
+		return r;
+	while (count > 0 && ids[count - 1] > active) /* prepared ones */
+		count--;
+	r = cq_catalog_list(&queue->catalog, ids, count);
+	free(ids);
+	return r;
+}
+
+/* Makes the catalogue, and then the bounds, what the writer says now.  Under `refresh`. */
+static int agree(struct cq_stream *s)
+{
+	const struct cq_queue_bounds live = ask_writer(s->queue);
+	struct cq_catalog *catalog = &s->queue->catalog;
+	struct cq_catalog_entry entry;
+	uint32_t last;
+	int r = 0;
+
+	if (atomic_load(&s->active) == 0)
+		r = list(s->queue, live.active);
+	else if (!cq_catalog_previous(catalog, UINT32_MAX, &last))
+		r = cq_catalog_add(catalog, live.oldest, live.active);
+	else if (last < live.active)
+		r = cq_catalog_add(catalog, last + 1, live.active);
+	if (r < 0)
+		return r;
+	/* now, while its writer knows it */
+	r = cq_catalog_place(s->queue, live.active, &entry);
+	if (r < 0 && !cq_stream_gone(r)) /* GCOV_EXCL_BR_LINE: the writer tells, not a file */
+		return r;
+	cq_stream_raise(&s->end, live.stream_end);
+	cq_catalog_drop_below(catalog, live.oldest);
+	cq_mapping_cache_drop_below(&s->cache, live.oldest);
+	r = cq_stream_find_begin(s);
+	if (r < 0)
+		return r;
+	cq_stream_raise(&s->oldest, (uint64_t)live.oldest + 1);
+	cq_stream_raise(&s->active, (uint64_t)live.active + 1);
+	return 0;
+}
+
+static int refresh_from_writer(struct cq_stream *s)
+{
+	const struct cq_queue_bounds live = ask_writer(s->queue);
+	int r = 0;
+
+	if (live.active >= atomic_load(&s->active) || live.oldest >= atomic_load(&s->oldest)) {
+		pthread_mutex_lock(&s->queue->catalog.refresh);
+		r = agree(s);
+		pthread_mutex_unlock(&s->queue->catalog.refresh);
+	}
+	if (r == 0)
+		cq_stream_raise(&s->end, live.stream_end);
+	return r;
+}
+
+int cq_stream_refresh(struct cq_stream *s)
+{
+	int r;
+
+	if (s->queue->live_queue)
+		return refresh_from_writer(s);
+	pthread_mutex_lock(&s->queue->catalog.refresh);
+	r = cq_tail_follow(s);
+	if (r == 0)
+		r = cq_stream_find_begin(s);
+	pthread_mutex_unlock(&s->queue->catalog.refresh);
+	return r;
+}

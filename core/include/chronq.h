@@ -17,26 +17,28 @@
  *             and structures passed in are copied where they are needed later.
  *   Sizes     a structure whose first member is `size` may get more members, at its end.  The caller sets
  *             size to that of the structure it knows (CQ_SIZED(), cq_config_init()) before each call
- *             that takes or fills it; none changes it.  Of one that is taken, members which the caller
- *             does not know are as cq_config_init() leaves them, or 0; of one that is filled, it gets
- *             those it knows, and 0 in those that only it knows.  EINVAL, and nothing done: size is not
- *             set, or the caller has set a member that this library does not know to anything but 0.
- *             Structures that the library passes to a callback grow at their end, too.  All others
- *             never change.
+ *             that takes or fills it; the library never changes size.  Where a call takes a structure,
+ *             members that the caller does not know are as cq_config_init() leaves them, or 0.  Where a
+ *             call fills one, the caller gets the members that it knows, and 0 in those that the library
+ *             does not know.  A call returns EINVAL and does nothing if size is not set, or if the
+ *             caller has set a member that this library does not know to anything but 0.
+ *             Structures that the library passes to a callback grow at their end, too.  All other
+ *             structures never change.
  *   Threads   cq_writer, cq_queue and cq_segment may be used by many threads at once.  A cq_reader
  *             belongs to one thread at a time.
  *   Fork      a handle belongs to the process that opened it.  In a child that was forked since then
- *             every call on it gives ECHILD, at once, and changes nothing; the parent's handles go on
- *             as if there were no child.  A child opens handles of its own.  Of the calls that return
- *             no error: _close does nothing, cq_writer_sync_async() calls request->done itself, with
- *             -ECHILD, cq_writer_max_payload() and cq_writer_queue() give what they give in the
- *             parent.  The child's copies of memory, mappings and descriptors are freed when it calls
- *             exec or ends; where the parent is killed, the writer's lock is held until then.  (Kernels
- *             before Linux 4.14 do not tell a child: there it must not use such a handle.)
- *   Signals   the library's own threads block all signals but those of a thread's own faults (SIGABRT,
- *             SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP) and SIGPROF, so that crash handlers and
- *             profilers see them; others reach a thread of the program.  cq_reader_open() says what is
- *             done about SIGBUS.  That handler stays, so dlclose() does not unload the library.
+ *             every call on it returns ECHILD at once and changes nothing, and the parent uses its
+ *             handles as before.  A child opens handles of its own.  Of the calls that return no error,
+ *             _close does nothing, cq_writer_sync_async() itself calls request->done with -ECHILD, and
+ *             cq_writer_max_payload() and cq_writer_queue() return what they return in the parent.  The
+ *             child's copies of memory, mappings and descriptors are freed when it calls exec or ends;
+ *             if the parent is killed, the writer's lock is held until then.  (Before Linux 4.14 the
+ *             library cannot detect a child: there a child must not use such a handle.)
+ *   Signals   the library's own threads block all signals but SIGPROF and those that a thread's own
+ *             faults raise (SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP): so crash
+ *             handlers and profilers see these, and all others reach a thread of the program.
+ *             cq_reader_open() describes the handler for SIGBUS.  That handler stays installed, so
+ *             dlclose() does not unload the library.
  *
  * Crash contract
  *   When an append has returned, its record is complete and visible to every reader, and survives
@@ -74,9 +76,9 @@ extern "C" {
 CQ_API const char *cq_version(void);
 
 /*
- * What an error of this library means, in the words of a queue and for people; the system's words for
- * an error that means nothing of its own here.  error: an errno, negative as functions return it or not.
- * The text is constant.  Never NULL.  Any thread, also in a signal handler.
+ * The text of an error for people: what it means for a queue, or the system's text where it means the same
+ * here as elsewhere.  error: an errno, positive, or negative as functions return it.  The text is constant.
+ * Never NULL.  Any thread, also in a signal handler.
  */
 CQ_API const char *cq_strerror(int error);
 
@@ -106,30 +108,30 @@ typedef struct cq_stream cq_stream;   /* a queue's payload bytes, read at any po
 enum cq_level { CQ_ERROR, CQ_WARNING, CQ_NOTICE };
 
 /*
- * The library never prints.  What a person should know (who holds the lock, what recovery found and
- * set aside, a background failure) goes to this callback as one line of text without a newline.  It
- * is called from the thread that opens the writer and from the library's own threads, with no lock
- * held that the callback could need; it must not call back into the same writer.
+ * The library never prints.  It passes what a person should know (which process holds the lock, what
+ * recovery found and set aside, a background failure) to this callback, as one line of text without a
+ * newline.  The thread that opens the writer and the library's own threads call it, with no lock held
+ * that the callback could need; the callback must not call into the same writer.
  */
 typedef void (*cq_log_fn)(void *arg, enum cq_level level, const char *message);
 
 /*
  * Makes any text fit for a line on a terminal or in a log, as all messages of the library are: each byte
- * that belongs to a control character, to a character that turns the direction of writing, or to no
- * character of UTF-8 becomes \xHH; all others stay.  A text made printable stays as it is.  to gets
- * `size` bytes at most (1 or more), the final zero included: what does not fit is cut off, between two
- * characters.  Any thread.
+ * that belongs to a control character, to a character that changes the direction of writing, or to no
+ * character of UTF-8 becomes \xHH; all others stay.  A printable text stays as it is.  `to` gets at most
+ * `size` bytes (1 or more), the final zero included; a longer text is cut off between two characters.
+ * Any thread.
  */
 CQ_API void cq_printable(char *to, size_t size, const char *from);
 
 /* ---- progress ------------------------------------------------------------------------------- */
 
-/* What a call that may take minutes does: it reads segments from their first to their last record. */
+/* Calls that may take minutes read segments from their first to their last record. */
 enum cq_phase {
-	CQ_PHASE_RECOVER, /* cq_writer_open(): those that may not have been on the disk at a crash;
-	                   * cq_repair(): all */
-	CQ_PHASE_INDEXES, /* cq_repair(): once more, to compare their indexes with them */
-	CQ_PHASE_VERIFY,  /* cq_verify_with() */
+	CQ_PHASE_RECOVER, /* cq_writer_open(): segments that may not have been on the disk at a
+	                   * crash; cq_repair(): all segments */
+	CQ_PHASE_INDEXES, /* cq_repair(): all segments again, to compare their indexes with them */
+	CQ_PHASE_VERIFY,  /* cq_verify_with(): all segments */
 };
 
 struct cq_progress {
@@ -141,8 +143,8 @@ struct cq_progress {
 
 /*
  * Called many times a second by the thread that made the call, the first time before a segment is read.
- * Returns 0 to go on; anything else ends the call with ECANCELED.  It is called only while nothing
- * has been changed, and must not call back into the same queue.
+ * Returns 0 to continue; anything else ends the call with ECANCELED.  It is called only before anything
+ * is changed, and must not call into the same queue.
  */
 typedef int (*cq_progress_fn)(void *arg, const struct cq_progress *progress);
 
@@ -159,79 +161,79 @@ enum cq_sync_mode {
 struct cq_config {
 	size_t size; /* of this structure */
 
-	/* Bytes of a segment file.  0: what the queue has, or CQ_SEGMENT_SIZE_DEFAULT for a new one.
+	/* Bytes of a segment file.  0: the existing queue's, or CQ_SEGMENT_SIZE_DEFAULT for a new one.
 	 * A new queue takes multiples of 4096 from CQ_SEGMENT_SIZE_MIN to CQ_SEGMENT_SIZE_MAX; for an
-	 * existing queue any other value than its own is refused with EINVAL. */
+	 * existing queue any other value than its own gives EINVAL. */
 	uint64_t segment_size;
 
 	/* How long a roll waits for the segment that the background worker is preparing before the
 	 * appending thread makes one itself.  Default 100. */
 	uint32_t prealloc_wait_ms;
 
-	/* How many segments are prepared ahead, 1 to CQ_SPARES_MAX.  Default 1, which is also all that
-	 * chronicle-rs leaves behind.  More help where small segments roll thousands of times a
-	 * second; each takes the space of a segment. */
+	/* How many segments are prepared ahead, 1 to CQ_SPARES_MAX.  Default 1, as chronicle-rs does.
+	 * More help where small segments roll thousands of times a second; each takes the space of a
+	 * segment. */
 	uint32_t spares;
 
-	/* A roll that finds no prepared segment within prealloc_wait_ms fails with EAGAIN, nothing
-	 * appended, instead of making one. */
+	/* A roll that finds no prepared segment within prealloc_wait_ms makes none: it fails with
+	 * EAGAIN, and nothing is appended. */
 	bool require_prealloc;
 
 	enum cq_sync_mode sync;    /* default CQ_SYNC_NONE */
 	uint32_t sync_interval_ms; /* for CQ_SYNC_INTERVAL; 1 or more */
 
-	/* Retention: sealed segments, oldest first, go as soon as any limit that is not 0 is exceeded:
+	/* Retention: deletes sealed segments, oldest first, while any limit that is not 0 is exceeded:
 	 * more than retain_segments segments, more than retain_bytes of segment files (both count the
-	 * current one), or the newest record of a segment older than retain_age_ms.  Never the current
-	 * segment, never a prepared one, never what a live named reader has still to read.
+	 * current one), or the newest record of a segment older than retain_age_ms.  It never deletes
+	 * the current segment, a prepared one, or one that a live named reader has still to read.
+	 * Default: all 0, nothing is deleted.
 	 * A record's time that cannot be right (more than a minute in the future; before 2020; more than
-	 * a minute before this writer saw the segment empty) is logged once.  Such a segment counts as
-	 * old as its file's change time, a later segment, or the time for which this writer has seen it
-	 * left tells, so it goes late and never early.
-	 * Default: all 0, nothing goes.
-	 * The positions of all named readers are read before segments are deleted; with 64 of them or
-	 * more not more often than every 200 us for each, unless an append waits for room: until then
+	 * a minute before this writer saw the segment empty) is logged once.  The age of such a segment
+	 * comes from its file's change time, from a later segment, or from the time for which this
+	 * writer has been past it: so it is deleted late, never early.
+	 * The positions of all named readers are read before segments are deleted; with 64 readers or
+	 * more, at most once in 200 us for each reader, unless an append waits for room.  Until then
 	 * segments stay longer. */
 	uint64_t retain_segments;
 	uint64_t retain_bytes;
 	uint64_t retain_age_ms;
 
 	/* The most bytes of segment files that the queue may have, prepared ones included; 0: no
-	 * limit, else two segments at least.  An append that would need one more segment fails with
-	 * EDQUOT.  Never exceeded by this writer; a queue that is larger already takes what still
-	 * fits into its current segment.  (Opening makes a current segment where a crash has left none,
-	 * also beyond the limit: retention and trims need an open queue.)  Retention that is to make
-	 * room in time keeps less than this: by the prepared segments, and one. */
+	 * limit, else at least two segments.  An append that would need one more segment fails with
+	 * EDQUOT.  This writer never exceeds the limit; a queue that is larger already accepts what
+	 * still fits into its current segment.  (Where a crash has left no current segment, opening
+	 * makes one, also beyond the limit: retention and trims need an open queue.)  For retention to
+	 * make room in time, set it to keep less than this: less by the prepared segments and one. */
 	uint64_t max_bytes;
 
-	/* Called when an append that met EDQUOT or ENOSPC is worth trying again: segments were
-	 * deleted, by whomever, or the disk has room again.  From one of the library's threads or one
-	 * that trims, with no lock held, also before cq_writer_open() has returned; it may append.
-	 * Whoever waits for the call tries once more when it can be sure to be found by it: room that
-	 * was made before is not told again.  NULL: nobody asks. */
+	/* Called when an append that failed with EDQUOT or ENOSPC is worth trying again: any process
+	 * has deleted segments, or the disk has room again.  A thread of the library or one that trims
+	 * calls it, with no lock held, also before cq_writer_open() has returned; it may append.
+	 * A thread that waits for this call retries its append after it has registered for the call:
+	 * the library does not repeat the call for room that was made before.  NULL: no call. */
 	void (*space)(void *arg);
 	void *space_arg;
 
-	/* A named reader protects what it has not committed while it is live: it has committed or
-	 * waited within reader_ttl_ms (0: always live), and it is not further behind the writer than
-	 * reader_max_lag_bytes of segment files (0: any distance). */
+	/* A live named reader protects from deletion what it has not committed.  It is live if it has
+	 * committed or waited within reader_ttl_ms (0: always), and is at most reader_max_lag_bytes of
+	 * segment files behind the writer (0: any distance). */
 	uint64_t reader_ttl_ms;
 	uint64_t reader_max_lag_bytes;
 
-	/* Open although recovery found that records are lost: durable ones; committed ones where the
-	 * machine has not been started anew since the writer was at work, or where a slot of
-	 * durable.meta is damaged (docs/durability.md).  Set the damaged files aside, report what was
-	 * lost, go on.  Default false: EBADMSG, nothing changed (but that
-	 * writer.lock is made where it is missing).  cq_repair() finds and tells more. */
+	/* Open although recovery found that records are lost: durable ones; or committed ones if the
+	 * machine has not been restarted since the writer was at work, or if a slot of durable.meta is
+	 * damaged (docs/durability.md).  Recovery then sets the damaged files aside and reports what is
+	 * lost.  Default false: EBADMSG, and nothing is changed (except that a missing writer.lock is
+	 * made).  cq_repair() finds and reports more. */
 	bool accept_loss;
 
-	/* Write also to files of the queue that everybody may write to. Default false: EPERM. */
+	/* Accept files of the queue that everybody may write to. Default false: EPERM. */
 	bool trust_files;
 
 	cq_log_fn log; /* NULL: silence */
 	void *log_arg;
 
-	/* Told how far the recovery of an open is, and asked whether to go on.  NULL: nobody. */
+	/* Called with the progress of recovery, which it may end.  NULL: no call. */
 	cq_progress_fn progress;
 	void *progress_arg;
 };
@@ -250,54 +252,55 @@ static inline void cq_config_init(struct cq_config *config)
  * two background threads; installs the handler for SIGBUS of cq_reader_open().  config NULL: the
  * defaults.
  *
- *   EBUSY            another writer has the queue; the log callback is told who
+ *   EBUSY            another writer has the queue; the log callback gets its process
  *   EINVAL           a value in config is out of range, or segment_size is not the queue's
  *   ENOTDIR          dir is not a directory
  *   ENOTEMPTY        dir holds files but no queue
- *   EBADMSG          the queue is damaged, or records are lost (and not accept_loss), the log callback
- *                    is told which; or what stands under a name of ours is no regular file
- *   EEXIST           999 files of bytes, or as many segments, are set aside of a segment of which more
- *                    has to be; the log callback is told which
- *   ELOOP            a symbolic link stands under a name of ours: none is followed
+ *   EBADMSG          the queue is damaged, or records are lost (and not accept_loss): the log callback
+ *                    gets the details; or a name of the queue's belongs to something that is no regular
+ *                    file
+ *   EEXIST           of one segment 999 files of bytes, or 999 whole copies, are set aside already, and
+ *                    recovery has more to set aside; the log callback gets the segment
+ *   ELOOP            a name of the queue's is a symbolic link: none is followed
  *   EPERM            a file that would be written to has a second name (a hard link), belongs neither
- *                    to us nor to the directory's owner nor to root, or may be written by everybody
- *                    (and not trust_files); the log callback is told which
+ *                    to this process's user nor to the directory's owner nor to root, or may be written
+ *                    by everybody (and not trust_files); the log callback gets the file
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
  *   EOPNOTSUPP       the file system cannot rename without replacing, or cannot preallocate
  *   ENODEV           the file system cannot map files
  *   ENOSPC, EDQUOT   no room for the first segment
  *   EFBIG            RLIMIT_FSIZE is below the segment size (no SIGXFSZ comes of it, here or later)
- *   EAGAIN           no thread is to be had
- *   EOVERFLOW        the segment ids are used up: the last there is is sealed
- *   ECANCELED        config.progress has ended it; the lock is free, and nothing was changed (but that
- *                    writer.lock is made where it is missing)
+ *   EAGAIN           the system has no thread left
+ *   EOVERFLOW        the segment ids are used up: the segment with the last one is sealed
+ *   ECANCELED        config.progress has ended it; the lock is free, and nothing was changed (except that
+ *                    a missing writer.lock is made)
  * An open that fails removes what it has made of a new queue.
- * What is refused for what is there (not: a call that failed) is refused before anything is changed but
- * that a missing writer.lock is made.
+ * An open that is refused because of what is in the directory (not because a call failed) has changed
+ * nothing, except that a missing writer.lock is made.
  */
 CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer);
 
 /*
  * Ends background work, syncs everything (as cq_writer_sync), writes the closing positions, releases
  * the lock and frees the writer, also when it returns an error: the first error of that sync.  All
- * calls on the writer must have returned, all sync requests been answered or they are answered now.
+ * calls on the writer must have returned.  Sync requests that are still open are answered now.
  */
 CQ_API int cq_writer_close(cq_writer *writer);
 
-/* What an append has done, whether it succeeds or fails. */
-struct cq_appended {
-	size_t count; /* records that are in the queue now, visible to every reader; 0: none is */
-	uint64_t
-		seq; /* sequence number of the first of them, gap-free from 0; the others follow it */
-	bool durable; /* they are on the disk; false in every mode but CQ_SYNC_ALWAYS: not known yet */
-};
-
 /*
- * The same for a writer that was opened in vain.  If its open has made the queue, and nothing has been
- * appended, the files that were made are removed, and the directory if that was made, too.  A queue that
- * was there before stays as cq_writer_close() leaves it.
+ * cq_writer_close() for a writer that had nothing to append.  If its open made the queue, and the queue
+ * has no record, this removes the files that were made, and the directory if that was made, too.  A queue
+ * that was there before stays as cq_writer_close() leaves it.
  */
 CQ_API int cq_writer_discard(cq_writer *writer);
+
+/* The effect of an append, whether it succeeds or fails. */
+struct cq_appended {
+	size_t count; /* records that are in the queue now, visible to every reader */
+	uint64_t
+		seq; /* sequence number of the first of them, gap-free from 0; the others follow it */
+	bool durable; /* they are on the disk; in every mode but CQ_SYNC_ALWAYS false: not known yet */
+};
 
 /*
  * Appends one record of `length` bytes.  type is 0 to CQ_TYPE_MAX.  Records of all threads get one
@@ -308,14 +311,14 @@ CQ_API int cq_writer_discard(cq_writer *writer);
  *   ENOSPC           no room for another segment on the disk
  *   EDQUOT           another segment would exceed config.max_bytes, or the disk's quota
  *   EAGAIN           require_prealloc is set and no segment was ready in time
- *   EIO              an earlier sync failed, or somebody has cut the current segment's file short:
- *                    the writer takes nothing until it is opened anew
- *   EBADMSG          what stands under the next segment's name is no empty segment of this queue
+ *   EIO              an earlier sync failed, or the current segment's file was cut short: the writer
+ *                    refuses appends until it is reopened
+ *   EBADMSG          the file with the next segment's name is not an empty segment of this queue
  *   ELOOP, EPERM     it is a symbolic link, or not to be written to (cq_writer_open())
  *   EOVERFLOW        the segment ids, or the sequence numbers, are used up
  * In CQ_SYNC_ALWAYS mode also the errors of cq_writer_sync(), then with ret_appended->count 1: the
- * record must not be appended again.  EIO: whether it is durable shows when the queue is opened anew;
- * other errors: cq_writer_sync() tries again.  With any other failure the count is 0.
+ * caller must not append the record again.  After EIO the next open shows whether the record is durable;
+ * after other errors cq_writer_sync() tries again.  With any other failure the count is 0.
  */
 CQ_API int cq_writer_append(cq_writer *writer, uint16_t type, const void *payload, size_t length,
                             struct cq_appended *ret_appended);
@@ -333,37 +336,37 @@ struct cq_message {
 /*
  * Appends `count` records one after another, with no other thread's record between them and one
  * reading of the clock.  Returns how many were appended: all of them, or fewer when a later one
- * failed (calling again with the rest gives its error); an error if not even the first was.  Errors
+ * failed (calling again with the rest gives its error); an error if the first one failed.  Errors
  * as cq_writer_append(): in CQ_SYNC_ALWAYS mode also that of the sync, and then ret_appended->count
- * records are in the queue and not known to be durable.  Whoever goes on after an error goes on with
- * messages[ret_appended->count].  *ret_appended (may be NULL) is filled in on failure, too.
+ * records are in the queue and not known to be durable.  A caller that continues after an error does so
+ * with messages[ret_appended->count].  *ret_appended (may be NULL) is filled in on failure, too.
  */
 CQ_API ssize_t cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
                                       size_t count, struct cq_appended *ret_appended);
 
 /*
- * Whether appending `length` bytes would find room as far as config.max_bytes goes: 0, or the error
- * that it would give: EDQUOT, EMSGSIZE, or EIO of a poisoned writer.
+ * Whether an append of `length` bytes would find room below config.max_bytes: 0, or the error that the
+ * append would give: EDQUOT, EMSGSIZE, or EIO of a poisoned writer.
  */
 CQ_API int cq_writer_room(cq_writer *writer, size_t length);
 
-/* Seals the current segment and goes on in the next one.  Nothing happens when the current one holds
- * no record.  Errors as cq_writer_append(). */
+/* Seals the current segment and continues in the next one.  Does nothing when the current one holds no
+ * record.  Errors as cq_writer_append(). */
 CQ_API int cq_writer_roll(cq_writer *writer);
 
 /*
  * Returns when every record appended before the call is durable.  Concurrent calls share one flush.
  *
- *   EIO   a flush failed, now or earlier.  The kernel may have dropped the data, so no later flush
- *         is believed: the writer stays poisoned until it is opened anew.
+ *   EIO   a flush failed, now or earlier.  The kernel may have dropped the data, so a later flush
+ *         proves nothing: the writer stays poisoned until it is reopened.
  *   EMFILE, ENFILE, ENOMEM  and the like: there was no flush; the next call tries again.
  */
 CQ_API int cq_writer_sync(cq_writer *writer);
 
 /*
- * As cq_writer_sync(), without waiting: done(request, result) is called later, once, from a library
- * thread (or from cq_writer_close()), with no lock held.  *request belongs to the caller and must
- * stay where it is until then; the caller fills in `done` and leaves the rest alone.
+ * As cq_writer_sync(), without waiting: a library thread (or cq_writer_close()) later calls
+ * done(request, result), once, with no lock held.  *request belongs to the caller and must stay where it
+ * is until then; the caller sets `done` and leaves the rest alone.
  */
 struct cq_sync_request {
 	void (*done)(struct cq_sync_request *request, int result);
@@ -373,12 +376,12 @@ struct cq_sync_request {
 CQ_API void cq_writer_sync_async(cq_writer *writer, struct cq_sync_request *request);
 
 /*
- * Deletes sealed segments, oldest first, as long as all records of the oldest are below `seq`, but
- * `most` of them at most (each costs the time of an unlink).  Returns how many; 0: the oldest holds a
- * record that stays, or is the current one.
+ * Deletes sealed segments, oldest first, while all records of the oldest are below `seq`, but at most
+ * `most` segments (each costs the time of an unlink).  Returns how many; 0: the oldest holds a record
+ * that stays, or is the current one.
  *   EBUSY         a live named reader has still to read the oldest one
- *   EBADMSG, EIO  the oldest one is damaged: neither it nor its successor tells what it holds
- * None was deleted then; an error behind the first deleted is the next call's.
+ *   EBADMSG, EIO  the oldest one is damaged: neither it nor its successor shows what it holds
+ * After an error none was deleted: if a later segment fails, the next call returns its error.
  */
 CQ_API int cq_writer_trim(cq_writer *writer, uint64_t seq, unsigned most);
 
@@ -429,47 +432,47 @@ struct cq_stats {
 };
 CQ_API int cq_writer_stats(cq_writer *writer, struct cq_stats *ret_stats);
 
-/* The writer's own view of the directory.  It is the writer's, and lives as long: cq_queue_close() does
- * nothing with it. */
+/* The writer's own view of the directory.  It belongs to the writer and is valid as long as the writer:
+ * cq_queue_close() leaves it alone. */
 CQ_API cq_queue *cq_writer_queue(cq_writer *writer);
 
 /* ---- queue directory ------------------------------------------------------------------------ */
 
 /*
- * Opens a queue for looking at it.  Changes nothing, takes no lock, works while any writer runs.
+ * Opens a queue for inspection.  Changes nothing, takes no lock, works while any writer runs.
  *   ENOENT, ENOTDIR  no such directory
  *   ENOTEMPTY        a directory with files but no queue
  */
 CQ_API int cq_queue_open(const char *dir, cq_queue **ret_queue);
 CQ_API void cq_queue_close(cq_queue *queue);
 
-/* The process that holds (or last held) the writer's lock, as writer.lock tells. */
+/* The process that holds (or last held) the writer's lock, according to writer.lock. */
 struct cq_holder {
 	size_t size;         /* of this structure */
-	bool locked;         /* the lock is held now; only the kernel's lock decides */
+	bool locked;         /* the lock is held now; the kernel's lock alone decides */
 	bool alive;          /* the named process exists with that start time */
 	pid_t pid;           /* 0: unknown */
 	uint64_t start_time; /* field 22 of /proc/PID/stat, clock ticks after boot */
 	bool closing;        /* it closes the queue, or has closed it; or it has lost writer.lock,
-	                      * and stops as soon as it has noticed */
-	uint64_t progress;   /* of closing: grows while that gets on */
+	                      * and stops as soon as it notices */
+	uint64_t progress;   /* of closing: grows while closing advances */
 };
 CQ_API int cq_queue_holder(cq_queue *queue, struct cq_holder *ret_holder);
 
 /*
- * Waits until no process holds the writer's lock, for at most timeout_ms milliseconds: an unmount is
- * over for the user before its daemon has flushed and let go.  ret_holder: as it is then; `locked`
- * if it was in vain.  Takes no lock itself: another writer can be faster.  Any thread; errors are
- * those of cq_queue_holder().
+ * Waits until no process holds the writer's lock, for at most timeout_ms milliseconds: umount(8) returns
+ * before the daemon has flushed and released the lock.  ret_holder: the state at the end; `locked` if the
+ * time is up.  Takes no lock itself: another writer can be faster.  Any thread; errors are those of
+ * cq_queue_holder().
  */
 CQ_API int cq_queue_await_release(cq_queue *queue, uint32_t timeout_ms,
                                   struct cq_holder *ret_holder);
 
 /*
- * Waits while the holder is closing the queue and gets on with it: until it has let go (`locked` is
- * false then), until it is another process or one that does not close, until its `progress` has not
- * grown for stall_ms milliseconds, or until stop(arg), which is asked some fifty times a second and may
- * be NULL, says true.  ret_holder, threads and errors as with cq_queue_await_release().
+ * Waits while the holder is closing the queue and its `progress` grows.  Returns when the holder has
+ * released the lock (`locked` is false then), when the holder is another process or is not closing, when
+ * `progress` has not grown for stall_ms milliseconds, or when stop(arg), which is called some fifty times
+ * a second and may be NULL, returns true.  ret_holder, threads and errors as cq_queue_await_release().
  */
 CQ_API int cq_queue_await_closing(cq_queue *queue, uint32_t stall_ms, bool (*stop)(void *arg),
                                   void *arg, struct cq_holder *ret_holder);
@@ -489,30 +492,30 @@ struct cq_queue_info {
 CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
 
 /*
- * The fields of it from have_control on, without the cost of listing the directory; the others are 0.
+ * Fills the fields of cq_queue_info from have_control on, without the cost of listing the directory; the
+ * others are 0.
  *   ENOENT  have_control would be false
  */
 CQ_API int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info);
 
-/* EPROTONOSUPPORT: the newest segment's format version is newer than this library.  Such segments are
- * no segments for the functions below. */
+/* EPROTONOSUPPORT: the newest segment's format version is newer than this library.  The functions below
+ * do not take such files for segments. */
 CQ_API int cq_queue_check_version(cq_queue *queue);
 
 /*
- * The oldest and the newest published segment, as cq_queue_info() tells them, at the cost of asking for
- * a few names: the directory is listed only when they have moved far since the last look.
+ * The oldest and the newest published segment, as in cq_queue_info(), at the cost of a few lookups: the
+ * directory is listed only when both have moved far since the last call.
  *   ENOENT  there is no segment
  */
 CQ_API int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest);
 
-/* Where a named reader stands. */
+/* The committed position of a named reader. */
 struct cq_reader_position {
 	char name[CQ_READER_NAME_MAX + 1];
 	uint32_t segment;
 	uint64_t offset;
 	uint64_t heartbeat_ns; /* when it last committed or waited */
-	uint64_t
-		lag_bytes; /* of segment files, between it and the writer; 0 where that is unknown */
+	uint64_t lag_bytes; /* of segment files, between it and the writer; 0: unknown, or none */
 };
 
 /* Calls visit for each named reader of the queue that has a committed position, in no order. */
@@ -544,10 +547,10 @@ struct cq_segment_info {
 CQ_API int cq_segment_open(cq_queue *queue, uint32_t id, cq_segment **ret_segment);
 CQ_API void cq_segment_close(cq_segment *segment);
 
-/* Reads the header anew, so `sealed` follows a live writer.  EIO: the file was cut short. */
+/* Reads the header on each call, so `sealed` follows a live writer.  EIO: the file was cut short. */
 CQ_API int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info);
 
-/* What a segment holds, counted by reading all of it: for those without a summary. */
+/* The contents of a segment, counted by reading all of it: for segments without a summary. */
 struct cq_segment_content {
 	size_t size; /* of this structure */
 	uint64_t records;
@@ -557,7 +560,7 @@ struct cq_segment_content {
 	uint64_t last_seq;
 	uint64_t first_time_ns;
 	uint64_t last_time_ns;
-	bool damaged; /* a damaged record stands at `used`; nothing behind it is counted */
+	bool damaged; /* a damaged record is at `used`; nothing behind it is counted */
 };
 /* EIO: the file was cut short. */
 CQ_API int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content);
@@ -570,9 +573,9 @@ CQ_API int cq_segment_content(cq_segment *segment, struct cq_segment_content *re
 CQ_API int cq_segment_stat(cq_segment *segment, struct stat *ret_stat);
 
 /*
- * The same numbers, without reading all of the segment where they are known otherwise: from its
- * summary and its index once it is sealed, from the writer while this process is its writer.  Damage
- * is found only where all is read.
+ * The numbers of cq_segment_content(), without reading all of the segment if they are known otherwise:
+ * from its summary and its index once it is sealed, from the writer while this process is its writer.
+ * Finds damage only where it reads everything.
  */
 CQ_API int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_content);
 
@@ -593,30 +596,30 @@ CQ_API int cq_stream_open(cq_queue *queue, cq_stream **ret_stream);
 CQ_API void cq_stream_close(cq_stream *stream);
 
 /*
- * The positions of the oldest byte that there is, and behind the newest.  Both only grow.  Cheap
- * while this process is the queue's writer; of another's queue, two system calls when nothing has
- * changed.  The last few segments that were read stay mapped, and a deleted file takes space for as
- * long as it is: this call lets go of those that were trimmed, so call it now and then.
+ * The positions of the oldest byte, and behind the newest.  Both only grow.  Cheap while this process is
+ * the queue's writer; in a queue of another process, two system calls when nothing has changed.  The last
+ * few segments that were read stay mapped, and a deleted file takes space while it is mapped: this call
+ * unmaps those that were trimmed, so call it now and then.
  */
 CQ_API int cq_stream_extent(cq_stream *stream, uint64_t *ret_begin, uint64_t *ret_end);
 
 /*
  * Reads payload bytes from `position` on.  Returns how many: fewer than `length` at the end of the
- * stream, or before bytes that cannot be read (then the next call tells why); 0 at or behind the end.
- * A record's checksum is checked before the first of its bytes is given.
+ * stream, or before bytes that cannot be read (then the next call gives the error); 0 at or behind the
+ * end.  A record's checksum is checked before any of its bytes is returned.
  *   ENODATA  the byte at `position` has been trimmed, or its segment is missing
  *   EIO      the record that holds it is damaged, or its file was cut short
  */
 CQ_API ssize_t cq_stream_pread(cq_stream *stream, void *buffer, size_t length, uint64_t position);
 
-/* The first position at or behind `position` whose byte is there: the end of the stream where none
- * is.  What was trimmed and what is missing is passed over; what is damaged is there, and where damage
- * hides how much a segment holds, one byte stands for the rest of it. */
+/* The first position at or behind `position` whose byte is there, or the end of the stream.  Passes over
+ * trimmed and missing bytes.  Damaged bytes count as there; where damage hides how many bytes a segment
+ * holds, the rest of the segment counts as one byte. */
 CQ_API int cq_stream_next_data(cq_stream *stream, uint64_t position, uint64_t *ret_position);
 
-/* The first position behind `position` (whose byte is there) from which on bytes are missing: the end
- * of the stream where none are.  What an empty segment stands in for after a repair is not found: it
- * is met by reading (ENODATA), and cq_stream_next_data() leads over it. */
+/* The first position behind `position` (whose byte is there) where bytes are missing, or the end of the
+ * stream.  Does not find bytes that a repair has replaced by an empty placeholder segment: reading them
+ * gives ENODATA, and cq_stream_next_data() passes over them. */
 CQ_API int cq_stream_next_hole(cq_stream *stream, uint64_t position, uint64_t *ret_position);
 
 /* The part of the stream that one segment holds. */
@@ -628,17 +631,16 @@ struct cq_span {
 /* ENOENT, EBADMSG as cq_segment_open(); EIO: a damaged record hides where it ends. */
 CQ_API int cq_stream_segment(cq_stream *stream, uint32_t id, struct cq_span *ret_span);
 
-/* cq_stream_pread() within one segment, whatever stands beside it: position 0 is its first byte.
- * ENOENT: it is gone. */
+/* cq_stream_pread() within one segment alone: position 0 is its first byte.  ENOENT: it was deleted. */
 CQ_API ssize_t cq_stream_segment_pread(cq_stream *stream, uint32_t id, void *buffer, size_t length,
                                        uint64_t position);
 
 /* ---- reader --------------------------------------------------------------------------------- */
 
 enum cq_start {
-	CQ_START_OLDEST,           /* the oldest record there is */
-	CQ_START_LATEST,           /* behind the newest record: only what comes from now on */
-	CQ_START_RESUME,           /* the committed position; ENOENT where there is none */
+	CQ_START_OLDEST, /* the oldest record */
+	CQ_START_LATEST, /* behind the newest record: only records that are appended later */
+	CQ_START_RESUME, /* the committed position; ENOENT where there is none */
 	CQ_START_RESUME_OR_OLDEST, /* the committed position, else the oldest record */
 };
 
@@ -647,13 +649,13 @@ enum cq_start {
 #define CQ_READER_PASSIVE 1U
 
 /*
- * Opens a reader.  Readers map segment files; so that a file which somebody cuts short gives EIO and
- * does not end the process, a handler for SIGBUS is installed that answers for these mappings and
- * passes on every other SIGBUS.
+ * Opens a reader.  Readers map segment files.  The library installs a handler for SIGBUS that answers for
+ * these mappings and passes on every other SIGBUS: so a file that another process cuts short gives EIO
+ * and does not end this one.
  *
- * name NULL: an anonymous reader, which holds nothing up in retention.  A named one (characters A-Z
- * a-z 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the queue; one process at
- * a time should use a name.
+ * name NULL: an anonymous reader, which retention does not wait for.  A named reader (characters A-Z a-z
+ * 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the queue; only one process at a
+ * time should use a name.
  *   EINVAL           bad name, start or flags
  *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
  *   ENOTEMPTY        a directory with files but no queue
@@ -676,50 +678,50 @@ struct cq_record {
 	bool have_stream; /* written by this library: stream_offset and epoch are known */
 	uint32_t epoch;
 	uint64_t stream_offset; /* of the first payload byte in the queue's stream of payloads */
-	uint32_t segment;       /* where it stands */
+	uint32_t segment;       /* where the record is */
 	uint64_t offset;
 };
 
 /*
- * Takes the next record.  Returns 1 with *ret_record, or 0: nothing there (yet).
- *   ENODATA  records before the next one are gone (retention or a lost segment).  The reader now
- *            stands behind the gap; cq_reader_stats() tells how large it was; call again to go on.
+ * Takes the next record.  Returns 1 with *ret_record, or 0: there is none (yet).
+ *   ENODATA  records before the next one are gone (retention or a lost segment).  The reader is now
+ *            behind the gap, whose size cq_reader_stats() gives; call again to continue.
  *   EIO      a record's checksum is wrong or its segment was cut short; the reader stays before it
  *   EBADMSG  the next segment file is not one of this queue
  */
 CQ_API int cq_reader_next(cq_reader *reader, struct cq_record *ret_record);
 
-/* Goes past the damaged record that cq_reader_next() gave EIO for, or the file that it gave EBADMSG for:
- * to the end of what is damaged, that is to the next sound segment, or 0 and no movement when there is
- * none yet.  Returns 1 if it moved. */
+/* Moves past the damaged record for which cq_reader_next() returned EIO, or past the file for which it
+ * returned EBADMSG: to the next sound segment.  Returns 1 if it moved; 0, without moving, if there is no
+ * such segment yet. */
 CQ_API int cq_reader_skip_segment(cq_reader *reader);
 
 /*
- * Waits until cq_reader_next() would give something other than 0.  Returns 1 then, 0 after
+ * Waits until cq_reader_next() would return something other than 0.  Returns 1 then, 0 after
  * timeout_ms (negative: no limit).  EINTR: a signal handler ran.
  */
 CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
 
 /*
- * All seeks: EIO when a damaged record on the way hides the place, EBADMSG when a segment file is not
- * one of this queue; the reader then has not moved.  They look at headers only: a damaged payload is
- * for cq_reader_next() to find.  A record that is appended while a seek runs, and is the one that is sought
- * or behind it, is not passed over.
+ * All seeks return EIO when a damaged record hides the place, and EBADMSG when a segment file does not
+ * belong to this queue; the reader then has not moved.  They read headers only: cq_reader_next() finds a
+ * damaged payload.  A seek does not pass over a record that is appended meanwhile, if it is the record
+ * that is sought or comes behind it.
  */
 
-/* Moves to the first record with this sequence number or a higher one; behind the newest when there
- * is none.  Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run. */
+/* Moves to the first record with this sequence number or a higher one, or behind the newest record.
+ * Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run. */
 CQ_API int cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
 
-/* Moves to the first record that was appended at time_ns or later, as far as clocks went forward. */
+/* Moves to the first record that was appended at time_ns or later, if the clock never went back. */
 CQ_API int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns);
 
 /*
  * Moves to the record that holds payload byte `offset` of the stream (all payloads of the queue one
- * after another), *ret_skip being how many of its bytes come before it.  At or behind the end: to
- * the end, *ret_skip 0.
- *   ENODATA  that byte has been trimmed, or its segment is missing: the reader stands at the first
- *            record behind it
+ * after another); *ret_skip bytes of that record come before it.  At or behind the end: to the end,
+ * *ret_skip 0.
+ *   ENODATA  that byte has been trimmed, or its segment is missing: the reader is at the first record
+ *            behind it
  */
 CQ_API int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip);
 
@@ -728,11 +730,10 @@ CQ_API int cq_reader_seek_oldest(cq_reader *reader);
 CQ_API int cq_reader_seek_end(cq_reader *reader);
 
 /*
- * Makes the current position (behind the last record taken) the named reader's committed one.
- * It counts whatever has happened to the reader's file meanwhile, as a recovery that has moved the
- * reader.
+ * Makes the current position (behind the last record taken) the named reader's committed one, also if
+ * another position has been stored in the reader's file meanwhile, as by a recovery.
  *   EINVAL     the reader has no name
- *   ELOOP, EBADMSG  what stands under the name of the reader's file is not one of a reader
+ *   ELOOP, EBADMSG  the name of the reader's file belongs to something else
  */
 CQ_API int cq_reader_commit(cq_reader *reader);
 
@@ -740,9 +741,9 @@ struct cq_reader_stats {
 	size_t size;           /* of this structure */
 	uint64_t records;      /* taken with cq_reader_next() */
 	uint64_t bytes;        /* their payload bytes */
-	uint64_t gaps;         /* how often ENODATA was reported */
+	uint64_t gaps;         /* how often ENODATA was returned */
 	uint64_t gap_segments; /* segments that were missing */
-	uint64_t gap_records;  /* records that were missing, where sequence numbers tell */
+	uint64_t gap_records;  /* records that were missing, as far as sequence numbers show */
 	uint32_t segment;      /* position */
 	uint64_t offset;
 };
@@ -750,13 +751,12 @@ CQ_API int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_
 
 /* ---- verification --------------------------------------------------------------------------- */
 
-/* One finding.  `damage` is false for what is merely worth knowing (chronicle-rs restarted its
- * sequence numbers, bytes were set aside by recovery).  segment is UINT32_MAX where none is meant. */
 struct cq_finding {
-	bool damage;
-	uint32_t segment;
+	bool damage; /* false: worth knowing, but no damage (chronicle-rs restarted its sequence
+	                   * numbers, recovery has set bytes aside) */
+	uint32_t segment; /* UINT32_MAX: the finding is about no segment */
 	uint64_t offset;
-	const char *text; /* cq_printable() whatever files are called; valid during the call */
+	const char *text; /* printable (cq_printable()); valid during the call */
 };
 typedef void (*cq_finding_fn)(void *arg, const struct cq_finding *finding);
 
@@ -770,22 +770,22 @@ struct cq_verify_result {
 };
 
 /*
- * Reads the whole queue and checks every header, checksum, sequence number, seal, index, position
- * and the durable watermark.  Changes nothing; a running writer is no damage, and what it had committed
- * when the call began is checked.  Returns 0 when it could read all there is, whatever it found.  Errors as cq_queue_open().
+ * Reads the whole queue and checks every header, checksum, sequence number, seal, index, position and the
+ * watermark.  Changes nothing.  A writer may run meanwhile: what it had committed when the call began is
+ * checked.  Returns 0 when it could read everything, whatever it found.  Errors as cq_queue_open().
  */
 CQ_API int cq_verify(const char *dir, cq_finding_fn finding, void *arg,
                      struct cq_verify_result *ret_result);
 
 struct cq_verify_config {
 	size_t size;           /* of this structure */
-	cq_finding_fn finding; /* NULL: nobody is told */
+	cq_finding_fn finding; /* called for each finding; NULL: no call */
 	void *finding_arg;
-	cq_progress_fn progress; /* told how far it is; NULL: nobody */
+	cq_progress_fn progress; /* NULL: no call */
 	void *progress_arg;
 };
 
-/* The same, told of on the way.  ECANCELED: config->progress has ended it. */
+/* cq_verify() with reports of its progress.  ECANCELED: config->progress has ended it. */
 CQ_API int cq_verify_with(const char *dir, const struct cq_verify_config *config,
                           struct cq_verify_result *ret_result);
 
@@ -796,11 +796,11 @@ enum cq_repair_action {
 	CQ_REPAIR_SET_ASIDE, /* rename a segment to NNNNNNNNN.q.corrupt */
 	CQ_REPAIR_CUT,       /* move the bytes behind the last sound record to NNNNNNNNN.q.broken */
 	CQ_REPAIR_SEAL,      /* seal a segment that others follow */
-	CQ_REPAIR_STAND_IN,  /* make an empty sealed segment in the place of one that is gone */
-	CQ_REPAIR_MAKE,      /* make a segment to go on in */
-	CQ_REPAIR_INDEX,     /* build an index anew */
-	CQ_REPAIR_REWRITE, /* set control.meta, index.meta, durable.meta or a reader's file right */
-	CQ_REPAIR_LOSS,    /* nothing is done here: these records are not in the queue any more */
+	CQ_REPAIR_STAND_IN,  /* make a placeholder, an empty sealed segment, for one that is gone */
+	CQ_REPAIR_MAKE,      /* make the segment to append to */
+	CQ_REPAIR_INDEX,     /* rebuild an index */
+	CQ_REPAIR_REWRITE,   /* correct control.meta, index.meta, durable.meta or a reader's file */
+	CQ_REPAIR_LOSS,      /* no action: these records are no longer in the queue */
 };
 
 struct cq_repair_step {
@@ -808,8 +808,8 @@ struct cq_repair_step {
 	const char *file;   /* below the queue's directory; valid during the call, as is text */
 	uint64_t offset;    /* CUT: of the first such byte */
 	uint64_t bytes;     /* CUT, SET_ASIDE: how many leave the queue; LOSS: payload bytes, or 0
-	                     * where that cannot be told */
-	uint64_t first_seq; /* LOSS: the first and the last record; UINT64_MAX: it cannot be told */
+	                     * if unknown */
+	uint64_t first_seq; /* LOSS: the first and the last record; UINT64_MAX: unknown */
 	uint64_t last_seq;
 	const char *text; /* why, for people */
 };
@@ -817,48 +817,47 @@ typedef void (*cq_repair_fn)(void *arg, const struct cq_repair_step *step);
 
 struct cq_repair_config {
 	size_t size;       /* of this structure */
-	bool dry_run;      /* tell what would be done; change nothing, make no file */
-	bool accept_loss;  /* do it although records are lost, as in struct cq_config */
-	bool trust_files;  /* as in struct cq_config; a dry run is refused likewise */
-	cq_repair_fn step; /* told of each step before the first one is done; NULL: nobody */
+	bool dry_run;      /* report the steps only; change nothing, make no file */
+	bool accept_loss;  /* repair although records are lost, as in struct cq_config */
+	bool trust_files;  /* as in struct cq_config; without it a dry run is refused, too */
+	cq_repair_fn step; /* called for each step before the first one is done; NULL: no call */
 	void *step_arg;
 	cq_log_fn log; /* as in struct cq_config */
 	void *log_arg;
-	cq_progress_fn progress; /* told how far it is, before the first step; NULL: nobody */
+	cq_progress_fn progress; /* called before the first step; NULL: no call */
 	void *progress_arg;
 };
 
 struct cq_repair_result {
-	size_t size;    /* of this structure */
-	uint64_t steps; /* that were told, losses not counted; 0: there is nothing to repair */
-	uint64_t
-		losses; /* that were told; one that a power cut may have made is no reason to refuse */
-	uint64_t bytes; /* that leave the queue, to files of other names */
-	bool refused;   /* records would be given up, and not accept_loss: nothing was changed */
-	bool done;      /* all steps were done */
+	size_t size;     /* of this structure */
+	uint64_t steps;  /* that were reported, losses not counted; 0: there is nothing to repair */
+	uint64_t losses; /* that were reported; `refused` ignores those that a power cut explains */
+	uint64_t bytes;  /* that leave the queue, to files of other names */
+	bool refused;    /* records would be lost, and not accept_loss: nothing was changed */
+	bool done;       /* all steps were done */
 };
 
 /*
- * Does what cq_writer_open() does after a crash, and more: reads all segments, not only those that
- * may have been in use, and sets right all files that verification finds fault with.  Then closes
- * the queue.  What was damaged is set aside under another name, never deleted.  A queue with nothing to
- * repair is not changed; an empty directory has nothing to repair.  config NULL: everything false.
+ * Recovers as cq_writer_open() does after a crash, and repairs more: reads all segments, not only those
+ * that may have been in use, and corrects all files in which verification finds damage.  Then closes the
+ * queue.  Damaged files are set aside under another name, never deleted.  A queue with nothing to repair
+ * stays unchanged; an empty directory has nothing to repair.  config NULL: everything false.
  *
  *   ENOENT, ENOTDIR  no such directory
  *   ENOTEMPTY        a directory with files but no queue
  *   EBUSY            a writer has the queue
- *   EBADMSG          nothing tells how large the segments are; or what stands under a name of ours is no
- *                    regular file, and no segment, which would be set aside; or a directory has the
- *                    name of an index
- *   ELOOP, EPERM     as cq_writer_open(), of the files that would be written to: sealed segments are
- *                    only if something is wrong with them
+ *   EBADMSG          the size of segments is unknown: no file has it; or a name of the queue's other than a
+ *                    segment's belongs to something that is no regular file (with a segment's name it
+ *                    would be set aside); or an index's name belongs to a directory
+ *   ELOOP, EPERM     as cq_writer_open(), for the files that would be written to: a sealed segment is one
+ *                    only if something is wrong with it
  *   EEXIST           as cq_writer_open()
  *   EFBIG            more than 10,000 segments are missing between others
- *   EOVERFLOW        the last segment id there is is sealed, and there is something to do
+ *   EOVERFLOW        the segment with the last id is sealed, and there is something to repair
  *   EPROTONOSUPPORT  the queue's format version is newer than this library
  *   ECANCELED        config.progress has ended it
- * Of these errors nothing has been changed.  Others can be met on the way, as ENOSPC, or EFBIG of
- * cq_writer_open(); what was done stays done, and the next repair goes on with the rest.
+ * With these errors nothing has been changed.  Other errors can end a repair on the way, as ENOSPC, or
+ * EFBIG of cq_writer_open(): completed steps stay, and the next repair does the rest.
  */
 CQ_API int cq_repair(const char *dir, const struct cq_repair_config *config,
                      struct cq_repair_result *ret_result);

@@ -6,8 +6,10 @@
 #include <inttypes.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "check/check.h"
+#include "files/index.h"
 #include "files/quarantine.h"
 #include "format/record.h"
 #include "messages/log.h"
@@ -23,7 +25,7 @@ static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 	r = cq_quarantine_segment(v->dirfd, c->id, aside);
 	if (r == 0)
 		cq_log(v->config, CQ_WARNING, "segment %09u set aside as %s: %s", c->id, aside,
-		       cq_recover_why_aside(c));
+		       cq_plan_why_aside(c));
 	return r;
 }
 
@@ -35,14 +37,14 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 
 	if (c->residue >= v->segment_size)
 		return 0;
-	r = cq_quarantine_tail(v->dirfd, c->segment, c->residue > 0 ? c->residue : c->survey.tail,
+	r = cq_quarantine_tail(v->dirfd, c->segment, c->residue > 0 ? c->residue : c->contents.tail,
 	                       &bytes);
 	if (r < 0 || bytes == 0)
 		return r;
 	cq_log(v->config, CQ_NOTICE,
 	       "segment %09u: what %s behind offset %" PRIu64 " is now in " CQ_SEGMENT_BROKEN,
-	       c->id, c->survey.damaged || c->rest ? "stood" : "an unfinished write left",
-	       c->survey.tail, c->id);
+	       c->id, c->contents.damaged || c->sound_behind ? "stood" : "an unfinished write left",
+	       c->contents.tail, c->id);
 	return 0;
 }
 
@@ -53,13 +55,13 @@ static int seal(struct cq_recovery *v, struct cq_candidate *c)
 	int r = 0;
 
 	if (!c->segment)
-		r = cq_recover_survey(v, c, NULL);
+		r = cq_inspect_contents(v, c, NULL);
 	if (r == 0)
 		r = cq_quarantine_drop_index(v->dirfd, c->id);
 	if (r == 0)
 		r = clear_tail(v, c);
 	if (r == 0)
-		r = cq_recover_number(v, c, &end_seq);
+		r = cq_number_segment(v, c, &end_seq);
 	if (r < 0)
 		return r;
 	cq_point("recover.numbered");
@@ -93,7 +95,7 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 	r = cq_wsegment_open(v->dirfd, c->id, v->segment_size, &c->segment);
 	if (r < 0)
 		return r;
-	c->survey.tail = sizeof c->header;
+	c->contents.tail = sizeof c->header;
 	h = cq_wsegment_header(c->segment);
 	r = clear_tail(v, c);
 	/* where all before it has been deleted, nothing else tells which numbers were given */
@@ -113,11 +115,42 @@ static int stand_in(struct cq_recovery *v, const struct cq_gap *gap)
 	int r = 0;
 
 	for (uint32_t id = gap->first; r == 0 && id <= gap->last; id++) {
-		r = cq_recover_beginning(v, id, &seq, &base);
+		r = cq_number_at(v, id, &seq, &base);
 		if (r == 0) /* it may have been left behind */
 			r = cq_quarantine_drop_index(v->dirfd, id);
 		if (r == 0)
 			r = cq_placeholder_publish(v->dirfd, id, v->segment_size, seq, base);
+	}
+	return r;
+}
+
+/* Indexes are hints: what is wrong with one is not repaired, the index is built again. */
+static int build_indexes(struct cq_recovery *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+		struct cq_index index;
+		int fd;
+
+		if (!c->index_wrong)
+			continue;
+		if (!cq_plan_stays_sealed(c)) {
+			r = cq_quarantine_drop_index(v->dirfd, c->id);
+			continue;
+		}
+		r = cq_segment_open_named(v->dirfd, c->id, &fd);
+		if (r < 0)
+			return r;
+		/* one segment's time, and files have been changed: the caller is not told of it */
+		r = cq_index_build(fd, c->id, v->segment_size, NULL, &index);
+		close(fd);
+		if (r == 0) {
+			r = cq_index_write(v->dirfd, &index);
+			cq_index_fini(&index);
+		}
+		cq_point("repair.index_written");
 	}
 	return r;
 }
@@ -147,7 +180,7 @@ static int act_on_all(struct cq_recovery *v)
 	for (size_t i = 0; r == 0 && i < v->gap_count; i++)
 		r = stand_in(v, &v->gaps[i]);
 	if (r == 0 && v->repairer)
-		r = cq_recover_build_indexes(v);
+		r = build_indexes(v);
 	return r;
 }
 
@@ -176,14 +209,14 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 		return r;
 	}
 	fresh->header = *cq_wsegment_header(fresh->segment);
-	fresh->survey.tail = sizeof(struct cq_segment_header);
+	fresh->contents.tail = sizeof(struct cq_segment_header);
 	/* older records may stand behind a first page that never came to the disk */
 	r = cq_wsegment_is_fresh(fresh->segment) ? prepare_current(v, fresh) : -EBADMSG;
 	cq_point("recover.fresh");
 	return r;
 }
 
-int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out)
+int cq_apply(struct cq_recovery *v, struct cq_recovered *out)
 {
 	struct cq_candidate fresh = { .kind = CQ_KIND_FRESH, .act = CQ_ACT_CONTINUE };
 	struct cq_candidate *current = NULL;
@@ -203,7 +236,7 @@ int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out)
 		current = &fresh;
 	}
 	if (r == 0)
-		r = cq_recover_number(v, current, &end_seq);
+		r = cq_number_segment(v, current, &end_seq);
 	if (r < 0) {
 		cq_wsegment_free(fresh.segment);
 		return r;
@@ -213,6 +246,6 @@ int cq_recover_act(struct cq_recovery *v, struct cq_recovered *out)
 	current->segment = NULL;
 	out->next_seq = end_seq;
 	out->stream_end = out->active->stream_base + out->active->payload_bytes;
-	out->last_time = current->survey.last_time;
+	out->last_time = current->contents.last_time;
 	return 0;
 }

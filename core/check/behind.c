@@ -16,13 +16,11 @@
 #include "check/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "files/dir.h"
 #include "format/place.h"
 #include "format/record.h"
 #include "format/window.h"
@@ -33,7 +31,7 @@
 /* Can this record have been appended behind those that come before from->offset? */
 static bool follows(void *arg, const struct cq_record_header *h, uint64_t offset)
 {
-	const struct cq_beyond_from *from = arg;
+	const struct cq_behind_from *from = arg;
 	uint64_t gap = offset - from->offset, records, bytes;
 
 	if (h->epoch < from->epoch || h->seq < from->seq)
@@ -47,8 +45,19 @@ static bool follows(void *arg, const struct cq_record_header *h, uint64_t offset
 	       bytes <= gap - records * sizeof *h;
 }
 
-int cq_beyond_add(int fd, uint64_t size, struct cq_beyond_from *from, struct cq_meter *meter,
-                  struct cq_beyond *beyond, uint64_t *ret_first)
+struct cq_behind_from cq_behind_start(const struct cq_order *order, uint64_t offset)
+{
+	return (struct cq_behind_from){
+		.offset = offset,
+		.seq = order->seq_known ? order->next_seq : 0,
+		.epoch = order->epoch,
+		.placed = order->seq_known && order->stream_known,
+		.stream = order->stream,
+	};
+}
+
+int cq_behind_count(int fd, uint64_t size, struct cq_behind_from *from, struct cq_meter *meter,
+                    struct cq_behind *behind, uint64_t *ret_first)
 {
 	struct cq_record_at record;
 	struct cq_window scan;
@@ -66,11 +75,11 @@ int cq_beyond_add(int fd, uint64_t size, struct cq_beyond_from *from, struct cq_
 	while (r == 0 && (r = cq_window_find(&scan, at, follows, from, &record)) > 0) {
 		const struct cq_record_header *h = &record.header;
 
-		if (beyond->records == 0)
-			beyond->first_seq = h->seq;
-		beyond->last_seq = h->seq;
-		beyond->records++;
-		*from = (struct cq_beyond_from){
+		if (behind->records == 0)
+			behind->first_seq = h->seq;
+		behind->last_seq = h->seq;
+		behind->records++;
+		*from = (struct cq_behind_from){
 			.offset = record.end,
 			.seq = h->seq + 1,
 			.epoch = h->epoch,
@@ -108,19 +117,19 @@ static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int 
 
 	/* by its summary there were more */
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
-	    c->header.records > c->survey.records)
-		v->broken = true;
-	if (!c->survey.damaged || v->broken || is_behind_all(v, c->id, c->survey.tail))
+	    c->header.records > c->contents.records)
+		v->end_damaged = true;
+	if (!c->contents.damaged || v->end_damaged || is_behind_all(v, c->id, c->contents.tail))
 		return 0;
-	n = cq_io_pread(fd, &h, sizeof h, c->survey.tail);
+	n = cq_io_pread(fd, &h, sizeof h, c->contents.tail);
 	if (n < 0)
 		return (int)n;
 	if (n < (ssize_t)sizeof h || h.commit == 0 ||
 	    memcmp((const uint8_t *)&h + sizeof h.commit, none, sizeof h - sizeof h.commit) == 0)
 		return 0;
-	v->broken = cq_record_check_header(&h, h.commit, c->survey.tail, v->segment_size) !=
-	                    CQ_RECORD_OK ||
-	            h.ext != 1 || (h.epoch >= c->survey.epoch && h.seq >= v->end_seq);
+	v->end_damaged = cq_record_check_header(&h, h.commit, c->contents.tail, v->segment_size) !=
+	                         CQ_RECORD_OK ||
+	                 h.ext != 1 || (h.epoch >= c->contents.order.epoch && h.seq >= v->end_seq);
 	return 0;
 }
 
@@ -128,12 +137,10 @@ static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int 
 static int open_rest(struct cq_recovery *v, const struct cq_candidate *c, int *ret_fd,
                      uint64_t *ret_size)
 {
-	char name[CQ_NAME_MAX];
 	struct stat st;
 	int fd, r;
 
-	cq_segment_name(name, c->id);
-	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	r = cq_segment_open_named(v->dirfd, c->id, &fd);
 	if (r == -ELOOP || r == -EBADMSG) { /* it is set aside, whatever it is */
 		*ret_fd = -1;
 		return 0;
@@ -152,43 +159,39 @@ static int open_rest(struct cq_recovery *v, const struct cq_candidate *c, int *r
 }
 
 /* Where in this segment there may be records that are given up.  False: nowhere. */
-static bool gives_up(const struct cq_candidate *c, struct cq_beyond_from *from)
+static bool gives_up(const struct cq_candidate *c, struct cq_behind_from *from)
 {
-	const struct cq_segment_scan *s = &c->survey;
-	const bool fresh = c->kind == CQ_KIND_FRESH && c->act == CQ_ACT_KEEP;
+	const struct cq_behind_from before = *from;
 
-	from->offset = sizeof(struct cq_segment_header);
-	from->placed = fresh && cq_segment_ext_valid(&c->header);
-	from->stream = c->header.stream_base;
-	if (from->placed)
-		from->seq = c->header.first_seq;
-	if (c->act == CQ_ACT_SET_ASIDE || fresh)
+	if (c->act == CQ_ACT_SET_ASIDE || (c->kind == CQ_KIND_FRESH && c->act == CQ_ACT_KEEP)) {
+		struct cq_order order = { .epoch = before.epoch };
+
+		if (c->act == CQ_ACT_KEEP)
+			cq_order_begin(&order, &c->header);
+		*from = cq_behind_start(&order, sizeof c->header);
+		if (!order.seq_known)
+			from->seq = before.seq;
 		return true;
-	if (s->epoch > from->epoch)
-		from->epoch = s->epoch;
-	if (s->records > 0)
-		from->seq = s->anchored ? s->max_seq + 1 : 0;
-	else if (cq_segment_ext_valid(&c->header))
-		from->seq = c->header.first_seq;
-	if (c->act == CQ_ACT_KEEP)
-		return false;
-	from->offset = s->tail;
-	from->placed = s->anchored || (s->records == 0 && cq_segment_ext_valid(&c->header));
-	from->stream = s->anchored ? s->stream_end : c->header.stream_base;
-	return true;
+	}
+	*from = cq_behind_start(&c->contents.order, c->contents.tail);
+	if (from->epoch < before.epoch)
+		from->epoch = before.epoch;
+	if (!c->contents.order.seq_known && c->contents.records == 0)
+		from->seq = before.seq;
+	return c->act != CQ_ACT_KEEP;
 }
 
-static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beyond_from *from)
+static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_behind_from *from)
 {
 	const bool aside = c->act == CQ_ACT_SET_ASIDE;
 	/* instead of the walk that the decision has spared */
 	struct cq_meter *meter =
-		aside && !c->surveyed && (c->kind == CQ_KIND_OPEN || c->kind == CQ_KIND_SEALED)
+		aside && !c->scanned && (c->kind == CQ_KIND_OPEN || c->kind == CQ_KIND_SEALED)
 			? &v->meter
 			: NULL;
-	const uint64_t before = v->beyond.records;
-	struct cq_beyond none = { .records = 0 };
-	struct cq_beyond_from nowhere;
+	const uint64_t before = v->behind.records;
+	struct cq_behind none = { .records = 0 };
+	struct cq_behind_from nowhere;
 	uint64_t size = 0, first;
 	bool all_before;
 	int fd, r;
@@ -200,17 +203,17 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 	r = open_rest(v, c, &fd, &size);
 	if (r < 0 || fd < 0)
 		return r;
-	if (c->survey.damaged || c->kind == CQ_KIND_SEALED)
+	if (c->contents.damaged || c->kind == CQ_KIND_SEALED)
 		r = look_at_end(v, c, fd);
 	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
 		if (!aside) /* as cq_quarantine_first_residue() */
 			cq_io_drop_clean(fd, from->offset);
-		r = cq_beyond_add(fd, size, all_before ? &nowhere : from, meter,
-		                  all_before ? &none : &v->beyond, &first);
+		r = cq_behind_count(fd, size, all_before ? &nowhere : from, meter,
+		                    all_before ? &none : &v->behind, &first);
 		if (r == 0 && size == v->segment_size)
 			c->residue = first;
 	}
-	c->rest = v->beyond.records > before;
+	c->sound_behind = v->behind.records > before;
 	if (meter)
 		cq_meter_next(meter);
 	close(fd);
@@ -218,29 +221,29 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_bey
 	return r == -EIO && aside ? 0 : r;
 }
 
-int cq_recover_count_beyond(struct cq_recovery *v)
+int cq_behind_count_all(struct cq_recovery *v)
 {
-	struct cq_beyond_from from = { .offset = 0 };
+	struct cq_behind_from from = { .offset = 0 };
 	int r = 0;
 
 	for (size_t i = v->trusted; r == 0 && i < v->candidate_count; i++) {
 		struct cq_candidate *c = &v->candidates[i];
 
-		if (!c->lost && !cq_recover_is_trusted(v, c))
+		if (!c->lost && !cq_inspect_is_trusted(v, c))
 			r = count_in(v, c, &from);
 	}
 	return r;
 }
 
-bool cq_recover_gives_up(const struct cq_recovery *v)
+bool cq_behind_is_loss(const struct cq_recovery *v)
 {
-	return (v->beyond.records > 0 || v->broken) && (v->same_boot || v->doubt != 0) &&
-	       !cq_planted("committed_given_up");
+	return (v->behind.records > 0 || v->end_damaged) &&
+	       (v->same_boot || v->damaged_slots != 0) && !cq_planted("committed_given_up");
 }
 
-void cq_recover_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, uint64_t *ret_last)
+void cq_behind_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, uint64_t *ret_last)
 {
-	const struct cq_beyond *b = &v->beyond;
+	const struct cq_behind *b = &v->behind;
 	uint64_t first = b->first_seq;
 
 	if (v->end_seq_known && (b->records == 0 || v->end_seq < first))
@@ -249,37 +252,4 @@ void cq_recover_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, u
 		first = UINT64_MAX;
 	*ret_first = first;
 	*ret_last = b->records > 0 ? b->last_seq : first;
-}
-
-void cq_recover_report_beyond(struct cq_recovery *v)
-{
-	const bool accepted = v->config->accept_loss, refused = cq_recover_gives_up(v) && !accepted;
-	char numbers[80], sound[100] = "", why[100] = "";
-	uint64_t first, last;
-
-	cq_recover_lost_numbers(v, &first, &last);
-	if (first != UINT64_MAX && last > first)
-		snprintf(numbers, sizeof numbers, "records %" PRIu64 " to %" PRIu64 " are", first,
-		         last);
-	else if (first != UINT64_MAX)
-		snprintf(numbers, sizeof numbers, "record %" PRIu64 " is", first);
-	else
-		snprintf(numbers, sizeof numbers, "committed records are");
-	if (v->beyond.records > 0)
-		snprintf(sound, sizeof sound, "; %" PRIu64 " of them %s sound, and %s set aside",
-		         v->beyond.records, v->beyond.records == 1 ? "is" : "are",
-		         refused                  ? "would be"
-		         : v->beyond.records == 1 ? "is"
-		                                  : "are");
-	if (v->same_boot)
-		snprintf(why, sizeof why, "; no power cut has come since the writer was at work");
-	else if (v->doubt != 0)
-		snprintf(why, sizeof why,
-		         "; slot %s of durable.meta is damaged: what was durable is not known",
-		         v->doubt == 1   ? "0"
-		         : v->doubt == 2 ? "1"
-		                         : "0 and slot 1");
-	cq_log(v->config, refused ? CQ_ERROR : CQ_WARNING,
-	       "%s missing or damaged, from segment %09u offset %" PRIu64 " on%s%s", numbers,
-	       v->active_id, v->tail, sound, why);
 }

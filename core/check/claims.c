@@ -3,8 +3,8 @@
  * claims.c - the files that point into the segments: control.meta, index.meta, durable.meta,
  * readers/NAME.meta
  *
- * Invariant that keeps a running writer from being taken for damage: the marks are read first, the
- * writer's position after them, the segments last.  So each mark is at or before that position, and
+ * Invariant that keeps a running writer from being taken for damage: the claims are read first, the
+ * writer's position after them, the segments last.  So each claim is at or before that position, and
  * whatever stands before it was complete before the walk began.
  */
 #include <errno.h>
@@ -24,45 +24,44 @@
 
 #define DATA_START sizeof(struct cq_segment_header)
 
-static int compare_marks(const void *a, const void *b, void *arg)
+static int compare_claims(const void *a, const void *b, void *arg)
 {
-	const struct cq_mark *x = a, *y = b;
-	const struct cq_verify *v = arg;
+	const struct cq_claim *x = a, *y = b;
+	const struct cq_verifier *v = arg;
 
 	return cq_place_compare(x->segment, x->offset, y->segment, y->offset, v->segment_size);
 }
 
-static int add_mark(struct cq_verify *v, enum cq_mark_kind kind, const char *name, uint64_t segment,
-                    uint64_t offset)
+static int add_claim(struct cq_verifier *v, enum cq_claimant by, const char *name, uint64_t segment,
+                     uint64_t offset)
 {
-	struct cq_mark *marks;
+	struct cq_claim *claims;
 	char *copy = strdup(name);
 
 	if (!copy)
 		return -ENOMEM;
-	marks = realloc(v->marks, (v->mark_count + 1) * sizeof *marks);
-	if (!marks) {
+	claims = realloc(v->claims, (v->claim_count + 1) * sizeof *claims);
+	if (!claims) {
 		free(copy);
 		return -ENOMEM;
 	}
-	v->marks = marks;
-	marks[v->mark_count++] = (struct cq_mark){
-		.kind = kind, .name = copy, .segment = segment, .offset = offset
-	};
+	v->claims = claims;
+	claims[v->claim_count++] =
+		(struct cq_claim){ .by = by, .name = copy, .segment = segment, .offset = offset };
 	return 0;
 }
 
-void cq_verify_free_marks(struct cq_verify *v)
+void cq_claims_free(struct cq_verifier *v)
 {
-	for (size_t i = 0; i < v->mark_count; i++)
-		free(v->marks[i].name);
-	free(v->marks);
+	for (size_t i = 0; i < v->claim_count; i++)
+		free(v->claims[i].name);
+	free(v->claims);
 }
 
 /* ---- a writer at work ---- */
 
 /* Changes with each writer that takes the lock: it writes its name into the file. */
-static struct timespec lock_stamp(const struct cq_verify *v)
+static struct timespec lock_time(const struct cq_verifier *v)
 {
 	struct stat st;
 
@@ -72,7 +71,7 @@ static struct timespec lock_stamp(const struct cq_verify *v)
 }
 
 /* What is no file has no holder, and keeps every writer out. */
-static bool lock_held(struct cq_verify *v)
+static bool lock_held(struct cq_verifier *v)
 {
 	struct cq_holder holder = CQ_SIZED(holder);
 	int r = cq_queue_holder(v->queue, &holder);
@@ -86,36 +85,37 @@ static bool lock_held(struct cq_verify *v)
 	return r < 0 || holder.locked;
 }
 
-static bool is_behind(const struct cq_verify *v, uint64_t segment, uint64_t offset)
+static bool is_behind(const struct cq_verifier *v, uint64_t segment, uint64_t offset)
 {
 	return !v->have_position || cq_place_compare(segment, offset, v->position.segment,
 	                                             v->position.offset, v->segment_size) >= 0;
 }
 
-bool cq_verify_unsettled(const struct cq_verify *v, uint64_t segment, uint64_t offset)
+bool cq_verify_unsettled(const struct cq_verifier *v, uint64_t segment, uint64_t offset)
 {
 	return v->live && is_behind(v, segment, offset);
 }
 
-bool cq_verify_came(struct cq_verify *v, uint64_t segment, uint64_t offset)
+bool cq_verify_writer_came(struct cq_verifier *v, uint64_t segment, uint64_t offset)
 {
 	struct timespec now;
 
-	if (!v->came) {
+	if (!v->writer_came) {
 		/* it may even have gone again */
-		now = lock_stamp(v);
-		v->came = now.tv_sec != v->stamp.tv_sec || now.tv_nsec != v->stamp.tv_nsec;
-		v->live |= v->came;
+		now = lock_time(v);
+		v->writer_came =
+			now.tv_sec != v->lock_time.tv_sec || now.tv_nsec != v->lock_time.tv_nsec;
+		v->live |= v->writer_came;
 	}
-	return v->came && is_behind(v, segment, offset);
+	return v->writer_came && is_behind(v, segment, offset);
 }
 
-bool cq_verify_moving(struct cq_verify *v, uint64_t segment, uint64_t offset)
+bool cq_verify_moving(struct cq_verifier *v, uint64_t segment, uint64_t offset)
 {
-	return cq_verify_came(v, segment, offset) || cq_verify_unsettled(v, segment, offset);
+	return cq_verify_writer_came(v, segment, offset) || cq_verify_unsettled(v, segment, offset);
 }
 
-bool cq_verify_short_of_means(struct cq_verify *v, int error)
+bool cq_verify_short_of_means(struct cq_verifier *v, int error)
 {
 	if (error != -EMFILE && error != -ENFILE && error != -ENOMEM && error != -ECANCELED)
 		return false;
@@ -150,8 +150,8 @@ static int read_small(int dirfd, const char *name, void *buffer, size_t size, si
 	return 0;
 }
 
-/* A file that should say something and does not; error: what came of reading it, or 0. */
-static void report_useless(struct cq_verify *v, int dirfd, const char *name, int error)
+/* A file that should say something and does not; error: what writer_came of reading it, or 0. */
+static void report_useless(struct cq_verifier *v, int dirfd, const char *name, int error)
 {
 	uint8_t bytes[sizeof(struct cq_control_page)];
 	size_t length = 0;
@@ -174,24 +174,38 @@ static void report_useless(struct cq_verify *v, int dirfd, const char *name, int
 		cq_verify_report(v, true, UINT32_MAX, 0, "%s is damaged", name);
 }
 
-static int collect_index(struct cq_verify *v)
+int cq_position_read(int dirfd, struct cq_position_file *ret_position)
 {
-	struct cq_position_file file;
+	struct cq_position_file position;
 	size_t length = 0;
-	bool blank = true;
+	bool blank;
 	int r;
 
-	r = read_small(v->queue->dirfd, CQ_POSITION_NAME, &file, sizeof file, &length, &blank);
+	r = read_small(dirfd, CQ_POSITION_NAME, &position, sizeof position, &length, &blank);
+	if (r < 0)
+		return r;
+	if (length < sizeof position)
+		return -EBADMSG;
+	*ret_position = position;
+	return 0;
+}
+
+static int collect_position(struct cq_verifier *v)
+{
+	struct cq_position_file position;
+	int r;
+
+	r = cq_position_read(v->queue->dirfd, &position);
 	if (r == -ENOENT)
 		return 0;
-	if (r == 0 && length == sizeof file && !blank)
-		return add_mark(v, CQ_MARK_INDEX, CQ_POSITION_NAME, file.current_segment,
-		                file.write_offset);
+	if (r == 0 && (position.current_segment | position.write_offset) != 0)
+		return add_claim(v, CQ_CLAIM_POSITION, CQ_POSITION_NAME, position.current_segment,
+		                 position.write_offset);
 	report_useless(v, v->queue->dirfd, CQ_POSITION_NAME, r);
 	return 0;
 }
 
-static int collect_durable(struct cq_verify *v)
+static int collect_durable(struct cq_verifier *v)
 {
 	struct cq_watermark_state state;
 	struct stat st;
@@ -205,10 +219,10 @@ static int collect_durable(struct cq_verify *v)
 			                 ": slot %u is damaged; what was durable may "
 			                 "be more than the other one says",
 			                 state.damaged == 1 ? 0U : 1U);
-		r = add_mark(v, CQ_MARK_DURABLE, CQ_DURABLE_NAME, state.slot.segment,
-		             state.slot.offset);
+		r = add_claim(v, CQ_CLAIM_DURABLE, CQ_DURABLE_NAME, state.slot.segment,
+		              state.slot.offset);
 		if (r == 0)
-			v->marks[v->mark_count - 1].seq = state.slot.seq;
+			v->claims[v->claim_count - 1].seq = state.slot.seq;
 		return r;
 	}
 	if (r == 0)
@@ -219,7 +233,7 @@ static int collect_durable(struct cq_verify *v)
 }
 
 struct reader_visit {
-	struct cq_verify *v;
+	struct cq_verifier *v;
 	int result;
 };
 
@@ -235,14 +249,14 @@ static void visit_reader(void *arg, const char *name, const struct cq_reader_fil
 		                 name, cursor->damaged - 1);
 	if (visit->result == 0)
 		visit->result =
-			add_mark(visit->v, CQ_MARK_READER, name, cursor->segment, cursor->offset);
+			add_claim(visit->v, CQ_CLAIM_READER, name, cursor->segment, cursor->offset);
 }
 
-static bool is_marked_reader(const struct cq_verify *v, const char *name)
+static bool has_claim(const struct cq_verifier *v, const char *name)
 {
-	for (size_t i = 0; i < v->mark_count; i++)
-		if (v->marks[i].kind == CQ_MARK_READER && /* GCOV_EXCL_BR_LINE: no others yet */
-		    strcmp(v->marks[i].name, name) == 0)
+	for (size_t i = 0; i < v->claim_count; i++)
+		if (v->claims[i].by == CQ_CLAIM_READER && /* GCOV_EXCL_BR_LINE: no others yet */
+		    strcmp(v->claims[i].name, name) == 0)
 			return true;
 	return false;
 }
@@ -255,7 +269,7 @@ static bool ends_in(const char *name, const char *suffix)
 }
 
 /* Reader files that held no position, and files that only look like them. */
-static int report_bad_readers(struct cq_verify *v)
+static int report_bad_readers(struct cq_verifier *v)
 {
 	char name[CQ_READER_NAME_MAX + 1];
 	const char *file;
@@ -273,7 +287,7 @@ static int report_bad_readers(struct cq_verify *v)
 			if (ends_in(file, CQ_READER_SUFFIX))
 				cq_verify_report(v, false, UINT32_MAX, 0,
 				                 "no reader can have the name of %s", file);
-		} else if (!is_marked_reader(v, name)) {
+		} else if (!has_claim(v, name)) {
 			report_useless(v, dirfd, file, 0);
 		}
 	closedir(stream);
@@ -282,7 +296,7 @@ close_dir:
 	return r;
 }
 
-static int collect_readers(struct cq_verify *v)
+static int collect_readers(struct cq_verifier *v)
 {
 	struct reader_visit visit = { .v = v };
 	int r;
@@ -298,7 +312,7 @@ static int collect_readers(struct cq_verify *v)
 	return 0;
 }
 
-static int collect_control(struct cq_verify *v)
+static int collect_control(struct cq_verifier *v)
 {
 	struct cq_control control;
 	uint64_t segment_size;
@@ -324,134 +338,120 @@ static int collect_control(struct cq_verify *v)
 		                 CQ_CONTROL_NAME " was left in the middle of a roll");
 		return 0;
 	}
-	return add_mark(v, CQ_MARK_CONTROL, CQ_CONTROL_NAME, v->position.segment,
-	                v->position.offset);
+	return add_claim(v, CQ_CLAIM_CONTROL, CQ_CONTROL_NAME, v->position.segment,
+	                 v->position.offset);
 }
 
-int cq_verify_collect(struct cq_verify *v)
+int cq_claims_collect(struct cq_verifier *v)
 {
 	int r;
 
-	v->stamp = lock_stamp(v);
-	v->live = !v->at_rest && lock_held(v);
+	v->lock_time = lock_time(v);
+	v->live = !v->no_writer && lock_held(v);
 	r = collect_readers(v);
 	if (r == 0)
 		r = collect_durable(v);
 	if (r == 0)
-		r = collect_index(v);
+		r = collect_position(v);
 	if (r == 0)
 		r = collect_control(v);
-	if (r == 0 && v->mark_count > 0)
-		qsort_r(v->marks, v->mark_count, sizeof *v->marks, compare_marks, v);
+	if (r == 0 && v->claim_count > 0)
+		qsort_r(v->claims, v->claim_count, sizeof *v->claims, compare_claims, v);
 	return r;
 }
 
 /* ---- during the walk ---- */
 
-void cq_verify_pass(struct cq_verify *v, const struct cq_verify_order *order, uint32_t segment,
-                    uint64_t offset)
+void cq_claims_pass(struct cq_verifier *v, uint32_t segment, uint64_t offset)
 {
-	for (; v->mark_next < v->mark_count; v->mark_next++) {
-		struct cq_mark *mark = &v->marks[v->mark_next];
-		int compared = cq_place_compare(mark->segment, mark->offset, segment, offset,
+	const struct cq_order *order = &v->order;
+
+	for (; v->claim_next < v->claim_count; v->claim_next++) {
+		struct cq_claim *claim = &v->claims[v->claim_next];
+		int compared = cq_place_compare(claim->segment, claim->offset, segment, offset,
 		                                v->segment_size);
 
 		if (compared > 0)
 			return;
-		mark->on_boundary = compared == 0;
-		mark->seq_there = order->next_seq;
-		mark->seq_differs = mark->on_boundary && mark->kind == CQ_MARK_DURABLE &&
-		                    order->exact && mark->seq != order->next_seq;
+		claim->on_boundary = compared == 0;
+		claim->seq_there = order->next_seq;
+		claim->seq_differs = claim->on_boundary && claim->by == CQ_CLAIM_DURABLE &&
+		                     order->exact && claim->seq != order->next_seq;
 	}
 }
 
-void cq_verify_excuse(struct cq_verify *v, uint32_t segment)
+void cq_claims_skip(struct cq_verifier *v, uint32_t segment)
 {
-	for (; v->mark_next < v->mark_count; v->mark_next++) {
-		if (v->marks[v->mark_next].segment > segment)
+	for (; v->claim_next < v->claim_count; v->claim_next++) {
+		if (v->claims[v->claim_next].segment > segment)
 			return;
-		v->marks[v->mark_next].on_boundary = v->marks[v->mark_next].segment == segment;
+		v->claims[v->claim_next].on_boundary = v->claims[v->claim_next].segment == segment;
 	}
 }
 
 /* ---- after the walk ---- */
 
-static void judge_stale(struct cq_verify *v, const struct cq_mark *mark)
+static void judge_stale(struct cq_verifier *v, const struct cq_claim *claim)
 {
 	/* a reader stands where it likes and the watermark lags by its nature */
-	if (mark->kind == CQ_MARK_DURABLE || mark->kind == CQ_MARK_READER || !v->have_tail ||
+	if (claim->by == CQ_CLAIM_DURABLE || claim->by == CQ_CLAIM_READER || !v->have_tail ||
 	    cq_verify_moving(v, UINT64_MAX, 0))
 		return;
 	cq_verify_report(
-		v, false, mark->segment, mark->offset,
+		v, false, claim->segment, claim->offset,
 		"%s is behind the last record, as of a writer that did not close the queue",
-		mark->name);
+		claim->name);
 }
 
-static void judge(struct cq_verify *v, const struct cq_mark *mark)
+static void judge(struct cq_verifier *v, const struct cq_claim *claim)
 {
 	int to_tail;
 
-	if (cq_place_compare(mark->segment, mark->offset, v->oldest, 0, v->segment_size) < 0) {
-		if (mark->kind == CQ_MARK_READER)
-			cq_verify_report(v, false, mark->segment, mark->offset,
+	if (cq_place_compare(claim->segment, claim->offset, v->oldest, 0, v->segment_size) < 0) {
+		if (claim->by == CQ_CLAIM_READER)
+			cq_verify_report(v, false, claim->segment, claim->offset,
 			                 "reader %s stands before the oldest segment: what it had "
 			                 "still to read is gone",
-			                 mark->name);
+			                 claim->name);
 		else
-			judge_stale(v, mark);
+			judge_stale(v, claim);
 		return;
 	}
-	to_tail = cq_place_compare(mark->segment, mark->offset, v->tail.segment, v->tail.offset,
+	to_tail = cq_place_compare(claim->segment, claim->offset, v->tail.segment, v->tail.offset,
 	                           v->segment_size);
-	if (mark->seq_differs)
-		cq_verify_report(v, true, mark->segment, mark->offset,
+	if (claim->seq_differs)
+		cq_verify_report(v, true, claim->segment, claim->offset,
 		                 "%s says that record %" PRIu64
 		                 " comes next here, and it is %" PRIu64,
-		                 mark->name, mark->seq, mark->seq_there);
-	if (mark->on_boundary) {
+		                 claim->name, claim->seq, claim->seq_there);
+	if (claim->on_boundary) {
 		if (to_tail < 0)
-			judge_stale(v, mark);
+			judge_stale(v, claim);
 		return;
 	}
-	if (cq_verify_moving(v, mark->segment, mark->offset))
+	if (cq_verify_moving(v, claim->segment, claim->offset))
 		return;
 	if (!v->have_tail || to_tail < 0)
-		cq_verify_report(v, true, mark->segment, mark->offset,
+		cq_verify_report(v, true, claim->segment, claim->offset,
 		                 "%s%s stands where no record begins",
-		                 mark->kind == CQ_MARK_READER ? "reader " : "", mark->name);
-	else if (mark->segment == v->tail.segment + 1ULL && mark->offset <= DATA_START)
+		                 claim->by == CQ_CLAIM_READER ? "reader " : "", claim->name);
+	else if (claim->segment == v->tail.segment + 1ULL && claim->offset <= DATA_START)
 		/* a power cut took the empty successor's name, and no record with it */
-		cq_verify_report(v, false, mark->segment, mark->offset,
-		                 "%s names the next segment, which is not there", mark->name);
-	else if (mark->kind == CQ_MARK_READER)
-		cq_verify_report(v, true, mark->segment, mark->offset,
-		                 "reader %s stands behind the last record", mark->name);
+		cq_verify_report(v, false, claim->segment, claim->offset,
+		                 "%s names the next segment, which is not there", claim->name);
+	else if (claim->by == CQ_CLAIM_READER)
+		cq_verify_report(v, true, claim->segment, claim->offset,
+		                 "reader %s stands behind the last record", claim->name);
 	else
-		cq_verify_report(v, true, mark->segment, mark->offset, "records are missing: %s%s",
-		                 mark->name,
-		                 mark->kind == CQ_MARK_DURABLE
+		cq_verify_report(v, true, claim->segment, claim->offset,
+		                 "records are missing: %s%s", claim->name,
+		                 claim->by == CQ_CLAIM_DURABLE
 		                         ? " says that they were durable up to here"
 		                         : " says that they went up to here");
 }
 
-static void report_set_aside(struct cq_verify *v)
+void cq_claims_judge(struct cq_verifier *v)
 {
-	const char *name;
-	DIR *stream;
-	uint32_t id;
-
-	if (cq_io_list(v->queue->dirfd, &stream) < 0)
-		return;
-	while (cq_io_next_name(stream, &name) > 0)
-		if (cq_aside_name_parse(name, &id))
-			cq_verify_report(v, false, id, 0, "recovery has set bytes aside: %s", name);
-	closedir(stream);
-}
-
-void cq_verify_judge(struct cq_verify *v)
-{
-	for (size_t i = 0; i < v->mark_count; i++)
-		judge(v, &v->marks[i]);
-	report_set_aside(v);
+	for (size_t i = 0; i < v->claim_count; i++)
+		judge(v, &v->claims[i]);
 }

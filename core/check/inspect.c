@@ -5,12 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "files/dir.h"
+#include "files/quarantine.h"
 #include "files/trust.h"
 #include "format/record.h"
 #include "messages/log.h"
@@ -72,7 +72,7 @@ static int same_boot(const struct cq_control_page *page, bool *ret_same)
 }
 
 /* Geometry: what the files agree on, else control.meta, else the caller's wish. */
-int cq_recover_geometry(struct cq_recovery *v)
+static int find_geometry(struct cq_recovery *v)
 {
 	uint64_t first = 0, last = 0, size = 0, wish = v->config->segment_size;
 	struct cq_control control;
@@ -124,50 +124,22 @@ int cq_recover_geometry(struct cq_recovery *v)
 	return 0;
 }
 
-int cq_recover_look_at(struct cq_recovery *v, struct cq_candidate *c)
+int cq_inspect_segment(const struct cq_recovery *v, struct cq_candidate *c)
 {
-	struct {
-		struct cq_segment_header header;
-		uint32_t commit;
-	} start;
-	static const struct cq_segment_header zero;
-	char name[CQ_NAME_MAX];
-	struct stat st;
-	ssize_t n;
-	int fd, r;
+	struct cq_segment_start start;
+	int r;
 
 	c->kind = CQ_KIND_BAD;
-	cq_segment_name(name, c->id);
-	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
-	if (r == -ELOOP || r == -EBADMSG)
-		return 0;
+	r = cq_segment_look(v->dirfd, c->id, v->segment_size, &start);
 	if (r < 0)
 		return r;
-	memset(&start, 0, sizeof start);
-	r = cq_io_stat(fd, &st);
-	n = r;
-	if (r == 0)
-		n = cq_io_pread(fd, &start, sizeof start.header + sizeof start.commit, 0);
-	close(fd);
-	if (n < 0)
-		return (int)n;
+	c->kind = start.kind;
 	c->header = start.header;
-	if (memcmp(&start.header, &zero, sizeof zero) == 0 && start.commit == 0)
-		c->kind = CQ_KIND_UNWRITTEN;
-	if ((uint64_t)st.st_size != v->segment_size)
+	if (c->kind != CQ_KIND_TOO_NEW)
 		return 0;
-	if (start.header.magic == CQ_SEGMENT_MAGIC && start.header.version > CQ_SEGMENT_VERSION) {
-		cq_log(v->config, CQ_ERROR, "segment %09u has format version %u; this is too new",
-		       c->id, start.header.version);
-		return -EPROTONOSUPPORT;
-	}
-	if (!cq_segment_header_valid(&start.header, c->id))
-		return 0;
-	if (start.header.flags & CQ_SEALED)
-		c->kind = CQ_KIND_SEALED;
-	else
-		c->kind = start.commit == 0 ? CQ_KIND_FRESH : CQ_KIND_OPEN;
-	return 0;
+	cq_log(v->config, CQ_ERROR, "segment %09u has format version %u; this is too new", c->id,
+	       start.header.version);
+	return -EPROTONOSUPPORT;
 }
 
 /* Ids without a file between those that have one.  Readers meet them as gaps; people are told here. */
@@ -184,19 +156,19 @@ static void report_gaps(const struct cq_recovery *v)
 	}
 }
 
-bool cq_recover_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c)
+bool cq_inspect_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c)
 {
 	return (size_t)(c - v->candidates) < v->trusted ||
-	       (!v->marked && c->kind == CQ_KIND_SEALED);
+	       (!v->have_watermark && c->kind == CQ_KIND_SEALED);
 }
 
-int cq_recover_look(struct cq_recovery *v)
+static int look_at_all(struct cq_recovery *v)
 {
 	size_t first = 0;
 	int r;
 
 	report_gaps(v);
-	while (v->marked && first < v->count && v->ids[first] < v->mark.segment)
+	while (v->have_watermark && first < v->count && v->ids[first] < v->watermark.segment)
 		first++;
 	if (v->seal_missing)
 		first--;
@@ -214,10 +186,10 @@ int cq_recover_look(struct cq_recovery *v)
 
 		c->id = v->ids[first + i];
 		cq_segment_name(name, c->id);
-		r = cq_recover_look_at(v, c);
-		if (r == -EIO && cq_recover_is_trusted(v, c))
+		r = cq_inspect_segment(v, c);
+		if (r == -EIO && cq_inspect_is_trusted(v, c))
 			continue; /* what cannot be read is damaged, too: plan_repair.c */
-		if (r == 0 && !cq_recover_is_trusted(v, c))
+		if (r == 0 && !cq_inspect_is_trusted(v, c))
 			r = cq_trust_named(v->dirfd, name, v->config);
 		if (r < 0)
 			return r;
@@ -232,55 +204,178 @@ static uint64_t count_to_read(const struct cq_recovery *v)
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
-		const bool trusted = cq_recover_is_trusted(v, c);
+		const bool trusted = cq_inspect_is_trusted(v, c);
 
-		count += c->kind != CQ_KIND_BAD && c->kind != CQ_KIND_UNWRITTEN &&
+		count += cq_kind_is_sound(c->kind) &&
 		         (trusted ? v->repairer != NULL : c->kind != CQ_KIND_FRESH);
 	}
 	return count;
 }
 
-int cq_recover_expect(struct cq_recovery *v)
+static int announce(struct cq_recovery *v)
 {
 	cq_meter_begin(&v->meter, CQ_PHASE_RECOVER, count_to_read(v), v->segment_size);
 	return v->meter.now.segments > 0 ? cq_meter_at(&v->meter, 0) : 0;
 }
 
-/* Opens the segment and counts what it holds. */
-int cq_recover_survey(struct cq_recovery *v, struct cq_candidate *c, struct cq_meter *meter)
+/* Its numbers are known now, whoever has counted them. */
+static void scanned(struct cq_recovery *v, struct cq_candidate *c)
 {
+	c->scanned = true;
+	if (c->contents.order.epoch > v->epoch)
+		v->epoch = c->contents.order.epoch;
+}
+
+/* The place in the segment that the watermark names; 0: it names another segment. */
+static uint64_t watermark_place(const struct cq_recovery *v, const struct cq_candidate *c)
+{
+	return v->watermark.generation != 0 && v->watermark.segment == c->id ? v->watermark.offset
+	                                                                     : 0;
+}
+
+int cq_inspect_contents(struct cq_recovery *v, struct cq_candidate *c, struct cq_meter *meter)
+{
+	struct cq_scan_wish wish = { .meter = meter, .place = watermark_place(v, c) };
 	int r;
 
 	cq_point("recover.reading");
 	r = cq_wsegment_open(v->dirfd, c->id, v->segment_size, &c->segment);
+	wish.count = c->segment;
 	if (r == 0)
-		r = cq_segment_scan_file(c->segment->map.fd, v->segment_size, &c->header,
-		                         c->segment, meter, &c->survey);
+		r = cq_contents_scan(c->segment->map.fd, v->segment_size, &c->header, &wish,
+		                     &c->contents);
 	if (meter)
 		cq_meter_next(meter);
-	c->surveyed = r == 0;
-	if (r == 0 && c->survey.epoch > v->epoch)
-		v->epoch = c->survey.epoch;
+	if (r == 0)
+		scanned(v, c);
 	return r;
 }
 
-/* By the watermark, and by what is there of their segment. */
-void cq_recover_report_loss(struct cq_recovery *v)
+int cq_inspect_read(struct cq_recovery *v, struct cq_candidate *c)
 {
-	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
-	uint64_t first = v->end_seq, base;
-	char numbers[64];
+	const struct cq_scan_wish wish = { .meter = &v->meter, .place = watermark_place(v, c) };
+	int fd, r;
 
-	if ((v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
-	                          cq_recover_beginning(v, v->active_id, &first, &base) == 0)) &&
-	    first < v->mark.seq)
-		snprintf(numbers, sizeof numbers, " %" PRIu64 " to %" PRIu64, first,
-		         v->mark.seq - 1);
-	else if (v->mark.seq > 0 && !v->end_seq_known)
-		snprintf(numbers, sizeof numbers, " up to %" PRIu64, v->mark.seq - 1);
-	else /* it does not agree with the numbers that are there */
-		numbers[0] = '\0';
-	cq_log(v->config, level,
-	       "durable records%s are missing or damaged, from segment %09u offset %" PRIu64 " on",
-	       numbers, v->active_id, v->tail);
+	r = cq_segment_open_named(v->dirfd, c->id, &fd);
+	if (r < 0)
+		return r;
+	r = cq_contents_scan(fd, v->segment_size, &c->header, &wish, &c->contents);
+	close(fd);
+	cq_meter_next(&v->meter);
+	if (r == -EIO) { /* what cannot be read is damaged, too */
+		c->kind = CQ_KIND_BAD;
+		return 0;
+	}
+	if (r == 0)
+		scanned(v, c);
+	return r;
+}
+
+bool cq_inspect_is_placeholder(const struct cq_candidate *c)
+{
+	return c->kind == CQ_KIND_SEALED && cq_placeholder_is(&c->header);
+}
+
+bool cq_inspect_summary_agrees(const struct cq_candidate *c)
+{
+	return cq_segment_ext_valid(&c->header)
+	               ? cq_contents_match_summary(&c->contents, &c->header)
+	               : !c->contents.damaged;
+}
+
+bool cq_inspect_first_seq(const struct cq_candidate *c, uint64_t *ret_seq)
+{
+	if (cq_segment_ext_valid(&c->header)) {
+		*ret_seq = c->header.first_seq;
+		return true;
+	}
+	*ret_seq = c->contents.first_seq;
+	return c->scanned && c->contents.records > 0 && c->contents.has_stream_offset;
+}
+
+bool cq_inspect_end_seq(const struct cq_candidate *c, uint64_t *ret_seq)
+{
+	if (!c->scanned || cq_inspect_is_placeholder(c))
+		return false;
+	if (c->contents.records == 0) {
+		*ret_seq = c->header.first_seq;
+		return cq_segment_ext_valid(&c->header);
+	}
+	*ret_seq = c->contents.max_seq + 1;
+	return c->contents.has_stream_offset;
+}
+
+/*
+ * A watermark at the beginning of a segment, or behind the newest, is that of a flush after a roll:
+ * the segment before it was sealed.  One that is not sealed is left without its seal where the mark is
+ * its end; plan.c judges by the records whether it holds all that was durable.  If it is
+ * empty, if the mark is further away, or if no segment could be where the mark is, the mark tells that
+ * something is lost and not where to go on: readers would wait in that segment for ever.
+ */
+static int look_before_watermark(struct cq_recovery *v)
+{
+	struct cq_candidate before = { 0 };
+	size_t n = v->count;
+	bool newest, next;
+	int r;
+
+	while (n > 0 && v->ids[n - 1] >= v->watermark.segment)
+		n--;
+	if (!v->have_watermark || n == 0)
+		return 0;
+	before.id = v->ids[n - 1];
+	newest = n == v->count;
+	next = v->watermark.segment == before.id + 1ULL &&
+	       v->watermark.offset <= sizeof(struct cq_segment_header) &&
+	       v->watermark.segment <= CQ_SEGMENT_ID_MAX;
+	if (!newest && !next)
+		return 0;
+	r = cq_inspect_segment(v, &before);
+	if (r < 0)
+		return r;
+	v->seal_missing = next && before.kind == CQ_KIND_OPEN;
+	v->watermark_ahead =
+		!v->seal_missing &&
+		(before.kind == CQ_KIND_OPEN || before.kind == CQ_KIND_FRESH ||
+	         (v->watermark.segment > CQ_SEGMENT_ID_MAX && before.id < CQ_SEGMENT_ID_MAX));
+	v->have_watermark = !v->watermark_ahead;
+	return 0;
+}
+
+static int check_temp(void *arg, const char *name)
+{
+	const struct cq_recovery *v = arg;
+
+	return cq_trust_no_directory(v->dirfd, name, v->config);
+}
+
+int cq_inspect(struct cq_recovery *v)
+{
+	struct cq_watermark_state state;
+	int r;
+
+	r = cq_dir_list_temps_too(v->dirfd, &v->ids, &v->count, &v->leftovers);
+	if (r == 0 && v->leftovers)
+		r = cq_dir_each_temp(v->dirfd, check_temp, v);
+	if (r < 0)
+		return r;
+	r = find_geometry(v);
+	if (r < 0)
+		return r;
+	r = cq_watermark_look(v->dirfd, &state);
+	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
+		return r;
+	if (r == 0) {
+		v->have_watermark_file = true;
+		v->have_watermark = state.found;
+		v->damaged_slots = !cq_planted("slot_not_missed") ? state.damaged : 0;
+	}
+	if (v->have_watermark)
+		v->watermark = state.slot;
+	if (v->watermark.epoch > v->epoch)
+		v->epoch = v->watermark.epoch;
+	r = look_before_watermark(v);
+	if (r == 0)
+		r = look_at_all(v);
+	return r == 0 ? announce(v) : r;
 }

@@ -3,18 +3,15 @@
 #include "check/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <unistd.h>
 
-#include "files/dir.h"
 #include "format/record.h"
-#include "os/io.h"
 
 /* What stands behind the watermark has no number below its own, whatever damage has left of segment
  * `before`.  One that the watermark stands in may have been cut below it, which somebody has accepted. */
 static uint64_t given(const struct cq_recovery *v, uint32_t id, uint32_t before)
 {
-	const struct cq_watermark_slot *mark = &v->mark;
+	const struct cq_watermark_slot *mark = &v->watermark;
 
 	if (before >= mark->segment || id < mark->segment ||
 	    (id == mark->segment && mark->offset > sizeof(struct cq_segment_header)))
@@ -22,60 +19,59 @@ static uint64_t given(const struct cq_recovery *v, uint32_t id, uint32_t before)
 	return mark->seq;
 }
 
-int cq_recover_beginning(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base)
+int cq_number_at(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base)
 {
 	uint64_t seq = 0, behind = 0;
 
 	for (size_t i = v->count; i-- > 0;) {
 		struct cq_candidate c = { .id = v->ids[i] };
-		struct cq_segment_scan s;
-		char name[CQ_NAME_MAX];
+		struct cq_contents s;
 		int fd, r;
 
 		if (c.id >= id)
 			continue;
-		r = cq_recover_look_at(v, &c);
+		r = cq_inspect_segment(v, &c);
 		if (r < 0 && r != -ENOENT)
 			return r;
 		if (given(v, id, c.id) > seq)
-			seq = v->mark.seq;
-		if (r == -ENOENT || c.kind == CQ_KIND_BAD || c.kind == CQ_KIND_UNWRITTEN)
+			seq = v->watermark.seq;
+		if (r == -ENOENT || !cq_kind_is_sound(c.kind))
 			continue; /* set aside, or missing */
 		if (c.kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c.header)) {
 			uint64_t next = c.header.first_seq + c.header.records;
 
 			/* a watermark at its end can say nothing else */
-			if (c.id + 1 == id && !cq_recover_is_stand_in(&c))
+			if (c.id + 1 == id && !cq_inspect_is_placeholder(&c))
 				seq = 0;
 			*ret_seq = next > seq ? next : seq;
 			*ret_base = c.header.stream_base + c.header.payload_bytes + behind;
 			return 0;
 		}
-		cq_segment_name(name, c.id);
-		r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+		r = cq_segment_open_named(v->dirfd, c.id, &fd);
 		if (r < 0)
 			return r;
-		r = cq_segment_scan_file(fd, v->segment_size, &c.header, NULL, NULL, &s);
+		r = cq_contents_scan(fd, v->segment_size, &c.header, NULL, &s);
 		close(fd);
 		if (r < 0)
 			return r;
 		if (s.records > 0 && s.max_seq + 1 > seq)
 			seq = s.max_seq + 1;
-		if (s.anchored || cq_segment_ext_valid(&c.header)) {
+		if (s.has_stream_offset || cq_segment_ext_valid(&c.header)) {
 			*ret_seq = seq > c.header.first_seq ? seq : c.header.first_seq;
-			*ret_base = behind + (s.anchored ? s.stream_end
-			                                 : c.header.stream_base + s.payload_bytes);
+			*ret_base = behind + (s.has_stream_offset
+			                              ? s.stream_end
+			                              : c.header.stream_base + s.payload_bytes);
 			return 0;
 		}
 		behind += s.payload_bytes;
 	}
 	/* All segments that told are gone; the watermark tells which numbers were given. */
-	*ret_seq = v->mark.seq > seq ? v->mark.seq : seq;
+	*ret_seq = v->watermark.seq > seq ? v->watermark.seq : seq;
 	*ret_base = behind;
 	return 0;
 }
 
-int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq)
+int cq_number_segment(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq)
 {
 	struct cq_wsegment *s = c->segment;
 	uint64_t seq, base;
@@ -85,19 +81,19 @@ int cq_recover_number(struct cq_recovery *v, struct cq_candidate *c, uint64_t *r
 		seq = c->header.first_seq;
 		base = c->header.stream_base;
 	} else {
-		r = cq_recover_beginning(v, c->id, &seq, &base);
+		r = cq_number_at(v, c->id, &seq, &base);
 		if (r < 0)
 			return r;
 	}
-	if (c->survey.anchored)
-		base = c->survey.stream_end - c->survey.payload_bytes;
+	if (c->contents.has_stream_offset)
+		base = c->contents.stream_end - c->contents.payload_bytes;
 	*ret_end_seq = seq;
-	if (c->survey.records > 0) {
-		if (c->survey.max_seq + 1 > seq)
-			*ret_end_seq = c->survey.max_seq + 1;
-		seq = c->survey.first_seq;
+	if (c->contents.records > 0) {
+		if (c->contents.max_seq + 1 > seq)
+			*ret_end_seq = c->contents.max_seq + 1;
+		seq = c->contents.first_seq;
 		/* earlier segments went further: counting from here would not show it */
-		if (seq + c->survey.records != *ret_end_seq)
+		if (seq + c->contents.records != *ret_end_seq)
 			s->discontiguous = true;
 	}
 	cq_wsegment_take(s, seq, base);

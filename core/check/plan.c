@@ -17,28 +17,17 @@ static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
 {
 	uint64_t first;
 
-	if (cq_segment_ext_valid(&c->header))
-		first = c->header.first_seq;
-	else if (c->survey.records > 0 && c->survey.anchored)
-		first = c->survey.first_seq;
-	else
-		return true;
-	return !v->end_seq_known || first == v->end_seq;
-}
-
-bool cq_recover_is_stand_in(const struct cq_candidate *c)
-{
-	return c->kind == CQ_KIND_SEALED && cq_placeholder_is(&c->header);
+	return !v->end_seq_known || !cq_inspect_first_seq(c, &first) || first == v->end_seq;
 }
 
 static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t tail)
 {
 	v->active_id = c->id;
 	v->tail = tail;
-	if (c->survey.records > 0) {
-		v->end_seq = c->survey.max_seq + 1;
-		v->end_seq_known = c->survey.anchored;
-	} else if (cq_recover_is_stand_in(c)) {
+	if (c->contents.records > 0) {
+		v->end_seq = c->contents.max_seq + 1;
+		v->end_seq_known = c->contents.has_stream_offset;
+	} else if (cq_inspect_is_placeholder(c)) {
 		v->end_seq_known = false; /* how much is missing, what follows tells */
 	} else if (cq_segment_ext_valid(&c->header)) {
 		v->end_seq = c->header.first_seq;
@@ -46,35 +35,25 @@ static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t
 	}
 	/* It may hold chronicle-rs's records alone, or none, and say nothing of itself: ours that came
 	 * behind are lost, and so those in the next segment do not follow. */
-	if (!v->end_seq_known && v->marked && c->id == v->mark.segment && tail == v->mark.offset &&
-	    !cq_recover_is_stand_in(c)) {
-		v->end_seq = v->mark.seq;
+	if (!v->end_seq_known && v->have_watermark && c->id == v->watermark.segment &&
+	    tail == v->watermark.offset && !cq_inspect_is_placeholder(c)) {
+		v->end_seq = v->watermark.seq;
 		v->end_seq_known = true;
 	}
-}
-
-bool cq_recover_summary_agrees(const struct cq_candidate *c)
-{
-	const struct cq_segment_header *h = &c->header;
-
-	if (!cq_segment_ext_valid(h))
-		return !c->survey.damaged;
-	return h->used == c->survey.tail && h->records == c->survey.records &&
-	       h->payload_bytes == c->survey.payload_bytes;
 }
 
 /* By the watermark, records that were durable have been in this segment and are not. */
 static bool lacks_durable(const struct cq_recovery *v, const struct cq_candidate *c)
 {
-	if (!v->marked || c->id > v->mark.segment)
+	if (!v->have_watermark || c->id > v->watermark.segment)
 		return false;
 	/* it says itself that it is whole, which nothing else knows better */
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
-	    cq_recover_summary_agrees(c) && !cq_recover_is_stand_in(c))
+	    cq_inspect_summary_agrees(c) && !cq_inspect_is_placeholder(c))
 		return false;
-	if (c->id == v->mark.segment)
-		return c->survey.tail < v->mark.offset;
-	return c->survey.damaged || (v->end_seq_known && v->end_seq < v->mark.seq);
+	if (c->id == v->watermark.segment)
+		return c->contents.tail < v->watermark.offset;
+	return c->contents.damaged || (v->end_seq_known && v->end_seq < v->watermark.seq);
 }
 
 /* A segment with records, or what may have been one, before or at the last such. */
@@ -83,42 +62,42 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 	bool lost; /* something that was durable */
 	int r;
 
-	if (c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN) {
+	if (!cq_kind_is_sound(c->kind)) {
 		c->act = CQ_ACT_SET_ASIDE;
 		v->hole = true;
 		v->active_id = c->id;
 		v->tail = sizeof(struct cq_segment_header);
 		return 0;
 	}
-	if (c->kind == CQ_KIND_SEALED && !v->marked) { /* taken as it is */
+	if (c->kind == CQ_KIND_SEALED && !v->have_watermark) { /* taken as it is */
 		v->active_id = c->id + 1;
 		v->tail = sizeof(struct cq_segment_header);
 		v->end_seq_known = false;
 		return 0;
 	}
-	r = cq_recover_survey(v, c, &v->meter);
+	r = cq_inspect_contents(v, c, &v->meter);
 	if (r < 0)
 		return r;
-	if (v->marked && !connects(v, c)) {
+	if (v->have_watermark && !connects(v, c)) {
 		c->act = CQ_ACT_SET_ASIDE;
 		v->hole = true;
 		return 0;
 	}
-	end_at(v, c, c->survey.tail);
+	end_at(v, c, c->contents.tail);
 	lost = lacks_durable(v, c);
-	if (c->kind == CQ_KIND_SEALED && cq_recover_summary_agrees(c) && !lost) {
+	if (c->kind == CQ_KIND_SEALED && cq_inspect_summary_agrees(c) && !lost) {
 		/* a recovery may have been killed while it wrote a new summary */
 		c->act = c->header.ext != 0 && !cq_segment_ext_valid(&c->header) ? CQ_ACT_SEAL
 		                                                                 : CQ_ACT_KEEP;
 	} else if (c->kind == CQ_KIND_SEALED) {
 		c->act = CQ_ACT_CUT_AND_SEAL;
 		v->hole = true;
-	} else if (last && (lost || !v->marked || c->id >= v->mark.segment)) {
+	} else if (last && (lost || !v->have_watermark || c->id >= v->watermark.segment)) {
 		c->act = CQ_ACT_CONTINUE;
 		return 0;
 	} else {
-		c->act = c->survey.damaged || lost ? CQ_ACT_CUT_AND_SEAL : CQ_ACT_SEAL;
-		v->hole |= v->marked && c->act == CQ_ACT_CUT_AND_SEAL;
+		c->act = c->contents.damaged || lost ? CQ_ACT_CUT_AND_SEAL : CQ_ACT_SEAL;
+		v->hole |= v->have_watermark && c->act == CQ_ACT_CUT_AND_SEAL;
 	}
 	/* What a sealed segment says of its end is as good as the successor's beginning. */
 	if (c->act != CQ_ACT_CUT_AND_SEAL) {
@@ -128,7 +107,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 	return 0;
 }
 
-uint32_t cq_recover_current(const struct cq_recovery *v)
+uint32_t cq_plan_current(const struct cq_recovery *v)
 {
 	uint32_t id = v->active_id;
 
@@ -141,11 +120,25 @@ uint32_t cq_recover_current(const struct cq_recovery *v)
 	return id;
 }
 
+bool cq_plan_stays_sealed(const struct cq_candidate *c)
+{
+	return c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL ||
+	       (c->act == CQ_ACT_KEEP && c->kind == CQ_KIND_SEALED);
+}
+
+uint64_t cq_plan_offset(const struct cq_recovery *v)
+{
+	for (size_t i = 0; i < v->candidate_count; i++)
+		if (v->candidates[i].act == CQ_ACT_CONTINUE)
+			return v->candidates[i].contents.tail;
+	return sizeof(struct cq_segment_header);
+}
+
 /* The next segments to be written follow the current one without a gap.  A power cut may have left
  * the name of a later one alone: a gap that would stay. */
 static void set_spares_aside(struct cq_recovery *v)
 {
-	const uint32_t current = cq_recover_current(v);
+	const uint32_t current = cq_plan_current(v);
 	uint64_t next = (uint64_t)current + 1;
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
@@ -161,7 +154,7 @@ static void set_spares_aside(struct cq_recovery *v)
 	}
 }
 
-int cq_recover_decide(struct cq_recovery *v)
+int cq_plan(struct cq_recovery *v)
 {
 	struct cq_candidate *const candidates = v->candidates + v->trusted;
 	const size_t count = v->candidate_count - v->trusted;
@@ -177,15 +170,17 @@ int cq_recover_decide(struct cq_recovery *v)
 		else if (spare->kind != CQ_KIND_FRESH || cq_planted("advance_because_next_exists"))
 			break;
 	}
-	/* with segments there, a mark behind the last that there can be is right (look_behind()) */
-	v->active_id = v->marked && (v->mark.segment <= CQ_SEGMENT_ID_MAX || v->count > 0)
-	                       ? (uint32_t)v->mark.segment
-	               : v->count > 0 ? v->ids[0]
-	                              : 0;
+	/* with segments there, a mark behind the last that there can be is right (inspect.c) */
+	v->active_id =
+		v->have_watermark && (v->watermark.segment <= CQ_SEGMENT_ID_MAX || v->count > 0)
+			? (uint32_t)v->watermark.segment
+		: v->count > 0 ? v->ids[0]
+			       : 0;
 	v->tail = sizeof(struct cq_segment_header);
 	/* segments just below the watermark are gone, and the one that it names: the oldest go first,
 	 * so this is no retention */
-	if (v->marked && count < v->count && (count == 0 || candidates[0].id > v->active_id) &&
+	if (v->have_watermark && count < v->count &&
+	    (count == 0 || candidates[0].id > v->active_id) &&
 	    v->ids[v->count - count - 1] + 1 < v->active_id)
 		v->active_id = v->ids[v->count - count - 1] + 1;
 	if (count > 0 && candidates[0].id > v->active_id) {
@@ -193,15 +188,15 @@ int cq_recover_decide(struct cq_recovery *v)
 			v->hole = true;
 		} else { /* it took what the watermark last named */
 			v->active_id = candidates[0].id;
-			v->marked = end > 0;
+			v->have_watermark = end > 0;
 		}
 	}
 	for (size_t i = 0; i < end; i++) {
 		struct cq_candidate *c = &candidates[i];
 
-		if (v->marked && i > 0 && c->id != candidates[i - 1].id + 1)
+		if (v->have_watermark && i > 0 && c->id != candidates[i - 1].id + 1)
 			v->hole = true;
-		if (v->hole && v->marked) {
+		if (v->hole && v->have_watermark) {
 			if (c->kind != CQ_KIND_FRESH)
 				c->act = CQ_ACT_SET_ASIDE;
 			continue;
@@ -214,17 +209,17 @@ int cq_recover_decide(struct cq_recovery *v)
 	return 0;
 }
 
-bool cq_recover_is_loss(const struct cq_recovery *v)
+bool cq_plan_is_loss(const struct cq_recovery *v)
 {
-	if (!v->marked)
-		return v->adrift;
-	return cq_place_compare(v->active_id, v->tail, v->mark.segment, v->mark.offset,
+	if (!v->have_watermark)
+		return v->watermark_ahead;
+	return cq_place_compare(v->active_id, v->tail, v->watermark.segment, v->watermark.offset,
 	                        v->segment_size) < 0;
 }
 
-const char *cq_recover_why_aside(const struct cq_candidate *c)
+const char *cq_plan_why_aside(const struct cq_candidate *c)
 {
-	if (c->kind == CQ_KIND_BAD || c->kind == CQ_KIND_UNWRITTEN)
+	if (!cq_kind_is_sound(c->kind))
 		return "it is not a sound segment";
 	if (c->kind == CQ_KIND_FRESH)
 		return "segments before it are missing";
@@ -255,7 +250,7 @@ static int check_names(const struct cq_recovery *v, const struct cq_candidate *c
 	if (c->residue >= v->segment_size || (c->act == CQ_ACT_KEEP && c->kind != CQ_KIND_FRESH))
 		return 0;
 	if (c->act != CQ_ACT_KEEP)
-		tail = c->survey.tail;
+		tail = c->contents.tail;
 	if (c->residue > 0)
 		tail = c->residue;
 	r = cq_quarantine_may_cut(v->dirfd, c->id, v->segment_size, tail);
@@ -285,11 +280,11 @@ static int check_indexes(const struct cq_recovery *v)
 	return r;
 }
 
-int cq_recover_ready(struct cq_recovery *v)
+int cq_plan_check(struct cq_recovery *v)
 {
 	int r = 0;
 
-	if (cq_recover_current(v) > CQ_SEGMENT_ID_MAX) {
+	if (cq_plan_current(v) > CQ_SEGMENT_ID_MAX) {
 		cq_log(v->config, CQ_ERROR,
 		       "the segment ids are used up: " CQ_SEGMENT_NAME
 		       " is sealed, and there can be none behind it",

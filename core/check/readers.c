@@ -100,7 +100,7 @@ static void move(void *arg, const char *name, const struct cq_reader_file *curso
 		visit->result = r;
 }
 
-int cq_recover_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t offset)
+int cq_readers_move(struct cq_recovery *v, uint32_t segment, uint64_t offset)
 {
 	struct visit visit = { .v = v, .segment = segment, .offset = offset };
 	int r;
@@ -129,21 +129,21 @@ static void tell(void *arg, const char *name, const struct cq_reader_file *curso
 	if (!gone && cursor->damaged == 0)
 		return;
 	(void)snprintf(file, sizeof file, CQ_READERS_DIR "/%s" CQ_READER_SUFFIX, name);
-	cq_recover_step(visit->v, &(struct cq_repair_step){
-					  .action = CQ_REPAIR_REWRITE,
-					  .file = file,
-					  .text = gone ? "it stands where no record is any more"
-	                                          : cursor->damaged == 1 ? "slot 0 is damaged"
-	                                                                 : "slot 1 is damaged",
-				  });
+	cq_report_step(visit->v, &(struct cq_repair_step){
+					 .action = CQ_REPAIR_REWRITE,
+					 .file = file,
+					 .text = gone ? "it stands where no record is any more"
+	                                         : cursor->damaged == 1 ? "slot 0 is damaged"
+	                                                                : "slot 1 is damaged",
+				 });
 }
 
-int cq_recover_tell_readers(struct cq_recovery *v)
+int cq_readers_report(struct cq_recovery *v)
 {
 	struct visit visit = {
 		.v = v,
-		.segment = cq_recover_current(v),
-		.offset = cq_recover_offset(v),
+		.segment = cq_plan_current(v),
+		.offset = cq_plan_offset(v),
 	};
 	int r;
 

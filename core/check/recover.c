@@ -34,7 +34,7 @@ static int store_mark(const struct cq_recovery *v, struct cq_watermark_slot mark
 static int pass_deleted(const struct cq_recovery *v, bool loss)
 {
 	const struct cq_candidate *first = v->candidates;
-	struct cq_watermark_slot mark = v->mark;
+	struct cq_watermark_slot mark = v->watermark;
 
 	if (mark.generation == 0 || loss || v->candidate_count == 0 || first->id <= mark.segment ||
 	    first->id != v->ids[0] || first->act != CQ_ACT_SET_ASIDE)
@@ -53,86 +53,6 @@ static void free_recovery(struct cq_recovery *v)
 	free(v->ids);
 }
 
-/*
- * A watermark at the beginning of a segment, or behind the newest, is that of a flush after a roll:
- * the segment before it was sealed.  One that is not sealed is left without its seal where the mark is
- * its end; plan.c judges by the records whether it holds all that was durable.  If it is
- * empty, if the mark is further away, or if no segment could be where the mark is, the mark tells that
- * something is lost and not where to go on: readers would wait in that segment for ever.
- */
-static int look_behind(struct cq_recovery *v)
-{
-	struct cq_candidate before = { 0 };
-	size_t n = v->count;
-	bool newest, next;
-	int r;
-
-	while (n > 0 && v->ids[n - 1] >= v->mark.segment)
-		n--;
-	if (!v->marked || n == 0)
-		return 0;
-	before.id = v->ids[n - 1];
-	newest = n == v->count;
-	next = v->mark.segment == before.id + 1ULL &&
-	       v->mark.offset <= sizeof(struct cq_segment_header) &&
-	       v->mark.segment <= CQ_SEGMENT_ID_MAX;
-	if (!newest && !next)
-		return 0;
-	r = cq_recover_look_at(v, &before);
-	if (r < 0)
-		return r;
-	v->seal_missing = next && before.kind == CQ_KIND_OPEN;
-	v->adrift = !v->seal_missing &&
-	            (before.kind == CQ_KIND_OPEN || before.kind == CQ_KIND_FRESH ||
-	             (v->mark.segment > CQ_SEGMENT_ID_MAX && before.id < CQ_SEGMENT_ID_MAX));
-	v->marked = !v->adrift;
-	return 0;
-}
-
-static int check_temp(void *arg, const char *name)
-{
-	const struct cq_recovery *v = arg;
-
-	return cq_trust_no_directory(v->dirfd, name, v->config);
-}
-
-static int plan(struct cq_recovery *v)
-{
-	struct cq_watermark_state mark;
-	int r;
-
-	r = cq_dir_list_temps_too(v->dirfd, &v->ids, &v->count, &v->leftovers);
-	if (r == 0 && v->leftovers)
-		r = cq_dir_each_temp(v->dirfd, check_temp, v);
-	if (r < 0)
-		return r;
-	r = cq_recover_geometry(v);
-	if (r < 0)
-		return r;
-	r = cq_watermark_look(v->dirfd, &mark);
-	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
-		return r;
-	v->marked = r == 0 && mark.found;
-	v->doubt = r == 0 && !cq_planted("slot_not_missed") ? mark.damaged : 0;
-	if (v->marked)
-		v->mark = mark.slot;
-	if (v->marked && v->mark.epoch > v->epoch)
-		v->epoch = v->mark.epoch;
-	r = look_behind(v);
-	if (r < 0)
-		return r;
-	r = cq_recover_look(v);
-	if (r == 0)
-		r = cq_recover_expect(v);
-	if (r == 0)
-		r = cq_recover_decide(v);
-	if (r == 0 && v->repairer)
-		r = cq_recover_audit(v);
-	if (r == 0)
-		r = cq_recover_count_beyond(v);
-	return r;
-}
-
 /* What speaks against acting: a loss that nobody has accepted, or that there is nothing to do. */
 static int consent(struct cq_recovery *v, bool loss)
 {
@@ -140,17 +60,17 @@ static int consent(struct cq_recovery *v, bool loss)
 	int r;
 
 	if (loss)
-		cq_recover_report_loss(v);
-	else if (!v->marked && v->hole && !accepted)
+		cq_report_loss(v);
+	else if (!v->have_watermark && v->hole && !accepted)
 		cq_log(v->config, CQ_ERROR, "segment %09u is not a sound segment", v->active_id);
-	if (v->beyond.records > 0 || cq_recover_gives_up(v))
-		cq_recover_report_beyond(v);
+	if (v->behind.records > 0 || cq_behind_is_loss(v))
+		cq_report_behind(v);
 	if (v->repairer) {
-		r = cq_recover_tell(v, loss);
+		r = cq_report_plan(v, loss);
 		if (r < 0)
 			return r;
 	}
-	if ((loss || v->given_up || cq_recover_gives_up(v) || (!v->marked && v->hole)) &&
+	if ((loss || v->durable_lost || cq_behind_is_loss(v) || (!v->have_watermark && v->hole)) &&
 	    !accepted) {
 		if (v->repairer)
 			v->repairer->result.refused = true;
@@ -158,7 +78,7 @@ static int consent(struct cq_recovery *v, bool loss)
 	}
 	if (v->repairer && v->repairer->result.steps == 0)
 		return -ECANCELED;
-	r = cq_planted("refused_too_late") ? 0 : cq_recover_ready(v);
+	r = cq_planted("refused_too_late") ? 0 : cq_plan_check(v);
 	return r == 0 && v->repairer && v->repairer->config->dry_run ? -ECANCELED : r;
 }
 
@@ -190,10 +110,16 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	bool loss;
 	int r;
 
-	r = plan(&v);
+	r = cq_inspect(&v);
+	if (r == 0)
+		r = cq_plan(&v);
+	if (r == 0 && repairer)
+		r = cq_plan_repair(&v);
+	if (r == 0)
+		r = cq_behind_count_all(&v);
 	if (r < 0)
 		goto out;
-	loss = cq_recover_is_loss(&v);
+	loss = cq_plan_is_loss(&v);
 	r = consent(&v, loss);
 	if (r == 0)
 		r = begin(&v, lock);
@@ -201,12 +127,12 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 		goto out;
 	remains = (struct cq_watermark_slot){ .segment = v.active_id,
 		                              .offset = v.tail,
-		                              .epoch = v.mark.epoch };
+		                              .epoch = v.watermark.epoch };
 	r = pass_deleted(&v, loss);
 	if (r < 0)
 		goto out;
-	out.unsynced_from = v.marked ? (uint32_t)v.mark.segment : 0;
-	r = cq_recover_act(&v, &out);
+	out.unsynced_from = v.have_watermark ? (uint32_t)v.watermark.segment : 0;
+	r = cq_apply(&v, &out);
 	if (r < 0)
 		goto out;
 	remains.seq = out.next_seq;
@@ -214,11 +140,11 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	 * again */
 	if (loss)
 		r = store_mark(&v, remains);
-	else if (v.marked && v.doubt != 0) /* over the damaged slot */
-		r = store_mark(&v, v.mark);
+	else if (v.have_watermark && v.damaged_slots != 0) /* over the damaged slot */
+		r = store_mark(&v, v.watermark);
 	cq_point("recover.mark_lowered");
 	if (r == 0)
-		r = cq_recover_move_readers(&v, out.active->id, out.active->used);
+		r = cq_readers_move(&v, out.active->id, out.active->used);
 	if (r < 0) {
 		cq_wsegment_free(out.active);
 		goto out;
@@ -227,8 +153,8 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	out.epoch = v.epoch < UINT32_MAX ? (uint32_t)v.epoch + 1 : UINT32_MAX; /* never lower */
 	if (cq_planted("epoch_not_bumped"))
 		out.epoch = v.epoch > 0 ? (uint32_t)v.epoch : 1;
-	out.created = v.count == 0 && !v.marked;
-	out.marked = v.marked || loss;
+	out.created = v.count == 0 && !v.have_watermark;
+	out.have_watermark = v.have_watermark || loss;
 	out.oldest = v.count > 0 ? v.ids[0] : out.active->id;
 	*ret_recovered = out;
 out:

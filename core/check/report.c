@@ -12,12 +12,11 @@
 #include "files/dir.h"
 #include "files/quarantine.h"
 #include "format/record.h"
-#include "format/walk.h"
-#include "format/window.h"
+#include "messages/log.h"
 #include "meta/watermark.h"
 #include "os/io.h"
 
-void cq_recover_step(struct cq_recovery *v, const struct cq_repair_step *step)
+void cq_report_step(struct cq_recovery *v, const struct cq_repair_step *step)
 {
 	const struct cq_repair_config *config = v->repairer->config;
 	struct cq_repair_result *result = &v->repairer->result;
@@ -32,29 +31,72 @@ void cq_recover_step(struct cq_recovery *v, const struct cq_repair_step *step)
 		config->step(config->step_arg, step);
 }
 
-bool cq_recover_stays_sealed(const struct cq_candidate *c)
+/* ---- the log ---- */
+
+/* By the watermark, and by what is there of their segment. */
+void cq_report_loss(struct cq_recovery *v)
 {
-	return c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL ||
-	       (c->act == CQ_ACT_KEEP && c->kind == CQ_KIND_SEALED);
+	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
+	uint64_t first = v->end_seq, base;
+	char numbers[64];
+
+	if ((v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
+	                          cq_number_at(v, v->active_id, &first, &base) == 0)) &&
+	    first < v->watermark.seq)
+		snprintf(numbers, sizeof numbers, " %" PRIu64 " to %" PRIu64, first,
+		         v->watermark.seq - 1);
+	else if (v->watermark.seq > 0 && !v->end_seq_known)
+		snprintf(numbers, sizeof numbers, " up to %" PRIu64, v->watermark.seq - 1);
+	else /* it does not agree with the numbers that are there */
+		numbers[0] = '\0';
+	cq_log(v->config, level,
+	       "durable records%s are missing or damaged, from segment %09u offset %" PRIu64 " on",
+	       numbers, v->active_id, v->tail);
 }
 
-uint64_t cq_recover_offset(const struct cq_recovery *v)
+/* What is given up behind the end. */
+void cq_report_behind(struct cq_recovery *v)
 {
-	for (size_t i = 0; i < v->candidate_count; i++)
-		if (v->candidates[i].act == CQ_ACT_CONTINUE)
-			return v->candidates[i].survey.tail;
-	return sizeof(struct cq_segment_header);
+	const bool accepted = v->config->accept_loss, refused = cq_behind_is_loss(v) && !accepted;
+	char numbers[80], sound[100] = "", why[100] = "";
+	uint64_t first, last;
+
+	cq_behind_lost_numbers(v, &first, &last);
+	if (first != UINT64_MAX && last > first)
+		snprintf(numbers, sizeof numbers, "records %" PRIu64 " to %" PRIu64 " are", first,
+		         last);
+	else if (first != UINT64_MAX)
+		snprintf(numbers, sizeof numbers, "record %" PRIu64 " is", first);
+	else
+		snprintf(numbers, sizeof numbers, "committed records are");
+	if (v->behind.records > 0)
+		snprintf(sound, sizeof sound, "; %" PRIu64 " of them %s sound, and %s set aside",
+		         v->behind.records, v->behind.records == 1 ? "is" : "are",
+		         refused                  ? "would be"
+		         : v->behind.records == 1 ? "is"
+		                                  : "are");
+	if (v->same_boot)
+		snprintf(why, sizeof why, "; no power cut has come since the writer was at work");
+	else if (v->damaged_slots != 0)
+		snprintf(why, sizeof why,
+		         "; slot %s of durable.meta is damaged: what was durable is not known",
+		         v->damaged_slots == 1   ? "0"
+		         : v->damaged_slots == 2 ? "1"
+		                                 : "0 and slot 1");
+	cq_log(v->config, refused ? CQ_ERROR : CQ_WARNING,
+	       "%s missing or damaged, from segment %09u offset %" PRIu64 " on%s%s", numbers,
+	       v->active_id, v->tail, sound, why);
 }
 
 /* ---- files ---- */
 
 static int tell_temp(void *arg, const char *name)
 {
-	cq_recover_step(arg, &(struct cq_repair_step){
-				     .action = CQ_REPAIR_REMOVE,
-				     .file = name,
-				     .text = "a dead writer left it half prepared",
-			     });
+	cq_report_step(arg, &(struct cq_repair_step){
+				    .action = CQ_REPAIR_REMOVE,
+				    .file = name,
+				    .text = "a dead writer left it half prepared",
+			    });
 	return 0;
 }
 
@@ -71,13 +113,13 @@ static int tell_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
 	r = cq_quarantine_residue(fd, v->segment_size, tail, &first, &bytes);
 	close(fd);
 	if (r == 0 && bytes > 0)
-		cq_recover_step(v, &(struct cq_repair_step){
-					   .action = CQ_REPAIR_CUT,
-					   .file = name,
-					   .offset = first,
-					   .bytes = bytes,
-					   .text = "they stand behind the last sound record",
-				   });
+		cq_report_step(v, &(struct cq_repair_step){
+					  .action = CQ_REPAIR_CUT,
+					  .file = name,
+					  .offset = first,
+					  .bytes = bytes,
+					  .text = "they stand behind the last sound record",
+				  });
 	return r;
 }
 
@@ -93,27 +135,27 @@ static int tell_segment(struct cq_recovery *v, const struct cq_candidate *c)
 		r = cq_io_stat_at(v->dirfd, name, &st);
 		if (r < 0)
 			return r;
-		cq_recover_step(v, &(struct cq_repair_step){
-					   .action = CQ_REPAIR_SET_ASIDE,
-					   .file = name,
-					   .bytes = (uint64_t)st.st_size,
-					   .text = cq_recover_why_aside(c),
-				   });
+		cq_report_step(v, &(struct cq_repair_step){
+					  .action = CQ_REPAIR_SET_ASIDE,
+					  .file = name,
+					  .bytes = (uint64_t)st.st_size,
+					  .text = cq_plan_why_aside(c),
+				  });
 		return 0;
 	case CQ_ACT_SEAL:
 	case CQ_ACT_CUT_AND_SEAL:
-		r = tell_residue(v, c->id, c->survey.tail);
+		r = tell_residue(v, c->id, c->contents.tail);
 		if (r == 0)
-			cq_recover_step(v, &(struct cq_repair_step){
-						   .action = CQ_REPAIR_SEAL,
-						   .file = name,
-						   .text = c->kind == CQ_KIND_SEALED
-			                                           ? "its summary is not right"
-			                                           : "others follow it",
-					   });
+			cq_report_step(v, &(struct cq_repair_step){
+						  .action = CQ_REPAIR_SEAL,
+						  .file = name,
+						  .text = c->kind == CQ_KIND_SEALED
+			                                          ? "its summary is not right"
+			                                          : "others follow it",
+					  });
 		return r;
 	case CQ_ACT_CONTINUE:
-		return tell_residue(v, c->id, c->survey.tail);
+		return tell_residue(v, c->id, c->contents.tail);
 	case CQ_ACT_KEEP:
 		break;
 	}
@@ -123,7 +165,7 @@ static int tell_segment(struct cq_recovery *v, const struct cq_candidate *c)
 /* The segment to go on in, if it is an empty one. */
 static int tell_current(struct cq_recovery *v)
 {
-	const uint32_t id = cq_recover_current(v);
+	const uint32_t id = cq_plan_current(v);
 	char name[CQ_NAME_MAX];
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
@@ -137,11 +179,11 @@ static int tell_current(struct cq_recovery *v)
 	if (id > CQ_SEGMENT_ID_MAX) /* plan.c says so */
 		return 0;
 	cq_segment_name(name, id);
-	cq_recover_step(v, &(struct cq_repair_step){
-				   .action = CQ_REPAIR_MAKE,
-				   .file = name,
-				   .text = "there is no segment to go on in",
-			   });
+	cq_report_step(v, &(struct cq_repair_step){
+				  .action = CQ_REPAIR_MAKE,
+				  .file = name,
+				  .text = "there is no segment to go on in",
+			  });
 	return 0;
 }
 
@@ -152,11 +194,11 @@ static void tell_gaps(struct cq_recovery *v)
 	for (size_t i = 0; i < v->gap_count; i++) {
 		for (uint32_t id = v->gaps[i].first; id <= v->gaps[i].last; id++) {
 			cq_segment_name(name, id);
-			cq_recover_step(v, &(struct cq_repair_step){
-						   .action = CQ_REPAIR_STAND_IN,
-						   .file = name,
-						   .text = "others follow it, and it is gone",
-					   });
+			cq_report_step(v, &(struct cq_repair_step){
+						  .action = CQ_REPAIR_STAND_IN,
+						  .file = name,
+						  .text = "others follow it, and it is gone",
+					  });
 		}
 	}
 }
@@ -167,17 +209,17 @@ static void tell_indexes(struct cq_recovery *v)
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
-		const bool sealed = cq_recover_stays_sealed(c);
+		const bool sealed = cq_plan_stays_sealed(c);
 
-		if (!c->index)
+		if (!c->index_wrong)
 			continue;
 		cq_index_name(name, c->id);
-		cq_recover_step(v, &(struct cq_repair_step){
-					   .action = sealed ? CQ_REPAIR_INDEX : CQ_REPAIR_REMOVE,
-					   .file = name,
-					   .text = sealed ? "it is missing, or not of its segment"
-		                                          : "it is not of its segment",
-				   });
+		cq_report_step(v, &(struct cq_repair_step){
+					  .action = sealed ? CQ_REPAIR_INDEX : CQ_REPAIR_REMOVE,
+					  .file = name,
+					  .text = sealed ? "it is missing, or not of its segment"
+		                                         : "it is not of its segment",
+				  });
 	}
 }
 
@@ -186,168 +228,61 @@ static void tell_indexes(struct cq_recovery *v)
  * None of them decides anything, and every writer that opens and closes sets them right.
  */
 
-/* Reads up to `length` bytes of a small file; *ret_size: how many it has. */
-static int read_small(int dirfd, const char *name, void *bytes, size_t length, uint64_t *ret_size)
-{
-	struct stat st;
-	ssize_t n;
-	int fd, r;
-
-	memset(bytes, 0, length);
-	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
-	if (r < 0)
-		return r;
-	r = cq_io_stat(fd, &st);
-	n = r < 0 ? r : cq_io_pread(fd, bytes, length, 0);
-	close(fd);
-	if (n < 0)
-		return (int)n;
-	*ret_size = (uint64_t)st.st_size;
-	return 0;
-}
-
-/* Behind the last segment that there can be nothing goes on: where a file says the queue ends is then
+/* Behind the last segment that there can be, nothing goes on: where a file says the queue ends is then
  * as good as any. */
 static bool ends_at(const struct cq_recovery *v, uint64_t segment, uint64_t offset)
 {
-	return cq_recover_current(v) > CQ_SEGMENT_ID_MAX ||
-	       (segment == cq_recover_current(v) && offset == cq_recover_offset(v));
+	return cq_plan_current(v) > CQ_SEGMENT_ID_MAX ||
+	       (segment == cq_plan_current(v) && offset == cq_plan_offset(v));
 }
 
-/* Why control.meta has to be written anew; NULL: it need not. */
-static const char *control_wrong(const struct cq_recovery *v, const struct cq_control_page *page,
-                                 uint64_t size)
+static const char other_end[] = "it does not say where the queue ends";
+
+static const char *control_wrong(const struct cq_recovery *v, const struct cq_control *control)
 {
-	if (size != sizeof *page || page->magic != CQ_CONTROL_MAGIC ||
-	    page->version != CQ_CONTROL_VERSION || page->init_state != CQ_CONTROL_READY)
-		return "it is damaged";
-	if (page->segment_size != v->segment_size)
+	struct cq_position position;
+
+	if (control->page->segment_size != v->segment_size)
 		return "it says another size of segments";
-	if (page->segment_gen & 1)
+	if (cq_control_position(control, &position) < 0)
 		return "it was left in the middle of a roll";
-	if (!ends_at(v, page->current_segment, page->write_offset))
-		return "it does not say where the queue ends";
-	return NULL;
+	return ends_at(v, position.segment, position.offset) ? NULL : other_end;
 }
 
-static const char *position_wrong(const struct cq_recovery *v,
-                                  const struct cq_position_file *position, uint64_t size)
+/* The segment that the watermark is in, or the one that it is at the end of. */
+static const struct cq_candidate *watermark_segment(const struct cq_recovery *v)
 {
-	if (size != sizeof *position)
-		return "it is damaged";
-	if (!ends_at(v, position->current_segment, position->write_offset))
-		return "it does not say where the queue ends";
-	return NULL;
-}
-
-static const char *mark_wrong(const struct cq_watermark_slot *slots, uint64_t size)
-{
-	static const struct cq_watermark_slot none;
-	bool any = false;
-
-	if (size < 2 * sizeof *slots)
-		return "it is cut short";
-	for (int i = 0; i < 2; i++) {
-		if (memcmp(&slots[i], &none, sizeof none) == 0)
-			continue;
-		if (!cq_watermark_slot_valid(&slots[i]))
-			return i == 0 ? "slot 0 is damaged" : "slot 1 is damaged";
-		any = true;
-	}
-	return any ? NULL : "it says nothing";
-}
-
-/*
- * What comes at the watermark's place in segment c: whether a record begins there or the records end, and
- * the number that is next, where one of ours tells.
- */
-struct there {
-	bool boundary;
-	bool seq_known;
-	uint64_t seq;
-};
-
-static int look_there(const struct cq_recovery *v, const struct cq_candidate *c, uint64_t offset,
-                      struct there *ret_there)
-{
-	struct there there = { .seq_known = cq_segment_ext_valid(&c->header) &&
-		                            !cq_recover_is_stand_in(c),
-		               .seq = c->header.first_seq };
-	struct cq_record_at record;
-	char name[CQ_NAME_MAX];
-	struct cq_window scan;
-	struct cq_walk walk;
-	int fd, r;
-
-	cq_segment_name(name, c->id);
-	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
-	if (r < 0)
-		return r;
-	r = cq_window_init(&scan, fd, v->segment_size);
-	if (r < 0)
-		goto close_segment;
-	walk = cq_walk_file(&scan);
-	while (walk.offset < offset && (r = cq_walk_step(&walk, &record)) > 0) {
-		if (record.header.type == CQ_TYPE_PAD)
-			continue;
-		there.seq_known = record.header.ext == 1;
-		there.seq = record.header.seq + 1;
-	}
-	there.boundary = walk.offset == offset;
-	cq_window_fini(&scan);
-	if (r >= 0 || walk.state != CQ_RECORD_OK) {
-		*ret_there = there;
-		r = 0;
-	}
-close_segment:
-	close(fd);
-	return r;
-}
-
-/* The segment that the watermark stands in; or the one that it stands at the end of. */
-static const struct cq_candidate *marked_one(const struct cq_recovery *v, uint64_t *ret_offset)
-{
-	const struct cq_watermark_slot *mark = &v->mark;
+	const struct cq_watermark_slot *mark = &v->watermark;
 	const struct cq_candidate *before = NULL;
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
 
-		if (c->act == CQ_ACT_SET_ASIDE)
+		if (c->act == CQ_ACT_SET_ASIDE || !c->scanned)
 			continue;
-		if (c->id == mark->segment && c->kind != CQ_KIND_FRESH) {
-			*ret_offset = mark->offset;
+		if (c->id == mark->segment)
 			return c;
-		}
 		if ((uint64_t)c->id + 1 == mark->segment &&
-		    mark->offset == sizeof(struct cq_segment_header) && c->surveyed)
+		    mark->offset == sizeof(struct cq_segment_header))
 			before = c;
 	}
-	if (before)
-		*ret_offset = before->survey.tail;
 	return before;
 }
 
-/* Why a sound durable.meta has to be written anew all the same: what it says cannot be. */
-static int mark_misplaced(const struct cq_recovery *v, const char **ret_why)
+/* What the watermark says cannot be. */
+static const char *watermark_misplaced(const struct cq_recovery *v)
 {
-	const struct cq_candidate *c;
-	struct there there;
-	uint64_t offset;
-	int r;
+	const struct cq_candidate *c = watermark_segment(v);
+	const struct cq_order *order;
 
-	*ret_why = NULL;
-	c = v->mark.generation == 0 || cq_recover_is_loss(v) ? NULL : marked_one(v, &offset);
-	if (!c)
-		return 0;
-	r = look_there(v, c, offset, &there);
-	if (r < 0)
-		return r;
-	if (!there.boundary)
-		*ret_why = "it names a place where no record begins";
-	else if (there.seq_known && there.seq != v->mark.seq)
-		*ret_why = "it says another sequence number than the records";
-	return 0;
+	if (!c || v->watermark.generation == 0 || cq_plan_is_loss(v))
+		return NULL;
+	if (c->id == v->watermark.segment && !c->contents.place_found)
+		return "it names a place where no record begins";
+	order = c->id == v->watermark.segment ? &c->contents.place_order : &c->contents.order;
+	return order->exact && order->next_seq != v->watermark.seq
+	               ? "it says another sequence number than the records"
+	               : NULL;
 }
 
 /* Something in the queue was written by this library, so it had a watermark. */
@@ -359,40 +294,70 @@ static bool is_ours(const struct cq_recovery *v)
 	return false;
 }
 
-static void tell_rewrite(struct cq_recovery *v, const char *name, const char *why)
+static int durable_wrong(const struct cq_recovery *v, const char **ret_why)
 {
-	if (why)
-		cq_recover_step(v, &(struct cq_repair_step){
-					   .action = CQ_REPAIR_REWRITE,
-					   .file = name,
-					   .text = why,
-				   });
-}
-
-int cq_recover_tell_hints(struct cq_recovery *v)
-{
-	struct cq_control_page page;
-	struct cq_position_file position;
-	struct cq_watermark_slot slots[2];
-	const char *why;
-	uint64_t size = 0;
+	struct stat st;
 	int r;
 
-	r = read_small(v->dirfd, CQ_CONTROL_NAME, &page, sizeof page, &size);
-	if (r < 0 && r != -ENOENT)
+	if (!v->have_watermark_file) {
+		*ret_why = is_ours(v) ? "it is missing" : NULL;
+		return 0;
+	}
+	r = cq_io_stat_at(v->dirfd, CQ_DURABLE_NAME, &st);
+	if (r < 0)
 		return r;
-	tell_rewrite(v, CQ_CONTROL_NAME, r < 0 ? "it is missing" : control_wrong(v, &page, size));
-	r = read_small(v->dirfd, CQ_POSITION_NAME, &position, sizeof position, &size);
-	if (r < 0 && r != -ENOENT)
+	*ret_why = (uint64_t)st.st_size < 2 * sizeof v->watermark ? "it is cut short"
+	           : v->damaged_slots & 1                         ? "slot 0 is damaged"
+	           : v->damaged_slots                             ? "slot 1 is damaged"
+	           : v->watermark.generation == 0                 ? "it says nothing"
+	                                                          : watermark_misplaced(v);
+	return 0;
+}
+
+static void report_rewrite(struct cq_recovery *v, const char *name, const char *why)
+{
+	if (why)
+		cq_report_step(v, &(struct cq_repair_step){
+					  .action = CQ_REPAIR_REWRITE,
+					  .file = name,
+					  .text = why,
+				  });
+}
+
+/* Why a file that cannot be used has to be written; r: what came of reading it.  NULL: it is sound. */
+static const char *unusable(int r)
+{
+	return r == -ENOENT ? "it is missing" : r < 0 ? "it is damaged" : NULL;
+}
+
+static bool is_unusable(int r)
+{
+	return r == -ENOENT || r == -EBADMSG || r == -ELOOP;
+}
+
+static int report_metadata(struct cq_recovery *v)
+{
+	struct cq_position_file position;
+	struct cq_control control;
+	const char *why;
+	int r;
+
+	r = cq_control_open(&control, v->dirfd, false);
+	if (r < 0 && !is_unusable(r))
 		return r;
-	tell_rewrite(v, CQ_POSITION_NAME,
-	             r < 0 ? "it is missing" : position_wrong(v, &position, size));
-	r = read_small(v->dirfd, CQ_DURABLE_NAME, slots, sizeof slots, &size);
-	if (r < 0 && r != -ENOENT)
+	report_rewrite(v, CQ_CONTROL_NAME, r < 0 ? unusable(r) : control_wrong(v, &control));
+	if (r == 0)
+		cq_control_close(&control);
+	r = cq_position_read(v->dirfd, &position);
+	if (r < 0 && !is_unusable(r))
 		return r;
-	why = r == 0 ? mark_wrong(slots, size) : is_ours(v) ? "it is missing" : NULL;
-	r = r == 0 && !why ? mark_misplaced(v, &why) : 0;
-	tell_rewrite(v, CQ_DURABLE_NAME, why);
+	why = unusable(r);
+	if (!why && !ends_at(v, position.current_segment, position.write_offset))
+		why = other_end;
+	report_rewrite(v, CQ_POSITION_NAME, why);
+	r = durable_wrong(v, &why);
+	if (r == 0)
+		report_rewrite(v, CQ_DURABLE_NAME, why);
 	return r;
 }
 
@@ -408,7 +373,7 @@ static struct border border_before(const struct cq_candidate *c)
 {
 	struct border b = unknown;
 
-	if (!cq_recover_first_seq(c, &b.seq))
+	if (!cq_inspect_first_seq(c, &b.seq))
 		b.seq = UINT64_MAX;
 	if (cq_segment_ext_valid(&c->header))
 		b.stream = c->header.stream_base;
@@ -419,12 +384,12 @@ static struct border border_behind(const struct cq_candidate *c)
 {
 	struct border b = unknown;
 
-	if (!cq_recover_end_seq(c, &b.seq))
+	if (!cq_inspect_end_seq(c, &b.seq))
 		return unknown;
-	if (c->survey.anchored)
-		b.stream = c->survey.stream_end;
+	if (c->contents.has_stream_offset)
+		b.stream = c->contents.stream_end;
 	else /* without a record, its header tells */
-		b.stream = c->header.stream_base + c->survey.payload_bytes;
+		b.stream = c->header.stream_base + c->contents.payload_bytes;
 	return b;
 }
 
@@ -447,21 +412,21 @@ static void tell_loss(struct cq_recovery *v, uint32_t from, uint32_t to, struct 
 		         to);
 	else
 		snprintf(text, sizeof text, "in the segment %09" PRIu32, from);
-	cq_recover_step(v, &(struct cq_repair_step){
-				   .action = CQ_REPAIR_LOSS,
-				   .file = name,
-				   .bytes = bytes,
-				   .first_seq = begin.seq,
-				   .last_seq = end.seq == UINT64_MAX ? UINT64_MAX : end.seq - 1,
-				   .text = text,
-			   });
+	cq_report_step(v, &(struct cq_repair_step){
+				  .action = CQ_REPAIR_LOSS,
+				  .file = name,
+				  .bytes = bytes,
+				  .first_seq = begin.seq,
+				  .last_seq = end.seq == UINT64_MAX ? UINT64_MAX : end.seq - 1,
+				  .text = text,
+			  });
 }
 
 /* Between segments that stay: by what they say of themselves.  What stands between two of them is
  * set aside, or not there. */
 static void tell_losses_between(struct cq_recovery *v)
 {
-	const uint32_t current = cq_recover_current(v);
+	const uint32_t current = cq_plan_current(v);
 	uint32_t from = v->count > 0 ? v->ids[0] : current; /* none left: retention took them */
 	struct border end = unknown;                        /* of the last one that stays */
 	bool lost = false;
@@ -490,7 +455,7 @@ static void tell_loss_beyond(struct cq_recovery *v)
 {
 	struct border begin = unknown, end = unknown;
 
-	cq_recover_lost_numbers(v, &begin.seq, &end.seq);
+	cq_behind_lost_numbers(v, &begin.seq, &end.seq);
 	if (end.seq != UINT64_MAX)
 		end.seq++;
 	tell_loss(v, v->active_id, v->active_id, begin, end);
@@ -499,23 +464,23 @@ static void tell_loss_beyond(struct cq_recovery *v)
 /* The same by the watermark, and by what stands behind that. */
 static void tell_loss_at_end(struct cq_recovery *v)
 {
-	const bool more = v->beyond.records > 0 && v->beyond.last_seq >= v->mark.seq;
-	const struct border end = { more ? v->beyond.last_seq + 1 : v->mark.seq, UINT64_MAX };
+	const bool more = v->behind.records > 0 && v->behind.last_seq >= v->watermark.seq;
+	const struct border end = { more ? v->behind.last_seq + 1 : v->watermark.seq, UINT64_MAX };
 	struct border begin = { v->end_seq, UINT64_MAX };
 	uint64_t base;
 
 	if (!v->end_seq_known && (v->tail != sizeof(struct cq_segment_header) ||
-	                          cq_recover_beginning(v, v->active_id, &begin.seq, &base) < 0))
+	                          cq_number_at(v, v->active_id, &begin.seq, &base) < 0))
 		begin = unknown;
-	cq_recover_step(v, &(struct cq_repair_step){
-				   .action = CQ_REPAIR_REWRITE,
-				   .file = CQ_DURABLE_NAME,
-				   .text = "it says that more was durable than there is",
-			   });
+	cq_report_step(v, &(struct cq_repair_step){
+				  .action = CQ_REPAIR_REWRITE,
+				  .file = CQ_DURABLE_NAME,
+				  .text = "it says that more was durable than there is",
+			  });
 	tell_loss(v, v->active_id, v->active_id, begin, end);
 }
 
-int cq_recover_tell(struct cq_recovery *v, bool loss)
+int cq_report_plan(struct cq_recovery *v, bool loss)
 {
 	int r = 0;
 
@@ -530,15 +495,15 @@ int cq_recover_tell(struct cq_recovery *v, bool loss)
 	if (r < 0)
 		return r;
 	tell_indexes(v);
-	r = cq_recover_tell_hints(v);
+	r = report_metadata(v);
 	if (r == 0)
-		r = cq_recover_tell_readers(v);
+		r = cq_readers_report(v);
 	if (r < 0)
 		return r;
 	tell_losses_between(v);
 	if (loss)
 		tell_loss_at_end(v);
-	else if (v->beyond.records > 0 || cq_recover_gives_up(v))
+	else if (v->behind.records > 0 || cq_behind_is_loss(v))
 		tell_loss_beyond(v);
 	return 0;
 }

@@ -25,7 +25,7 @@
 #include "messages/sized.h"
 #include "os/io.h"
 
-void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64_t offset,
+void cq_verify_report(struct cq_verifier *v, bool damage, uint64_t segment, uint64_t offset,
                       const char *format, ...)
 {
 	struct cq_finding finding = {
@@ -46,262 +46,241 @@ void cq_verify_report(struct cq_verify *v, bool damage, uint64_t segment, uint64
 	else
 		v->result.information++;
 	if (v->finding)
-		v->finding(v->arg, &finding);
+		v->finding(v->finding_arg, &finding);
 }
 
 /* ---- one segment ---- */
 
-static void check_header(struct cq_verify_walk *w)
+static void check_header(struct cq_verifier *v)
 {
-	const struct cq_segment_header *h = &w->header;
-	struct cq_verify_order *order = &w->order;
+	const struct cq_segment_header *h = &v->header;
+	struct cq_order *order = &v->order;
 
 	/* its writer may be filling it in, to begin it or to seal it */
-	if (!w->sealed && !cq_segment_ext_valid(h) && cq_verify_moving(&w->v, w->id, UINT64_MAX))
+	if (!v->sealed && !cq_segment_ext_valid(h) && cq_verify_moving(v, v->id, UINT64_MAX))
 		return;
 	if ((h->flags & ~CQ_SEALED) != 0)
-		CQ_DAMAGE(w, offsetof(struct cq_segment_header, flags), "unknown flags %#" PRIx32,
+		CQ_DAMAGE(v, offsetof(struct cq_segment_header, flags), "unknown flags %#" PRIx32,
 		          h->flags);
 	if (h->ext == 0) {
 		if (!cq_verify_all_zero(&h->ext,
 		                        sizeof *h - offsetof(struct cq_segment_header, ext)))
-			CQ_DAMAGE(w, offsetof(struct cq_segment_header, ext),
+			CQ_DAMAGE(v, offsetof(struct cq_segment_header, ext),
 			          "reserved bytes of the segment header are not zero");
 		return;
 	}
 	if (!cq_segment_ext_valid(h)) {
-		CQ_DAMAGE(w, offsetof(struct cq_segment_header, ext),
+		CQ_DAMAGE(v, offsetof(struct cq_segment_header, ext),
 		          "the summary in the segment header does not match its checksum");
 		return;
 	}
-	if (w->id == 0 && h->first_seq > 0)
-		/* made anew where the watermark alone told which numbers had been given */
-		CQ_NOTE(w, 0,
+	if (v->id == 0 && h->first_seq > 0)
+		/* made where the watermark alone said which numbers had been given */
+		CQ_NOTE(v, 0,
 		        "the records below %" PRIu64 " are gone: somebody has accepted their loss",
 		        h->first_seq);
-	else if (order->anchored ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
-		CQ_DAMAGE(w, offsetof(struct cq_segment_header, first_seq),
+	else if (order->seq_known ? h->first_seq != order->next_seq
+	                          : h->first_seq < order->next_seq)
+		CQ_DAMAGE(v, offsetof(struct cq_segment_header, first_seq),
 		          "the header says first sequence number %" PRIu64 " where %" PRIu64
 		          " should be",
 		          h->first_seq, order->next_seq);
-	if (order->in_stream && h->stream_base != order->stream)
-		CQ_DAMAGE(w, offsetof(struct cq_segment_header, stream_base),
+	if (order->stream_known && h->stream_base != order->stream)
+		CQ_DAMAGE(v, offsetof(struct cq_segment_header, stream_base),
 		          "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
 		          h->stream_base, order->stream);
-	order->anchored = true;
-	order->exact = true;
-	order->next_seq = h->first_seq;
-	order->in_stream = true;
-	order->stream = h->stream_base;
+	cq_order_begin(order, h);
 }
 
-static void check_summary(struct cq_verify_walk *w)
+static void check_summary(struct cq_verifier *v)
 {
-	const struct cq_segment_header *h = &w->header;
+	const struct cq_segment_header *h = &v->header;
 
-	if (!cq_segment_ext_valid(h) || w->broken)
+	if (!cq_segment_ext_valid(h) || v->unreadable)
 		return;
-	if (h->records == w->records && h->used == w->walk.offset &&
-	    h->payload_bytes == w->payload_bytes)
+	if (cq_contents_match_summary(&v->contents, h))
 		return;
 	/* filled in by the seal, just before its flag */
-	if (!w->sealed && ((h->records | h->used | h->payload_bytes) == 0 ||
-	                   cq_verify_moving(&w->v, w->id, w->walk.offset)))
+	if (!v->sealed && ((h->records | h->used | h->payload_bytes) == 0 ||
+	                   cq_verify_moving(v, v->id, v->walk.offset)))
 		return;
-	CQ_DAMAGE(w, offsetof(struct cq_segment_header, records),
+	CQ_DAMAGE(v, offsetof(struct cq_segment_header, records),
 	          "the header counts %" PRIu64 " records of %" PRIu64 " bytes up to offset %" PRIu64
 	          ", the segment has %" PRIu64 " of %" PRIu64 " up to %" PRIu64,
-	          h->records, h->payload_bytes, h->used, w->records, w->payload_bytes,
-	          w->walk.offset);
+	          h->records, h->payload_bytes, h->used, v->contents.records,
+	          v->contents.payload_bytes, v->walk.offset);
 }
 
-static void read_index(struct cq_verify_walk *w)
+static void read_index(struct cq_verifier *v)
 {
 	char name[CQ_NAME_MAX];
 	int r;
 
-	r = cq_index_read(w->v.queue->dirfd, w->id, w->v.segment_size, &w->index);
-	w->have_index = r == 0;
-	w->index_next = 0;
+	r = cq_index_read(v->queue->dirfd, v->id, v->segment_size, &v->index);
+	v->have_index = r == 0;
+	v->index_check = (struct cq_index_check){ .index = &v->index };
 	if (r == 0 || r == -ENOENT)
 		return;
-	cq_index_name(name, w->id);
-	if (r == -EBADMSG && cq_index_is_torn(w->v.queue->dirfd, w->id))
+	cq_index_name(name, v->id);
+	if (r == -EBADMSG && cq_index_is_torn(v->queue->dirfd, v->id))
 		/* it is replaced without a sync */
-		CQ_NOTE(w, 0, "the index %s has not come to the disk whole", name);
-	else if (!cq_verify_short_of_means(&w->v, r))
-		CQ_DAMAGE(w, 0, "the index %s cannot be used: %s", name,
+		CQ_NOTE(v, 0, "the index %s has not come to the disk whole", name);
+	else if (!cq_verify_short_of_means(v, r))
+		CQ_DAMAGE(v, 0, "the index %s cannot be used: %s", name,
 		          r == -EBADMSG ? "it is damaged" : strerrordesc_np(-r));
 }
 
-/* A partial index speaks of the records that were there when it was written. */
-static void check_index(struct cq_verify_walk *w)
+static void check_index(struct cq_verifier *v)
 {
-	const struct cq_index_header *h = &w->index.header;
+	enum cq_index_verdict verdict;
 
-	if (!w->have_index)
+	if (!v->have_index)
 		return;
-	if (!w->broken && !cq_verify_unsettled(&w->v, w->id, w->walk.offset)) {
-		if (w->index_next != h->entries)
-			CQ_DAMAGE(w, w->walk.offset,
-			          "the index has an entry that is not of a record here");
-		else if (w->records > 0 && !(h->flags & CQ_INDEX_PARTIAL) &&
-		         (h->min_seq != w->min_seq || h->max_seq != w->max_seq ||
-		          h->min_time_ns != w->min_time || h->max_time_ns != w->max_time))
-			CQ_DAMAGE(w, 0, "the index does not cover the records of the segment");
-	}
-	cq_index_fini(&w->index);
-	w->have_index = false;
+	verdict = cq_index_check_end(&v->index_check, v->sealed);
+	if (v->unreadable || cq_verify_unsettled(v, v->id, v->walk.offset))
+		verdict = CQ_INDEX_FITS;
+	if (verdict == CQ_INDEX_TOO_LONG)
+		CQ_DAMAGE(v, v->walk.offset, "the index has an entry that is not of a record here");
+	else if (verdict == CQ_INDEX_OTHER_RANGE)
+		CQ_DAMAGE(v, 0, "the index does not cover the records of the segment");
+	cq_index_fini(&v->index);
+	v->have_index = false;
 }
 
 /* Where the records end, and that they end in one place. */
-static void note_end(struct cq_verify_walk *w)
+static void note_end(struct cq_verifier *v)
 {
-	struct cq_verify *v = &w->v;
-	uint64_t end = w->walk.offset;
+	uint64_t end = v->walk.offset;
 
-	if (w->have_unsealed && (w->records > 0 || w->sealed)) {
-		if (!cq_verify_came(v, w->unsealed.segment, w->unsealed.offset))
-			cq_verify_report(v, true, w->unsealed.segment, w->unsealed.offset,
-			                 "not sealed, but segment %" PRIu32 " goes on", w->id);
-		w->have_unsealed = false;
+	if (v->have_unsealed && (v->contents.records > 0 || v->sealed)) {
+		if (!cq_verify_writer_came(v, v->unsealed.segment, v->unsealed.offset))
+			cq_verify_report(v, true, v->unsealed.segment, v->unsealed.offset,
+			                 "not sealed, but segment %" PRIu32 " goes on", v->id);
+		v->have_unsealed = false;
 	}
-	if (!w->have_unsealed) {
-		v->tail = (struct cq_position){ w->id, end };
-		v->have_tail = !w->broken;
+	if (!v->have_unsealed) {
+		v->tail = (struct cq_position){ v->id, end };
+		v->have_tail = !v->unreadable;
 	}
-	if (!w->sealed && !w->have_unsealed) {
-		w->have_unsealed = true;
-		w->unsealed = (struct cq_position){ w->id, end };
+	if (!v->sealed && !v->have_unsealed) {
+		v->have_unsealed = true;
+		v->unsealed = (struct cq_position){ v->id, end };
 	}
 }
 
 /* To be read it is good enough. */
-static void check_trust(struct cq_verify_walk *w)
+static void check_trust(struct cq_verifier *v)
 {
 	struct stat file, directory;
 	const char *doubt = NULL;
 
-	if (cq_io_stat(cq_segment_fd(w->segment), &file) == 0 &&
-	    cq_io_stat(w->v.queue->dirfd, &directory) == 0)
+	if (cq_io_stat(cq_segment_fd(v->segment), &file) == 0 &&
+	    cq_io_stat(v->queue->dirfd, &directory) == 0)
 		doubt = cq_trust_doubt(&file, &directory);
 	if (doubt)
-		CQ_NOTE(w, 0, "no writer of ours would write to the file: %s", doubt);
+		CQ_NOTE(v, 0, "no writer of ours would write to the file: %s", doubt);
 }
 
 /* A repair has said here that records are gone: so nothing is to go on behind it. */
-static void note_stand_in(struct cq_verify_walk *w)
+static void note_stand_in(struct cq_verifier *v)
 {
-	if (!w->sealed || w->broken || w->records > 0 || !cq_placeholder_is(&w->header))
+	if (!v->sealed || v->unreadable || v->contents.records > 0 ||
+	    !cq_placeholder_is(&v->header))
 		return;
-	CQ_NOTE(w, 0, "an empty segment stands in for one that is gone");
-	cq_verify_lose_track(w);
+	CQ_NOTE(v, 0, "an empty segment stands in for one that is gone");
+	cq_verify_forget_order(v);
 }
 
-static void walk_segment(struct cq_verify_walk *w)
+static void walk_segment(struct cq_verifier *v)
 {
 	int r;
 
-	w->broken = w->told = false;
-	w->records = w->payload_bytes = 0;
-	r = cq_segment_header(w->segment, &w->header);
+	v->unreadable = v->behind_reported = false;
+	v->contents = (struct cq_contents){ .records = 0 };
+	r = cq_segment_header(v->segment, &v->header);
 	if (r == 0)
-		r = cq_window_init(&w->scan, cq_segment_fd(w->segment), w->v.segment_size);
+		r = cq_window_init(&v->window, cq_segment_fd(v->segment), v->segment_size);
 	if (r < 0) {
-		cq_verify_unreadable(w, 0, r);
+		cq_verify_unreadable(v, 0, r);
 		return;
 	}
-	w->scan.meter = &w->meter;
-	w->walk = cq_walk_file(&w->scan);
-	w->sealed = (w->header.flags & CQ_SEALED) != 0;
-	check_trust(w);
-	check_header(w);
-	read_index(w);
-	cq_verify_records(w);
-	check_summary(w);
-	check_index(w);
-	note_stand_in(w);
-	note_end(w);
-	cq_window_fini(&w->scan);
-	w->v.result.segments++;
-	w->v.result.records += w->records;
-	w->v.result.payload_bytes += w->payload_bytes;
+	v->window.meter = &v->meter;
+	v->walk = cq_walk_file(&v->window);
+	v->sealed = (v->header.flags & CQ_SEALED) != 0;
+	check_trust(v);
+	check_header(v);
+	read_index(v);
+	cq_verify_records(v);
+	v->contents.tail = v->walk.offset;
+	check_summary(v);
+	check_index(v);
+	note_stand_in(v);
+	note_end(v);
+	cq_window_fini(&v->window);
+	v->result.segments++;
+	v->result.records += v->contents.records;
+	v->result.payload_bytes += v->contents.payload_bytes;
 }
 
 /* ---- the queue ---- */
 
 /* The file is there and is no segment of this queue.  Says why, as exactly as can be. */
-static void report_invalid(struct cq_verify_walk *w, bool last)
+static void report_invalid(struct cq_verifier *v, bool last)
 {
-	struct cq_segment_header header;
-	char name[CQ_NAME_MAX];
-	struct stat st;
-	ssize_t n = 0;
-	int fd, r;
+	struct cq_segment_start start;
+	int r;
 
-	cq_segment_name(name, w->id);
-	r = cq_io_stat_at(w->v.queue->dirfd, name, &st);
-	if (r == 0 && !S_ISREG(st.st_mode)) {
-		CQ_DAMAGE(w, 0, "not a regular file");
-		return;
-	}
-	if (r == 0)
-		r = cq_io_open(w->v.queue->dirfd, name, O_RDONLY, &fd);
-	if (r == 0) {
-		n = cq_io_pread(fd, &header, sizeof header, 0);
-		close(fd);
-	}
-	if (r < 0 || n < 0) {
-		cq_verify_unreadable(w, 0, r < 0 ? r : (int)n);
-		return;
-	}
-	if (w->v.segment_size != 0 && (uint64_t)st.st_size != w->v.segment_size)
-		CQ_DAMAGE(w, 0, "the file has %jd bytes where %" PRIu64 " should be",
-		          (intmax_t)st.st_size, w->v.segment_size);
-	else if (n == (ssize_t)sizeof header && header.magic == CQ_SEGMENT_MAGIC &&
-	         header.version > CQ_SEGMENT_VERSION)
-		CQ_DAMAGE(w, 0, "segment version %" PRIu32 " is not known", header.version);
-	else if (last && n == (ssize_t)sizeof header && cq_verify_all_zero(&header, sizeof header))
-		/* a power cut kept the header from the disk: the marks tell if records went too */
-		CQ_NOTE(w, 0, "the header was never written");
+	r = cq_segment_look(v->queue->dirfd, v->id, v->segment_size, &start);
+	if (r < 0)
+		cq_verify_unreadable(v, 0, r);
+	else if (start.kind == CQ_KIND_NO_FILE)
+		CQ_DAMAGE(v, 0, "not a regular file");
+	else if (v->segment_size != 0 && start.size != v->segment_size)
+		CQ_DAMAGE(v, 0, "the file has %" PRIu64 " bytes where %" PRIu64 " should be",
+		          start.size, v->segment_size);
+	else if (start.kind == CQ_KIND_TOO_NEW)
+		CQ_DAMAGE(v, 0, "segment version %" PRIu32 " is not known", start.header.version);
+	else if (last && start.kind == CQ_KIND_UNWRITTEN && start.size > 0)
+		/* a power cut kept the header from the disk: the claims tell if records went too */
+		CQ_NOTE(v, 0, "the header was never written");
 	else
-		CQ_DAMAGE(w, 0, "the segment header is damaged");
+		CQ_DAMAGE(v, 0, "the segment header is damaged");
 }
 
 /* Retention may have deleted it since the listing: then it is older than all that is there now. */
-static bool was_trimmed(const struct cq_verify_walk *w)
+static bool was_trimmed(const struct cq_verifier *v)
 {
 	uint32_t oldest;
 
-	return cq_dir_next(w->v.queue->dirfd, 0, &oldest) == 0 && oldest > w->id;
+	return cq_dir_next(v->queue->dirfd, 0, &oldest) == 0 && oldest > v->id;
 }
 
-static void visit_segment(struct cq_verify_walk *w, uint32_t id, bool last)
+static void visit_segment(struct cq_verifier *v, uint32_t id, bool last)
 {
 	int r;
 
-	w->id = id;
-	r = cq_segment_open(w->v.queue, id, &w->segment);
+	v->id = id;
+	r = cq_segment_open(v->queue, id, &v->segment);
 	if (r == 0) {
-		walk_segment(w);
-		cq_segment_close(w->segment);
+		walk_segment(v);
+		cq_segment_close(v->segment);
 		return;
 	}
-	cq_verify_lose_track(w);
-	if (r == -ENOENT && was_trimmed(w)) {
-		w->v.oldest = id + 1;
+	cq_verify_forget_order(v);
+	if (r == -ENOENT && was_trimmed(v)) {
+		v->oldest = id + 1;
 		return;
 	}
 	if (r == -EBADMSG)
-		report_invalid(w, last);
+		report_invalid(v, last);
 	else
-		cq_verify_unreadable(w, 0, r);
-	cq_verify_excuse(&w->v, id);
-	w->v.have_tail = false;
+		cq_verify_unreadable(v, 0, r);
+	cq_claims_skip(v, id);
+	v->have_tail = false;
 }
 
 /* Whether segment `id` is sealed, or has a record at `offset`; false also where it cannot be read. */
-static bool is_sealed_or_used(struct cq_verify *v, uint64_t id, uint64_t offset)
+static bool is_sealed_or_used(struct cq_verifier *v, uint64_t id, uint64_t offset)
 {
 	struct cq_segment_header header;
 	cq_segment *segment;
@@ -323,40 +302,38 @@ static bool is_sealed_or_used(struct cq_verify *v, uint64_t id, uint64_t offset)
  * come since.  Unless nobody can have written it in turn: the next one is in use, and after that is seen
  * the unsealed one still ends where it did.
  */
-static bool is_at_the_end(struct cq_verify_walk *w, uint32_t next)
+static bool is_at_the_end(struct cq_verifier *v, uint32_t next)
 {
-	return w->v.live && w->have_unsealed &&
-	       (!is_sealed_or_used(&w->v, next, sizeof(struct cq_segment_header)) ||
-	        is_sealed_or_used(&w->v, w->unsealed.segment, w->unsealed.offset));
+	return v->live && v->have_unsealed &&
+	       (!is_sealed_or_used(v, next, sizeof(struct cq_segment_header)) ||
+	        is_sealed_or_used(v, v->unsealed.segment, v->unsealed.offset));
 }
 
-static void visit_all(struct cq_verify_walk *w, const uint32_t *ids, size_t count)
+static void visit_all(struct cq_verifier *v, const uint32_t *ids, size_t count)
 {
-	struct cq_verify *v = &w->v;
-
 	v->oldest = ids[0];
 	if (ids[0] == 0) {
-		w->order.anchored = true;
-		w->order.in_run = true;
-		w->order.in_stream = true;
+		v->order.seq_known = true;
+		v->order.run_known = true;
+		v->order.stream_known = true;
 	}
-	cq_meter_begin(&w->meter, CQ_PHASE_VERIFY, count, v->segment_size);
-	for (size_t i = 0; i < count && !w->meter.stopped && !is_at_the_end(w, ids[i]); i++) {
+	cq_meter_begin(&v->meter, CQ_PHASE_VERIFY, count, v->segment_size);
+	for (size_t i = 0; i < count && !v->meter.stopped && !is_at_the_end(v, ids[i]); i++) {
 		if (i > 0 && ids[i] != ids[i - 1] + 1) {
-			w->id = ids[i - 1] + 1;
-			CQ_DAMAGE(w, 0,
+			v->id = ids[i - 1] + 1;
+			CQ_DAMAGE(v, 0,
 			          "missing: there is no segment from %09" PRIu32 " to %09" PRIu32,
-			          w->id, ids[i] - 1);
-			cq_verify_lose_track(w);
+			          v->id, ids[i] - 1);
+			cq_verify_forget_order(v);
 		}
-		visit_segment(w, ids[i], i + 1 == count);
-		cq_meter_next(&w->meter);
+		visit_segment(v, ids[i], i + 1 == count);
+		cq_meter_next(&v->meter);
 	}
 }
 
 /* A listing may miss a segment that is published while it runs, and show the next one.  The second has
  * all that the first has, and all between. */
-static int list(struct cq_verify *v, uint32_t **ret_ids, size_t *ret_count)
+static int list(struct cq_verifier *v, uint32_t **ret_ids, size_t *ret_count)
 {
 	uint32_t *ids = NULL, last;
 	size_t count = 0;
@@ -377,52 +354,68 @@ static int list(struct cq_verify *v, uint32_t **ret_ids, size_t *ret_count)
 	return 0;
 }
 
-static int verify(cq_queue *queue, bool at_rest, const struct cq_verify_config *config,
+static void report_set_aside(struct cq_verifier *v)
+{
+	const char *name;
+	DIR *stream;
+	uint32_t id;
+
+	if (cq_io_list(v->queue->dirfd, &stream) < 0)
+		return;
+	while (cq_io_next_name(stream, &name) > 0)
+		if (cq_aside_name_parse(name, &id))
+			cq_verify_report(v, false, id, 0, "recovery has set bytes aside: %s", name);
+	closedir(stream);
+}
+
+static int verify(cq_queue *queue, bool no_writer, const struct cq_verify_config *config,
                   struct cq_verify_result *ret_result)
 {
-	struct cq_verify_walk w = {
-		.v = { .queue = queue,
-		       .finding = config->finding,
-		       .arg = config->finding_arg,
-		       .result = CQ_SIZED(w.v.result),
-		       .at_rest = at_rest },
+	struct cq_verifier v = {
+		.queue = queue,
+		.finding = config->finding,
+		.finding_arg = config->finding_arg,
+		.result = CQ_SIZED(v.result),
+		.no_writer = no_writer,
 		.meter = { .tell = config->progress, .arg = config->progress_arg },
 	};
 	uint32_t *ids;
 	size_t count;
 	int r;
 
-	r = cq_queue_segment_size(queue, &w.v.segment_size);
+	r = cq_queue_segment_size(queue, &v.segment_size);
 	if (r < 0)
 		return r;
-	r = cq_verify_collect(&w.v);
+	r = cq_claims_collect(&v);
 	if (r < 0)
-		goto free_marks;
-	r = list(&w.v, &ids, &count);
+		goto free_claims;
+	r = list(&v, &ids, &count);
 	if (r < 0)
-		goto free_marks;
+		goto free_claims;
 	if (count > 0) {
-		visit_all(&w, ids, count);
+		visit_all(&v, ids, count);
 	} else {
-		w.v.tail = (struct cq_position){ 0, sizeof(struct cq_segment_header) };
-		w.v.have_tail = true;
-		cq_verify_pass(&w.v, &w.order, 0, w.v.tail.offset);
+		v.tail = (struct cq_position){ 0, sizeof(struct cq_segment_header) };
+		v.have_tail = true;
+		cq_claims_pass(&v, 0, v.tail.offset);
 	}
 	free(ids);
-	if (!w.meter.stopped)
-		cq_verify_judge(&w.v);
-	r = w.meter.stopped ? -ECANCELED : w.v.error;
+	if (!v.meter.stopped) {
+		cq_claims_judge(&v);
+		report_set_aside(&v);
+	}
+	r = v.meter.stopped ? -ECANCELED : v.error;
 	if (r == 0 && ret_result)
-		*ret_result = w.v.result;
-free_marks:
-	cq_verify_free_marks(&w.v);
+		*ret_result = v.result;
+free_claims:
+	cq_claims_free(&v);
 	return r;
 }
 
-int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
+int cq_verify_queue(cq_queue *queue, bool no_writer, cq_finding_fn finding, void *arg,
                     struct cq_verify_result *ret_result)
 {
-	return verify(queue, at_rest,
+	return verify(queue, no_writer,
 	              &(struct cq_verify_config){ .finding = finding, .finding_arg = arg },
 	              ret_result);
 }

@@ -115,7 +115,7 @@ bool cq_index_is_torn(int dirfd, uint32_t id)
 	static const uint8_t zero[SECTOR];
 	uint8_t sector[SECTOR];
 	char name[CQ_NAME_MAX];
-	bool hollow = false;
+	bool torn = false;
 	uint64_t at = 0;
 	ssize_t n;
 	int fd;
@@ -125,18 +125,16 @@ bool cq_index_is_torn(int dirfd, uint32_t id)
 		return false;
 	do {
 		n = cq_io_pread(fd, sector, sizeof sector, at);
-		hollow = (n > 0 || at == 0) && n >= 0 && memcmp(sector, zero, (size_t)n) == 0;
+		torn = (n > 0 || at == 0) && n >= 0 && memcmp(sector, zero, (size_t)n) == 0;
 		at += sizeof sector;
-	} while (!hollow && n == (ssize_t)sizeof sector);
+	} while (!torn && n == (ssize_t)sizeof sector);
 	close(fd);
-	return hollow;
+	return torn;
 }
 
-static void count(struct cq_index *index, const struct cq_record_at *record, uint64_t nth)
+/* Counts the values of record number `nth` of a segment. */
+static void count(struct cq_index_header *to, const struct cq_record_header *h, uint64_t nth)
 {
-	const struct cq_record_header *h = &record->header;
-	struct cq_index_header *to = &index->header;
-
 	if (nth == 0 || h->seq < to->min_seq)
 		to->min_seq = h->seq;
 	if (nth == 0 || h->seq > to->max_seq)
@@ -145,12 +143,70 @@ static void count(struct cq_index *index, const struct cq_record_at *record, uin
 		to->min_time_ns = h->time_ns;
 	if (nth == 0 || h->time_ns > to->max_time_ns)
 		to->max_time_ns = h->time_ns;
-	if (nth % CQ_INDEX_STRIDE == 0)
-		index->entries[to->entries++] = (struct cq_index_entry){
-			.seq = h->seq,
-			.time_ns = h->time_ns,
-			.offset = record->offset,
-		};
+}
+
+const struct cq_index_entry *cq_index_check_record(struct cq_index_check *check,
+                                                   const struct cq_record_at *record)
+{
+	const struct cq_index_header *h = &check->index->header;
+	const struct cq_index_entry *entry = &check->index->entries[check->next];
+	const uint64_t nth = check->records++;
+
+	count(&check->seen, &record->header, nth);
+	if (check->next >= h->entries || entry->offset > record->offset)
+		return NULL;
+	if (!(h->flags & CQ_INDEX_PARTIAL) && nth != check->next * CQ_INDEX_STRIDE)
+		check->entry_misplaced = true;
+	check->next++;
+	return entry->offset == record->offset && entry->seq == record->header.seq &&
+	                       entry->time_ns == record->header.time_ns
+	               ? NULL
+	               : entry;
+}
+
+enum cq_index_verdict cq_index_check_end(const struct cq_index_check *check, bool sealed)
+{
+	const struct cq_index_header *h = &check->index->header, *seen = &check->seen;
+
+	if (check->next != h->entries)
+		return CQ_INDEX_TOO_LONG;
+	if (h->flags & CQ_INDEX_PARTIAL) /* begins in the middle: chronicle-rs's own */
+		return CQ_INDEX_FITS;
+	if (check->entry_misplaced || h->max_seq > seen->max_seq ||
+	    h->max_time_ns > seen->max_time_ns)
+		return CQ_INDEX_OTHER_RANGE;
+	if (!sealed)
+		return CQ_INDEX_FITS;
+	return h->entries == (check->records + CQ_INDEX_STRIDE - 1) / CQ_INDEX_STRIDE &&
+	                       h->min_seq == seen->min_seq && h->max_seq == seen->max_seq &&
+	                       h->min_time_ns == seen->min_time_ns &&
+	                       h->max_time_ns == seen->max_time_ns
+	               ? CQ_INDEX_FITS
+	               : CQ_INDEX_OTHER_RANGE;
+}
+
+int cq_index_fits(const struct cq_index *index, int segment_fd, bool sealed, struct cq_meter *meter,
+                  bool *ret_fits)
+{
+	struct cq_index_check check = { .index = index };
+	struct cq_record_at record;
+	struct cq_window scan;
+	struct cq_walk walk;
+	bool wrong = false;
+	int r;
+
+	r = cq_window_init(&scan, segment_fd, index->header.segment_size);
+	if (r < 0)
+		return r;
+	scan.meter = meter;
+	walk = cq_walk_file(&scan);
+	while ((r = cq_walk_next(&walk, &record)) > 0)
+		wrong |= cq_index_check_record(&check, &record) != NULL;
+	cq_window_fini(&scan);
+	if (r < 0 && walk.state == CQ_RECORD_OK)
+		return r;
+	*ret_fits = r == 0 && !wrong && cq_index_check_end(&check, sealed) == CQ_INDEX_FITS;
+	return 0;
 }
 
 int cq_index_build(int segment_fd, uint32_t id, uint64_t segment_size, struct cq_meter *meter,
@@ -190,8 +246,15 @@ int cq_index_build(int segment_fd, uint32_t id, uint64_t segment_size, struct cq
 		goto fini_scan;
 	}
 	walk = cq_walk_file(&scan);
-	while ((r = cq_walk_next(&walk, &record)) > 0)
-		count(&index, &record, nth++);
+	for (; (r = cq_walk_next(&walk, &record)) > 0; nth++) {
+		count(&index.header, &record.header, nth);
+		if (nth % CQ_INDEX_STRIDE == 0)
+			index.entries[index.header.entries++] = (struct cq_index_entry){
+				.seq = record.header.seq,
+				.time_ns = record.header.time_ns,
+				.offset = record.offset,
+			};
+	}
 	if (walk.state != CQ_RECORD_OK)
 		r = -EBADMSG;
 	if (r < 0)

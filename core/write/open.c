@@ -193,7 +193,7 @@ static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_uns
 	pthread_mutex_init(&w->retention.lock, NULL);
 	*ret_unsynced_from = found.unsynced_from;
 	*ret_created = found.created;
-	*ret_marked = found.marked;
+	*ret_marked = found.have_watermark;
 	return 0;
 }
 

@@ -10,7 +10,7 @@
 #include <limits.h>
 
 #include "catalog/queue.h"
-#include "check/contents.h"
+#include "check/segment.h"
 #include "files/dir.h"
 #include "os/io.h"
 #include "os/process.h"
@@ -28,7 +28,7 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 {
 	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_header header;
-	struct cq_segment_scan scan;
+	struct cq_contents contents;
 	int r;
 
 	r = cq_segment_summary(segment, &content);
@@ -40,13 +40,13 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 	    behind(content.first_seq, content.records) != content.last_seq + 1) {
 		r = cq_segment_header(segment, &header);
 		if (r == 0)
-			r = cq_segment_scan_file(cq_segment_fd(segment), cq_segment_size(segment),
-			                         &header, NULL, NULL, &scan);
-		if (r == 0 && scan.damaged)
+			r = cq_contents_scan(cq_segment_fd(segment), cq_segment_size(segment),
+			                     &header, NULL, &contents);
+		if (r == 0 && contents.damaged)
 			r = -EBADMSG;
 		if (r < 0)
 			return r;
-		content.last_seq = scan.max_seq;
+		content.last_seq = contents.max_seq;
 	}
 	*ret_end = content.records > 0 ? behind(content.last_seq, 1) : 0;
 	return 0;

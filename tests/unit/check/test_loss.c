@@ -510,8 +510,8 @@ static void older_file_is_not_damaged(void **state)
 static void made_up_headers(void **state)
 {
 	enum { SIZE = 4 << 20 };
-	struct cq_beyond found = { .records = 0 };
-	struct cq_beyond_from from = { .offset = 64 };
+	struct cq_behind found = { .records = 0 };
+	struct cq_behind_from from = { .offset = 64 };
 	struct cq_record_header h = { .version = 1, .type = 1, .ext = 1, .time_ns = 1 };
 	struct qs *q = *state;
 	uint64_t first = 0, before = 0, after = 0;
@@ -535,7 +535,7 @@ static void made_up_headers(void **state)
 	assert_true(!io || fscanf(io, "rchar: %" SCNu64, &before) == 1);
 	if (io)
 		fclose(io);
-	assert_int_equal(cq_beyond_add(fd, SIZE, &from, NULL, &found, &first), 0);
+	assert_int_equal(cq_behind_count(fd, SIZE, &from, NULL, &found, &first), 0);
 	io = fopen("/proc/self/io", "re");
 	assert_true(!io || fscanf(io, "rchar: %" SCNu64, &after) == 1);
 	if (io)

@@ -153,6 +153,24 @@ void cq_unmake(cq_writer *w)
 
 /* ---- closing ---- */
 
+void cq_writer_free_state(cq_writer *w)
+{
+	cq_worker_fini(&w->preparer); /* may have threads, in a failed open */
+	cq_worker_fini(&w->flusher);
+	cq_prealloc_fini(&w->prealloc);
+	cq_prefault_fini(&w->prefault);
+	cq_flush_fini(w);
+	if (w->queue)
+		cq_queue_free(w->queue);
+	cq_control_close(&w->control);
+	cq_wsegment_free(w->current);
+	cq_reader_table_fini(&w->retention.readers);
+	cq_quota_fini(&w->quota);
+	pthread_mutex_destroy(&w->retention.lock);
+	pthread_mutex_destroy(&w->preparing);
+	pthread_mutex_destroy(&w->lock);
+}
+
 static int close_writer(cq_writer *w, bool discard)
 {
 	int r, rest;
@@ -181,19 +199,7 @@ static int close_writer(cq_writer *w, bool discard)
 		r = -EIO;
 	discard = discard && w->next_seq == 0 && !atomic_load(&w->ousted);
 	cq_point("close.position");
-	cq_worker_fini(&w->preparer);
-	cq_worker_fini(&w->flusher);
-	cq_prealloc_fini(&w->prealloc);
-	cq_flush_fini(w);
-	cq_queue_free(w->queue);
-	cq_control_close(&w->control);
-	cq_wsegment_free(w->current);
-	cq_reader_table_fini(&w->retention.readers);
-	pthread_mutex_destroy(&w->retention.lock);
-	cq_quota_fini(&w->quota);
-	cq_prefault_fini(&w->prefault);
-	pthread_mutex_destroy(&w->preparing);
-	pthread_mutex_destroy(&w->lock);
+	cq_writer_free_state(w);
 	cq_point("close.freed");
 	if (discard)
 		cq_unmake(w);

@@ -20,10 +20,9 @@
 
 #define AGAIN_MS 100 /* after a flush that could not begin */
 
-int cq_flush_init(cq_writer *w, uint32_t older_from)
+void cq_flush_init(cq_writer *w, uint32_t older_from)
 {
 	struct cq_flush *f = &w->flush;
-	int r;
 
 	*f = (struct cq_flush){
 		.durable.fd = -1,
@@ -31,14 +30,10 @@ int cq_flush_init(cq_writer *w, uint32_t older_from)
 		.older_from = older_from,
 		.older_to = w->current->id,
 		.look_at = CQ_SEALED_LOOK,
-		.names_synced = UINT64_MAX, /* names given before we came are not synced for sure */
+		.names_synced = UINT64_MAX, /* the names given before this open may not be synced */
 	};
-	r = cq_watermark_open(&f->durable, w->dirfd);
-	if (r < 0)
-		return r;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->done, NULL);
-	return 0;
 }
 
 static void free_list(struct cq_wsegment *s)
@@ -57,7 +52,8 @@ void cq_flush_fini(cq_writer *w)
 
 	free_list(f->unsynced); /* after a failed flush */
 	free_list(f->synced);
-	cq_watermark_close(&f->durable);
+	if (f->durable.fd >= 0)
+		cq_watermark_close(&f->durable);
 	pthread_cond_destroy(&f->done);
 	pthread_mutex_destroy(&f->lock);
 }

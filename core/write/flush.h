@@ -56,7 +56,8 @@ struct cq_flush {
 	uint64_t names_synced; /* of prealloc.published */
 };
 
-int cq_flush_init(cq_writer *writer, uint32_t older_from);
+/* Leaves `durable` to be opened. */
+void cq_flush_init(cq_writer *writer, uint32_t older_from);
 void cq_flush_fini(cq_writer *writer);
 
 /* Returns when every record below seq is durable: 0; -EIO; or why the flush could not begin. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * open.c - open a writer
+ * open.c - opens a writer: for appends, or for a repair
  *
- * Order of opening: directory, lock, recovery, then what readers see (control.meta), then the
- * threads.  Closing: close.c.
+ * Order of opening: directory, lock, recovery, then what readers see (control.meta), then the threads.
+ *
+ * A repair opens a writer that looks at everything, and closes it at once.  So a repair and a writer that
+ * opens after a crash decide and act by the same code, and a repair leaves what a closed writer leaves.
  */
 #include "write/writer.h"
 
@@ -172,35 +174,56 @@ static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
 	return r == -ENOENT ? 0 : r;
 }
 
-static int recover(cq_writer *w, struct cq_repairer *repairer, uint32_t *ret_unsynced_from,
-                   bool *ret_created, bool *ret_marked)
+/* Makes the writer's state of what recovery has found.  Nothing here can fail, so cq_writer_free_state()
+ * is right from here on. */
+static void init_state(cq_writer *w, const struct cq_recovered *found)
 {
-	struct cq_recovered found;
+	w->segment_size = found->segment_size;
+	w->current = found->active;
+	w->next_seq = found->next_seq;
+	w->stream_end = found->stream_end;
+	w->last_time = found->last_time;
+	w->epoch = found->epoch;
+	w->control.map = CQ_MAPPING_NONE;
+	atomic_init(&w->oldest, found->oldest);
+	pthread_mutex_init(&w->lock, NULL);
+	pthread_mutex_init(&w->retention.lock, NULL);
+	pthread_mutex_init(&w->preparing, NULL);
+	cq_quota_init(&w->quota, w->config.max_bytes, w->segment_size, found->segments);
+	cq_flush_init(w, found->unsynced_from);
+	cq_prefault_init(&w->prefault, w->current);
+	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
+	                 w->current->id + 1, &w->quota);
+	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
+	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
+}
+
+/* What readers and the next writer see. */
+static int open_meta_files(cq_writer *w)
+{
 	int r;
 
-	r = cq_recover(w->dirfd, &w->owned, &w->config, repairer, &found);
+	r = cq_lock_describe(&w->owned, w->epoch);
 	if (r < 0)
 		return r;
-	w->segment_size = found.segment_size;
-	w->current = found.active;
-	w->next_seq = found.next_seq;
-	w->stream_end = found.stream_end;
-	w->last_time = found.last_time;
-	w->epoch = found.epoch;
-	atomic_init(&w->oldest, found.oldest);
-	cq_room_check(&w->config, w->segment_size);
-	cq_quota_init(&w->quota, w->config.max_bytes, w->segment_size, found.segments);
-	pthread_mutex_init(&w->retention.lock, NULL);
-	*ret_unsynced_from = found.unsynced_from;
-	*ret_created = found.created;
-	*ret_marked = found.have_watermark;
-	return 0;
+	r = cq_control_establish(&w->control, w->dirfd, w->segment_size, w->epoch,
+	                         (struct cq_position){ w->current->id, w->current->used });
+	if (r < 0)
+		return r;
+	cq_point("open.control");
+	r = cq_writer_store_position(w);
+	if (r < 0)
+		return r;
+	cq_point("open.position");
+	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_counts, cq_writer_bounds,
+	                             w, &w->queue);
+	return r < 0 ? r : cq_watermark_open(&w->flush.durable, w->dirfd);
 }
 
 /*
- * A queue without a watermark takes sealed segments as they are.  Ours may not be so before they are
- * synced, so none is made before there is a watermark, on the disk.  In a new queue nothing can be
- * missing; of one that chronicle-rs wrote all that is there is made durable first.
+ * Recovery trusts the sealed segments of a queue that has no watermark.  Ours deserve that only once they
+ * are synced.  So a watermark is stored and synced before a segment is made.  In a new queue nothing can be
+ * missing; a queue that chronicle-rs wrote is synced whole first.
  */
 static int first_mark(cq_writer *w, bool created)
 {
@@ -233,11 +256,13 @@ static int first_spare(cq_writer *w)
 	return 0;
 }
 
-int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,
-                      struct cq_repairer *repairer, cq_writer **ret_writer)
+/* For a repair, which never makes a queue: ECANCELED when there is nothing to do, or the repair was only
+ * to look. */
+static int open_writer(const char *dir, const struct cq_config *config, bool threads,
+                       struct cq_repairer *repairer, cq_writer **ret_writer)
 {
-	uint32_t unsynced_from = 0;
-	bool created = false, marked = false, empty = false;
+	struct cq_recovered found;
+	bool empty = false;
 	cq_writer *w;
 	int r;
 
@@ -271,38 +296,15 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 	if (r < 0)
 		goto fail;
 	w->fresh = empty && cq_unmake_possible(w->dirfd);
-	r = recover(w, repairer, &unsynced_from, &created, &marked);
+	r = cq_recover(w->dirfd, &w->owned, &w->config, repairer, &found);
 	if (r < 0)
 		goto fail;
+	cq_room_check(&w->config, found.segment_size);
+	init_state(w, &found);
 	cq_point("open.recovered");
-	r = cq_lock_describe(&w->owned, w->epoch);
-	if (r < 0)
-		goto fail_active;
-	r = cq_control_establish(&w->control, w->dirfd, w->segment_size, w->epoch,
-	                         (struct cq_position){ w->current->id, w->current->used });
-	if (r < 0)
-		goto fail_active;
-	cq_point("open.control");
-	r = cq_writer_store_position(w);
-	if (r < 0)
-		goto fail_control;
-	cq_point("open.position");
-	r = cq_queue_open_for_writer(w->dirfd, w->segment_size, cq_writer_counts, cq_writer_bounds,
-	                             w, &w->queue);
-	if (r < 0)
-		goto fail_control;
-	r = cq_flush_init(w, unsynced_from);
-	if (r < 0)
-		goto fail_queue;
-	pthread_mutex_init(&w->lock, NULL);
-	pthread_mutex_init(&w->preparing, NULL);
-	cq_prefault_init(&w->prefault, w->current);
-	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
-	                 w->current->id + 1, &w->quota);
-	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
-	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
-	if (!marked)
-		r = first_mark(w, created);
+	r = open_meta_files(w);
+	if (r == 0 && !found.have_watermark)
+		r = first_mark(w, found.created);
 	cq_point("open.marked");
 	if (r == 0)
 		r = first_spare(w);
@@ -310,33 +312,18 @@ int cq_writer_open_as(const char *dir, const struct cq_config *config, bool thre
 		r = cq_worker_start(&w->preparer, "cq-prepare");
 	if (r == 0 && threads)
 		r = cq_worker_start(&w->flusher, "cq-flush");
-	if (r < 0)
-		goto fail_workers;
+	if (r < 0) {
+		cq_writer_free_state(w);
+		goto fail;
+	}
 	cq_point("open.done");
 	*ret_writer = w;
 	return 0;
 
-fail_workers:
-	cq_worker_fini(&w->preparer);
-	cq_worker_fini(&w->flusher);
-	cq_prealloc_fini(&w->prealloc);
-	cq_prefault_fini(&w->prefault);
-	pthread_mutex_destroy(&w->preparing);
-	pthread_mutex_destroy(&w->lock);
-	cq_flush_fini(w);
-fail_queue:
-	cq_queue_free(w->queue);
-fail_control:
-	cq_control_close(&w->control);
-fail_active:
-	cq_wsegment_free(w->current);
-	cq_reader_table_fini(&w->retention.readers);
-	pthread_mutex_destroy(&w->retention.lock);
-	cq_quota_fini(&w->quota);
 fail:
 	cq_unmake(w);
 	cq_lock_release(&w->owned);
-	if (w->made) /* unless somebody else uses it by now */
+	if (w->made) /* fails where another process uses it by now */
 		(void)rmdir(dir);
 	if (w->dirfd >= 0)
 		close(w->dirfd);
@@ -348,10 +335,43 @@ fail:
 int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
                         cq_writer **ret_writer)
 {
-	return cq_writer_open_as(dir, config, threads, NULL, ret_writer);
+	return open_writer(dir, config, threads, NULL, ret_writer);
 }
 
 int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer)
 {
 	return cq_writer_open_with(dir, config, true, ret_writer);
+}
+
+int cq_repair(const char *dir, const struct cq_repair_config *config,
+              struct cq_repair_result *ret_result)
+{
+	struct cq_repair_config all = CQ_SIZED(all);
+	struct cq_repairer repairer = { .config = &all };
+	struct cq_config opening;
+	cq_writer *writer;
+	int r;
+
+	r = cq_sized_check(ret_result);
+	if (r == 0 && config)
+		r = cq_sized_take(&all, sizeof all, config);
+	if (r < 0)
+		return r;
+	cq_config_init(&opening);
+	opening.accept_loss = repairer.config->accept_loss;
+	opening.trust_files = repairer.config->trust_files;
+	opening.log = repairer.config->log;
+	opening.log_arg = repairer.config->log_arg;
+	opening.progress = repairer.config->progress;
+	opening.progress_arg = repairer.config->progress_arg;
+	r = open_writer(dir, &opening, false, &repairer, &writer);
+	if (r == 0) {
+		r = cq_writer_close(writer);
+		repairer.result.done = r == 0;
+	} else if ((r == -ECANCELED && !repairer.stopped) || repairer.result.refused) {
+		r = 0;
+	}
+	if (r == 0)
+		cq_sized_give(ret_result, &repairer.result, sizeof repairer.result);
+	return r;
 }

@@ -84,14 +84,9 @@ struct cq_writer {
 	struct cq_worker preparer, flusher;
 };
 
-/* As cq_writer_open(); without threads a test calls the two steps itself. */
+/* As cq_writer_open(); without threads a test calls the two steps below itself. */
 int cq_writer_open_with(const char *dir, const struct cq_config *config, bool threads,
                         cq_writer **ret_writer);
-/* The same for a repair (check.h), which never makes a queue; ECANCELED: there is nothing to do, or
- * it was not to be done. */
-struct cq_repairer;
-int cq_writer_open_as(const char *dir, const struct cq_config *config, bool threads,
-                      struct cq_repairer *repairer, cq_writer **ret_writer);
 int cq_writer_prepare_step(void *writer);
 int cq_writer_flush_step(void *writer);
 
@@ -118,6 +113,9 @@ void cq_writer_progress(cq_writer *writer);
 /* The same before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
  * failed sync. */
 int cq_writer_write_out(cq_writer *writer, int fd, uint64_t size);
+
+/* Ends the threads, and frees all that an open has made after recovery (close.c). */
+void cq_writer_free_state(cq_writer *writer);
 
 /* Whether a directory, whose lock is held, has nothing of a queue yet but that. */
 bool cq_unmake_possible(int dirfd);

@@ -3,7 +3,7 @@
  * chronfs.h - the mount: its one state
  *
  * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Each kind
- * of node (nodes.h) has a table of what it does (shared/node_ops.h); kernel/ops.c only chooses
+ * of node (nodes.h) has a table of what it does (shared/node_ops.h); kernel/dispatch.c only chooses
  * among them.  What a module gives to others is in its own header.
  * Handlers run on several threads at once.  Two rules hold for all of them:
  *   - no thread that serves requests waits for a flush, for room or for a lock: such a request is
@@ -29,14 +29,14 @@
 #include "held/poll.h"
 #include "kernel/request.h"
 #include "libfuse.h"
-#include "mount/options.h"
 #include "mount/progress.h"
 #include "nodes.h"
-#include "read/streamcopy.h"
+#include "options/options.h"
+#include "read/stream_inodes.h"
 #include "shared/counters.h"
 #include "shared/directory.h"
 #include "shared/user_limits.h"
-#include "status/info.h"
+#include "status/files.h"
 
 /* Seconds that the kernel may trust what it was told without asking again. */
 #define CHRONFS_NAME_TIMEOUT 1.0 /* a sealed segment's name: retention may take it */
@@ -90,9 +90,9 @@ struct chronfs {
 	struct chronfs_lines lines;
 	struct chronfs_room_waits room_waits;
 	struct chronfs_ctl ctl;
-	struct chronfs_copies copies;
+	struct chronfs_stream_inodes stream_inodes;
 	struct chronfs_backings *backings; /* NULL: no passthrough */
-	struct chronfs_info info;
+	struct chronfs_status_files status_files;
 	struct chronfs_request request;
 	struct chronfs_progress_state progress;
 };

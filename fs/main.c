@@ -22,14 +22,14 @@
 #include "append/wait_for_room.h"
 #include "held/background.h"
 #include "held/poll.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "kernel/request.h"
 #include "mount/daemon.h"
-#include "mount/helper.h"
 #include "mount/mountpoint.h"
 #include "mount/notify.h"
 #include "mount/queue.h"
-#include "mount/usage.h"
+#include "options/mount8.h"
+#include "options/usage.h"
 #include "shared/log.h"
 #include "shared/log_queue.h"
 #include "shared/user_limits.h"
@@ -181,15 +181,15 @@ int main(int argc, char **argv)
 		return CHRONFS_EXIT_DAEMON;
 	}
 	chronfs_log_take_fuse(&fs);
-	helper = chronfs_helper_called(argv[0]);
-	code = helper ? chronfs_helper_parse(&fs.options, argc, argv)
+	helper = chronfs_mount8_called(argv[0]);
+	code = helper ? chronfs_mount8_parse(&fs.options, argc, argv)
 	              : chronfs_options_parse(&fs.options, argc, argv, false);
 	if (code != CHRONFS_EXIT_OK)
 		goto out;
 	if (fs.options.version)
 		chronfs_usage_print_version();
 	else if (fs.options.help)
-		helper ? chronfs_usage_print_helper(argv[0]) : chronfs_usage_print(argv[0]);
+		helper ? chronfs_usage_print_mount8(argv[0]) : chronfs_usage_print(argv[0]);
 	else
 		code = start(&fs);
 	chronfs_options_fini(&fs.options);

@@ -13,7 +13,7 @@
  *   - `stream` begins at the oldest byte that there is when it is looked up, and an open file keeps
  *     that beginning: so the node carries it.  Once more was trimmed, its name leads to another node,
  *     with another st_ino: two that have the same have the same bytes at the same offsets.  It has
- *     several nodes for one beginning, too: copies, which have page caches of their own (stream.c says
+ *     several nodes for one beginning, too: instances, which have page caches of their own (stream.c says
  *     why).
  *   - a sealed segment is another node than the same segment while it was unsealed.  So the kernel's page
  *     cache of a sealed node holds sealed bytes only, and may be kept from one open to the next.
@@ -65,31 +65,31 @@ static inline uint32_t chronfs_node_segment(uint64_t node)
 }
 
 /*
- * Of a node of `stream`: number of the copy, and stream position of its first byte.  Of the position
+ * Of a node of `stream`: number of the instance, and stream position of its first byte.  Of the position
  * there are only the low bits (1 PiB): the rest is what makes it the last such one up to the end of the
  * stream.  Of a node that is open its file knows it all.
  */
-#define CHRONFS_COPY_BITS 6
-#define CHRONFS_COPIES (1U << CHRONFS_COPY_BITS)
-#define CHRONFS_POSITION_BITS (64 - CHRONFS_KIND_BITS - CHRONFS_COPY_BITS)
+#define CHRONFS_STREAM_INODE_BITS 6
+#define CHRONFS_STREAM_INODES (1U << CHRONFS_STREAM_INODE_BITS)
+#define CHRONFS_POSITION_BITS (64 - CHRONFS_KIND_BITS - CHRONFS_STREAM_INODE_BITS)
 
-static inline uint64_t chronfs_stream_value(uint64_t begin, unsigned copy)
+static inline uint64_t chronfs_stream_value(uint64_t begin, unsigned instance)
 {
 	const uint64_t mask = (1ULL << CHRONFS_POSITION_BITS) - 1;
 
-	return (begin & mask) << CHRONFS_COPY_BITS | copy;
+	return (begin & mask) << CHRONFS_STREAM_INODE_BITS | instance;
 }
 
-static inline unsigned chronfs_stream_copy(uint64_t value)
+static inline unsigned chronfs_stream_instance(uint64_t value)
 {
-	return (unsigned)value & (CHRONFS_COPIES - 1);
+	return (unsigned)value & (CHRONFS_STREAM_INODES - 1);
 }
 
 static inline uint64_t chronfs_stream_begin(uint64_t value, uint64_t end)
 {
 	const uint64_t mask = (1ULL << CHRONFS_POSITION_BITS) - 1;
 
-	return end - ((end - (value >> CHRONFS_COPY_BITS)) & mask);
+	return end - ((end - (value >> CHRONFS_STREAM_INODE_BITS)) & mask);
 }
 
 /* One per path. */
@@ -127,7 +127,7 @@ static inline uint64_t chronfs_node_ino(uint64_t node)
 	const enum chronfs_kind kind = chronfs_node_kind(node);
 
 	if (kind == CHRONFS_STREAM)
-		return chronfs_node(kind, chronfs_node_value(node) >> CHRONFS_COPY_BITS);
+		return chronfs_node(kind, chronfs_node_value(node) >> CHRONFS_STREAM_INODE_BITS);
 	return chronfs_node_path(node);
 }
 

@@ -3,12 +3,12 @@
  * open_files.c - open files that have to be found by their node
  *
  * The kernel asks for the attributes of an open file by its node alone.  Of a segment that has been
- * deleted since, only an open file still knows them; and which copies of `stream` are open decides to
+ * deleted since, only an open file still knows them; and which inodes of `stream` are open decides to
  * which one its name leads.  What was appended through an open sink is asked for by its node, too.
  *
- * There may be many thousands, and a lookup of `stream` may ask for each of its copies: so they are in a
+ * There may be many thousands, and a lookup of `stream` may ask for each of its inodes: so they are in a
  * table by the node's hash; and those of `stream` in another, by the process that opened them
- * (streambegin.c).
+ * (stream_begin.c).
  *
  * Invariant: a file is in fs->open_files from its open to its release, and only under the lock taken out
  * of it; so what was found stays as long as that is held.

@@ -13,7 +13,7 @@ struct chronfs_open_file;
 #define CHRONFS_OPEN_FILES_BUCKETS (1U << CHRONFS_OPEN_FILES_BITS)
 
 struct chronfs_open_files {
-	pthread_mutex_t lock; /* guards the two below, and struct chronfs_copies */
+	pthread_mutex_t lock; /* guards the two below, and struct chronfs_stream_inodes */
 	struct chronfs_open_file
 		*files[CHRONFS_OPEN_FILES_BUCKETS]; /* open files, by their nodes */
 	struct chronfs_open_file *holders[CHRONFS_OPEN_FILES_BUCKETS]; /* of `stream`, by process */
@@ -33,7 +33,7 @@ void chronfs_open_files_remove(struct chronfs_open_file *file);
 /* An open file of the node, and the next one of the same node.  NULL: there is none (more). */
 struct chronfs_open_file *chronfs_open_files_find(struct chronfs *fs, uint64_t node);
 struct chronfs_open_file *chronfs_open_files_next(const struct chronfs_open_file *file);
-/* The same for struct chronfs_holder, whose `node` is a process. */
+/* The same for struct chronfs_stream_holder, whose `node` is a process. */
 void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file *holder);
 struct chronfs_open_file *chronfs_open_files_find_holder(struct chronfs *fs, uint64_t process);
 /* When no request is served any more: releases those that are still open. */

@@ -2,7 +2,7 @@
 /*
  * payload.c - payload/NNNNNNNNN: the payloads of one segment, one after another
  *
- * As the segment itself (segments.c): of a sealed one the kernel may keep what it read; an unsealed one
+ * As the segment itself (segment.c): of a sealed one the kernel may keep what it read; an unsealed one
  * grows, and every read comes to us.
  */
 #include "read/payload.h"
@@ -13,8 +13,8 @@
 
 #include "chronfs.h"
 #include "held/open_files.h"
-#include "read/segments.h"
-#include "read/segmentxattr.h"
+#include "read/segment.h"
+#include "read/segment_xattr.h"
 #include "shared/node_ops.h"
 
 #define BLOCK 512 /* unit of st_blocks */
@@ -133,7 +133,7 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	pthread_mutex_unlock(&fs->open_files.lock);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
-	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segments.c says */
+	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segment.c says */
 		fi->keep_cache = 1;
 	else
 		fi->direct_io = 1;

@@ -4,10 +4,10 @@
  *
  * Byte 0 of an open file is the oldest one that there was when its name was looked up; it stays that
  * whatever is trimmed since, so offsets do not move and the size never shrinks.  Its inode number says which
- * byte that is (streambegin.c).
+ * byte that is (stream_begin.c).
  *
  * Reads go through the page cache, which is kept: a queue at rest is read as fast as a file.
- * streamcopy.c says what that needs when it grows.
+ * stream_inodes.c says what that needs when it grows.
  *
  * A read that goes through the page cache is answered whole or with an error, since the kernel takes a
  * short answer for the end of the file: bytes that share a page with trimmed ones cannot be read so.
@@ -29,9 +29,9 @@
 
 #include "chronfs.h"
 #include "held/open_files.h"
-#include "read/lastchange.h"
-#include "read/streambegin.h"
-#include "read/streamcopy.h"
+#include "read/stream_begin.h"
+#include "read/stream_inodes.h"
+#include "shared/last_change.h"
 #include "shared/node_ops.h"
 
 #define BLOCK 512 /* unit of st_blocks */
@@ -39,7 +39,7 @@
 
 struct stream_file {
 	struct chronfs_open_file open_file; /* first: it is found as that */
-	struct chronfs_holder holder;
+	struct chronfs_stream_holder holder;
 	uint64_t begin; /* position of byte 0 */
 	bool cached;    /* reads go through the page cache */
 	bool exact;     /* poll(2) says whether something is left to be read */
@@ -68,7 +68,7 @@ int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino)
 	r = cq_stream_extent(fs->stream, &begin, &end);
 	if (r < 0)
 		return r;
-	begin = chronfs_begin_for(fs, thread, begin);
+	begin = chronfs_stream_begin_of(fs, thread, begin);
 	*ret_ino = chronfs_node_ino(chronfs_node(CHRONFS_STREAM, chronfs_stream_value(begin, 0)));
 	return 0;
 }
@@ -81,9 +81,9 @@ int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_par
 	r = cq_stream_extent(fs->stream, &oldest, &end);
 	if (r < 0)
 		return r;
-	begin = chronfs_begin_for(fs, thread, oldest);
+	begin = chronfs_stream_begin_of(fs, thread, oldest);
 	memset(ret_entry, 0, sizeof *ret_entry);
-	ret_entry->ino = chronfs_copy_choose(fs, begin, end, thread, begin != oldest);
+	ret_entry->ino = chronfs_stream_inode_choose(fs, begin, end, thread, begin != oldest);
 	fill_stat(fs, ret_entry->ino, end - begin, &ret_entry->attr);
 	return 0;
 }
@@ -112,7 +112,7 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 	r = cq_stream_extent(fs->stream, &begin, &end);
 	if (r < 0)
 		return r;
-	chronfs_copy_told(fs, node, end);
+	chronfs_stream_inode_told(fs, node, end);
 	fill_stat(fs, node, end - node_begin(fs, node, end), ret_stat);
 	return 0;
 }
@@ -155,14 +155,14 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	file->begin = node_begin(fs, node, end);
 	file->seen = file->begin;
 	file->exact = fi->flags & (O_NONBLOCK | O_DIRECT);
-	r = chronfs_copy_admit(fs, &file->open_file, fuse_req_ctx(req)->pid,
-	                       !file->exact && may_be_cached(fs), &file->cached);
+	r = chronfs_stream_inode_admit(fs, &file->open_file, fuse_req_ctx(req)->pid,
+	                               !file->exact && may_be_cached(fs), &file->cached);
 	if (r < 0) {
 		free(file);
 		fuse_reply_err(req, -r);
 		return;
 	}
-	chronfs_begin_hold(fs, &file->holder, fuse_req_ctx(req)->pid, file->begin);
+	chronfs_stream_hold(fs, &file->holder, fuse_req_ctx(req)->pid, file->begin);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	fi->direct_io = !file->cached;
@@ -175,8 +175,8 @@ static void stream_release(struct chronfs *fs, uint64_t node, struct fuse_file_i
 	struct stream_file *file = stream_handle(fi);
 
 	(void)node;
-	chronfs_begin_let_go(fs, &file->holder);
-	chronfs_copy_leave(fs, &file->open_file, file->cached);
+	chronfs_stream_let_go(fs, &file->holder);
+	chronfs_stream_inode_leave(fs, &file->open_file, file->cached);
 	free(file);
 }
 

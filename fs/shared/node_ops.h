@@ -57,7 +57,7 @@ struct chronfs_node_ops {
 
 #define CHRONFS_XATTR_MAX 64
 
-/* By kind.  kernel/ops.c has it, the one place that knows them all. */
+/* By kind.  kernel/dispatch.c has it, the one place that knows them all. */
 extern const struct chronfs_node_ops *const chronfs_ops_by_kind[];
 
 /* The operations of a node's kind; NULL: there is no such kind. */

@@ -42,7 +42,7 @@ static void put_value(FILE *out, const struct chronfs_figure *figure, const void
 	if (figure->form == CHRONFS_NS)
 		put_seconds(out, number);
 	else if (figure->form == CHRONFS_MS)
-		put_seconds(out, number * 1000000); /* below INT64_MAX ns (option_values.c) */
+		put_seconds(out, number * 1000000); /* below INT64_MAX ns (option_numbers.c) */
 	else
 		(void)fprintf(out, "%" PRIu64, number);
 	(void)fputc('\n', out);

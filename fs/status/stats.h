@@ -2,7 +2,7 @@
 /*
  * stats.h - the figures of a mount: what they are, and one table that names them
  *
- * chronfs_stats_take() (stats.c) fills the struct; chronfs_figures (figures.c) says of each member how
+ * chronfs_stats_take() (stats.c) fills the struct; chronfs_figures (fields.c) says of each member how
  * it is called in stats.json and in metrics.  json.c and prometheus.c go through that table and know
  * no figure by name: one is added in the struct and in the table, and nowhere else.
  */

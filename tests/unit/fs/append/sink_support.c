@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "sink_support.h"
 
 struct chronfs fs;

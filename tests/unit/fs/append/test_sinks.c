@@ -13,7 +13,7 @@
 
 #include "append/lines.h"
 #include "held/open_files.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "sink_support.h"
 
 /* ---- append ---- */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "fs_support.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "mount/queue.h"
 #include "shared/user_limits.h"
 #include "support.h"

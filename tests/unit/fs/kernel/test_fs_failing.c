@@ -28,7 +28,7 @@
 #include "fs_support.h"
 #include "held/background.h"
 #include "held/poll.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "kernel/request.h"
 #include "mount/daemon.h"
 #include "shared/user_limits.h"
@@ -304,7 +304,7 @@ static int once(const struct operation *op, int failing)
 		chronfs_ops.opendir(fs_request(1, 0), node, &fi);
 		fs_expect(1, 0);
 	}
-	fs.info.metrics_size = 0; /* nobody has read it yet */
+	fs.status_files.metrics_size = 0; /* nobody has read it yet */
 	fs.directory.changed.tv_sec = 0;
 	fs_request(0, 0);
 	fs_calls_begin(failing);
@@ -326,7 +326,7 @@ static int once(const struct operation *op, int failing)
 	assert_null(fs.ctl.jobs.first);
 	assert_int_equal(fs.user_limits.open_files.used + fs.user_limits.open_dirs.used +
 	                         fs.user_limits.open_segments.used + fs.user_limits.locks.used +
-	                         fs.lines.memory.used + fs.copies.cached,
+	                         fs.lines.memory.used + fs.stream_inodes.cached,
 	                 0);
 	return made;
 }
@@ -377,7 +377,7 @@ static void each_call_of_a_lookup(void **state)
 	(void)state;
 	for (size_t i = 0; i < COUNT(names); i++) {
 		for (int failing = 1; calls.failing == 0 || calls.error != 0; failing++) {
-			fs.info.metrics_size = 0;
+			fs.status_files.metrics_size = 0;
 			fs_request(0, 0);
 			fs_calls_begin(failing);
 			chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, names[i]);

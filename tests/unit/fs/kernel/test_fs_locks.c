@@ -15,7 +15,7 @@
 #include <sys/file.h>
 
 #include "fs_support.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 
 #define A chronfs_node(CHRONFS_STREAM, 1)
 #define B chronfs_node(CHRONFS_METRICS, 0)

@@ -21,7 +21,7 @@
 
 #include "append/sink.h"
 #include "chronfs.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "kernel/request.h"
 
 static struct chronfs fs;

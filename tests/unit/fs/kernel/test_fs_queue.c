@@ -19,7 +19,7 @@
 
 #include "append/wait_for_room.h"
 #include "fs_support.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "status/stats.h"
 #include "support.h"
 
@@ -162,7 +162,7 @@ static void closed_with_files_open(void **state)
 	}
 	fs_end();
 	assert_true(fs_nothing_is_open());
-	assert_int_equal(fs.user_limits.open_segments.used + fs.copies.cached, 0);
+	assert_int_equal(fs.user_limits.open_segments.used + fs.stream_inodes.cached, 0);
 	assert_int_equal(cq_reader_open(fs_queue, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	while (cq_reader_next(reader, &record) == 1) {
 		records++;

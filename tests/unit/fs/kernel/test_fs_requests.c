@@ -27,7 +27,7 @@
 #include "append/wait_for_room.h"
 #include "fs_support.h"
 #include "held/poll.h"
-#include "kernel/ops.h"
+#include "kernel/dispatch.h"
 #include "support.h"
 
 /* ---- directories ---- */
@@ -137,7 +137,7 @@ static void interrupted_opens_hold_nothing(void **state)
 	}
 	assert_true(fs_nothing_is_open());
 	assert_int_equal(fs.user_limits.open_files.used + fs.user_limits.open_dirs.used +
-	                         fs.user_limits.open_segments.used + fs.copies.cached,
+	                         fs.user_limits.open_segments.used + fs.stream_inodes.cached,
 	                 0);
 }
 

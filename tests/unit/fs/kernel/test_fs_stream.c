@@ -22,8 +22,8 @@
 
 #include "fs_support.h"
 #include "held/open_files.h"
-#include "kernel/ops.h"
-#include "read/streambegin.h"
+#include "kernel/dispatch.h"
+#include "read/stream_begin.h"
 
 /* ---- data and holes ---- */
 
@@ -315,7 +315,7 @@ static void check_caches(const struct opener *openers, size_t count)
 			             openers[i].node == openers[j].node);
 	}
 	assert_in_range(cached, 1, 8);
-	assert_int_equal(cached, fs.copies.cached);
+	assert_int_equal(cached, fs.stream_inodes.cached);
 }
 
 static void close_all(struct opener *openers, size_t count)
@@ -324,7 +324,7 @@ static void close_all(struct opener *openers, size_t count)
 		if (openers[i].open)
 			fs_release(openers[i].node, &openers[i].fi);
 	assert_true(fs_nothing_is_open());
-	assert_int_equal(fs.copies.cached, 0);
+	assert_int_equal(fs.stream_inodes.cached, 0);
 }
 
 /* More at once than are remembered, and than there are nodes: everybody gets in, at the second try. */
@@ -433,7 +433,7 @@ static void sent_away_while_it_is_trimmed(void **state)
 static void each_beginning_has_its_inode_number(void **state)
 {
 	struct opener first = { .thread = getpid() }, other = { .thread = getppid() };
-	struct chronfs_holder *holder;
+	struct chronfs_stream_holder *holder;
 	uint64_t number;
 
 	(void)state;
@@ -456,7 +456,8 @@ static void each_beginning_has_its_inode_number(void **state)
 	assert_int_equal(requests[0].attr.st_ino, number);
 	fs_release(other.node, &other.fi);
 
-	holder = (struct chronfs_holder *)chronfs_open_files_find_holder(&fs, (uint64_t)getpid());
+	holder = (struct chronfs_stream_holder *)chronfs_open_files_find_holder(&fs,
+	                                                                        (uint64_t)getpid());
 	assert_non_null(holder);
 	assert_int_not_equal(holder->started, 0);
 	holder->started++;

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * root_dir.c - directories: looking up and listing; what the root holds
+ *
+ * Names that are not there are never remembered by the kernel: a segment has to show up at once when
+ * its rename is done.
+ */
+#include "kernel/root_dir.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "append/ctl.h"
+#include "append/sink.h"
+#include "chronfs.h"
+#include "read/segment_dir.h"
+#include "read/stream.h"
+#include "shared/directory.h"
+#include "shared/node_ops.h"
+#include "shared/user_limits.h"
+
+#define COOKIE_SELF 1
+#define COOKIE_PARENT 2
+#define COOKIE_FIRST 3
+
+/* What the root holds. */
+static const struct view {
+	const char *name;
+	enum chronfs_kind kind;
+	bool writing;    /* not on a read-only mount */
+	bool per_lookup; /* one lookup may give another node than the next */
+} views[] = {
+	{ "append", CHRONFS_APPEND, true, true },
+	{ "append.lines", CHRONFS_LINES, true, true },
+	{ "ctl", CHRONFS_CTL, true, true },
+	{ "metrics", CHRONFS_METRICS, false, false },
+	{ "payload", CHRONFS_PAYLOADS, false, false },
+	{ "segments", CHRONFS_SEGMENTS, false, false },
+	{ "stats.json", CHRONFS_STATS, false, false },
+	{ "stream", CHRONFS_STREAM, false, true },
+};
+#define VIEW_COUNT (sizeof views / sizeof views[0])
+
+static bool view_shown(const struct chronfs *fs, const struct view *view)
+{
+	return fs->writer || !view->writing;
+}
+
+const struct chronfs_node_ops chronfs_root_ops = {
+	.stat = chronfs_directory_stat,
+};
+
+/* ---- lookup ---- */
+
+static int view_entry(struct chronfs *fs, const struct view *view, pid_t thread,
+                      struct fuse_entry_param *ret_entry)
+{
+	struct fuse_entry_param entry = { 0 };
+	int r;
+
+	if (view->kind == CHRONFS_STREAM)
+		return chronfs_stream_entry(fs, thread, ret_entry);
+	if (view->per_lookup) {
+		chronfs_sink_new_node(fs, view->kind, ret_entry);
+		return 0;
+	}
+	entry.ino = chronfs_node(view->kind, 0);
+	entry.entry_timeout = CHRONFS_NAME_TIMEOUT;
+	r = chronfs_ops_of_node(entry.ino)->stat(fs, entry.ino, &entry.attr, &entry.attr_timeout);
+	if (r == 0)
+		*ret_entry = entry;
+	return r;
+}
+
+static int root_lookup(struct chronfs *fs, const char *name, pid_t thread,
+                       struct fuse_entry_param *ret_entry)
+{
+	for (size_t i = 0; i < VIEW_COUNT; i++)
+		if (view_shown(fs, &views[i]) && strcmp(name, views[i].name) == 0)
+			return view_entry(fs, &views[i], thread, ret_entry);
+	return -ENOENT;
+}
+
+void chronfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct fuse_entry_param entry;
+	int r;
+
+	if (chronfs_node_kind(parent) == CHRONFS_ROOT)
+		r = root_lookup(fs, name, fuse_req_ctx(req)->pid, &entry);
+	else
+		r = chronfs_segment_dir_lookup(fs, parent, name, &entry);
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_entry(req, &entry);
+}
+
+/* ---- listing ---- */
+
+/* "." and ".." */
+static bool add_self(struct chronfs_listing *listing, uint64_t node, uint64_t after)
+{
+	struct fuse_entry_param entry = { 0 };
+
+	entry.attr.st_mode = S_IFDIR;
+	entry.attr.st_ino = chronfs_node_ino(node);
+	if (after < COOKIE_SELF && !chronfs_listing_add(listing, ".", &entry, COOKIE_SELF))
+		return false;
+	entry.attr.st_ino = CHRONFS_NODE_ROOT;
+	return after >= COOKIE_PARENT || chronfs_listing_add(listing, "..", &entry, COOKIE_PARENT);
+}
+
+/* What has several nodes goes without attributes: handing them out would make the one that somebody
+ * has open another node than its name leads to. */
+static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64_t after)
+{
+	for (size_t i = 0; i < VIEW_COUNT; i++) {
+		struct fuse_entry_param entry = { 0 };
+		int r = 0;
+
+		if (i + COOKIE_FIRST <= after || !view_shown(fs, &views[i]))
+			continue;
+		if (views[i].per_lookup) {
+			entry.attr.st_ino = chronfs_node(views[i].kind, 0);
+			entry.attr.st_mode = S_IFREG;
+			if (views[i].kind == CHRONFS_STREAM) /* or it is that of the first */
+				(void)chronfs_stream_ino(fs, fuse_req_ctx(listing->req)->pid,
+				                         &entry.attr.st_ino);
+		} else {
+			r = view_entry(fs, &views[i], 0, &entry);
+		}
+		if (r < 0)
+			return r;
+		if (!chronfs_listing_add(listing, views[i].name, &entry, i + COOKIE_FIRST))
+			break;
+	}
+	return 0;
+}
+
+static struct chronfs_segment_dir *dir_handle(const struct fuse_file_info *fi)
+{
+	return (struct chronfs_segment_dir *)(uintptr_t)fi->fh;
+}
+
+void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_segment_dir *dir = NULL;
+	int r = -ENFILE;
+
+	if (!chronfs_user_limit_take(&fs->user_limits.open_dirs, req))
+		goto refuse;
+	r = 0;
+	if (chronfs_node_kind(node) != CHRONFS_ROOT)
+		r = chronfs_segment_dir_open(&dir);
+	if (r < 0)
+		goto give;
+	fi->fh = (uintptr_t)dir;
+	if (fuse_reply_open(req, fi) ==
+	    -ENOENT) { /* the open was interrupted: no release will come */
+		chronfs_segment_dir_close(dir);
+		chronfs_user_limit_release(&fs->user_limits.open_dirs);
+	}
+	return;
+give:
+	chronfs_user_limit_release(&fs->user_limits.open_dirs);
+refuse:
+	fuse_reply_err(req, -r);
+}
+
+void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
+{
+	(void)node;
+	chronfs_segment_dir_close(dir_handle(fi));
+	chronfs_user_limit_release(&chronfs_of(req)->user_limits.open_dirs);
+	fuse_reply_err(req, 0);
+}
+
+static void list(fuse_req_t req, uint64_t node, size_t size, uint64_t after, bool plus,
+                 const struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_listing listing = { .req = req, .size = size, .plus = plus };
+	int r = 0;
+
+	listing.buffer = malloc(size);
+	if (!listing.buffer) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	if (add_self(&listing, node, after)) {
+		if (dir_handle(fi))
+			r = chronfs_segment_dir_list(fs, node, dir_handle(fi), &listing, after);
+		else
+			r = root_list(fs, &listing, after);
+	}
+	if (r < 0)
+		fuse_reply_err(req, -r);
+	else
+		fuse_reply_buf(req, listing.buffer, listing.used);
+	free(listing.buffer);
+}
+
+void chronfs_op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
+                        struct fuse_file_info *fi)
+{
+	list(req, node, size, (uint64_t)offset, false, fi);
+}
+
+void chronfs_op_readdirplus(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
+                            struct fuse_file_info *fi)
+{
+	list(req, node, size, (uint64_t)offset, true, fi);
+}
+
+/* ---- unlink ---- */
+
+void chronfs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	const struct chronfs *fs = chronfs_of(req);
+	uint32_t segment;
+
+	if (chronfs_node_kind(parent) != CHRONFS_SEGMENTS || !fs->writer || !fs->options.allow_trim)
+		fuse_reply_err(req, EPERM);
+	else if (!chronfs_segment_dir_parse(parent, name, &segment))
+		fuse_reply_err(req, ENOENT);
+	else
+		chronfs_ctl_delete_segment(req, segment);
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment.c - segments/NNNNNNNNN.q: the published segment files, byte for byte, read-only
+ *
+ * A sealed one never changes: the kernel may keep what it read.  An unsealed one is read again by every
+ * read.  Where it can be had the kernel reads the file itself (passthrough.c), both kinds.
+ */
+#include "read/segment.h"
+
+#include <errno.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "chronfs.h"
+#include "fault.h"
+#include "held/open_files.h"
+#include "read/passthrough.h"
+#include "read/segment_xattr.h"
+#include "shared/node_ops.h"
+#include "shared/user_limits.h"
+
+struct segment_file {
+	struct chronfs_open_file open_file; /* first: it is found as that */
+	cq_segment *segment;
+};
+
+/* What users see of the file's attributes. */
+static void show(const struct chronfs *fs, uint64_t node, const struct stat *file,
+                 struct stat *ret_stat)
+{
+	chronfs_attr(fs, node, S_IFREG | 0444, file->st_mtim, ret_stat);
+	ret_stat->st_ctim = file->st_ctim;
+	ret_stat->st_size = file->st_size;
+	ret_stat->st_blocks = file->st_blocks;
+	ret_stat->st_blksize = file->st_blksize;
+}
+
+int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
+                         enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
+                         uint64_t *ret_node, struct stat *ret_stat)
+{
+	struct cq_segment_attr attr;
+	uint64_t node;
+	int r;
+
+	r = cq_queue_segment_attr(fs->queue, id, &attr);
+	if (r < 0)
+		return r == -EBADMSG ? -ENOENT : r;
+	node = chronfs_node(attr.sealed ? sealed : unsealed, id);
+	show(fs, node, &attr.stat, ret_stat);
+	*ret_attr = attr;
+	*ret_node = node;
+	return 0;
+}
+
+void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entry_param *ret_entry)
+{
+	const enum chronfs_kind kind = chronfs_node_kind(node);
+
+	*ret_entry = (struct fuse_entry_param){ .ino = node, .attr = *st };
+	if (kind == CHRONFS_SEGMENT_SEALED || kind == CHRONFS_PAYLOAD_SEALED ||
+	    chronfs_planted("size_cached")) {
+		ret_entry->entry_timeout = CHRONFS_NAME_TIMEOUT;
+		ret_entry->attr_timeout = CHRONFS_FROZEN_TIMEOUT;
+	}
+}
+
+/* ---- attributes ---- */
+
+static int look_at_segment(struct chronfs *fs, uint32_t id, uint64_t *ret_node,
+                           struct stat *ret_stat)
+{
+	struct cq_segment_attr attr;
+
+	return chronfs_segment_look(fs, id, CHRONFS_SEGMENT_UNSEALED, CHRONFS_SEGMENT_SEALED, &attr,
+	                            ret_node, ret_stat);
+}
+
+int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry)
+{
+	struct stat st;
+	uint64_t node;
+	int r;
+
+	(void)listing;
+	r = look_at_segment(fs, id, &node, &st);
+	if (r == 0)
+		chronfs_segment_fill(node, &st, ret_entry);
+	return r;
+}
+
+/* Of one that is deleted, while it is open. */
+static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+{
+	struct segment_file *file;
+	struct stat st;
+	int r = -ENOENT;
+
+	pthread_mutex_lock(&fs->open_files.lock);
+	file = (struct segment_file *)chronfs_open_files_find(fs, node);
+	if (file)
+		r = cq_segment_stat(file->segment, &st);
+	pthread_mutex_unlock(&fs->open_files.lock);
+	if (r < 0)
+		return r;
+	show(fs, node, &st, ret_stat);
+	ret_stat->st_nlink = 0;
+	return 0;
+}
+
+static int segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                        double *ret_timeout)
+{
+	uint64_t now;
+	int r;
+
+	r = look_at_segment(fs, chronfs_node_segment(node), &now, ret_stat);
+	if (r == -ENOENT)
+		r = segment_deleted_stat(fs, node, ret_stat);
+	if (r == 0 && chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
+		*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
+	return r;
+}
+
+/* ---- reading ---- */
+
+static struct segment_file *segment_handle(const struct fuse_file_info *fi)
+{
+	return (struct segment_file *)(uintptr_t)fi->fh;
+}
+
+static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs *fs = chronfs_of(req);
+	struct segment_file *file;
+	int r;
+
+	file = calloc(1, sizeof *file);
+	if (!file) {
+		r = -ENOMEM;
+		goto refuse;
+	}
+	if (!chronfs_user_limit_take(&fs->user_limits.open_segments, req)) {
+		r = -ENFILE;
+		goto free_file;
+	}
+	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &file->segment);
+	if (r < 0)
+		goto give;
+	file->open_file.node = node;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add(fs, &file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
+	fi->fh = (uintptr_t)file;
+	fi->noflush = 1;
+	/* By the node that was looked up, not by what the segment is by now: the page cache of a live
+	 * node must never be taken for a sealed one's. */
+	if (chronfs_passthrough_open(fs, node, /* GCOV_EXCL_BR_LINE: libfuse before 3.17 */
+	                             cq_segment_fd(file->segment), fi))
+		; /* the file's own page cache it is */
+	else if (chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
+		fi->keep_cache = 1;
+	else
+		fi->direct_io = 1;
+	chronfs_reply_open(req, node, fi);
+	return;
+give:
+	chronfs_user_limit_release(&fs->user_limits.open_segments);
+free_file:
+	free(file);
+refuse:
+	fuse_reply_err(req, r == -EBADMSG ? ENOENT : -r);
+}
+
+static ssize_t segment_pread(void *arg, void *buffer, size_t length, uint64_t offset)
+{
+	return cq_segment_pread(arg, buffer, length, offset);
+}
+
+static void segment_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
+                         struct fuse_file_info *fi)
+{
+	/* the kernel takes a short answer in its page cache for the end of the file */
+	chronfs_reply_read(req, segment_pread, segment_handle(fi)->segment, size, offset,
+	                   chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED);
+}
+
+/* What a sealed segment has not used is a hole. */
+static void segment_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence,
+                          struct fuse_file_info *fi)
+{
+	cq_segment *segment = segment_handle(fi)->segment;
+	struct cq_segment_info info = CQ_SIZED(info);
+	struct stat st = { 0 };
+	off_t used;
+	int r;
+
+	(void)node;
+	r = cq_segment_info(segment, &info);
+	if (r == 0)
+		r = cq_segment_stat(segment, &st);
+	if (r < 0) {
+		fuse_reply_err(req, -r);
+		return;
+	}
+	used = st.st_size;
+	if (info.sealed && info.have_summary && info.used < (uint64_t)used)
+		used = (off_t)info.used;
+
+	if (offset < 0 || offset >= st.st_size || (whence == SEEK_DATA && offset >= used))
+		fuse_reply_err(req, ENXIO);
+	else if (whence == SEEK_DATA || offset >= used)
+		fuse_reply_lseek(req, offset);
+	else
+		fuse_reply_lseek(req, used);
+}
+
+static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct segment_file *file = segment_handle(fi);
+
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&file->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
+	chronfs_passthrough_release(fs, node);
+	cq_segment_close(file->segment);
+	chronfs_user_limit_release(&fs->user_limits.open_segments);
+	free(file);
+}
+
+const struct chronfs_node_ops chronfs_segment_unsealed_ops = {
+	.stat = segment_stat,
+	.open = segment_open,
+	.read = segment_read,
+	.lseek = segment_lseek,
+	.release = segment_release,
+	.xattr = chronfs_segment_xattr,
+	.xattr_list = chronfs_segment_xattr_list,
+};
+
+const struct chronfs_node_ops chronfs_segment_sealed_ops = {
+	.stat = segment_stat,
+	.open = segment_open,
+	.read = segment_read,
+	.lseek = segment_lseek,
+	.release = segment_release,
+	.xattr = chronfs_segment_xattr,
+	.xattr_list = chronfs_segment_xattr_list,
+	.attributes = FS_IMMUTABLE_FL,
+};

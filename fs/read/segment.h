@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment.h - segments/NNNNNNNNN.q */
+#ifndef CHRONFS_SEGMENT_H
+#define CHRONFS_SEGMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "chronq-fs.h"
+#include "libfuse.h"
+#include "nodes.h"
+#include "shared/node_ops.h"
+
+struct chronfs;
+
+extern const struct chronfs_node_ops chronfs_segment_unsealed_ops;
+extern const struct chronfs_node_ops chronfs_segment_sealed_ops;
+int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry);
+/* Attributes of segment `id`, as a node of the kind `unsealed` or, once it is sealed, `sealed`. */
+int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
+                         enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
+                         uint64_t *ret_node, struct stat *ret_stat);
+/* An entry for that; one of a sealed segment may be remembered. */
+void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entry_param *ret_entry);
+
+#endif

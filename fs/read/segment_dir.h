@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* segment_dir.h - segments/ and payload/, whose names are made of segment ids */
+#ifndef CHRONFS_SEGMENT_DIR_H
+#define CHRONFS_SEGMENT_DIR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "libfuse.h"
+#include "shared/directory.h"
+#include "shared/node_ops.h"
+
+struct chronfs;
+
+extern const struct chronfs_node_ops chronfs_segments_ops;
+extern const struct chronfs_node_ops chronfs_payloads_ops;
+
+struct chronfs_segment_dir; /* one that is open */
+
+/* -ENOENT: not the name, or not the file, of a segment of this queue.  dir: which directory. */
+int chronfs_segment_dir_lookup(struct chronfs *fs, uint64_t dir, const char *name,
+                               struct fuse_entry_param *ret_entry);
+int chronfs_segment_dir_open(struct chronfs_segment_dir **ret_dir);
+/* Adds the segments whose cookie is above `after`; after 0: the list is made anew. */
+int chronfs_segment_dir_list(struct chronfs *fs, uint64_t dir, struct chronfs_segment_dir *open,
+                             struct chronfs_listing *listing, uint64_t after);
+void chronfs_segment_dir_close(struct chronfs_segment_dir *open);
+/* Id of the segment that is called `name` in directory `dir`. */
+bool chronfs_segment_dir_parse(uint64_t dir, const char *name, uint32_t *ret_id);
+
+#endif

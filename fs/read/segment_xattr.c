@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment_xattr.c - extended attributes of segments and payloads: what the segment holds
+ *
+ * All are decimal numbers.  Those of the first and the last record do not exist, and are not listed,
+ * as long as there is none.
+ */
+#include "read/segment_xattr.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "chronfs.h"
+#include "shared/node_ops.h"
+
+#define PREFIX "user.chronfs."
+#define OF_ANY PREFIX "sealed\0" PREFIX "records\0" PREFIX "payload_bytes\0"
+#define OF_RECORDS \
+	PREFIX "first_seq\0" PREFIX "last_seq\0" PREFIX "first_time\0" PREFIX "last_time\0"
+
+static int summary(struct chronfs *fs, uint64_t node, struct cq_segment_content *ret_content)
+{
+	cq_segment *segment;
+	int r;
+
+	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &segment);
+	if (r < 0)
+		return r == -EBADMSG ? -ENOENT : r;
+	r = cq_segment_summary(segment, ret_content);
+	cq_segment_close(segment);
+	return r;
+}
+
+ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value)
+{
+#define FIGURE(figure) offsetof(struct cq_segment_content, figure)
+	static const struct {
+		const char *name;
+		size_t offset;
+		bool of_records;
+	} figures[] = {
+		{ "records", FIGURE(records), false },
+		{ "payload_bytes", FIGURE(payload_bytes), false },
+		{ "first_seq", FIGURE(first_seq), true },
+		{ "last_seq", FIGURE(last_seq), true },
+		{ "first_time", FIGURE(first_time_ns), true },
+		{ "last_time", FIGURE(last_time_ns), true },
+	};
+#undef FIGURE
+	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_attr attr;
+	uint64_t figure;
+	size_t i;
+	int r;
+
+	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
+		return -ENODATA;
+	name += strlen(PREFIX);
+	if (strcmp(name, "sealed") == 0) {
+		r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), &attr);
+		if (r < 0)
+			return r == -EBADMSG ? -ENOENT : r;
+		return snprintf(value, CHRONFS_XATTR_MAX, "%d", attr.sealed);
+	}
+	for (i = 0; i < sizeof figures / sizeof figures[0]; i++)
+		if (strcmp(name, figures[i].name) == 0)
+			break;
+	if (i == sizeof figures / sizeof figures[0])
+		return -ENODATA;
+	r = summary(fs, node, &content);
+	if (r < 0)
+		return r;
+	if (figures[i].of_records && content.records == 0)
+		return -ENODATA;
+	memcpy(&figure, (const char *)&content + figures[i].offset, sizeof figure);
+	return snprintf(value, CHRONFS_XATTR_MAX, "%" PRIu64, figure);
+}
+
+const char *chronfs_segment_xattr_list(struct chronfs *fs, uint64_t node, size_t *ret_size)
+{
+	static const char names[] = OF_ANY OF_RECORDS;
+	struct cq_segment_content content = CQ_SIZED(content);
+
+	if (summary(fs, node, &content) == 0 && content.records > 0)
+		*ret_size = sizeof names - 1;
+	else
+		*ret_size = sizeof OF_ANY - 1;
+	return names;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * stream_begin.c - where `stream` begins for a process that has it open
+ *
+ * Each beginning has an inode number of its own, so a program that remembers inode and offset can tell
+ * that byte 0 is another one.  A program that has `stream` open and looks at the path from time to time,
+ * to see whether it is still the same file (tail -F, and what collects logs), would take each trim for a
+ * new file, and show all of it again.  For such a process nothing has changed: the file that it has open
+ * has all that comes.  So a process that has `stream` open is led to the beginning that it has open: the
+ * one that it has opened last, if these differ.
+ *
+ * Invariant: the same inode number, the same byte at the same offset; for every process and all times.
+ *
+ * The kernel names the thread that asks.  Its process is in /proc, as is when that was started, which tells
+ * it apart from a later one of the same number.  Where /proc does not say, a thread is a process.
+ */
+#include "read/stream_begin.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chronfs.h"
+#include "held/open_files.h"
+#include "shared/parse_number.h"
+
+/* The beginning of a file of /proc; "" if it cannot be read. */
+static void read_proc(pid_t pid, const char *name, char text[1024])
+{
+	char path[64];
+	ssize_t n = -1;
+	int fd;
+
+	(void)snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = read(fd, text, 1023);
+		close(fd);
+	}
+	text[n > 0 ? n : 0] = '\0';
+}
+
+static uint64_t process_of(pid_t thread)
+{
+	static const char key[] = "\nTgid:\t";
+	const char *line, *end;
+	char text[1024];
+	uint64_t process;
+
+	read_proc(thread, "status", text);
+	line = strstr(text, key); /* a newline in a process's name is escaped there */
+	if (line && chronfs_parse_number(line + strlen(key), &process, &end))
+		return process;
+	return (uint64_t)thread;
+}
+
+/* Field 22 of /proc/PID/stat, behind the name, which may be anything; 0: not known. */
+static uint64_t started(uint64_t process)
+{
+	const char *field, *end;
+	char text[1024];
+	uint64_t ticks;
+
+	read_proc((pid_t)process, "stat", text);
+	field = strrchr(text, ')');
+	for (int i = 2; field && i < 22; i++) {
+		field = strchr(field, ' ');
+		if (field)
+			field++;
+	}
+	return field && chronfs_parse_number(field, &ticks, &end) ? ticks : 0;
+}
+
+void chronfs_stream_hold(struct chronfs *fs, struct chronfs_stream_holder *holder, pid_t thread,
+                         uint64_t begin)
+{
+	holder->open_file.node = process_of(thread);
+	holder->started = started(holder->open_file.node);
+	holder->begin = begin;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add_holder(fs, &holder->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
+}
+
+void chronfs_stream_let_go(struct chronfs *fs, struct chronfs_stream_holder *holder)
+{
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(&holder->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
+}
+
+uint64_t chronfs_stream_begin_of(struct chronfs *fs, pid_t thread, uint64_t begin)
+{
+	const struct chronfs_stream_holder *holder;
+	uint64_t process, since = 0, its = begin;
+
+	if (thread == 0) /* the kernel has no number for it here */
+		return begin;
+	process = process_of(thread);
+	pthread_mutex_lock(&fs->open_files.lock);
+	holder = (const struct chronfs_stream_holder *)chronfs_open_files_find_holder(fs, process);
+	if (holder) {
+		since = holder->started;
+		its = holder->begin;
+	}
+	pthread_mutex_unlock(&fs->open_files.lock);
+	return its == begin || since != started(process) ? begin : its;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* stream_begin.h - where `stream` begins for a process that has it open */
+#ifndef CHRONFS_STREAM_BEGIN_H
+#define CHRONFS_STREAM_BEGIN_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "held/open_files.h"
+
+struct chronfs;
+
+/* An open file of `stream`, as what its process holds. */
+struct chronfs_stream_holder {
+	struct chronfs_open_file open_file; /* first; `node` is the process */
+	uint64_t started;                   /* when that was, as the kernel counts */
+	uint64_t begin;                     /* position of byte 0 */
+};
+
+/* A thread has opened `stream`, which begins at `begin` for it. */
+void chronfs_stream_hold(struct chronfs *fs, struct chronfs_stream_holder *holder, pid_t thread,
+                         uint64_t begin);
+void chronfs_stream_let_go(struct chronfs *fs, struct chronfs_stream_holder *holder);
+/* Where the path begins for this thread; `begin`: for a process that does not have it open. */
+uint64_t chronfs_stream_begin_of(struct chronfs *fs, pid_t thread, uint64_t begin);
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* last_change.h - when the queue was last written to */
+#ifndef CHRONFS_LAST_CHANGE_H
+#define CHRONFS_LAST_CHANGE_H
+
+#include <time.h>
+
+struct chronfs;
+
+/* When the queue was last written to: the time of its newest record; on a read-only mount that of
+ * its current segment.  The time of the mount while there is none. */
+struct timespec chronfs_last_change(struct chronfs *fs);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* files.h - stats.json and metrics as files; stats.h has the figures in them */
+#ifndef CHRONFS_STATUS_FILES_H
+#define CHRONFS_STATUS_FILES_H
+
+#include <stddef.h>
+
+#include "shared/node_ops.h"
+
+struct chronfs_status_files {
+	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
+};
+
+extern const struct chronfs_node_ops chronfs_stats_ops;
+extern const struct chronfs_node_ops chronfs_metrics_ops;
+
+#endif

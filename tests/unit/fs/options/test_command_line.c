@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_command_line.c - command lines of the mount that are seldom: odd paths, mount(8)'s types and
+ * namespaces, no memory
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "chronfs.h"
+#include "options/mount8.h"
+#include "support.h"
+
+#define ARGUMENTS 12
+
+static char base[PATH_SIZE], said[4096];
+
+/* ---- calls that fail ---- */
+
+static struct {
+	int made;
+	int failing; /* this one fails, 1, 2, ...; 0: none does */
+} calls;
+
+static bool fails(void)
+{
+	if (++calls.made != calls.failing)
+		return false;
+	errno = ENOMEM;
+	return true;
+}
+
+#define CALL(type, name, parameters, arguments, bad)              \
+	type __real_##name parameters;                            \
+	type __wrap_##name parameters;                            \
+	type __wrap_##name parameters                             \
+	{                                                         \
+		return fails() ? (bad) : __real_##name arguments; \
+	}
+
+CALL(void *, malloc, (size_t size), (size), NULL)
+CALL(char *, strdup, (const char *text), (text), NULL)
+CALL(char *, realpath, (const char *path, char *resolved), (path, resolved), NULL)
+CALL(int, fuse_opt_add_arg, (struct fuse_args * args, const char *arg), (args, arg), -1)
+CALL(int, fuse_opt_insert_arg, (struct fuse_args * args, int position, const char *arg),
+     (args, position, arg), -1)
+CALL(int, fuse_opt_add_opt_escaped, (char **text, const char *option), (text, option), -1)
+
+/* ---- parsing ---- */
+
+/* Parses the words of a line; what it says is in `said`.  The result is to be freed when it is 0. */
+static int parse(const char *line, struct chronfs_options *ret_options)
+{
+	char *copy = __real_strdup(line), *argv[ARGUMENTS + 1] = { NULL }, *at = copy;
+	FILE *file = tmpfile();
+	int argc = 0, saved, code;
+
+	assert_true(copy && file);
+	while (at && argc < ARGUMENTS)
+		argv[argc++] = strsep(&at, " ");
+	(void)fflush(stderr);
+	saved = dup(STDERR_FILENO);
+	assert_true(saved >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+	optind = 0; /* getopt() begins anew */
+	calls.made = 0;
+	code = chronfs_mount8_called(argv[0])
+	               ? chronfs_mount8_parse(ret_options, argc, argv)
+	               : chronfs_options_parse(ret_options, argc, argv, false);
+	calls.failing = 0;
+	(void)fflush(stderr);
+	(void)dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(file);
+	said[fread(said, 1, sizeof said - 1, file)] = '\0';
+	(void)fclose(file);
+	free(copy);
+	return code;
+}
+
+static void refused(const char *line, int code, const char *text)
+{
+	struct chronfs_options options;
+
+	assert_int_equal(parse(line, &options), code);
+	if (!strstr(said, text))
+		fail_msg("\"%s\" is said of \"%s\"", said, line);
+}
+
+static bool handed_to_libfuse(const struct chronfs_options *options, const char *text)
+{
+	for (int i = 0; i < options->args.argc; i++)
+		if (strstr(options->args.argv[i], text))
+			return true;
+	return false;
+}
+
+/* ---- options ---- */
+
+static void debugging_stays_in_the_foreground(void **state)
+{
+	static const char *const lines[] = { "chronfs /tmp /tmp -d", "chronfs /tmp /tmp -o debug" };
+	struct chronfs_options o;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(parse(lines[i], &o), 0);
+		assert_true(o.foreground);
+		assert_true(handed_to_libfuse(&o, i ? "debug" : "-d"));
+		chronfs_options_fini(&o);
+	}
+}
+
+/* The last of several names is the one. */
+static void names_are_replaced(void **state)
+{
+	struct chronfs_options o;
+
+	(void)state;
+	assert_int_equal(parse("chronfs /tmp /tmp -o fsname=a,fsname=b", &o), 0);
+	assert_string_equal(o.source, "b");
+	chronfs_options_fini(&o);
+}
+
+/* ---- paths ---- */
+
+/* The queue of this line. */
+static void queue_is(const char *line, const char *queue)
+{
+	struct chronfs_options o;
+
+	assert_int_equal(parse(line, &o), 0);
+	assert_string_equal(o.queue, queue);
+	chronfs_options_fini(&o);
+}
+
+/* Of a queue that is to be made only the parent has to be there. */
+static void paths_become_absolute(void **state)
+{
+	char line[2 * PATH_SIZE], wanted[PATH_SIZE + 8];
+
+	(void)state;
+	(void)snprintf(wanted, sizeof wanted, "%s/new", base);
+	(void)snprintf(line, sizeof line, "chronfs %s/new /tmp", base);
+	queue_is(line, wanted);
+	(void)snprintf(line, sizeof line, "chronfs %s/new/// /tmp", base);
+	queue_is(line, wanted);
+	(void)snprintf(line, sizeof line, "chronfs %s/./new /tmp", base);
+	queue_is(line, wanted);
+	assert_int_equal(chdir(base), 0);
+	queue_is("chronfs new /tmp", wanted);
+	queue_is("chronfs new/ /tmp", wanted);
+	queue_is("chronfs /chronfs-test-nowhere /tmp", "/chronfs-test-nowhere");
+	assert_int_equal(chdir("/"), 0);
+}
+
+static void paths_that_lead_nowhere(void **state)
+{
+	char line[2 * PATH_SIZE];
+
+	(void)state;
+	refused("chronfs /dev/null/queue /tmp", CHRONFS_EXIT_SETUP,
+	        "/dev/null/queue: Not a directory");
+	refused("chronfs /tmp /dev/null/point", CHRONFS_EXIT_NO_MOUNTPOINT,
+	        "/dev/null/point: Not a directory");
+	(void)snprintf(line, sizeof line, "chronfs %s/no/queue /tmp", base);
+	refused(line, CHRONFS_EXIT_SETUP, "No such file");
+}
+
+/* ---- mount(8) ---- */
+
+static void types_of_mount(void **state)
+{
+	static const char *const known[] = { "chronfs", "fuse.chronfs", "fuse" };
+	struct chronfs_options o;
+	char line[128];
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		(void)snprintf(line, sizeof line, "/sbin/mount.chronfs /tmp /tmp -t %s", known[i]);
+		assert_int_equal(parse(line, &o), 0);
+		chronfs_options_fini(&o);
+	}
+	refused("mount.fuse.chronfs /tmp /tmp -t chronfs.other", CHRONFS_EXIT_OPTIONS,
+	        "-t chronfs.other: chronfs or fuse.chronfs expected");
+}
+
+static void a_namespace_that_is_none(void **state)
+{
+	(void)state;
+	refused("mount.chronfs -N /dev/null /tmp /tmp", CHRONFS_EXIT_OPTIONS, "-N /dev/null: ");
+	refused("mount.chronfs -N /nowhere /tmp /tmp", CHRONFS_EXIT_OPTIONS,
+	        "-N /nowhere: No such file");
+}
+
+/* ---- no memory ---- */
+
+/* Each call fails in turn: the line is refused, and never understood in another way. */
+static void no_memory(void **state)
+{
+	static const char *const lines[] = {
+		"chronfs /tmp /chronfs-test-nowhere -o fsname=x,allow_other,retain_age=1d",
+		"chronfs /chronfs-test-nowhere /tmp -f -o noatime",
+		"mount.chronfs /tmp /tmp -v -o ro,nonsense -o allow_other -s -t chronfs",
+	};
+	struct chronfs_options o;
+	int most;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+		assert_int_equal(parse(lines[i], &o), 0);
+		chronfs_options_fini(&o);
+		most = calls.made;
+		for (int failing = 1; failing <= most; failing++) {
+			int code;
+
+			calls.failing = failing;
+			code = parse(lines[i], &o);
+			if (code != CHRONFS_EXIT_OPTIONS && code != CHRONFS_EXIT_NO_MOUNTPOINT)
+				fail_msg("\"%s\", call %d failing: %d", lines[i], failing, code);
+		}
+		printf("# %d calls\n", most);
+	}
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	support_temp_dir(base);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	support_remove(base);
+	return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(debugging_stays_in_the_foreground),
+		TEST(names_are_replaced),
+		TEST(paths_become_absolute),
+		TEST(paths_that_lead_nowhere),
+		TEST(types_of_mount),
+		TEST(a_namespace_that_is_none),
+		TEST(no_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

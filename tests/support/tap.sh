@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # tap.sh - the cases of a test in shell, each a TAP line; sourced, never run.
+# Seconds after which something that a test waits for has hung: far more than ten times what any takes.
+patience=300
 cases=0
 failures=0
 

@@ -33,7 +33,7 @@ start_mount
 for file in append append.lines; do
 	for input in 'a\n' a '\n'; do
 		refused "$file of records without room: $input" "Message too long" \
-			timeout 60 sh -c 'printf "$2" | dd of="$1" conv=notrunc' sh "$m/$file" "$input"
+			timeout "$patience" sh -c 'printf "$2" | dd of="$1" conv=notrunc' sh "$m/$file" "$input"
 	done
 done
 is "nothing was appended" "$("$CHRONQ" cat "$q" | wc -c; "$CHRONQ" cat --json "$q")" 0

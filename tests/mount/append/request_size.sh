@@ -32,7 +32,7 @@ for pages in 64 2; do
 	is "$pages pages: in stats.json, too" "$(grep -o '"record_bytes": *[0-9]*' "$m/stats.json" | grep -o '[0-9]*$')" \
 		$(((pages - 1) * page))
 	ok "$pages pages: the log says why" grep -q "max_pages_limit is $pages" "$log"
-	cases_of timeout 100 python3 "$here/request_size.py" "$m" $(((pages - 1) * page))
+	cases_of timeout "$patience" python3 "$here/request_size.py" "$m" $(((pages - 1) * page))
 	seq 1 30000 >"$tmp/lines"
 	ok "$pages pages: append.lines takes writes of any size" dd if="$tmp/lines" of="$m/append.lines" bs=921600 status=none
 	ok "$pages pages: and every line" cmp "$tmp/lines" <(tail -c "$(stat -c %s "$tmp/lines")" "$m/stream")
@@ -55,6 +55,6 @@ stop_mount "one page, read-only"
 q=$tmp/usual
 start_mount
 is "with the usual setting the limit" "$(limit_of)" $(((1 << 20) - page))
-cases_of timeout 100 python3 "$here/request_size.py" "$m" $(((1 << 20) - page))
+cases_of timeout "$patience" python3 "$here/request_size.py" "$m" $(((1 << 20) - page))
 stop_mount "the usual setting"
 finish

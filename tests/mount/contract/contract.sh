@@ -14,8 +14,8 @@ read -ra tables <<<"${TABLES:-open data meta names write}"
 fill() {
 	local i
 	for ((i = 0; i < 9; i++)); do printf '%4000s\n' "record $i" >>"$m/append"; done
-	wait_for 30 [ -e "$q/000000003.q" ] && wait_for 30 [ -e "$q/000000000.idx" ] &&
-		wait_for 30 [ -e "$q/000000001.idx" ] && sync "$m/append"
+	wait_for [ -e "$q/000000003.q" ] && wait_for [ -e "$q/000000000.idx" ] &&
+		wait_for [ -e "$q/000000001.idx" ] && sync "$m/append"
 }
 
 start_mount -o segment_size=16K,allow_other

@@ -33,7 +33,7 @@ stop_mount
 q=$tmp/damaged
 start_mount -o segment_size=4K
 for ((i = 0; i < 9; i++)); do printf '%900s' "record $i" >>"$m/append"; done
-wait_for 20 [ -e "$q/000000001.idx" ]
+wait_for [ -e "$q/000000001.idx" ]
 errors damaged
 stop_mount
 ok "damaged: mended, the queue is sound" "$CHRONQ" verify "$q"

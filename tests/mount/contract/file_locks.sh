@@ -5,12 +5,12 @@
 . "$(dirname "$0")/../lib/lib.sh"
 
 : >"$tmp/file"
-timeout 60 python3 "$here/file_locks.py" "$tmp/file" >"$tmp/wanted" 2>&1
+timeout "$patience" python3 "$here/file_locks.py" "$tmp/file" >"$tmp/wanted" 2>&1
 is "an ordinary file: ends with 0" $? 0
 note "$(<"$tmp/wanted")"
 start_mount -o segment_size=64K
 for file in append append.lines; do
-	timeout 100 python3 "$here/file_locks.py" "$m/$file" >"$tmp/got" 2>&1
+	timeout "$patience" python3 "$here/file_locks.py" "$m/$file" >"$tmp/got" 2>&1
 	is "$file: ends with 0" $? 0
 	while IFS= read -r line; do
 		is "$file: ${line%: *}" "$(grep -F "${line%: *}: " "$tmp/got")" "$line"
@@ -20,7 +20,7 @@ is "no lock is left" "$(sed -n 's/^chronfs_held{kind="locks"} //p' "$m/metrics")
 
 # The line that a close ends is in the queue before the lock goes.
 rounds=50
-ok "writers that lock" timeout 100 python3 - "$m/append.lines" "$rounds" <<'PYTHON'
+ok "writers that lock" timeout "$patience" python3 - "$m/append.lines" "$rounds" <<'PYTHON'
 import fcntl, os, sys
 path = sys.argv[1]
 for i in range(int(sys.argv[2])):

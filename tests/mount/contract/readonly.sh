@@ -39,7 +39,7 @@ elif command -v strace >/dev/null; then
 	tracer=$!
 	# shellcheck disable=SC2317 # called by wait_for
 	each_thread_traced() { ! cat "/proc/$daemon/task/"*/status | grep -q 'TracerPid:.0$'; }
-	ok "each of the daemon's threads is traced" wait_for 30 each_thread_traced
+	ok "each of the daemon's threads is traced" wait_for each_thread_traced
 	echo 200 | python3 "$here/foreign.py" "$q" >/dev/null
 	cat "$m"/stream "$m"/payload/* "$m"/segments/* >"$tmp/all"
 	timeout 0.5 tail -f "$m/stream" >/dev/null
@@ -85,7 +85,7 @@ echo more >"$m/append"
 is "an open file goes on" "$(cat <&7)" more
 exec 7<&-
 is "sizes agree" "$(stat -c %s "$tmp/looking/stream")" "$(stat -c %s "$m/stream")"
-ok "the next segment is prepared" wait_for 30 spare_is_there # not between two listings
+ok "the next segment is prepared" wait_for spare_is_there # not between two listings
 ok "nothing differs" diff -r "$m/payload" "$tmp/looking/payload"
 ok "nor here" diff -r "$m/segments" "$tmp/looking/segments"
 ok "its unmount" umount "$tmp/looking"

@@ -21,8 +21,8 @@ used_is_files() { used_is $((65536 * $(find "$q" -name '*.q' | wc -l))); }
 
 start_mount -o segment_size=64K
 # What is free, and on some file systems how many files there can be, changes while others use it.
-ok "no cap: size, blocks and files of the file system below" wait_for 20 same_below
-ok "no cap: about what is free there" wait_for 20 free_as_below
+ok "no cap: size, blocks and files of the file system below" wait_for same_below
+ok "no cap: about what is free there" wait_for free_as_below
 is "no cap: the name and the type" "$(df --output=source,fstype "$m" | tail -n 1 | tr -s ' ')" \
 	"$q fuse.chronfs"
 stop_mount
@@ -32,7 +32,7 @@ q=$tmp/capped
 cap=$((4 << 20))
 start_mount -o segment_size=64K,max_bytes=4M
 is "a cap: the size is the cap" "$(df_of size)" "$cap"
-ok "the next segment is prepared" wait_for 30 spare_is_there
+ok "the next segment is prepared" wait_for spare_is_there
 ok "used is what the segment files take" used_is_files
 is "the rest is there to be used" "$(df_of avail)" $((cap - $(df_of used)))
 ok "an empty queue uses little" [ "$(df_of used)" -le $((2 * 65536)) ]
@@ -54,7 +54,7 @@ is "full: nothing is free" "$(df_of avail)" 0
 is "full: all is used" "$(df_of used) $(df_of pcent)" "$cap 100%"
 ok "the files keep to the cap" used_is_files
 echo "trim 32" >"$m/ctl"
-ok "half of it deleted: free again but for one that is prepared" wait_for 30 used_is $((33 * 65536))
+ok "half of it deleted: free again but for one that is prepared" wait_for used_is $((33 * 65536))
 is "the rest can be used" "$(df_of avail)" $((31 * 65536))
 ok "and is" sh -c 'cat "$1" >"$2"' sh "$tmp/record" "$m/append"
 stop_mount
@@ -67,6 +67,6 @@ stop_mount
 # A cap that the disk does not have room for.
 q=$tmp/large
 start_mount -o segment_size=64K,max_bytes=1000000G
-ok "a cap beyond the disk: what is free on the disk" wait_for 20 free_as_below
+ok "a cap beyond the disk: what is free on the disk" wait_for free_as_below
 stop_mount
 finish

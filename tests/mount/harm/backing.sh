@@ -77,7 +77,7 @@ foreign_next() {
 	local current
 	current=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["position"]["segment"])' \
 		"$m/stats.json") || return
-	wait_for 30 [ -e "$q/$(printf '%09d.q' $((current + 1)))" ] || return
+	wait_for [ -e "$q/$(printf '%09d.q' $((current + 1)))" ] || return
 	next=$q/$(printf '%09d.q' $((current + 2)))
 	(set -C && echo "somebody else's" >"$next") 2>"$tmp/said"
 }
@@ -96,7 +96,7 @@ life() { # NAME
 	does "$name: a foreign file under the next name stops the roll" append_until "Bad message"
 	is "$name: it is not replaced" "$(stat -c '%i %s %Y' "$next" && cksum <"$next")" "$sum"
 	rm "$next"
-	does "$name: when it is gone, appends go on" wait_for 30 append 1
+	does "$name: when it is gone, appends go on" wait_for append 1
 	ok "$name: all of it is there" all_there
 
 	fill
@@ -104,7 +104,7 @@ life() { # NAME
 	ok "$name: all of it can be read" all_there
 	rm "$disk"/foreign*
 	sync -f "$disk"
-	does "$name: appends go on when there is room" wait_for 30 append 10
+	does "$name: appends go on when there is room" wait_for append 10
 	ok "$name: all of it is there" all_there
 	kill_mount
 	start_mount

@@ -70,7 +70,7 @@ if mount -t tmpfs -o size=64M tmpfs "$tmp/disk" 2>"$tmp/said"; then
 	ok "and names its option" grep -q -- --segment-size "$tmp/said"
 	q=$tmp/disk/half
 	start_mount -o segment_size=40M
-	ok "no room for the second segment: the mount says so" wait_for 60 \
+	ok "no room for the second segment: the mount says so" wait_for \
 		grep -qE "next segment not prepared: .*takes 40 MiB \(segment_size\), [0-9]+ [MK]iB are free" "$log"
 	stop_mount "half"
 	umount "$tmp/disk"

@@ -30,7 +30,7 @@ printf meanwhile >>"$m/append"
 is "the writer goes on meanwhile" "$("$CHRONQ" tail -n 1 "$q")" meanwhile
 
 : >"$tmp/hold.go" # lets the worker go on
-ok "it is published" wait_for 20 [ -e "$q/000000002.q" ]
+ok "it is published" wait_for [ -e "$q/000000002.q" ]
 is "and found at once" "$(stat -c %s "$m/segments/000000002.q")" 65536
 is "and listed" "$(listing)" $'000000000.q\n000000001.q\n000000002.q'
 is "the temporary name is gone" "$(temp_names)" ""

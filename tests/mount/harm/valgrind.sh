@@ -43,7 +43,7 @@ for pid in "${pids[@]}"; do
 done
 sort "$m/stream" >"$tmp/read"
 ok "every line is there" all_read
-ok "who follows gets all of it" wait_for 60 cmp "$m/stream" "$tmp/followed"
+ok "who follows gets all of it" wait_for cmp "$m/stream" "$tmp/followed"
 kill "$follower"
 wait "$follower" 2>/dev/null
 ok "a lock is taken" flock -n "$m/append" true
@@ -61,16 +61,16 @@ start_mount -o segment_size=4K,max_bytes=16K,full=block,line_timeout=1
 	exec sleep 300
 ) >"$m/append.lines" &
 open=$!
-ok "an open line becomes a record" wait_for 30 grep -q "no end" "$m/stream"
+ok "an open line becomes a record" wait_for grep -q "no end" "$m/stream"
 kill "$open"
 wait "$open" 2>/dev/null
 fill() { for _ in 1 2 3 4 5 6; do head -c 3000 /dev/zero; done | dd bs=3000 iflag=fullblock of="$m/append" status=none; }
 fill &
 waiting=$!
-ok "a writer waits" wait_for 30 grep -q '"writes": *1' "$m/stats.json"
+ok "a writer waits" wait_for grep -q '"writes": *1' "$m/stats.json"
 { timeout -s KILL 1 sh -c 'head -c 3000 /dev/zero >"$1"' sh "$m/append"; } 2>/dev/null
 ok "room is made" sh -c 'echo "trim 4" >"$1"' sh "$m/ctl"
-ok "it is served" wait_for 30 not kill -0 "$waiting"
+ok "it is served" wait_for not kill -0 "$waiting"
 wait "$waiting"
 is "and ends well" $? 0
 stop_mount

@@ -22,8 +22,6 @@ export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1 # this is somebody's source tre
 helper=  # the process id of what cases_of runs
 daemon=  # the process id of the mount that start_mount started
 mounts=() # mount points in use
-# Seconds after which a program that a test runs has hung: far more than ten times what any takes.
-patience=300
 
 skip_all() {
 	echo "1..0 # SKIP $*"
@@ -151,10 +149,9 @@ is_mounted() {
 	return 1
 }
 
-# wait_for SECONDS COMMAND...: until it succeeds.
+# wait_for COMMAND...: until it succeeds, for $patience at most.
 wait_for() {
-	local end=$((SECONDS + $1))
-	shift
+	local end=$((SECONDS + patience))
 	until "$@" >/dev/null 2>&1; do
 		[ "$SECONDS" -lt "$end" ] || return 1
 		sleep 0.02
@@ -167,7 +164,7 @@ start_mount() {
 	"$CHRONFS" "$q" "$m" -f "$@" >"$log" 2>&1 &
 	daemon=$!
 	mounts+=("$m")
-	wait_for 60 mount_answers_or_died
+	wait_for mount_answers_or_died
 	if ! is_mounted "$m"; then
 		fail "mount $*"
 		note "$(cat "$log")"

@@ -94,7 +94,7 @@ go_on() {
 }
 trap 'go_on; cleanup' EXIT
 kill -STOP "$pid"
-ok "the writer is stopped" wait_for 30 stopped
+ok "the writer is stopped" wait_for stopped
 before=$(listing)
 ok "a read-only mount beside the writer" "$CHRONFS" "$q" "$tmp/second" -o ro
 is "it has no sink and no ctl" "$(ls "$tmp/second" | tr '\n' ' ')" \
@@ -110,14 +110,14 @@ trap cleanup EXIT
 ok "it shows the same segments" diff -r "$m/segments" "$tmp/second/segments"
 for ((i = 0; i < 2000; i++)); do echo "line $i"; done >"$tmp/lines"
 while IFS= read -r line; do echo "$line"; done <"$tmp/lines" >>"$m/append"
-ok "the next segment is prepared" wait_for 30 spare_is_there # not between two listings
+ok "the next segment is prepared" wait_for spare_is_there # not between two listings
 is "segments made meanwhile appear" "$(ls "$tmp/second/segments")" "$(ls "$m/segments")"
 is "and what is written, too" "$(strings -n 9 "$tmp/second/segments/"*.q | grep -c '^line 1999$')" 1
 ok "its unmount" umount "$tmp/second"
 # shellcheck disable=SC2317 # called by wait_for
 gone() { [ ! -e "/proc/$pid/exe" ]; } # a zombie has no program any more
 ok "unmount of the writer" umount "$m"
-ok "it ends" wait_for 20 gone
+ok "it ends" wait_for gone
 ok "no temporary file is left" no_temp_files
 
 exits 1 "segments of 65536 bytes: segment_size cannot be 131072" "another segment size than the queue's" \
@@ -147,9 +147,9 @@ q=$tmp/ahead
 start_mount -o segment_size=64K,spares=3
 # shellcheck disable=SC2317 # called by wait_for
 newest_is() { [ "$(ls "$m/segments" | tail -n 1)" = "$1" ]; }
-ok "spares=3: three beyond the current one" wait_for 20 newest_is 000000003.q
+ok "spares=3: three beyond the current one" wait_for newest_is 000000003.q
 for ((i = 0; i < 17; i++)); do printf '%4000s' x >"$m/append"; done
-ok "and three again after a roll" wait_for 20 newest_is 000000004.q
+ok "and three again after a roll" wait_for newest_is 000000004.q
 stop_mount
 
 # Beside the mount point, under a name that begins like its name.

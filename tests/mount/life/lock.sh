@@ -21,7 +21,7 @@ unlocked() { flock -n "$q/writer.lock" true; }
 # both TEXT...: what the durable records have to be after an end of both mounts
 ends_with() {
 	umount "$second"
-	ok "the second ends" wait_for 60 unlocked
+	ok "the second ends" wait_for unlocked
 	is "every record that was durable is there" "$("$CHRONQ" cat "$q" | grep -v lost)" "$1"
 	ok "the queue is sound" "$CHRONQ" verify "$q"
 }
@@ -31,11 +31,11 @@ ends_with() {
 start_mount -o segment_size=64K
 ok "the first writes" append_durable "$m" one
 rm "$q/writer.lock"
-ok "a second writer comes in, if only after a while" wait_for 60 mounts_second
+ok "a second writer comes in, if only after a while" wait_for mounts_second
 ok "it writes" append_durable "$second" two
 refused "the first one is told: EIO" "Input/output error" append_durable "$m" lost
 refused "and its fsync" "Input/output error" sync "$m/append"
-ok "its log says why" wait_for 60 grep -qF "writer.lock was removed or replaced" "$log"
+ok "its log says why" wait_for grep -qF "writer.lock was removed or replaced" "$log"
 is "its state, too" "$(grep -oE '"writer_error": "[A-Z]+"' "$m/stats.json")" '"writer_error": "EIO"'
 ok "the second goes on" append_durable "$second" three
 ok "unmount of the first" umount "$m"
@@ -52,9 +52,9 @@ ok "the first writes" append_durable "$m" five
 mv "$q" "$q.old"
 ok "a queue that was only moved goes on" append_durable "$m" six
 mkdir "$q"
-ok "a second writer on the new one" wait_for 60 mounts_second
+ok "a second writer on the new one" wait_for mounts_second
 refused "the first one is told" "Input/output error" append_durable "$m" lost
-ok "its log says why" wait_for 60 grep -qF "the queue's directory was moved" "$log"
+ok "its log says why" wait_for grep -qF "the queue's directory was moved" "$log"
 ok "the second writes" append_durable "$second" seven
 umount "$m"
 ended
@@ -70,7 +70,7 @@ slow_mount() {
 	ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 start_mount -o segment_size=64K "$@"
 	strace -f -qq -o /dev/null -p "$daemon" -e inject=fdatasync:delay_enter=2000000 2>"$tmp/strace" &
 	tracer=$!
-	wait_for 60 traced
+	wait_for traced
 }
 # shellcheck disable=SC2317 # called by wait_for
 traced() { ! grep -qE '^TracerPid:\s*0$' "/proc/$daemon/task/"*/status; }
@@ -92,7 +92,7 @@ if strace -o /dev/null -e inject=fdatasync:delay_enter=1 true 2>/dev/null; then
 	wait "$tracer"
 	is "all is there" "$("$CHRONQ" cat "$q" | wc -l)" 101
 	umount "$m"
-	ok "its daemon ends" wait_for 60 unlocked
+	ok "its daemon ends" wait_for unlocked
 
 	slow_mount
 	printf 'x\n' >"$m/append"
@@ -112,7 +112,7 @@ if unshare --mount --propagation private true 2>/dev/null; then
 	mkfifo "$tmp/go"
 	unshare --mount --propagation private sh -c 'echo >"$1.there"; read -r _ <"$1"' sh "$tmp/go" &
 	other=$!
-	wait_for 60 [ -e "$tmp/go.there" ]
+	wait_for [ -e "$tmp/go.there" ]
 	umount "$m"
 	gives 10 "its mount is gone here, and left in the mount namespace of process $other (sh)" \
 		"the copy is named" "$CHRONFS" "$q" "$second"
@@ -121,7 +121,7 @@ if unshare --mount --propagation private true 2>/dev/null; then
 	await_daemon "the copy goes, and"
 	ok "then the queue is free" "$CHRONFS" "$q" "$second"
 	umount "$second"
-	ok "its daemon ends" wait_for 60 unlocked
+	ok "its daemon ends" wait_for unlocked
 else
 	skip "a copy in another mount namespace" "namespaces cannot be made here"
 	stop_mount

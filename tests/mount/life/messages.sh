@@ -22,7 +22,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as log:
 }
 log_socket &
 listener=$!
-wait_for 20 [ -e "$tmp/syslog.ready" ]
+wait_for [ -e "$tmp/syslog.ready" ]
 mkdir "$tmp/second"
 mounts+=("$m")
 # shellcheck disable=SC2317 # called by wait_for, too
@@ -56,11 +56,11 @@ for ((id = 2; id < 12; id++)); do
 	echo foreign >"$q/$(printf '%09d.q' $id)"
 done
 for ((i = 0; i < 40; i++)); do printf '%4000s' x >"$m/append" || break; done 2>/dev/null
-ok "in the background, to syslog" wait_for 20 logged "$q: "
+ok "in the background, to syslog" wait_for logged "$q: "
 ok "with name, process and facility" grep -qE "^<(27|28|29)>.*chronfs\[$pid\]: $q: " "$tmp/syslog"
 note "$(cat "$tmp/syslog")"
 ok "unmount" umount "$m"
-ok "the daemon ends" wait_for 20 unlocked
+ok "the daemon ends" wait_for unlocked
 
 # ---- a log that nobody reads keeps nobody waiting ----
 
@@ -71,7 +71,7 @@ rm /dev/log
 deaf() {
 	python3 "$here/deaf.py" "$1" "$2" "$tmp/deaf.ready" &
 	listener=$!
-	wait_for 20 [ -e "$tmp/deaf.ready" ] && rm "$tmp/deaf.ready"
+	wait_for [ -e "$tmp/deaf.ready" ] && rm "$tmp/deaf.ready"
 }
 # chatter QUEUE MOUNTPOINT: rolls again and again to where files of somebody else's are, each time with a message.
 chatter() {
@@ -85,18 +85,18 @@ chatter() {
 	true
 }
 ended_by() { # PID
-	timeout 60 tail -s 0.01 --pid="$1" -f /dev/null
+	timeout "$patience" tail -s 0.01 --pid="$1" -f /dev/null
 }
 
 q=$tmp/deaf
 for way in umount SIGTERM; do
 	deaf socket /dev/log
-	ok "a mount beside a stuck log" timeout 60 "$CHRONFS" "$q" "$m" -o segment_size=64K
+	ok "a mount beside a stuck log" timeout "$patience" "$CHRONFS" "$q" "$m" -o segment_size=64K
 	read -r pid _ <"$q/writer.lock"
-	ok "which has something to say" timeout 60 bash -c "$(declare -f chatter); chatter '$q' '$m'"
-	ok "answers" timeout 60 cat "$m/stats.json"
+	ok "which has something to say" timeout "$patience" bash -c "$(declare -f chatter); chatter '$q' '$m'"
+	ok "answers" timeout "$patience" cat "$m/stats.json"
 	if [ "$way" = umount ]; then
-		ok "ends by umount" timeout 60 umount "$m"
+		ok "ends by umount" timeout "$patience" umount "$m"
 	else
 		kill "$pid"
 	fi
@@ -114,11 +114,11 @@ for way in umount SIGTERM; do
 	q=$tmp/deaf
 	"$CHRONFS" "$q" "$m" -f -o segment_size=64K 2>"$tmp/pipe" &
 	daemon=$!
-	ok "in the foreground, stderr a full pipe: mounted" wait_for 60 is_mounted "$m"
-	ok "with something to say" timeout 60 bash -c "$(declare -f chatter); chatter '$q' '$m'"
-	ok "it answers" timeout 60 cat "$m/stats.json"
+	ok "in the foreground, stderr a full pipe: mounted" wait_for is_mounted "$m"
+	ok "with something to say" timeout "$patience" bash -c "$(declare -f chatter); chatter '$q' '$m'"
+	ok "it answers" timeout "$patience" cat "$m/stats.json"
 	if [ "$way" = umount ]; then
-		ok "ends by umount" timeout 60 umount "$m"
+		ok "ends by umount" timeout "$patience" umount "$m"
 	else
 		kill "$daemon"
 	fi
@@ -129,8 +129,8 @@ for way in umount SIGTERM; do
 	damage
 	"$CHRONFS" "$q" "$m" -f 2>"$tmp/pipe" &
 	daemon=$!
-	ok "recovery with something to say: mounted" wait_for 60 is_mounted "$m"
-	ok "ends by umount" timeout 60 umount "$m"
+	ok "recovery with something to say: mounted" wait_for is_mounted "$m"
+	ok "ends by umount" timeout "$patience" umount "$m"
 	ended
 	is "$way: it ends in order, too" $? 0
 	kill "$listener"
@@ -158,7 +158,7 @@ gives 10 "in use by process" "it keeps its lock" "$CHRONFS" "$q" "$tmp/second" -
 echo record >>"$m/append"
 is "and works" "$("$CHRONQ" cat "$q")" record
 umount "$m"
-ok "the daemon ends" wait_for 20 unlocked
+ok "the daemon ends" wait_for unlocked
 mv "$own/dev/null" "$own/dev/away"
 gives 5 "chronfs: /dev/null: No such file" "nor with anything in their place" \
 	bash -c 'exec "$@" <&-' bash "$CHRONFS" "$q" "$m"

@@ -35,7 +35,7 @@ mounted() {
 	echo "$number" >>"$m/append"
 	is "$1: takes a record" "$("$CHRONQ" tail -n 1 "$q")" "$number"
 	ok "$1: umount" umount "$m"
-	ok "$1: the daemon ends" wait_for 20 unlocked
+	ok "$1: the daemon ends" wait_for unlocked
 }
 
 # options: of the mount at $m
@@ -51,7 +51,7 @@ for end in "umount -l" "fusermount3 -u" "fusermount3 -u -z"; do
 	mount -t chronfs "$q" "$m"
 	# shellcheck disable=SC2086 # a command and its options
 	ok "$end" $end "$m"
-	ok "$end ends the daemon" wait_for 20 unlocked
+	ok "$end ends the daemon" wait_for unlocked
 done
 (
 	cd "$tmp" || exit
@@ -71,7 +71,7 @@ umount "$m"
 mount -t chronfs "$q" "$m" -o sync
 is "mount -o sync is sync=always" "$(grep -o '"sync": "[a-z]*"' "$m/stats.json")" '"sync": "always"'
 umount "$m"
-wait_for 20 unlocked
+wait_for unlocked
 mount -t chronfs "$q" "$m" -o noatime,sync,noexec
 is "what the kernel is told" "$(options | grep -oE 'noatime|sync|noexec' | sort | tr '\n' ' ')" \
 	"noatime noexec sync "
@@ -113,12 +113,12 @@ if nsenter --mount=/proc/self/ns/mnt test -d "$m"; then
 	there() { nsenter --mount="/proc/$other/ns/mnt" -- "$@"; }
 	# shellcheck disable=SC2317 # called by wait_for
 	separate() { [ "$(readlink "/proc/$other/ns/mnt")" != "$(readlink /proc/self/ns/mnt)" ]; }
-	wait_for 20 separate
+	wait_for separate
 	ok "-N" mount -N "$other" -t chronfs "$q" "$m"
 	ok "-N mounts nothing here" not is_mounted "$m"
 	is "-N mounts there" "$(there findmnt -n -r -o FSTYPE -M "$m")" fuse.chronfs
 	ok "-N: umount there" there umount "$m"
-	ok "-N: the daemon ends" wait_for 20 unlocked
+	ok "-N: the daemon ends" wait_for unlocked
 	kill "$other"
 else
 	skip "-N" "in a chroot"
@@ -144,14 +144,14 @@ ok "mount -a" mount -T "$tmp/fstab" -a
 ok "mount -a again" mount -T "$tmp/fstab" -a
 is "it is mounted once" "$(grep -cF " $m " /proc/self/mounts)" 1
 umount "$m"
-ok "mount -a: the daemon ends" wait_for 20 unlocked
+ok "mount -a: the daemon ends" wait_for unlocked
 was=$q
 q="$tmp/a queue"
 line chronfs defaults
 ok "a queue with a blank" mount -T "$tmp/fstab" "$m"
 is "its name" "$(findmnt -n -o SOURCE -M "$m")" "$q"
 umount "$m"
-ok "its daemon ends" wait_for 20 unlocked
+ok "its daemon ends" wait_for unlocked
 q=$was
 
 q=$tmp/home/q
@@ -163,7 +163,7 @@ if [ -u "$(command -v mount)" ] && own_dev 2>/dev/null && own_etc "$tmp/fstab"; 
 	is "as the user" "$(stat -c %u "$q")" 65534
 	ok "a user appends" "${user[@]}" sh -c 'echo user >>"$1"' sh "$m/append"
 	ok "a user unmounts" "${user[@]}" umount "$m"
-	ok "the user's daemon ends" wait_for 20 unlocked
+	ok "the user's daemon ends" wait_for unlocked
 	is "the user's record" "$("$CHRONQ" cat "$q")" user
 else
 	skip "a user mounts" "needs device files and a setuid mount"
@@ -182,7 +182,7 @@ if [ -x /sbin/mount.fuse ]; then
 		'mount -t fuse.chronfs "$1" "$2" && mount -t fuse.chronfs "$1" "$3"' sh \
 		"$q" "$m" "$tmp/second"
 	umount "$m"
-	ok "its daemon ends" wait_for 20 unlocked
+	ok "its daemon ends" wait_for unlocked
 else
 	skip "mount.fuse3" "it is not installed"
 fi

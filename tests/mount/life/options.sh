@@ -20,7 +20,7 @@ works() { # OPTIONS [OPTION OF THE TABLE OF MOUNTS]
 	is "-o $1: and gives it back" "$(wc -c <"$m/stream")" 20000
 	[ $# -lt 2 ] || ok "-o $1: in the table" grep -qE " $m [^ ]* [^ ]*\b$2\b" /proc/mounts
 	ok "-o $1: umount" umount "$m"
-	ok "-o $1: the daemon ends" wait_for 60 unlocked
+	ok "-o $1: the daemon ends" wait_for unlocked
 	ok "-o $1: nothing is mounted" not is_mounted "$m"
 }
 works max_read=4096 max_read=4096
@@ -49,7 +49,7 @@ user=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 "$CHRONFS" "$q" "$m" -o allow_root
 refused "-o allow_root lets no other user in" "Permission denied" "${user[@]}" ls "$m/"
 umount "$m"
-ok "its daemon ends" wait_for 60 unlocked
+ok "its daemon ends" wait_for unlocked
 
 # What does not: the exit status, the option, the reason; and nothing was made.
 q=$tmp/refused

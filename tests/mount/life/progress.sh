@@ -22,7 +22,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             to.write(manager.recv(65536).replace(b"\n", b" ") + b"\n")
 ' "$tmp/manager" "$tmp/told" &
 manager=$!
-wait_for 60 [ -e "$tmp/told" ]
+wait_for [ -e "$tmp/told" ]
 export NOTIFY_SOCKET=$tmp/manager
 
 # crash: a queue of several segments whose daemon was killed.
@@ -40,10 +40,10 @@ held_mount() {
 	mounts=("$m")
 	CHRONQ_HOLD=recover.reading:$tmp/hold "$CHRONFS" "$q" "$m" "$@" 2>"$log" &
 	daemon=$!
-	timeout 60 cat "$tmp/hold.reached" >/dev/null || fail "recovery is held"
+	timeout "$patience" cat "$tmp/hold.reached" >/dev/null || fail "recovery is held"
 }
 let_go() {
-	timeout 60 bash -c ': >"$1"' bash "$tmp/hold.go" || fail "recovery goes on"
+	timeout "$patience" bash -c ': >"$1"' bash "$tmp/hold.go" || fail "recovery goes on"
 	rm "$tmp/hold.reached" "$tmp/hold.go"
 }
 
@@ -82,7 +82,7 @@ for way in terminal file; do
 	[ $way = file ] || how=(python3 "$tmp/terminal.py")
 	CHRONQ_HOLD=recover.reading:$tmp/hold "${how[@]}" "$CHRONQ" repair -n "$q" >"$tmp/said" 2>&1 </dev/null &
 	tool=$!
-	timeout 60 cat "$tmp/hold.reached" >/dev/null || fail "repair is held"
+	timeout "$patience" cat "$tmp/hold.reached" >/dev/null || fail "repair is held"
 	sleep 2
 	let_go
 	wait "$tool"
@@ -96,13 +96,13 @@ done
 held_mount -f
 sleep 6 # as long as the disk would take
 let_go
-ok "in the end it is mounted" wait_for 60 is_mounted "$m"
+ok "in the end it is mounted" wait_for is_mounted "$m"
 ok "a line for the log" grep -qE "chronfs: $q: recovery: 0 of [0-9]+ segments read" "$log"
-ok "more time is asked for" wait_for 60 told EXTEND_TIMEOUT_USEC=
-ok "READY=1" wait_for 60 told READY=1
+ok "more time is asked for" wait_for told EXTEND_TIMEOUT_USEC=
+ok "READY=1" wait_for told READY=1
 is "all records are there" "$("$CHRONQ" cat "$q" | wc -c)" 160000
 stop_mount
-ok "STOPPING=1" wait_for 60 told STOPPING=1
+ok "STOPPING=1" wait_for told STOPPING=1
 kill "$manager"
 wait "$manager" 2>/dev/null
 finish

@@ -15,7 +15,7 @@ kill_daemon() {
 	local pid
 	read -r pid _ <"$1/writer.lock"
 	kill -9 "$pid"
-	wait_for 20 dead "$2" || fail "the mount at $2 is dead"
+	wait_for dead "$2" || fail "the mount at $2 is dead"
 }
 
 # released QUEUE: unmounted, its daemon ends a little later.
@@ -135,7 +135,7 @@ if [ -u "$(command -v fusermount3)" ] && own_dev 2>/dev/null && own_etc; then
 	kill -9 "$pid"
 	# shellcheck disable=SC2317 # called by wait_for
 	dead_for_user() { "${user[@]}" stat "$home/mnt" 2>&1 | grep -q 'not connected'; }
-	ok "a user's mount dies" wait_for 20 dead_for_user
+	ok "a user's mount dies" wait_for dead_for_user
 	gives 0 "taken away" "a user's recovery" \
 		"${user[@]}" "$CHRONFS" "$home/q" "$home/mnt" -o recover
 	is "one mount is there" "$(mount_count "$home/mnt")" 1

@@ -93,7 +93,7 @@ read -r pid _ <"$q/writer.lock"
 kill -9 "$pid"
 # shellcheck disable=SC2317 # called by wait_for
 dead() { stat "$m" 2>&1 | grep -q 'not connected'; }
-ok "the mount dies" wait_for 20 dead
+ok "the mount dies" wait_for dead
 gives 0 "taken away" "-o recover" "$CHRONFS" "$q" "$m" -o recover
 is "shows the queue again" "$(cat "$m/stream")" hello
 refused "a bind mount of it does not" "not connected" cat "$tmp/bind/stream"

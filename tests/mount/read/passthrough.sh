@@ -74,7 +74,7 @@ if command -v fusermount3 >/dev/null && [ -u "$(command -v fusermount3)" ] && us
 	chmod 666 "$log"
 	"${user[@]}" "$CHRONFS" "$q" "$m" -f -o segment_size=64K >"$log" 2>&1 &
 	daemon=$!
-	wait_for 20 is_mounted "$m"
+	wait_for is_mounted "$m"
 	# shellcheck disable=SC2016 # for that shell
 	"${user[@]}" sh -c 'seq 1 2000 >"$1/append.lines"; cat "$1"/segments/000000000.q' sh "$m" >"$tmp/got"
 	is "$what: the daemon reads" "$(md5sum <"$tmp/got")" "$(md5sum <"$q/000000000.q")"

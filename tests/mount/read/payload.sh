@@ -10,7 +10,7 @@ xattr() { getfattr --only-values -n "user.chronfs.$1" "$2" 2>/dev/null; }
 start_mount -o segment_size=64K
 seq 1 3000 >"$tmp/lines"
 cat "$tmp/lines" >"$m/append.lines"
-ok "the next segment is prepared" wait_for 30 spare_is_there
+ok "the next segment is prepared" wait_for spare_is_there
 newest=$(ls "$m/payload" | tail -n 1)
 is "named as the segments" "$(ls "$m/payload")" "$(ls "$m/segments" | cut -d. -f1)"
 ok "all together they are the stream" cmp <(cat "$m"/payload/*) "$m/stream"
@@ -61,7 +61,7 @@ cp "$m/payload/000000000" "$tmp/old"
 cp "$m/segments/000000000.q" "$tmp/old.q"
 exec 7<"$m/payload/000000000" 8<"$m/segments/000000000.q"
 ok "the oldest is deleted" rm -f "$m/segments/000000000.q"
-ok "its payload goes, too" wait_for 20 not stat "$m/payload/000000000"
+ok "its payload goes, too" wait_for not stat "$m/payload/000000000"
 is "an open payload file still has its attributes" "$(stat -Lc %s /dev/fd/7)" "$(stat -c %s "$tmp/old")"
 is "and so has an open segment" "$(stat -Lc '%s %h' /dev/fd/8)" "65536 0"
 ok "which is still read" cmp "$tmp/old.q" - <&8

@@ -9,7 +9,7 @@ seq 1 6000 | while IFS= read -r line; do echo "$line"; done >>"$m/append"
 backing() { (cd "$q" && find . -maxdepth 1 -regextype egrep -regex '\./[0-9]{9}\.q' -printf '%f\n' | sort); }
 
 # 511 records of 128 bytes fill a segment, the worker makes one more: then all is at rest.
-ok "segments 0 to 11, and a spare one" wait_for 20 [ -e "$m/segments/000000012.q" ]
+ok "segments 0 to 11, and a spare one" wait_for [ -e "$m/segments/000000012.q" ]
 is "listed are the segments" "$(ls "$m/segments")" "$(backing)"
 ok "their bytes are the files'" diff <(cd "$m/segments" && md5sum ./*) \
 	<(cd "$q" && md5sum ./*.q)
@@ -90,7 +90,7 @@ done
 wait "$writer"
 is "the writer has written all the time, $round rounds" $? 0
 is "what was read is in the files" "$status" 0
-ok "the next segment is prepared" wait_for 60 spare_is_there
+ok "the next segment is prepared" wait_for spare_is_there
 is "all of them at rest" "$(cd "$m/segments" && md5sum ./*)" "$(cd "$q" && md5sum ./*.q)"
 is "sealed ones have the times that they had" "$(stat -c '%Y %Z' "$m/segments/000000000.q")" "$before"
 stop_mount

@@ -37,11 +37,11 @@ ok "cp --sparse" cp --sparse=auto "$m/stream" "$tmp/copy"
 ok "makes a true copy" cmp "$tmp/copy" "$tmp/lines"
 
 # Programs that ask before each read whether there is something to read.
-cases_of timeout 100 python3 "$here/pollread.py" "$m"
+cases_of timeout "$patience" python3 "$here/pollread.py" "$m"
 for tool in "pv -q $m/stream" "socat -u OPEN:$m/stream,rdonly STDOUT" "busybox cat $m/stream"; do
 	if command -v "${tool%% *}" >/dev/null; then
 		# shellcheck disable=SC2086 # words of a command
-		timeout 60 $tool >"$tmp/got"
+		timeout "$patience" $tool >"$tmp/got"
 		is "${tool%% *}: ends by itself" $? 0
 		ok "${tool%% *}: all of stream" cmp "$tmp/got" "$tmp/lines"
 	else
@@ -55,8 +55,8 @@ one=$!
 tail -c +1 -F -s 0.05 "$m/stream" >"$tmp/followed2" 2>>"$tmp/followed.err" &
 two=$!
 echo "one more" | tee -a "$tmp/lines" >"$m/append"
-ok "tail -f shows what comes" wait_for 20 cmp "$tmp/lines" "$tmp/followed"
-ok "tail -F, too" wait_for 20 cmp "$tmp/lines" "$tmp/followed2"
+ok "tail -f shows what comes" wait_for cmp "$tmp/lines" "$tmp/followed"
+ok "tail -F, too" wait_for cmp "$tmp/lines" "$tmp/followed2"
 kill "$one" "$two"
 wait "$one" "$two" 2>/dev/null
 is "and they complain of nothing" "$(cat "$tmp/followed.err")" ""
@@ -69,14 +69,14 @@ echo start >"$m/append"
 tail -n +1 -f -s 0.05 "$m/stream" >"$tmp/followed" 2>"$tmp/followed.err" &
 one=$!
 echo start >"$tmp/lines"
-ok "tail -f has begun" wait_for 30 cmp "$tmp/lines" "$tmp/followed"
+ok "tail -f has begun" wait_for cmp "$tmp/lines" "$tmp/followed"
 for round in 1 2 3 4 5 6 7 8 9; do
 	seq "$round"00000 "$round"00250 | tee -a "$tmp/lines" >"$m/append.lines"
-	wait_for 30 cmp "$tmp/lines" "$tmp/followed" || break
+	wait_for cmp "$tmp/lines" "$tmp/followed" || break
 done
 ok "across trims tail -f shows every line, $round rounds" cmp "$tmp/lines" "$tmp/followed"
 is "and does not say that the file was truncated" "$(cat "$tmp/followed.err")" ""
-ok "segments have gone" wait_for 30 not [ -e "$m/segments/000000000.q" ]
+ok "segments have gone" wait_for not [ -e "$m/segments/000000000.q" ]
 kill "$one"
 wait "$one" 2>/dev/null
 stop_mount

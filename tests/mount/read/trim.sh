@@ -46,7 +46,7 @@ cat "$m/segments/000000000.q" >/dev/null
 ok "rm of the oldest" rm -f "$m/segments/000000000.q"
 ok "its file is gone" not [ -e "$q/000000000.q" ]
 # the flusher, if it came by just now, removes the index that it has written
-ok "and its index" wait_for 30 not ls "$q"/000000000.*
+ok "and its index" wait_for not ls "$q"/000000000.*
 ok "it is found no more" not [ -e "$m/segments/000000000.q" ]
 ok "nor listed" not grep -q 000000000 <<<"$(ls "$m/segments")"
 refused "rm of it again" "No such file" rm "$m/segments/000000000.q"

@@ -27,7 +27,7 @@ watch() { # PATH...
 	: >"$tmp/watches"
 	inotifywait -m --format '%w %e %f' "$tmp/mark" "$@" >>"$events" 2>"$tmp/watches" &
 	watcher=$!
-	if ! wait_for 20 grep -q 'Watches established' "$tmp/watches"; then
+	if ! wait_for grep -q 'Watches established' "$tmp/watches"; then
 		fail "inotifywait $*"
 		note "$(cat "$tmp/watches")"
 		finish
@@ -54,7 +54,7 @@ fires() {
 mark() {
 	marks=$((marks + 1))
 	: >"$tmp/mark/$marks"
-	wait_for 20 grep -q "CLOSE_WRITE,CLOSE $marks\$" "$events" || fail "the mark $marks"
+	wait_for grep -q "CLOSE_WRITE,CLOSE $marks\$" "$events" || fail "the mark $marks"
 	between=$(sed -n "\\|^$tmp/mark/ CLOSE_WRITE,CLOSE $((marks - 1))\$|,\$p" "$events" |
 		grep -v "^$tmp/mark/" | sed "s|^$m/||; s|^$q/|queue/|; s|  *| |g; s|^ ||; s| \$||" | uniq |
 		paste -sd';' | sed 's/;/; /g')
@@ -66,7 +66,7 @@ oldest() { ls "$m/segments" | head -n 1; }
 # roll_past SEGMENT: until retention has deleted it.
 roll_past() {
 	for i in 1 2 3 4; do roll "$i"; done
-	wait_for 20 not [ -e "$q/$1" ]
+	wait_for not [ -e "$q/$1" ]
 }
 # shellcheck disable=SC2317 # called by wait_for
 at_rest() { # of two segments to be kept the current one is the newer
@@ -79,7 +79,7 @@ start_mount -o segment_size=64K,allow_trim
 roll first
 roll second
 append third
-wait_for 20 [ -e "$m/segments/000000003.q" ]
+wait_for [ -e "$m/segments/000000003.q" ]
 live=000000002
 watch "$m" "$m/segments" "$m/payload" "$m/append" "$m/append.lines" "$m/stream" "$m/stats.json" \
 	"$m/segments/000000001.q" "$m/segments/$live.q" "$m/payload/$live"
@@ -113,7 +113,7 @@ exec 5>&-
 mark
 fires "sealing a segment, and publishing the next" "${append_events//append/ctl}" \
 	sh -c 'echo roll >>"$1"' sh "$m/ctl"
-ok "while there is a new one" wait_for 20 [ -e "$q/000000004.q" ]
+ok "while there is a new one" wait_for [ -e "$q/000000004.q" ]
 fires "publishing shows nowhere, also later" "" true
 fires "trim by ctl" "${append_events//append/ctl}" sh -c 'echo trim 1 >>"$1"' sh "$m/ctl"
 ok "while one is gone" not [ -e "$q/000000000.q" ]
@@ -150,8 +150,8 @@ mkdir "$tmp/second"
 "$CHRONFS" "$q" "$tmp/second" -f -o ro >"$tmp/second.log" 2>&1 &
 second=$!
 mounts+=("$tmp/second")
-ok "a read-only mount beside it" wait_for 20 [ -e "$tmp/second/stream" ]
-ok "retention is at rest" wait_for 20 at_rest
+ok "a read-only mount beside it" wait_for [ -e "$tmp/second/stream" ]
+ok "retention is at rest" wait_for at_rest
 oldest=$(oldest)
 watch "$tmp/second" "$tmp/second/segments" "$tmp/second/stream" "$m/segments"
 : >"$tmp/mark/0"
@@ -162,7 +162,7 @@ fires "what another mount appends and deletes" "" [ "$(stat -c %s "$tmp/second/s
 unwatch
 
 # The queue's own directory is on an ordinary file system.
-ok "at rest again" wait_for 20 at_rest
+ok "at rest again" wait_for at_rest
 oldest=$(oldest)
 watch "$q"
 # shellcheck disable=SC2317 # called by wait_for
@@ -172,7 +172,7 @@ append_unseen() {
 	[ -z "$between" ]
 }
 # What the rolls before it have left to do (the next segment, indexes) may come at any time, but it ends.
-ok "appending shows nothing in the queue's directory" wait_for 30 append_unseen
+ok "appending shows nothing in the queue's directory" wait_for append_unseen
 roll_past "$oldest"
 mark
 ok "publishing does" grep -qE 'queue/ MOVED_TO 0[0-9]{8}\.q' <<<"$between"

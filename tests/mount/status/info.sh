@@ -22,7 +22,7 @@ mkdir "$tmp/second"
 "$CHRONFS" "$q" "$tmp/second" -f -o ro >"$tmp/second.log" 2>&1 &
 second=$!
 mounts+=("$tmp/second")
-ok "a read-only mount beside it" wait_for 20 [ -e "$tmp/second/stats.json" ]
+ok "a read-only mount beside it" wait_for [ -e "$tmp/second/stats.json" ]
 cases_of python3 "$here/info.py" "$m" "$q" "$tmp/second"
 ok "its unmount" umount "$tmp/second"
 wait "$second"
@@ -37,7 +37,7 @@ record() { dd if=/dev/zero of="$m/append" bs=60000 count=1 conv=notrunc status=n
 record && record
 record &
 client=$!
-ok "a write that waits is shown" wait_for 20 grep -qx 'chronfs_waiting_writes 1' "$m/metrics"
+ok "a write that waits is shown" wait_for grep -qx 'chronfs_waiting_writes 1' "$m/metrics"
 ok "with its bytes" grep -qx 'chronfs_waiting_bytes 60000' "$m/metrics"
 echo "trim 1" >"$m/ctl"
 wait "$client"

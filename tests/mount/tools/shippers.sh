@@ -17,7 +17,7 @@ write_some() {
 look_at() {
 	local name=$1
 	shift
-	timeout 60 "$@" >>"$tmp/$name" 2>>"$tmp/$name.err" || fail "$name: status $?"
+	timeout "$patience" "$@" >>"$tmp/$name" 2>>"$tmp/$name.err" || fail "$name: status $?"
 }
 
 # A program of the same habit: the same inode, not cut: it goes on; else it begins again.
@@ -52,7 +52,7 @@ first=$(stat -c %i "$m/stream")
 tail -n +1 -F -s 0.05 "$m/stream" >"$tmp/tail" 2>"$tmp/tail.err" &
 tail=$!
 seq -f "$format" 1000 >"$tmp/lines"
-ok "tail -F shows what there is" wait_for 30 cmp "$tmp/lines" "$tmp/tail"
+ok "tail -F shows what there is" wait_for cmp "$tmp/lines" "$tmp/tail"
 for name in "${names[@]}"; do ok "$name: at first, everything" cmp "$tmp/lines" "$tmp/$name"; done
 
 # More is trimmed than comes, then less; each time it ends at an offset that was there before, or is.
@@ -62,7 +62,7 @@ for round in 1 2 3 4; do
 	for ((i = 0; i < round; i++)); do write_some $((last + 1)) $((last += 200)); done
 	look
 	seq -f "$format" "$last" >"$tmp/lines" # what tail has not read yet must not be trimmed
-	ok "tail -F: every line, once, $round trims" wait_for 30 cmp "$tmp/lines" "$tmp/tail"
+	ok "tail -F: every line, once, $round trims" wait_for cmp "$tmp/lines" "$tmp/tail"
 done
 for name in "${names[@]}"; do
 	is "$name: not one record is missing" "$(sort -u "$tmp/$name" | wc -l)" "$last"

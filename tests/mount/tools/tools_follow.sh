@@ -24,7 +24,7 @@ follow() {
 # sees NAME TEXT: its output has TEXT before long.  Says when it took more than the contract's second.
 sees() {
 	local begin=${EPOCHREALTIME/./} end
-	wait_for 20 grep -qF -- "$2" "$tmp/$1" || return 1
+	wait_for grep -qF -- "$2" "$tmp/$1" || return 1
 	end=${EPOCHREALTIME/./}
 	[ $((end - begin)) -le 1500000 ] || note "$1: $(((end - begin) / 1000)) ms"
 }
@@ -79,7 +79,7 @@ is "tail -c +1 -F: all of it" "$(cat "$tmp/tail.c")" "$(cat "$m/stream")"
 	exec sleep 300
 ) >>"$m/append.lines" &
 half=$!
-ok "half a line is written" wait_for 30 grep -qx 'chronfs_open_line_bytes 5' "$m/metrics"
+ok "half a line is written" wait_for grep -qx 'chronfs_open_line_bytes 5' "$m/metrics"
 echo 'meanwhile' >>"$m/append"
 ok "another's record comes through" sees tail.f meanwhile
 kill "$half" 2>/dev/null
@@ -102,13 +102,13 @@ all_see() {
 n=0
 while IFS= read -r line; do
 	echo "$line"
-	[ $((++n % 500)) -ne 0 ] || [ "$n" -lt 2000 ] || wait_for 30 all_see "roll $((n - 1500))" || break
+	[ $((++n % 500)) -ne 0 ] || [ "$n" -lt 2000 ] || wait_for all_see "roll $((n - 1500))" || break
 done <"$tmp/rolls" >>"$m/append"
 for name in tail.f tail.F tail.n tail.c python; do
 	ok "$name: the last line" sees "$name" "roll $lines"
 	ok "$name: every line, in order" cmp <(grep '^roll' "$tmp/$name") "$tmp/rolls"
 done
-ok "the first segments are gone" wait_for 30 not [ -e "$m/segments/000000000.q" ]
+ok "the first segments are gone" wait_for not [ -e "$m/segments/000000000.q" ]
 for name in $running; do [ "$name" = python ] || stop "$name"; done
 # neither of the two says anything when it is ended but of that
 for name in python pipe; do
@@ -126,7 +126,7 @@ echo "last words" >>"$m/append"
 ok "tail --pid: the line" sees tail.pid "last words"
 kill "$other"
 wait "$other" 2>/dev/null
-ok "tail --pid: ends" wait_for 20 not kill -0 "$pid"
+ok "tail --pid: ends" wait_for not kill -0 "$pid"
 ok "tail --pid: no complaint" silent tail.pid
 follow tail.sed "timeout $patience tail -n 1 -f stream | sed -u 2q"
 pid=${followers[tail.sed]}
@@ -134,7 +134,7 @@ ok "tail -f | sed q: what was there" sees tail.sed "last words"
 echo "second" >>"$m/append"
 ok "tail -f | sed q" sees tail.sed second
 echo "third" >>"$m/append" # tail sees that nobody reads it any more
-ok "tail -f | sed q: ends" wait_for 20 not kill -0 "$pid"
+ok "tail -f | sed q: ends" wait_for not kill -0 "$pid"
 
 cases_of python3 "$here/less.py" "$m"
 

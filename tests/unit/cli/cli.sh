@@ -202,7 +202,7 @@ ok "tail -f shows what comes, over rolls; SIGINT ends it" followed
 ok "SIGTERM ends tail -f" followed_term
 follow_pipe() {
 	local codes
-	timeout 20 "$CHRONQ" tail -f follow-q | head -n 1
+	timeout "$patience" "$CHRONQ" tail -f follow-q | head -n 1
 	codes=("${PIPESTATUS[@]}")
 	[ "${codes[0]}" -eq 0 ]
 }

@@ -66,8 +66,8 @@ copy gone && rm gone/000000005.q
 shows "a segment is missing: tail" 1 "(so far: 1 segments, 10 records)" "$CHRONQ" tail -n 500 gone
 shows "cat of a range that begins in it" 1 "no record 55; the next one is 60" "$CHRONQ" cat -s 55- gone
 copy far && cp far/000000000.q far/999999999.q
-shows "a file has the last name that a segment can have: cat" 0 "record 119" timeout 60 "$CHRONQ" cat far
-shows "tail" 0 "record 119" timeout 60 "$CHRONQ" tail far
+shows "a file has the last name that a segment can have: cat" 0 "record 119" timeout "$patience" "$CHRONQ" cat far
+shows "tail" 0 "record 119" timeout "$patience" "$CHRONQ" tail far
 copy hidden && poke hidden/000000002.q 448
 shows "cat of a range whose beginning a damaged record hides" 3 "Input/output error" "$CHRONQ" cat -s 25- hidden
 last_twenty() {
@@ -124,7 +124,7 @@ shows "cat of much to a full disk" 3 "No space left on device" full "$CHRONQ" ca
 shows "as JSON" 3 "No space left on device" full "$CHRONQ" cat --json large
 yes x | head -n 5000 | "$CHRONQ" append -s 1M short-lines
 shows "many records" 3 "No space left on device" full "$CHRONQ" cat --json short-lines
-shows "tail -f" 3 "No space left on device" full timeout 300 "$CHRONQ" tail -f q
+shows "tail -f" 3 "No space left on device" full timeout "$patience" "$CHRONQ" tail -f q
 shows "tail of much" 3 "No space left on device" full "$CHRONQ" tail -n 20000 large
 
 # ---- input ----
@@ -148,12 +148,12 @@ tiny 128 128 && tiny 192 192
 for input in abc 'abc\n' '\n' 'abc\nabc'; do
 	# shellcheck disable=SC2016 # for that sh
 	shows "records that can hold no byte: $input" 3 "no record can hold a byte" \
-		timeout -s KILL 300 sh -c 'printf "$2" | "$1" append 128' sh "$CHRONQ" "$input"
+		timeout -s KILL "$patience" sh -c 'printf "$2" | "$1" append 128' sh "$CHRONQ" "$input"
 done
 shows "no input for them" 1 "nothing to append" "$CHRONQ" append 128
 shows "there is none" 0 "records          none" "$CHRONQ" info 128
 shows "nor any damage" 0 "damage 0" "$CHRONQ" verify 128
-seventy() { { head -c 69 long-line && echo; } | timeout -s KILL 300 "$CHRONQ" append 192; }
+seventy() { { head -c 69 long-line && echo; } | timeout -s KILL "$patience" "$CHRONQ" append 192; }
 shows "records of 64 bytes" 0 "split lines of more than 64 bytes: 1" seventy
 ok "all of the line is there" cmp <("$CHRONQ" cat 192) <(head -c 69 long-line && echo)
 # What was read of a line for which there is no memory is appended all the same.  Segments are no
@@ -208,7 +208,7 @@ each() {
 	local failure skip code bad=0 runs=0 failed=0
 	for failure in $failing; do
 		for skip in $skips; do
-			CHRONQ_FAIL=$failure:$skip:1 timeout 300 "$@" >out 2>err <one
+			CHRONQ_FAIL=$failure:$skip:1 timeout "$patience" "$@" >out 2>err <one
 			code=$?
 			runs=$((runs + 1))
 			[ "$code" -ne 0 ] || continue

@@ -55,7 +55,7 @@ append() { echo more | "$CHRONQ" append "$@"; }
 chronfs_at() {
 	local queue=$1 code
 	shift
-	timeout -s KILL 60 "$CHRONFS" -f "$queue" m "$@"
+	timeout -s KILL "$patience" "$CHRONFS" -f "$queue" m "$@"
 	code=$?
 	[ "$code" -eq 137 ] || return "$code"
 	umount -l m

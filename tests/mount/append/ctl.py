@@ -2,35 +2,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """ctl.py MOUNT QUEUE - the verbs of ctl at the level of system calls."""
 
-import errno
 import fcntl
-import json
 import os
 import sys
 import threading
 
-from testlib import case
+from syscalls import FS_IMMUTABLE_FL, FS_IOC_GETFLAGS
+from testlib import case, outcome, stats
 
 mount, queue = sys.argv[1:3]
-FS_IOC_GETFLAGS, FS_IMMUTABLE_FL = 0x80086601, 0x10
-
-
-def stats():
-    with open(mount + "/stats.json", "rb") as f:
-        return json.load(f)
 
 
 def append(payload):
     fd = os.open(mount + "/append", os.O_WRONLY)
     os.write(fd, payload)
     os.close(fd)
-
-
-def outcome(fd, command):
-    try:
-        return os.write(fd, command)
-    except OSError as e:
-        return errno.errorcode[e.errno]
 
 
 def oldest():
@@ -50,7 +36,7 @@ def verbs(fd):
             (b"trim 18446744073709551616", "EINVAL"), (b"x" * 100, "EINVAL"),
             (b"roll" + b" " * 60, 64), (b"roll" + b" " * 70000, 70004),
             (b"x" * 70000, "EINVAL"), (b"\0" * 10, "EINVAL")):
-        got = outcome(fd, command)
+        got = outcome(os.write, fd, command)
         shown = command if len(command) < 40 else command[:20] + b"..."
         case(f"{shown!r}: {wanted}", got == wanted, got)
     case("nothing of it was deleted", oldest() == 0)
@@ -60,9 +46,9 @@ def verbs(fd):
 
 def roll(fd):
     append(b"before")
-    before = stats()["position"]
+    before = stats(mount)["position"]
     os.write(fd, b"roll\n")
-    now = stats()["position"]
+    now = stats(mount)["position"]
     case("roll begins the next segment", now["segment"] == before["segment"] + 1, (before, now))
     sealed = os.open(f"{mount}/segments/{before['segment']:09}.q", os.O_RDONLY)
     flags = bytearray(8)
@@ -70,19 +56,19 @@ def roll(fd):
     os.close(sealed)
     case("the one before is sealed", flags[0] & FS_IMMUTABLE_FL)
     os.write(fd, b"roll\n")
-    same = stats()["position"]  # but for what is durable meanwhile
+    same = stats(mount)["position"]  # but for what is durable meanwhile
     case("an empty one is not left", same["segment"] == now["segment"], (now, same))
 
 
 def sync(fd):
     append(b"to be flushed")
     os.write(fd, b"sync\n")
-    position = stats()["position"]
+    position = stats(mount)["position"]
     case("sync: everything is durable", position["durable_seq"] == position["next_seq"], position)
 
 
 def trim(fd):
-    first = stats()["position"]
+    first = stats(mount)["position"]
     for i in range(8):
         for _ in range(10):
             append(b"in segment %d" % i)
@@ -93,7 +79,7 @@ def trim(fd):
     with open(f"{mount}/segments/{segment:09}.q", "rb") as f:
         case("what is below is gone, what holds a record that stays is not",
              b"in segment 3" in f.read())
-    now = stats()
+    now = stats(mount)
     case("it is counted", now["retention"]["deleted_segments"] == segment and
          now["segments"]["oldest"] == segment, now)
     os.write(fd, b"trim %d\n" % seq)
@@ -101,36 +87,36 @@ def trim(fd):
     os.write(fd, b"trim %d\n" % (seq + 5))
     case("up to the border of a segment", oldest() == segment + 1)
     os.write(fd, b"trim 18446744073709551615\n")
-    now = stats()["position"]["segment"]
+    now = stats(mount)["position"]["segment"]
     case("trim of all leaves the current segment", oldest() == now, (oldest(), now))
 
 
 def trim_with_reader(fd):
     """A file of 16 bytes is a position that is live for ever (docs/format.md)."""
     append(b"unread")
-    pinned = stats()["position"]["segment"]
+    pinned = stats(mount)["position"]["segment"]
     os.makedirs(queue + "/readers", exist_ok=True)
     with open(queue + "/readers/slow.meta", "wb") as f:
         f.write(pinned.to_bytes(8, "little") + (64).to_bytes(8, "little"))
     os.write(fd, b"roll\n")
-    got = outcome(fd, b"trim 1000000000\n")
+    got = outcome(os.write, fd, b"trim 1000000000\n")
     case("trim where a reader keeps all: EBUSY", got == "EBUSY" and oldest() == pinned, got)
-    case("nothing below: nothing to do", outcome(fd, b"trim 1\n") == 7)
+    case("nothing below: nothing to do", outcome(os.write, fd, b"trim 1\n") == 7)
     with open(queue + "/readers/slow.meta", "wb") as f:
         f.write((pinned + 1).to_bytes(8, "little") + (64).to_bytes(8, "little"))
     append(b"unread, too")
     os.write(fd, b"roll\n")
-    got = outcome(fd, b"trim 1000000000\n")
+    got = outcome(os.write, fd, b"trim 1000000000\n")
     case("trim where a reader keeps some: the others go", got == 16 and oldest() == pinned + 1,
          (got, oldest()))
     os.unlink(queue + "/readers/slow.meta")
-    case("when it is gone, all go", outcome(fd, b"trim 1000000000\n") == 16 and
+    case("when it is gone, all go", outcome(os.write, fd, b"trim 1000000000\n") == 16 and
          oldest() == pinned + 2)
 
 
 def together(fd):
     """Commands of many at once are all answered; each roll follows a record."""
-    before = stats()["position"]["segment"]
+    before = stats(mount)["position"]["segment"]
     failures = []
 
     def client():
@@ -147,9 +133,9 @@ def together(fd):
         thread.start()
     for thread in threads:
         thread.join()
-    rolled = stats()["position"]["segment"] - before
+    rolled = stats(mount)["position"]["segment"] - before
     case("eight clients at once", not failures and 20 <= rolled <= 160, (failures, rolled))
-    case("their records are there", stats()["appended"]["records"] >= 160)
+    case("their records are there", stats(mount)["appended"]["records"] >= 160)
     os.write(fd, b"sync")
 
 

@@ -14,8 +14,7 @@ import threading
 import time
 
 from records import place_reader
-from testlib import (PATIENCE, New, case, client, is_, outcome, stats, wait_for, waiting,
-                     write_all)
+from testlib import PATIENCE, New, case, client, is_, outcome, stats, wait_for, waiting
 
 mode, mount, queue = sys.argv[1:4]
 append, lines = mount + "/append", mount + "/append.lines"

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from testlib import New, case, client, is_, lines_of, outcome, wait_for, write_all
+from testlib import New, case, client, is_, lines_of, outcome, write_all
 
 mount, queue, limit = sys.argv[1], sys.argv[2], int(sys.argv[3])
 path = mount + "/append.lines"

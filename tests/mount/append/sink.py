@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """sink.py MOUNT LIMIT - system calls on append that no shell makes; prints a line per case."""
 
-import ctypes
 import fcntl
 import json
 import mmap
@@ -11,16 +10,12 @@ import subprocess
 import sys
 import threading
 
-from testlib import case, error_of
+import syscalls
+from testlib import PATIENCE, case, error_of
 
 mount, limit = sys.argv[1], int(sys.argv[2])
 path = mount + "/append"
 queue = [line.split()[0] for line in open("/proc/mounts") if line.split()[1] == mount][0]
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mmap.restype = ctypes.c_ssize_t
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
-                      ctypes.c_long]
-libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
 
 
 def is_error(what, wanted, call, *args):
@@ -28,12 +23,6 @@ def is_error(what, wanted, call, *args):
     if got != wanted:
         print(f"got {got}, wanted {wanted}")
     case(f"{what}: {wanted or 'success'}", got == wanted)
-
-
-def checked(function, *args):
-    """Calls a function of libc as Python's own wrappers do (which check too much themselves)."""
-    if function(*args) == -1:
-        raise OSError(ctypes.get_errno(), function.__name__)
 
 
 def newest():
@@ -65,7 +54,7 @@ is_error("ftruncate to 1", "EPERM", os.ftruncate, fd, 1)
 is_error("fsync", None, os.fsync, fd)
 is_error("fdatasync", None, os.fdatasync, fd)
 is_error("utime", None, os.utime, path, (1, 1))
-is_error("fallocate", "EPERM", checked, libc.fallocate, fd, 0, 0, 100)
+is_error("fallocate", "EPERM", syscalls.fallocate, fd, 0, 0, 100)
 # glibc writes a byte into each block where fallocate() is not supported
 length = newest()
 is_error("posix_fallocate", "EPERM", os.posix_fallocate, fd, 0, 10000)
@@ -74,8 +63,7 @@ is_error("chmod that changes nothing", None, os.chmod, path, 0o644)
 is_error("chmod", "EPERM", os.chmod, path, 0o600)
 is_error("chown that changes nothing", None, os.chown, path, os.getuid(), -1)
 is_error("chown", "EPERM", os.chown, path, 12345, -1)
-is_error("shared mapping", "ENODEV", checked, libc.mmap, None, 4096, mmap.PROT_READ,
-         mmap.MAP_SHARED, fd, 0)
+is_error("shared mapping", "ENODEV", syscalls.Mapping, fd, 4096, mmap.PROT_READ, mmap.MAP_SHARED)
 
 for name, flag in (("O_SYNC", os.O_SYNC), ("O_DSYNC", os.O_DSYNC)):
     other = os.open(path, os.O_WRONLY | flag)
@@ -102,7 +90,7 @@ waiter = threading.Thread(target=lambda: (fcntl.flock(other, fcntl.LOCK_SH), got
 waiter.start()
 case("a waiting flock waits", not got.wait(0.2))
 fcntl.flock(fd, fcntl.LOCK_UN)
-case("and gets the lock when it is free", got.wait(30))
+case("and gets the lock when it is free", got.wait(PATIENCE))
 waiter.join()
 is_error("a second reader", None, fcntl.flock, fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
 os.close(other)  # the kernel tells the mount a moment later: so this waits, if it has to

@@ -9,7 +9,6 @@ damaged        EIO
 """
 
 import errno
-import json
 import os
 import signal
 import struct
@@ -18,7 +17,7 @@ import threading
 import time
 
 from records import records, segment_ids, segment_path
-from testlib import PATIENCE, error_of, made_late, stats
+from testlib import PATIENCE, error_of, made_late, stats, wait_for
 
 subject, queue, mount = sys.argv[1:]
 append, lines, stream = (f"{mount}/{name}" for name in ("append", "append.lines", "stream"))
@@ -35,15 +34,6 @@ def is_error(what, wanted, call, *args):
     if got != wanted:
         print(f"got {got}")
     case(f"{what}: {wanted or 'no error'}", got == wanted)
-
-
-def until(condition):
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def write(fd, data):
@@ -109,7 +99,7 @@ def subject_full():
     case("df shows no room", os.statvfs(mount).f_bavail == 0)
     trim_oldest()
     case("when there is room again the line that was open at close comes first",
-         until(lambda: newest_is(OPEN_LINE)))
+         wait_for(lambda: newest_is(OPEN_LINE)))
     trim_oldest()
     is_error("then a write", None, write, fd, FILLING)
     case("it is there", newest_is(FILLING) and len(records(queue)) == len(before))
@@ -121,8 +111,8 @@ def subject_nospace():
     os.unlink(os.path.dirname(queue) + "/ballast")
     trim_oldest()
     case("when there is room again the line that was open at close comes first",
-         until(lambda: newest_is(OPEN_LINE)))
-    case("then a write", until(lambda: not error_of(write, fd, FILLING)))
+         wait_for(lambda: newest_is(OPEN_LINE)))
+    case("then a write", wait_for(lambda: not error_of(write, fd, FILLING)))
     case("it is there", newest_is(FILLING) and len(records(queue)) == len(before) + 1)
 
 
@@ -134,8 +124,7 @@ def in_thread(call, *args):
 
 
 def waiting_writes():
-    with open(mount + "/stats.json", encoding="utf-8") as file:
-        return json.load(file)["waiting"]["writes"]
+    return stats(mount)["waiting"]["writes"]
 
 
 def waiting_child(data):
@@ -146,7 +135,7 @@ def waiting_child(data):
             os.write(os.open(append, os.O_WRONLY), data)
         finally:
             os._exit(1)
-    case("a write in a full queue waits", until(lambda: waiting_writes() == 1))
+    case("a write in a full queue waits", wait_for(lambda: waiting_writes() == 1))
     return child
 
 
@@ -182,7 +171,7 @@ def subject_waiting():
     case("nothing of these was appended", len(records(queue)) == before)
 
     thread, result = in_thread(write, fd, FILLING)
-    until(lambda: waiting_writes() == 1)
+    wait_for(lambda: waiting_writes() == 1)
     trim_oldest()
     thread.join(PATIENCE)
     case("a waiting write goes on when a segment is trimmed", result == [None])

@@ -13,6 +13,8 @@ import struct
 import subprocess
 import sys
 
+from testlib import elsewhere
+
 path = sys.argv[1]
 FLOCK = "hhqqi4x"  # struct flock, 64 bits
 
@@ -37,22 +39,6 @@ def lock_open_file(fd):
     fcntl.fcntl(fd, fcntl.F_OFD_SETLK, record(fcntl.F_WRLCK))
 
 
-def run(function):
-    """What the function gives in a process of its own."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write_end, str(function()).encode())
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        got = pipe.read().decode()
-    os.waitpid(pid, 0)
-    return got
-
-
 def held(start=0, length=0):
     """Who keeps another process out."""
     mine = os.getpid()
@@ -61,7 +47,7 @@ def held(start=0, length=0):
         kind, _, _, _, pid = struct.unpack(FLOCK, fcntl.fcntl(
             opened(), fcntl.F_GETLK, record(fcntl.F_WRLCK, start, length)))
         return "nobody" if kind == fcntl.F_UNLCK else "this process" if pid == mine else "another"
-    return run(ask)
+    return elsewhere(ask)
 
 
 def flocked():
@@ -71,7 +57,7 @@ def flocked():
             return "nobody"
         except BlockingIOError:
             return "somebody"
-    return run(ask)
+    return elsewhere(ask)
 
 
 def child_holding(fd):
@@ -153,7 +139,7 @@ def others_keep_theirs():
         lock(its, start=10, length=10)
         os.close(its)
         return ""
-    run(other)
+    elsewhere(other)
     say("another process has closed: its part, ours", [held(10, 10), held(0, 10)])
     os.close(fd)
 

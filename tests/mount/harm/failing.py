@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 
-from testlib import case, is_, outcome, stats, wait_for
+from testlib import PATIENCE, case, is_, outcome, stats, wait_for
 
 part, queue, mount = sys.argv[1:]
 append, lines, stream = (f"{mount}/{name}" for name in ("append", "append.lines", "stream"))
@@ -40,7 +40,7 @@ def part_waiters():
         thread.start()
     start.wait()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     is_("all who wait for the flush that fails are told", results, ["EIO"] * WAITERS)
     flushes = stats(mount)["syncs"]["count"]
     is_("it is not tried again", [outcome(os.fsync, fd) for fd in fds[:5]], ["EIO"] * 5)

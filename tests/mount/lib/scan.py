@@ -10,9 +10,10 @@ what comes behind it, whatever has come and gone since it was given.
 
 import os
 import sys
-import time
 
+import testlib
 from getdents import names, names_from, pieces
+from testlib import wait_for
 
 mount = sys.argv[1]
 path = mount + "/" + sys.argv[2]
@@ -21,7 +22,7 @@ size = int(sys.argv[4])
 
 
 def case(what, good):
-    print(("ok - " if good else "not ok - ") + f"{sys.argv[2]}: {what}")
+    testlib.case(f"{sys.argv[2]}: {what}", good)
 
 
 def roll(fd, count):
@@ -29,19 +30,10 @@ def roll(fd, count):
         os.write(fd, b"x" * 3900)  # each fills a segment
 
 
-def settled(condition):
-    """The mount prepares and trims in the background, and a name may be known for a second."""
-    until = time.monotonic() + 60
-    while not condition():
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.02)
-    return True
-
-
+# The mount prepares and trims in the background, and a name may be known for a second: so all of this waits.
 sink = os.open(mount + "/append", os.O_WRONLY)
 roll(sink, max(kept - len(os.listdir(path)), 0) + 50)
-if not settled(lambda: kept <= len(os.listdir(path)) <= kept + 2):
+if not wait_for(lambda: kept <= len(os.listdir(path)) <= kept + 2):
     sys.exit("nothing is trimmed")
 start = set(os.listdir(path))
 directory = os.open(path, os.O_RDONLY)
@@ -51,7 +43,7 @@ for entries in pieces(directory, size):
     seen += [name for name, _ in entries]
     offsets += entries[-1:]
     roll(sink, 4)
-settled(lambda: kept <= len(os.listdir(path)) <= kept + 2)
+wait_for(lambda: kept <= len(os.listdir(path)) <= kept + 2)
 end = set(os.listdir(path))
 case("many pieces were read", len(offsets) > 10)
 case("segments came and went meanwhile", start - end and end - start)
@@ -64,7 +56,7 @@ def goes_on(name, offset):
 
 
 case("an offset leads to what is behind it now",
-     all(settled(lambda: goes_on(*offset)) for offset in offsets[::len(offsets) // 6]))
+     all(wait_for(lambda: goes_on(*offset)) for offset in offsets[::len(offsets) // 6]))
 
 
 def rewound():
@@ -76,5 +68,5 @@ def is_gone():
     return not os.path.exists(f"{path}/{min(start - end)}")
 
 
-case("a rewound directory shows what is there now", settled(lambda: rewound() == set(os.listdir(path))))
-case("a trimmed segment is gone", settled(is_gone))
+case("a rewound directory shows what is there now", wait_for(lambda: rewound() == set(os.listdir(path))))
+case("a trimmed segment is gone", wait_for(is_gone))

@@ -48,8 +48,8 @@ class Mapping:
         self.length = length
         self.address = call("mmap", None, length, prot, flags, fd, 0)
 
-    def bytes(self, length=None):
-        return ctypes.string_at(self.address, self.length if length is None else length)
+    def bytes(self, length=None, offset=0):
+        return ctypes.string_at(self.address + offset, self.length if length is None else length)
 
     def close(self):
         call("munmap", ctypes.c_void_p(self.address), self.length)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests in Python share: cases, records, waiting for something, clients as processes."""
 
+import ast
 import errno
 import io
 import json
@@ -35,12 +36,11 @@ def outcome(call, *args):
 
 
 def wait_for(condition):
+    """What the condition gives when it holds at last, or after PATIENCE."""
     end = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > end:
-            return False
+    while not (good := condition()) and time.monotonic() < end:
         time.sleep(0.005)
-    return True
+    return good
 
 
 def error_of(call, *args):
@@ -82,6 +82,22 @@ class New(Follower):
         found = []
         wait_for(lambda: found.extend(self.new()) or len(found) >= count)
         return found
+
+
+def elsewhere(function):
+    """What the function gives in a child process: numbers, text, and tuples or dictionaries of these."""
+    inside, outside = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(outside, repr(function()).encode())
+        finally:
+            os._exit(0)
+    os.close(outside)
+    with os.fdopen(inside, "rb") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return ast.literal_eval(said.decode())
 
 
 def client(source, *args):

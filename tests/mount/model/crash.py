@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 
-from testlib import case
+from testlib import PATIENCE, case
 
 
 # A test that is told to stop ends its round, so that no daemon is left.
@@ -152,7 +152,7 @@ def write_and_end(daemon, this_round):
     if not places:
         time.sleep(random.uniform(0, 0.03))
         daemon.send_signal(SIGNAL)
-        daemon.wait(60)
+        daemon.wait(PATIENCE)
     for t in threads:
         t.join()
     for fd in fds:
@@ -160,7 +160,7 @@ def write_and_end(daemon, this_round):
             close(fd)
     if places:  # it has not come by yet: the end has places, too
         subprocess.run(["umount", mount], stderr=subprocess.DEVNULL, check=False)
-        daemon.wait(60)
+        daemon.wait(PATIENCE)
     return acked
 
 

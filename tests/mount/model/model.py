@@ -8,7 +8,6 @@ be it a count, an error or bytes, is compared with what it should.  The same see
 operations.  The mount is ended in every way, too: unmounted, by SIGTERM, by SIGKILL.
 """
 
-import errno
 import os
 import random
 import sys
@@ -18,6 +17,7 @@ from model_mount import Mount, interruptible
 from model_read import Readers
 from records import Follower, Segment
 from reference import Lines, Reference
+from testlib import outcome
 
 queue, mount, seed, seconds = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 chance = random.Random(seed)
@@ -31,14 +31,6 @@ class Mismatch(Exception):
 def check(what, got, wanted):
     if got != wanted:
         raise Mismatch(f"{what}: got {str(got)[:200]}, wanted {str(wanted)[:200]}")
-
-
-def result_of(call, *args):
-    """What a call returned, or the name of its error."""
-    try:
-        return call(*args)
-    except OSError as e:
-        return errno.errorcode[e.errno]
 
 
 class Sink:
@@ -63,7 +55,7 @@ class Model:
         self.follower = Follower.__new__(Follower)
         self.follower.queue, self.follower.next_seq, self.follower.segment = queue, 0, 0
         self.checked = 0  # records that were compared with the files
-        self.readers = Readers(queue, mount, self.reference, chance, check, result_of)
+        self.readers = Readers(queue, mount, self.reference, chance, check)
 
     def data(self):
         limit = self.reference.limit
@@ -113,7 +105,7 @@ class Model:
             else:
                 wanted = len(data) if not data or self.reference.append(data) else self.full(sink)
         log[-1] += f" {len(data)} bytes to {sink.name} {sink.fds}: {wanted}"
-        check("write", result_of(os.write, chance.choice(sink.fds), data), wanted)
+        check("write", outcome(os.write, chance.choice(sink.fds), data), wanted)
         if self.reference.next_seq > before:
             sink.last_seq = self.reference.next_seq - 1
 
@@ -145,7 +137,7 @@ class Model:
         self.make_room()
         self.commit(sink)
         log[-1] += f" {sink.name} {sink.fds[-1]}"
-        check("close", result_of(os.close, sink.fds.pop()), None)
+        check("close", outcome(os.close, sink.fds.pop()), None)
         if not sink.fds:
             self.sinks.remove(sink)
 
@@ -154,21 +146,21 @@ class Model:
             return
         sink = chance.choice(self.sinks)
         wanted = [None] if self.commit(sink) else ["EDQUOT", "EAGAIN"]
-        got = result_of(chance.choice([os.fsync, os.fdatasync]), sink.fds[0])
+        got = outcome(chance.choice([os.fsync, os.fdatasync]), sink.fds[0])
         check(f"fsync: {got}", got in wanted, True)
 
     def last_seq(self):
         if not self.sinks:
             return
         sink = chance.choice(self.sinks)
-        got = result_of(os.getxattr, sink.fds[0], "user.chronfs.last_seq")
+        got = outcome(os.getxattr, sink.fds[0], "user.chronfs.last_seq")
         wanted = "ENODATA" if sink.last_seq is None else str(sink.last_seq).encode()
         check(f"last_seq of {sink.name}", got, wanted)
 
     def control(self, text):
         fd = os.open(mount + "/ctl", os.O_WRONLY)
         try:
-            return result_of(os.write, fd, text.encode())
+            return outcome(os.write, fd, text.encode())
         finally:
             os.close(fd)
 
@@ -200,7 +192,7 @@ class Model:
             wanted = "EBUSY" if number <= reference.current else "ENOENT"
         if number == reference.current + 1:
             return  # it may be prepared, or not
-        check("unlink", result_of(os.unlink, f"{mount}/segments/{number:09}.q"), wanted)
+        check("unlink", outcome(os.unlink, f"{mount}/segments/{number:09}.q"), wanted)
 
     # ---- the end of a mount, and another ----
 
@@ -231,7 +223,7 @@ class Model:
                 self.reference.roll()
         for sink in self.sinks:
             for fd in sink.fds:
-                result_of(os.close, fd)
+                outcome(os.close, fd)
         self.sinks.clear()
         self.compare()
         self.mount.verify()

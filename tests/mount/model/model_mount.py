@@ -6,6 +6,8 @@ import signal
 import subprocess
 import time
 
+from testlib import PATIENCE
+
 _stopped = []
 signal.signal(signal.SIGTERM, lambda *_: _stopped.append(True))
 
@@ -26,7 +28,7 @@ class Mount:
         with open(self.log, "wb") as log:
             self.daemon = subprocess.Popen([os.environ["CHRONFS"], self.queue, self.mount, "-f",
                                             "-o", self.options], stdout=log, stderr=log)
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while True:
             assert self.daemon.poll() is None, self.messages()
             assert time.monotonic() < end, "the mount does not answer"
@@ -42,7 +44,7 @@ class Mount:
             return file.read()
 
     def ended(self, status):
-        got = self.daemon.wait(60)
+        got = self.daemon.wait(PATIENCE)
         self.daemon = None
         subprocess.run(["umount", "-l", self.mount], stderr=subprocess.DEVNULL, check=False)
         text = self.messages()

@@ -5,14 +5,15 @@ What was trimmed may be gone (ENODATA) or still be had from the page cache; but 
 may be another than the one that was appended, and what is live has to come whole.
 """
 
-import json
 import os
 import re
 import time
 
+import testlib
+from testlib import outcome, wait_for
+
 PAGE = 4096
 NAME_SECONDS = 1.5  # the kernel may know a name for a second after it is gone
-PATIENCE = 60  # seconds, for what comes as soon as the daemon gets to it
 
 
 class Handle:
@@ -25,9 +26,9 @@ class Handle:
 
 
 class Readers:
-    def __init__(self, queue, mount, reference, chance, check, result_of):
+    def __init__(self, queue, mount, reference, chance, check):
         self.queue, self.mount, self.reference = queue, mount, reference
-        self.chance, self.check, self.result_of = chance, check, result_of
+        self.chance, self.check = chance, check
         self.handles = []
         self.gone = {}  # segments that were seen trimmed: when first
 
@@ -40,7 +41,7 @@ class Readers:
 
     def close(self):
         for handle in self.handles:
-            self.result_of(os.close, handle.fd)
+            outcome(os.close, handle.fd)
             if handle.backing is not None:
                 os.close(handle.backing)
         self.handles.clear()
@@ -56,9 +57,7 @@ class Readers:
     def settle(self):
         """The daemon hears of a close a moment later."""
         wanted = len(self.reference.stream) - self.stream_begin()
-        end = time.monotonic() + PATIENCE
-        while os.stat(self.mount + "/stream").st_size != wanted and time.monotonic() < end:
-            time.sleep(0.01)
+        wait_for(lambda: os.stat(self.mount + "/stream").st_size == wanted)
         self.check("stream", os.stat(self.mount + "/stream").st_size, wanted)
 
     def do_open(self, log):
@@ -83,7 +82,7 @@ class Readers:
         if self.handles:
             handle = self.handles.pop(self.chance.randrange(len(self.handles)))
             log[-1] += f" {handle.kind} {handle.fd}"
-            self.check("close", self.result_of(os.close, handle.fd), None)
+            self.check("close", outcome(os.close, handle.fd), None)
             if handle.backing is not None:
                 os.close(handle.backing)
 
@@ -116,7 +115,7 @@ class Readers:
 
     def compare(self, handle, content, offset, length):
         wanted = content[offset:offset + length]
-        got = self.result_of(os.pread, handle.fd, length, offset)
+        got = outcome(os.pread, handle.fd, length, offset)
         live = self.live_from(handle)
         # through the page cache whole pages are read
         first = offset if handle.direct or handle.kind == "segments" else offset // PAGE * PAGE
@@ -148,7 +147,7 @@ class Readers:
         handle = self.chance.choice(streams)
         size, live = len(self.content(handle)), self.live_from(handle)
         self.check("SEEK_END", os.lseek(handle.fd, 0, os.SEEK_END), size)
-        found = self.result_of(os.lseek, handle.fd, 0, os.SEEK_DATA)
+        found = outcome(os.lseek, handle.fd, 0, os.SEEK_DATA)
         log[-1] += f" fd {handle.fd}: data at {found}"
         if size == live:
             self.check("SEEK_DATA", found, "ENXIO")
@@ -174,10 +173,10 @@ class Readers:
         reference = self.reference
         number = self.chance.randint(max(0, reference.oldest - 2), reference.current)
         log[-1] += f" {number}"
-        size = self.result_of(lambda: os.stat(f"{self.mount}/payload/{number:09}").st_size)
+        begun = time.monotonic()
+        size = outcome(lambda: os.stat(f"{self.mount}/payload/{number:09}").st_size)
         if number < reference.oldest:
-            since = self.gone.setdefault(number, time.monotonic())
-            if time.monotonic() - since > NAME_SECONDS:
+            if begun - self.gone.setdefault(number, time.monotonic()) > NAME_SECONDS:
                 self.check("payload file of a trimmed segment", size, "ENOENT")
         else:
             self.check("payload file", size, len(reference.payloads_of(number)))
@@ -197,13 +196,12 @@ class Readers:
             wanted.update(first_seq=records[0], last_seq=records[-1])
         for name, value in wanted.items():
             self.check(f"{name} of {path}",
-                       self.result_of(os.getxattr, f"{self.mount}/{path}", "user.chronfs." + name),
+                       outcome(os.getxattr, f"{self.mount}/{path}", "user.chronfs." + name),
                        str(value).encode())
 
     def do_stats(self, log):
         del log
-        with open(self.mount + "/stats.json", encoding="utf-8") as file:
-            stats = json.load(file)
+        stats = testlib.stats(self.mount)
         self.check("next_seq", stats["position"]["next_seq"], self.reference.next_seq)
         self.check("segment", stats["position"]["segment"], self.reference.current)
         self.check("oldest", stats["segments"]["oldest"], self.reference.oldest)

@@ -3,21 +3,17 @@
 """passthrough.py MOUNT QUEUE PID - segments that the kernel reads without the daemon PID, which is stopped
 meanwhile; prints a line per case."""
 
-import ctypes
 import mmap
 import os
 import signal
 import sys
 import time
 
-from testlib import case
+from syscalls import Mapping
+from testlib import PATIENCE, case, outcome
 
 mount, queue, pid = sys.argv[1], sys.argv[2], int(sys.argv[3])
 SIZE = 65536
-libc = ctypes.CDLL(None, use_errno=True)
-libc.mmap.restype = ctypes.c_void_p
-libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int,
-                      ctypes.c_long]
 
 
 def content(path):
@@ -37,10 +33,10 @@ class Stopped:
         os.kill(pid, signal.SIGSTOP)
         self.child = os.fork()
         if self.child == 0:
-            time.sleep(5)
+            time.sleep(PATIENCE)
             os.kill(pid, signal.SIGCONT)
             os._exit(0)
-        until = time.monotonic() + 4
+        until = time.monotonic() + PATIENCE / 2
         while not self.without_it() and time.monotonic() < until:
             time.sleep(0.01)
         return self
@@ -65,12 +61,12 @@ live = next(n for n in names if os.getxattr(f"{mount}/segments/{n}", "user.chron
 sink = os.open(mount + "/append", os.O_WRONLY)
 for kind, name in (("sealed", sealed), ("live", live)):
     fd, second = open_read(name), open_read(name)
-    at = libc.mmap(None, SIZE, mmap.PROT_READ, mmap.MAP_SHARED, fd, 0)
-    case(f"{kind}: it can be mapped shared", at != ctypes.c_void_p(-1).value)
+    mapping = outcome(Mapping, fd, SIZE, mmap.PROT_READ, mmap.MAP_SHARED)
+    case(f"{kind}: it can be mapped shared", isinstance(mapping, Mapping))
     with Stopped() as stopped:
         image = os.pread(fd, SIZE, 0)
         again = os.pread(second, SIZE, 0)
-        mapped = ctypes.string_at(at, SIZE)
+        mapped = mapping.bytes()
         case(f"{kind}: read and mapped while the daemon is stopped", stopped.without_it())
         case(f"{kind}: and they are the file's bytes",
              image == again == mapped == content(f"{queue}/{name}"))
@@ -78,7 +74,7 @@ for kind, name in (("sealed", sealed), ("live", live)):
         for i in range(20):
             text = b"passed through %d" % i
             os.write(sink, text)
-            if text not in os.pread(fd, SIZE, 0) or text not in ctypes.string_at(at, SIZE):
+            if text not in os.pread(fd, SIZE, 0) or text not in mapping.bytes():
                 case("live: what is written is seen at once, read and mapped", False)
                 break
         else:
@@ -86,7 +82,7 @@ for kind, name in (("sealed", sealed), ("live", live)):
         for i in range(40):
             os.write(sink, b"x" * 4000)
         case("live: sealed while it is open",
-             os.pread(fd, SIZE, 0) == ctypes.string_at(at, SIZE) == content(f"{queue}/{name}"))
+             os.pread(fd, SIZE, 0) == mapping.bytes() == content(f"{queue}/{name}"))
         new = open_read(name)
         case("and opened anew", os.pread(new, SIZE, 0) == os.pread(fd, SIZE, 0))
         os.close(new)

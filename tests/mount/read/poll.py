@@ -11,14 +11,13 @@ import sys
 import threading
 import time
 
-from testlib import New, case, client, is_, outcome, stats, wait_for
+from testlib import PATIENCE, New, case, client, is_, outcome, stats, wait_for
 
 mount, queue = sys.argv[1:3]
 paths = (mount + "/append", mount + "/append.lines")
 log = New(queue)
 LARGE = b"x" * 2999 + b"\n"
 BOTH = select.POLLIN | select.POLLOUT
-WAIT = 20  # seconds at most for an event that has to come
 
 
 def fill():
@@ -42,17 +41,17 @@ def poll_now(fd, events=BOTH, seconds=0):
 
 
 def with_poll(fd):
-    return poll_now(fd, select.POLLOUT, WAIT) == select.POLLOUT
+    return poll_now(fd, select.POLLOUT, PATIENCE) == select.POLLOUT
 
 
 def with_select(fd):
-    return select.select([], [fd], [], WAIT)[1] == [fd]
+    return select.select([], [fd], [], PATIENCE)[1] == [fd]
 
 
 def with_epoll(fd, flags=0):
     with select.epoll() as epoll:
         epoll.register(fd, select.EPOLLOUT | flags)
-        return epoll.poll(WAIT) == [(fd, select.EPOLLOUT)]
+        return epoll.poll(PATIENCE) == [(fd, select.EPOLLOUT)]
 
 
 def with_edge(fd):
@@ -88,7 +87,7 @@ def wake_ups():
             begin = time.monotonic()
             trim()
             thread.join()
-            case(f"{name}: is woken by room", got[0][0] and got[0][1] - begin < WAIT / 2, got)
+            case(f"{name}: is woken by room", got[0][0] and got[0][1] - begin < PATIENCE, got)
             is_(f"{name}: and the write succeeds", outcome(os.write, fd, LARGE), len(LARGE))
             os.close(fd)
     log.new()
@@ -100,7 +99,7 @@ def many():
               "fd = os.open(argv[1], os.O_WRONLY)\n"
               "p = select.poll(); p.register(fd, select.POLLOUT)\n"
               "print(p.poll(0), flush=True)\n"
-              f"print(len(p.poll({WAIT * 1000})))\n")
+              f"print(len(p.poll({PATIENCE * 1000})))\n")
     processes = [client(source, paths[i % 2]) for i in range(8)]
     is_("eight processes find no room", [p.stdout.readline() for p in processes], [b"[]\n"] * 8)
     trim()
@@ -117,7 +116,7 @@ def nonblocking_writer():
                     f"for i in range({count}):\n"
                     "    data = (b'%d ' % i).ljust(2999, b'.') + b'\\n'\n"
                     "    while data:\n"
-                    f"        if not p.poll({WAIT * 1000}): sys.exit('nobody woke me')\n"
+                    f"        if not p.poll({PATIENCE * 1000}): sys.exit('nobody woke me')\n"
                     "        try: data = data[os.write(fd, data):]\n"
                     "        except BlockingIOError: pass\n", paths[1])
     got = []

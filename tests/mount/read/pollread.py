@@ -12,11 +12,10 @@ import select
 import selectors
 import sys
 
-from testlib import case
+from testlib import PATIENCE, case
 
 mount = sys.argv[1]
 PIECE = 4096  # small pieces: the page cache holds more than was read
-PATIENCE = 5  # seconds: a file that has bytes left is ready at once
 
 
 def with_poll(fd):

@@ -4,9 +4,7 @@
 through the page cache, or 64K, which is not); prints a line per case.  The byte at each position of the stream follows from the position and is never zero, so that
 whatever is read can be checked."""
 
-import ast
 import errno
-import json
 import os
 import random
 import select
@@ -14,7 +12,7 @@ import sys
 import threading
 import time
 
-from testlib import case
+from testlib import PATIENCE, case, elsewhere, outcome, stats, wait_for
 
 mount = sys.argv[1]
 is_cached = sys.argv[2] == "1M"
@@ -36,39 +34,14 @@ def append(length):
     end += length
 
 
-def settled(condition):
-    until = time.monotonic() + 30
-    while not (good := condition()) and time.monotonic() < until:
-        time.sleep(0.01)
-    return good
-
-
 def read(fd, length, offset):
     """What pread gives, or the name of its errno."""
-    try:
-        return os.pread(fd, length, offset)
-    except OSError as e:
-        return errno.errorcode[e.errno]
-
-
-def elsewhere(function):
-    """What the function gives in a process that does not have stream open: for one that has, the path
-    leads to the beginning that it has open."""
-    read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            os.write(write_end, repr(function()).encode())
-        finally:
-            os._exit(0)
-    os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        got = pipe.read()
-    os.waitpid(pid, 0)
-    return ast.literal_eval(got.decode())
+    return outcome(os.pread, fd, length, offset)
 
 
 def size_elsewhere():
+    """In a process that does not have stream open: for one that has, the path leads to the beginning that it
+    has open."""
     return elsewhere(lambda: os.stat(path).st_size)
 
 
@@ -79,8 +52,7 @@ def begin():
 def trimmed():
     """Whether all that is due has gone, from the directory and from the stream; that the rest is small
     enough may be true before."""
-    with open(mount + "/stats.json", "rb") as file:
-        current = json.load(file)["position"]["segment"]
+    current = stats(mount)["position"]["segment"]
     names = sorted(os.listdir(mount + "/payload"))
     return int(names[0]) == current - 3 and size_elsewhere() == sum(
         os.stat(f"{mount}/payload/{name}").st_size for name in names)
@@ -107,7 +79,7 @@ for _ in range(50):
 else:
     case("each record is read at once", True)
 case("st_blocks follow the size", os.fstat(first).st_blocks == (end + 511) // 512)
-case("st_mtime is the last record's", abs(os.fstat(first).st_mtime - time.time()) < 60)
+case("st_mtime is the last record's", abs(os.fstat(first).st_mtime - time.time()) < PATIENCE)
 case("all has one inode number", os.stat(path).st_ino == os.fstat(first).st_ino)
 
 # Without a name.
@@ -129,7 +101,7 @@ size = os.fstat(first).st_size
 record = segment // 20
 for _ in range(100):
     append(record)
-case("segments are trimmed", settled(trimmed))
+case("segments are trimmed", wait_for(trimmed))
 edge = begin()
 case("a new lookup begins at the oldest byte", 0 < edge < end)
 case("an open file keeps its beginning: the size has only grown",
@@ -196,7 +168,7 @@ for i in range(200):
     good &= got == reference(position, record)
     position += len(got)
     if i == 100:
-        case("segments are trimmed meanwhile", settled(lambda: begin() > start))
+        case("segments are trimmed meanwhile", wait_for(lambda: begin() > start))
 case("a reader that keeps up reads every byte across trims", good)
 case("its size never shrinks", sizes == sorted(sizes))
 
@@ -221,7 +193,7 @@ for name, flags in (("O_NONBLOCK", os.O_NONBLOCK), ("O_DIRECT", os.O_DIRECT)):
     case(f"{name}: nothing any more", poll.poll(50) == [])
     timer = threading.Timer(0.1, append, (100,))
     timer.start()
-    case(f"{name}: it waits for a record", poll.poll(30000) == [(fd, select.POLLIN)])
+    case(f"{name}: it waits for a record", poll.poll(PATIENCE * 1000) == [(fd, select.POLLIN)])
     timer.join()
     case(f"{name}: which is there", os.read(fd, 1000) == reference(end - 100, 100))
     case(f"{name}: and nothing again", poll.poll(0) == [])

@@ -5,24 +5,15 @@
 The mount has allow_trim; segments 1 to 5 are sealed and hold one record each.
 """
 
-import errno
-import json
 import os
 import sys
 import threading
 import time
 
-from testlib import case
+from testlib import case, outcome, stats
 
 mount, queue = sys.argv[1:3]
 segments = mount + "/segments"
-
-
-def outcome(call, *args):
-    try:
-        return call(*args)
-    except OSError as e:
-        return errno.errorcode[e.errno]
 
 
 def name(segment):
@@ -39,8 +30,7 @@ def open_file_goes_on():
     before = os.read(fd, 1 << 20)
     # The clock of file times stands still for some milliseconds, and the writer's threads make files, too:
     # so this begins when they are done.
-    with open(mount + "/stats.json", "rb") as file:
-        current = json.load(file)["position"]["segment"]
+    current = stats(mount)["position"]["segment"]
     while not (all(os.path.exists(f"{queue}/{n:09}.idx") for n in range(first, current)) and
                os.stat(queue).st_mtime_ns < time.time_ns() - 100_000_000):
         time.sleep(0.02)

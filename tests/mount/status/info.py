@@ -15,7 +15,7 @@ import time
 import zlib
 
 import exposition
-from testlib import case
+from testlib import case, wait_for
 
 mount, queue = sys.argv[1:3]
 
@@ -132,12 +132,10 @@ def position():
     case("behind the position is no record, before it is one",
          data[p["offset_bytes"]:p["offset_bytes"] + 4] == bytes(4) and
          64 < p["offset_bytes"] <= len(data))
-    files = segment_files()
-    for _ in range(600):  # the next one may be under way
+    def settled():  # the next one may be under way
         now, files = stats(), segment_files()
-        if now["segments"]["count"] == len(files):
-            break
-        time.sleep(0.05)
+        return (now, files) if now["segments"]["count"] == len(files) else None
+    now, files = wait_for(settled) or (stats(), segment_files())
     s = now["segments"]
     case("segment files", s["count"] == len(files) and s["bytes"] == 65536 * len(files) and
          s["oldest"] == int(files[0][:9]), (s, files))
@@ -242,11 +240,7 @@ def held():
     def comes_to(wanted):
         # stats.json itself is open while it is read; the kernel tells of a close after it has returned
         wanted["open_files"] += 1
-        for _ in range(600):
-            if stats()["held"] == wanted:
-                return True
-            time.sleep(0.05)
-        return False
+        return wait_for(lambda: stats()["held"] == wanted)
 
     nothing = {"open_files": 0, "open_directories": 0, "open_segments": 0, "locks": 0}
     case("nothing is held", comes_to(dict(nothing)), stats()["held"])

@@ -11,11 +11,14 @@ import signal
 import sys
 import time
 
+import testlib
+from testlib import PATIENCE
+
 mount = sys.argv[1]
 
 
 def case(what, good):
-    print(f"{'ok' if good else 'not ok'} - less: {what}", flush=True)
+    testlib.case(f"less: {what}", good)
 
 
 class Terminal:
@@ -39,9 +42,9 @@ class Terminal:
         self.shown += got
         return bool(got)
 
-    def shows(self, pattern, seconds=20):
+    def shows(self, pattern):
         """Waits until it shows that, and forgets what it has shown up to there."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             match = re.search(pattern.encode(), self.shown)
             if match:
@@ -56,7 +59,7 @@ class Terminal:
 
     def quits(self):
         """After q, which it does not see while it is still busy with the ^C before."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             self.keys("q")
             self.read(0.2)

@@ -2,25 +2,25 @@
 /*
  * file_locks.c - flock and POSIX locks
  *
- * The kernel would keep locks per inode, and each lookup of a sink is an inode of its own: two that
- * opened `append` would not exclude each other.  So locks are kept here, per path.
+ * The kernel would keep locks per inode, and each lookup of a sink makes a new inode: two processes
+ * that open `append` would not exclude each other.  So chronfs keeps the locks itself, per path.
  *
- * A request that has to wait is parked (parked.c); the thread that drops the lock it waits for answers
- * it, in order of arrival.  The lock of fs->file_locks.waiters guards fs->file_locks.held, too: a lock cannot be dropped
- * between the look at it and the parking.
+ * A request for a lock that another owner holds is parked (parked.c).  The thread that drops that
+ * lock gives it to the next parked request and replies.  fs->file_locks.waiters.lock also
+ * guards fs->file_locks.held: so a lock cannot be dropped between the check and the parking.
  *
- * A POSIX lock ends when its owner closes any descriptor of the file, also where a child has another: the
- * kernel says so by FLUSH, for every descriptor, and by nothing else.  So whatever can be opened to be
- * written to is opened with FLUSH.  Files that can only be read go without (FOPEN_NOFLUSH): they can only
- * have read locks, which keep nobody out, and which end with an unlock or with the open file.
- * A flock and a lock of an open file (F_OFD_SETLK) end with that.
+ * A POSIX lock ends when its owner closes any descriptor of the file, even if a child has another
+ * one.  The kernel tells this only by FLUSH, for every descriptor; so chronfs opens every file that
+ * can be written with FLUSH.  Files that can only be read are opened without it (FOPEN_NOFLUSH):
+ * they can only have read locks, which keep no process out, and which end with an unlock or with
+ * the open file.  A flock, and a lock of an open file (F_OFD_SETLK), end with the open file.
  *
- * As in the kernel, a flock that is to be changed and cannot be yet is given up first: two that want to make
- * theirs exclusive would wait for each other.  Of POSIX locks the one whose wait would close a circle of
- * those who wait for each other gets EDEADLK.
+ * As in the kernel, a change of a flock that has to wait first drops the old one: otherwise two
+ * processes that want to make theirs exclusive would wait for each other.  A POSIX lock whose wait
+ * would close a circle of waits gets EDEADLK.
  *
- * fs->user_limits.locks (shared/user_limits.c) counts locks and parked requests.  When there are too many,
- * what would add one is refused with ENOLCK: an unlock, too, that would cut a lock in two.
+ * fs->user_limits.locks (shared/user_limits.c) counts locks and parked requests.  Beyond the limit
+ * a request that would add one gets ENOLCK, and so does an unlock that would cut a lock in two.
  */
 #include "held/file_locks.h"
 
@@ -30,30 +30,29 @@
 #include <sys/file.h>
 
 #include "chronfs.h"
-#include "held/parked.h"
 #include "shared/user_limits.h"
 
 #define TO_END INT64_MAX
-#define DEADLOCK_STEPS 10 /* so far a circle is looked for, as in the kernel */
+#define DEADLOCK_STEPS 10 /* the longest circle that is found, as in the kernel */
 
 struct chronfs_file_lock {
-	struct chronfs_file_lock *next;
-	uint64_t path;  /* chronfs_node_path() */
+	struct chronfs_file_lock *next; /* under fs->file_locks.waiters.lock */
+	uint64_t path;                  /* chronfs_node_path() */
 	uint64_t owner; /* open file (flock, OFD) or process (POSIX), as the kernel numbers them */
-	uint64_t fh;    /* open file by which it was taken */
-	bool flock;     /* the two kinds do not see each other */
+	uint64_t fh;    /* of the open file through which it was taken */
+	bool flock;     /* a flock and a POSIX lock never conflict */
 	short type;     /* F_RDLCK, F_WRLCK; in a request also F_UNLCK */
-	int64_t start, end; /* inclusive */
+	int64_t start, end; /* inclusive; under fs->file_locks.waiters.lock */
 	pid_t pid;
 };
 
 struct waiter {
 	struct chronfs_parked parked;     /* first */
-	struct chronfs_file_lock *wanted; /* NULL: it has it, as is the next */
-	struct chronfs_file_lock *spare;
+	struct chronfs_file_lock *wanted; /* NULL: granted */
+	struct chronfs_file_lock *spare;  /* for apply(); NULL: granted */
 };
 
-static void drop(struct chronfs *fs, struct chronfs_file_lock **link)
+static void drop_lock(struct chronfs *fs, struct chronfs_file_lock **link)
 {
 	struct chronfs_file_lock *lock = *link;
 
@@ -84,9 +83,9 @@ static const struct chronfs_file_lock *find_conflict(const struct chronfs *fs,
 }
 
 /*
- * Takes the owner's locks out of wanted's range, then puts `wanted` in unless it is an unlock.  A
- * lock that sticks out on both sides becomes two: `spare` is for its second half; only one of an
- * owner's locks can do that, since they do not overlap.  Consumes both.
+ * Removes the range of `wanted` from its owner's locks, then adds `wanted` unless it is an unlock.
+ * A lock that reaches beyond the range on both sides becomes two, and `spare` its second half.  An
+ * owner's locks do not overlap, so this happens to one at most.  Consumes both.
  */
 static void apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
                   struct chronfs_file_lock *spare)
@@ -112,7 +111,7 @@ static void apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
 			l->start = wanted->end + 1;
 			link = &l->next;
 		} else {
-			drop(fs, link);
+			drop_lock(fs, link);
 		}
 	}
 	free(spare);
@@ -125,8 +124,8 @@ static void apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
 	}
 }
 
-/* Whether there are as many as the sender of the request may have, and it may add one: each lock is taken
- * for one more, also where it only changes one that there is. */
+/* Whether the limit refuses the request.  A lock always counts as one more, an unlock only if it
+ * cuts a lock in two. */
 static bool is_too_many(const struct chronfs *fs, fuse_req_t req,
                         const struct chronfs_file_lock *wanted)
 {
@@ -140,8 +139,8 @@ static bool is_too_many(const struct chronfs *fs, fuse_req_t req,
 	return false;
 }
 
-/* Gives every parked request for a lock on this file that is free now its lock; returns them, to be
- * answered when the mutex is released. */
+/* Gives the parked requests for this file the locks that are free now.  Returns these requests; the
+ * caller finishes them after it has released the lock. */
 static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 {
 	struct chronfs_parked **link = &fs->file_locks.waiters.first, *granted = NULL;
@@ -163,18 +162,18 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 	return granted;
 }
 
-/* Drops the locks on the file of `like` that are chosen; returns as grant(). */
-static struct chronfs_parked *take_away(struct chronfs *fs,
-                                        bool (*chosen)(const struct chronfs_file_lock *lock,
-                                                       const struct chronfs_file_lock *like),
-                                        const struct chronfs_file_lock *like)
+/* Drops the chosen locks on the file of `like`.  Returns as grant(). */
+static struct chronfs_parked *drop_chosen_locks(
+	struct chronfs *fs,
+	bool (*chosen)(const struct chronfs_file_lock *lock, const struct chronfs_file_lock *like),
+	const struct chronfs_file_lock *like)
 {
 	struct chronfs_file_lock **link = &fs->file_locks.held;
 	bool dropped = false;
 
 	while (*link) {
 		if ((*link)->path == like->path && chosen(*link, like)) {
-			drop(fs, link);
+			drop_lock(fs, link);
 			dropped = true;
 		} else {
 			link = &(*link)->next;
@@ -183,7 +182,7 @@ static struct chronfs_parked *take_away(struct chronfs *fs,
 	return dropped ? grant(fs, like->path) : NULL;
 }
 
-/* What an owner of POSIX locks waits for; NULL: nothing. */
+/* The lock that an owner of POSIX locks waits for; NULL: none. */
 static const struct chronfs_file_lock *find_wanted(const struct chronfs *fs, uint64_t owner)
 {
 	for (const struct chronfs_parked *p = fs->file_locks.waiters.first; p; p = p->next) {
@@ -195,7 +194,7 @@ static const struct chronfs_file_lock *find_wanted(const struct chronfs *fs, uin
 	return NULL;
 }
 
-/* Whether those who hold the lock that is wanted wait for its owner, at the end of a chain. */
+/* Whether a chain of waits leads from the holder of the wanted lock back to its owner. */
 static bool closes_circle(const struct chronfs *fs, const struct chronfs_file_lock *wanted)
 {
 	const struct chronfs_file_lock *next = wanted, *holder;
@@ -213,7 +212,7 @@ static bool closes_circle(const struct chronfs *fs, const struct chronfs_file_lo
 	return false;
 }
 
-static void lock_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
+static void file_lock_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct waiter *w = (struct waiter *)parked;
 
@@ -225,14 +224,26 @@ static void lock_finish(struct chronfs *fs, struct chronfs_parked *parked, int r
 	free(w);
 }
 
-static void answer_granted(struct chronfs *fs, struct chronfs_parked *granted)
+static void finish_granted(struct chronfs *fs, struct chronfs_parked *granted)
 {
-	while (granted) {
-		struct chronfs_parked *next = granted->next;
-
-		lock_finish(fs, granted, 0);
-		granted = next;
+	for (struct chronfs_parked *next; granted; granted = next) {
+		next = granted->next;
+		file_lock_finish(fs, granted, 0);
 	}
+}
+
+/* Drops the chosen locks on the file of `like`, and replies to the requests that are granted. */
+static void drop_and_grant(struct chronfs *fs,
+                           bool (*chosen)(const struct chronfs_file_lock *lock,
+                                          const struct chronfs_file_lock *like),
+                           const struct chronfs_file_lock *like)
+{
+	struct chronfs_parked *granted;
+
+	pthread_mutex_lock(&fs->file_locks.waiters.lock);
+	granted = drop_chosen_locks(fs, chosen, like);
+	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
+	finish_granted(fs, granted);
 }
 
 static void set_lock(fuse_req_t req, const struct chronfs_file_lock *request, bool wait)
@@ -250,7 +261,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_file_lock *request, bo
 		goto out;
 	}
 	*wanted = *request;
-	*waiter = (struct waiter){ { .req = req, .finish = lock_finish }, wanted, spare };
+	*waiter = (struct waiter){ { .req = req, .finish = file_lock_finish }, wanted, spare };
 	if (wait)
 		chronfs_parked_catch_interrupt(&fs->file_locks.waiters, req);
 
@@ -260,10 +271,10 @@ static void set_lock(fuse_req_t req, const struct chronfs_file_lock *request, bo
 	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
 		apply(fs, wanted, spare);
 		wanted = spare = NULL;
-		granted = grant(fs, request->path); /* a lock made weaker lets others in */
+		granted = grant(fs, request->path); /* a weaker lock lets others in */
 	} else {
 		if (wanted->flock)
-			granted = take_away(fs, same_owner, wanted);
+			granted = drop_chosen_locks(fs, same_owner, wanted);
 		if (!wait)
 			r = -EAGAIN;
 		else if (closes_circle(fs, wanted))
@@ -276,7 +287,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_file_lock *request, bo
 		}
 	}
 	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
-	answer_granted(fs, granted);
+	finish_granted(fs, granted);
 	if (parked)
 		return;
 out:
@@ -316,7 +327,7 @@ void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 static struct chronfs_file_lock posix_request(fuse_ino_t node, const struct fuse_file_info *fi,
                                               const struct flock *lock)
 {
-	/* The kernel gives absolute ranges. */
+	/* the kernel sends absolute ranges */
 	return (struct chronfs_file_lock){
 		.path = chronfs_node_path(node),
 		.owner = fi->lock_owner,
@@ -334,50 +345,36 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	struct chronfs *fs = chronfs_of(req);
 	struct chronfs_file_lock wanted = posix_request(node, fi, lock);
 	const struct chronfs_file_lock *held;
-	struct flock answer_lock = *lock;
+	struct flock reply = *lock;
 
 	pthread_mutex_lock(&fs->file_locks.waiters.lock);
 	held = find_conflict(fs, &wanted);
 	if (held) {
-		answer_lock.l_type = held->type;
-		answer_lock.l_whence = SEEK_SET;
-		answer_lock.l_start = held->start;
-		answer_lock.l_len = held->end == TO_END ? 0 : held->end - held->start + 1;
-		answer_lock.l_pid = held->pid;
+		reply.l_type = held->type;
+		reply.l_whence = SEEK_SET;
+		reply.l_start = held->start;
+		reply.l_len = held->end == TO_END ? 0 : held->end - held->start + 1;
+		reply.l_pid = held->pid;
 	} else {
-		answer_lock.l_type = F_UNLCK;
+		reply.l_type = F_UNLCK;
 	}
 	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
-	fuse_reply_lock(req, &answer_lock);
+	fuse_reply_lock(req, &reply);
 }
 
 void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                       struct flock *lock, int sleep)
 {
-	struct chronfs_file_lock request = posix_request(node, fi, lock);
+	const struct chronfs_file_lock request = posix_request(node, fi, lock);
 
 	set_lock(req, &request, sleep != 0);
-}
-
-/* Drops the locks on the file of `like` that are chosen, and lets in who waited for them. */
-static void drop_chosen(struct chronfs *fs,
-                        bool (*chosen)(const struct chronfs_file_lock *lock,
-                                       const struct chronfs_file_lock *like),
-                        const struct chronfs_file_lock *like)
-{
-	struct chronfs_parked *granted;
-
-	pthread_mutex_lock(&fs->file_locks.waiters.lock);
-	granted = take_away(fs, chosen, like);
-	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
-	answer_granted(fs, granted);
 }
 
 void chronfs_file_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner)
 {
 	const struct chronfs_file_lock like = { .path = chronfs_node_path(node), .owner = owner };
 
-	drop_chosen(fs, same_owner, &like);
+	drop_and_grant(fs, same_owner, &like);
 }
 
 static bool is_of_open_file(const struct chronfs_file_lock *lock,
@@ -390,7 +387,7 @@ void chronfs_file_locks_release(struct chronfs *fs, uint64_t node, const struct 
 {
 	const struct chronfs_file_lock like = { .path = chronfs_node_path(node), .fh = fi->fh };
 
-	drop_chosen(fs, is_of_open_file, &like);
+	drop_and_grant(fs, is_of_open_file, &like);
 }
 
 void chronfs_file_locks_init(struct chronfs *fs)
@@ -401,6 +398,6 @@ void chronfs_file_locks_init(struct chronfs *fs)
 void chronfs_file_locks_fini(struct chronfs *fs)
 {
 	while (fs->file_locks.held)
-		drop(fs, &fs->file_locks.held);
+		drop_lock(fs, &fs->file_locks.held);
 	chronfs_parked_fini(&fs->file_locks.waiters);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* file_locks.h - flock and POSIX locks */
+/* file_locks.h - flock and POSIX locks; see file_locks.c */
 #ifndef CHRONFS_FILE_LOCKS_H
 #define CHRONFS_FILE_LOCKS_H
 
@@ -12,8 +12,8 @@ struct chronfs;
 struct chronfs_file_lock;
 
 struct chronfs_file_locks {
-	struct chronfs_parked_list waiters; /* its lock guards the next, too */
-	struct chronfs_file_lock *held;
+	struct chronfs_parked_list waiters;
+	struct chronfs_file_lock *held; /* under waiters.lock */
 };
 
 void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op);
@@ -22,11 +22,12 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi,
                       struct flock *lock, int sleep);
 void chronfs_file_locks_init(struct chronfs *fs);
-/* A process, by its lock owner, closes a descriptor of a file: drops its POSIX locks on that. */
+/* A process, named by its lock owner, closes a descriptor of a file: drops its POSIX locks on the
+ * file. */
 void chronfs_file_locks_close(struct chronfs *fs, uint64_t node, uint64_t owner);
-/* Drops what was locked through an open file that ends. */
+/* Before the release of an open file: drops the locks that were taken through it. */
 void chronfs_file_locks_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi);
-/* When no request is served any more. */
+/* After the last request. */
 void chronfs_file_locks_fini(struct chronfs *fs);
 
 #endif

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * open_files.c - open files that have to be found by their node
+ * open_files.c - open files that are found by their node
  *
- * The kernel asks for the attributes of an open file by its node alone.  Of a segment that has been
- * deleted since, only an open file still knows them; and which inodes of `stream` are open decides to
- * which one its name leads.  What was appended through an open sink is asked for by its node, too.
+ * The kernel asks for the attributes of an open file by the file's node alone.  After a segment was
+ * deleted, only an open file still knows the attributes.  Which inodes of `stream` are open decides
+ * to which one the name leads.  The kernel also asks by the node what was appended through an open
+ * sink.
  *
- * There may be many thousands, and a lookup of `stream` may ask for each of its inodes: so they are in a
- * table by the node's hash; and those of `stream` in another, by the process that opened them
- * (stream_begin.c).
+ * There may be many thousands of open files, and a lookup of `stream` may ask for each of its
+ * inodes.  So a hash table has the open files by their nodes, and another one has those of `stream`
+ * by the process that opened them (stream_begin.c).
  *
- * Invariant: a file is in fs->open_files from its open to its release, and only under the lock taken out
- * of it; so what was found stays as long as that is held.
+ * Invariant: a file is in the table from its open to its release, and leaves it only under the
+ * lock; so a file that was found stays while the caller holds the lock.
  */
 #include "held/open_files.h"
 
 #include "chronfs.h"
 #include "shared/node_ops.h"
 
-/* Where in a table what has this key is. */
 static struct chronfs_open_file **bucket(struct chronfs_open_file **table, uint64_t key)
 {
-	/* A node's low bits are its kind: multiplied, the high ones depend on all. */
+	/* a node's low bits are its kind; the high bits of the product depend on all bits */
 	return &table[key * 0x9e3779b97f4a7c15 >> (64 - CHRONFS_OPEN_FILES_BITS)];
 }
 

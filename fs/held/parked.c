@@ -1,26 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * parked.c - requests that wait for something: for room, for a lock, for the background thread
+ * parked.c - requests that wait in a list: for room, for a file lock, for the background thread
  *
- * A thread that serves requests never waits.  It parks the request in a list, oldest first, and serves the
- * next one.  Whatever ends the wait finishes the request: the thread that made room, dropped the lock or did
- * the work; the request's interruption; the end of the mount.
+ * A serving thread never waits.  It parks the request in a list, oldest first, and serves the next
+ * request.  The event that ends the wait finishes the parked request: room in the queue, a dropped
+ * lock, work that is done, the request's interruption, or the end of the mount.
  *
  * Invariants:
- *  1. A parked request is in its list.  The thread that removes it, under the list's lock, finishes it: it
- *     replies once and frees it, after it has released the lock.  An interruption that does not find its
- *     request has nothing to do.
- *  2. No interruption is lost.  libfuse marks the request as interrupted first, and calls interrupted()
- *     then.  The call is arranged before the request is parked, and the mark is looked at under the lock
- *     that it is parked under: so either the mark is seen there, or interrupted() comes later and finds the
- *     request in the list.
- *  3. While somebody works on the first without the lock (try, tried), it stays the first: others come in
- *     behind it, and its interruption leaves it alone.  The mark is looked at when the work has not finished
- *     it; if the work has, the result counts, for it has happened.
+ *  1. A parked request is in its list.  The thread that removes it, under the list's lock, finishes
+ *     it: it releases the lock, replies once, and frees the parked request.  An interruption that
+ *     does not find its request has nothing to do.
+ *  2. No interruption is lost.  libfuse first marks the request as interrupted, and then calls
+ *     parked_interrupted().  The serving thread sets this callback before it parks the request, and
+ *     checks the mark under the same lock under which it parks: so either it sees the mark, or the
+ *     callback comes later and finds the request in the list.
+ *  3. While a thread works on the first request without the lock, the request stays the first: new
+ *     ones go behind it, and the callback leaves it alone.  chronfs_parked_end_attempt() checks the
+ *     mark if the work has not finished the request; otherwise the result of the work counts, since
+ *     the work is done.
  *
- * libfuse holds a lock of the request while it calls interrupted(), and keeps the request until that has
- * returned; so none has the address of another that is being looked for.  Lock order: that one > a list's >
- * libfuse's own.
+ * libfuse holds a lock of the request during the callback, and keeps the request until the callback
+ * has returned; so no other request can have the address that the callback looks for.  Lock order:
+ * libfuse's lock of a request > the lock of a list > libfuse's lock of the session.
  */
 #include "held/parked.h"
 
@@ -73,18 +74,18 @@ struct chronfs_parked *chronfs_parked_take_first(struct chronfs_parked_list *lis
 	return first;
 }
 
-/* The request, unless it has been finished, is not parked yet, or is being worked on. */
+/* Removes the request, unless it is finished, not parked yet, or in an attempt. */
 static struct chronfs_parked *take_request(struct chronfs_parked_list *list, fuse_req_t req)
 {
 	struct chronfs_parked **link = &list->first;
 
 	while (*link && (*link)->req != req)
 		link = &(*link)->next;
-	return *link && !(*link)->tried ? chronfs_parked_take(list, link) : NULL;
+	return *link && !(*link)->in_attempt ? chronfs_parked_take(list, link) : NULL;
 }
 
-/* Called by libfuse. */
-static void interrupted(fuse_req_t req, void *data)
+/* libfuse calls this. */
+static void parked_interrupted(fuse_req_t req, void *data)
 {
 	struct chronfs_parked_list *list = data;
 	struct chronfs_parked *parked;
@@ -95,12 +96,12 @@ static void interrupted(fuse_req_t req, void *data)
 	if (!parked)
 		return;
 	parked->finish(list->fs, parked, -EINTR);
-	chronfs_background_wake(list->fs); /* the one behind it may need less */
+	chronfs_background_wake(list->fs); /* the next request may need less room */
 }
 
 void chronfs_parked_catch_interrupt(struct chronfs_parked_list *list, fuse_req_t req)
 {
-	fuse_req_interrupt_func(req, interrupted, list);
+	fuse_req_interrupt_func(req, parked_interrupted, list);
 }
 
 int chronfs_parked_add(struct chronfs_parked_list *list, struct chronfs_parked *parked)
@@ -113,7 +114,7 @@ int chronfs_parked_add(struct chronfs_parked_list *list, struct chronfs_parked *
 	while (*link)
 		link = &(*link)->next;
 	parked->next = NULL;
-	parked->tried = false;
+	parked->in_attempt = false;
 	__atomic_store_n(link, parked, __ATOMIC_RELAXED);
 	list->count++;
 	list->held += parked->held;
@@ -127,7 +128,7 @@ struct chronfs_parked *chronfs_parked_begin_attempt(struct chronfs_parked_list *
 	pthread_mutex_lock(&list->lock);
 	first = list->first;
 	if (first)
-		first->tried = true;
+		first->in_attempt = true;
 	pthread_mutex_unlock(&list->lock);
 	return first;
 }
@@ -136,7 +137,7 @@ bool chronfs_parked_end_attempt(struct chronfs_parked_list *list, struct chronfs
                                 int result)
 {
 	pthread_mutex_lock(&list->lock);
-	parked->tried = false;
+	parked->in_attempt = false;
 	if (result > 0 && parked->req && fuse_req_interrupted(parked->req))
 		result = -EINTR;
 	if (result <= 0)

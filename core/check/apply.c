@@ -204,8 +204,8 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	r = cq_wsegment_open_or_create(v->dirfd, fresh->id, v->segment_size, &fresh->segment);
 	if (r < 0) {
 		if (cq_room_lacks(r))
-			cq_room_tell(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,
-			             v->segment_size);
+			cq_room_log(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,
+			            v->segment_size);
 		return r;
 	}
 	fresh->header = *cq_wsegment_header(fresh->segment);

@@ -103,7 +103,7 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 		.dirfd = dirfd,
 		.config = config,
 		.repairer = repairer,
-		.meter = { .tell = config->progress, .arg = config->progress_arg },
+		.meter = { .report = config->progress, .arg = config->progress_arg },
 	};
 	struct cq_recovered out = { 0 };
 	struct cq_watermark_slot remains;

@@ -377,7 +377,7 @@ static int verify(cq_queue *queue, bool no_writer, const struct cq_verify_config
 		.finding_arg = config->finding_arg,
 		.result = CQ_SIZED(v.result),
 		.no_writer = no_writer,
-		.meter = { .tell = config->progress, .arg = config->progress_arg },
+		.meter = { .report = config->progress, .arg = config->progress_arg },
 	};
 	uint32_t *ids;
 	size_t count;

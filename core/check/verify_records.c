@@ -108,8 +108,8 @@ static void check_padding(struct cq_verifier *v, const struct cq_record_at *reco
 
 	if (length == 0)
 		return;
-	if (from >= scan->window_start && record->end - scan->window_start <= scan->window_length)
-		bytes = scan->window + (from - scan->window_start);
+	if (from >= scan->start && record->end - scan->start <= scan->length)
+		bytes = scan->bytes + (from - scan->start);
 	else if (cq_segment_pread(v->segment, copy, length, from) < 0)
 		return; /* the scan comes by there next, and reports it */
 	if (!cq_verify_all_zero(bytes, length))

@@ -3,7 +3,7 @@
  * place.h - places in the queue, {segment, offset}, and which of two comes first
  *
  * The end of a full segment N, {N, segment size}, and the beginning of the next one, {N + 1, 64}, are
- * one place: there is nothing between them.  Whatever compares places compares them here.
+ * one place: there is nothing between them.  All comparisons of places are made here.
  */
 #ifndef CQ_PLACE_H
 #define CQ_PLACE_H
@@ -12,8 +12,8 @@
 
 #include "format/format.h"
 
-/* Turns the end of a full segment into the beginning of the next one.  size: of a segment; 0: not
- * known, then places are taken as they are. */
+/* Turns the end of a full segment into the beginning of the next one.  size: of a segment; 0: unknown,
+ * and the place stays as it is. */
 static inline void cq_place_level(uint64_t *segment, uint64_t *offset, uint64_t size)
 {
 	if (size == 0 || *offset != size)
@@ -22,7 +22,7 @@ static inline void cq_place_level(uint64_t *segment, uint64_t *offset, uint64_t 
 	*offset = sizeof(struct cq_segment_header);
 }
 
-/* Below 0: the first place comes before the other one; 0: they are one place; above 0: behind it. */
+/* Below 0: the first place comes before the other; 0: they are one place; above 0: it comes behind. */
 static inline int cq_place_compare(uint64_t segment, uint64_t offset, uint64_t other_segment,
                                    uint64_t other_offset, uint64_t size)
 {

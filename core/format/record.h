@@ -2,8 +2,8 @@
 /*
  * record.h - put and get one record in mapped memory; the only atomics on mapped records
  *
- * The commit word is the commit: everything else of a record is stored before its release store,
- * and a reader loads it with acquire before anything else.  A stored commit word never changes.
+ * The commit word is the commit: a writer stores everything else of a record before it (release), and a
+ * reader loads it before anything else (acquire).  A commit word that is not zero never changes.
  */
 #ifndef CQ_RECORD_H
 #define CQ_RECORD_H
@@ -22,8 +22,8 @@ static inline uint32_t cq_crc32(uint32_t crc, const void *data, size_t length)
 	return libdeflate_crc32(crc, data, length);
 }
 
-/* Copies, and goes on with the checksum of what was stored in `to` (the owner of `from` may be
- * changing it): in pieces that stay in the cache until their checksum is taken. */
+/* Copies, and continues the checksum with the bytes in `to` (the owner of `from` may be changing those),
+ * in pieces that stay in the cache until their checksum is computed. */
 static inline uint32_t cq_crc32_copy(uint32_t crc, void *to, const void *from, size_t length)
 {
 	const size_t piece = 32U << 10;
@@ -63,7 +63,7 @@ static inline void cq_commit_store(uint8_t *at, uint32_t commit)
 	__atomic_store_n(&h->commit, commit, __ATOMIC_RELEASE);
 }
 
-/* CRC over the header as it will be once committed. */
+/* CRC of the header with this commit word. */
 static inline uint32_t cq_record_header_crc(const struct cq_record_header *header, uint32_t commit)
 {
 	struct cq_record_header h = *header;
@@ -73,10 +73,10 @@ static inline uint32_t cq_record_header_crc(const struct cq_record_header *heade
 	return cq_crc32(0, &h, sizeof h);
 }
 
-/* How a committed record at `offset` of a segment of `size` bytes looks. */
+/* The state of a committed record. */
 enum cq_record_state {
 	CQ_RECORD_OK,
-	CQ_RECORD_BOUNDS,  /* its length leads out of the segment */
+	CQ_RECORD_BOUNDS,  /* it would end behind its segment */
 	CQ_RECORD_HEADER,  /* header CRC, version or reserved bytes are wrong */
 	CQ_RECORD_PAYLOAD, /* payload CRC is wrong */
 };
@@ -86,7 +86,7 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
                                                           uint32_t commit, uint64_t offset,
                                                           uint64_t size)
 {
-	/* what chronicle-rs writes in our place; one of our own that lost its ext is no such */
+	/* chronicle-rs leaves all of our fields zero; a record of ours whose ext is damaged does not */
 	static const uint8_t none[sizeof *header - offsetof(struct cq_record_header, ext)];
 
 	if (cq_record_span((uint64_t)commit - 1) > size - offset && !cq_planted("length_trusted"))
@@ -101,8 +101,8 @@ static inline enum cq_record_state cq_record_check_header(const struct cq_record
 		return CQ_RECORD_HEADER;
 	if (header->ext != 1 && memcmp(&header->ext, none, sizeof none) != 0)
 		return CQ_RECORD_HEADER;
-	/* no record that was written is all zero: a changed bit where nothing stands would be one,
-	 * empty, with the right checksum of nothing */
+	/* No writer leaves all of this zero.  A changed bit in an unused commit word would otherwise look
+	 * like an empty record with the right checksum. */
 	if (header->ext != 1 && memcmp(&header->version, none,
 	                               offsetof(struct cq_record_header, ext) -
 	                                       offsetof(struct cq_record_header, version)) == 0)
@@ -117,9 +117,9 @@ static inline bool cq_record_fits(uint64_t segment_size, uint64_t offset)
 }
 
 /*
- * Looks for a record at this offset, a multiple of 64, of a mapped segment.  1 with a copy of its header
- * when that is sound (its payload is not looked at); 0: none is there (yet), or there is no room for one;
- * -EIO: it is damaged, and *ret_state says how.  *header is where the copy is made, whatever comes of it.
+ * Loads the record at this offset, a multiple of 64, of a mapped segment.  Returns 1 with a copy of its
+ * header if that is sound (the payload is not checked); 0 if there is none (yet), or no room for one; -EIO
+ * if it is damaged, and *ret_state says how.  *header may be overwritten in all cases.
  */
 static inline int cq_record_load(const uint8_t *base, uint64_t size, uint64_t offset,
                                  struct cq_record_header *header, enum cq_record_state *ret_state)
@@ -132,21 +132,21 @@ static inline int cq_record_load(const uint8_t *base, uint64_t size, uint64_t of
 	if (commit == 0)
 		return 0;
 	memcpy(header, base + offset, sizeof *header);
-	/* a commit word never changes; and a store into the copy would make the checksum wait for it */
+	/* compared, not stored into the copy: a store would delay the checksum */
 	*ret_state = header->commit == commit ? cq_record_check_header(header, commit, offset, size)
 	                                      : CQ_RECORD_HEADER;
 	return *ret_state == CQ_RECORD_OK ? 1 : -EIO;
 }
 
-/* A record, and where it stands. */
+/* A record, and where it is. */
 struct cq_record_at {
 	struct cq_record_header header; /* a copy */
 	uint64_t offset;
 	uint64_t length; /* of its payload */
-	uint64_t end;    /* offset of what follows */
+	uint64_t end;    /* offset behind it */
 };
 
-/* The record whose header is there already stands at this offset. */
+/* Sets the rest of a record whose header is set. */
 static inline void cq_record_place(struct cq_record_at *record, uint64_t offset)
 {
 	record->offset = offset;
@@ -154,7 +154,7 @@ static inline void cq_record_place(struct cq_record_at *record, uint64_t offset)
 	record->end = offset + cq_record_span(record->length);
 }
 
-/* Segment header flags are shared between processes too. */
+/* Shared between processes, as commit words are. */
 static inline uint32_t cq_segment_flags_load(const uint8_t *base)
 {
 	const struct cq_segment_header *h = (const struct cq_segment_header *)(const void *)base;
@@ -168,7 +168,7 @@ static inline uint32_t cq_segment_ext_crc(const struct cq_segment_header *header
 	                sizeof *header - offsetof(struct cq_segment_header, stream_base));
 }
 
-/* With the CRC right, still no more than can be: whoever adds these numbers need not look. */
+/* A right CRC is not enough: all numbers are within bounds, so that sums of them do not overflow. */
 static inline bool cq_segment_ext_valid(const struct cq_segment_header *header)
 {
 	return header->ext == 1 && header->ext_crc == cq_segment_ext_crc(header) &&
@@ -177,7 +177,7 @@ static inline bool cq_segment_ext_valid(const struct cq_segment_header *header)
 	       header->payload_bytes <= header->used;
 }
 
-/* A complete header of segment `id`, sealed or not, of a version that we read. */
+/* A complete header of segment `id`, sealed or not, of a version that this library reads. */
 static inline bool cq_segment_header_valid(const struct cq_segment_header *header, uint32_t id)
 {
 	return header->magic == CQ_SEGMENT_MAGIC && header->id == id &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* walk.c - from one record of a segment to the next; see walk.h */
+/* walk.c - the iterator over the records of a segment; see walk.h */
 #include "format/walk.h"
 
 #include <errno.h>
@@ -11,13 +11,13 @@ int cq_walk_step_in_file(struct cq_walk *walk, struct cq_record_at *ret_record)
 	int r;
 
 	walk->state = CQ_RECORD_OK;
-	r = cq_window_record(walk->scan, walk->offset, ret_record, &walk->state);
+	r = cq_window_record(walk->window, walk->offset, ret_record, &walk->state);
 	if (r > 0)
 		walk->offset = ret_record->end;
 	return r;
 }
 
-/* No record was there a moment ago. */
+/* The first load has found no record. */
 int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header)
 {
 	const struct cq_mapping *map = walk->map;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * walk.h - from one record of a segment to the next: the one place that knows the way
+ * walk.h - the iterator over the records of a segment
  *
- * A walk goes over a mapped segment or over its file by pread (window.h).  Both stop at the same places.
- * They differ in one thing: a walk over the file checks each payload, one over memory does not, for whoever
- * gives payload from there checks what it gives.
+ * A walk goes over a mapped segment, or over its file by pread (window.h).  Both stop at the same places,
+ * and differ in one thing: a walk over the file checks each payload; one over a mapping does not, because
+ * its callers check the payload that they return.
  *
- * The segment's writer may be at work.  A record counts once its commit word is there.  A segment that is
- * sealed gets no more records, but may have got some between the look at its commit word and the look at
- * its seal: so a walk over memory that finds the seal looks once more.  One over a file looks once more in
- * a fresh copy.  Who goes on to the next segment behind an end in an unsealed one asks successor.h.
+ * The segment's writer may run meanwhile.  A record counts once its commit word is set.  A sealed segment
+ * gets no more records, but may have got some between the load of the commit word and that of the seal: so
+ * a walk over a mapping that finds the seal loads the commit word again, and a walk over a file reads it
+ * again in a fresh copy.  At the end of an unsealed segment, successor.h decides whether to go to the next.
  *
  * cq_reader_next() has its own step, by cq_record_load(): it checks payload and numbering before it moves.
  */
@@ -25,10 +25,10 @@
 
 struct cq_walk {
 	uint64_t offset;            /* of the next record, or where the walk stopped */
-	enum cq_record_state state; /* of what stands there */
-	bool sealed; /* the walk ended in a segment that gets no more (mapped only) */
+	enum cq_record_state state; /* of the record there */
+	bool sealed;                /* the walk ended in a sealed segment (mapped only) */
 	const struct cq_mapping *map;
-	struct cq_window *scan; /* where there is no map */
+	struct cq_window *window; /* where there is no map */
 };
 
 /* Over a mapped segment, from the record at this offset on. */
@@ -38,9 +38,9 @@ static inline struct cq_walk cq_walk_mapped(const struct cq_mapping *map, uint64
 }
 
 /* Over a segment's file, from its first record on. */
-static inline struct cq_walk cq_walk_file(struct cq_window *scan)
+static inline struct cq_walk cq_walk_file(struct cq_window *window)
 {
-	return (struct cq_walk){ .offset = sizeof(struct cq_segment_header), .scan = scan };
+	return (struct cq_walk){ .offset = sizeof(struct cq_segment_header), .window = window };
 }
 
 /* Parts of cq_walk_step(). */
@@ -50,8 +50,8 @@ int cq_walk_look_again(struct cq_walk *walk, struct cq_record_header *header);
 /*
  * The next record, PAD included: 1, and the walk is behind it.  0 at the end: a zero commit word, or no
  * room for a record.  Else the walk stays where it is:
- *   -EIO        what stands there is not a sound record, and walk->state says why (of CQ_RECORD_PAYLOAD,
- *               see cq_window_record()); or, that being CQ_RECORD_OK, the file was cut short or cannot be read
+ *   -EIO        there is a damaged record, and walk->state says how (for CQ_RECORD_PAYLOAD see
+ *               cq_window_record()); with CQ_RECORD_OK: the file was cut short or cannot be read
  *   -ENOMEM, -ECANCELED  as cq_window_record()
  */
 static inline int cq_walk_step(struct cq_walk *walk, struct cq_record_at *ret_record)
@@ -71,7 +71,7 @@ static inline int cq_walk_step(struct cq_walk *walk, struct cq_record_at *ret_re
 	return r;
 }
 
-/* The same without PAD: the next record that says something. */
+/* The same, passing over PAD. */
 static inline int cq_walk_next(struct cq_walk *walk, struct cq_record_at *ret_record)
 {
 	int r;

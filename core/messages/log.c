@@ -8,9 +8,9 @@
 
 #include "os/fault.h"
 
-#define CODE_SIZE sizeof "\\x00" /* also of a character of four bytes */
+#define CODE_SIZE sizeof "\\x00" /* as long as the longest character, of four bytes */
 
-/* The length of the UTF-8 character there, with *ret_code its number; 0: there is none. */
+/* The length of the UTF-8 character at `text`, and its code point; 0: these bytes are no character. */
 static size_t take_character(const char *text, uint32_t *ret_code)
 {
 	const uint8_t *bytes = (const uint8_t *)text;
@@ -24,7 +24,7 @@ static size_t take_character(const char *text, uint32_t *ret_code)
 			return 0;
 		code &= 0x7FU >> length;
 		for (size_t i = 1; i < length; i++) {
-			if ((bytes[i] & 0xC0) != 0x80) /* the end of the text, too */
+			if ((bytes[i] & 0xC0) != 0x80) /* also at the end of the text */
 				return 0;
 			code = code << 6 | (bytes[i] & 0x3F);
 		}
@@ -35,8 +35,8 @@ static size_t take_character(const char *text, uint32_t *ret_code)
 	return length;
 }
 
-/* A terminal shows it, and does nothing else.  The last two ranges turn the direction of the text around
- * them, so that one name can look like another. */
+/* Not a control character.  The last two ranges change the direction of the text around them, so that one
+ * name can look like another. */
 static bool is_shown(uint32_t code)
 {
 	return code >= ' ' && !(code >= 0x7F && code < 0xA0) &&

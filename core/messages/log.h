@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.h - what a person should know goes to the caller's callback; the library never prints
+ * log.h - messages for people, for the caller's callback; the library never prints
  *
- * Whatever is in the arguments, a message is one line that no terminal obeys: cq_printable().
+ * Each message is one printable line, whatever its arguments contain: cq_printable().
  */
 #ifndef CQ_LOG_H
 #define CQ_LOG_H

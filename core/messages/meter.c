@@ -17,12 +17,12 @@ void cq_meter_begin(struct cq_meter *meter, enum cq_phase phase, uint64_t segmen
 
 int cq_meter_at(struct cq_meter *meter, uint64_t offset)
 {
-	if (!meter || !meter->tell)
+	if (!meter || !meter->report)
 		return 0;
 	if (meter->stopped)
 		return -ECANCELED;
 	meter->now.bytes_done = meter->now.segments_done * meter->segment_size + offset;
-	meter->stopped = meter->tell(meter->arg, &meter->now) != 0;
+	meter->stopped = meter->report(meter->arg, &meter->now) != 0;
 	return meter->stopped ? -ECANCELED : 0;
 }
 

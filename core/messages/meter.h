@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* meter.h - how far a walk over many segments is: tells the caller, and asks whether to go on */
+/* meter.h - the progress of a walk over many segments: reported to the caller, who may end it */
 #ifndef CQ_METER_H
 #define CQ_METER_H
 
 #include "chronq.h"
 
 struct cq_meter {
-	cq_progress_fn tell; /* NULL: nobody asks */
+	cq_progress_fn report; /* NULL: no reports */
 	void *arg;
 	uint64_t segment_size;
 	struct cq_progress now;
-	bool stopped; /* the caller wants no more */
+	bool stopped; /* by the caller */
 };
 
-/* Begins a phase that reads so many segments. */
+/* Begins a phase that reads this number of segments. */
 void cq_meter_begin(struct cq_meter *meter, enum cq_phase phase, uint64_t segments,
                     uint64_t segment_size);
 
-/* The walk is at this offset of the current segment.  0, or ECANCELED: it is to end.  meter NULL: 0. */
+/* The walk is at this offset of the current segment.  0; ECANCELED: the walk is to end.  meter NULL: 0. */
 int cq_meter_at(struct cq_meter *meter, uint64_t offset);
 
 /* The current segment is done. */

@@ -26,7 +26,7 @@ bool cq_room_lacks(int error)
 	return error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 }
 
-/* What there is, as the error has it; false: that is not known. */
+/* How much room there is of the kind that the error is about; false: unknown. */
 static bool measure(int error, int dirfd, uint64_t *ret_bytes)
 {
 	struct statvfs fs;
@@ -41,8 +41,8 @@ static bool measure(int error, int dirfd, uint64_t *ret_bytes)
 	return true;
 }
 
-void cq_room_tell(const struct cq_config *config, enum cq_level level, const char *what, int error,
-                  int dirfd, uint64_t segment_size)
+void cq_room_log(const struct cq_config *config, enum cq_level level, const char *what, int error,
+                 int dirfd, uint64_t segment_size)
 {
 	const char *why = strerrordesc_np(-error);
 	char needed[CQ_SIZE_TEXT], there[CQ_SIZE_TEXT];
@@ -62,7 +62,7 @@ void cq_room_tell(const struct cq_config *config, enum cq_level level, const cha
 	}
 }
 
-/* A rule that keeps so many bytes of segment files makes room before the limit is reached. */
+/* A rule that keeps `segments` segments deletes some before the limit is reached. */
 static bool makes_room(const struct cq_config *config, uint64_t segments, uint64_t segment_size)
 {
 	return segments != 0 && segments < config->max_bytes / segment_size;

@@ -6,7 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define LARGEST 4096U /* a larger size is what was in memory that nobody has set */
+#define LARGEST 4096U /* a larger size comes from memory that was never set */
 
 static size_t size_of(const void *given)
 {

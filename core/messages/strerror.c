@@ -1,35 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* strerror.c - what the errors of this library mean, for people */
+/* strerror.c - the texts of errors: what they mean for a queue */
 #include <errno.h>
 #include <string.h>
 
 #include "chronq.h"
 
-/* Errors that mean the same here as elsewhere have the system's text. */
+/* All other errors mean the same here as elsewhere, and have the system's text. */
 static const struct {
 	int error;
 	const char *text;
 } meanings[] = {
 	{ EAGAIN,
-	  "Resource temporarily unavailable: no segment was ready in time, or no thread is to be had" },
+	  "Resource temporarily unavailable: no segment was ready in time, or no thread is left" },
 	{ EBADMSG, "the queue is damaged" },
 	{ EBUSY, "in use: another writer has the queue, or a reader still needs the segment" },
 	{ ECANCELED, "stopped before anything was changed" },
 	{ ECHILD, "opened by another process: a child that was forked opens its own" },
-	{ EDQUOT, "no room: the queue has all its max_bytes, or the disk's quota is used up" },
+	{ EDQUOT, "no room: the queue has reached its max_bytes, or the disk's quota is used up" },
 	{ EEXIST, "too much is set aside already" },
-	{ EFBIG, "File too large: no segment may be so large, or too many are missing" },
+	{ EFBIG,
+	  "File too large: a segment exceeds the limit of file sizes, or too many segments are missing" },
 	{ EINVAL, "Invalid argument: out of range, or not what the queue has" },
 	{ EIO, "Input/output error: a file is damaged or cut short, or the disk has failed" },
-	{ ELOOP, "a symbolic link stands under a name of the queue's" },
+	{ ELOOP, "a file of the queue is a symbolic link" },
 	{ EMSGSIZE, "the record is longer than a segment of this queue takes" },
-	{ ENODATA, "the records are not there any more, or their segment is missing" },
-	{ ENODEV, "its files cannot be mapped" },
+	{ ENODATA, "the records are no longer there, or their segment is missing" },
+	{ ENODEV, "the file system cannot map files" },
 	{ ENOTEMPTY, "the directory holds files, but no queue" },
 	{ EOPNOTSUPP,
 	  "the file system lacks what a queue needs (fallocate, rename without replacing)" },
-	{ EOVERFLOW, "its segment ids, or its sequence numbers, are used up" },
-	{ EPERM, "a file of it is not to be written to" },
+	{ EOVERFLOW, "the segment ids, or the sequence numbers, are used up" },
+	{ EPERM, "a file of the queue must not be written to" },
 	{ EPROTONOSUPPORT, "the queue's format is newer than this program" },
 };
 
@@ -37,7 +38,7 @@ const char *cq_strerror(int error)
 {
 	const char *text;
 
-	/* an error of a stranger's may be INT_MIN */
+	/* also for INT_MIN, whose negation is no int */
 	if (error < 0)
 		error = (int)-(unsigned)error;
 	for (size_t i = 0; i < sizeof meanings / sizeof meanings[0]; i++)

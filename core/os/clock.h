@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* clock.h - the clocks: labels of records, spans that count sleep, deadlines; and a pause */
+/* clock.h - the clocks: times of records, spans, deadlines; and a pause */
 #ifndef CQ_CLOCK_H
 #define CQ_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
 
-/* Label of a record.  A clock before 1970 gives 0. */
+/* The time of a record.  A clock before 1970 gives 0. */
 static inline uint64_t cq_realtime_ns(void)
 {
 	struct timespec t;
@@ -23,7 +23,7 @@ static inline uint64_t cq_monotonic_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
 }
 
-/* For spans between events that may lie a suspended night apart. */
+/* For spans that include the time in which the machine is suspended. */
 static inline uint64_t cq_boottime_ms(void)
 {
 	struct timespec t;
@@ -32,7 +32,7 @@ static inline uint64_t cq_boottime_ms(void)
 	return (uint64_t)t.tv_sec * 1000U + (uint64_t)t.tv_nsec / 1000000U;
 }
 
-/* CLOCK_MONOTONIC, ms from now: for condition variables set to that clock. */
+/* CLOCK_MONOTONIC, `ms` from now: for condition variables with that clock. */
 static inline struct timespec cq_deadline(uint32_t ms)
 {
 	struct timespec t;

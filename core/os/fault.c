@@ -16,8 +16,8 @@
 #endif
 
 #define NAME_MAX_LENGTH 39
-#define FAULTS 8 /* that are set at a time */
-#define CALLS 64 /* failpoints that there are, at most */
+#define FAULTS 8 /* at a time */
+#define CALLS 64 /* more than there are failpoints */
 
 struct fault {
 	char name[NAME_MAX_LENGTH + 1];
@@ -45,7 +45,7 @@ bool cq_planted(const char *name)
 	return plant && strcmp(plant, name) == 0;
 }
 
-/* Splits "NAME:rest"; true, with rest, if the variable is about this name. */
+/* The rest behind "NAME:" in the variable; NULL: it names another place, or is not set. */
 static const char *about(const char *variable, const char *name)
 {
 	const char *value = getenv(variable);

@@ -56,7 +56,7 @@ int cq_io_open_dir(int dirfd, const char *path, int *ret_fd)
 	int fd;
 
 	FAILPOINT("open_dir");
-	/* The queue's own path may lead over symbolic links; what is below it may not. */
+	/* The queue's own path may contain symbolic links, a name below it not. */
 	if (dirfd != AT_FDCWD)
 		return open_flags(dirfd, path, O_RDONLY | O_DIRECTORY, 0, ret_fd);
 	fd = RETRY(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -95,7 +95,7 @@ int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd)
 	int fd = -1, r;
 
 	FAILPOINT("open");
-	/* O_NONBLOCK: a FIFO planted under one of our names must not stop us */
+	/* O_NONBLOCK: a FIFO with the name of a file of the queue must not block us */
 	r = open_flags(dirfd, name, flags | O_NONBLOCK, 0, &fd);
 	if (r == -ENXIO || r == -EISDIR) /* a socket; a directory, for writing */
 		return -EBADMSG;
@@ -109,9 +109,9 @@ int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd)
 	return r;
 }
 
-/* On btrfs, which writes a changed page to a new place: where none is free, a store into a mapped
- * file would be SIGBUS, in spite of the space that was allocated.  It can be switched off only while
- * the file is empty; where it cannot, the file serves all the same. */
+/* Btrfs writes a changed page to a new place: where none is free, a store into a mapped file would raise
+ * SIGBUS in spite of the space that was allocated.  Only an empty file can be exempted; a file that cannot
+ * be exempted is used all the same. */
 static void write_in_place(int fd)
 {
 	struct statfs fs;
@@ -167,9 +167,9 @@ int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat)
 }
 
 /*
- * A file that would grow beyond RLIMIT_FSIZE gives EFBIG, and SIGXFSZ with it, which ends a program
- * that has not asked for it.  To us it is one failed call: the signal is held back during calls that
- * make files grow, and taken away before anybody sees it.
+ * A write beyond RLIMIT_FSIZE gives EFBIG and raises SIGXFSZ, which ends a program that does not handle
+ * it.  For us it is one failed call: these two hold the signal back during a call that makes a file grow,
+ * and take it away before the program sees it.
  */
 static void hold_sigxfsz(sigset_t *ret_old)
 {
@@ -199,7 +199,7 @@ int cq_io_allocate(int fd, uint64_t size)
 
 	FAILPOINT("allocate");
 	hold_sigxfsz(&old);
-	/* not posix_fallocate(): where the file system cannot, glibc would write every page */
+	/* not posix_fallocate(): where the file system cannot allocate, glibc would write every page */
 	r = RETRY(fallocate(fd, 0, 0, (off_t)size)) < 0 ? -errno : 0;
 	let_go_sigxfsz(&old, r);
 	if (r < 0)
@@ -362,7 +362,7 @@ int cq_io_rename_noreplace(int dirfd, const char *from, const char *to)
 	return r == -EINVAL || r == -ENOSYS ? -EOPNOTSUPP : r;
 }
 
-/* What cannot be done to a directory that stands under a name of ours. */
+/* EISDIR: a directory has the name of a file of the queue. */
 static int not_a_file(int error)
 {
 	return error == EISDIR ? -EBADMSG : -error;
@@ -396,7 +396,7 @@ int cq_io_map(int fd, size_t size, int writable, void **ret_base)
 		base = mmap(NULL, size, access, MAP_SHARED, fd, 0);
 		r = base == MAP_FAILED ? -errno : 0;
 	}
-	/* EAGAIN: too much locked memory (mlockall()); to those who open segments it means "not yet" */
+	/* EAGAIN: too much locked memory (mlockall()); callers that open segments take it for "not yet" */
 	if (r < 0)
 		return r == -EAGAIN ? -ENOMEM : r;
 	*ret_base = base;
@@ -420,7 +420,7 @@ int cq_io_replace(int dirfd, const char *temp, const char *name, const void *buf
 
 	r = cq_io_create_new(dirfd, temp, 0640, &fd);
 	if (r == -EEXIST) {
-		/* a leftover of a writer that died just here */
+		/* left over from a writer that died here */
 		r = cq_io_unlink(dirfd, temp);
 		if (r == 0)
 			r = cq_io_create_new(dirfd, temp, 0640, &fd);
@@ -465,7 +465,7 @@ int cq_io_next_name(DIR *dir, const char **ret_name)
 
 	FAILPOINT("next_name");
 	errno = 0;
-	entry = readdir(dir); // NOLINT(concurrency-mt-unsafe): nobody else has this stream
+	entry = readdir(dir); // NOLINT(concurrency-mt-unsafe): no other thread has this stream
 	if (!entry)
 		return -errno;
 	*ret_name = entry->d_name;

@@ -6,9 +6,9 @@
  * (fault.h).  Names are single components below dirfd; symbolic links are never followed and every
  * descriptor is close-on-exec.
  *
- * A few calls are made elsewhere, without a failpoint.  They look at what is not a file of the queue (its
- * path, the kind of file system, /proc/locks), and their failure counts as "no"; or they undo something,
- * and nobody asks whether they failed (close, unlock, rmdir of a directory just made).
+ * A few calls elsewhere have no failpoint.  Some read what is not a file of the queue (its path, the kind of
+ * file system, /proc/locks): their failure counts as "no".  Others undo something, and their failure changes
+ * nothing (close, unlock, rmdir of a directory just made).
  */
 #ifndef CQ_IO_H
 #define CQ_IO_H
@@ -22,12 +22,13 @@
 
 /* Returns the descriptor. */
 int cq_io_open_dir(int dirfd, const char *path, int *ret_fd);
-/* Why a file in that directory is never written to, for people; NULL: it is ours.  No option allows
- * more: this is about files, and people, that are not the queue's. */
+/* For people: the reason why this process never writes to a file in that directory; NULL: it may.  Such a
+ * file, or its owner, has nothing to do with the queue, so no option allows more. */
 const char *cq_io_not_ours(const struct stat *file, const struct stat *directory);
-/* A regular file, else EBADMSG (a symbolic link: ELOOP); for writing one that is ours, else EPERM. */
+/* Opens a regular file, else EBADMSG (a symbolic link: ELOOP); for writing, a file that
+ * cq_io_not_ours() accepts, else EPERM. */
 int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd);
-/* O_CREAT|O_EXCL, read-write, mode set whatever the umask adds, never less than the umask takes. */
+/* O_CREAT|O_EXCL, read-write.  The file gets `mode`, less what the umask takes. */
 int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd);
 int cq_io_mkdir(int dirfd, const char *name, mode_t mode);
 /* Whether a file may be made in the directory: 0, EACCES, EROFS. */
@@ -36,8 +37,8 @@ int cq_io_may_create(int dirfd);
 int cq_io_stat(int fd, struct stat *ret_stat);
 int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
 
-/* fallocate() of the whole file: space is really there, or the call fails.  Beyond RLIMIT_FSIZE it
- * gives EFBIG, as cq_io_pwrite() and cq_io_truncate() do; no SIGXFSZ comes of them. */
+/* fallocate() of the whole file: the space is reserved, or the call fails.  Beyond RLIMIT_FSIZE it
+ * gives EFBIG, as cq_io_pwrite() and cq_io_truncate() do; none of the three raises SIGXFSZ. */
 int cq_io_allocate(int fd, uint64_t size);
 
 /* Reads until length, end of file, or error; returns the bytes read. */
@@ -45,10 +46,9 @@ ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset);
 /* Writes all of it. */
 int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset);
 /* The first piece at or behind `offset` that may hold data; the file's end, twice, when only a hole
- * follows.  Pages that somebody has read count as data, too, even where the disk has none. */
+ * follows.  Pages that a process has read count as data, too, even where the disk has none. */
 int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end);
-/* Takes pages behind `from` that nobody has changed out of the page cache, if it can, and starts writing
- * the others. */
+/* Drops clean pages behind `from` from the page cache, if it can, and starts writing the dirty ones. */
 void cq_io_drop_clean(int fd, uint64_t from);
 
 int cq_io_truncate(int fd, uint64_t size);
@@ -60,15 +60,15 @@ int cq_io_duplicate(int fd, int *ret_fd);
 
 /* Starts writing the file's dirty pages, so that several files share what a sync costs. */
 void cq_io_start_writeback(int fd);
-/* Writes these bytes out and waits for it.  Nothing is durable by that; a failed write is told here, and
- * may not be told again.  0 where the system cannot do it. */
+/* Writes these bytes out and waits for it, which makes nothing durable.  Returns the error of a failed
+ * write, which a later sync may not report again.  0 where the system cannot do it. */
 int cq_io_write_out(int fd, uint64_t offset, uint64_t length);
 int cq_io_sync_data(int fd);
 int cq_io_sync_dir(int fd);
 
 /* EOPNOTSUPP where it cannot be done without replacing. */
 int cq_io_rename_noreplace(int dirfd, const char *from, const char *to);
-/* These two: EBADMSG where a directory stands under the name `to`, or `name`. */
+/* These two: EBADMSG if `to`, or `name`, is a directory. */
 int cq_io_rename(int dirfd, const char *from, const char *to);
 int cq_io_unlink(int dirfd, const char *name);
 

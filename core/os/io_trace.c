@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* io_trace.c - a test watches what a run does to files; see io_trace.h */
+/* io_trace.c - a test observes what a run does to files; see io_trace.h */
 #include "os/io_trace.h"
 
 #include <pthread.h>
@@ -25,7 +25,7 @@ void cq_io_trace_call(enum cq_event_kind kind, int dirfd, int fd, const char *na
 
 	if (!__atomic_load_n(&observer, __ATOMIC_ACQUIRE))
 		return;
-	/* one event at a time, so that an observer sees them in an order */
+	/* one event at a time: an observer sees them in one order */
 	pthread_mutex_lock(&lock);
 	if (observer)
 		observer(observer_arg, &event);

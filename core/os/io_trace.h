@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * io_trace.h - a test watches what a run does to files; only in builds with -Dplanted_faults=true
+ * io_trace.h - a test observes what a run does to files; only in builds with -Dplanted_faults=true
  *
- * The calls of io.c that change a file or a name, or make either durable, tell an observer when
- * they have succeeded, on the thread that made them.  What is stored through a mapping makes no
- * call; an observer finds it by looking at the files, at each event and at the places of fault.h.
+ * The calls of io.c that change a file or a name, or make either durable, notify an observer when
+ * they have succeeded, on the thread that made them.  A store through a mapping makes no call: an
+ * observer finds it by reading the files, at each event and at each place of fault.h.
  */
 #ifndef CQ_IO_TRACE_H
 #define CQ_IO_TRACE_H
@@ -21,7 +21,7 @@ enum cq_event_kind {
 
 struct cq_event {
 	enum cq_event_kind kind;
-	int dirfd; /* -1: does not matter, as for fd */
+	int dirfd; /* -1: has no meaning here, as for fd */
 	int fd;
 	const char *name;
 	const char *to;

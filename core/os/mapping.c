@@ -9,7 +9,7 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-/* Guarded from the first moment on. */
+/* With its guard. */
 static int map(struct cq_mapping *m, bool writable)
 {
 	void *base;
@@ -103,7 +103,7 @@ bool cq_mapping_shortened(const struct cq_mapping *mapping)
 
 void cq_mapping_unmap(struct cq_mapping *mapping)
 {
-	/* the guard first: once unmapped, its addresses may become somebody else's */
+	/* the guard first: once unmapped, its addresses may become another mapping's */
 	cq_sigbus_remove(mapping->guard);
 	mapping->guard = NULL;
 	if (mapping->base)

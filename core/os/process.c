@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* process.c - tells a child that was forked after a handle was opened; see process.h */
+/* process.c - detects that this process was forked after a handle was opened; see process.h */
 #include "os/process.h"
 
 #include <errno.h>
@@ -8,7 +8,8 @@
 
 uint64_t *cq_process_word;
 
-/* Atomic.  Given last to this process, or to one that it was forked from: no child gets it again. */
+/* Atomic.  The last number of this process or of those that it was forked from.  A child inherits it, and
+ * so never gets one of their numbers. */
 static uint64_t last_number;
 
 static int make_word(void)

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * process.h - tells a child that was forked after a handle was opened
+ * process.h - detects that this process was forked after a handle was opened
  *
  * Each handle keeps the number of the process that opened it.  The number of this process is in a
- * page that reads zero in every child (MADV_WIPEONFORK), so a child is noticed however it was made:
- * by fork(), by _Fork(), by the system call.  An older kernel than Linux 4.14 has no such pages; there
- * children are not noticed.
+ * page that reads zero in every child (MADV_WIPEONFORK), so a child is detected however it was made:
+ * by fork(), by _Fork(), by the system call.  Kernels before Linux 4.14 have no such pages: there no child
+ * is detected.
  *
- * Not a handler of pthread_atfork(): _Fork() and clone() do not call it, and a handler of the
- * program's that was registered before would run before it.  Not getpid(): that is a system call
- * for each append.
+ * pthread_atfork() would not do: _Fork() and clone() call no handler, and a handler that the program
+ * registered before would run before ours.  Nor would getpid(): it costs a system call for each append.
  */
 #ifndef CQ_PROCESS_H
 #define CQ_PROCESS_H

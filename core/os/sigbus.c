@@ -4,11 +4,11 @@
  *
  * The handler runs at any moment in any thread, so the ranges are in slots that it can walk without
  * a lock: chunks of slots are only ever added.  A slot's `start` is 0 when free and CLAIMED while
- * it is being filled; its owner stores `start` last and clears it first.  The range that a thread
- * faults in is one that it may access, hence not being changed meanwhile; of all others the handler
- * needs only not to take one for a match, which the second look at `start` ensures.
+ * it is being filled; its owner stores `start` last and clears it first.  A thread faults in a range
+ * that it may access, so no other thread changes that slot meanwhile.  Of all other slots the handler
+ * must only not take one for a match, which its second load of `start` ensures.
  *
- * The handler stays installed, and others may hold its address; so libchronq.so is never unloaded
+ * The handler stays installed, and other code may hold its address; so libchronq.so is never unloaded
  * (-z nodelete, in meson.build).
  */
 #include "os/sigbus.h"
@@ -34,7 +34,7 @@ struct chunk {
 	struct chunk *next;
 };
 
-/* A handler that was there before ours.  They are kept for ever: the handler may be reading one. */
+/* A handler that was there before ours.  None is ever freed: our handler may be reading it. */
 struct earlier {
 	struct sigaction action;
 	struct earlier *next;
@@ -44,9 +44,9 @@ static struct chunk first_chunk;
 static uintptr_t page_mask;            /* atomic; set before the handler is installed */
 static struct earlier *latest_earlier; /* atomic; the one to pass on to */
 static struct earlier *all_earlier;    /* atomic; only ever added to */
-/* What this thread passes on, and where on its stack: a handler need not return.  Initial-exec: it is
- * there from the thread's beginning; the first access of another model may allocate memory, which no
- * handler may. */
+/* The signal that this thread passes on, and where on its stack: a handler need not return.  Initial-exec:
+ * the variable exists from the thread's beginning; the first access in another model may allocate memory,
+ * which no handler may. */
 static __thread struct {
 	const siginfo_t *info;
 	uintptr_t frame;
@@ -73,14 +73,14 @@ static struct cq_sigbus *slot_of(uintptr_t address)
 
 static void pass_on(int signal, siginfo_t *info, void *context)
 {
-	/* there is one before our handler is installed */
+	/* set before our handler is installed */
 	const struct sigaction *a = &__atomic_load_n(&latest_earlier, __ATOMIC_ACQUIRE)->action;
 	const uintptr_t frame = (uintptr_t)__builtin_frame_address(0);
 	/* The same signal, further down the stack: a later handler passes on to ours, and ours to it. */
 	const bool round = info == passing.info && frame < passing.frame;
 
 	if (round || a->sa_handler == SIG_DFL || a->sa_handler == SIG_IGN) {
-		/* the access is repeated when we return, and ends the process as it would have */
+		/* when we return, the access is repeated and ends the process as it would without us */
 		sigaction(signal, &(struct sigaction){ .sa_handler = SIG_DFL }, NULL);
 		return;
 	}
@@ -100,7 +100,7 @@ static void on_sigbus(int signal, siginfo_t *info, void *context)
 	struct cq_sigbus *g = info->si_code > 0 ? slot_of(address) : NULL;
 	uintptr_t page = address & __atomic_load_n(&page_mask, __ATOMIC_RELAXED);
 
-	if (g) /* first: another thread may read the zeros as soon as they are there */
+	if (g) /* first: another thread may read the zero pages at once */
 		__atomic_store_n(&g->cut, true, __ATOMIC_RELEASE);
 	if (!g ||
 	    mmap((void *)page, g->end - page, PROT_READ | PROT_WRITE,
@@ -133,8 +133,8 @@ static int keep_earlier(const struct sigaction *action)
 }
 
 /*
- * Looks each time: the program, or a test framework, may have set a handler of its own.  Without a lock,
- * which a child that is forked meanwhile would wait for.  Two threads at once install the same.
+ * Checks each time: the program, or a test framework, may have set a handler of its own.  Takes no lock: a
+ * child that is forked meanwhile would wait for it for ever.  Two threads at once install the same handler.
  */
 static int install(void)
 {

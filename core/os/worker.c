@@ -26,8 +26,8 @@ static void *run(void *arg)
 	struct cq_worker *w = arg;
 	bool stop;
 
-	/* A thread of this policy does not push aside the one that wakes it: the appending thread,
-	 * in the middle of a roll.  Only a hint. */
+	/* A thread of this policy does not preempt the thread that wakes it: the appending thread,
+	 * in the middle of a roll.  A failure changes nothing but speed. */
 	(void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
 	for (;;) {
 		int ms;
@@ -56,9 +56,9 @@ void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg)
 	pthread_condattr_destroy(&attr);
 }
 
-/* Signals that are for the thread in which they arise: those of its own faults, which a crash handler has
- * to see (blocked, they end the process behind its back; of SIGBUS, sigbus.h), and a profiler's.  All
- * others are for a thread of the program's choice, and blocked in ours. */
+/* Signals that belong to the thread in which they arise: those of its own faults, which a crash handler has
+ * to see (blocked, they would end the process without it; SIGBUS: sigbus.h), and a profiler's.  The program
+ * chooses a thread for all others, so ours block them. */
 static const int own[] = { SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPROF, SIGSEGV, SIGSYS, SIGTRAP };
 
 int cq_worker_start(struct cq_worker *w, const char *name)

@@ -2,9 +2,9 @@
 /*
  * worker.h - a thread that calls a step function; core's only pthread_create
  *
- * All background work is a step that a test can call without a thread.  A writer has two workers:
- * the preparer (prealloc.c, prefault in writer.c), on which rolls depend, and the flusher (flush.c,
- * retention.c), whose system calls may take long.
+ * All background work is a step function that a test can call without a thread.  A writer has two workers
+ * (write/background.c): the preparer, on which rolls depend, and the flusher, whose system calls may take
+ * long.
  */
 #ifndef CQ_WORKER_H
 #define CQ_WORKER_H
@@ -13,31 +13,31 @@
 #include <stdbool.h>
 
 /* Does a piece of work.  Returns 0 to be called again at once, or the milliseconds after which to be
- * called again unless cq_worker_kick() comes first. */
+ * called again; cq_worker_kick() calls it earlier. */
 typedef int (*cq_step_fn)(void *arg);
 
 struct cq_worker {
 	cq_step_fn step;
 	void *arg;
 	pthread_t thread;
-	bool running; /* its starter's alone */
+	bool running; /* only the thread that starts and stops it uses this */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	bool kicked; /* under lock */
 	bool stop;   /* under lock */
 };
 
-/* Makes it; from here on it may be kicked.  Workers that kick each other are all made before the first
- * is started, and all stopped before the first is released. */
+/* Initialises it; from here on it may be kicked.  Workers that kick each other are all initialised before
+ * the first is started, and all stopped before the first is released. */
 void cq_worker_init(struct cq_worker *worker, cq_step_fn step, void *arg);
 
-/* Starts its thread.  name: up to 15 characters, as tools show it.  EAGAIN: no thread to be had. */
+/* Starts its thread.  name: up to 15 characters, shown by tools.  EAGAIN: the system has no thread left. */
 int cq_worker_start(struct cq_worker *worker, const char *name);
 
-/* There is something to do.  Of no effect without a thread. */
+/* There is work: the thread calls the step soon.  Without a thread it does nothing. */
 void cq_worker_kick(struct cq_worker *worker);
 
-/* Waits for the step under way, if any, and ends the thread.  Harmless if it was not started. */
+/* Waits for a step that is running, and ends the thread.  Does nothing if there is no thread. */
 void cq_worker_stop(struct cq_worker *worker);
 void cq_worker_fini(struct cq_worker *worker);
 

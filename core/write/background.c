@@ -58,8 +58,8 @@ static int prepare(cq_writer *w)
 		return 0;
 	}
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
-		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
-		             w->segment_size);
+		cq_room_log(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
+		            w->segment_size);
 	cq_prefault_step(&w->prefault);
 	return atomic_load(&w->quota.disk_full) ? STARVED_MS : TICK_MS;
 }

@@ -251,8 +251,8 @@ static int first_spare(cq_writer *w)
 	if (r == -EOPNOTSUPP || r == -EBADMSG)
 		return r;
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
-		cq_room_tell(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
-		             w->segment_size);
+		cq_room_log(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
+		            w->segment_size);
 	return 0;
 }
 

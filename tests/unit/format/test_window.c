@@ -24,7 +24,7 @@ struct fixture {
 	uint64_t size;
 	uint64_t end; /* behind the last record put */
 	int fd;
-	struct cq_window scan;
+	struct cq_window window;
 	struct cq_walk walk;
 };
 
@@ -42,7 +42,7 @@ static int teardown(void **state)
 {
 	struct fixture *f = *state;
 
-	cq_window_fini(&f->scan);
+	cq_window_fini(&f->window);
 	if (f->fd >= 0)
 		close(f->fd);
 	free(f->bytes);
@@ -90,9 +90,9 @@ static void store(struct fixture *f, uint64_t length)
 
 static void start(struct fixture *f)
 {
-	cq_window_fini(&f->scan);
-	assert_int_equal(cq_window_init(&f->scan, f->fd, f->size), 0);
-	f->walk = cq_walk_file(&f->scan);
+	cq_window_fini(&f->window);
+	assert_int_equal(cq_window_init(&f->window, f->fd, f->size), 0);
+	f->walk = cq_walk_file(&f->window);
 }
 
 /* Records larger than the window, padding, both kinds of headers. */
@@ -134,10 +134,10 @@ static void ends_where_no_record_fits(void **state)
 	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
 	assert_int_equal(r.end, 4096);
 	assert_int_equal(cq_walk_step(&f->walk, &r), 0);
-	cq_window_fini(&f->scan);
-	assert_int_equal(cq_window_init(&f->scan, f->fd, 64), -EINVAL);
-	assert_int_equal(cq_window_init(&f->scan, f->fd, 4097), -EINVAL);
-	assert_int_equal(cq_window_init(&f->scan, f->fd, 4ULL << 30), -EINVAL);
+	cq_window_fini(&f->window);
+	assert_int_equal(cq_window_init(&f->window, f->fd, 64), -EINVAL);
+	assert_int_equal(cq_window_init(&f->window, f->fd, 4097), -EINVAL);
+	assert_int_equal(cq_window_init(&f->window, f->fd, 4ULL << 30), -EINVAL);
 }
 
 static void expect_bad(struct fixture *f, enum cq_record_state expected)
@@ -203,7 +203,7 @@ static void short_file_is_an_error(void **state)
 	assert_int_equal(cq_walk_step(&f->walk, &r), 1);
 	assert_int_equal(cq_walk_step(&f->walk, &r), -EIO);
 	assert_int_equal(f->walk.state, CQ_RECORD_OK);
-	assert_int_equal(cq_window_residue(&f->scan, 192, &residue), -EIO);
+	assert_int_equal(cq_window_residue(&f->window, 192, &residue), -EIO);
 }
 
 /* The window is a copy: what was committed after it was taken is seen all the same. */
@@ -246,20 +246,20 @@ static void residue(void **state)
 	put(f, 0, 1, 1);
 	store(f, f->size);
 	start(f);
-	assert_int_equal(cq_window_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(cq_window_residue(&f->window, 128, &at), 0);
 	assert_int_equal(at, f->size);
-	assert_int_equal(cq_window_residue(&f->scan, f->size, &at), 0);
+	assert_int_equal(cq_window_residue(&f->window, f->size, &at), 0);
 	assert_int_equal(at, f->size);
 	for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
 		f->bytes[places[i]] = 1;
 		store(f, f->size);
-		assert_int_equal(cq_window_residue(&f->scan, 128, &at), 0);
+		assert_int_equal(cq_window_residue(&f->window, 128, &at), 0);
 		assert_int_equal(at, places[i]);
 	}
 	/* a file that is nothing but holes */
 	assert_int_equal(ftruncate(f->fd, 0), 0);
 	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
-	assert_int_equal(cq_window_residue(&f->scan, 64, &at), 0);
+	assert_int_equal(cq_window_residue(&f->window, 64, &at), 0);
 	assert_int_equal(at, f->size);
 }
 
@@ -276,10 +276,10 @@ static void residue_behind_a_hole(void **state)
 	assert_true(f->fd >= 0);
 	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
 	assert_int_equal(pwrite(f->fd, "x", 1, 600001), 1);
-	assert_int_equal(cq_window_init(&f->scan, f->fd, f->size), 0);
-	assert_int_equal(cq_window_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(cq_window_init(&f->window, f->fd, f->size), 0);
+	assert_int_equal(cq_window_residue(&f->window, 128, &at), 0);
 	assert_int_equal(at, 600001);
-	assert_int_equal(cq_window_residue(&f->scan, 600002, &at), 0);
+	assert_int_equal(cq_window_residue(&f->window, 600002, &at), 0);
 	assert_int_equal(at, f->size);
 }
 
@@ -302,15 +302,15 @@ static void residue_behind_many_holes(void **state)
 		assert_int_equal(pwrite(f->fd, zeros, sizeof zeros, (off_t)last), sizeof zeros);
 	}
 	assert_int_equal(pwrite(f->fd, "x", 1, (off_t)last + 100), 1);
-	assert_int_equal(cq_window_init(&f->scan, f->fd, f->size), 0);
-	assert_int_equal(cq_window_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(cq_window_init(&f->window, f->fd, f->size), 0);
+	assert_int_equal(cq_window_residue(&f->window, 128, &at), 0);
 	assert_int_equal(at, last + 100);
-	assert_int_equal(cq_window_more_residue(&f->scan, 128, &at), 0);
+	assert_int_equal(cq_window_more_residue(&f->window, 128, &at), 0);
 	assert_int_equal(at, last + 100);
 	assert_int_equal(ftruncate(f->fd, (off_t)last + 50), 0);
-	f->scan.window_length = 0;
-	assert_int_equal(cq_window_more_residue(&f->scan, last, &at), -EIO);
-	assert_int_equal(cq_window_residue(&f->scan, last + 4096, &at), -EIO);
+	f->window.length = 0;
+	assert_int_equal(cq_window_more_residue(&f->window, last, &at), -EIO);
+	assert_int_equal(cq_window_residue(&f->window, last + 4096, &at), -EIO);
 }
 
 static bool any_record(void *arg, const struct cq_record_header *header, uint64_t offset)
@@ -338,16 +338,16 @@ static void records_behind_a_place(void **state)
 	f->bytes[damaged + 64]++;
 	store(f, f->size);
 	start(f);
-	assert_int_equal(cq_window_find(&f->scan, damaged, any_record, NULL, &r), 1);
+	assert_int_equal(cq_window_find(&f->window, damaged, any_record, NULL, &r), 1);
 	assert_int_equal(r.offset, whole);
-	assert_int_equal(cq_window_find(&f->scan, 64, any_record, NULL, &r), 1);
+	assert_int_equal(cq_window_find(&f->window, 64, any_record, NULL, &r), 1);
 	assert_int_equal(r.offset, 64);
-	assert_int_equal(cq_window_find(&f->scan, f->end, any_record, NULL, &r), 0);
+	assert_int_equal(cq_window_find(&f->window, f->end, any_record, NULL, &r), 0);
 	start(f);
 	assert_int_equal(ftruncate(f->fd, (off_t)whole), 0);
-	assert_int_equal(cq_window_find(&f->scan, damaged, any_record, NULL, &r), -EIO);
+	assert_int_equal(cq_window_find(&f->window, damaged, any_record, NULL, &r), -EIO);
 	start(f);
-	assert_int_equal(cq_window_find(&f->scan, whole, any_record, NULL, &r), -EIO);
+	assert_int_equal(cq_window_find(&f->window, whole, any_record, NULL, &r), -EIO);
 }
 
 /* The same places over memory, while the file changes: it gets records, a seal, damage, and is cut. */

@@ -2,14 +2,13 @@
 /*
  * segment_xattr.c - extended attributes of segments and payloads: what the segment holds
  *
- * All are decimal numbers.  Those of the first and the last record do not exist, and are not listed,
- * as long as there is none.
+ * All are decimal numbers.  Those of the first and the last record exist, and are listed, once the
+ * segment holds a record.
  */
 #include "read/segment_xattr.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -34,49 +33,48 @@ static int summary(struct chronfs *fs, uint64_t node, struct cq_segment_content 
 	return r;
 }
 
+static ssize_t sealed_value(struct chronfs *fs, uint64_t node, char *value)
+{
+	struct cq_segment_attr attr;
+	int r;
+
+	r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), &attr);
+	if (r < 0)
+		return r == -EBADMSG ? -ENOENT : r;
+	return snprintf(value, CHRONFS_XATTR_MAX, "%d", attr.sealed);
+}
+
 ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value)
 {
-#define FIGURE(figure) offsetof(struct cq_segment_content, figure)
-	static const struct {
-		const char *name;
-		size_t offset;
-		bool of_records;
-	} figures[] = {
-		{ "records", FIGURE(records), false },
-		{ "payload_bytes", FIGURE(payload_bytes), false },
-		{ "first_seq", FIGURE(first_seq), true },
-		{ "last_seq", FIGURE(last_seq), true },
-		{ "first_time", FIGURE(first_time_ns), true },
-		{ "last_time", FIGURE(last_time_ns), true },
-	};
-#undef FIGURE
 	struct cq_segment_content content = CQ_SIZED(content);
-	struct cq_segment_attr attr;
-	uint64_t figure;
-	size_t i;
 	int r;
 
 	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
 		return -ENODATA;
 	name += strlen(PREFIX);
-	if (strcmp(name, "sealed") == 0) {
-		r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), &attr);
-		if (r < 0)
-			return r == -EBADMSG ? -ENOENT : r;
-		return snprintf(value, CHRONFS_XATTR_MAX, "%d", attr.sealed);
-	}
-	for (i = 0; i < sizeof figures / sizeof figures[0]; i++)
-		if (strcmp(name, figures[i].name) == 0)
-			break;
-	if (i == sizeof figures / sizeof figures[0])
-		return -ENODATA;
+	if (strcmp(name, "sealed") == 0)
+		return sealed_value(fs, node, value);
 	r = summary(fs, node, &content);
 	if (r < 0)
 		return r;
-	if (figures[i].of_records && content.records == 0)
-		return -ENODATA;
-	memcpy(&figure, (const char *)&content + figures[i].offset, sizeof figure);
-	return snprintf(value, CHRONFS_XATTR_MAX, "%" PRIu64, figure);
+
+	const struct {
+		const char *name;
+		uint64_t value;
+		bool of_records;
+	} numbers[] = {
+		{ "records", content.records, false },
+		{ "payload_bytes", content.payload_bytes, false },
+		{ "first_seq", content.first_seq, true },
+		{ "last_seq", content.last_seq, true },
+		{ "first_time", content.first_time_ns, true },
+		{ "last_time", content.last_time_ns, true },
+	};
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+		if (strcmp(name, numbers[i].name) == 0 &&
+		    (content.records > 0 || !numbers[i].of_records))
+			return snprintf(value, CHRONFS_XATTR_MAX, "%" PRIu64, numbers[i].value);
+	return -ENODATA;
 }
 
 const char *chronfs_segment_xattr_list(struct chronfs *fs, uint64_t node, size_t *ret_size)

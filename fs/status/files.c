@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * files.c - stats.json and metrics: the figures (stats.h) as files
+ * files.c - stats.json and metrics: the status fields (stats.h) as files
  *
  * What such a file holds is made when somebody reads it: anew by a read at its beginning; a read
  * further on goes on in what the same open file read last, so that the pieces fit together.

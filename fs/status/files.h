@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* files.h - stats.json and metrics as files; stats.h has the figures in them */
+/* files.h - stats.json and metrics as files; stats.h has the fields in them */
 #ifndef CHRONFS_STATUS_FILES_H
 #define CHRONFS_STATUS_FILES_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* json.c - the figures as stats.json; see stats.h */
+/* json.c - the status fields as stats.json; see stats.h */
 #include "chronfs.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "status/stats.h"
 
 /* Room for all but the path, and for a path each of whose bytes has to be escaped.  A unit test renders
- * the largest figures that there can be. */
+ * the largest values that there can be. */
 #define SIZE_WITHOUT_PATH 18432
 #define ESCAPED_BYTE 6
 #define SIZE_STEP 4096
@@ -22,7 +22,7 @@ size_t chronfs_json_size(const struct chronfs *fs)
 	return (size + SIZE_STEP - 1) / SIZE_STEP * SIZE_STEP;
 }
 
-/* What jansson has no integer for is no figure that was counted, but a limit somebody gave. */
+/* A number too large for jansson is a limit that somebody gave: no count becomes so large. */
 static json_t *number(uint64_t value)
 {
 	return json_integer(value > INT64_MAX ? INT64_MAX : (json_int_t)value);
@@ -48,31 +48,26 @@ static json_t *latency(const struct chronfs_latency *latency)
 	return list;
 }
 
-static json_t *value(const struct chronfs_figure *figure, const void *base)
+static json_t *value(const struct chronfs_field *field)
 {
-	const char *member = (const char *)base + figure->offset;
-	int error;
-
-	switch (figure->form) {
+	switch (field->type) {
 	case CHRONFS_FLAG:
-		return json_boolean(chronfs_figure_number(figure, base));
+		return json_boolean(field->number);
 	case CHRONFS_TEXT:
-	case CHRONFS_ARRAY:
-		return json_string(chronfs_figure_text(figure, base));
-	case CHRONFS_ERRNO:
-		memcpy(&error, member, sizeof error);
-		return error ? json_string(strerrorname_np(-error)) : number(0);
+		return json_string(field->text);
+	case CHRONFS_ERROR:
+		return field->number ? json_string(strerrorname_np((int)field->number)) : number(0);
 	case CHRONFS_LATENCY:
-		return latency((const void *)member);
+		return latency(field->latency);
 	case CHRONFS_COUNT:
 	case CHRONFS_NS:
 	case CHRONFS_MS:
 	default: /* GCOV_EXCL_BR_LINE: no other value */
-		return number(chronfs_figure_number(figure, base));
+		return number(field->number);
 	}
 }
 
-/* The object that the figures of a group stand in; made for the first of them. */
+/* The object of a group of fields; made for the first of them. */
 static json_t *group(json_t *root, const char *name)
 {
 	json_t *object;
@@ -86,27 +81,27 @@ static json_t *group(json_t *root, const char *name)
 }
 
 /* jansson passes on a NULL that an allocation gave as an error of the call that gets it. */
-static int put_figures(json_t *root, const struct chronfs_figure *table, size_t count,
-                       unsigned sources, const void *base)
+static int put_fields(json_t *root, const struct chronfs_field *fields, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (chronfs_figure_shown(&table[i], sources, base) &&
-		    json_object_set_new(group(root, table[i].group), table[i].key,
-		                        value(&table[i], base)) < 0)
+		if (fields[i].shown && json_object_set_new(group(root, fields[i].group),
+		                                           fields[i].key, value(&fields[i])) < 0)
 			return -ENOMEM;
 	return 0;
 }
 
 static int put_readers(json_t *root, const struct chronfs_stats *stats)
 {
+	struct chronfs_field fields[CHRONFS_READER_FIELDS];
 	json_t *list, *reader;
+	size_t count;
 	int r = 0;
 
 	list = json_array();
 	for (size_t i = 0; r == 0 && i < stats->readers_shown; i++) {
 		reader = json_object();
-		r = put_figures(reader, chronfs_reader_figures, chronfs_reader_figure_count,
-		                stats->sources, &stats->reader[i]);
+		count = chronfs_reader_fields(&stats->reader[i], fields);
+		r = put_fields(reader, fields, count);
 		if (json_array_append_new(list, reader) < 0)
 			r = -ENOMEM;
 	}
@@ -141,10 +136,12 @@ fail:
 
 int chronfs_json_render(const struct chronfs_stats *stats, size_t size, char **ret_text)
 {
+	struct chronfs_field fields[CHRONFS_FIELDS_MAX];
+	const size_t count = chronfs_fields(stats, fields);
 	json_t *root = json_object();
 	int r;
 
-	r = put_figures(root, chronfs_figures, chronfs_figure_count, stats->sources, stats);
+	r = put_fields(root, fields, count);
 	if (r == 0 && (stats->sources & CHRONFS_FROM_READERS))
 		r = put_readers(root, stats);
 	if (r == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * prometheus.c - the figures as metrics, in the text format 0.0.4 of Prometheus; see stats.h
+ * prometheus.c - the status fields as metrics, in the text format 0.0.4 of Prometheus; see stats.h
  *
  * Base units: seconds and bytes.  Texts are labels of one metric, chronfs_info.
  */
@@ -35,16 +35,17 @@ static void put_seconds(FILE *out, uint64_t ns)
 	(void)fprintf(out, "%" PRIu64 ".%0*" PRIu64, ns / 1000000000, digits, fraction);
 }
 
-static void put_value(FILE *out, const struct chronfs_figure *figure, const void *base)
+static void put_value(FILE *out, const struct chronfs_field *field)
 {
-	const uint64_t number = chronfs_figure_number(figure, base);
-
-	if (figure->form == CHRONFS_NS)
-		put_seconds(out, number);
-	else if (figure->form == CHRONFS_MS)
-		put_seconds(out, number * 1000000); /* below INT64_MAX ns (option_numbers.c) */
+	if (field->type == CHRONFS_NS)
+		put_seconds(out, field->number);
+	else if (field->type == CHRONFS_MS)
+		put_seconds(out,
+		            field->number * 1000000); /* below INT64_MAX ns (option_numbers.c) */
+	else if (field->type == CHRONFS_ERROR)
+		(void)fputc(field->number ? '1' : '0', out);
 	else
-		(void)fprintf(out, "%" PRIu64, number);
+		(void)fprintf(out, "%" PRIu64, field->number);
 	(void)fputc('\n', out);
 }
 
@@ -53,14 +54,14 @@ static void put_head(FILE *out, const char *metric, const char *help, const char
 	(void)fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", metric, help, metric, type);
 }
 
-static void put_figure_head(FILE *out, const struct chronfs_figure *figure)
+static void put_field_head(FILE *out, const struct chronfs_field *field)
 {
-	const char *type = figure->counter ? "counter" : "gauge";
+	const char *type = field->counter ? "counter" : "gauge";
 
-	if (figure->form == CHRONFS_LATENCY)
+	if (field->type == CHRONFS_LATENCY)
 		type = "histogram";
-	if (figure->help)
-		put_head(out, figure->metric, figure->help, type);
+	if (field->help)
+		put_head(out, field->metric, field->help, type);
 }
 
 static void put_latency(FILE *out, const char *metric, const struct chronfs_latency *latency)
@@ -76,72 +77,65 @@ static void put_latency(FILE *out, const char *metric, const struct chronfs_late
 	(void)fprintf(out, "\n%s_count %" PRIu64 "\n", metric, latency->count);
 }
 
-static bool is_text(const struct chronfs_figure *figure)
-{
-	return figure->form == CHRONFS_TEXT || figure->form == CHRONFS_ARRAY;
-}
-
-static void put_info(FILE *out, const struct chronfs_stats *stats)
+static void put_info(FILE *out, const struct chronfs_field *fields, size_t count)
 {
 	const char *between = "{";
 
 	put_head(out, "chronfs_info", "What is mounted.", "gauge");
 	(void)fputs("chronfs_info", out);
-	for (size_t i = 0; i < chronfs_figure_count; i++) {
-		const struct chronfs_figure *figure = &chronfs_figures[i];
-
-		if (!is_text(figure) || !chronfs_figure_shown(figure, stats->sources, stats))
+	for (size_t i = 0; i < count; i++) {
+		if (fields[i].type != CHRONFS_TEXT || !fields[i].shown)
 			continue;
-		(void)fprintf(out, "%s%s=\"", between, figure->key);
-		put_escaped(out, chronfs_figure_text(figure, stats));
+		(void)fprintf(out, "%s%s=\"", between, fields[i].key);
+		put_escaped(out, fields[i].text);
 		(void)fputc('"', out);
 		between = ",";
 	}
 	(void)fputs("} 1\n", out);
 }
 
-static void put_figure(FILE *out, const struct chronfs_figure *figure,
-                       const struct chronfs_stats *stats)
+static void put_field(FILE *out, const struct chronfs_field *field)
 {
-	if (!figure->metric || !chronfs_figure_shown(figure, stats->sources, stats))
+	if (!field->metric || !field->shown)
 		return;
-	put_figure_head(out, figure);
-	if (figure->form == CHRONFS_LATENCY) {
-		put_latency(out, figure->metric,
-		            (const void *)((const char *)stats + figure->offset));
+	put_field_head(out, field);
+	if (field->type == CHRONFS_LATENCY) {
+		put_latency(out, field->metric, field->latency);
 		return;
 	}
-	(void)fputs(figure->metric, out);
-	if (figure->label)
-		(void)fprintf(out, "{%s}", figure->label);
+	(void)fputs(field->metric, out);
+	if (field->label)
+		(void)fprintf(out, "{%s}", field->label);
 	(void)fputc(' ', out);
-	put_value(out, figure, stats);
+	put_value(out, field);
 }
 
-/* One metric, a line for each reader that it is known of. */
-static void put_of_readers(FILE *out, const struct chronfs_figure *figure,
-                           const struct chronfs_stats *stats)
+/* One metric of the readers, a line for each that it is known of. */
+static void put_of_readers(FILE *out, size_t metric, const struct chronfs_stats *stats)
 {
+	struct chronfs_field fields[CHRONFS_READER_FIELDS];
+	const struct chronfs_field *field = &fields[metric];
 	bool first = true;
 
 	for (size_t i = 0; i < stats->readers_shown; i++) {
-		const struct chronfs_reader_stats *reader = &stats->reader[i];
-
-		if (!figure->metric || !chronfs_figure_shown(figure, stats->sources, reader))
+		(void)chronfs_reader_fields(&stats->reader[i], fields);
+		if (!field->metric || !field->shown)
 			continue;
 		if (first)
-			put_figure_head(out, figure);
+			put_field_head(out, field);
 		first = false;
-		(void)fprintf(out, "%s{reader=\"", figure->metric);
-		put_escaped(out, chronfs_figure_text(&chronfs_reader_figures[0], reader));
+		(void)fprintf(out, "%s{reader=\"", field->metric);
+		put_escaped(out, fields[0].text);
 		(void)fputs("\"} ", out);
-		put_value(out, figure, reader);
+		put_value(out, field);
 	}
 }
 
 int chronfs_prometheus_render(const struct chronfs_stats *stats, char **ret_text,
                               size_t *ret_length)
 {
+	struct chronfs_field fields[CHRONFS_FIELDS_MAX];
+	const size_t count = chronfs_fields(stats, fields);
 	char *text = NULL;
 	size_t length;
 	FILE *out;
@@ -149,11 +143,11 @@ int chronfs_prometheus_render(const struct chronfs_stats *stats, char **ret_text
 	out = open_memstream(&text, &length);
 	if (!out)
 		return -ENOMEM;
-	put_info(out, stats);
-	for (size_t i = 0; i < chronfs_figure_count; i++)
-		put_figure(out, &chronfs_figures[i], stats);
-	for (size_t i = 0; i < chronfs_reader_figure_count; i++)
-		put_of_readers(out, &chronfs_reader_figures[i], stats);
+	put_info(out, fields, count);
+	for (size_t i = 0; i < count; i++)
+		put_field(out, &fields[i]);
+	for (size_t i = 0; i < CHRONFS_READER_FIELDS; i++)
+		put_of_readers(out, i, stats);
 	if (fclose(out) != 0) {
 		free(text);
 		return -ENOMEM;

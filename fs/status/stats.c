@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stats.c - taking the figures of a mount; see stats.h */
+/* stats.c - taking the state of a mount; see stats.h */
 #include "status/stats.h"
 
 #include <errno.h>

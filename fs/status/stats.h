@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stats.h - the figures of a mount: what they are, and one table that names them
+ * stats.h - the state of a mount, and the list of status fields that show it
  *
- * chronfs_stats_take() (stats.c) fills the struct; chronfs_figures (fields.c) says of each member how
- * it is called in stats.json and in metrics.  json.c and prometheus.c go through that table and know
- * no figure by name: one is added in the struct and in the table, and nowhere else.
+ * chronfs_stats_take() (stats.c) fills the struct.  chronfs_fields() (fields.c) names each field
+ * once, with its type, unit and value, as it is called in stats.json and in metrics.  json.c and
+ * prometheus.c write what that list has, and know no field by name.  So a new field is a member of
+ * the struct and a line of the list.
  */
 #ifndef CHRONFS_STATS_H
 #define CHRONFS_STATS_H
@@ -18,7 +19,7 @@
 
 #define CHRONFS_READERS_SHOWN 50 /* those that lag most: so that stats.json has a constant size */
 
-/* Where figures come from; what is not there is shown nowhere. */
+/* Where fields come from.  Fields of a source that is missing are not shown. */
 enum chronfs_source {
 	CHRONFS_FROM_MOUNT = 1 << 0,    /* always */
 	CHRONFS_FROM_WRITER = 1 << 1,   /* not on a read-only mount */
@@ -71,46 +72,44 @@ struct chronfs_stats {
 	struct chronfs_reader_stats reader[CHRONFS_READERS_SHOWN]; /* the worst lag first */
 };
 
-/* How a member is stored, and so how it is written. */
-enum chronfs_form {
-	CHRONFS_COUNT, /* unsigned integer of any size */
-	CHRONFS_NS,    /* the same; metrics have seconds, as of the next */
-	CHRONFS_MS,
-	CHRONFS_FLAG,    /* bool; metrics have 0 or 1 */
-	CHRONFS_TEXT,    /* const char *; metrics have a label of chronfs_info */
-	CHRONFS_ARRAY,   /* char[], shown as text */
-	CHRONFS_ERRNO,   /* int, 0 or negative: 0 or its name; metrics have 0 or 1 */
-	CHRONFS_LATENCY, /* struct chronfs_latency; metrics have a histogram */
+/* Type and unit.  stats.json has the unit that the key names; metrics have seconds and bytes. */
+enum chronfs_field_type {
+	CHRONFS_COUNT,   /* a number without a unit, or of bytes */
+	CHRONFS_NS,      /* nanoseconds; metrics: seconds */
+	CHRONFS_MS,      /* milliseconds; metrics: seconds */
+	CHRONFS_FLAG,    /* true or false; metrics: 1 or 0 */
+	CHRONFS_ERROR,   /* an errno, shown by its name, or 0; metrics: 1 or 0 */
+	CHRONFS_TEXT,    /* metrics: a label of chronfs_info */
+	CHRONFS_LATENCY, /* metrics: a histogram */
 };
 
-struct chronfs_figure {
-	const char *group; /* JSON object that it stands in; NULL: the outermost one */
+struct chronfs_field {
+	const char *group; /* JSON object that it is in; NULL: the outermost one */
 	const char *key;
-	const char *metric; /* NULL: in JSON only, or a label.  One metric's rows stand together. */
-	const char *label;  /* NAME="VALUE" of this row of the metric; NULL: none */
-	const char *help;   /* of the metric; in its first row */
-	bool counter;       /* it only grows while we are mounted */
-	bool unless_zero;   /* 0 says that there is none: not shown */
-	enum chronfs_form form;
+	const char *metric; /* its fields are neighbours; NULL: in JSON only, or a label */
+	const char *label;  /* NAME="VALUE" of this field of the metric; NULL: none */
+	const char *help;   /* of the metric; in its first field */
+	bool counter;       /* it only grows while the queue is mounted */
+	bool unless_zero;   /* 0 means that there is none: not shown */
+	bool shown;         /* its value is known and has a meaning */
 	enum chronfs_source source;
-	size_t offset; /* in struct chronfs_stats */
-	size_t size;
+	enum chronfs_field_type type;
+	uint64_t number; /* of all types but the last two */
+	const char *text;
+	const struct chronfs_latency *latency;
 };
-extern const struct chronfs_figure chronfs_figures[];
-extern const size_t chronfs_figure_count;
 
-/* Figures of one reader: offsets in struct chronfs_reader_stats; the first is its name. */
-extern const struct chronfs_figure chronfs_reader_figures[];
-extern const size_t chronfs_reader_figure_count;
+#define CHRONFS_FIELDS_MAX 96
+#define CHRONFS_READER_FIELDS 5
+
+/* All fields, and how many there are; texts and latencies belong to the arguments. */
+size_t chronfs_fields(const struct chronfs_stats *stats,
+                      struct chronfs_field ret_fields[CHRONFS_FIELDS_MAX]);
+/* The same of one reader; the first field is its name. */
+size_t chronfs_reader_fields(const struct chronfs_reader_stats *reader,
+                             struct chronfs_field ret_fields[CHRONFS_READER_FIELDS]);
 
 void chronfs_stats_take(struct chronfs *fs, struct chronfs_stats *ret_stats);
-
-/* Whether a figure is known and has a meaning; `base` is the struct that it lies in. */
-bool chronfs_figure_shown(const struct chronfs_figure *figure, unsigned sources, const void *base);
-/* Value of a figure of form COUNT, NS, MS, FLAG (0 or 1) or ERRNO (0 or 1). */
-uint64_t chronfs_figure_number(const struct chronfs_figure *figure, const void *base);
-/* Text of one of form TEXT or ARRAY. */
-const char *chronfs_figure_text(const struct chronfs_figure *figure, const void *base);
 
 /* ---- json.c ---- */
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_stats.c - the table of figures, stats.json and metrics, without a mount
+ * test_stats.c - the status fields, stats.json and metrics, without a mount
  *
- * What is rendered is made up: every figure at its largest, or missing.
+ * What is rendered is made up: every field at its largest, or missing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,88 +25,44 @@ static struct chronfs_stats stats;
 static struct chronfs fs;
 static char path[PATH_MAX];
 
+static void set_texts(void)
+{
+	stats.sources = ALL_SOURCES;
+	stats.version = stats.libfuse_version = "999.999.999";
+	stats.sync_mode = "interval";
+	(void)strcpy(stats.queue, path);
+}
+
 static int setup(void **state)
 {
 	(void)state;
 	memset(&stats, 0, sizeof stats);
 	memset(&fs, 0, sizeof fs);
-	stats.sources = ALL_SOURCES;
-	stats.version = stats.libfuse_version = "999.999.999";
-	stats.sync_mode = "interval";
 	memset(path, 0, sizeof path);
 	(void)strcpy(path, "/queue");
 	fs.options.queue = path;
-	(void)strcpy(stats.queue, path);
+	set_texts();
 	return 0;
 }
 
-/* Every figure of the table gets the largest value that its member can hold. */
-static void fill(const struct chronfs_figure *table, size_t count, void *base)
-{
-	for (size_t i = 0; i < count; i++) {
-		char *member = (char *)base + table[i].offset;
-		const int error = -EPROTONOSUPPORT; /* a long name */
-
-		switch (table[i].form) {
-		case CHRONFS_FLAG:
-			memset(member, 0, table[i].size);
-			break;
-		case CHRONFS_ARRAY:
-			if (table[i].size < sizeof stats.queue)
-				memset(member, 'W', table[i].size - 1);
-			break;
-		case CHRONFS_ERRNO:
-			memcpy(member, &error, sizeof error);
-			break;
-		case CHRONFS_TEXT:
-			break;
-		case CHRONFS_COUNT:
-		case CHRONFS_NS:
-		case CHRONFS_MS:
-		case CHRONFS_LATENCY:
-		default:
-			memset(member, 0xff, table[i].size);
-		}
-	}
-}
-
+/* Every field gets the largest value that its member can hold. */
 static void fill_all(void)
 {
-	fill(chronfs_figures, chronfs_figure_count, &stats);
+	memset(&stats, 0xff, sizeof stats);
+	set_texts();
+	stats.read_only = stats.passthrough = false; /* longer than true */
+	stats.writer.error = -EPROTONOSUPPORT;       /* a long name */
 	stats.readers_shown = CHRONFS_READERS_SHOWN;
-	for (size_t i = 0; i < CHRONFS_READERS_SHOWN; i++)
-		fill(chronfs_reader_figures, chronfs_reader_figure_count, &stats.reader[i]);
-}
+	for (size_t i = 0; i < CHRONFS_READERS_SHOWN; i++) {
+		char *name = stats.reader[i].position.name;
+		const size_t size = sizeof stats.reader[i].position.name;
 
-/* ---- the table ---- */
-
-static void check_form(const struct chronfs_figure *figure)
-{
-	switch (figure->form) {
-	case CHRONFS_COUNT:
-		assert_true(figure->size == 4 || figure->size == 8);
-		break;
-	case CHRONFS_NS:
-	case CHRONFS_MS:
-		assert_int_equal(figure->size, sizeof(uint64_t));
-		break;
-	case CHRONFS_FLAG:
-		assert_int_equal(figure->size, sizeof(bool));
-		break;
-	case CHRONFS_TEXT:
-		assert_int_equal(figure->size, sizeof(char *));
-		break;
-	case CHRONFS_ARRAY:
-		assert_true(figure->size > sizeof(char *));
-		break;
-	case CHRONFS_ERRNO:
-		assert_int_equal(figure->size, sizeof(int));
-		break;
-	case CHRONFS_LATENCY:
-	default:
-		assert_int_equal(figure->size, sizeof(struct chronfs_latency));
+		memset(name, 'W', size - 1);
+		name[size - 1] = '\0';
 	}
 }
+
+/* ---- the list ---- */
 
 static bool same(const char *a, const char *b)
 {
@@ -120,22 +76,25 @@ static bool ends_in(const char *text, const char *end)
 	return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
-static void check_table(const struct chronfs_figure *table, size_t count)
+static void check_list(const struct chronfs_field *fields, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		const struct chronfs_figure *f = &table[i];
+		const struct chronfs_field *f = &fields[i];
 		bool first = true;
 
-		check_form(f);
 		assert_non_null(f->key);
 		assert_int_not_equal(f->source, 0);
+		assert_true(f->shown);
+		assert_true((f->type == CHRONFS_TEXT) == (f->text != NULL));
+		assert_true((f->type == CHRONFS_LATENCY) == (f->latency != NULL));
 		for (size_t j = 0; j < i; j++) {
-			assert_false(same(table[j].key, f->key) && same(table[j].group, f->group));
-			if (f->metric && same(table[j].metric, f->metric)) {
-				assert_false(same(table[j].label, f->label));
-				assert_int_equal(table[j].counter, f->counter);
-				assert_int_equal(table[j].source, f->source);
-				assert_true(same(table[i - 1].metric, f->metric)); /* together */
+			assert_false(same(fields[j].key, f->key) &&
+			             same(fields[j].group, f->group));
+			if (f->metric && same(fields[j].metric, f->metric)) {
+				assert_false(same(fields[j].label, f->label));
+				assert_int_equal(fields[j].counter, f->counter);
+				assert_int_equal(fields[j].source, f->source);
+				assert_true(same(fields[i - 1].metric, f->metric)); /* together */
 				first = false;
 			}
 		}
@@ -144,17 +103,25 @@ static void check_table(const struct chronfs_figure *table, size_t count)
 		assert_true((f->help != NULL) == first);
 		assert_int_equal(strncmp(f->metric, "chronfs_", 8), 0);
 		assert_int_equal(f->counter, ends_in(f->metric, "_total"));
-		if (f->form == CHRONFS_NS || f->form == CHRONFS_MS)
+		if (f->type == CHRONFS_NS || f->type == CHRONFS_MS)
 			assert_true(ends_in(f->metric, "_seconds"));
 	}
 }
 
-static void table_is_well_formed(void **state)
+static void list_is_well_formed(void **state)
 {
+	struct chronfs_field fields[CHRONFS_FIELDS_MAX];
+	size_t count;
+
 	(void)state;
-	check_table(chronfs_figures, chronfs_figure_count);
-	check_table(chronfs_reader_figures, chronfs_reader_figure_count);
-	assert_int_equal(chronfs_reader_figures[0].form, CHRONFS_ARRAY);
+	fill_all();
+	count = chronfs_fields(&stats, fields);
+	assert_in_range(count, 1, CHRONFS_FIELDS_MAX);
+	check_list(fields, count);
+	assert_int_equal(chronfs_reader_fields(&stats.reader[0], fields), CHRONFS_READER_FIELDS);
+	check_list(fields, CHRONFS_READER_FIELDS);
+	assert_string_equal(fields[0].key, "name");
+	assert_int_equal(fields[0].type, CHRONFS_TEXT);
 }
 
 /* ---- stats.json ---- */
@@ -183,7 +150,7 @@ static json_int_t number_in(const json_t *root, const char *group, const char *k
 }
 
 /* Whatever the path: each byte of it may take six. */
-static void largest_figures_fit(void **state)
+static void largest_values_fit(void **state)
 {
 	json_t *root;
 
@@ -382,8 +349,8 @@ static void a_line_for_each_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(table_is_well_formed, setup),
-		cmocka_unit_test_setup(largest_figures_fit, setup),
+		cmocka_unit_test_setup(list_is_well_formed, setup),
+		cmocka_unit_test_setup(largest_values_fit, setup),
 		cmocka_unit_test_setup(too_small_a_size_is_an_error, setup),
 		cmocka_unit_test_setup(without_memory_there_is_no_json, setup),
 		cmocka_unit_test_setup(what_is_not_known_is_not_shown, setup),

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * chronfs.h - the mount: its one state
+ * chronfs.h - the state of a mount
  *
  * fs/ knows the queue through chronq.h and the kernel through libfuse's low-level API.  Each kind
- * of node (nodes.h) has a table of what it does (shared/node_ops.h); kernel/dispatch.c only chooses
- * among them.  What a module gives to others is in its own header.
+ * of node (nodes.h) has a table of its operations (shared/node_ops.h); kernel/dispatch.c chooses
+ * the table.  A module's own header declares what others may use.
+ *
  * Handlers run on several threads at once.  Two rules hold for all of them:
- *   - no thread that serves requests waits for a flush, for room or for a lock: such a request is
- *     parked and answered later (wait_for_sync.c, parked.c, poll.c);
- *   - no reply is sent while one of our mutexes is held: the reply may end the life of what the
- *     mutex guards, and the client's next request may need it.
+ *   - a serving thread never waits for a sync, for room or for a lock: it parks the request, and
+ *     another thread replies later (wait_for_sync.c, parked.c, poll.c)
+ *   - no thread replies while it holds one of our mutexes: the reply may end the life of what the
+ *     mutex guards, and the client's next request may need the mutex.
  */
 #ifndef CHRONFS_H
 #define CHRONFS_H
@@ -38,8 +39,8 @@
 #include "shared/user_limits.h"
 #include "status/files.h"
 
-/* Seconds that the kernel may trust what it was told without asking again. */
-#define CHRONFS_NAME_TIMEOUT 1.0 /* a sealed segment's name: retention may take it */
+/* For how many seconds the kernel may keep a reply. */
+#define CHRONFS_NAME_TIMEOUT 1.0 /* a sealed segment's name: retention may delete the file */
 #define CHRONFS_FROZEN_TIMEOUT \
 	3600. /* attributes that never change: a sealed segment's, a sink's */
 
@@ -55,7 +56,7 @@ enum chronfs_exit {
 	CHRONFS_EXIT_LOCKED = 10,
 	CHRONFS_EXIT_CORRUPT = 11,
 	CHRONFS_EXIT_VERSION = 12,
-	CHRONFS_EXIT_STOPPED = 13, /* a signal came before the mount answered */
+	CHRONFS_EXIT_STOPPED = 13, /* a signal came before the mount served requests */
 };
 
 struct chronfs_backings;
@@ -63,22 +64,21 @@ struct chronfs_log_queue;
 struct chronfs_background;
 
 struct chronfs {
-	struct chronfs_options
-		options;   /* constant once the session runs, as all down to the next blank */
+	/* What all modules share; constant while requests are served. */
+	struct chronfs_options options;
 	cq_writer *writer; /* NULL: read-only mount */
-	cq_queue *queue;   /* the writer's, or our own on a read-only mount */
-	cq_stream *stream; /* its payload bytes */
-	int queue_fd;      /* its directory, for statfs and times */
-	uid_t uid;         /* of the mounter: owns everything here */
+	cq_queue *queue;   /* the writer's; on a read-only mount our own */
+	cq_stream *stream; /* the queue's payload bytes */
+	int queue_fd;      /* the queue's directory, for statfs and times */
+	uid_t uid;         /* of the mounter, who owns every file of the mount */
 	gid_t gid;
 	struct timespec mount_time;
 	struct fuse_session *session;
-	size_t write_limit; /* largest payload of one record; set by init */
-	int ready_fd;       /* init tells the waiting parent here; -1: nobody waits */
+	size_t write_limit; /* largest payload of one record */
+	int ready_fd;       /* a parent waits for a message here; -1: no parent waits */
 
-	/* Each is its module's: defined in its header, begun and ended by its functions. */
-	struct chronfs_log_queue
-		*log_queue; /* takes our messages; NULL: they are written at once */
+	/* One struct for each module, which defines, starts and ends it. */
+	struct chronfs_log_queue *log_queue; /* NULL: messages are written at once */
 	struct chronfs_user_limits user_limits;
 	struct chronfs_counters counters;
 	struct chronfs_directory directory;
@@ -97,7 +97,7 @@ struct chronfs {
 	struct chronfs_progress_state progress;
 };
 
-/* Before anything else: starts the modules that need neither options nor a queue. */
+/* Before any other call: starts the modules that need neither options nor a queue. */
 void chronfs_init(struct chronfs *fs);
 
 /* After the last request and the background thread, before the writer is closed: replies to the
@@ -110,7 +110,7 @@ static inline struct chronfs *chronfs_of(fuse_req_t req)
 	return fuse_req_userdata(req);
 }
 
-/* On a clock that is never set. */
+/* Milliseconds on a clock that is never set. */
 static inline uint64_t chronfs_now_ms(void)
 {
 	struct timespec t;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fault.h - deliberate bugs of the mount, compiled in only by -Dplanted_faults=true
+ * fault.h - deliberate bugs of the mount, which only -Dplanted_faults=true compiles in
  *
- * chronfs_planted(NAME) is true when the environment names this one: CHRONQ_PLANT=NAME, the variable
- * that the library's own faults have.  The table of them is in docs/testing.md; each is caught by a test.
+ * chronfs_planted(NAME) is true if the environment has CHRONQ_PLANT=NAME, the variable of the
+ * library's deliberate bugs.  docs/testing.md has the table of all of them; a test catches each.
  */
 #ifndef CHRONFS_FAULT_H
 #define CHRONFS_FAULT_H

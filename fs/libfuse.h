@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* libfuse.h - libfuse's low-level API, in the version that we are written for */
+/* libfuse.h - the version of libfuse's low-level API for which chronfs is written */
 #ifndef CHRONFS_LIBFUSE_H
 #define CHRONFS_LIBFUSE_H
 

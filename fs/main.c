@@ -2,12 +2,12 @@
 /*
  * main.c - the life of a mount
  *
- * Start: options > session (libfuse checks its options) > mount point (a dead mount goes) > fork >
- * log > background thread > queue > mount > INIT answered > parent told > loop.  The queue is opened before the mount, so that a mount that fails
- * leaves nothing behind.
- * Stop, by signal or unmount: loop > background thread > what waits for room answered, open lines
- * committed > writer closed (what waits for a flush is answered, all is flushed) > unmount > session >
- * log, which has a little time to write what was said.
+ * Start: options > session (libfuse checks its options) > mount point (removes a dead mount) > fork
+ * > log queue > background thread > queue > mount > reply to INIT > message to the parent > loop.
+ * The queue is opened before the mount, so that a mount that fails leaves nothing behind.  Stop, by
+ * a signal or an unmount: loop > background thread > replies to parked requests, open lines
+ * appended > writer closed (syncs everything, replies to requests that wait for a sync) > unmount >
+ * session > log queue, which has two seconds to write its messages.
  */
 #include "chronfs.h"
 
@@ -34,16 +34,16 @@
 #include "shared/log_queue.h"
 #include "shared/user_limits.h"
 
-/* Threads that serve requests.  A second one lets a read go on beside an append that has to wait for
- * a new segment file; docs/benchmarks.md has the measurement. */
+/* Threads that serve requests.  With two, a read need not wait behind an append that waits for a
+ * new segment file; docs/benchmarks.md has the measurement. */
 #ifndef CHRONFS_THREADS
 #define CHRONFS_THREADS 2
 #endif
 
 /*
- * The kernel's first request, INIT: it is answered before anybody is told that the mount works, since
- * libfuse may refuse what was agreed on.  It waits to be read from the moment of the mount on, so that
- * reading it is no wait.  Returns an exit code; libfuse has said why.
+ * Serves INIT, the kernel's first request.  libfuse may refuse what the kernel offers, so this
+ * comes before any process learns that the mount works.  The request can be read as soon as there
+ * is a mount, so reading it takes no time.  Returns an exit code; libfuse has logged the reason.
  */
 static int accept_mount(struct chronfs *fs)
 {
@@ -79,7 +79,7 @@ static int serve(struct chronfs *fs)
 	r = fuse_session_loop_mt(fs->session, config);
 	chronfs_signals_stop(signals);
 	fuse_loop_cfg_destroy(config);
-	/* An end like any other: the last file of a lazy unmount was closed, or umount -f. */
+	/* a normal end: the last file of a lazy unmount was closed, or umount -f */
 	if (r == -ECONNABORTED)
 		r = 0;
 	if (r != 0)
@@ -97,7 +97,7 @@ static const chronfs_step_fn steps[] = {
 	NULL,
 };
 
-/* All that the process does which keeps the mount; its exit code. */
+/* Mounts, serves and unmounts, in the process that stays.  Returns its exit code. */
 static int run(struct chronfs *fs)
 {
 	bool served = false;
@@ -121,7 +121,7 @@ static int run(struct chronfs *fs)
 		goto close;
 	if (chronfs_request_look(fs) < 0 ||
 	    fuse_session_mount(fs->session, fs->options.mountpoint) != 0) {
-		code = CHRONFS_EXIT_MOUNT; /* we, or libfuse, have said why */
+		code = CHRONFS_EXIT_MOUNT; /* we, or libfuse, have logged the reason */
 		goto close;
 	}
 	code = accept_mount(fs);
@@ -142,7 +142,7 @@ close:
 	return code;
 }
 
-/* The command line has been understood. */
+/* After the command line. */
 static int start(struct chronfs *fs)
 {
 	const struct chronfs_options *options = &fs->options;
@@ -151,7 +151,7 @@ static int start(struct chronfs *fs)
 	clock_gettime(CLOCK_REALTIME, &fs->mount_time);
 	fs->session = fuse_session_new(&fs->options.args, &chronfs_ops, sizeof chronfs_ops, fs);
 	if (!fs->session)
-		return CHRONFS_EXIT_OPTIONS; /* libfuse has said which it does not know */
+		return CHRONFS_EXIT_OPTIONS; /* libfuse has logged the unknown option */
 	code = chronfs_mountpoint_check(fs);
 	if (code == CHRONFS_EXIT_OK && options->fake) {
 		if (options->verbose)

@@ -1,22 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * nodes.h - node ids: arithmetic on (kind, value), no table
+ * nodes.h - node ids: a kind and a value, and no table
  *
- * A node id is what the kernel names an inode by.  Its low eight bits are the kind, the rest a value
- * whose meaning the kind gives: a segment's id, a position in the stream, or a number that makes each
- * lookup of a sink a node of its own.  Since nothing is stored per node, forgetting one is nothing to
- * do.
+ * A node id is the kernel's name for an inode.  Its low eight bits are the kind.  The rest is a
+ * value whose meaning depends on the kind: a segment's id, a position in the stream, or a number
+ * that makes each lookup of a sink a new node.  chronfs stores nothing per node, so it has nothing
+ * to forget.
  *
  * Three rules for all kinds:
- *   - st_ino does not depend on what makes nodes of one path differ (chronfs_node_path), so a path
- *     keeps its inode number: but for `stream`.
- *   - `stream` begins at the oldest byte that there is when it is looked up, and an open file keeps
- *     that beginning: so the node carries it.  Once more was trimmed, its name leads to another node,
- *     with another st_ino: two that have the same have the same bytes at the same offsets.  It has
- *     several nodes for one beginning, too: instances, which have page caches of their own (stream.c says
- *     why).
- *   - a sealed segment is another node than the same segment while it was unsealed.  So the kernel's page
- *     cache of a sealed node holds sealed bytes only, and may be kept from one open to the next.
+ *   - A path keeps its inode number, except `stream`: st_ino does not depend on what makes nodes of
+ *     one path differ (chronfs_node_path()).
+ *   - `stream` begins at the oldest byte that exists when a process looks the name up.  An open
+ *     file keeps that beginning, so the node carries it.  After a trim the name leads to another
+ *     node with another st_ino: nodes with the same st_ino have the same bytes at the same
+ *     offsets.  One beginning may have several nodes, its instances, which have page caches of
+ *     their own (stream.c says why).
+ *   - A sealed segment is another node than the same segment before the seal.  So the kernel's page
+ *     cache of a sealed node has sealed bytes only, and the kernel may keep it from one open to the
+ *     next.
  */
 #ifndef CHRONFS_NODES_H
 #define CHRONFS_NODES_H
@@ -65,9 +66,10 @@ static inline uint32_t chronfs_node_segment(uint64_t node)
 }
 
 /*
- * Of a node of `stream`: number of the instance, and stream position of its first byte.  Of the position
- * there are only the low bits (1 PiB): the rest is what makes it the last such one up to the end of the
- * stream.  Of a node that is open its file knows it all.
+ * The value of a node of `stream`: the number of the instance, and the stream position of the
+ * node's first byte.  The value has only the low bits of the position (1 PiB).  Of the positions
+ * with these low bits, the last one before the end of the stream is meant.  An open file knows the
+ * whole position.
  */
 #define CHRONFS_STREAM_INODE_BITS 6
 #define CHRONFS_STREAM_INODES (1U << CHRONFS_STREAM_INODE_BITS)
@@ -92,7 +94,7 @@ static inline uint64_t chronfs_stream_begin(uint64_t value, uint64_t end)
 	return end - ((end - (value >> CHRONFS_STREAM_INODE_BITS)) & mask);
 }
 
-/* One per path. */
+/* Maps all nodes of one path to one of them. */
 static inline uint64_t chronfs_node_path(uint64_t node)
 {
 	const enum chronfs_kind kind = chronfs_node_kind(node);
@@ -121,7 +123,7 @@ static inline uint64_t chronfs_node_path(uint64_t node)
 	}
 }
 
-/* Inode number that users see: one per path, of `stream` one per beginning. */
+/* The inode number that users see: one for each path; for `stream`, one for each beginning. */
 static inline uint64_t chronfs_node_ino(uint64_t node)
 {
 	const enum chronfs_kind kind = chronfs_node_kind(node);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* counters.h - what is counted since the mount */
+/* counters.h - counters since the mount */
 #ifndef CHRONFS_COUNTERS_H
 #define CHRONFS_COUNTERS_H
 

@@ -25,8 +25,9 @@ static bool same_time(struct timespec a, struct timespec b)
 	return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
 }
 
-/* Nothing can have changed since without another time: a directory's may stand still over changes
- * that follow each other closely (two seconds on the coarsest file systems). */
+/* Whether a change after this one would give the directory another time.  The time may stay the
+ * same over changes that follow each other closely: for two seconds on the coarsest file
+ * systems. */
 static bool is_settled(struct timespec changed)
 {
 	struct timespec now;
@@ -36,8 +37,9 @@ static bool is_settled(struct timespec changed)
 }
 
 /*
- * When a segment was published or trimmed last.  The queue's directory changes more often than that
- * (temporary files, indexes): so its time is taken over only when the set of segments differs.
+ * When the last segment was published or trimmed.  The queue's directory changes more often
+ * (temporary files, indexes), so this takes over the directory's time only if the set of segments
+ * differs.
  */
 static int publish_time(struct chronfs *fs, struct timespec *ret_time)
 {

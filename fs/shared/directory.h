@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* directory.h - what all directories have in common */
+/* directory.h - what all directories have in common; see directory.c */
 #ifndef CHRONFS_DIRECTORY_H
 #define CHRONFS_DIRECTORY_H
 
@@ -14,12 +14,12 @@
 struct chronfs;
 
 struct chronfs_directory {
-	pthread_mutex_t lock; /* guards the rest */
-	struct timespec
-		changed; /* the queue directory's mtime when we last listed it; 0: it may not
-	                            * tell of a further change */
-	uint32_t oldest, newest;   /* segments then; newest < oldest: none */
-	struct timespec published; /* when the set of segments changed: what directories show */
+	pthread_mutex_t lock;
+	/* mtime of the queue's directory at our last listing; 0: a change may leave this mtime as
+	 * it is; under lock */
+	struct timespec changed;
+	uint32_t oldest, newest;   /* segments in that listing; newest < oldest: none; under lock */
+	struct timespec published; /* when the set of segments changed; under lock */
 };
 
 void chronfs_directory_init(struct chronfs *fs);
@@ -31,11 +31,12 @@ struct chronfs_listing {
 	char *buffer;
 	size_t size;
 	size_t used;
-	bool plus; /* READDIRPLUS: attributes go along */
+	bool plus; /* READDIRPLUS: entries have attributes */
 };
 
-/* Adds one entry, after which a scan goes on at `cookie`.  entry->ino 0 in a listing that is `plus`
- * leaves the kernel to look the name up.  Returns false when the buffer is full. */
+/* Adds an entry; the next scan continues behind it from `cookie`.  If the listing is `plus`,
+ * entry->ino 0 leaves the lookup of the name to the kernel.  Returns false if the buffer is
+ * full. */
 bool chronfs_listing_add(struct chronfs_listing *listing, const char *name,
                          const struct fuse_entry_param *entry, uint64_t cookie);
 

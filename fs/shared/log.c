@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log.c - what is said to people: ours, the library's and libfuse's
+ * log.c - messages to people: ours, the library's and libfuse's
  *
- * Each is one line and names the queue; cq_printable() sees to it that what it quotes neither begins
- * another line nor commands a terminal.  Any thread may speak.  Until there is a log (log_queue.h) messages
- * are written at once, to stderr: the command line's, and those before the fork.  From then on the log
- * takes them, and nobody waits.
+ * Each message is one line and names the queue.  cq_printable() escapes the text that a message
+ * quotes, so that this text neither begins another line nor controls a terminal.  Any thread may
+ * log.  Before the log queue (log_queue.h) starts, a thread writes its messages to stderr itself:
+ * those of the command line and those before the fork.  Then the log queue takes them, and no
+ * thread waits.
  */
 #include "shared/log.h"
 
@@ -19,15 +20,15 @@
 #include "chronfs.h"
 #include "shared/log_queue.h"
 
-#define MESSAGE_MAX (PATH_MAX + 2048) /* a path, and what is said of it */
+#define MESSAGE_MAX (PATH_MAX + 2048) /* a path, and text about it */
 
-/* libfuse hands its messages to a function of the whole process, some in several pieces. */
+/* libfuse gives its messages to one function of the process, some in several pieces. */
 static struct {
 	pthread_mutex_t lock;
 	struct chronfs *fs;
-	bool quiet;     /* while one thread asks what libfuse knows */
-	char line[512]; /* the pieces so far; what does not fit is left out */
-	size_t length;
+	bool mute;      /* while the only thread asks which options libfuse knows */
+	char line[512]; /* the pieces so far, as far as they fit; under lock */
+	size_t length;  /* of line; under lock */
 } fuse_messages = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static void put_line(struct chronfs *fs, int priority, const char *line)
@@ -38,7 +39,7 @@ static void put_line(struct chronfs *fs, int priority, const char *line)
 		chronfs_log_write_line(false, priority, line);
 }
 
-static void say(struct chronfs *fs, enum cq_level level, const char *message)
+static void log_line(struct chronfs *fs, enum cq_level level, const char *message)
 {
 	static const int priority[] = {
 		[CQ_ERROR] = LOG_ERR,
@@ -65,7 +66,7 @@ void chronfs_log(struct chronfs *fs, enum cq_level level, const char *format, ..
 	va_start(ap, format);
 	(void)vsnprintf(message, sizeof message, format, ap);
 	va_end(ap);
-	say(fs, level, message);
+	log_line(fs, level, message);
 }
 
 void chronfs_print_error(const char *format, ...)
@@ -76,7 +77,7 @@ void chronfs_print_error(const char *format, ...)
 	va_start(ap, format);
 	(void)vsnprintf(message, sizeof message, format, ap);
 	va_end(ap);
-	say(NULL, CQ_ERROR, message);
+	log_line(NULL, CQ_ERROR, message);
 }
 
 void chronfs_print(const char *format, ...)
@@ -93,7 +94,7 @@ void chronfs_print(const char *format, ...)
 
 void chronfs_log_from_library(void *arg, enum cq_level level, const char *message)
 {
-	say(arg, level, message);
+	log_line(arg, level, message);
 }
 
 static enum cq_level level_of(enum fuse_log_level level)
@@ -103,7 +104,8 @@ static enum cq_level level_of(enum fuse_log_level level)
 	return level == FUSE_LOG_WARNING ? CQ_WARNING : CQ_NOTICE;
 }
 
-/* What -d shows: for stderr alone, and pieces of lines.  A piece is escaped but for its newline. */
+/* Debugging output of -d, in pieces of lines; it only goes to stderr.  A piece is escaped, except
+ * its newline. */
 __attribute__((format(printf, 1, 0))) static void show_debugging(const char *format, va_list ap)
 {
 	char piece[MESSAGE_MAX], line[2 * sizeof piece + 1];
@@ -124,7 +126,7 @@ __attribute__((format(printf, 1, 0))) static void show_debugging(const char *for
 	put_line(fuse_messages.fs, CHRONFS_LOG_RAW, line);
 }
 
-__attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level level,
+__attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level level,
                                                            const char *format, va_list ap)
 {
 	char message[sizeof fuse_messages.line];
@@ -132,7 +134,7 @@ __attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level l
 	size_t room;
 	int n;
 
-	if (fuse_messages.quiet)
+	if (fuse_messages.mute)
 		return;
 	if (level >= FUSE_LOG_INFO) {
 		show_debugging(format, ap);
@@ -152,16 +154,16 @@ __attribute__((format(printf, 2, 0))) static void say_fuse(enum fuse_log_level l
 	}
 	pthread_mutex_unlock(&fuse_messages.lock);
 	if (complete)
-		say(fuse_messages.fs, level_of(level), message);
+		log_line(fuse_messages.fs, level_of(level), message);
 }
 
 void chronfs_log_take_fuse(struct chronfs *fs)
 {
 	fuse_messages.fs = fs;
-	fuse_set_log_func(fs ? say_fuse : NULL);
+	fuse_set_log_func(fs ? log_fuse : NULL);
 }
 
-void chronfs_log_mute_fuse(bool quiet)
+void chronfs_log_mute_fuse(bool mute)
 {
-	fuse_messages.quiet = quiet;
+	fuse_messages.mute = mute;
 }

@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * log_queue.c - messages on their way to stderr or syslog; nobody waits for them
+ * log_queue.c - messages on their way to stderr or syslog, for which no thread has to wait
  *
- * Either can be stuck: a pipe that nobody reads, a log daemon that is stopped.  A thread of its own
- * writes, and it alone waits there.
+ * Either way can be stuck: a pipe that nobody reads, a log daemon that is stopped.  So a thread of
+ * its own writes, and only this thread waits.
  *
  * Invariants
- *   The lock is held while pointers change and never while something is written, so
- *   chronfs_log_queue_put() waits for no reader.
- *   What waits is bounded.  When a message finds no room, it and all later ones are dropped until
- *   the thread takes what waits: the messages that are missing are one gap, and the thread tells
- *   their number in that place.
- *   The thread uses nothing of the mount but struct chronfs_log_queue.  A thread that is still stuck when
- *   the mount has ended owns that struct, and ends with the process.
+ *   A thread holds the lock while it changes pointers, and never while it writes; so
+ *   chronfs_log_queue_put() waits for no reader.  The memory of waiting messages is bounded.  When
+ *   a message finds no room, the queue drops it and all later ones until the thread takes what
+ *   waits.  So the missing messages are one gap, and the thread writes their number in the gap's
+ *   place.  Of the mount, the thread uses struct chronfs_log_queue only.  A thread that is stuck
+ *   when the mount has ended owns that struct, and ends with the process.
  */
 #include "shared/log_queue.h"
 
@@ -37,16 +36,17 @@ struct message {
 
 struct chronfs_log_queue {
 	pthread_t thread;
-	pthread_mutex_t lock;   /* guards all below */
-	pthread_cond_t work;    /* the thread waits for messages, or the end */
-	pthread_cond_t settled; /* others wait until all is written */
+	pthread_mutex_t lock;
+	pthread_cond_t work;    /* the thread waits for messages, or for the end */
+	pthread_cond_t settled; /* other threads wait until all is written */
+	/* all under lock */
 	struct message *first, **end;
-	size_t bytes;     /* of these */
-	uint64_t dropped; /* behind the last of these */
-	bool writing;     /* the thread has messages in its hands */
+	size_t bytes;     /* of these messages */
+	uint64_t dropped; /* messages behind the last of these */
+	bool writing;     /* the thread is writing messages that it took */
 	bool use_syslog;
 	bool ending;
-	bool abandoned; /* nobody waits for the thread: it frees this */
+	bool abandoned; /* chronfs_log_queue_stop() did not wait for the thread, which frees this */
 };
 
 void chronfs_log_write_line(bool use_syslog, int priority, const char *line)
@@ -62,7 +62,8 @@ void chronfs_log_write_line(bool use_syslog, int priority, const char *line)
 	}
 	while (length > 0) {
 		n = write(STDERR_FILENO, line, length);
-		if (n < 0 && errno == EAGAIN) /* others may share it, and want it so */
+		if (n < 0 &&
+		    errno == EAGAIN) /* another process that shares it may want O_NONBLOCK */
 			(void)poll(&room, 1, -1);
 		else if (n < 0 && errno != EINTR)
 			return;
@@ -132,7 +133,7 @@ static void *write_messages(void *arg)
 	return NULL;
 }
 
-/* Under the lock: waits until all is written, but not for long.  False: it is not. */
+/* Under the lock: waits until all is written, for CHRONFS_LOG_WAIT_S at most.  False: it is not. */
 static bool await_settled(struct chronfs_log_queue *log)
 {
 	struct timespec until;
@@ -214,7 +215,7 @@ void chronfs_log_queue_stop(struct chronfs_log_queue *log)
 	log->ending = true;
 	log->abandoned = !settled;
 	if (!settled)
-		pthread_detach(log->thread); /* under the lock, while there is one for sure */
+		pthread_detach(log->thread); /* under the lock, so it still exists */
 	pthread_cond_signal(&log->work);
 	pthread_mutex_unlock(&log->lock);
 	if (!settled)

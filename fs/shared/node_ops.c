@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* node_ops.c - what nodes of all kinds have in common; see node_ops.h */
+/* node_ops.c - what the operations of all kinds of nodes share; see node_ops.h */
 #include "shared/node_ops.h"
 
 #include <errno.h>
@@ -39,7 +39,7 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 
 	const bool allowed = chronfs_user_limit_take(&fs->user_limits.open_files, req);
 
-	/* -ENOENT: the open was interrupted, no release will come */
+	/* -ENOENT: the open was interrupted, and no release will come */
 	if (allowed && fuse_reply_open(req, fi) != -ENOENT)
 		return;
 	if (ops->release)
@@ -78,7 +78,7 @@ void chronfs_reply_read(fuse_req_t req, chronfs_fill_fn fill, void *arg, size_t 
 	} while (n > 0 && done < size && whole);
 	if (n == -EIO)
 		chronfs_count(&fs->counters.read_errors);
-	if (n < 0) /* without `whole` there was only this one */
+	if (n < 0) /* without `whole`, this was the only call */
 		fuse_reply_err(req, (int)-n);
 	else
 		fuse_reply_buf(req, buffer, done);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* parse_number.c - numbers as text; see parse_number.h */
+/* parse_number.c - reads a number from text; see parse_number.h */
 #include "shared/parse_number.h"
 
 #include <stddef.h>

@@ -2,13 +2,13 @@
 /*
  * user_limits.c - how much of the daemon the users of a mount may hold
  *
- * What somebody opens or locks costs the daemon memory, and time, for some lists are walked; an open
- * segment file costs one of its descriptors, which it needs itself to write.  So these are counted, and
- * one too many is refused: ENFILE for an open, ENOLCK for a lock.  Half of each is kept for root and the
- * mounter: whoever is let in by allow_other cannot keep those out who write.
+ * An open file or a lock costs the daemon memory, and time, since it walks some lists.  An open
+ * segment file costs one of the daemon's descriptors, which it needs to write.  So chronfs counts
+ * these, and refuses one too many: ENFILE for an open, ENOLCK for a lock.  Half of each is kept for
+ * root and the mounter: users that allow_other lets in cannot keep the writers out.
  *
- * Invariant: each success of chronfs_user_limit_take(), and each chronfs_user_limit_add(), is followed by one
- * chronfs_user_limit_release().
+ * Invariant: each success of chronfs_user_limit_take(), and each chronfs_user_limit_add(), is
+ * followed by one chronfs_user_limit_release().
  */
 #include "shared/user_limits.h"
 
@@ -17,15 +17,15 @@
 #include "chronfs.h"
 #include "fault.h"
 
-#define DIRS_MAX 1024    /* each holds the list of all segments */
-#define LOCKS_MAX 4096   /* each request for one looks at all, each unlock at all that wait */
-#define DESCRIPTORS 1024 /* of the daemon, where there is no telling */
+#define DIRS_MAX 1024  /* each holds the list of all segments */
+#define LOCKS_MAX 4096 /* a request for a lock walks all locks, an unlock all requests that wait */
+#define DESCRIPTORS 1024 /* of the daemon, if getrlimit() fails */
 
 void chronfs_user_limits_init(struct chronfs *fs)
 {
 	struct rlimit limit = { .rlim_cur = DESCRIPTORS };
 
-	/* All that we may have.  What we start, fusermount3, gets them, too: it does not mind. */
+	/* as many as are allowed; fusermount3, which we start, inherits them and does not mind */
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		const struct rlimit all = { limit.rlim_max, limit.rlim_max };
 
@@ -35,7 +35,7 @@ void chronfs_user_limits_init(struct chronfs *fs)
 	fs->user_limits.open_files.most = fs->options.max_open;
 	fs->user_limits.open_dirs.most = DIRS_MAX;
 	fs->user_limits.locks.most = LOCKS_MAX;
-	/* The other half is for writing: 256 sealed segments that wait for their flush, and a few. */
+	/* the other half is for writing: 256 sealed segments that wait for their sync, and a few */
 	fs->user_limits.open_segments.most = (size_t)limit.rlim_cur / 2;
 }
 
@@ -46,40 +46,40 @@ static bool is_privileged(const struct chronfs *fs, fuse_req_t req)
 	return uid == 0 || uid == fs->uid;
 }
 
-static bool is_left(size_t used, const struct chronfs_user_limit *share, fuse_req_t req)
+static bool is_left(size_t used, const struct chronfs_user_limit *limit, fuse_req_t req)
 {
-	if (chronfs_planted("holdings_unbounded") || used < share->most / 2)
+	if (chronfs_planted("holdings_unbounded") || used < limit->most / 2)
 		return true;
-	return used < share->most && is_privileged(chronfs_of(req), req);
+	return used < limit->most && is_privileged(chronfs_of(req), req);
 }
 
-bool chronfs_user_limit_allows(const struct chronfs_user_limit *share, fuse_req_t req)
+bool chronfs_user_limit_allows(const struct chronfs_user_limit *limit, fuse_req_t req)
 {
-	return is_left(__atomic_load_n(&share->used, __ATOMIC_RELAXED), share, req);
+	return is_left(__atomic_load_n(&limit->used, __ATOMIC_RELAXED), limit, req);
 }
 
-bool chronfs_user_limit_take(struct chronfs_user_limit *share, fuse_req_t req)
+bool chronfs_user_limit_take(struct chronfs_user_limit *limit, fuse_req_t req)
 {
-	if (is_left(__atomic_fetch_add(&share->used, 1, __ATOMIC_RELAXED), share, req))
+	if (is_left(__atomic_fetch_add(&limit->used, 1, __ATOMIC_RELAXED), limit, req))
 		return true;
-	chronfs_user_limit_release(share);
+	chronfs_user_limit_release(limit);
 	return false;
 }
 
-void chronfs_user_limit_add(struct chronfs_user_limit *share)
+void chronfs_user_limit_add(struct chronfs_user_limit *limit)
 {
-	__atomic_add_fetch(&share->used, 1, __ATOMIC_RELAXED);
+	__atomic_add_fetch(&limit->used, 1, __ATOMIC_RELAXED);
 }
 
-void chronfs_user_limit_release(struct chronfs_user_limit *share)
+void chronfs_user_limit_release(struct chronfs_user_limit *limit)
 {
-	__atomic_sub_fetch(&share->used, 1, __ATOMIC_RELAXED);
+	__atomic_sub_fetch(&limit->used, 1, __ATOMIC_RELAXED);
 }
 
-struct chronfs_user_limit chronfs_user_limit_read(const struct chronfs_user_limit *share)
+struct chronfs_user_limit chronfs_user_limit_read(const struct chronfs_user_limit *limit)
 {
 	return (struct chronfs_user_limit){
-		.used = __atomic_load_n(&share->used, __ATOMIC_RELAXED),
-		.most = share->most,
+		.used = __atomic_load_n(&limit->used, __ATOMIC_RELAXED),
+		.most = limit->most,
 	};
 }

@@ -524,7 +524,7 @@ void cq_catalog_drop_below(struct cq_catalog *c, uint32_t id)
 /* ---- contents ---- */
 
 bool cq_catalog_get_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,
-                            struct cq_segment_content *ret_content)
+                            struct cq_segment_info *ret_content)
 {
 	bool found = false;
 
@@ -543,7 +543,7 @@ bool cq_catalog_get_content(struct cq_catalog *c, uint32_t id, struct cq_file_id
 }
 
 void cq_catalog_put_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,
-                            const struct cq_segment_content *content)
+                            const struct cq_segment_info *content)
 {
 	struct cq_catalog_content *to = &c->contents[0];
 

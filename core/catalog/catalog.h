@@ -15,7 +15,7 @@
  *   lists the directory (read/seek.c).  Each of them holds `refresh` while it changes the runs, looks at
  *   the directory, or reads headers and records to find out where a segment begins.  So one thread
  *   finds a thing out, and the others that want to know it wait for that thread.
- *   The attributes of sealed segments (content.c) are learned by any thread, without `refresh`.
+ *   The attributes of sealed segments (segment_attr.c, segment_info.c) are learned by any thread, without `refresh`.
  *
  * Locks
  *   `lock` guards memory alone.  Each function here takes it and does nothing under it but read and
@@ -90,7 +90,7 @@ struct cq_catalog_content {
 	struct cq_file_id file;
 	uint64_t asked; /* by the count of questions; 0: none is here */
 	uint32_t id;
-	struct cq_segment_content content;
+	struct cq_segment_info content;
 };
 
 struct cq_catalog_chunk;
@@ -171,9 +171,9 @@ void cq_catalog_learn_sealed(struct cq_catalog *catalog, const struct cq_catalog
 void cq_catalog_forget_file(struct cq_catalog *catalog, uint32_t id);
 
 bool cq_catalog_get_content(struct cq_catalog *catalog, uint32_t id, struct cq_file_id file,
-                            struct cq_segment_content *ret_content);
+                            struct cq_segment_info *ret_content);
 void cq_catalog_put_content(struct cq_catalog *catalog, uint32_t id, struct cq_file_id file,
-                            const struct cq_segment_content *content);
+                            const struct cq_segment_info *content);
 
 /* ---- asking a segment (catalog_ask.c); errors as cq_mapped_open() ---- */
 

@@ -198,41 +198,6 @@ bool cq_segment_summary_possible(const struct cq_segment_header *header, uint64_
 	       header->payload_bytes <= room - header->records * sizeof(struct cq_record_header);
 }
 
-int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info)
-{
-	struct cq_segment_info info = { .id = segment->id };
-	struct cq_segment_header header;
-	struct stat st;
-	int r;
-
-	if (cq_process_forked(segment->process))
-		return -ECHILD;
-	r = cq_sized_check(ret_info);
-	if (r == 0)
-		r = cq_io_stat(segment->fd, &st);
-	if (r < 0)
-		return r;
-	if ((uint64_t)st.st_size != segment->size)
-		return -EIO;
-	r = cq_segment_header(segment, &header);
-	if (r < 0)
-		return r;
-	info.version = header.version;
-	info.sealed = (header.flags & CQ_SEALED) != 0;
-	info.have_summary = cq_segment_summary_possible(&header, segment->size);
-	if (info.have_summary) {
-		info.first_seq = header.first_seq;
-		info.stream_base = header.stream_base;
-	}
-	if (info.have_summary && info.sealed) {
-		info.records = header.records;
-		info.used = header.used;
-		info.payload_bytes = header.payload_bytes;
-	}
-	cq_sized_give(ret_info, &info, sizeof info);
-	return 0;
-}
-
 void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_counts *live)
 {
 	if (live && live->records > 0) {
@@ -243,22 +208,4 @@ void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_cou
 	 * data's */
 	st->st_ctim = st->st_mtim;
 	st->st_size = (off_t)size;
-}
-
-int cq_segment_stat(cq_segment *segment, struct stat *ret_stat)
-{
-	struct cq_segment_counts live;
-	bool is_live;
-	struct stat st;
-	int r;
-
-	if (cq_process_forked(segment->process))
-		return -ECHILD;
-	is_live = cq_queue_writer_counts(segment->queue, segment->id, &live);
-	r = cq_io_stat(segment->fd, &st); /* after the question: then "no" means a final time */
-	if (r < 0)
-		return r;
-	cq_segment_show(&st, segment->size, is_live ? &live : NULL);
-	*ret_stat = st;
-	return 0;
 }

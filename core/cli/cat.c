@@ -63,7 +63,7 @@ int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int e
 /* A segment behind the reader's holds a record. */
 static bool is_more_behind(cq_queue *queue, uint32_t segment)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 	uint32_t oldest, newest, *ids;
 	bool found = false;
 	cq_segment *next;
@@ -76,7 +76,7 @@ static bool is_more_behind(cq_queue *queue, uint32_t segment)
 	for (size_t i = 0; i < count && !found; i++) {
 		if (ids[i] <= segment || cq_segment_open(queue, ids[i], &next) < 0)
 			continue;
-		found = cq_segment_content(next, &content) == 0 && content.records > 0;
+		found = cq_segment_info(next, CQ_SEGMENT_RECORDS, &info) == 0 && info.records > 0;
 		cq_segment_close(next);
 	}
 	free(ids);

@@ -26,44 +26,31 @@ struct row {
 /* By the summary where there is one; else all records are read. */
 static int inspect(cq_segment *segment, struct row *row)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_info info = CQ_SIZED(info);
-	struct stat st;
 	int r;
 
-	r = cq_segment_info(segment, &info);
-	if (r == 0)
-		r = cq_segment_stat(segment, &st);
+	r = cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
 	if (r < 0)
 		return r;
-	row->size = (uint64_t)st.st_size;
+	row->size = info.file_bytes;
 	row->have_base = info.have_summary;
 	row->stream_base = info.stream_base;
-	if (info.sealed && info.have_summary) {
-		row->state = SEALED;
-		row->first_seq = info.first_seq;
-		row->last_seq = info.first_seq + info.records - 1;
-		row->records = info.records;
-		row->payload_bytes = info.payload_bytes;
-		row->used = info.used;
-		row->last_time_ns =
-			(uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec;
-		return 0;
+	row->last_time_ns = info.modified_ns;
+	if (!info.have_content) {
+		r = cq_segment_info(segment, CQ_SEGMENT_RECORDS, &info);
+		if (r < 0)
+			return r;
+		row->last_time_ns = info.last_time_ns;
 	}
-	r = cq_segment_content(segment, &content);
-	if (r < 0)
-		return r;
-	row->state = info.sealed                                ? SEALED
-	             : content.records > 0 || info.have_summary ? ACTIVE
-	                                                        : SPARE;
-	if (content.damaged)
-		row->state = DAMAGED;
-	row->first_seq = content.first_seq;
-	row->last_seq = content.last_seq;
-	row->records = content.records;
-	row->payload_bytes = content.payload_bytes;
-	row->used = content.used;
-	row->last_time_ns = content.last_time_ns;
+	row->state = info.damaged                            ? DAMAGED
+	             : info.sealed                           ? SEALED
+	             : info.records > 0 || info.have_summary ? ACTIVE
+	                                                     : SPARE;
+	row->first_seq = info.first_seq;
+	row->last_seq = info.last_seq;
+	row->records = info.records;
+	row->payload_bytes = info.payload_bytes;
+	row->used = info.used;
 	return 0;
 }
 

@@ -26,7 +26,6 @@ static void stop(int number)
  */
 static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
 	uint64_t found = 0;
@@ -40,11 +39,9 @@ static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
 	for (size_t i = count; i-- > 1 && result == 0;) {
 		if (cq_segment_open(queue, ids[i], &segment) < 0)
 			break;
-		r = cq_segment_info(segment, &info);
-		if (r == 0 && info.have_summary && !info.sealed) {
-			r = cq_segment_content(segment, &content);
-			info.records = content.records;
-		}
+		r = cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
+		if (r == 0 && info.have_summary && !info.sealed)
+			r = cq_segment_info(segment, CQ_SEGMENT_RECORDS, &info);
 		cq_segment_close(segment);
 		if (r < 0 || (!info.have_summary && info.sealed))
 			break;

@@ -13,15 +13,20 @@
 /*
  * Attributes of a published segment by its id.  What is known of a sealed segment is remembered in
  * the queue handle: its file is opened once, later calls only check that it is the same file.
+ * open: NULL, or that segment, opened: then `stat` is that of its file, which may have been deleted
+ * since, and the rest is known only if this process writes the segment.
  *   ENOENT, EBADMSG  as cq_segment_open()
  */
 struct cq_segment_attr {
-	struct stat stat; /* as cq_segment_stat() */
+	/* st_size is the segment size, st_blocks the real blocks; st_mtim and st_ctim are modified_ns of
+	 * struct cq_segment_info */
+	struct stat stat;
 	bool sealed;
 	bool have_payload; /* payload_bytes is known without reading all of the segment */
 	uint64_t payload_bytes;
 };
-int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr);
+int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
+                          struct cq_segment_attr *ret_attr);
 
 /* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
 int cq_segment_fd(const cq_segment *segment);

@@ -526,19 +526,6 @@ CQ_API int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg
  * caller's to free(), also when *ret_count is 0. */
 CQ_API int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count);
 
-struct cq_segment_info {
-	size_t size; /* of this structure */
-	uint32_t id;
-	uint32_t version;     /* of its header: 2, or 1 for old ones */
-	bool sealed;          /* complete: it will not change any more */
-	bool have_summary;    /* the header's own CRC-checked summary is there: the fields below */
-	uint64_t first_seq;   /* of the first record that it holds or will hold */
-	uint64_t stream_base; /* payload bytes of the queue before it */
-	uint64_t records;     /* sealed only, as are used and payload_bytes */
-	uint64_t used;        /* offset behind the last record */
-	uint64_t payload_bytes;
-};
-
 /*
  * Opens a published segment.
  *   ENOENT   no file of that name
@@ -547,37 +534,43 @@ struct cq_segment_info {
 CQ_API int cq_segment_open(cq_queue *queue, uint32_t id, cq_segment **ret_segment);
 CQ_API void cq_segment_close(cq_segment *segment);
 
-/* Reads the header on each call, so `sealed` follows a live writer.  EIO: the file was cut short. */
-CQ_API int cq_segment_info(cq_segment *segment, struct cq_segment_info *ret_info);
+/* Where cq_segment_info() gets its answer from. */
+enum cq_segment_source {
+	/* the header alone: the content is known only for a sealed segment with a summary, and then
+	 * without the times */
+	CQ_SEGMENT_HEADER,
+	/* the cheapest that knows the content: the summary and the index of a sealed segment, the writer if
+	 * this process is the segment's writer, an earlier count of a sealed segment, else all records */
+	CQ_SEGMENT_CONTENT,
+	/* all records are read and counted; only this finds damage in a segment with a summary */
+	CQ_SEGMENT_RECORDS,
+};
 
-/* The contents of a segment, counted by reading all of it: for segments without a summary. */
-struct cq_segment_content {
+struct cq_segment_info {
 	size_t size; /* of this structure */
+	uint32_t id;
+	uint32_t version;     /* of its header: 2, or 1 for old ones */
+	uint64_t file_bytes;  /* the queue's segment size */
+	uint64_t modified_ns; /* time of its last record while this process is its writer, else the
+	                       * file's modification time; no longer changes once it is sealed */
+	bool sealed;          /* complete: it will not change any more */
+	bool have_summary; /* the header has a summary that passes its CRC: stream_base is valid */
+	bool have_content; /* the fields from records on are valid */
+	bool damaged;      /* there is a damaged record at `used`; nothing behind it is counted */
+	uint64_t stream_base; /* payload bytes of the queue before it */
+	uint64_t first_seq;   /* of its first record; with a summary, also of one still to come */
 	uint64_t records;
 	uint64_t payload_bytes;
-	uint64_t used;      /* offset behind the last record */
-	uint64_t first_seq; /* valid when records > 0, as are the following */
-	uint64_t last_seq;
-	uint64_t first_time_ns;
+	uint64_t used;          /* offset behind the last record */
+	uint64_t last_seq;      /* valid when records > 0 */
+	uint64_t first_time_ns; /* valid when records > 0, not from the header alone */
 	uint64_t last_time_ns;
-	bool damaged; /* a damaged record is at `used`; nothing behind it is counted */
 };
-/* EIO: the file was cut short. */
-CQ_API int cq_segment_content(cq_segment *segment, struct cq_segment_content *ret_content);
 
-/*
- * The file's attributes, as a reader should see them: st_size is the segment size, st_blocks the
- * real blocks; st_mtim and st_ctim are the time of its last record while this process is its writer,
- * and the file's modification time otherwise.  They no longer change once it is sealed.
- */
-CQ_API int cq_segment_stat(cq_segment *segment, struct stat *ret_stat);
-
-/*
- * The numbers of cq_segment_content(), without reading all of the segment if they are known otherwise:
- * from its summary and its index once it is sealed, from the writer while this process is its writer.
- * Finds damage only where it reads everything.
- */
-CQ_API int cq_segment_summary(cq_segment *segment, struct cq_segment_content *ret_content);
+/* Tells what a segment is and what it holds.  Each call reads the header, so `sealed` follows a live
+ * writer.  EIO: the file was cut short. */
+CQ_API int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
+                           struct cq_segment_info *ret_info);
 
 /* Bytes of the file, exactly, as pread(2); live data of a running writer included. */
 CQ_API ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint64_t offset);

@@ -26,12 +26,12 @@ static uint64_t behind(uint64_t first, uint64_t count)
  * follows it. */
 static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 	struct cq_segment_header header;
 	struct cq_contents contents;
 	int r;
 
-	r = cq_segment_summary(segment, &content);
+	r = cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content);
 	if (r < 0)
 		return r;
 	if (content.damaged)
@@ -62,8 +62,8 @@ static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
 	r = cq_segment_open(queue, id, &segment);
 	if (r < 0)
 		return r;
-	r = cq_segment_info(segment, &info);
-	if (r == 0 && info.sealed && info.have_summary)
+	r = cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
+	if (r == 0 && info.have_content)
 		*ret_end = info.records > 0 ? behind(info.first_seq, info.records) : 0;
 	else if (r == 0)
 		r = end_by_reading(segment, ret_end);
@@ -84,7 +84,7 @@ static int end_by_successor(cq_writer *w, uint32_t id, uint64_t *ret_end)
 		r = cq_segment_open(w->queue, next, &segment);
 	if (r < 0)
 		return r;
-	r = cq_segment_info(segment, &info);
+	r = cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
 	cq_segment_close(segment);
 	if (r < 0)
 		return r;

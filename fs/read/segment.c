@@ -44,7 +44,7 @@ int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unse
 	uint64_t node;
 	int r;
 
-	r = cq_queue_segment_attr(fs->queue, id, &attr);
+	r = cq_queue_segment_attr(fs->queue, id, NULL, &attr);
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
 	node = chronfs_node(attr.sealed ? sealed : unsealed, id);
@@ -94,18 +94,19 @@ int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
 /* Of one that is deleted, while it is open. */
 static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
+	struct cq_segment_attr attr;
 	struct segment_file *file;
-	struct stat st;
 	int r = -ENOENT;
 
 	pthread_mutex_lock(&fs->open_files.lock);
 	file = (struct segment_file *)chronfs_open_files_find(fs, node);
 	if (file)
-		r = cq_segment_stat(file->segment, &st);
+		r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), file->segment,
+		                          &attr);
 	pthread_mutex_unlock(&fs->open_files.lock);
 	if (r < 0)
 		return r;
-	show(fs, node, &st, ret_stat);
+	show(fs, node, &attr.stat, ret_stat);
 	ret_stat->st_nlink = 0;
 	return 0;
 }
@@ -193,23 +194,18 @@ static void segment_lseek(fuse_req_t req, uint64_t node, off_t offset, int whenc
 {
 	cq_segment *segment = segment_handle(fi)->segment;
 	struct cq_segment_info info = CQ_SIZED(info);
-	struct stat st = { 0 };
-	off_t used;
+	off_t size, used;
 	int r;
 
 	(void)node;
-	r = cq_segment_info(segment, &info);
-	if (r == 0)
-		r = cq_segment_stat(segment, &st);
+	r = cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
 	}
-	used = st.st_size;
-	if (info.sealed && info.have_summary && info.used < (uint64_t)used)
-		used = (off_t)info.used;
-
-	if (offset < 0 || offset >= st.st_size || (whence == SEEK_DATA && offset >= used))
+	size = (off_t)info.file_bytes;
+	used = info.have_content ? (off_t)info.used : size;
+	if (offset < 0 || offset >= size || (whence == SEEK_DATA && offset >= used))
 		fuse_reply_err(req, ENXIO);
 	else if (whence == SEEK_DATA || offset >= used)
 		fuse_reply_lseek(req, offset);

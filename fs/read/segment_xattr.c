@@ -20,7 +20,7 @@
 #define OF_RECORDS \
 	PREFIX "first_seq\0" PREFIX "last_seq\0" PREFIX "first_time\0" PREFIX "last_time\0"
 
-static int summary(struct chronfs *fs, uint64_t node, struct cq_segment_content *ret_content)
+static int content(struct chronfs *fs, uint64_t node, struct cq_segment_info *ret_info)
 {
 	cq_segment *segment;
 	int r;
@@ -28,7 +28,7 @@ static int summary(struct chronfs *fs, uint64_t node, struct cq_segment_content 
 	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &segment);
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
-	r = cq_segment_summary(segment, ret_content);
+	r = cq_segment_info(segment, CQ_SEGMENT_CONTENT, ret_info);
 	cq_segment_close(segment);
 	return r;
 }
@@ -38,7 +38,7 @@ static ssize_t sealed_value(struct chronfs *fs, uint64_t node, char *value)
 	struct cq_segment_attr attr;
 	int r;
 
-	r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), &attr);
+	r = cq_queue_segment_attr(fs->queue, chronfs_node_segment(node), NULL, &attr);
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
 	return snprintf(value, CHRONFS_XATTR_MAX, "%d", attr.sealed);
@@ -46,7 +46,7 @@ static ssize_t sealed_value(struct chronfs *fs, uint64_t node, char *value)
 
 ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 	int r;
 
 	if (strncmp(name, PREFIX, strlen(PREFIX)) != 0)
@@ -54,7 +54,7 @@ ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *nam
 	name += strlen(PREFIX);
 	if (strcmp(name, "sealed") == 0)
 		return sealed_value(fs, node, value);
-	r = summary(fs, node, &content);
+	r = content(fs, node, &info);
 	if (r < 0)
 		return r;
 
@@ -63,16 +63,16 @@ ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *nam
 		uint64_t value;
 		bool of_records;
 	} numbers[] = {
-		{ "records", content.records, false },
-		{ "payload_bytes", content.payload_bytes, false },
-		{ "first_seq", content.first_seq, true },
-		{ "last_seq", content.last_seq, true },
-		{ "first_time", content.first_time_ns, true },
-		{ "last_time", content.last_time_ns, true },
+		{ "records", info.records, false },
+		{ "payload_bytes", info.payload_bytes, false },
+		{ "first_seq", info.first_seq, true },
+		{ "last_seq", info.last_seq, true },
+		{ "first_time", info.first_time_ns, true },
+		{ "last_time", info.last_time_ns, true },
 	};
 	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
 		if (strcmp(name, numbers[i].name) == 0 &&
-		    (content.records > 0 || !numbers[i].of_records))
+		    (info.records > 0 || !numbers[i].of_records))
 			return snprintf(value, CHRONFS_XATTR_MAX, "%" PRIu64, numbers[i].value);
 	return -ENODATA;
 }
@@ -80,9 +80,9 @@ ssize_t chronfs_segment_xattr(struct chronfs *fs, uint64_t node, const char *nam
 const char *chronfs_segment_xattr_list(struct chronfs *fs, uint64_t node, size_t *ret_size)
 {
 	static const char names[] = OF_ANY OF_RECORDS;
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info info = CQ_SIZED(info);
 
-	if (summary(fs, node, &content) == 0 && content.records > 0)
+	if (content(fs, node, &info) == 0 && info.records > 0)
 		*ret_size = sizeof names - 1;
 	else
 		*ret_size = sizeof OF_ANY - 1;

@@ -18,7 +18,7 @@ static int files_change(cq_queue *queue, struct timespec *ret_time)
 	if (r < 0)
 		r = cq_queue_ends(queue, &oldest, &info.current);
 	if (r == 0)
-		r = cq_queue_segment_attr(queue, info.current, &attr);
+		r = cq_queue_segment_attr(queue, info.current, NULL, &attr);
 	if (r == 0)
 		*ret_time = attr.stat.st_mtim;
 	return r;

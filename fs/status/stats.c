@@ -106,7 +106,7 @@ static void take_files(struct chronfs *fs, struct chronfs_stats *s)
 	uint32_t newest;
 
 	if (cq_queue_ends(fs->queue, &w->oldest, &newest) == 0 &&
-	    cq_queue_segment_attr(fs->queue, newest, &attr) == 0) {
+	    cq_queue_segment_attr(fs->queue, newest, NULL, &attr) == 0) {
 		w->segment_size = (uint64_t)attr.stat.st_size;
 		s->files = (uint64_t)newest - w->oldest + 1;
 		w->file_bytes = s->files * w->segment_size;

@@ -75,21 +75,20 @@ static void visit_reader(void *arg, const struct cq_reader_position *position)
 
 static void ask_segment(cq_queue *queue, cq_stream *whole, uint32_t id)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
 	struct cq_segment_info info = CQ_SIZED(info);
 	struct cq_segment_attr attr;
 	cq_segment *segment;
 	struct cq_span span;
 	char bytes[64];
 
-	(void)cq_queue_segment_attr(queue, id, &attr);
+	(void)cq_queue_segment_attr(queue, id, NULL, &attr);
 	(void)cq_stream_segment(whole, id, &span);
 	(void)cq_stream_segment_pread(whole, id, bytes, sizeof bytes, 0);
 	if (cq_segment_open(queue, id, &segment) < 0)
 		return;
-	(void)cq_segment_info(segment, &info);
-	(void)cq_segment_summary(segment, &content);
-	(void)cq_segment_content(segment, &content);
+	(void)cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
+	(void)cq_segment_info(segment, CQ_SEGMENT_CONTENT, &info);
+	(void)cq_segment_info(segment, CQ_SEGMENT_RECORDS, &info);
 	cq_segment_close(segment);
 }
 

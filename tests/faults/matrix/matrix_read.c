@@ -277,30 +277,29 @@ static void seen_reader(void *arg, const struct cq_reader_position *position)
 
 static int look_at_segment(struct mx *m, uint32_t id)
 {
-	struct cq_segment_content content = CQ_SIZED(content), summary = CQ_SIZED(summary);
+	struct cq_segment_info content = CQ_SIZED(content), counted = CQ_SIZED(counted);
 	struct cq_segment_attr attr;
 	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
-	struct stat st;
 	int r;
 
-	r = cq_queue_segment_attr(m->queue, id, &attr);
+	r = cq_queue_segment_attr(m->queue, id, NULL, &attr);
 	if (r < 0)
 		return r;
 	r = cq_segment_open(m->queue, id, &segment);
 	if (r < 0)
 		return r;
-	r = cq_segment_info(segment, &info);
+	r = cq_segment_info(segment, CQ_SEGMENT_HEADER, &info);
 	if (r == 0)
-		r = cq_segment_content(segment, &content);
+		r = cq_segment_info(segment, CQ_SEGMENT_RECORDS, &counted);
 	if (r == 0)
-		r = cq_segment_summary(segment, &summary);
+		r = cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content);
 	if (r == 0) {
-		assert_int_equal(content.records, summary.records);
-		assert_int_equal(content.used, summary.used);
-		assert_int_equal(content.first_seq, summary.first_seq);
-		assert_false(content.damaged);
-		r = cq_segment_stat(segment, &st);
+		assert_int_equal(content.records, counted.records);
+		assert_int_equal(content.used, counted.used);
+		assert_int_equal(content.first_seq, counted.first_seq);
+		assert_false(counted.damaged);
+		r = cq_queue_segment_attr(m->queue, id, segment, &attr);
 	}
 	cq_segment_close(segment);
 	return r;

@@ -52,21 +52,21 @@ static void what_is_not_there(void **state)
 
 	look_make(q, 3);
 	queue = look_open(q->dir);
-	assert_int_equal(cq_queue_segment_attr(queue, 900, &attr), -ENOENT);
-	assert_int_equal(cq_queue_segment_attr(queue, CQ_SEGMENT_ID_MAX, &attr), -ENOENT);
-	assert_int_equal(cq_queue_segment_attr(queue, CQ_SEGMENT_ID_MAX + 1, &attr), -ENOENT);
-	assert_int_equal(cq_queue_segment_attr(queue, UINT32_MAX, &attr), -ENOENT);
+	assert_int_equal(cq_queue_segment_attr(queue, 900, NULL, &attr), -ENOENT);
+	assert_int_equal(cq_queue_segment_attr(queue, CQ_SEGMENT_ID_MAX, NULL, &attr), -ENOENT);
+	assert_int_equal(cq_queue_segment_attr(queue, CQ_SEGMENT_ID_MAX + 1, NULL, &attr), -ENOENT);
+	assert_int_equal(cq_queue_segment_attr(queue, UINT32_MAX, NULL, &attr), -ENOENT);
 	qs_write_file(q->dir, "000000900.q", "short", 5);
-	assert_int_equal(cq_queue_segment_attr(queue, 900, &attr), -EBADMSG);
+	assert_int_equal(cq_queue_segment_attr(queue, 900, NULL, &attr), -EBADMSG);
 	support_path(path, q->dir, "000000901.q");
 	assert_int_equal(mkdir(path, 0700), 0);
-	assert_int_equal(cq_queue_segment_attr(queue, 901, &attr), -EBADMSG);
+	assert_int_equal(cq_queue_segment_attr(queue, 901, NULL, &attr), -EBADMSG);
 	support_path(path, q->dir, "000000902.q");
 	assert_int_equal(symlink("000000000.q", path), 0);
-	assert_int_equal(cq_queue_segment_attr(queue, 902, &attr), -EBADMSG);
+	assert_int_equal(cq_queue_segment_attr(queue, 902, NULL, &attr), -EBADMSG);
 	support_path(path, q->dir, "000000903.q");
 	assert_int_equal(mkfifo(path, 0600), 0);
-	assert_int_equal(cq_queue_segment_attr(queue, 903, &attr), -EBADMSG);
+	assert_int_equal(cq_queue_segment_attr(queue, 903, NULL, &attr), -EBADMSG);
 	cq_queue_close(queue);
 }
 
@@ -102,18 +102,18 @@ static void another_file_by_that_name(void **state)
 
 	/* no segment at all */
 	qs_zero(q->dir, "000000001.q", 0, 64);
-	assert_int_equal(cq_queue_segment_attr(queue, 1, &attr), -EBADMSG);
+	assert_int_equal(cq_queue_segment_attr(queue, 1, NULL, &attr), -EBADMSG);
 
 	/* the old one again, as another file */
 	look_delete_name(q->dir, "000000001.q");
-	assert_int_equal(cq_queue_segment_attr(queue, 1, &attr), -ENOENT);
+	assert_int_equal(cq_queue_segment_attr(queue, 1, NULL, &attr), -ENOENT);
 	qs_write_file(q->dir, "000000001.q", copy, size);
 	look_agrees(queue, 1);
 	assert_true(look_attr(queue, 1).sealed);
 
 	/* cut short while it is remembered */
 	assert_int_equal(truncate(to, 100), 0);
-	assert_int_equal(cq_queue_segment_attr(queue, 1, &attr), -EBADMSG);
+	assert_int_equal(cq_queue_segment_attr(queue, 1, NULL, &attr), -EBADMSG);
 	free(copy);
 	cq_queue_close(queue);
 }
@@ -132,7 +132,7 @@ static void trimmed_ones_are_forgotten(void **state)
 		(void)look_attr(queue, id);
 	assert_int_equal(queue->catalog.chunk_count, 4);
 	look_delete(q->dir, 0, 250);
-	assert_int_equal(cq_queue_segment_attr(queue, 200, &attr), -ENOENT);
+	assert_int_equal(cq_queue_segment_attr(queue, 200, NULL, &attr), -ENOENT);
 	assert_int_equal(cq_queue_list(queue, &ids, &count), 0); /* this is how it learns */
 	assert_int_equal(ids[0], 250);
 	free(ids);

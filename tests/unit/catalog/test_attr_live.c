@@ -116,7 +116,6 @@ static void changing_meanwhile(void **state)
 	cq_segment *segment;
 	cq_queue *queue;
 	char path[PATH_SIZE];
-	struct stat st;
 
 	look_make(q, 1);
 	support_path(path, q->dir, "000000000.q");
@@ -138,8 +137,8 @@ static void changing_meanwhile(void **state)
 	cq_catalog_forget_file(&queue->catalog, 0);
 	assert_int_equal(utimensat(AT_FDCWD, path, NULL, 0), 0);
 	assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
-	assert_int_equal(cq_segment_stat(segment, &st), 0);
-	assert_int_equal(look_time(&st), 9000000009);
+	assert_int_equal(cq_queue_segment_attr(queue, 0, segment, &attr), 0);
+	assert_int_equal(look_time(&attr.stat), 9000000009);
 	cq_segment_close(segment);
 	cq_queue_free(queue);
 }
@@ -189,13 +188,13 @@ struct race {
 static void ask(struct race *race, uint32_t id)
 {
 	cq_queue *queue = cq_writer_queue(race->writer);
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 	struct cq_segment_attr attr;
 	uint64_t none = 0;
 	cq_segment *segment;
 	int r;
 
-	r = cq_queue_segment_attr(queue, id, &attr);
+	r = cq_queue_segment_attr(queue, id, NULL, &attr);
 	if (r == -ENOENT)
 		return;
 	CHILD(r == 0);
@@ -209,7 +208,7 @@ static void ask(struct race *race, uint32_t id)
 	if (r == -ENOENT)
 		return;
 	CHILD(r == 0);
-	r = cq_segment_summary(segment, &content);
+	r = cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content);
 	CHILD(r == 0 && !content.damaged && content.records <= LOOK_PER_SEGMENT);
 	if (attr.sealed) {
 		CHILD(content.payload_bytes == attr.payload_bytes);

@@ -322,7 +322,7 @@ static void unplaced_between(void **state)
 
 static bool has_content(struct fixture *f, uint32_t id, uint32_t generation, uint64_t records)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 
 	if (!cq_catalog_get_content(&f->catalog, id, file_of(id, generation), &content))
 		return false;
@@ -336,23 +336,23 @@ static void last_contents(void **state)
 
 	assert_false(has_content(f, 0, 0, 0));
 	for (uint32_t id = 0; id < CQ_CATALOG_CONTENTS; id++) {
-		const struct cq_segment_content content = { .size = sizeof content, .records = id };
+		const struct cq_segment_info content = { .size = sizeof content, .records = id };
 
 		cq_catalog_put_content(&f->catalog, id, file_of(id, 1), &content);
 	}
 	assert_true(has_content(f, 0, 1, 0)); /* so 1 is the one that was not asked for longest */
 	assert_false(has_content(f, 2, 2, 0));
-	cq_catalog_put_content(&f->catalog, 100, file_of(100, 1),
-	                       &(struct cq_segment_content){
-				       .size = sizeof(struct cq_segment_content), .records = 9 });
+	cq_catalog_put_content(
+		&f->catalog, 100, file_of(100, 1),
+		&(struct cq_segment_info){ .size = sizeof(struct cq_segment_info), .records = 9 });
 	assert_true(has_content(f, 100, 1, 9));
 	assert_true(has_content(f, 0, 1, 0));
 	assert_false(has_content(f, 1, 1, 1));
 	assert_true(has_content(f, 2, 1, 2));
 	/* of another file by that name: takes the place of the old one */
-	cq_catalog_put_content(&f->catalog, 2, file_of(2, 2),
-	                       &(struct cq_segment_content){
-				       .size = sizeof(struct cq_segment_content), .records = 22 });
+	cq_catalog_put_content(
+		&f->catalog, 2, file_of(2, 2),
+		&(struct cq_segment_info){ .size = sizeof(struct cq_segment_info), .records = 22 });
 	assert_true(has_content(f, 2, 2, 22));
 	assert_false(has_content(f, 2, 1, 2));
 	assert_true(has_content(f, 3, 1, 3));

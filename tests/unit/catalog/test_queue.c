@@ -266,7 +266,7 @@ static void info_of_segments(void **state)
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 5);
 	assert_int_equal(open_segment(f, 0), 0);
-	assert_int_equal(cq_segment_info(f->segment, &info), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	assert_int_equal(info.id, 0);
 	assert_int_equal(info.version, 2);
 	assert_true(info.sealed);
@@ -278,7 +278,7 @@ static void info_of_segments(void **state)
 	assert_int_equal(info.payload_bytes, 10 * 8 + 21 * 9);
 
 	assert_int_equal(open_segment(f, 1), 0);
-	assert_int_equal(cq_segment_info(f->segment, &info), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	assert_false(info.sealed);
 	assert_true(info.have_summary);
 	assert_int_equal(info.first_seq, SUPPORT_PER_SEGMENT);
@@ -287,17 +287,17 @@ static void info_of_segments(void **state)
 	assert_int_equal(info.used, 0);
 
 	support_poke(f->dir, "000000001.q", offsetof(struct cq_segment_header, first_seq), "x", 1);
-	assert_int_equal(cq_segment_info(f->segment, &info), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	assert_false(info.have_summary);
 	support_poke(f->dir, "000000001.q", 0, "x", 1);
-	assert_int_equal(cq_segment_info(f->segment, &info), -EBADMSG);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), -EBADMSG);
 
 	support_golden(golden, "v1-small");
 	support_remove(f->dir);
 	assert_int_equal(mkdir(f->dir, 0700), 0);
 	support_copy(golden, f->dir);
 	assert_int_equal(open_segment(f, 0), 0);
-	assert_int_equal(cq_segment_info(f->segment, &info), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	assert_int_equal(info.version, 1);
 	assert_true(info.sealed);
 	assert_false(info.have_summary);
@@ -316,7 +316,7 @@ static void impossible_summary(void **state)
 	header.used = 1ULL << 40;
 	header.ext_crc = cq_segment_ext_crc(&header);
 	support_poke(f->dir, "000000000.q", 0, &header, sizeof header);
-	assert_int_equal(cq_segment_info(f->segment, &info), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	assert_true(info.sealed);
 	assert_false(info.have_summary);
 	assert_int_equal(info.used, 0);
@@ -326,18 +326,18 @@ static void impossible_summary(void **state)
 	header.payload_bytes = 0;
 	header.ext_crc = cq_segment_ext_crc(&header);
 	support_poke(f->dir, "000000000.q", 0, &header, sizeof header);
-	assert_int_equal(cq_segment_info(f->segment, &info), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	assert_false(info.have_summary);
 }
 
 static void content_is_counted(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 5);
 	assert_int_equal(open_segment(f, 1), 0);
-	assert_int_equal(cq_segment_content(f->segment, &content), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_RECORDS, &content), 0);
 	assert_int_equal(content.records, 5);
 	assert_int_equal(content.payload_bytes, 5 * 9);
 	assert_int_equal(content.used, 64 + 5 * 128);
@@ -347,7 +347,7 @@ static void content_is_counted(void **state)
 	assert_false(content.damaged);
 
 	support_poke(f->dir, "000000001.q", 64 + 2 * 128 + 64, "X", 1);
-	assert_int_equal(cq_segment_content(f->segment, &content), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_RECORDS, &content), 0);
 	assert_true(content.damaged);
 	assert_int_equal(content.records, 2);
 	assert_int_equal(content.used, 64 + 2 * 128);
@@ -377,7 +377,7 @@ static void reads_exact_bytes(void **state)
 	assert_int_equal(cq_segment_pread(f->segment, bytes, 100, 800), 100);
 	assert_int_equal(cq_segment_pread(f->segment, bytes, 100, 950), -EIO);
 	assert_int_equal(cq_segment_pread(f->segment, bytes, 100, 2000), -EIO);
-	assert_int_equal(cq_segment_info(f->segment, &info), -EIO);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), -EIO);
 }
 
 static bool live_segment(void *arg, uint32_t id, struct cq_segment_counts *ret_live)
@@ -396,7 +396,9 @@ static void live_ends(void *arg, struct cq_queue_bounds *ret_live)
 static void times_of_segments(void **state)
 {
 	struct fixture *f = *state;
-	struct stat st, file;
+	struct cq_segment_info info = CQ_SIZED(info);
+	struct cq_segment_attr attr;
+	struct stat file;
 	uint32_t live = 1;
 	char path[PATH_SIZE];
 	int dirfd;
@@ -410,21 +412,27 @@ static void times_of_segments(void **state)
 	close(dirfd);
 
 	assert_int_equal(cq_segment_open(f->queue, 1, &f->segment), 0);
-	assert_int_equal(cq_segment_stat(f->segment, &st), 0);
-	assert_int_equal(st.st_mtim.tv_sec, 5);
-	assert_int_equal(st.st_mtim.tv_nsec, 7);
-	assert_int_equal(st.st_ctim.tv_sec, 5);
-	assert_int_equal(st.st_size, 4096);
+	assert_int_equal(cq_queue_segment_attr(f->queue, 1, f->segment, &attr), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
+	assert_int_equal(info.modified_ns, 5000000007);
+	assert_int_equal(info.file_bytes, 4096);
+	assert_int_equal(attr.stat.st_mtim.tv_sec, 5);
+	assert_int_equal(attr.stat.st_mtim.tv_nsec, 7);
+	assert_int_equal(attr.stat.st_ctim.tv_sec, 5);
+	assert_int_equal(attr.stat.st_size, 4096);
 	cq_segment_close(f->segment);
 
 	assert_int_equal(cq_segment_open(f->queue, 0, &f->segment), 0);
-	assert_int_equal(cq_segment_stat(f->segment, &st), 0);
+	assert_int_equal(cq_queue_segment_attr(f->queue, 0, f->segment, &attr), 0);
+	assert_int_equal(cq_segment_info(f->segment, CQ_SEGMENT_HEADER, &info), 0);
 	support_path(path, f->dir, "000000000.q");
 	assert_int_equal(stat(path, &file), 0);
-	assert_memory_equal(&st.st_mtim, &file.st_mtim, sizeof st.st_mtim);
-	assert_memory_equal(&st.st_ctim, &file.st_mtim, sizeof st.st_ctim);
-	assert_int_equal(st.st_ino, file.st_ino);
-	assert_int_equal(st.st_blocks, file.st_blocks);
+	assert_int_equal(info.modified_ns, (uint64_t)file.st_mtim.tv_sec * 1000000000U +
+	                                           (uint64_t)file.st_mtim.tv_nsec);
+	assert_memory_equal(&attr.stat.st_mtim, &file.st_mtim, sizeof attr.stat.st_mtim);
+	assert_memory_equal(&attr.stat.st_ctim, &file.st_mtim, sizeof attr.stat.st_ctim);
+	assert_int_equal(attr.stat.st_ino, file.st_ino);
+	assert_int_equal(attr.stat.st_blocks, file.st_blocks);
 	cq_segment_close(f->segment);
 	f->segment = NULL;
 	cq_queue_free(f->queue);

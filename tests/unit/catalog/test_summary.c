@@ -21,7 +21,7 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-static void same_content(const struct cq_segment_content *a, const struct cq_segment_content *b)
+static void same_content(const struct cq_segment_info *a, const struct cq_segment_info *b)
 {
 	assert_int_equal(a->records, b->records);
 	assert_int_equal(a->payload_bytes, b->payload_bytes);
@@ -36,15 +36,15 @@ static void same_content(const struct cq_segment_content *a, const struct cq_seg
 }
 
 /* Returns what both say. */
-static struct cq_segment_content summary_is_content(cq_queue *queue, uint32_t id)
+static struct cq_segment_info summary_is_content(cq_queue *queue, uint32_t id)
 {
-	struct cq_segment_content summary = CQ_SIZED(summary), content = CQ_SIZED(content);
+	struct cq_segment_info summary = CQ_SIZED(summary), content = CQ_SIZED(content);
 	cq_segment *segment;
 
 	assert_int_equal(cq_segment_open(queue, id, &segment), 0);
-	assert_int_equal(cq_segment_content(segment, &content), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_RECORDS, &content), 0);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(cq_segment_summary(segment, &summary), 0);
+		assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &summary), 0);
 		same_content(&summary, &content);
 	}
 	cq_segment_close(segment);
@@ -60,7 +60,7 @@ static void all_summaries_of(const char *dir)
 	assert_int_equal(cq_queue_list(queue, &ids, &count), 0);
 	assert_true(count > 0);
 	for (size_t i = 0; i < count; i++) {
-		struct cq_segment_content content = summary_is_content(queue, ids[i]);
+		struct cq_segment_info content = summary_is_content(queue, ids[i]);
 		struct cq_segment_attr attr = look_attr(queue, ids[i]);
 
 		/* what had to be counted is known from then on */
@@ -125,12 +125,12 @@ static void keep_times(const char *dir, uint32_t id, struct stat *st, bool put_b
 /* True if the summary of this segment reads its records. */
 static bool is_read(struct qs *q, uint32_t id)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 	cq_queue *queue = look_open(q->dir);
 	cq_segment *segment;
 
 	assert_int_equal(cq_segment_open(queue, id, &segment), 0);
-	assert_int_equal(cq_segment_summary(segment, &content), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
 	assert_int_equal(content.records, content.damaged ? 10 : LOOK_PER_SEGMENT);
 	cq_segment_close(segment);
 	cq_queue_close(queue);
@@ -227,7 +227,7 @@ static void what_lies_is_not_told(void **state)
 static void little_in_them(void **state)
 {
 	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 	struct cq_repair_result result = CQ_SIZED(result);
 	struct cq_record_header record;
 	static const uint64_t none;
@@ -261,7 +261,7 @@ static void little_in_them(void **state)
 /* A read fails: what is told is right, or that it failed. */
 static void failing_reads(void **state)
 {
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 	struct qs *q = *state;
 	cq_segment *segment;
 	unsigned failed = 0;
@@ -273,13 +273,13 @@ static void failing_reads(void **state)
 		queue = look_open(q->dir);
 		assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
 		cq_fault_set("pread", EIO, nth, 1);
-		r = cq_segment_summary(segment, &content);
+		r = cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content);
 		cq_fault_set(NULL, 0, 0, 0);
 		assert_true(r == 0 || r == -EIO);
 		if (r == 0)
 			assert_int_equal(content.records, LOOK_PER_SEGMENT);
 		failed += r < 0;
-		assert_int_equal(cq_segment_summary(segment, &content), 0);
+		assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
 		assert_int_equal(content.records, LOOK_PER_SEGMENT);
 		cq_segment_close(segment);
 		cq_queue_close(queue);
@@ -293,7 +293,7 @@ static void counted_ones_are_remembered(void **state)
 	struct qs *q = *state;
 	cq_queue *queue;
 	char golden[PATH_SIZE];
-	struct cq_segment_content content = CQ_SIZED(content);
+	struct cq_segment_info content = CQ_SIZED(content);
 	cq_segment *segment;
 	struct stat st;
 
@@ -303,7 +303,7 @@ static void counted_ones_are_remembered(void **state)
 	queue = look_open(q->dir);
 	assert_false(look_attr(queue, 0).have_payload);
 	assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
-	assert_int_equal(cq_segment_summary(segment, &content), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
 	assert_true(look_attr(queue, 0).have_payload);
 	assert_int_equal(cq_io_stat(segment->fd, &st), 0);
 	memset(&content, 0, sizeof content);
@@ -311,7 +311,7 @@ static void counted_ones_are_remembered(void **state)
 	assert_int_equal(content.records, LOOK_PER_SEGMENT);
 	content.size = sizeof content;
 	damage(q, 0); /* another file, as far as times tell */
-	assert_int_equal(cq_segment_summary(segment, &content), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
 	assert_true(content.damaged);
 	assert_false(look_attr(queue, 0).have_payload); /* a payload's end is not known */
 	cq_segment_close(segment);

@@ -205,17 +205,17 @@ static int fill_position(const struct calls *c, void *ret)
 
 static int fill_segment_info(const struct calls *c, void *ret)
 {
-	return cq_segment_info(c->segment, ret);
+	return cq_segment_info(c->segment, CQ_SEGMENT_HEADER, ret);
+}
+
+static int fill_counted(const struct calls *c, void *ret)
+{
+	return cq_segment_info(c->segment, CQ_SEGMENT_RECORDS, ret);
 }
 
 static int fill_content(const struct calls *c, void *ret)
 {
-	return cq_segment_content(c->segment, ret);
-}
-
-static int fill_summary(const struct calls *c, void *ret)
-{
-	return cq_segment_summary(c->segment, ret);
+	return cq_segment_info(c->segment, CQ_SEGMENT_CONTENT, ret);
 }
 
 static int fill_verified(const struct calls *c, void *ret)
@@ -290,8 +290,8 @@ static void results_of_all_sizes(void **state)
 		{ fill_queue_info, sizeof(struct cq_queue_info) },
 		{ fill_position, sizeof(struct cq_queue_info) },
 		{ fill_segment_info, sizeof(struct cq_segment_info) },
-		{ fill_content, sizeof(struct cq_segment_content) },
-		{ fill_summary, sizeof(struct cq_segment_content) },
+		{ fill_counted, sizeof(struct cq_segment_info) },
+		{ fill_content, sizeof(struct cq_segment_info) },
 		{ fill_verified, sizeof(struct cq_verify_result) },
 		{ fill_repaired, sizeof(struct cq_repair_result) },
 	};

@@ -127,9 +127,9 @@ static void looking_without_descriptors(void **state)
 	assert_int_equal(kernel_descriptors(), before);
 	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
 	kernel_refuse("openat", EMFILE, 0, 100);
-	assert_int_equal(cq_queue_segment_attr(queue, 0, &attr), -EMFILE);
+	assert_int_equal(cq_queue_segment_attr(queue, 0, NULL, &attr), -EMFILE);
 	kernel_refuse(NULL, 0, 0, 0);
-	assert_int_equal(cq_queue_segment_attr(queue, 0, &attr), 0);
+	assert_int_equal(cq_queue_segment_attr(queue, 0, NULL, &attr), 0);
 	assert_true(attr.sealed);
 	/* far from where it was looked for */
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);

@@ -139,15 +139,11 @@ static void share_a_catalogue(void **state)
 			assert_true(stream_right(bytes, 1, begin));
 		}
 		for (int k = 0; k < 2; k++) {
-			uint32_t oldest, newest;
+			uint32_t oldest, newest, id;
 
 			assert_int_equal(cq_queue_ends(queues[k], &oldest, &newest), 0);
-			assert_int_equal(cq_queue_segment_attr(
-						 queues[k],
-						 oldest + (uint32_t)stream_random(
-								  &sequence, newest - oldest + 1),
-						 &attr),
-			                 0);
+			id = oldest + (uint32_t)stream_random(&sequence, newest - oldest + 1);
+			assert_int_equal(cq_queue_segment_attr(queues[k], id, NULL, &attr), 0);
 		}
 	}
 	for (int s = 0; s < 4; s++) {

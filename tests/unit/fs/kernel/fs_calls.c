@@ -106,16 +106,15 @@ LIBRARY_CALL(int, cq_queue_list, (cq_queue * queue, uint32_t **ret_ids, size_t *
 LIBRARY_CALL(int, cq_queue_position, (cq_queue * queue, struct cq_queue_info *ret_info),
              (queue, ret_info))
 LIBRARY_CALL(int, cq_queue_segment_attr,
-             (cq_queue * queue, uint32_t id, struct cq_segment_attr *ret_attr),
-             (queue, id, ret_attr))
+             (cq_queue * queue, uint32_t id, const cq_segment *open,
+              struct cq_segment_attr *ret_attr),
+             (queue, id, open, ret_attr))
 LIBRARY_CALL(int, cq_segment_open, (cq_queue * queue, uint32_t id, cq_segment **ret_segment),
              (queue, id, ret_segment))
-LIBRARY_CALL(int, cq_segment_summary,
-             (cq_segment * segment, struct cq_segment_content *ret_content), (segment, ret_content))
-LIBRARY_CALL(int, cq_segment_info, (cq_segment * segment, struct cq_segment_info *ret_info),
-             (segment, ret_info))
-LIBRARY_CALL(int, cq_segment_stat, (cq_segment * segment, struct stat *ret_stat),
-             (segment, ret_stat))
+LIBRARY_CALL(int, cq_segment_info,
+             (cq_segment * segment, enum cq_segment_source source,
+              struct cq_segment_info *ret_info),
+             (segment, source, ret_info))
 LIBRARY_CALL(ssize_t, cq_segment_pread,
              (cq_segment * segment, void *buffer, size_t length, uint64_t offset),
              (segment, buffer, length, offset))

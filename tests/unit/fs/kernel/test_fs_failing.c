@@ -195,7 +195,7 @@ static void command_sync(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 #define FIGURES \
 	"cq_stream_extent,cq_queue_readers,cq_queue_ends,cq_queue_segment_attr,cq_queue_position,"
 #define PROCESS "open," /* of /proc: a thread is taken for a process then */
-#define SUMMARY "cq_segment_open,cq_segment_summary,"
+#define CONTENT "cq_segment_open,cq_segment_info,"
 
 static const struct operation reading[] = {
 	{ "", "getattr", getattr, CLOSED, NULL },
@@ -247,7 +247,7 @@ static const struct operation reading[] = {
 
 	{ "segments/000000000.q", "getxattr", get_records, CLOSED, NULL },
 	{ "segments/000000002.q", "getxattr", get_sealed, CLOSED, NULL },
-	{ "segments/000000000.q", "listxattr", list_attributes, CLOSED, SUMMARY },
+	{ "segments/000000000.q", "listxattr", list_attributes, CLOSED, CONTENT },
 	{ "stream", "flock", lock, O_RDONLY, NULL },
 	{ "stream", "fsync", sync_file, O_RDONLY, NULL },
 };

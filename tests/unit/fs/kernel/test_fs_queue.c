@@ -394,7 +394,7 @@ static void segments_without_a_summary(void **state)
 	support_golden(golden, "v2-mixed");
 	assert_int_equal(fs_mount(golden, true), CHRONFS_EXIT_OK);
 	assert_int_equal(cq_segment_open(fs.queue, 0, &segment), 0);
-	assert_int_equal(cq_segment_info(segment, &info), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_HEADER, &info), 0);
 	cq_segment_close(segment);
 	assert_true(info.sealed && !info.have_summary);
 	node = fs_node("segments/000000000.q");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attr.c - attributes of segments by id
+ * segment_attr.c - attributes of segments by id
  *
  * Of a sealed segment whose times are final everything is in the catalogue (catalog.h) and in what
  * one fstatat() says; of one that this process writes its writer tells the rest (queue.h).
@@ -75,7 +75,29 @@ close_segment:
 	return r;
 }
 
-int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr)
+/* Of an open file, which may have been deleted. */
+static int look_at_open(const cq_segment *segment, struct cq_segment_attr *ret_attr)
+{
+	static const struct cq_catalog_entry unknown;
+	struct cq_segment_attr attr;
+	struct cq_segment_counts live;
+	bool is_live;
+	int r;
+
+	is_live = cq_queue_writer_counts(segment->queue, segment->id, &live);
+	r = cq_io_stat(segment->fd, &attr.stat);
+	if (r < 0)
+		return r;
+	if (is_live)
+		tell_live(&live, segment->size, &attr);
+	else
+		tell_final(&unknown, false, segment->size, &attr);
+	*ret_attr = attr;
+	return 0;
+}
+
+int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
+                          struct cq_segment_attr *ret_attr)
 {
 	struct cq_catalog_entry known;
 	struct cq_segment_attr attr;
@@ -86,6 +108,8 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, struct cq_segment_attr *
 
 	if (cq_process_forked(queue->process))
 		return -ECHILD;
+	if (open)
+		return look_at_open(open, ret_attr);
 	if (id > CQ_SEGMENT_ID_MAX)
 		return -ENOENT;
 	r = cq_queue_segment_size(queue, &size);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment_info.c - what a segment is and what it holds
+ *
+ * A sealed segment of ours says what it holds in its summary and its index.  The records are counted
+ * only of a segment that another process is writing, and of all of chronicle-rs's; the count of a
+ * sealed segment is remembered (catalog.h).
+ */
+#include <errno.h>
+
+#include "catalog/queue.h"
+#include "chronq.h"
+#include "files/index.h"
+#include "format/record.h"
+#include "format/walk.h"
+#include "format/window.h"
+#include "messages/sized.h"
+#include "os/io.h"
+#include "os/process.h"
+
+/* ---- the header ---- */
+
+static void from_header(const struct cq_segment_header *header, struct cq_segment_info *info)
+{
+	info->version = header->version;
+	info->sealed = (header->flags & CQ_SEALED) != 0;
+	info->have_summary = cq_segment_summary_possible(header, info->file_bytes);
+	if (info->have_summary) {
+		info->first_seq = header->first_seq;
+		info->stream_base = header->stream_base;
+	}
+	if (info->have_summary && info->sealed) {
+		info->have_content = true;
+		info->records = header->records;
+		info->used = header->used;
+		info->payload_bytes = header->payload_bytes;
+		info->last_seq = header->records > 0 ? header->first_seq + header->records - 1 : 0;
+	}
+}
+
+/* ---- all records ---- */
+
+static void count(struct cq_segment_info *info, const struct cq_record_at *record)
+{
+	if (info->records == 0) {
+		info->first_seq = record->header.seq;
+		info->first_time_ns = record->header.time_ns;
+	}
+	info->last_seq = record->header.seq;
+	info->last_time_ns = record->header.time_ns;
+	info->records++;
+	info->payload_bytes += record->length;
+}
+
+static int count_all(cq_segment *segment, struct cq_segment_info *info)
+{
+	struct cq_record_at record;
+	struct cq_window scan;
+	struct cq_walk walk;
+	int r;
+
+	r = cq_window_init(&scan, segment->fd, segment->size);
+	if (r < 0)
+		return r;
+	info->have_content = true;
+	info->records = 0;
+	info->payload_bytes = 0;
+	info->last_seq = 0;
+	walk = cq_walk_file(&scan);
+	while ((r = cq_walk_next(&walk, &record)) > 0)
+		count(info, &record);
+	cq_window_fini(&scan);
+	info->used = walk.offset;
+	info->damaged = walk.state != CQ_RECORD_OK;
+	return r < 0 && !info->damaged ? r : 0;
+}
+
+/* ---- without reading all ---- */
+
+static void from_writer(const struct cq_segment_counts *live, struct cq_segment_info *info)
+{
+	info->have_content = true;
+	info->records = live->records;
+	info->payload_bytes = live->payload_bytes;
+	info->used = live->used;
+	info->last_seq = live->last_seq;
+	info->first_time_ns = live->first_time_ns;
+	info->last_time_ns = live->last_time_ns;
+	if (live->records > 0)
+		info->first_seq = live->first_seq;
+}
+
+/* The record that the index begins with is there, and is the first of the summary's. */
+static bool begins_with(cq_segment *segment, const struct cq_index_entry *first, uint64_t first_seq)
+{
+	struct cq_record_header h;
+
+	return cq_segment_pread(segment, &h, sizeof h, first->offset) == (ssize_t)sizeof h &&
+	       h.commit != 0 && h.ext == 1 && h.seq == first_seq && h.time_ns == first->time_ns &&
+	       cq_record_check_header(&h, h.commit, first->offset, segment->size) == CQ_RECORD_OK;
+}
+
+/*
+ * Adds the times of the first and the last record to what the summary says, if the index belongs to
+ * it; false: they do not tell all.
+ *
+ * The index knows the highest time, which is the last record's unless a clock was set back.  The
+ * file's modification time is the last record's unless somebody has copied the file.  If both are the
+ * same, that is the last record's time.
+ */
+static bool add_times(cq_segment *segment, struct cq_file_id file, struct cq_segment_info *info)
+{
+	struct cq_index index;
+	bool all;
+
+	if (info->records == 0)
+		return true;
+	if (cq_index_read(segment->queue->dirfd, segment->id, segment->size, &index) < 0)
+		return false;
+	all = !(index.header.flags & CQ_INDEX_PARTIAL) && index.header.entries > 0 &&
+	      index.header.min_seq == info->first_seq && index.header.max_seq == info->last_seq &&
+	      index.header.max_time_ns == file.modified_ns &&
+	      begins_with(segment, &index.entries[0], info->first_seq);
+	if (all) {
+		info->first_time_ns = index.entries[0].time_ns;
+		info->last_time_ns = index.header.max_time_ns;
+	}
+	cq_index_fini(&index);
+	return all;
+}
+
+/* Not live, and sealed. */
+static int sealed_content(cq_segment *segment, struct cq_file_id file, struct cq_segment_info *info)
+{
+	struct cq_catalog *catalog = &segment->queue->catalog;
+	struct cq_catalog_entry counted = { .id = segment->id, .file = file };
+	int r;
+
+	if (cq_catalog_get_content(catalog, segment->id, file, info))
+		return 0;
+	if (!info->have_content || !add_times(segment, file, info)) {
+		r = count_all(segment, info);
+		if (r < 0)
+			return r;
+		if (!info->damaged) {
+			counted.flags = CQ_ENTRY_COUNTED;
+			counted.bytes = info->payload_bytes;
+			cq_catalog_learn_sealed(catalog, &counted, cq_queue_oldest(segment->queue));
+		}
+	}
+	cq_catalog_put_content(catalog, segment->id, file, info);
+	return 0;
+}
+
+/* A writer that stops answering has first given the file its final time: so it is asked first. */
+int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
+                    struct cq_segment_info *ret_info)
+{
+	struct cq_segment_info info = { .id = segment->id, .file_bytes = segment->size };
+	struct cq_segment_header header;
+	struct cq_segment_counts live;
+	struct cq_file_id file;
+	struct stat st;
+	bool is_live;
+	int r;
+
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
+	r = cq_sized_check(ret_info);
+	if (r < 0)
+		return r;
+	is_live = cq_queue_writer_counts(segment->queue, segment->id, &live);
+	r = cq_io_stat(segment->fd, &st);
+	if (r < 0)
+		return r;
+	if ((uint64_t)st.st_size != segment->size)
+		return -EIO;
+	r = cq_segment_header(segment, &header);
+	if (r < 0)
+		return r;
+	if (is_live && !live.sealed) /* it may have been sealed meanwhile */
+		header.flags &= ~CQ_SEALED;
+	from_header(&header, &info);
+	file = cq_file_id(&st);
+	info.modified_ns = is_live && live.records > 0 ? live.last_time_ns : file.modified_ns;
+	if (source == CQ_SEGMENT_RECORDS)
+		r = count_all(segment, &info);
+	else if (source == CQ_SEGMENT_CONTENT && is_live)
+		from_writer(&live, &info);
+	else if (source == CQ_SEGMENT_CONTENT && info.sealed)
+		r = sealed_content(segment, file, &info);
+	else if (source == CQ_SEGMENT_CONTENT)
+		r = count_all(segment, &info);
+	if (r == 0)
+		cq_sized_give(ret_info, &info, sizeof info);
+	return r;
+}

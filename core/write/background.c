@@ -2,10 +2,10 @@
 /*
  * background.c - the two steps that a writer's threads repeat (worker.h)
  *
- * The preparer makes the next segment and the pages ahead; a roll may wait for it, under the writer
- * lock, so it never takes that lock, nor calls anybody who might.  The flusher syncs, closes,
- * indexes, retires, gives the sign of life, makes up for wake-ups that were left out (control.c), and
- * tells those who wait for room that there is some.
+ * The preparer makes the next segment and the pages ahead.  A roll may wait for the preparer under the
+ * writer lock, so the preparer never takes that lock, and calls no function that might.  The flusher syncs,
+ * finalizes and deletes segments, stores the sign of life, makes up for wake-ups that were left out
+ * (control.c), and calls config.space when there is room again.
  */
 #include "write/writer.h"
 
@@ -16,8 +16,9 @@
 #include "messages/room.h"
 #include "os/clock.h"
 
-#define TICK_MS 1000   /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
-#define STARVED_MS 100 /* between two tries to prepare, while appends fail for want of room */
+#define TICK_MS 1000 /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
+#define DISK_FULL_MS \
+	100 /* between two tries to prepare, while the disk has no room for an append */
 
 void cq_writer_call_space(cq_writer *w)
 {
@@ -25,17 +26,13 @@ void cq_writer_call_space(cq_writer *w)
 		w->config.space(w->config.space_arg);
 }
 
-static bool is_want_of_room(int error)
-{
-	return error == -ENOSPC || error == -EDQUOT;
-}
-
 /* A segment was prepared: if the disk has been full until now, there is room again. */
-static void prepared(cq_writer *w)
+static void note_prepared(cq_writer *w)
 {
-	if (is_want_of_room(atomic_exchange(&w->prepare_error, 0)))
-		atomic_store(&w->quota.disk_full,
-		             true); /* none was refused yet; tell all the same */
+	const int error = atomic_exchange(&w->prepare_error, 0);
+
+	if (error == -ENOSPC || error == -EDQUOT)
+		atomic_store(&w->quota.disk_full, true); /* even if no append was refused for it */
 	if (cq_quota_note_room(&w->quota))
 		cq_worker_kick(&w->flusher);
 }
@@ -50,18 +47,18 @@ static int prepare(cq_writer *w)
 		if (!cq_sealed_finalize_one(w) && cq_flush_sealed(w) <= 0)
 			break;
 	r = cq_prealloc_step(&w->prealloc);
-	/* what retention may delete makes a place for the next one before it is needed */
-	if (cq_sealed_wants_wake(w) || w->prealloc.refused)
+	/* a deletion by retention makes room for the next segment before that is needed */
+	if (cq_sealed_wake_due(w) || w->prealloc.refused)
 		cq_worker_kick(&w->flusher);
 	if (r > 0) {
-		prepared(w);
+		note_prepared(w);
 		return 0;
 	}
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))
 		cq_room_log(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
 		            w->segment_size);
 	cq_prefault_step(&w->prefault);
-	return atomic_load(&w->quota.disk_full) ? STARVED_MS : TICK_MS;
+	return atomic_load(&w->quota.disk_full) ? DISK_FULL_MS : TICK_MS;
 }
 
 int cq_writer_prepare_step(void *writer)
@@ -93,8 +90,8 @@ static int interval_sync(cq_writer *w)
 	return now < TICK_MS ? (int)now : TICK_MS;
 }
 
-/* Once a second, for a writer that nobody asks anything of. */
-static void look_at_owner(cq_writer *w)
+/* Once a second, also for an idle writer. */
+static void check_owner(cq_writer *w)
 {
 	const uint64_t now = cq_boottime_ms();
 
@@ -112,19 +109,19 @@ int cq_writer_flush_step(void *writer)
 	int wait, due;
 	bool busy;
 
-	look_at_owner(w);
+	check_owner(w);
 	if (!atomic_load(&w->ousted))
 		__atomic_store_n(&w->control.page->heartbeat_ns, cq_realtime_ns(),
 		                 __ATOMIC_RELAXED);
 	if (atomic_exchange(&w->cut_short, false))
 		cq_log(&w->config, CQ_ERROR,
 		       "the current segment's file was cut short; the queue accepts nothing until it is "
-		       "opened anew");
+		       "opened again");
 	pthread_mutex_lock(&w->lock);
 	cq_control_wake_owed(&w->control);
 	pthread_mutex_unlock(&w->lock);
 	wait = cq_flush_step(w);
-	/* each time, however much there is to sync and to close */
+	/* in each step, however much there is to sync and to finalize */
 	busy = cq_retire_step(w) > 0;
 	cq_writer_call_space(w);
 	due = interval_sync(w);

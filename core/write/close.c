@@ -1,15 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * close.c - closing a writer; and removing a queue that came to nothing
+ * close.c - closes a writer; and removes a queue that came to nothing
  *
- * The preparer ends; everything is synced; the flusher ends; the rest is answered, indexed and closed;
- * index.meta gets the position; the lock goes last.
+ * The preparer ends; everything is synced; the flusher ends; the remaining requests get their replies, the
+ * remaining segments are finalized; index.meta gets the position; the lock is released last.
  *
- * On a slow disk this takes a while, and somebody may wait for the queue already: after `umount`, a
- * service that is started again.  So writer.lock says from the beginning that the queue is being
- * closed, with a number that grows with each step that is done (lock.h): a waiting process can tell a
- * holder that gets on from one that is stuck.  A step is bounded: a segment's bytes are written out a
- * piece at a time before the sync that may wait for all of them.
+ * On a slow disk this takes a while, and another process may wait for the queue already: after `umount`, or
+ * a service that is restarted.  So writer.lock says from the beginning that the queue is being closed, with
+ * a number that grows with each step that is done (lock.h).  A waiting process can tell a holder that gets
+ * on from one that is stuck.  A step is bounded: a segment's bytes are written out a piece at a time before
+ * the sync that may wait for all of them.
+ *
+ * A queue comes to nothing where an open fails, a mount fails, or an input has no line.  If the queue was
+ * made for that, the directory is left as it was found.  A queue that existed stays untouched, and so does
+ * one to which another process has brought a segment with records meanwhile: this writer's own hold none.
+ * All of this is under the writer's lock.  durable.meta is removed first: if this process is killed then,
+ * the rest without it is an empty queue, and no loss.  writer.lock is removed last: a process that waits
+ * for it finds that it has no name any more, and tries again (lock.c).
  */
 #include "write/writer.h"
 
@@ -27,13 +34,13 @@
 #include "os/io.h"
 #include "os/process.h"
 
-#define PIECE_BYTES (8U << 20) /* some seconds on the slowest of disks */
+#define PIECE_BYTES (8U << 20) /* some seconds on the slowest disk */
 
 void cq_writer_progress(cq_writer *w)
 {
 	if (!atomic_load(&w->closing))
 		return;
-	/* an ousted writer's file may be another's by now (owner.c), but not while the lock is held */
+	/* the file may be another writer's, but not before cq_owner_let_go() has had this lock */
 	pthread_mutex_lock(&w->retention.lock);
 	if (!atomic_load(&w->ousted))
 		(void)cq_lock_describe_closing(&w->owned, w->epoch,
@@ -74,7 +81,7 @@ bool cq_unmake_possible(int dirfd)
 	return cq_dir_next(dirfd, 0, &id) == -ENOENT;
 }
 
-/* Whether a segment is one that this writer may have made: no record has begun in it. */
+/* Whether this writer may have made the segment: no record has begun in it. */
 static bool holds_nothing(int dirfd, uint32_t id)
 {
 	char name[CQ_NAME_MAX];
@@ -92,7 +99,7 @@ static bool holds_nothing(int dirfd, uint32_t id)
 	return nothing;
 }
 
-/* The segments to remove; fails if one is not this writer's. */
+/* The segments to remove; -EEXIST if one holds a record. */
 static int list_segments(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 {
 	uint32_t *ids;
@@ -113,7 +120,7 @@ static int list_segments(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 	return 0;
 }
 
-/* Newest first, so that what is left begins where a queue begins. */
+/* Newest first: after a kill the rest still begins with segment 0. */
 static int remove_segments(int dirfd, const uint32_t *ids, size_t count)
 {
 	char name[CQ_NAME_MAX];
@@ -184,7 +191,7 @@ static int close_writer(cq_writer *w, bool discard)
 	cq_worker_stop(&w->preparer);
 	r = cq_writer_sync(w);
 	cq_worker_stop(&w->flusher);
-	/* what the flusher had left to do: answers, seals, indexes, closing times */
+	/* what the flusher had left to do */
 	rest = cq_flush_drain(w);
 	if (r == 0)
 		r = rest;

@@ -29,7 +29,6 @@ void cq_flush_init(cq_writer *w, uint32_t older_from)
 		.check_older = true,
 		.older_from = older_from,
 		.older_to = w->current->id,
-		.look_at = CQ_SEALED_LOOK,
 		.names_synced = UINT64_MAX, /* the names given before this open may not be synced */
 	};
 	pthread_mutex_init(&f->lock, NULL);
@@ -58,86 +57,80 @@ void cq_flush_fini(cq_writer *w)
 	pthread_mutex_destroy(&f->lock);
 }
 
-/* What one flush makes durable: what is sealed and, if asked for, the active segment as it is. */
+/* What one flush makes durable: what is sealed and, if asked for, the current segment as it is. */
 struct extent {
-	struct cq_wsegment *sealed; /* list, in order */
-	struct cq_wsegment *active; /* NULL: without it */
-	bool all;                   /* of the sealed ones, also the young */
+	struct cq_wsegment *sealed;  /* list, in order */
+	struct cq_wsegment *current; /* NULL: without it */
+	bool all;                    /* of the sealed ones, also the young */
 	struct cq_watermark_slot mark;
 	uint64_t names;
 	bool dropped; /* some were deleted meanwhile */
 	bool synced;  /* the result: there was something to sync, and it went well */
 };
 
-/* Under f->lock, and for the active segment also under the writer lock. */
-static struct extent take_extent(cq_writer *w, bool with_active)
+/* Under f->lock, and for the current segment also under the writer lock. */
+static struct extent take_extent(cq_writer *w, bool with_current)
 {
 	struct cq_flush *f = &w->flush;
 	struct extent e = { .names = atomic_load(&w->prealloc.published), .mark.epoch = w->epoch };
 
 	e.sealed = f->flushing = f->unsynced;
-	e.all = with_active || cq_sealed_many(f);
-	if (with_active) {
-		e.active = w->current;
+	e.all = with_current || cq_sealed_many(f);
+	if (with_current) {
+		e.current = w->current;
 		e.mark.segment = w->current->id;
 		e.mark.offset = w->current->used;
 		e.mark.seq = w->next_seq;
 	}
 	f->unsynced = f->unsynced_last = NULL;
+	f->some_deleted = false;
 	f->running = true;
 	return e;
 }
 
-/* Sealed by an earlier process of the writer, which may not have come to sync them.  *ret_failed: a
- * sync failed; else the error is that of a call before one, and nothing has happened. */
+/* Segments that an earlier process sealed and may not have synced.  *ret_failed: a sync failed; otherwise
+ * the error is that of a call before a sync, and nothing has happened. */
 static int sync_older(cq_writer *w, bool *ret_failed)
 {
 	struct cq_flush *f = &w->flush;
 	uint32_t id = f->older_from;
-	int r = 0;
+	char name[CQ_NAME_MAX];
+	int fd, r = 0;
 
 	if (!f->check_older || cq_planted("older_unsynced_skipped"))
 		return 0;
-	/* one after the other by name: none are there to list a large directory for, mostly */
-	for (; r == 0 && id < f->older_to; id++) {
-		char name[CQ_NAME_MAX];
-		int fd;
-
-		r = cq_dir_next(w->dirfd, id, &id);
-		if (r == -ENOENT || (r == 0 && id >= f->older_to)) {
-			r = 0;
-			break;
-		}
-		if (r < 0)
-			break;
-		cq_segment_name(name, id);
+	/* one after the other by name: mostly there are none, and no large directory is listed */
+	while (id < f->older_to && (r = cq_dir_next(w->dirfd, id, &id)) == 0 && id < f->older_to) {
+		cq_segment_name(name, id++);
 		r = cq_io_open(w->dirfd, name, O_RDONLY, &fd);
-		if (r == -ENOENT) { /* retention */
-			r = 0;
+		if (r == -ENOENT) /* deleted just now */
 			continue;
-		}
-		if (r == 0) {
-			r = cq_io_sync_data(fd);
-			*ret_failed = r < 0;
-			close(fd);
-			cq_writer_progress(w);
-		}
+		if (r < 0)
+			return r;
+		r = cq_io_sync_data(fd);
+		*ret_failed = r < 0;
+		close(fd);
+		cq_writer_progress(w);
+		if (r < 0)
+			return r;
 	}
-	if (r == 0)
-		f->check_older = false;
-	return r;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	f->check_older = false;
+	return 0;
 }
 
 /* Nothing is stored in a sealed segment any more.  While it is mapped writable, its write-back has to
  * interrupt every processor that this process runs on, once for each page, to take the page out of
- * the mapping.  The flush has the segment to itself, but for pins (prefault.h). */
+ * the mapping.  Only a prefault may use the mapping besides the flush (prefault.h). */
 static void unmap_sealed(struct cq_wsegment *s)
 {
 	if (__atomic_load_n(&s->mapping_users, __ATOMIC_ACQUIRE) == 0)
 		cq_mapping_unmap(&s->map);
 }
 
-/* What somebody has cut off is not durable, however well the rest of the file was synced. */
+/* An error, too, where the file was cut short: the missing part is not durable, however well the rest was
+ * synced. */
 static int sync_whole(cq_writer *w, const struct cq_wsegment *s, uint64_t used)
 {
 	struct stat st;
@@ -152,12 +145,13 @@ static int sync_whole(cq_writer *w, const struct cq_wsegment *s, uint64_t used)
 	return r == 0 && (uint64_t)st.st_size < s->map.size ? -EIO : r;
 }
 
-/* What is in a file without a name is gone with this process.  Nobody of ours deletes a segment that is
- * not sealed; one that was sealed since the flush began may have been trimmed.  (Only a flush unmaps.) */
-static bool is_lost(const struct cq_wsegment *active)
+/* The records in a deleted file are gone when this process ends.  This library deletes only sealed segments;
+ * so a current segment that was sealed after the flush began may have been trimmed, and is not lost.  (Only
+ * a flush unmaps a segment.) */
+static bool is_lost(const struct cq_wsegment *current)
 {
-	return cq_wsegment_is_deleted(active) &&
-	       !(cq_segment_flags_load(active->map.base) & CQ_SEALED);
+	return cq_wsegment_is_deleted(current) &&
+	       !(cq_segment_flags_load(current->map.base) & CQ_SEALED);
 }
 
 static int sync_extent(cq_writer *w, struct extent *e)
@@ -165,10 +159,10 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	struct cq_flush *f = &w->flush;
 	int r = 0;
 
-	if (!e->sealed && !e->active)
+	if (!e->sealed && !e->current)
 		return 0;
 	cq_point("sync.begun");
-	if (e->active && cq_planted("watermark_leads"))
+	if (e->current && cq_planted("watermark_leads"))
 		(void)cq_watermark_store(&f->durable, e->mark);
 	for (struct cq_wsegment *s = e->sealed; s; s = s->next) {
 		unmap_sealed(s);
@@ -178,20 +172,20 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	for (struct cq_wsegment *s = e->sealed; s && r == 0; s = s->next) {
 		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(w, s, s->map.size);
 		cq_point("sync.sealed");
-		if (!e->active) {
+		if (!e->current) {
 			e->mark.segment = (uint64_t)s->id + 1;
 			e->mark.offset = sizeof(struct cq_segment_header);
 			e->mark.seq = s->end_seq;
 		}
 	}
-	if (r == 0 && e->active && is_lost(e->active))
+	if (r == 0 && e->current && is_lost(e->current))
 		r = -ESTALE;
-	if (r == 0 && e->active && !cq_planted("ack_without_data_sync"))
-		r = sync_whole(w, e->active, e->mark.offset);
+	if (r == 0 && e->current && !cq_planted("ack_without_data_sync"))
+		r = sync_whole(w, e->current, e->mark.offset);
 	cq_point("sync.data");
 	if (r == 0 && e->names != f->names_synced && !cq_planted("no_directory_fsync"))
 		r = cq_io_sync_dir(w->dirfd);
-	/* last, so that what is answered with 0 was durable in a queue of ours */
+	/* last, so that a reply of 0 says: durable, in a queue that was this writer's then */
 	if (r == 0)
 		r = cq_owner_check(w);
 	if (r < 0)
@@ -205,15 +199,11 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	return 0;
 }
 
-static void poison(cq_writer *w, int error)
+static void fail_for_good(cq_writer *w, int error)
 {
-	int none = 0;
-
-	if (cq_planted("failed_sync_retried"))
-		return;
-	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
+	if (!cq_planted("failed_sync_retried") && cq_writer_poison(w))
 		cq_log(&w->config, CQ_ERROR,
-		       "sync failed: %s; the queue accepts nothing until it is opened anew",
+		       "sync failed: %s; the queue accepts nothing until it is opened again",
 		       strerrordesc_np(-error));
 }
 
@@ -228,10 +218,10 @@ static void count_flush(struct cq_flush *f, uint64_t ns)
 		f->within[i] += ns <= CQ_SYNC_BUCKET_NS(i);
 }
 
-/* Runs the flush of an extent just taken.  Called and left with f->lock held, and no other lock: a
- * running flush waits for nobody, so that everybody may wait for it.  1: it had something to do.
- * EIO: a sync failed.  Any other error: it could not begin, and may be tried again. */
-static int lead(cq_writer *w, struct extent e)
+/* Runs the flush of an extent just taken.  The caller holds f->lock, and no other lock, on entry and on
+ * return.  A running flush waits for no other thread, so any thread may wait for it.  1: it had something
+ * to do.  EIO: a sync failed.  Any other error: it could not begin, and may be tried again. */
+static int run_flush(cq_writer *w, struct extent e)
 {
 	struct cq_flush *f = &w->flush;
 	bool failed = false;
@@ -253,13 +243,12 @@ static int lead(cq_writer *w, struct extent e)
 	}
 	span = cq_monotonic_ns() - start;
 	if (failed)
-		poison(w, r);
+		fail_for_good(w, r);
 	pthread_mutex_lock(&f->lock);
 	f->running = false;
 	for (const struct cq_wsegment *s = e.sealed; s; s = s->next)
 		f->unsynced_count--;
 	cq_sealed_append(&f->synced, e.sealed);
-	f->look_at = f->unsynced_count + CQ_SEALED_LOOK;
 	f->flushing = NULL;
 	if (e.synced) {
 		count_flush(f, span);
@@ -301,7 +290,7 @@ int cq_flush_upto(cq_writer *w, uint64_t seq)
 			e = take_extent(w, true);
 		pthread_mutex_unlock(&w->lock);
 		if (mine) {
-			r = lead(w, e);
+			r = run_flush(w, e);
 			if (r < 0)
 				break;
 		}
@@ -321,14 +310,14 @@ int cq_flush_sealed(cq_writer *w)
 	while (f->running)
 		pthread_cond_wait(&f->done, &f->lock);
 	if (f->unsynced)
-		r = lead(w, take_extent(w, false));
+		r = run_flush(w, take_extent(w, false));
 	pthread_mutex_unlock(&f->lock);
 	return r;
 }
 
 /* ---- the flusher's step ---- */
 
-static bool answer_requests(cq_writer *w)
+static bool reply_to_requests(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 	struct cq_sync_request *list, *next, *ordered = NULL;
@@ -341,7 +330,7 @@ static bool answer_requests(cq_writer *w)
 	pthread_mutex_unlock(&f->lock);
 	if (!list)
 		return false;
-	for (; list; list = next) { /* back into the order of asking */
+	for (; list; list = next) { /* back into the order of their arrival */
 		next = list->next;
 		list->next = ordered;
 		ordered = list;
@@ -360,11 +349,11 @@ static bool answer_requests(cq_writer *w)
 	return true;
 }
 
-static bool close_one(cq_writer *w)
+static bool finalize_one(cq_writer *w)
 {
 	if (!cq_sealed_finalize_one(w))
 		return false;
-	if (atomic_load(&w->quota.disk_full)) /* it may have been a deleted one */
+	if (atomic_load(&w->quota.disk_full)) /* its file may be deleted: that is room */
 		cq_worker_kick(&w->preparer);
 	return true;
 }
@@ -373,24 +362,24 @@ int cq_flush_step(cq_writer *w)
 {
 	int due, r;
 
-	if (answer_requests(w))
+	if (reply_to_requests(w))
 		return 0;
-	/* on a slow disk there is always more to sync: no reason to keep open what is synced */
-	if (cq_sealed_open(w) > CQ_SEALED_OPEN_MAX && close_one(w))
+	/* on a slow disk there is always more to sync, so finalizing cannot wait until nothing is */
+	if (cq_sealed_open(w) > CQ_SEALED_OPEN_MAX && finalize_one(w))
 		return 0;
 	if (atomic_load(&w->error) == 0) {
-		due = cq_sealed_due(w);
+		due = cq_sealed_sync_due(w);
 		r = due == 0 ? cq_flush_sealed(w) : 0;
 		if (r > 0)
 			return 0;
 		if (r < 0)
 			due = AGAIN_MS;
 		else if (due == 0)
-			due = cq_sealed_due(w); /* none was deleted: the young may wait */
+			due = cq_sealed_sync_due(w); /* none was deleted: the young may wait */
 	} else {
 		due = -1;
 	}
-	if (close_one(w))
+	if (finalize_one(w))
 		return 0;
 	if (due < 0)
 		return 1000;
@@ -402,12 +391,12 @@ int cq_flush_drain(cq_writer *w)
 	struct cq_flush *f = &w->flush;
 	int r = atomic_load(&w->error);
 
-	/* A segment left after its last record had been synced: nobody asked for its seal. */
+	/* The seal of a segment whose records were all synced before: no request has covered it. */
 	pthread_mutex_lock(&f->lock);
 	if (r == 0 && f->unsynced)
-		r = lead(w, take_extent(w, true));
+		r = run_flush(w, take_extent(w, true));
 	pthread_mutex_unlock(&f->lock);
-	while (answer_requests(w) || cq_sealed_finalize_one(w))
+	while (reply_to_requests(w) || cq_sealed_finalize_one(w))
 		;
 	return r < 0 ? r : 0;
 }

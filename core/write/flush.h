@@ -2,17 +2,18 @@
 /*
  * flush.h - durability: group commit, sealed segments, the watermark
  *
- * One flush runs at a time; whoever needs one and finds none running leads it, the others wait for
- * its result.  A flush covers, in this order, every older segment that may not be on stable
- * storage, the active one, and the directory; then it stores the watermark; then it answers.
+ * One flush runs at a time.  A thread that needs a flush and finds none running runs one; the other threads
+ * wait for its result.  A flush syncs, in this order, every older segment that may not be on stable
+ * storage, the current segment, and the directory; then it stores the watermark; then it replies.
  *
  * Invariants
  *   A sealed segment keeps the descriptor that it was written through until it has been synced: the
  *   kernel reports a failed write-back once per descriptor.
- *   Only a flush (one at a time) takes segments off the sealed list.
+ *   Only a flush (one at a time) takes segments off the list of unsynced ones.
  *   A failed sync is final: the kernel may have dropped the pages, so the writer is poisoned and
- *   every waiter, now and later, gets EIO.  (A flush that could not begin, for want of a descriptor
- *   to an older segment, is none: its error is its waiters', and the next one tries again.)
+ *   every request, now and later, gets EIO.  (A flush that could not begin, for want of a descriptor
+ *   to an older segment, is no failed sync: the requests that wait for it get its error, and the next
+ *   flush tries again.)
  */
 #ifndef CQ_FLUSH_H
 #define CQ_FLUSH_H
@@ -26,8 +27,8 @@
 #include "files/wsegment.h"
 #include "meta/watermark.h"
 
-/* More sealed segments than this are not kept open: past it the preparer syncs and closes some
- * before it prepares the next, or they would use up the process's descriptors. */
+/* At most so many sealed segments stay open.  Past it the preparer syncs and closes some before it
+ * prepares the next segment; otherwise they would use up the process's descriptors. */
 #define CQ_SEALED_OPEN_MAX 256
 
 struct cq_flush {
@@ -39,15 +40,15 @@ struct cq_flush {
 	uint64_t durable_seq;    /* records below it are durable, once covered */
 	uint64_t unsynced_count; /* sealed segments that wait for a flush or are in it */
 	uint64_t open_count;     /* sealed segments that are not closed yet */
-	bool wants_wake;  /* the flusher may be asleep for longer than the sealed ones may wait */
-	uint64_t look_at; /* when there are so many, some may have been deleted */
+	bool some_deleted;       /* of the unsynced ones, since a flush looked at them */
+	bool wake_due; /* the flusher may sleep for longer than the unsynced ones may wait */
 	uint64_t count, requests, ns_total, ns_max;
 	uint64_t within[CQ_SYNC_BUCKETS]; /* [i]: in CQ_SYNC_BUCKET_NS(i) at most */
-	struct cq_sync_request *queue;    /* answered by the flusher, newest first */
+	struct cq_sync_request *queue;    /* the flusher replies to them; newest first */
 	/* sealed segments, in order; at every moment each is in one of these lists */
 	struct cq_wsegment *unsynced, *unsynced_last; /* wait for a flush */
 	struct cq_wsegment *flushing;                 /* the running flush has them */
-	struct cq_wsegment *synced; /* to be indexed and closed by the flusher's step */
+	struct cq_wsegment *synced;                   /* to be finalized */
 	/* of the flush that runs */
 	struct cq_watermark durable;
 	bool check_older;      /* segments of an earlier process may be unsynced: */
@@ -63,67 +64,61 @@ void cq_flush_fini(cq_writer *writer);
 /* Returns when every record below seq is durable: 0; -EIO; or why the flush could not begin. */
 int cq_flush_upto(cq_writer *writer, uint64_t seq);
 
-/* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */
-bool cq_sealed_wants_wake(cq_writer *writer);
+/* Syncs sealed segments, without the current segment and without the writer lock: a roll may hold that
+ * while it waits for the preparer, which calls this.  1: some need no sync any more; 0: none did, or all
+ * are so young that they can wait. */
+int cq_flush_sealed(cq_writer *writer);
+
+/* Replies to requests, syncs sealed segments that are due, finalizes those that are synced.  Returns
+ * milliseconds as a worker's step does; 0: did something, call again. */
+int cq_flush_step(cq_writer *writer);
+
+/* After the last call on the writer, its flusher having ended: syncs what is sealed, replies to the
+ * requests, finalizes what is synced, until nothing is left. */
+int cq_flush_drain(cq_writer *writer);
+
+/* ---- sealed segments on their way from the roll to their sync and their end (sealed.c) ---- */
 
 /* Roll, under the writer lock: this segment waits for its sync. */
 void cq_sealed_add(cq_writer *writer, struct cq_wsegment *segment);
 
-/* A segment has been deleted: if it is one of them, it needs no sync, and its room on the disk is
- * free only when it is closed.  So the flusher is to look at once. */
+/* A segment has been deleted.  If it is a sealed one that is still open, it needs no sync, and its room on
+ * the disk is free only when it is closed: so the flusher looks at once. */
 void cq_sealed_deleted(cq_writer *writer);
 
-/* How many do; and how many are open still, also for their index. */
-uint64_t cq_sealed_unsynced(cq_writer *writer);
+/* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */
+bool cq_sealed_wake_due(cq_writer *writer);
+
+/* How many sealed segments are open. */
 uint64_t cq_sealed_open(cq_writer *writer);
 
-/* Syncs them, without the active segment and without the writer lock: a roll may hold that while it
- * waits for the preparer, which calls this.  1: some need no sync any more; 0: none did, or all are
- * so young that they can wait. */
-int cq_flush_sealed(cq_writer *writer);
+/* Milliseconds until a sync of some is due; -1: none waits. */
+int cq_sealed_sync_due(cq_writer *writer);
 
-/* Answers requests, syncs sealed segments that are due, closes those that are synced.  Returns
- * milliseconds as a worker's step does; 0: did something, call again. */
-int cq_flush_step(cq_writer *writer);
-
-/* Indexes and closes a segment that is synced; false if there is none.  Any thread's, but for one
- * that holds a lock (sealed.c). */
+/* Finalizes a synced segment: writes its index, sets its times, closes it.  False if there is none.  For
+ * any thread that holds no lock. */
 bool cq_sealed_finalize_one(cq_writer *writer);
 
-/* After the last call on the writer, its flusher having ended: syncs what is sealed, answers what
- * has been asked, closes what is synced, until nothing is left. */
-int cq_flush_drain(cq_writer *writer);
+/* What a sealed segment holds that is not finalized yet; false if that is none of them (queue.h). */
+bool cq_sealed_counts(cq_writer *writer, uint32_t id, struct cq_segment_counts *ret_counts);
 
-/* A sealed segment that still has its final index or times to get: what it holds (queue.h). */
-struct cq_segment_counts;
-bool cq_sealed_counts(cq_writer *writer, uint32_t id, struct cq_segment_counts *ret_live);
-
-/* ---- inside of the flush: the sealed segments on their way from the roll to their sync (sealed.c) ----
- *
- * A flush takes them all, looks at each without a lock (cq_sealed_classify), and sorts them
- * (cq_sealed_sort): those that it syncs, those that are so young that they can wait, and those
- * that have been deleted, which need no sync.
- */
-
-/* So many more than last time are worth a look whether they have been deleted. */
-#define CQ_SEALED_LOOK 32
-
-/* Says of each segment of the list what is to become of it; all: none waits.  Touches no link:
- * cq_sealed_counts() walks them. */
-void cq_sealed_classify(struct cq_wsegment *list, bool all);
+/* For a flush.  It takes all unsynced segments, decides about each without a lock (classify), and sorts
+ * them: those that it syncs, those that are so young that they can wait, and those that have been deleted,
+ * which need no sync. */
 
 /* Under the flush lock.  So many wait that none should any longer. */
 bool cq_sealed_many(const struct cq_flush *flush);
 
+/* Sets the disposition of each segment of the list; all: none waits.  Leaves the links alone, which
+ * cq_sealed_counts() follows. */
+void cq_sealed_classify(struct cq_wsegment *list, bool all);
+
 /* Under the flush lock: moves each segment to where its disposition says.  Returns those to be synced, in
- * order. *ret_dropped: some need no sync. */
+ * order.  *ret_dropped: some need no sync. */
 struct cq_wsegment *cq_sealed_sort(struct cq_flush *flush, struct cq_wsegment *list,
                                    bool *ret_dropped);
 
 /* Under the flush lock: appends a list to a list. */
 void cq_sealed_append(struct cq_wsegment **list, struct cq_wsegment *more);
-
-/* Milliseconds until some are due; -1: there are none. */
-int cq_sealed_due(cq_writer *writer);
 
 #endif

@@ -54,14 +54,14 @@ static int check_config(const struct cq_config *c)
 	return -EINVAL;
 }
 
-/* The directory's own name has to be durable before anything in it can be.  As long as it is empty,
- * whoever made it may have been killed before he came to that. */
+/* The directory's own name has to be durable before anything in it can be.  The process that made a directory
+ * that is still empty may have been killed before it synced the name. */
 static int sync_own_name(int dirfd)
 {
 	int parent, r;
 
 	r = cq_io_open_dir(dirfd, "..", &parent);
-	if (r == -EACCES) /* its owner has made ours, and may sync it */
+	if (r == -EACCES) /* then its owner has made this directory, and may sync it */
 		return 0;
 	if (r < 0)
 		return r;
@@ -70,7 +70,7 @@ static int sync_own_name(int dirfd)
 	return r;
 }
 
-/* *ret_made: by this call, whatever it returns; *ret_empty: it held no queue. */
+/* *ret_made: this call has made the directory, whatever it returns; *ret_empty: it held no queue. */
 static int open_queue_dir(const char *dir, bool make, bool *ret_made, bool *ret_empty, int *ret_fd)
 {
 	enum cq_dir_kind kind;
@@ -100,8 +100,8 @@ static int open_queue_dir(const char *dir, bool make, bool *ret_made, bool *ret_
 	return 0;
 }
 
-/* The file of this name can be written to, or made.  `replaced`: what is no file, but for a directory,
- * is in nobody's way. */
+/* The file of this name can be written to, or made.  `replaced`: an opening writer replaces what is no
+ * regular file, except a directory. */
 static int check_file(cq_writer *w, const char *name, bool replaced)
 {
 	int fd, r;
@@ -163,7 +163,7 @@ int cq_writer_store_position(cq_writer *w)
 	return r;
 }
 
-/* A repair that only looks does without the lock where there never was one. */
+/* A dry run of a repair does without the lock where there never was one. */
 static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
 {
 	int r;
@@ -242,8 +242,8 @@ static int first_mark(cq_writer *w, bool created)
 	return r < 0 ? r : cq_io_sync_dir(w->dirfd);
 }
 
-/* The first spare is made before the queue is open: a file system that cannot do it is found out
- * here, and the first roll is as fast as any. */
+/* The first spare is made before the queue is open: so a file system that cannot hold one is found here,
+ * and the first roll is as fast as any. */
 static int first_spare(cq_writer *w)
 {
 	int r = cq_prealloc_step(&w->prealloc);

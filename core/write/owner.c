@@ -2,23 +2,23 @@
 /*
  * owner.c - whether the queue is still this writer's
  *
- * Somebody may remove or replace writer.lock while it is locked, or move the queue's directory away
- * and make another one in its place.  Then a second writer can come, and what this one stores is in
- * nobody's queue, or in another's.
+ * Another process may remove or replace writer.lock while it is locked, or move the queue's directory away
+ * and make another one in its place.  Then a second writer can open the queue, and what this one stores is
+ * in no queue, or in the second writer's.
  *
- * The check is two names compared with two descriptors.  Who checks:
- *   a flush, behind its syncs and before it stores the watermark and answers;
- *   the preparer, at the beginning of each step, so also directly behind each roll (a roll that takes
+ * The check compares two names with two descriptors.  These check:
+ *   a flush, after its syncs and before it stores the watermark and replies;
+ *   the preparer, at the beginning of each step, so also directly after each roll (a roll that takes
  *   a ready segment makes no call itself);
  *   a roll that has to make its segment, before it makes it;
  *   the flusher, once a second; and close.
  *
  * Invariants
- *   A sync is answered with 0 only if the queue was this writer's when the records were durable.
+ *   A sync gets the reply 0 only if the queue was this writer's when the records were durable.
  *   A writer that has found out is poisoned for good: EIO.
- *   Our own next writer comes in only when this one stores nothing any more: the directory's lock
- *   (lock.h) keeps it out until cq_owner_let_go() has gone through every lock under which anything
- *   is stored.
+ *   A next writer of this library opens the queue only when this one has stopped storing anything: the
+ *   directory's lock (lock.h) keeps it out until cq_owner_let_go() has gone through every lock under which
+ *   anything is stored.
  *   A directory that is moved and not replaced is still the same queue: nothing happens.
  */
 #include "write/writer.h"
@@ -29,7 +29,7 @@
 #include "messages/log.h"
 #include "os/io.h"
 
-/* Whether the path that the queue was opened by leads to another directory.  Where it leads nowhere the
+/* Whether the path by which the queue was opened leads to another directory.  Where it leads nowhere, the
  * queue was only moved. */
 static bool has_other_directory(const cq_writer *w)
 {
@@ -44,11 +44,9 @@ static bool has_other_directory(const cq_writer *w)
 
 static void oust(cq_writer *w, const char *found)
 {
-	int none = 0;
-
 	if (atomic_exchange(&w->ousted, true))
 		return;
-	atomic_compare_exchange_strong(&w->error, &none, -EIO);
+	(void)cq_writer_poison(w);
 	cq_log(&w->config, CQ_ERROR,
 	       "%s: another process may write to the queue; this writer accepts nothing until it is "
 	       "opened again",
@@ -78,7 +76,7 @@ void cq_owner_let_go(cq_writer *w)
 {
 	if (w->let_go)
 		return;
-	/* Whoever is in there may have begun before the flag was set; nobody begins from now on. */
+	/* A thread that holds one of these locks may have begun before `ousted` was set; none begins now. */
 	pthread_mutex_lock(&w->retention.lock);
 	pthread_mutex_lock(&w->lock);
 	pthread_mutex_unlock(&w->lock);

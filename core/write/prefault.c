@@ -4,7 +4,7 @@
 
 #include "os/fault.h"
 
-/* Under lock.  Half a window before the end of what is present. */
+/* Under lock: half a window before the end of what is present. */
 static void set_wanted(struct cq_prefault *p, const struct cq_wsegment *s)
 {
 	uint64_t populated = __atomic_load_n(&s->populated, __ATOMIC_RELAXED);
@@ -15,18 +15,18 @@ static void set_wanted(struct cq_prefault *p, const struct cq_wsegment *s)
 	atomic_store_explicit(&p->wanted_at, at, memory_order_relaxed);
 }
 
-/* Under lock, or before the preparer is there. */
-static void follow(struct cq_prefault *p, struct cq_wsegment *active)
+/* Under lock, or before there is a preparer. */
+static void follow(struct cq_prefault *p, struct cq_wsegment *current)
 {
-	p->segment = active;
-	atomic_store_explicit(&p->tail, active->used, memory_order_relaxed);
-	set_wanted(p, active);
+	p->segment = current;
+	atomic_store_explicit(&p->tail, current->used, memory_order_relaxed);
+	set_wanted(p, current);
 }
 
-void cq_prefault_init(struct cq_prefault *p, struct cq_wsegment *active)
+void cq_prefault_init(struct cq_prefault *p, struct cq_wsegment *current)
 {
 	pthread_mutex_init(&p->lock, NULL);
-	follow(p, active);
+	follow(p, current);
 }
 
 void cq_prefault_fini(struct cq_prefault *p)
@@ -34,10 +34,10 @@ void cq_prefault_fini(struct cq_prefault *p)
 	pthread_mutex_destroy(&p->lock);
 }
 
-void cq_prefault_follow(struct cq_prefault *p, struct cq_wsegment *active)
+void cq_prefault_follow(struct cq_prefault *p, struct cq_wsegment *current)
 {
 	pthread_mutex_lock(&p->lock);
-	follow(p, active);
+	follow(p, current);
 	pthread_mutex_unlock(&p->lock);
 }
 
@@ -61,8 +61,8 @@ void cq_prefault_step(struct cq_prefault *p)
 	if (!near)
 		return;
 	(void)cq_wsegment_prefault(s, from);
-	/* The roll is near, and will store the seal: written back meanwhile, the header's page would
-	 * have to be made writable again under the writer lock. */
+	/* The roll is near, and will store the seal.  If the header's page was written back meanwhile,
+	 * it would have to be made writable again under the writer lock. */
 	if (__atomic_load_n(&s->populated, __ATOMIC_RELAXED) == s->map.size)
 		(void)cq_mapping_populate(&s->map, 0, sizeof(struct cq_segment_header));
 	pthread_mutex_lock(&p->lock);

@@ -2,9 +2,9 @@
 /*
  * sealed.c - the sealed segments on their way from the roll to their sync and their end; see flush.h
  *
- * Synced, it gets its index and its last modification time, and is unmapped and closed.  From the
- * seal on, the time that its file shows is that of its last record: told by cq_sealed_counts()
- * first, by the file itself afterwards.  So a segment leaves the lists only after its file says so.
+ * A synced segment is finalized: it gets its index and its last modification time, and is unmapped and
+ * closed.  From the seal on, the time that the segment shows is that of its last record: cq_sealed_counts()
+ * says so first, the file itself afterwards.  So a segment leaves the lists only after its file says so.
  */
 #include "write/flush.h"
 
@@ -22,7 +22,7 @@
 #include "write/writer.h"
 
 /* Without a request, a sealed segment is synced when it is this old, or when this many wait: rolls
- * come in bursts that share a sync, and what is deleted meanwhile needs none. */
+ * come in bursts that share a sync, and a segment that is deleted meanwhile needs none. */
 #define DELAY_MS 50
 #define MANY 128
 
@@ -39,8 +39,8 @@ void cq_sealed_add(cq_writer *w, struct cq_wsegment *segment)
 	f->unsynced_last = segment;
 	f->unsynced_count++;
 	f->open_count++;
-	if (f->unsynced == segment || f->unsynced_count >= f->look_at)
-		f->wants_wake = true;
+	if (f->unsynced == segment || cq_sealed_many(f))
+		f->wake_due = true;
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -49,7 +49,7 @@ void cq_sealed_deleted(cq_writer *w)
 	struct cq_flush *f = &w->flush;
 
 	pthread_mutex_lock(&f->lock);
-	f->look_at = 0;
+	f->some_deleted = true;
 	pthread_mutex_unlock(&f->lock);
 	cq_worker_kick(&w->flusher);
 }
@@ -64,29 +64,19 @@ uint64_t cq_sealed_open(cq_writer *w)
 	return n;
 }
 
-bool cq_sealed_wants_wake(cq_writer *w)
+bool cq_sealed_wake_due(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
-	bool wants;
+	bool due;
 
 	pthread_mutex_lock(&f->lock);
-	wants = f->wants_wake;
-	f->wants_wake = false;
+	due = f->wake_due;
+	f->wake_due = false;
 	pthread_mutex_unlock(&f->lock);
-	return wants;
+	return due;
 }
 
-uint64_t cq_sealed_unsynced(cq_writer *w)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&w->flush.lock);
-	n = w->flush.unsynced_count;
-	pthread_mutex_unlock(&w->flush.lock);
-	return n;
-}
-
-int cq_sealed_due(cq_writer *w)
+int cq_sealed_sync_due(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 	uint64_t waited;
@@ -96,7 +86,7 @@ int cq_sealed_due(cq_writer *w)
 	if (f->unsynced) {
 		waited = cq_boottime_ms() - f->unsynced->sealed_ms;
 		due = waited < DELAY_MS ? (int)(DELAY_MS - waited) : 0;
-		if (f->unsynced_count >= f->look_at)
+		if (f->some_deleted || cq_sealed_many(f))
 			due = 0;
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -129,7 +119,7 @@ void cq_sealed_append(struct cq_wsegment **list, struct cq_wsegment *more)
 	*list = more;
 }
 
-/* Under the flush lock: puts segments back before what was sealed since. */
+/* Under the flush lock: puts segments back, ahead of those that were sealed since. */
 static void put_back(struct cq_flush *f, struct cq_wsegment *waiting)
 {
 	struct cq_wsegment *last = waiting;
@@ -190,7 +180,7 @@ static void write_index(cq_writer *w, const struct cq_wsegment *s)
 
 	if (s->records == 0)
 		return;
-	if (s->discontiguous) { /* an index of chronicle-rs may be there, of the part that it wrote */
+	if (s->discontiguous) { /* chronicle-rs may have left an index of the part that it wrote */
 		(void)cq_index_remove(w->dirfd, s->id);
 		return;
 	}
@@ -200,8 +190,8 @@ static void write_index(cq_writer *w, const struct cq_wsegment *s)
 		       strerrordesc_np(-r));
 }
 
-/* The last things that a segment's files get; then its times stand still for ever. */
-static void finalise(cq_writer *w, const struct cq_wsegment *s)
+/* The last changes to a segment's files; from then on its times stay as they are. */
+static void finalize(cq_writer *w, const struct cq_wsegment *s)
 {
 	const struct timespec times[2] = {
 		{ .tv_nsec = UTIME_OMIT },
@@ -217,14 +207,14 @@ static void finalise(cq_writer *w, const struct cq_wsegment *s)
 	if (s->records > 0)
 		(void)cq_io_set_times(s->map.fd, times);
 	cq_point("close.times");
-	/* Whoever deletes a segment removes its index before and after it (retention.c): so an
-	 * index that has come too late for that is seen here. */
+	/* A deletion removes the index before and after the segment (retire.c).  So an index that comes
+	 * too late for that is found here. */
 	if (cq_wsegment_is_deleted(s))
 		(void)cq_index_remove(w->dirfd, s->id);
 }
 
-/* Under the flush lock: the first that nobody closes yet and no prefault is using. */
-static struct cq_wsegment *to_close(struct cq_flush *f)
+/* Under the flush lock: the first that no other thread finalizes and no prefault uses. */
+static struct cq_wsegment *take_synced(struct cq_flush *f)
 {
 	struct cq_wsegment *s = f->synced;
 
@@ -241,11 +231,11 @@ bool cq_sealed_finalize_one(cq_writer *w)
 	struct cq_wsegment *s, **at = &f->synced;
 
 	pthread_mutex_lock(&f->lock);
-	s = to_close(f);
+	s = take_synced(f);
 	pthread_mutex_unlock(&f->lock);
 	if (!s)
 		return false;
-	finalise(w, s);
+	finalize(w, s);
 	cq_writer_progress(w);
 	pthread_mutex_lock(&f->lock);
 	while (*at != s)
@@ -257,25 +247,26 @@ bool cq_sealed_finalize_one(cq_writer *w)
 	return true;
 }
 
-static bool find(const struct cq_wsegment *s, uint32_t id, struct cq_segment_counts *ret_live)
+static bool find_counts(const struct cq_wsegment *s, uint32_t id,
+                        struct cq_segment_counts *ret_counts)
 {
 	for (; s; s = s->next) {
 		if (s->id == id) {
-			cq_wsegment_get_counts(s, true, ret_live);
+			cq_wsegment_get_counts(s, true, ret_counts);
 			return true;
 		}
 	}
 	return false;
 }
 
-bool cq_sealed_counts(cq_writer *w, uint32_t id, struct cq_segment_counts *ret_live)
+bool cq_sealed_counts(cq_writer *w, uint32_t id, struct cq_segment_counts *ret_counts)
 {
 	struct cq_flush *f = &w->flush;
 	bool found;
 
 	pthread_mutex_lock(&f->lock);
-	found = find(f->unsynced, id, ret_live) || find(f->flushing, id, ret_live) ||
-	        find(f->synced, id, ret_live);
+	found = find_counts(f->unsynced, id, ret_counts) ||
+	        find_counts(f->flushing, id, ret_counts) || find_counts(f->synced, id, ret_counts);
 	pthread_mutex_unlock(&f->lock);
 	return found;
 }

@@ -36,13 +36,18 @@ static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 	return crc;
 }
 
-int cq_writer_cut_short(cq_writer *w)
+bool cq_writer_poison(cq_writer *w)
 {
 	int none = 0;
 
-	if (atomic_compare_exchange_strong(&w->error, &none, -EIO))
+	return atomic_compare_exchange_strong(&w->error, &none, -EIO);
+}
+
+int cq_writer_cut_short(cq_writer *w)
+{
+	if (cq_writer_poison(w))
 		atomic_store(&w->cut_short, true);
-	cq_worker_kick(&w->flusher); /* which tells the log */
+	cq_worker_kick(&w->flusher); /* which writes to the log */
 	return -EIO;
 }
 
@@ -79,10 +84,10 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 	if (cq_mapping_cut(&s->map))
 		return cq_writer_cut_short(w);
 	cq_commit_store(p, h.commit);
-	if (cq_mapping_cut(&s->map)) /* just now: the commit word is in no file */
+	if (cq_mapping_cut(&s->map)) /* since: the commit word is in no file */
 		return cq_writer_cut_short(w);
 	cq_point("append.committed");
-	/* Committed: from here on nothing can fail. */
+	/* Committed: nothing can fail from here on. */
 	cq_wsegment_count(s, at, w->next_seq, now_ns, length);
 	w->next_seq++;
 	w->stream_end += length;
@@ -105,7 +110,7 @@ void cq_writer_announce(cq_writer *w)
 	cq_control_notify(&w->control);
 }
 
-/* The caller announces it, in the same hold of the lock. */
+/* The caller announces the record before it releases the lock. */
 static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                          size_t length, uint64_t now_ns)
 {
@@ -133,8 +138,9 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 	return r;
 }
 
-/* Without the writer lock: the sync that CQ_SYNC_ALWAYS wants.  Tells what has been done. */
-static int finish(cq_writer *w, struct cq_appended appended, struct cq_appended *ret_appended)
+/* Without the writer lock: the sync that CQ_SYNC_ALWAYS asks for.  Fills in *ret_appended. */
+static int finish_append(cq_writer *w, struct cq_appended appended,
+                         struct cq_appended *ret_appended)
 {
 	int r = 0;
 
@@ -168,7 +174,7 @@ int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int 
 		pthread_mutex_unlock(&w->lock);
 		appended.count = r == 0;
 	}
-	synced = finish(w, appended, ret_appended);
+	synced = finish_append(w, appended, ret_appended);
 	return r < 0 ? r : synced;
 }
 
@@ -199,7 +205,7 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
 
 	if (cq_process_forked(w->process)) {
-		(void)finish(w, appended, ret_appended);
+		(void)finish_append(w, appended, ret_appended);
 		return -ECHILD;
 	}
 	pthread_mutex_lock(&w->lock);
@@ -216,7 +222,7 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 	}
 	cq_writer_announce(w);
 	pthread_mutex_unlock(&w->lock);
-	synced = finish(w, appended, ret_appended);
+	synced = finish_append(w, appended, ret_appended);
 	if (synced < 0)
 		return synced;
 	return appended.count > 0 || r == 0 ? (ssize_t)appended.count : r;
@@ -255,7 +261,7 @@ void cq_writer_sync_async(cq_writer *w, struct cq_sync_request *request)
 	cq_worker_kick(&w->flusher);
 }
 
-/* ---- looking ---- */
+/* ---- questions ---- */
 
 size_t cq_writer_max_payload(const cq_writer *w)
 {
@@ -301,13 +307,13 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_lock(&f->lock);
 	s.durable_seq = f->durable_seq;
+	s.unsynced = f->unsynced_count;
 	s.syncs = f->count;
 	s.sync_requests = f->requests;
 	s.sync_ns_total = f->ns_total;
 	s.sync_ns_max = f->ns_max;
 	memcpy(s.sync_within, f->within, sizeof s.sync_within);
 	pthread_mutex_unlock(&f->lock);
-	s.unsynced = cq_sealed_unsynced(w);
 	s.retired = atomic_load(&w->retention.retired);
 	s.oldest = atomic_load(&w->oldest);
 	s.file_bytes = cq_quota_files(&w->quota) * w->segment_size;
@@ -316,8 +322,9 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	return 0;
 }
 
-/* cq_queue's question (queue.h).  A segment goes from here to the flush before it is not here. */
-bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_live)
+/* For cq_queue (queue.h).  A roll hands a segment over to the flush before it releases the lock, so a segment
+ * is always in one of the two. */
+bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_counts)
 {
 	cq_writer *w = writer;
 	bool found;
@@ -325,18 +332,18 @@ bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_l
 	pthread_mutex_lock(&w->lock);
 	found = w->current->id == id;
 	if (found)
-		cq_wsegment_get_counts(w->current, false, ret_live);
+		cq_wsegment_get_counts(w->current, false, ret_counts);
 	pthread_mutex_unlock(&w->lock);
-	return found || cq_sealed_counts(w, id, ret_live);
+	return found || cq_sealed_counts(w, id, ret_counts);
 }
 
-void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_live)
+void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_bounds)
 {
 	cq_writer *w = writer;
 
 	pthread_mutex_lock(&w->lock);
-	ret_live->active = w->current->id;
-	ret_live->stream_end = w->stream_end;
+	ret_bounds->active = w->current->id;
+	ret_bounds->stream_end = w->stream_end;
 	pthread_mutex_unlock(&w->lock);
-	ret_live->oldest = atomic_load(&w->oldest);
+	ret_bounds->oldest = atomic_load(&w->oldest);
 }

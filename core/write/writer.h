@@ -3,11 +3,11 @@
  * writer.h - the writer's state, and what the modules of this room share
  *
  * Lock order: retention lock (retire.c) > writer lock > slot lock (prealloc.h), flush lock,
- * prefault lock > quota lock (quota.h).  The three in the middle are never held together.  No lock
- * is held during a system call on a file, with two exceptions: the retention lock while segments
- * are looked at and deleted, and the writer lock in a roll that found no segment prepared.  A roll
- * waits for the preparer under the writer lock; so the preparer never takes that lock, nor the
- * retention lock, nor waits for anybody who has them.
+ * prefault lock > quota lock (quota.h).  The three in the middle are never held together.  No lock is held
+ * during a system call on a file, with three exceptions: the retention lock while segments are looked at
+ * and deleted, the writer lock in a roll that found no segment prepared, and `preparing`, for which only
+ * cq_owner_let_go() waits.  A roll waits for the preparer under the writer lock.  So the preparer never
+ * takes that lock or the retention lock, and never waits for a thread that holds one.
  */
 #ifndef CQ_WRITER_H
 #define CQ_WRITER_H
@@ -61,26 +61,28 @@ struct cq_writer {
 	bool unannounced; /* waiting readers have not been notified of the newest record */
 	uint64_t refused; /* appends and rolls, for config.max_bytes */
 	struct cq_control control;
-	_Atomic int error; /* 0, or why nothing is accepted any more */
-	/* because the queue is not its own any more (owner.c); because the current segment's file was
-	 * cut short, and the log does not know yet */
-	_Atomic bool ousted, cut_short;
+
+	_Atomic int error;         /* 0, or why every call is refused */
+	_Atomic bool ousted;       /* the queue is not this writer's any more (owner.c) */
+	_Atomic bool cut_short;    /* the current segment's file was; the log does not say so yet */
 	_Atomic bool closing;      /* cq_writer_close() is at work, */
 	_Atomic uint64_t progress; /* and has done so many steps */
 	_Atomic uint32_t oldest;   /* no published id is below it; grows under the retention lock */
+	_Atomic int prepare_error; /* the last one that was reported */
 
 	struct cq_prefault prefault; /* locks itself */
 	struct cq_prealloc prealloc; /* locks itself */
 	struct cq_flush flush;       /* locks itself */
 	struct cq_quota quota;       /* locks itself */
 	struct cq_retention retention;
-	uint64_t last_interval_ms; /* the flusher's, as is the next; CLOCK_BOOTTIME */
+
+	/* the flusher's; times are CLOCK_BOOTTIME */
+	uint64_t last_interval_ms;
 	uint64_t last_interval_seq;
-	uint64_t owner_checked_ms; /* CLOCK_BOOTTIME; the flusher's, as is the next */
+	uint64_t owner_checked_ms;
 	bool let_go;
-	_Atomic int prepare_error; /* the last one that was reported */
-	pthread_mutex_t
-		preparing; /* the preparer's, through each step; nobody waits for it but owner.c */
+
+	pthread_mutex_t preparing; /* the preparer's, through each step */
 	struct cq_worker preparer, flusher;
 };
 
@@ -90,37 +92,40 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 int cq_writer_prepare_step(void *writer);
 int cq_writer_flush_step(void *writer);
 
-/* Under the writer lock: seals the current segment and goes on in the next one. */
+/* Under the writer lock: seals the current segment; the next one becomes current. */
 int cq_writer_roll_locked(cq_writer *writer);
 
-/* Notifies waiting readers of what they have not been notified of; under the writer lock. */
+/* Under the writer lock: notifies waiting readers of the records that they were not notified of yet. */
 void cq_writer_announce(cq_writer *writer);
 
-/* Under the writer lock: somebody has cut the current segment's file short.  Nothing is accepted any
- * more; -EIO. */
+/* From now on every call gets EIO.  False: an earlier error has done that already. */
+bool cq_writer_poison(cq_writer *writer);
+
+/* Under the writer lock: the current segment's file was cut short.  Poisons the writer; -EIO. */
 int cq_writer_cut_short(cq_writer *writer);
 
 /* 0: the queue is this writer's.  EIO: it is not any more; the writer is poisoned, and the log says why.
- * Any other error: it cannot be told, which a sync takes for a failure.  Any thread, also under the writer lock (owner.c). */
+ * Any other error: the check could not be made, which a sync takes for a failure.  For any thread, also
+ * under the writer lock (owner.c). */
 int cq_owner_check(cq_writer *writer);
 
-/* Of a writer that is ousted, by the flusher: lets the next writer in when nothing is stored any more. */
+/* The flusher's, of an ousted writer: lets the next writer in once nothing is stored any more. */
 void cq_owner_let_go(cq_writer *writer);
 
-/* Of a writer that is being closed: a step is done (close.c).  Nothing before that. */
+/* A step of a close is done (close.c).  Does nothing before a close. */
 void cq_writer_progress(cq_writer *writer);
 
-/* The same before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
+/* In a close, before a file is synced: writes its first `size` bytes out in steps.  An error is that of a
  * failed sync. */
 int cq_writer_write_out(cq_writer *writer, int fd, uint64_t size);
 
 /* Ends the threads, and frees all that an open has made after recovery (close.c). */
 void cq_writer_free_state(cq_writer *writer);
 
-/* Whether a directory, whose lock is held, has nothing of a queue yet but that. */
+/* Whether a directory, whose lock is held, has nothing of a queue but the lock. */
 bool cq_unmake_possible(int dirfd);
 
-/* Removes what this writer has made, if it has made the queue; under its lock (close.c). */
+/* Under the queue's lock: removes the queue, if this writer has made it (close.c). */
 void cq_unmake(cq_writer *writer);
 
 /* The flusher's: deletes some of the oldest segments with their indexes, and checks whether others have
@@ -149,10 +154,10 @@ void cq_writer_call_space(cq_writer *writer);
 /* Sequence number behind the newest record. */
 uint64_t cq_writer_appended(cq_writer *writer);
 
-/* For cq_queue (queue.h): a segment that is not finalised yet; and the ends of the queue. */
+/* For cq_queue (queue.h): a segment that is not finalized yet; and the bounds of the queue. */
 struct cq_segment_counts;
 struct cq_queue_bounds;
-bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_live);
-void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_live);
+bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_counts);
+void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_bounds);
 
 #endif

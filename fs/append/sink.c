@@ -47,21 +47,6 @@ void chronfs_sink_new_node(struct chronfs *fs, enum chronfs_kind kind,
 		->stat(fs, ret_entry->ino, &ret_entry->attr, &ret_entry->attr_timeout);
 }
 
-void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node)
-{
-	file->open_file.node = node;
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_add(fs, &file->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
-}
-
-void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file)
-{
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_remove(&file->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
-}
-
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq)
 {
 	uint64_t was = __atomic_load_n(&file->appended, __ATOMIC_RELAXED);

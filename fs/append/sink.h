@@ -24,10 +24,6 @@ struct chronfs_sink_file {
 	uint64_t appended; /* 1 + sequence number of the last record through it, 0: none; atomic */
 };
 
-/* Between these two chronfs_open_files_find() finds the open file. */
-void chronfs_sink_add(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t node);
-void chronfs_sink_remove(struct chronfs *fs, struct chronfs_sink_file *file);
-
 /* Records up to `seq` were appended through the file: remembers that, and notifies pollers. */
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq);
 

@@ -53,6 +53,21 @@ void chronfs_open_files_remove(struct chronfs_open_file *file)
 		file->next->link = file->link;
 }
 
+void chronfs_open_files_enter(struct chronfs *fs, struct chronfs_open_file *file, uint64_t node)
+{
+	file->node = node;
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_add(fs, file);
+	pthread_mutex_unlock(&fs->open_files.lock);
+}
+
+void chronfs_open_files_leave(struct chronfs *fs, struct chronfs_open_file *file)
+{
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove(file);
+	pthread_mutex_unlock(&fs->open_files.lock);
+}
+
 static struct chronfs_open_file *find_from(struct chronfs_open_file *file, uint64_t node)
 {
 	while (file && file->node != node)

@@ -27,6 +27,10 @@ struct chronfs_open_file {
 
 void chronfs_open_files_init(struct chronfs *fs);
 
+/* Adds a file that has been opened as `node`; removes it when it is released. */
+void chronfs_open_files_enter(struct chronfs *fs, struct chronfs_open_file *file, uint64_t node);
+void chronfs_open_files_leave(struct chronfs *fs, struct chronfs_open_file *file);
+
 /* These under fs->open_files.lock. */
 void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file);
 void chronfs_open_files_remove(struct chronfs_open_file *file);

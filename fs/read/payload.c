@@ -26,17 +26,16 @@ struct payload_file {
 
 /* ---- attributes ---- */
 
-static int look_at_payload(struct chronfs *fs, uint32_t id, bool listing, uint64_t *ret_node,
-                           struct stat *ret_stat)
+int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
+                          struct fuse_entry_param *ret_entry)
 {
+	struct fuse_entry_param entry;
 	struct cq_segment_attr attr;
 	struct cq_span span;
-	struct stat st;
-	uint64_t node;
 	int r;
 
-	r = chronfs_segment_look(fs, id, CHRONFS_PAYLOAD_UNSEALED, CHRONFS_PAYLOAD_SEALED, &attr,
-	                         &node, &st);
+	r = chronfs_segment_find(fs, id, CHRONFS_PAYLOAD_UNSEALED, CHRONFS_PAYLOAD_SEALED, &attr,
+	                         &entry);
 	if (r < 0)
 		return r;
 	if (!attr.have_payload) {
@@ -47,23 +46,20 @@ static int look_at_payload(struct chronfs *fs, uint32_t id, bool listing, uint64
 			return r == -EBADMSG ? -ENOENT : r;
 		attr.payload_bytes = span.bytes;
 	}
-	st.st_size = (off_t)attr.payload_bytes;
-	st.st_blocks = (blkcnt_t)((attr.payload_bytes + BLOCK - 1) / BLOCK);
-	*ret_node = node;
-	*ret_stat = st;
+	entry.attr.st_size = (off_t)attr.payload_bytes;
+	entry.attr.st_blocks = (blkcnt_t)((attr.payload_bytes + BLOCK - 1) / BLOCK);
+	*ret_entry = entry;
 	return 0;
 }
 
-int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
-                          struct fuse_entry_param *ret_entry)
+static int look_at_payload(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
-	struct stat st;
-	uint64_t node;
+	struct fuse_entry_param entry;
 	int r;
 
-	r = look_at_payload(fs, id, listing, &node, &st);
+	r = chronfs_payload_entry(fs, chronfs_node_segment(node), false, &entry);
 	if (r == 0)
-		chronfs_segment_fill(node, &st, ret_entry);
+		*ret_stat = entry.attr;
 	return r;
 }
 
@@ -94,10 +90,9 @@ static int payload_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *
 static int payload_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
                         double *ret_timeout)
 {
-	uint64_t now;
 	int r;
 
-	r = look_at_payload(fs, chronfs_node_segment(node), false, &now, ret_stat);
+	r = look_at_payload(fs, node, ret_stat);
 	if (r == 0)
 		keep(fs, node, ret_stat);
 	else if (r == -ENOENT)
@@ -113,7 +108,6 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 {
 	struct chronfs *fs = chronfs_of(req);
 	struct payload_file *file;
-	uint64_t now;
 	int r;
 
 	file = calloc(1, sizeof *file);
@@ -121,16 +115,13 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	r = look_at_payload(fs, chronfs_node_segment(node), false, &now, &file->last);
+	r = look_at_payload(fs, node, &file->last);
 	if (r < 0) {
 		free(file);
 		fuse_reply_err(req, -r);
 		return;
 	}
-	file->open_file.node = node;
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_add(fs, &file->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
+	chronfs_open_files_enter(fs, &file->open_file, node);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segment.c says */
@@ -169,22 +160,11 @@ static void payload_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	struct payload_file *file = (struct payload_file *)(uintptr_t)fi->fh;
 
 	(void)node;
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_remove(&file->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
+	chronfs_open_files_leave(fs, &file->open_file);
 	free(file);
 }
 
-const struct chronfs_node_ops chronfs_payload_unsealed_ops = {
-	.stat = payload_stat,
-	.open = payload_open,
-	.read = payload_read,
-	.release = payload_release,
-	.xattr = chronfs_segment_xattr,
-	.xattr_list = chronfs_segment_xattr_list,
-};
-
-const struct chronfs_node_ops chronfs_payload_sealed_ops = {
+const struct chronfs_node_ops chronfs_payload_ops = {
 	.stat = payload_stat,
 	.open = payload_open,
 	.read = payload_read,

@@ -11,8 +11,8 @@
 
 struct chronfs;
 
-extern const struct chronfs_node_ops chronfs_payload_unsealed_ops;
-extern const struct chronfs_node_ops chronfs_payload_sealed_ops;
+extern const struct chronfs_node_ops chronfs_payload_ops; /* sealed or not */
+
 /* EAGAIN: it would take too long for a listing. */
 int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry);

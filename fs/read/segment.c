@@ -36,59 +36,38 @@ static void show(const struct chronfs *fs, uint64_t node, const struct stat *fil
 	ret_stat->st_blksize = file->st_blksize;
 }
 
-int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
+int chronfs_segment_find(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
                          enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
-                         uint64_t *ret_node, struct stat *ret_stat)
+                         struct fuse_entry_param *ret_entry)
 {
+	struct fuse_entry_param entry = { 0 };
 	struct cq_segment_attr attr;
-	uint64_t node;
 	int r;
 
 	r = cq_queue_segment_attr(fs->queue, id, NULL, &attr);
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
-	node = chronfs_node(attr.sealed ? sealed : unsealed, id);
-	show(fs, node, &attr.stat, ret_stat);
-	*ret_attr = attr;
-	*ret_node = node;
-	return 0;
-}
-
-void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entry_param *ret_entry)
-{
-	const enum chronfs_kind kind = chronfs_node_kind(node);
-
-	*ret_entry = (struct fuse_entry_param){ .ino = node, .attr = *st };
-	if (kind == CHRONFS_SEGMENT_SEALED || kind == CHRONFS_PAYLOAD_SEALED ||
-	    chronfs_planted("size_cached")) {
-		ret_entry->entry_timeout = CHRONFS_NAME_TIMEOUT;
-		ret_entry->attr_timeout = CHRONFS_FROZEN_TIMEOUT;
+	entry.ino = chronfs_node(attr.sealed ? sealed : unsealed, id);
+	show(fs, entry.ino, &attr.stat, &entry.attr);
+	if (attr.sealed || chronfs_planted("size_cached")) {
+		entry.entry_timeout = CHRONFS_NAME_TIMEOUT;
+		entry.attr_timeout = CHRONFS_FROZEN_TIMEOUT;
 	}
+	*ret_attr = attr;
+	*ret_entry = entry;
+	return 0;
 }
 
 /* ---- attributes ---- */
 
-static int look_at_segment(struct chronfs *fs, uint32_t id, uint64_t *ret_node,
-                           struct stat *ret_stat)
-{
-	struct cq_segment_attr attr;
-
-	return chronfs_segment_look(fs, id, CHRONFS_SEGMENT_UNSEALED, CHRONFS_SEGMENT_SEALED, &attr,
-	                            ret_node, ret_stat);
-}
-
 int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry)
 {
-	struct stat st;
-	uint64_t node;
-	int r;
+	struct cq_segment_attr attr;
 
 	(void)listing;
-	r = look_at_segment(fs, id, &node, &st);
-	if (r == 0)
-		chronfs_segment_fill(node, &st, ret_entry);
-	return r;
+	return chronfs_segment_find(fs, id, CHRONFS_SEGMENT_UNSEALED, CHRONFS_SEGMENT_SEALED, &attr,
+	                            ret_entry);
 }
 
 /* Of one that is deleted, while it is open. */
@@ -114,11 +93,13 @@ static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *
 static int segment_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
                         double *ret_timeout)
 {
-	uint64_t now;
+	struct fuse_entry_param entry;
 	int r;
 
-	r = look_at_segment(fs, chronfs_node_segment(node), &now, ret_stat);
-	if (r == -ENOENT)
+	r = chronfs_segment_entry(fs, chronfs_node_segment(node), false, &entry);
+	if (r == 0)
+		*ret_stat = entry.attr;
+	else if (r == -ENOENT)
 		r = segment_deleted_stat(fs, node, ret_stat);
 	if (r == 0 && chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
 		*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
@@ -150,10 +131,7 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &file->segment);
 	if (r < 0)
 		goto give;
-	file->open_file.node = node;
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_add(fs, &file->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
+	chronfs_open_files_enter(fs, &file->open_file, node);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	/* By the node that was looked up, not by what the segment is by now: the page cache of a live
@@ -217,9 +195,7 @@ static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 {
 	struct segment_file *file = segment_handle(fi);
 
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_remove(&file->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
+	chronfs_open_files_leave(fs, &file->open_file);
 	chronfs_passthrough_release(fs, node);
 	cq_segment_close(file->segment);
 	chronfs_user_limit_release(&fs->user_limits.open_segments);

@@ -16,13 +16,14 @@ struct chronfs;
 
 extern const struct chronfs_node_ops chronfs_segment_unsealed_ops;
 extern const struct chronfs_node_ops chronfs_segment_sealed_ops;
+
+/* `listing` makes no difference. */
 int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry);
-/* Attributes of segment `id`, as a node of the kind `unsealed` or, once it is sealed, `sealed`. */
-int chronfs_segment_look(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
+/* What a lookup of segment `id` gives: a node of the kind `unsealed` or `sealed`, its attributes, and
+ * how long the kernel may keep both. */
+int chronfs_segment_find(struct chronfs *fs, uint32_t id, enum chronfs_kind unsealed,
                          enum chronfs_kind sealed, struct cq_segment_attr *ret_attr,
-                         uint64_t *ret_node, struct stat *ret_stat);
-/* An entry for that; one of a sealed segment may be remembered. */
-void chronfs_segment_fill(uint64_t node, const struct stat *st, struct fuse_entry_param *ret_entry);
+                         struct fuse_entry_param *ret_entry);
 
 #endif

@@ -210,7 +210,7 @@ void released(uint64_t node, struct fuse_file_info *fi)
 	assert_int_equal(request.result, 0);
 }
 
-long answer_of(int i)
+long reply_to(int i)
 {
 	const struct request *r = &requests[i];
 
@@ -233,8 +233,8 @@ long write_flags(int i, uint64_t node, const struct fuse_file_info *fi, const ch
 	its.flags |= flags;
 	its.lock_owner = owner;
 	chronfs_ops.write(REQ(i), node, copy, strlen(text), 12345, &its);
-	free(copy); /* the request's buffer is not ours any more */
-	return answer_of(i);
+	free(copy); /* the request's buffer ends with the call */
+	return reply_to(i);
 }
 
 long write_text(int i, uint64_t node, const struct fuse_file_info *fi, const char *text)
@@ -249,7 +249,7 @@ long flush(int i, const struct fuse_file_info *fi, uint64_t owner)
 	requests[i] = (struct request){ .result = NONE };
 	its.lock_owner = owner;
 	chronfs_ops.flush(REQ(i), LINES, &its);
-	return answer_of(i);
+	return reply_to(i);
 }
 
 long fsync_lines(int i, const struct fuse_file_info *fi)
@@ -258,7 +258,7 @@ long fsync_lines(int i, const struct fuse_file_info *fi)
 
 	requests[i] = (struct request){ .result = NONE };
 	chronfs_ops.fsync(REQ(i), LINES, 1, &its);
-	return answer_of(i);
+	return reply_to(i);
 }
 
 long poll_sink(int i, uint64_t node, const struct fuse_file_info *fi, unsigned events)
@@ -268,7 +268,7 @@ long poll_sink(int i, uint64_t node, const struct fuse_file_info *fi, unsigned e
 	requests[i] = (struct request){ .result = NONE };
 	its.poll_events = events;
 	chronfs_ops.poll(REQ(i), node, &its, NULL);
-	return answer_of(i);
+	return reply_to(i);
 }
 
 void interrupt(int i)
@@ -278,7 +278,7 @@ void interrupt(int i)
 		requests[i].func(REQ(i), requests[i].data);
 }
 
-void flushed(int result)
+void synced(int result)
 {
 	struct cq_sync_request *sync = queue.sync;
 

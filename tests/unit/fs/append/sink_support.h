@@ -2,9 +2,9 @@
 /*
  * sink_support.h - append and append.lines without a mount
  *
- * libfuse's replies and the writer's calls are replaced by ours (--wrap).  The writer is a list of
- * records with room for so many; a request remembers its answer and can be interrupted; the background thread's
- * steps are called by the tests.
+ * The linker replaces libfuse's replies and the writer's calls by ours (--wrap).  The writer is a
+ * list of records with room for a number of them.  A request remembers its reply and can be
+ * interrupted.  Tests call the steps of the background thread.
  */
 #ifndef CHRONFS_TEST_SINK_SUPPORT_H
 #define CHRONFS_TEST_SINK_SUPPORT_H
@@ -29,15 +29,15 @@ extern struct request {
 extern struct queue {
 	char records[MOST_RECORDS][LIMIT + 1]; /* as strings */
 	size_t count;
-	size_t room; /* records that may still come */
-	int error;   /* what an append gives when there is no more */
+	size_t room; /* for so many more records */
+	int error;   /* of an append without room */
 	struct cq_sync_request *sync;
 	int interrupt; /* this request is interrupted during the next append; NONE */
 	bool no_memory;
 	char said[256]; /* the last message to a person */
 } queue;
 
-/* A test begins and ends as the mount does. */
+/* A test starts and ends as a mount does. */
 void sink_mount(void);
 int sink_setup(void **state);
 int sink_teardown(void **state);
@@ -50,10 +50,11 @@ int sink_teardown(void **state);
 struct fuse_file_info opened(uint64_t node);
 void released(uint64_t node, struct fuse_file_info *fi);
 
-/* These give the answer to request i: a number of bytes, ERROR(errno), or NONE while there is none. */
+/* These return the reply to request i: a number of bytes, ERROR(errno), or NONE before the
+ * reply. */
 #define NONE (-1)
 #define ERROR(e) (-1000L - (e))
-long answer_of(int i);
+long reply_to(int i);
 long write_flags(int i, uint64_t node, const struct fuse_file_info *fi, const char *text,
                  uint64_t owner, int flags);
 long write_text(int i, uint64_t node, const struct fuse_file_info *fi, const char *text);
@@ -64,10 +65,10 @@ long poll_sink(int i, uint64_t node, const struct fuse_file_info *fi, unsigned e
 
 void interrupt(int i);
 
-/* The flush that was asked for ends, with this result. */
-void flushed(int result);
+/* Ends the sync that the writer was asked for, with this result. */
+void synced(int result);
 
-/* The records so far, with a bar behind each; then there are none. */
+/* The records so far, each with a bar behind it.  Clears them. */
 const char *records(void);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * test_line_splitter.c - records do not depend on how the bytes were cut into pieces
  *
- * The reference cuts the whole text at once: behind every newline, and where a record has reached the
- * limit.  Each test feeds a splitter pieces and compares what it "appended".
+ * The reference cuts the whole text at once: behind every newline, and where a record reaches the
+ * limit.  Each test feeds pieces to a splitter and compares the records.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static const char *const samples[] = {
 };
 #define SAMPLES (sizeof samples / sizeof samples[0])
 
-/* What is appended: each record with its length before it, so that borders count. */
+/* The records, each with its length before it, so that a comparison sees where they end. */
 struct record_list {
 	char bytes[4096];
 	size_t used;
@@ -68,8 +68,8 @@ static void reference(const char *text, size_t size, size_t limit, struct record
 		add(list, text + begin, size - begin);
 }
 
-/* Feeds one piece; at most `most` records at a time, of which every `refuse`th attempt appends one
- * fewer than it was given (0: never). */
+/* Feeds one piece.  Appends at most `most` records at a time; every `refuse`th attempt (0: none)
+ * appends one fewer. */
 static void feed(struct chronfs_line_splitter *splitter, struct record_list *list, const char *data,
                  size_t size, bool end, size_t most, unsigned refuse)
 {
@@ -78,7 +78,7 @@ static void feed(struct chronfs_line_splitter *splitter, struct record_list *lis
 	ssize_t count;
 	size_t taken;
 
-	/* a copy of exactly this size: reading behind it is seen by AddressSanitizer */
+	/* a copy of exactly this size, so that AddressSanitizer sees a read behind it */
 	char *copy = malloc(size > 0 ? size : 1), *at = copy;
 
 	assert_non_null(copy);
@@ -88,7 +88,7 @@ static void feed(struct chronfs_line_splitter *splitter, struct record_list *lis
 	while ((count = chronfs_line_splitter_cut(splitter, at, size, end, messages, most)) > 0) {
 		assert_true((size_t)count <= most);
 		if (refuse > 0 && ++attempts % refuse == 0 && --count == 0)
-			continue; /* refused altogether: nothing has changed */
+			continue; /* nothing was appended, so nothing has changed */
 		for (ssize_t i = 0; i < count; i++)
 			add(list, messages[i].payload, messages[i].length);
 		taken = chronfs_line_splitter_consume(splitter, messages, (size_t)count);
@@ -166,7 +166,7 @@ static void the_end_of_a_piece_can_end_a_record(void **state)
 	assert_int_equal(splitter.used, 0);
 	feed(&splitter, &got, "gh", 2, true, 8, 0);
 	feed(&splitter, &got, "ijklmnopqr", 10, true, 8, 0);
-	feed(&splitter, &got, "", 0, true, 8, 0); /* nothing is no record */
+	feed(&splitter, &got, "", 0, true, 8, 0); /* no bytes are no record */
 	add(&wanted, "abcd\n", 5);
 	add(&wanted, "ef", 2);
 	add(&wanted, "gh", 2);
@@ -176,8 +176,8 @@ static void the_end_of_a_piece_can_end_a_record(void **state)
 	chronfs_line_splitter_fini(&splitter);
 }
 
-/* Lines that begin in the data are not copied, the joined one only is. */
-static void lines_are_taken_where_they_are(void **state)
+/* Only a line that begins with the open line is copied. */
+static void records_point_into_the_data(void **state)
 {
 	static const char data[] = "c\nd\nrest";
 	struct chronfs_line_memory memory = { .most = 4096 };
@@ -204,7 +204,7 @@ static void lines_are_taken_where_they_are(void **state)
 	chronfs_line_splitter_fini(&splitter);
 }
 
-static void without_memory_nothing_happens(void **state)
+static void without_memory_nothing_changes(void **state)
 {
 	struct chronfs_line_memory memory = { .most = 300 };
 	struct cq_message messages[8];
@@ -223,7 +223,7 @@ static void without_memory_nothing_happens(void **state)
 	assert_int_equal(one.used, 3);
 	assert_memory_equal(one.open, "abc", 3);
 	assert_int_equal(memory.used, 256);
-	/* what fits still does */
+	/* a record that fits is still cut */
 	assert_int_equal(chronfs_line_splitter_cut(&one, "d\n", 2, false, messages, 8), 1);
 	assert_memory_equal(messages[0].payload, "abcd\n", 5);
 	chronfs_line_splitter_fini(&one);
@@ -232,8 +232,8 @@ static void without_memory_nothing_happens(void **state)
 	assert_int_equal(memory.used, 0);
 }
 
-/* A long line's memory goes when the line has gone, a short one's stays. */
-static void large_memory_is_given_back(void **state)
+/* The memory of a short line stays. */
+static void memory_of_a_long_line_is_freed(void **state)
 {
 	const size_t large = 200000;
 	struct chronfs_line_memory memory = { .most = 1 << 20 };
@@ -262,7 +262,7 @@ static void large_memory_is_given_back(void **state)
 	free(zeros);
 }
 
-/* A queue whose records have no room for a byte: no line is taken, and none is cut for ever. */
+/* The records of the queue have no room for a byte: takes no line, and does not cut for ever. */
 static void records_without_room(void **state)
 {
 	struct chronfs_line_memory memory = { .most = 1 << 16 };
@@ -281,7 +281,7 @@ static void records_without_room(void **state)
 	chronfs_line_splitter_fini(&splitter);
 }
 
-/* Below n; the same numbers each time. */
+/* A number below n, the same in each run. */
 static unsigned next(unsigned *state, unsigned n)
 {
 	*state = *state * 1103515245U + 12345U;
@@ -327,9 +327,9 @@ int main(void)
 		cmocka_unit_test(every_two_cuts_of_every_sample),
 		cmocka_unit_test(batches_of_one_and_refusals),
 		cmocka_unit_test(the_end_of_a_piece_can_end_a_record),
-		cmocka_unit_test(lines_are_taken_where_they_are),
-		cmocka_unit_test(without_memory_nothing_happens),
-		cmocka_unit_test(large_memory_is_given_back),
+		cmocka_unit_test(records_point_into_the_data),
+		cmocka_unit_test(without_memory_nothing_changes),
+		cmocka_unit_test(memory_of_a_long_line_is_freed),
 		cmocka_unit_test(records_without_room),
 		cmocka_unit_test(random_pieces),
 	};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_sinks.c - append and append.lines without a mount: what becomes a record, what is answered */
+/* test_sinks.c - append and append.lines without a mount: what becomes a record, and the replies */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 
 /* ---- append ---- */
 
-static void write_is_one_record(void **state)
+static void a_write_is_one_record(void **state)
 {
 	struct fuse_file_info fi = opened(APPEND);
 
@@ -31,7 +31,7 @@ static void write_is_one_record(void **state)
 	assert_null(queue.sync);
 }
 
-static void write_over_the_limit_appends_nothing(void **state)
+static void a_write_over_the_limit_appends_nothing(void **state)
 {
 	struct fuse_file_info fi = opened(APPEND);
 	char text[LIMIT + 2];
@@ -60,7 +60,7 @@ static void errors_of_the_queue_pass_through(void **state)
 			assert_int_equal(
 				write_flags(0, nodes[n], &fi, "a line\n", 1, i % 2 ? O_DSYNC : 0),
 				ERROR(errors[i]));
-			assert_null(queue.sync); /* what was not appended is not waited for */
+			assert_null(queue.sync); /* no sync without a record */
 		}
 	}
 	assert_int_equal(fs.counters.too_long, 2);
@@ -69,7 +69,7 @@ static void errors_of_the_queue_pass_through(void **state)
 	assert_int_equal(fs.counters.failed, 6);
 }
 
-static void durable_write_is_answered_after_the_flush(void **state)
+static void a_durable_write_gets_its_reply_after_the_sync(void **state)
 {
 	const int flags[] = { O_DSYNC, O_SYNC, 0 };
 	const uint64_t nodes[] = { APPEND, LINES };
@@ -81,15 +81,15 @@ static void durable_write_is_answered_after_the_flush(void **state)
 
 		fs.options.sync = flags[n / 2] ? CHRONFS_SYNC_NONE : CHRONFS_SYNC_ALWAYS;
 		assert_int_equal(write_flags(0, node, &fi, "bytes", 1, flags[n / 2]), NONE);
-		assert_string_equal(records(), "bytes|"); /* a line, too, has to be on the disk */
-		flushed(n < 5 ? 0 : -EIO);
-		assert_int_equal(answer_of(0), n < 5 ? 5 : ERROR(EIO));
+		assert_string_equal(records(), "bytes|"); /* an open line, too, must be durable */
+		synced(n < 5 ? 0 : -EIO);
+		assert_int_equal(reply_to(0), n < 5 ? 5 : ERROR(EIO));
 	}
 }
 
-/* Only EIO says that the record may be there: a flush that could not begin must not look like a record
- * that was refused, which its writer would write again. */
-static void flush_that_fails_is_eio_to_a_write(void **state)
+/* Only EIO says that the record may be there.  A sync that could not start must not look like a
+ * refused record, which its writer would write again. */
+static void a_failed_sync_is_eio_to_a_write(void **state)
 {
 	const int errors[] = { EIO, EMFILE, ENFILE, ENOMEM, EDQUOT };
 	const uint64_t nodes[] = { APPEND, LINES };
@@ -101,12 +101,12 @@ static void flush_that_fails_is_eio_to_a_write(void **state)
 
 		assert_int_equal(write_flags(0, node, &fi, "bytes", 1, O_DSYNC), NONE);
 		assert_string_equal(records(), "bytes|");
-		flushed(-errors[n / 2]);
-		assert_int_equal(answer_of(0), ERROR(EIO));
+		synced(-errors[n / 2]);
+		assert_int_equal(reply_to(0), ERROR(EIO));
 	}
 }
 
-static void durable_write_without_memory_appends_nothing(void **state)
+static void a_durable_write_without_memory_appends_nothing(void **state)
 {
 	const uint64_t nodes[] = { APPEND, LINES };
 
@@ -121,7 +121,7 @@ static void durable_write_without_memory_appends_nothing(void **state)
 	}
 }
 
-static void interrupted_open_leaves_nothing(void **state)
+static void an_interrupted_open_leaves_nothing(void **state)
 {
 	struct fuse_file_info fi = { .flags = O_WRONLY };
 
@@ -157,14 +157,14 @@ static void lines_are_joined_over_writes(void **state)
 	assert_int_equal(fs.counters.partials, 1);
 }
 
-static void flush_of_the_last_writer_commits(void **state)
+static void a_close_by_the_last_writer_appends_the_line(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
 	(void)state;
 	assert_int_equal(flush(0, &fi, 1), 0);
 	assert_int_equal(write_flags(0, LINES, &fi, "of one", 1, 0), 6);
-	assert_int_equal(flush(0, &fi, 2), 0); /* say, of a child that ends */
+	assert_int_equal(flush(0, &fi, 2), 0); /* a child ends, for example */
 	assert_string_equal(records(), "");
 	assert_int_equal(write_flags(0, LINES, &fi, " and two", 2, 0), 8);
 	assert_int_equal(flush(0, &fi, 1), 0);
@@ -175,7 +175,7 @@ static void flush_of_the_last_writer_commits(void **state)
 	assert_string_equal(records(), "");
 }
 
-static void fsync_commits_first(void **state)
+static void fsync_appends_the_line_first(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
@@ -183,8 +183,8 @@ static void fsync_commits_first(void **state)
 	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
 	assert_int_equal(fsync_lines(1, &fi), NONE);
 	assert_string_equal(records(), "open|");
-	flushed(0);
-	assert_int_equal(answer_of(1), 0);
+	synced(0);
+	assert_int_equal(reply_to(1), 0);
 
 	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
 	queue.room = 0;
@@ -195,7 +195,7 @@ static void fsync_commits_first(void **state)
 	assert_string_equal(records(), "opened\n|");
 }
 
-static void failure_within_a_write_makes_it_short(void **state)
+static void a_failure_within_a_write_makes_it_short(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
@@ -215,8 +215,9 @@ static void failure_within_a_write_makes_it_short(void **state)
 	assert_string_equal(records(), "last\n|rest|");
 }
 
-/* What is to be durable is not kept open: the last bytes are refused with the rest. */
-static void short_durable_write(void **state)
+/* Bytes that must be durable do not stay in an open line: the last ones are refused with the
+ * rest. */
+static void a_durable_write_can_be_short(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
@@ -224,8 +225,8 @@ static void short_durable_write(void **state)
 	queue.room = 1;
 	assert_int_equal(write_flags(0, LINES, &fi, "one\ntwo", 1, O_DSYNC), NONE);
 	assert_string_equal(records(), "one\n|");
-	flushed(0);
-	assert_int_equal(answer_of(0), 4);
+	synced(0);
+	assert_int_equal(reply_to(0), 4);
 	assert_int_equal(fs.lines.bytes, 0);
 }
 
@@ -249,7 +250,7 @@ static void memory_for_open_lines_is_bounded(void **state)
 	assert_int_equal(queue.count, 1);
 }
 
-static void lines_become_due(void **state)
+static void an_open_line_times_out(void **state)
 {
 	struct fuse_file_info a = opened(LINES), b = opened(LINES);
 	int ms;
@@ -263,13 +264,13 @@ static void lines_become_due(void **state)
 	assert_string_equal(records(), "");
 
 	fs.options.line_timeout_ms = 1;
-	assert_int_equal(write_text(0, LINES, &a, "!"), 1); /* its time begins anew */
+	assert_int_equal(write_text(0, LINES, &a, "!"), 1); /* its time starts again */
 	assert_int_equal(write_text(0, LINES, &b, "done\n"), 5);
 	assert_string_equal(records(), "done\n|");
 	queue.room = 0;
 	while ((ms = chronfs_line_timeout_step(&fs)) < 100)
 		assert_in_range(ms, 0, 1);
-	assert_int_equal(ms, 100); /* full: again later */
+	assert_int_equal(ms, 100); /* full: tries again later */
 	queue.room = 1;
 	assert_int_equal(chronfs_line_timeout_step(&fs), -1);
 	assert_string_equal(records(), "later!|");
@@ -278,20 +279,20 @@ static void lines_become_due(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(write_is_one_record),
-		TEST(write_over_the_limit_appends_nothing),
+		TEST(a_write_is_one_record),
+		TEST(a_write_over_the_limit_appends_nothing),
 		TEST(errors_of_the_queue_pass_through),
-		TEST(durable_write_is_answered_after_the_flush),
-		TEST(flush_that_fails_is_eio_to_a_write),
-		TEST(durable_write_without_memory_appends_nothing),
-		TEST(interrupted_open_leaves_nothing),
+		TEST(a_durable_write_gets_its_reply_after_the_sync),
+		TEST(a_failed_sync_is_eio_to_a_write),
+		TEST(a_durable_write_without_memory_appends_nothing),
+		TEST(an_interrupted_open_leaves_nothing),
 		TEST(lines_are_joined_over_writes),
-		TEST(flush_of_the_last_writer_commits),
-		TEST(fsync_commits_first),
-		TEST(failure_within_a_write_makes_it_short),
-		TEST(short_durable_write),
+		TEST(a_close_by_the_last_writer_appends_the_line),
+		TEST(fsync_appends_the_line_first),
+		TEST(a_failure_within_a_write_makes_it_short),
+		TEST(a_durable_write_can_be_short),
 		TEST(memory_for_open_lines_is_bounded),
-		TEST(lines_become_due),
+		TEST(an_open_line_times_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_wait_for_room.c - a full queue without a mount: who waits, in which order, how it ends */
+/* test_wait_for_room.c - a full queue without a mount: which requests wait, in which order, how the
+ * wait ends */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +27,7 @@ static int setup_blocking(void **state)
 	return 0;
 }
 
-/* The queue is full and full=block is set when these begin. */
+/* These start with a full queue and full=block. */
 #define FULL_TEST(name) cmocka_unit_test_setup_teardown(name, setup_blocking, sink_teardown)
 
 static void waits_until_there_is_room(void **state)
@@ -42,34 +43,34 @@ static void waits_until_there_is_room(void **state)
 	assert_int_equal(bytes, 5);
 	assert_int_equal(fs.counters.waited, 1);
 	assert_int_equal(chronfs_room_wait_step(&fs), 20);
-	assert_int_equal(answer_of(0), NONE);
+	assert_int_equal(reply_to(0), NONE);
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(0), 5);
+	assert_int_equal(reply_to(0), 5);
 	assert_string_equal(records(), "waits|");
 	chronfs_room_wait_count(&fs, &count, &bytes);
 	assert_int_equal(count + bytes, 0);
 	assert_int_equal(fs.counters.full, 0);
 }
 
-static void nobody_overtakes(void **state)
+static void no_request_overtakes_another(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES);
 
 	(void)state;
 	assert_int_equal(write_text(0, APPEND, &a, "1"), NONE);
-	queue.room = 2; /* nobody has tried since */
+	queue.room = 2; /* not tried again yet */
 	assert_int_equal(write_text(1, LINES, &b, "2\n3"), NONE);
 	assert_int_equal(write_text(2, APPEND, &a, "4"), NONE);
 	assert_string_equal(records(), "");
 	assert_int_equal(write_flags(3, APPEND, &a, "5", 1, O_NONBLOCK), ERROR(EAGAIN));
 	assert_int_equal(chronfs_room_wait_step(&fs), 20);
-	assert_int_equal(answer_of(0), 1);
-	assert_int_equal(answer_of(1), 3);
-	assert_int_equal(answer_of(2), NONE);
+	assert_int_equal(reply_to(0), 1);
+	assert_int_equal(reply_to(1), 3);
+	assert_int_equal(reply_to(2), NONE);
 	queue.room = 8;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(2), 1);
+	assert_int_equal(reply_to(2), 1);
 	assert_string_equal(records(), "1|2\n|4|");
 }
 
@@ -92,7 +93,7 @@ static void nonblocking_writes_do_not_wait(void **state)
 	assert_string_equal(records(), "open|");
 }
 
-static void a_full_disk_is_not_waited_for(void **state)
+static void a_full_disk_ends_the_wait(void **state)
 {
 	struct fuse_file_info a = opened(APPEND);
 
@@ -102,11 +103,11 @@ static void a_full_disk_is_not_waited_for(void **state)
 	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	queue.error = -ENOSPC;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(0), ERROR(ENOSPC));
+	assert_int_equal(reply_to(0), ERROR(ENOSPC));
 	assert_int_equal(write_text(1, APPEND, &a, "x"), ERROR(ENOSPC));
 }
 
-static void time_is_up(void **state)
+static void a_wait_ends_at_its_limit(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES);
 
@@ -116,14 +117,14 @@ static void time_is_up(void **state)
 	assert_int_equal(write_text(1, LINES, &b, "y\n"), NONE);
 	while (chronfs_room_wait_step(&fs) != -1)
 		usleep(500);
-	assert_int_equal(answer_of(0), ERROR(EDQUOT));
-	assert_int_equal(answer_of(1), ERROR(EDQUOT));
+	assert_int_equal(reply_to(0), ERROR(EDQUOT));
+	assert_int_equal(reply_to(1), ERROR(EDQUOT));
 	queue.room = 8;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_string_equal(records(), "");
 }
 
-static void interruption_is_answered(void **state)
+static void an_interrupted_request_gets_eintr(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES);
 
@@ -131,23 +132,23 @@ static void interruption_is_answered(void **state)
 	assert_int_equal(write_text(0, APPEND, &a, "x"), NONE);
 	assert_int_equal(write_text(1, LINES, &b, "y\n"), NONE);
 	interrupt(1);
-	assert_int_equal(answer_of(1), ERROR(EINTR));
-	assert_int_equal(answer_of(0), NONE);
+	assert_int_equal(reply_to(1), ERROR(EINTR));
+	assert_int_equal(reply_to(0), NONE);
 	interrupt(0);
-	assert_int_equal(answer_of(0), ERROR(EINTR));
+	assert_int_equal(reply_to(0), ERROR(EINTR));
 	assert_int_equal(fs.counters.interrupted, 2);
 
-	/* it came before the request was parked */
+	/* before the request is parked */
 	requests[2].interrupted = true;
 	assert_int_equal(write_text(2, APPEND, &a, "x"), ERROR(EINTR));
 	queue.room = 8;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_string_equal(records(), "");
-	interrupt(0); /* late: of a request that is answered */
-	assert_int_equal(answer_of(0), ERROR(EINTR));
+	interrupt(0); /* too late: the request has its reply */
+	assert_int_equal(reply_to(0), ERROR(EINTR));
 }
 
-/* While it is being tried: what was appended counts, else the interruption. */
+/* An append during the attempt counts, otherwise the interruption does. */
 static void interruption_during_an_attempt(void **state)
 {
 	struct fuse_file_info fi = opened(APPEND);
@@ -156,18 +157,18 @@ static void interruption_during_an_attempt(void **state)
 	assert_int_equal(write_text(0, APPEND, &fi, "x"), NONE);
 	queue.interrupt = 0;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(0), ERROR(EINTR));
+	assert_int_equal(reply_to(0), ERROR(EINTR));
 	requests[0].interrupted = false;
 	assert_int_equal(write_text(0, APPEND, &fi, "y"), NONE);
 	queue.interrupt = 0;
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(0), 1);
+	assert_int_equal(reply_to(0), 1);
 	assert_string_equal(records(), "y|");
 }
 
-/* The rest of a write of lines waits; what is in records already counts. */
-static void lines_wait_in_part(void **state)
+/* Lines that are records already count. */
+static void the_rest_of_a_write_of_lines_waits(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
@@ -180,21 +181,21 @@ static void lines_wait_in_part(void **state)
 	assert_string_equal(records(), "two\n|");
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(0), 18);
+	assert_int_equal(reply_to(0), 18);
 	assert_int_equal(fs.lines.bytes, 4);
 	assert_string_equal(records(), "three\n|");
 
 	queue.room = 1;
 	assert_int_equal(write_text(0, LINES, &fi, " of it\nnext\nopen"), NONE);
 	interrupt(0);
-	assert_int_equal(answer_of(0), 7);
+	assert_int_equal(reply_to(0), 7);
 	assert_int_equal(fs.lines.bytes, 0);
 	queue.room = 1;
 	assert_int_equal(flush(1, &fi, 1), 0);
 	assert_string_equal(records(), "rest of it\n|");
 }
 
-static void durable_write_waits_twice(void **state)
+static void a_durable_write_waits_for_room_and_sync(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES);
 
@@ -203,19 +204,19 @@ static void durable_write_waits_twice(void **state)
 	assert_int_equal(write_flags(1, LINES, &b, "one\ntwo", 1, O_DSYNC), NONE);
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), 20);
-	assert_int_equal(answer_of(0), NONE);
-	flushed(0);
-	assert_int_equal(answer_of(0), 1);
+	assert_int_equal(reply_to(0), NONE);
+	synced(0);
+	assert_int_equal(reply_to(0), 1);
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), 20);
 	interrupt(1);
-	assert_int_equal(answer_of(1), NONE); /* a part of it was appended, and has to be durable */
-	flushed(0);
-	assert_int_equal(answer_of(1), 4);
+	assert_int_equal(reply_to(1), NONE); /* a part of it was appended, and must be durable */
+	synced(0);
+	assert_int_equal(reply_to(1), 4);
 	assert_string_equal(records(), "x|one\n|");
 }
 
-/* No other request on a file passes one of it that waits. */
+/* While a request of a file waits, the other requests on the file wait behind it. */
 static void requests_on_one_file_keep_their_order(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
@@ -229,15 +230,15 @@ static void requests_on_one_file_keep_their_order(void **state)
 	fs.options.line_timeout_ms = 1;
 	queue.room = 8;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(1), 3);
-	assert_int_equal(answer_of(2), 1);
-	assert_int_equal(answer_of(3), 0);
-	flushed(0);
-	assert_int_equal(answer_of(4), 0);
+	assert_int_equal(reply_to(1), 3);
+	assert_int_equal(reply_to(2), 1);
+	assert_int_equal(reply_to(3), 0);
+	synced(0);
+	assert_int_equal(reply_to(4), 0);
 	assert_string_equal(records(), "ab\n|cd|");
 }
 
-static void close_waits_and_may_be_interrupted(void **state)
+static void a_close_waits_and_can_be_interrupted(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
@@ -245,16 +246,16 @@ static void close_waits_and_may_be_interrupted(void **state)
 	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
 	assert_int_equal(flush(1, &fi, 1), NONE);
 	interrupt(1);
-	assert_int_equal(answer_of(1), ERROR(EINTR));
+	assert_int_equal(reply_to(1), ERROR(EINTR));
 	assert_int_equal(flush(1, &fi, 1), NONE);
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(1), 0);
+	assert_int_equal(reply_to(1), 0);
 	assert_string_equal(records(), "open|");
 }
 
-/* A file that has waited in vain for its line's end is asked again by the line's own time. */
-static void line_is_due_after_a_wait_in_vain(void **state)
+/* line_timeout leaves the line to the close that waits, and appends it after the interruption. */
+static void a_line_times_out_after_an_interrupted_close(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 
@@ -263,7 +264,7 @@ static void line_is_due_after_a_wait_in_vain(void **state)
 	assert_int_equal(write_text(0, LINES, &fi, "open"), 4);
 	assert_int_equal(flush(1, &fi, 1), NONE);
 	usleep(2000);
-	assert_int_equal(chronfs_line_timeout_step(&fs), -1); /* left to the flush */
+	assert_int_equal(chronfs_line_timeout_step(&fs), -1); /* leaves it to the close */
 	interrupt(1);
 	queue.room = 1;
 	while (chronfs_line_timeout_step(&fs) != -1)
@@ -271,7 +272,7 @@ static void line_is_due_after_a_wait_in_vain(void **state)
 	assert_string_equal(records(), "open|");
 }
 
-static void what_a_closed_file_left_comes_first(void **state)
+static void leftovers_come_first(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES), c = opened(LINES);
 
@@ -289,12 +290,12 @@ static void what_a_closed_file_left_comes_first(void **state)
 	assert_int_equal(fs.lines.bytes, 0);
 	queue.room = 1;
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
-	assert_int_equal(answer_of(0), 1);
+	assert_int_equal(reply_to(0), 1);
 	assert_int_equal(fs.counters.partials_lost, 0);
 }
 
-/* It holds nobody up: neither by the disk's errors, nor when only others have room. */
-static void what_a_closed_file_left_is_in_nobodys_way(void **state)
+/* Neither after errors of the disk, nor when there is room for one record only. */
+static void leftovers_delay_no_request(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES);
 
@@ -309,7 +310,7 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 	assert_string_equal(records(), "1|left|");
 
-	/* nothing will ever be appended again */
+	/* after EIO no append succeeds any more */
 	b = opened(LINES);
 	assert_int_equal(write_text(0, LINES, &b, "left"), 4);
 	queue.error = -EIO;
@@ -319,7 +320,7 @@ static void what_a_closed_file_left_is_in_nobodys_way(void **state)
 	assert_int_equal(fs.lines.bytes, 0);
 }
 
-static void the_end_of_the_mount(void **state)
+static void the_end_of_the_mount_appends_what_has_room(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES), c = opened(LINES),
 			      d = opened(LINES);
@@ -333,8 +334,8 @@ static void the_end_of_the_mount(void **state)
 	assert_int_equal(write_text(2, LINES, &d, "lost"), 4);
 	queue.room = 3;
 	chronfs_fini(&fs);
-	assert_int_equal(answer_of(0), 1);
-	assert_int_equal(answer_of(1), 6);
+	assert_int_equal(reply_to(0), 1);
+	assert_int_equal(reply_to(1), 6);
 	assert_int_equal(queue.count, 3);
 	assert_string_equal(queue.records[0], "1");
 	assert_string_equal(queue.records[1], "2\n");
@@ -343,7 +344,7 @@ static void the_end_of_the_mount(void **state)
 	sink_mount(); /* for the end of the test */
 }
 
-static void end_answers_those_who_still_wait(void **state)
+static void the_end_of_the_mount_replies_to_waiting_requests(void **state)
 {
 	struct fuse_file_info a = opened(APPEND), b = opened(LINES);
 
@@ -353,12 +354,12 @@ static void end_answers_those_who_still_wait(void **state)
 	assert_int_equal(write_text(1, LINES, &b, "2\n3\n"), NONE);
 	queue.room = 0;
 	chronfs_fini(&fs);
-	assert_int_equal(answer_of(0), ERROR(EDQUOT));
-	assert_int_equal(answer_of(1), ERROR(EDQUOT));
+	assert_int_equal(reply_to(0), ERROR(EDQUOT));
+	assert_int_equal(reply_to(1), ERROR(EDQUOT));
 	sink_mount(); /* for the end of the test */
 }
 
-static void memory_of_those_who_wait_is_bounded(void **state)
+static void memory_of_waiting_requests_is_bounded(void **state)
 {
 	struct fuse_file_info fi = opened(LINES);
 	const size_t size = 40U << 20;
@@ -379,7 +380,7 @@ static void memory_of_those_who_wait_is_bounded(void **state)
 	free(text);
 }
 
-static void who_polls_is_told_the_truth(void **state)
+static void poll_tells_whether_there_is_room(void **state)
 {
 	const uint64_t nodes[] = { APPEND, LINES };
 	const unsigned both = POLLIN | POLLOUT;
@@ -395,11 +396,11 @@ static void who_polls_is_told_the_truth(void **state)
 		assert_int_equal(poll_sink(0, nodes[n], &fi, both), POLLIN);
 		assert_int_equal(poll_sink(0, nodes[n], &fi, POLLOUT), 0);
 		assert_int_equal(write_text(1, nodes[n], &fi, "waits\n"), NONE);
-		queue.room = 1; /* for who waits already */
+		queue.room = 1; /* for the request that waits */
 		assert_int_equal(poll_sink(0, nodes[n], &fi, POLLOUT), 0);
 		assert_int_equal(chronfs_room_wait_step(&fs), -1);
 		queue.room = 0;
-		queue.error = -EIO; /* a write would say so at once */
+		queue.error = -EIO; /* as a write would get at once */
 		assert_int_equal(poll_sink(0, nodes[n], &fi, POLLOUT), POLLOUT | POLLERR);
 		queue.error = -EDQUOT;
 	}
@@ -409,23 +410,23 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		FULL_TEST(waits_until_there_is_room),
-		FULL_TEST(nobody_overtakes),
+		FULL_TEST(no_request_overtakes_another),
 		FULL_TEST(nonblocking_writes_do_not_wait),
-		FULL_TEST(a_full_disk_is_not_waited_for),
-		FULL_TEST(time_is_up),
-		FULL_TEST(interruption_is_answered),
+		FULL_TEST(a_full_disk_ends_the_wait),
+		FULL_TEST(a_wait_ends_at_its_limit),
+		FULL_TEST(an_interrupted_request_gets_eintr),
 		FULL_TEST(interruption_during_an_attempt),
-		FULL_TEST(lines_wait_in_part),
-		FULL_TEST(durable_write_waits_twice),
+		FULL_TEST(the_rest_of_a_write_of_lines_waits),
+		FULL_TEST(a_durable_write_waits_for_room_and_sync),
 		FULL_TEST(requests_on_one_file_keep_their_order),
-		FULL_TEST(close_waits_and_may_be_interrupted),
-		FULL_TEST(line_is_due_after_a_wait_in_vain),
-		FULL_TEST(what_a_closed_file_left_comes_first),
-		FULL_TEST(what_a_closed_file_left_is_in_nobodys_way),
-		FULL_TEST(the_end_of_the_mount),
-		FULL_TEST(end_answers_those_who_still_wait),
-		FULL_TEST(memory_of_those_who_wait_is_bounded),
-		FULL_TEST(who_polls_is_told_the_truth),
+		FULL_TEST(a_close_waits_and_can_be_interrupted),
+		FULL_TEST(a_line_times_out_after_an_interrupted_close),
+		FULL_TEST(leftovers_come_first),
+		FULL_TEST(leftovers_delay_no_request),
+		FULL_TEST(the_end_of_the_mount_appends_what_has_room),
+		FULL_TEST(the_end_of_the_mount_replies_to_waiting_requests),
+		FULL_TEST(memory_of_waiting_requests_is_bounded),
+		FULL_TEST(poll_tells_whether_there_is_room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_parked.c - requests that wait, with threads: one parks, one interrupts, one works
+ * test_parked.c - parked requests, with three threads: one parks, one interrupts, one works
  *
- * libfuse is ours (--wrap): an interruption marks the request, then calls what was arranged, under a
- * lock of the request, as libfuse does.
+ * The linker replaces libfuse by ours (--wrap).  As in libfuse, an interruption first marks the
+ * request, and then calls the function that was set, under a lock of the request.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,14 +27,14 @@ static struct chronfs_parked_list list;
 static struct request {
 	struct chronfs_parked parked; /* first */
 	pthread_mutex_t lock;
-	fuse_interrupt_func_t func; /* under lock, as is the next */
-	void *data;
-	bool interrupted; /* atomic */
-	int finished;     /* atomic */
+	fuse_interrupt_func_t func; /* under lock */
+	void *data;                 /* under lock */
+	bool interrupted;           /* atomic */
+	int finished;               /* atomic */
 	int result;
 } requests[REQUESTS];
-static int parking; /* requests below this number are being parked, or have been; atomic */
-static int finished;
+static int parking;  /* requests below this number are being or have been parked; atomic */
+static int finished; /* how many requests; atomic */
 
 void __wrap_fuse_req_interrupt_func(fuse_req_t req, fuse_interrupt_func_t func, void *data);
 int __wrap_fuse_req_interrupted(fuse_req_t req);
@@ -109,7 +109,7 @@ static void *interrupt_all(void *arg)
 	return NULL;
 }
 
-/* Every third request is one that only its interruption ends. */
+/* Only its interruption ends every third request. */
 static void *work(void *arg)
 {
 	(void)arg;
@@ -125,7 +125,7 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void each_is_finished_once(void **state)
+static void each_request_is_finished_once(void **state)
 {
 	void *(*const all[])(void *) = { park_all, interrupt_all, work };
 	pthread_t threads[3];
@@ -154,7 +154,7 @@ static void each_is_finished_once(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_is_finished_once),
+		cmocka_unit_test(each_request_is_finished_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -211,7 +211,7 @@ static int collect_durable(struct cq_verifier *v)
 	struct stat st;
 	int r;
 
-	r = cq_watermark_look(v->queue->dirfd, &state);
+	r = cq_watermark_read(v->queue->dirfd, &state);
 	if (r == 0 && state.found) {
 		if (state.damaged != 0)
 			cq_verify_report(v, true, UINT32_MAX, 0,

@@ -362,7 +362,7 @@ int cq_inspect(struct cq_recovery *v)
 	r = find_geometry(v);
 	if (r < 0)
 		return r;
-	r = cq_watermark_look(v->dirfd, &state);
+	r = cq_watermark_read(v->dirfd, &state);
 	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
 		return r;
 	if (r == 0) {

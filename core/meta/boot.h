@@ -2,15 +2,15 @@
 /*
  * boot.h - which boot of the machine this is
  *
- * A writer leaves the number in control.meta.  Who finds the present one there knows that no power cut
- * has come since: what a process had stored is what the page cache still shows.
+ * A writer stores the boot id in control.meta.  If the next writer finds the present one there, the machine
+ * has not been restarted since: the page cache still holds everything that the first one stored.
  */
 #ifndef CQ_BOOT_H
 #define CQ_BOOT_H
 
 #include "format/format.h"
 
-/* All zero where the kernel does not tell (no /proc).  Fails for want of descriptors or memory alone. */
+/* All zero if the kernel does not give it (no /proc).  Fails only for want of descriptors or memory. */
 int cq_boot_id(uint8_t ret_id[CQ_BOOT_ID_SIZE]);
 
 #endif

@@ -2,32 +2,33 @@
 /*
  * control.c - control.meta; see control.h
  *
- * Two things here face processes that die at any moment:
- *   A writer that dies in cq_control_move() leaves segment_gen odd for ever.  Readers therefore try
- *   a bounded number of times and then use the directory.  The next writer makes it even when it has
- *   stored its own position: the number only grows, and no even one is ever over a torn position.
+ * A process can die at any moment, which concerns two things here:
+ *   A writer that dies in cq_control_move() leaves segment_gen odd.  Readers therefore try a bounded
+ *   number of times and then use the directory.  The next writer makes it even when it has stored its
+ *   own position: the number only grows, and an even one never covers a torn position.
  *   A waiting reader that dies leaves `waiters` too high, and every append would make a system call.
  *
- * Which waiters are dead.  The writer calls the system while anybody is counted in `waiters`, until the
- * calls of STALE_NS have all woken nobody under the same `waiters` and `arrivals`.  Then it takes those
- * who are counted for dead, and leaves calls out until one of the two changes.
- *   It never takes a living reader of ours for dead.  That reader loads notify_seq, adds 1 to
- *   `arrivals`, looks for records, and sleeps if notify_seq is what it was.  The writer loads
- *   `arrivals`, adds 1 to notify_seq, and calls.  A reader that is in the loaded number either sleeps
- *   and is woken, or finds notify_seq changed and does not sleep.  So a call that woke nobody proves
- *   that no reader in that number sleeps, or will before it arrives again.  The writer leaves a call
- *   out only if `arrivals`, loaded once more after the change of notify_seq, is that number still: a
- *   reader that arrives behind this load sees the record or the change of notify_seq.
- *   (The first load comes before the change, since a reader that arrives between the change and the
- *   call may find nothing and fall asleep behind the call.)
- *   chronicle-rs's readers, and ours that are older than `arrivals`, change `waiters` alone.  The writer
- *   can take such a reader for dead if the reader does not get to run for STALE_NS while notifications
- *   come.  The flusher makes up for calls that were left out (cq_control_wake_owed()): the reader is
- *   late once, by a second or so, also when there is no further record.
+ * Stale waiters.  While `waiters` is not 0, the writer makes the system call, until for STALE_NS no call
+ * has woken a reader and `waiters` and `arrivals` have not changed.  Then it takes all counted waiters for
+ * dead, and omits the call until one of the two changes.
+ *   It never takes a living reader of this library for dead.  That reader loads notify_seq, adds 1 to
+ *   `arrivals`, looks for records, and sleeps if notify_seq has not changed.  The writer loads
+ *   `arrivals`, adds 1 to notify_seq, and makes the call.  A reader that is counted in the loaded
+ *   `arrivals` either sleeps and is woken, or finds notify_seq changed and does not sleep.  So a call
+ *   that woke no reader proves that no reader counted there sleeps, or will before it arrives again.
+ *   The writer omits a call only if `arrivals`, loaded again after the change of notify_seq, is still
+ *   the same: a reader that arrives after this load sees the record or the change of notify_seq.
+ *   (The first load comes before the change because a reader that arrives between the change and the
+ *   call may find no record and fall asleep after the call.)
+ *   Readers of chronicle-rs, and of versions of this library without `arrivals`, change `waiters` alone.
+ *   The writer can take such a reader for dead if the reader does not run for STALE_NS while
+ *   notifications come.  The flusher makes up for omitted calls (cq_control_wake_owed()): the reader is
+ *   late once, by about a second, also if no further record comes.
  *
- * A writer that opens the queue wakes whoever sleeps: the one before it may have been killed between a
- * record and its notification.  Where it finds control.meta damaged, who is counted is not known, and each of
- * them will take itself off: so more are counted from then on than there can be, and never none.
+ * A writer that opens the queue wakes all sleeping readers: the writer before it may have been killed
+ * between a record and its notification.  If it finds control.meta damaged, the number of waiters is unknown,
+ * and each waiter will subtract itself: so the writer sets a number that is higher than possible, which never
+ * falls to 0.
  */
 #include "meta/control.h"
 
@@ -46,7 +47,7 @@
 
 #define POSITION_TRIES 10000
 #define STALE_NS 1000000000U
-#define UNKNOWN_WAITERS (1U << 16) /* more than there can be */
+#define UNKNOWN_WAITERS (1U << 16) /* more than possible */
 
 static bool page_valid(const struct cq_control_page *page)
 {
@@ -75,8 +76,8 @@ int cq_control_open(struct cq_control *ret_control, int dirfd, bool writable)
 	return 0;
 }
 
-/* Readers keep their mapping of a file that is repaired in place; one that is missing or short has
- * no reader to keep: *ret_made. */
+/* A file of full size is repaired in place, since readers may have it mapped.  One that is missing or short
+ * is replaced: *ret_made. */
 static int open_full_size(struct cq_mapping *ret_map, int dirfd, bool *ret_made)
 {
 	static const struct cq_control_page empty;
@@ -92,8 +93,8 @@ static int open_full_size(struct cq_mapping *ret_map, int dirfd, bool *ret_made)
 	return cq_mapping_open(ret_map, dirfd, CQ_CONTROL_NAME, sizeof empty, true);
 }
 
-/* Readers wait from here on until the number is even again; it is odd already where another writer has
- * died in a move. */
+/* From here on readers wait until the number is even again.  It is odd already if another writer has died
+ * in a move. */
 static uint32_t begin_move(struct cq_control_page *page)
 {
 	const uint32_t odd = page->segment_gen | 1;
@@ -139,8 +140,8 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 		return r;
 	page = c.page = (struct cq_control_page *)(void *)c.map.base;
 	if (!page_valid(page)) {
-		/* Nothing in it is believed.  A reader that waits finds out at the end of its slice;
-		 * one that asks for the position waits for cq_control_move(). */
+		/* Nothing in it is kept.  A reader that sleeps notices at the end of its slice; a
+		 * reader that asks for the position waits for cq_control_move(). */
 		__atomic_store_n(&page->init_state, 0, __ATOMIC_RELEASE);
 		begin_move(page);
 		clear_but_gen(page);
@@ -260,7 +261,7 @@ void cq_control_wait_end(struct cq_control *control)
 	uint32_t *waiters = &control->page->waiters;
 	uint32_t count = __atomic_load_n(waiters, __ATOMIC_RELAXED);
 
-	/* never below zero, whoever else reset it meanwhile */
+	/* never below zero, also if another process has reset it meanwhile */
 	while (count > 0 &&                          /* another process may change it right here */
 	       !__atomic_compare_exchange_n(waiters, /* GCOV_EXCL_BR_LINE: changed just now */
 	                                    &count, count - 1, false, __ATOMIC_SEQ_CST,

@@ -18,14 +18,14 @@ struct cq_control {
 	struct cq_mapping map;
 	struct cq_control_page *page;
 	bool writable;
-	/* of the writer: the wake-ups since the last one that woke somebody (control.c) */
+	/* the writer's: wake-ups since the last one that woke a reader (control.c) */
 	struct {
-		bool any; /* there were some; all saw the same two counts: */
+		bool any; /* there were some; all found the same two counts: */
 		uint64_t arrivals;
 		uint32_t waiters;
-		uint64_t since_ns; /* the first of them, CLOCK_MONOTONIC */
-		bool stale;        /* they say that those who are counted are dead */
-		bool owed;         /* a wake-up was left out for that since the last one */
+		uint64_t since_ns; /* time of the first of them, CLOCK_MONOTONIC */
+		bool stale; /* the waiters that are counted are stale: their processes died */
+		bool owed;  /* since the last wake-up one was omitted for that reason */
 	} idle;
 };
 
@@ -35,7 +35,7 @@ struct cq_position {
 };
 
 /* Maps it; -ENOENT, or -EBADMSG if it is not (yet) a complete control block.  writable false maps
- * read-only; true falls back to read-only where permissions say so (see ->writable). */
+ * read-only; true falls back to read-only where this process may not write (see ->writable). */
 int cq_control_open(struct cq_control *ret_control, int dirfd, bool writable);
 
 /* Writer: opens, repairs in place or creates it, then sets geometry, epoch and position. */
@@ -57,10 +57,10 @@ static inline void cq_control_advance(struct cq_control *control, uint64_t offse
 	__atomic_store_n(&control->page->heartbeat_ns, now_ns, __ATOMIC_RELAXED);
 }
 
-/* The rest of cq_control_notify() where somebody is counted as waiting. */
+/* The rest of cq_control_notify() if `waiters` is not 0. */
 void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals);
 
-/* Writer: something new is there; all that is new, once.  A system call only when somebody waits. */
+/* Writer: notifies readers of everything new, once.  A system call only if a reader waits. */
 static inline void cq_control_notify(struct cq_control *control)
 {
 	const uint64_t arrivals = __atomic_load_n(&control->page->arrivals, __ATOMIC_ACQUIRE);
@@ -74,13 +74,13 @@ static inline void cq_control_notify(struct cq_control *control)
 		cq_control_wake(control, waiters, arrivals);
 }
 
-/* Writer: makes up for the wake-ups that cq_control_notify() has left out.  To be called once a second
- * or so, and at the end, under the same lock. */
+/* Writer: makes up for the wake-ups that cq_control_notify() has omitted.  To be called about once a second,
+ * and at the end, under the same lock. */
 void cq_control_wake_owed(struct cq_control *control);
 
 /*
- * Reader: waits for a notification after `seen`, at most timeout_ms.  The caller brackets it so:
- * cq_control_wait_begin(), look for data, cq_control_wait(), cq_control_wait_end().
+ * Reader: waits for a notification after `seen`, at most timeout_ms.  The caller calls, in this order,
+ * cq_control_wait_begin(), looks for data, cq_control_wait(), cq_control_wait_end().
  */
 uint32_t cq_control_wait_begin(struct cq_control *control);
 int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms);

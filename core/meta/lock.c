@@ -17,7 +17,7 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-#define TRIES 100 /* against somebody who replaces the file all the time */
+#define TRIES 100 /* if another process keeps replacing the file */
 
 /* Field 22 of /proc/PID/stat; the command in field 2 may hold spaces and parentheses. */
 static int process_start_time(pid_t pid, uint64_t *ret_start)
@@ -47,7 +47,7 @@ static int process_start_time(pid_t pid, uint64_t *ret_start)
 	return 0;
 }
 
-/* `rest` goes behind the three numbers. */
+/* The text is three numbers and `rest`. */
 static int describe(const struct cq_lock *lock, uint64_t epoch, const char *rest)
 {
 	uint64_t start = 0;
@@ -55,7 +55,7 @@ static int describe(const struct cq_lock *lock, uint64_t epoch, const char *rest
 	int length, r;
 
 	r = process_start_time(getpid(), &start);
-	if (r < 0 && r != -ENOENT) /* ENOENT: no /proc here; the kernel's lock does without */
+	if (r < 0 && r != -ENOENT) /* ENOENT: no /proc here; the lock does not need it */
 		return r;
 	length = snprintf(text, sizeof text, "%d %" PRIu64 " %" PRIu64 "%s\n", (int)getpid(), start,
 	                  epoch, rest);
@@ -84,7 +84,7 @@ int cq_lock_describe_closed(const struct cq_lock *lock, uint64_t epoch)
 	return describe(lock, epoch, " closed");
 }
 
-/* EBUSY: another writer has it.  -1 in *ret_fd: directories cannot be locked here. */
+/* EBUSY: another writer has it.  *ret_fd is -1 if directories cannot be locked here. */
 static int lock_directory(int dirfd, int *ret_fd)
 {
 	int fd, r;
@@ -138,7 +138,7 @@ int cq_lock_check(int dirfd, const struct cq_lock *lock)
 	return cq_planted("lock_name_unchecked") ? 0 : check_name(dirfd, lock->file);
 }
 
-/* The file may be replaced between its open and its lock: then it is one that nobody else locks. */
+/* The file may be replaced between its open and its lock: then the lock on it means nothing. */
 static int lock_file(int dirfd, bool make, int *ret_fd)
 {
 	int fd = -1, r;
@@ -190,9 +190,9 @@ int cq_lock_acquire(int dirfd, struct cq_lock *ret_lock)
 }
 
 /*
- * Whether any process holds a flock on this file, and which one, as far as the kernel's list tells: it
- * is read so that looking never keeps a starting writer out.  Where the list's device number is not
- * stat's (btrfs subvolumes), the inode number and the pid in the text have to agree.
+ * Whether any process holds a flock on this file, and which one, according to the kernel's list: reading
+ * the list never keeps a starting writer out, as taking the lock would.  Where the list's device number is
+ * not stat's (btrfs subvolumes), the inode number and the pid in the text must agree.
  */
 static bool locked_now(const struct stat *st, pid_t named, pid_t *ret_pid)
 {
@@ -219,7 +219,7 @@ static bool locked_now(const struct stat *st, pid_t named, pid_t *ret_pid)
 	return found;
 }
 
-/* Takes the text apart; what is not to be understood gives pid 0. */
+/* Parses the text; one that cannot be parsed gives pid 0. */
 static struct cq_holder read_text(const char *text)
 {
 	struct cq_holder holder = { 0 };
@@ -233,7 +233,7 @@ static struct cq_holder read_text(const char *text)
 		return (struct cq_holder){ 0 };
 	holder.pid = pid;
 	holder.alive = process_start_time(pid, &start) == 0 && start == holder.start_time;
-	/* or the text is that of a writer before the one that has the lock now */
+	/* a text of a dead process is that of an earlier writer */
 	holder.closing =
 		holder.alive && (strcmp(word, "closing") == 0 || strcmp(word, "closed") == 0);
 	if (strcmp(word, "closed") == 0)
@@ -241,9 +241,9 @@ static struct cq_holder read_text(const char *text)
 	return holder;
 }
 
-/* The directory is locked and writer.lock is not: somebody has replaced that, and whoever holds the
- * directory is not known by it. */
-static void look_at_directory(int dirfd, struct cq_holder *holder)
+/* If the directory is locked and writer.lock is not, writer.lock was replaced, and its text does not name the
+ * process that holds the directory. */
+static void find_directory_holder(int dirfd, struct cq_holder *holder)
 {
 	struct cq_holder other = { .locked = true, .closing = true };
 	struct stat st;
@@ -280,12 +280,12 @@ int cq_lock_holder(int dirfd, struct cq_holder *ret_holder)
 		return r;
 	}
 	if (!holder.locked)
-		look_at_directory(dirfd, &holder);
+		find_directory_holder(dirfd, &holder);
 	*ret_holder = holder;
 	return 0;
 }
 
-void cq_lock_let_go(const struct cq_lock *lock)
+void cq_lock_unlock(const struct cq_lock *lock)
 {
 	if (lock->directory >= 0)
 		(void)flock(lock->directory, LOCK_UN);
@@ -295,7 +295,7 @@ void cq_lock_let_go(const struct cq_lock *lock)
 
 void cq_lock_release(struct cq_lock *lock)
 {
-	cq_lock_let_go(lock);
+	cq_lock_unlock(lock);
 	if (lock->directory >= 0)
 		close(lock->directory);
 	if (lock->file >= 0)

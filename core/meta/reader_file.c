@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader_file.c - readers/NAME.meta: where a named reader stands
+ * reader_file.c - readers/NAME.meta: the committed position of a named reader
  *
- * Invariant: the slot that counts is never the one being written, so that whatever a reader's death
- * leaves of a write, the position before it is still there.  Nothing in the file is trusted: what
- * is not a possible position with a right CRC is no position.
+ * Invariant: the newest slot is never the one being written: if a reader dies in a write, the position
+ * before that write is still there.  Nothing in the file is trusted: only a possible position with a right
+ * CRC counts.
  */
 #include "meta/reader_file.h"
 
@@ -47,7 +47,7 @@ static int open_regular(int dirfd, const char *file, int flags, int *ret_fd)
 	if (r < 0)
 		return r;
 	r = cq_io_stat(fd, &st);
-	/* a file with a second name is not a reader's, not even to be read */
+	/* a file with a second name does not belong to a reader, and is not even read */
 	if (r == 0 && st.st_nlink != 1)
 		r = -EBADMSG;
 	if (r < 0) {
@@ -117,8 +117,8 @@ static bool slot_valid(const struct cq_reader_slot *slot)
 	       slot->generation != UINT64_MAX && position_possible(slot->segment, slot->offset);
 }
 
-/* Neither valid nor what was there before the first write: zeros, or, in the first slot, the position of
- * an older program. */
+/* Neither valid nor as before the first write: zeros, or, in the first slot, the position of an older
+ * program. */
 static bool slot_damaged(const struct cq_reader_slot *slot, bool first)
 {
 	static const struct cq_reader_slot none;
@@ -137,8 +137,8 @@ static unsigned damaged_slots(const struct cq_reader_slot slots[2])
 
 #define SAME_TWICE 10
 
-/* A slot that its reader stores just now may be read in pieces: damaged is what stays so. */
-static ssize_t read_slots(int fd, struct cq_reader_slot slots[2])
+/* A slot may be read while its reader writes it: it is damaged only if it stays so. */
+static ssize_t read_reader_slots(int fd, struct cq_reader_slot slots[2])
 {
 	const size_t size = 2 * sizeof *slots;
 	struct cq_reader_slot before[2];
@@ -157,7 +157,7 @@ static ssize_t read_slots(int fd, struct cq_reader_slot slots[2])
 
 #define NO_SLOT 2U
 
-/* *ret_at: the slot that counts, or NO_SLOT. */
+/* *ret_at: the newest valid slot, or NO_SLOT. */
 static int read_newest(int fd, struct cq_reader_file *ret_cursor, unsigned *ret_at)
 {
 	struct cq_reader_slot slots[2];
@@ -166,7 +166,7 @@ static int read_newest(int fd, struct cq_reader_file *ret_cursor, unsigned *ret_
 	ssize_t n;
 	size_t i;
 
-	n = read_slots(fd, slots);
+	n = read_reader_slots(fd, slots);
 	if (n < 0)
 		return (int)n;
 	if (n == 8 || n == 16) {
@@ -212,28 +212,28 @@ int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
 	static const struct cq_reader_slot none;
 	struct cq_reader_file there;
 	unsigned at = NO_SLOT;
-	bool anew;
+	bool restart;
 	int r;
 
-	/* Others write here, too, as a recovery that moves the reader: a lower generation than the
-	 * file's would not count. */
+	/* Other processes write here, too, as a recovery that moves the reader: a lower generation than
+	 * the file's would not count. */
 	r = read_newest(fd, &there, &at);
 	if (r < 0 && r != -ENOENT)
 		return r;
 	if (r == 0 && there.generation > slot.generation)
 		slot.generation = there.generation;
-	/* Who has made up a generation near the last one there is, has it counted from 1 again: behind
-	 * the new slot, the one that counted goes. */
-	anew = slot.generation > CQ_COUNT_MAX;
-	slot.generation = anew ? 1 : slot.generation + 1;
-	/* the one that counts may stand where no writer puts it */
+	/* If a program has stored a generation near the highest possible one, generations start at 1
+	 * again: the old slot is cleared after the new one is written. */
+	restart = slot.generation > CQ_COUNT_MAX;
+	slot.generation = restart ? 1 : slot.generation + 1;
+	/* the newest slot may be in the wrong place for its generation */
 	if (slot.generation % 2 == at && !cq_planted("cursor_overwritten"))
 		slot.generation++;
 	slot.crc = cq_crc32(0, &slot, offsetof(struct cq_reader_slot, crc));
-	/* The first generation is 1, in the second slot: so a fresh file, and an older one of 8 or 16
-	 * bytes, gets its full size by its first write. */
+	/* The first generation is 1, in the second slot: so the first write gives a new file, or an older
+	 * one of 8 or 16 bytes, its full size. */
 	r = cq_io_pwrite(fd, &slot, sizeof slot, slot.generation % 2 * sizeof slot);
-	if (r == 0 && anew && at != NO_SLOT)
+	if (r == 0 && restart && at != NO_SLOT)
 		r = cq_io_pwrite(fd, &none, sizeof none, at * sizeof none);
 	if (r < 0)
 		return r;
@@ -254,7 +254,7 @@ bool cq_reader_file_name_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char
 	return cq_reader_name_valid(ret_name);
 }
 
-static int look_at_file(int dir, const char *file, struct cq_reader_file *ret_cursor)
+static int read_file(int dir, const char *file, struct cq_reader_file *ret_cursor)
 {
 	int fd, r;
 
@@ -266,7 +266,7 @@ static int look_at_file(int dir, const char *file, struct cq_reader_file *ret_cu
 	return r;
 }
 
-int cq_reader_file_look(int dirfd, const char *name, struct cq_reader_file *ret_cursor)
+int cq_reader_file_read_named(int dirfd, const char *name, struct cq_reader_file *ret_cursor)
 {
 	char file[FILE_NAME_SIZE];
 	int dir, r;
@@ -275,15 +275,14 @@ int cq_reader_file_look(int dirfd, const char *name, struct cq_reader_file *ret_
 	if (r < 0)
 		return r;
 	file_name(file, name);
-	r = look_at_file(dir, file, ret_cursor);
+	r = read_file(dir, file, ret_cursor);
 	close(dir);
 	return r;
 }
 
 /*
- * Visits one file.  What is wrong with the file itself concerns that reader alone; a shortage of
- * descriptors or memory is an error, since retention would take a reader that was not seen for one
- * that is not there.
+ * Visits one file.  Damage to a file concerns that reader alone.  A shortage of descriptors or memory is an
+ * error, since retention would take a reader that was not visited for one that does not exist.
  */
 static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit, void *arg)
 {
@@ -293,7 +292,7 @@ static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit, 
 
 	if (!cq_reader_file_name_parse(name, file))
 		return 0;
-	r = look_at_file(dir, file, &cursor);
+	r = read_file(dir, file, &cursor);
 	if (r == 0)
 		visit(arg, name, &cursor);
 	if (cq_planted("bad_reader_is_fatal"))

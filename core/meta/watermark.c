@@ -24,8 +24,8 @@ bool cq_watermark_slot_valid(const struct cq_watermark_slot *slot)
 	       slot->seq <= CQ_COUNT_MAX;
 }
 
-/* a is later than b.  Of two with one generation, which nobody writes, the one that says more: so nothing
- * that was durable is given up without a word. */
+/* a is later than b.  No writer stores one generation twice; if two slots have the same, the higher place
+ * counts, so that no durable record is lost without a message. */
 static bool is_later(const struct cq_watermark_slot *a, const struct cq_watermark_slot *b)
 {
 	if (a->generation != b->generation)
@@ -53,10 +53,10 @@ static void judge_slots(const struct cq_watermark_slot slots[2], struct cq_water
 	}
 }
 
-/* A slot that its writer stores just now may be read in pieces: damaged is what stays so. */
+/* A slot may be read while its writer stores it: it is damaged only if it stays so. */
 #define SAME_TWICE 10
 
-static int read_slots(int fd, struct cq_watermark_state *ret_state)
+static int read_watermark_slots(int fd, struct cq_watermark_state *ret_state)
 {
 	struct cq_watermark_slot slots[2], before[2];
 	ssize_t n;
@@ -75,7 +75,7 @@ static int read_slots(int fd, struct cq_watermark_state *ret_state)
 	return 0;
 }
 
-int cq_watermark_look(int dirfd, struct cq_watermark_state *ret_state)
+int cq_watermark_read(int dirfd, struct cq_watermark_state *ret_state)
 {
 	struct cq_watermark_state state;
 	int fd, r;
@@ -83,7 +83,7 @@ int cq_watermark_look(int dirfd, struct cq_watermark_state *ret_state)
 	r = cq_io_open(dirfd, CQ_DURABLE_NAME, O_RDONLY, &fd);
 	if (r < 0)
 		return r;
-	r = read_slots(fd, &state);
+	r = read_watermark_slots(fd, &state);
 	close(fd);
 	if (r < 0)
 		return r;
@@ -91,20 +91,7 @@ int cq_watermark_look(int dirfd, struct cq_watermark_state *ret_state)
 	return 0;
 }
 
-int cq_watermark_read(int dirfd, struct cq_watermark_slot *ret_slot)
-{
-	struct cq_watermark_state state;
-	int r = cq_watermark_look(dirfd, &state);
-
-	if (r < 0)
-		return r;
-	if (!state.found)
-		return -ENOENT;
-	*ret_slot = state.slot;
-	return 0;
-}
-
-int cq_watermark_open(struct cq_watermark *ret_durable, int dirfd)
+int cq_watermark_open(struct cq_watermark *ret_watermark, int dirfd)
 {
 	static const struct cq_watermark_slot none[2];
 	struct cq_watermark_state state = { .found = false };
@@ -115,8 +102,8 @@ int cq_watermark_open(struct cq_watermark *ret_durable, int dirfd)
 		r = cq_io_create_new(dirfd, CQ_DURABLE_NAME, 0640, &fd);
 	if (r < 0)
 		return r;
-	r = read_slots(fd, &state);
-	if (r == 0 && !state.found) { /* whatever stands there, it is no mark */
+	r = read_watermark_slots(fd, &state);
+	if (r == 0 && !state.found) { /* whatever is in it, it is no watermark */
 		cq_point("durable.created");
 		r = cq_io_pwrite(fd, none, sizeof none, 0);
 		cq_point("durable.emptied");
@@ -125,30 +112,31 @@ int cq_watermark_open(struct cq_watermark *ret_durable, int dirfd)
 		close(fd);
 		return r;
 	}
-	*ret_durable = (struct cq_watermark){ .fd = fd,
-		                              .generation = state.slot.generation,
-		                              .newest = state.newest };
+	*ret_watermark = (struct cq_watermark){ .fd = fd,
+		                                .generation = state.slot.generation,
+		                                .newest = state.newest };
 	return 0;
 }
 
-void cq_watermark_close(struct cq_watermark *durable)
+void cq_watermark_close(struct cq_watermark *watermark)
 {
-	close(durable->fd);
-	durable->fd = -1;
+	close(watermark->fd);
+	watermark->fd = -1;
 }
 
-int cq_watermark_store(struct cq_watermark *durable, struct cq_watermark_slot slot)
+int cq_watermark_store(struct cq_watermark *watermark, struct cq_watermark_slot slot)
 {
-	const unsigned at = cq_planted("mark_overwritten") ? durable->newest : 1 - durable->newest;
+	const unsigned at =
+		cq_planted("mark_overwritten") ? watermark->newest : 1 - watermark->newest;
 	int r;
 
-	slot.generation = durable->generation + 1;
+	slot.generation = watermark->generation + 1;
 	slot.reserved = 0;
 	slot.crc = slot_crc(&slot);
-	r = cq_io_pwrite(durable->fd, &slot, sizeof slot, at * sizeof slot);
+	r = cq_io_pwrite(watermark->fd, &slot, sizeof slot, at * sizeof slot);
 	if (r < 0)
 		return r;
-	durable->generation = slot.generation;
-	durable->newest = at;
+	watermark->generation = slot.generation;
+	watermark->newest = at;
 	return 0;
 }

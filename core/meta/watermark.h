@@ -3,7 +3,7 @@
  * watermark.h - durable.meta: how far the queue is known to be on stable storage
  *
  * Stored after a good flush, so it may lag behind what is durable but never leads.  Two slots are
- * written alternately: a torn one leaves the other.
+ * written alternately: if a write is torn, the other slot is still valid.
  */
 #ifndef CQ_WATERMARK_H
 #define CQ_WATERMARK_H
@@ -12,36 +12,32 @@
 
 #include "format/format.h"
 
-/* Its checksum is right, and it names a place that there can be. */
+/* Its checksum is right, and its place is possible. */
 bool cq_watermark_slot_valid(const struct cq_watermark_slot *slot);
 
-/* What the file says.  A slot that is neither valid nor all zero is damaged: it may have held the newest
- * watermark, so that the other one is a lower bound alone. */
+/* The contents of the file.  A slot that is neither valid nor all zero is damaged: it may have held the
+ * newest watermark, so the other slot is only a lower bound. */
 struct cq_watermark_state {
 	bool found;                    /* there is a valid slot */
-	struct cq_watermark_slot slot; /* the one that counts */
-	unsigned newest;               /* which one that is; 0 if there is none */
+	struct cq_watermark_slot slot; /* the newest valid one */
+	unsigned newest;               /* its number; 0 if there is none */
 	unsigned damaged;              /* bit N: slot N is damaged */
 };
 
 /* -ENOENT: no file. */
-int cq_watermark_look(int dirfd, struct cq_watermark_state *ret_state);
-
-/* The slot that counts alone.  -ENOENT: no file or no valid slot. */
-int cq_watermark_read(int dirfd, struct cq_watermark_slot *ret_slot);
+int cq_watermark_read(int dirfd, struct cq_watermark_state *ret_state);
 
 struct cq_watermark {
 	int fd;
 	uint32_t generation;
-	unsigned
-		newest; /* the slot that counts, and is never the next to be written, whatever it is */
+	unsigned newest; /* the number of the newest valid slot; the other one is written next */
 };
 
-/* Opens it for storing, making it where it is missing. */
-int cq_watermark_open(struct cq_watermark *ret_durable, int dirfd);
-void cq_watermark_close(struct cq_watermark *durable);
+/* Opens it for storing; makes it if it is missing. */
+int cq_watermark_open(struct cq_watermark *ret_watermark, int dirfd);
+void cq_watermark_close(struct cq_watermark *watermark);
 
-/* Stores the mark; generation and CRC are filled in. */
-int cq_watermark_store(struct cq_watermark *durable, struct cq_watermark_slot slot);
+/* Stores the slot with the next generation and its CRC. */
+int cq_watermark_store(struct cq_watermark *watermark, struct cq_watermark_slot slot);
 
 #endif

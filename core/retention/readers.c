@@ -117,7 +117,7 @@ bool cq_reader_table_needs_oldest(struct cq_reader_table *t, int dirfd,
 
 		if (!cq_rules_reader_needs_oldest(config, situation, reader))
 			continue;
-		if (cq_reader_file_look(dirfd, reader->name, &cursor) == 0)
+		if (cq_reader_file_read_named(dirfd, reader->name, &cursor) == 0)
 			update(reader, &cursor, situation);
 		else
 			reader->segment = UINT64_MAX; /* the reading of all files decides */

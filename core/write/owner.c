@@ -87,6 +87,6 @@ void cq_owner_let_go(cq_writer *w)
 	pthread_mutex_unlock(&w->flush.lock);
 	pthread_mutex_lock(&w->preparing);
 	pthread_mutex_unlock(&w->preparing);
-	cq_lock_let_go(&w->owned);
+	cq_lock_unlock(&w->owned);
 	w->let_go = true;
 }

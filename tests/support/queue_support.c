@@ -21,6 +21,7 @@
 #include "files/dir.h"
 #include "format/walk.h"
 #include "format/window.h"
+#include "meta/watermark.h"
 #include "write/writer.h"
 
 /* ---- fixture ---- */
@@ -527,6 +528,15 @@ void qs_other_boot(const char *dir)
 
 	if (support_exists(dir, "control.meta"))
 		support_poke(dir, "control.meta", 32, boot_id, sizeof boot_id);
+}
+
+struct cq_watermark_slot qs_watermark(int dirfd)
+{
+	struct cq_watermark_state state;
+
+	assert_int_equal(cq_watermark_read(dirfd, &state), 0);
+	assert_true(state.found);
+	return state.slot;
 }
 
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq)

@@ -11,6 +11,7 @@
 
 #include "chronq.h"
 #include "files/wsegment.h"
+#include "format/format.h"
 #include "support.h"
 
 #define QS_SIZE 4096U /* of a segment in these tests */
@@ -119,6 +120,8 @@ uint32_t qs_crc32(const void *bytes, size_t length);
 /* ---- making files ---- */
 
 void qs_write_file(const char *dir, const char *name, const void *bytes, size_t length);
+/* The watermark in durable.meta, which must have one. */
+struct cq_watermark_slot qs_watermark(int dirfd);
 /* durable.meta: everything before this place is durable, and a power cut has come. */
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq);
 /* The last writer was at work before the machine was started anew, as far as control.meta tells. */

@@ -246,16 +246,18 @@ static bool check_beginning(struct crash_shared *s, const struct reading *found)
 static bool check_mark(struct crash_shared *s, uint64_t end)
 {
 	const uint64_t durable = atomic_load(&s->durable);
-	struct cq_watermark_slot mark = { 0 };
+	struct cq_watermark_state state = { .found = false };
+	struct cq_watermark_slot mark;
 	int dirfd, r;
 
 	r = cq_io_open_dir(AT_FDCWD, s->dir, &dirfd);
 	if (r == 0) {
-		r = cq_watermark_read(dirfd, &mark);
+		r = cq_watermark_read(dirfd, &state);
 		close(dirfd);
 	}
 	if (r < 0 && r != -ENOENT)
 		return crash_problem(s, "durable.meta: %s", strerrordesc_np(-r));
+	mark = state.slot; /* all zero if there is none */
 	return (mark.seq <= end && mark.seq >= durable) ||
 	       crash_problem(s,
 	                     "the mark says %" PRIu64 "; %" PRIu64 " records are there, %" PRIu64

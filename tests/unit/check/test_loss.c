@@ -378,7 +378,7 @@ static void watermark_is_not_known(void **state)
 
 	for (unsigned syncs = 7; syncs <= 8; syncs++) { /* either slot */
 		damage_newer_slot(q, syncs, name);
-		assert_int_equal(cq_watermark_look(q->dirfd, &mark), 0);
+		assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 		assert_true(mark.found && mark.slot.seq < 70);
 		support_poke(q->dir, NAME(2), AT(68) + 64, "R", 1);
 		q->log_length = 0;
@@ -435,7 +435,7 @@ static void damaged_slot_is_mended(void **state)
 			qs_open(q);
 			qs_close(q);
 		}
-		assert_int_equal(cq_watermark_look(q->dirfd, &mark), 0);
+		assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
 		assert_int_equal(mark.damaged, 0);
 		assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 		assert_int_equal(result.damage, 0);

@@ -27,7 +27,6 @@
 
 #include "files/dir.h"
 #include "kernel.h"
-#include "meta/watermark.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -197,7 +196,7 @@ static void level(struct qs *q)
 		(void)unlinkat(q->dirfd, name, 0);
 	}
 
-	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
+	mark = qs_watermark(q->dirfd);
 	qs_mark(q->dir, mark.segment, mark.offset, mark.seq);
 	qs_zero(q->dir, "control.meta", 16, 24);   /* epoch */
 	qs_zero(q->dir, "control.meta", 128, 132); /* how often the position has moved */

@@ -25,7 +25,6 @@
 #include "gather.h"
 #include "held.h"
 #include "meta/control.h"
-#include "meta/watermark.h"
 #include "queue_support.h"
 #include "write/writer.h"
 
@@ -124,7 +123,7 @@ static void make(struct qs *q, bool closed)
 	if (!closed)
 		qs_close(q);
 	held_put(&known.held, q->dir);
-	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
+	mark = qs_watermark(q->dirfd);
 	known.mark = (struct cq_position){ (uint32_t)mark.segment, mark.offset };
 }
 

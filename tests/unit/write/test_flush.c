@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #include "files/dir.h"
-#include "meta/watermark.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -28,7 +27,7 @@ static void expect_mark(struct qs *q, uint64_t segment, uint64_t offset, uint64_
 {
 	struct cq_watermark_slot mark;
 
-	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
+	mark = qs_watermark(q->dirfd);
 	assert_int_equal(mark.segment, segment);
 	assert_int_equal(mark.offset, offset);
 	assert_int_equal(mark.seq, seq);
@@ -102,7 +101,7 @@ static void close_flushes(void **state)
 	struct qs *q = *state;
 
 	qs_write(q, 0, 40);
-	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
+	mark = qs_watermark(q->dirfd);
 	assert_int_equal(mark.segment, 1);
 	assert_int_equal(mark.offset, AT(40));
 	assert_int_equal(mark.seq, 40);
@@ -353,7 +352,7 @@ static void sync_of_an_earlier_process_fails(void **state)
 	cq_fault_set(NULL, 0, 0, 0);
 	assert_int_equal(cq_writer_sync(q->writer), -EIO);
 	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EIO);
-	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
+	mark = qs_watermark(q->dirfd);
 	assert_int_equal(mark.segment, 0);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	q->writer = NULL;
@@ -412,7 +411,7 @@ static void flush_that_cannot_begin(void **state)
 	cq_fault_set("open", EMFILE, 0, 1);
 	assert_int_equal(cq_writer_sync(q->writer), -EMFILE);
 	cq_fault_set(NULL, 0, 0, 0);
-	assert_int_equal(cq_watermark_read(q->dirfd, &mark), 0);
+	mark = qs_watermark(q->dirfd);
 	assert_int_equal(mark.seq, 0);
 	assert_int_equal(qs_stats(q->writer).error, 0);
 	assert_int_equal(qs_stats(q->writer).unsynced, 2);

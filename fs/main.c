@@ -4,10 +4,11 @@
  *
  * Start: options > session (libfuse checks its options) > mount point (removes a dead mount) > fork
  * > log queue > background thread > queue > mount > reply to INIT > message to the parent > loop.
- * The queue is opened before the mount, so that a mount that fails leaves nothing behind.  Stop, by
- * a signal or an unmount: loop > background thread > replies to parked requests, open lines
- * appended > writer closed (syncs everything, replies to requests that wait for a sync) > unmount >
- * session > log queue, which has two seconds to write its messages.
+ * The queue is opened before the mount, so that a mount that fails leaves nothing behind.
+ *
+ * Stop, by a signal or an unmount: loop > background thread > replies to parked requests, open
+ * lines appended > writer closed (syncs everything, replies to requests that wait for a sync) >
+ * unmount > session > log queue, which has two seconds to write its messages.
  */
 #include "chronfs.h"
 

@@ -2,9 +2,9 @@
 /*
  * ctl.c - `ctl`: one command per write(2); and unlink(2), which deletes a segment
  *
- *   roll      seals the current segment sync      gets its reply when everything appended before it
- *   is durable trim SEQ  deletes the sealed segments all of whose records are below SEQ, oldest
- *   first
+ *   roll      seals the current segment
+ *   sync      gets its reply when everything appended before it is durable
+ *   trim SEQ  deletes the sealed segments all of whose records are below SEQ, oldest first
  *
  * The writer's flusher replies to `sync` (wait_for_sync.c).  The other commands and unlink may take
  * longer than a serving thread may spend: a roll may wait for a segment that is being prepared, and

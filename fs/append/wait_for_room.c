@@ -5,9 +5,10 @@
  * With full=block, a request that finds no room is parked (held/parked.c) with a copy of its data.
  * The background thread tries again when the library has deleted segments, and at intervals: the
  * oldest request first, and no other until the oldest has succeeded or given up.  A request waits
- * no longer than full=block says.  An interrupted request gets its reply at once.  A leftover
- * (line_leftover.c) waits in a list of its own, without a request and without a time limit.
- * Leftovers are tried first, and never delay a request.
+ * no longer than full=block says.  An interrupted request gets its reply at once.
+ *
+ * A leftover (line_leftover.c) waits in a list of its own, without a request and without a time
+ * limit.  Leftovers are tried first, and never delay a request.
  *
  * Invariant: the thread that parks a request wakes the background thread afterwards, because room
  * may have come after its own attempt.

@@ -5,8 +5,8 @@
  * These are fsync, `sync` in ctl, and writes that must be durable.  The serving thread hands the
  * request to the writer and serves the next one.  The writer's flusher thread replies from its
  * callback, once for each request: at the latest in cq_writer_close(), which runs before the
- * session ends. Such a request cannot be interrupted: a sync ends by itself, and the record is
- * appended already.
+ * session ends.
+ * Such a request cannot be interrupted: a sync ends by itself, and the record is appended already.
  */
 #include "append/wait_for_sync.h"
 

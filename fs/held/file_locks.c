@@ -5,15 +5,17 @@
  * The kernel would keep locks per inode, and each lookup of a sink makes a new inode: two processes
  * that open `append` would not exclude each other.  So chronfs keeps the locks itself, per path.
  *
- * A request for a lock that another owner holds is parked (parked.c).  The thread that drops that
- * lock gives it to the next parked request and replies.  fs->file_locks.waiters.lock also
- * guards fs->file_locks.held: so a lock cannot be dropped between the check and the parking.
+ * A request for a lock that another owner holds is parked (parked.c).  The thread that drops the
+ * lock gives it to the parked requests that can have it now, in the order of arrival, and replies.
+ * fs->file_locks.waiters.lock also guards fs->file_locks.held: so no thread can drop a lock between
+ * the check for it and the parking.
  *
  * A POSIX lock ends when its owner closes any descriptor of the file, even if a child has another
  * one.  The kernel tells this only by FLUSH, for every descriptor; so chronfs opens every file that
  * can be written with FLUSH.  Files that can only be read are opened without it (FOPEN_NOFLUSH):
- * they can only have read locks, which keep no process out, and which end with an unlock or with
- * the open file.  A flock, and a lock of an open file (F_OFD_SETLK), end with the open file.
+ * they can only have read locks, which never conflict, and which end with an unlock or with the
+ * open file.
+ * A flock, and a lock of an open file (F_OFD_SETLK), end with the open file.
  *
  * As in the kernel, a change of a flock that has to wait first drops the old one: otherwise two
  * processes that want to make theirs exclusive would wait for each other.  A POSIX lock whose wait

@@ -5,13 +5,14 @@
  * Either way can be stuck: a pipe that nobody reads, a log daemon that is stopped.  So a thread of
  * its own writes, and only this thread waits.
  *
- * Invariants
- *   A thread holds the lock while it changes pointers, and never while it writes; so
- *   chronfs_log_queue_put() waits for no reader.  The memory of waiting messages is bounded.  When
- *   a message finds no room, the queue drops it and all later ones until the thread takes what
- *   waits.  So the missing messages are one gap, and the thread writes their number in the gap's
- *   place.  Of the mount, the thread uses struct chronfs_log_queue only.  A thread that is stuck
- *   when the mount has ended owns that struct, and ends with the process.
+ * Invariants:
+ *   - A thread holds the lock while it changes pointers, and never while it writes; so
+ *     chronfs_log_queue_put() waits for no reader.
+ *   - The memory of waiting messages is bounded.  When a message finds no room, the queue drops it
+ *     and all later ones until the thread takes what waits.  So the missing messages are one gap,
+ *     and the thread writes their number in the gap's place.
+ *   - Of the mount, the thread uses struct chronfs_log_queue only.  A thread that is stuck when the
+ *     mount has ended owns that struct, and ends with the process.
  */
 #include "shared/log_queue.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* log_queue.h - messages on their way to stderr or syslog; nobody waits for them */
+/* log_queue.h - messages on their way to stderr or syslog; see log_queue.c */
 #ifndef CHRONFS_LOG_QUEUE_H
 #define CHRONFS_LOG_QUEUE_H
 

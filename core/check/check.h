@@ -37,7 +37,7 @@ struct cq_recovered {
 	uint64_t last_time;     /* of the newest record in the active segment; 0: none */
 	uint32_t epoch;         /* for this writer: higher than any before */
 	bool created;           /* there was nothing before */
-	bool have_watermark;            /* there is a watermark */
+	bool have_watermark;    /* there is a watermark */
 	uint32_t oldest;        /* lowest published id */
 	uint64_t segments;      /* published files */
 	uint32_t unsynced_from; /* segments below it are on stable storage */

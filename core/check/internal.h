@@ -211,8 +211,9 @@ void cq_report_behind(struct cq_recovery *v);
 /* Of a repair: reports the whole plan as steps; counts them and the losses in v->repairer->result. */
 int cq_report_plan(struct cq_recovery *v, bool loss);
 
-/* Counts one step and hands it on. */
-void cq_report_step(struct cq_recovery *v, const struct cq_repair_step *step);
+/* Counts one step and hands it on, unless there is no reason for it: why NULL. */
+void cq_report_step(struct cq_recovery *v, enum cq_repair_action action, const char *file,
+                    const char *why);
 
 /* apply.c: does what is planned */
 

@@ -129,13 +129,10 @@ static void tell(void *arg, const char *name, const struct cq_reader_file *curso
 	if (!gone && cursor->damaged == 0)
 		return;
 	(void)snprintf(file, sizeof file, CQ_READERS_DIR "/%s" CQ_READER_SUFFIX, name);
-	cq_report_step(visit->v, &(struct cq_repair_step){
-					 .action = CQ_REPAIR_REWRITE,
-					 .file = file,
-					 .text = gone ? "it stands where no record is any more"
-	                                         : cursor->damaged == 1 ? "slot 0 is damaged"
-	                                                                : "slot 1 is damaged",
-				 });
+	cq_report_step(visit->v, CQ_REPAIR_REWRITE, file,
+	               gone                   ? "it stands where no record is any more"
+	               : cursor->damaged == 1 ? "slot 0 is damaged"
+	                                      : "slot 1 is damaged");
 }
 
 int cq_readers_report(struct cq_recovery *v)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* report.c - what a repair is going to do, and what is lost, step by step; see internal.h */
+/*
+ * report.c - what an opening writer says in the log of a loss, and the steps of a repair; see check.h
+ *
+ * Everything is reported before anything is changed.
+ */
 #include "check/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "files/dir.h"
@@ -16,7 +18,70 @@
 #include "meta/watermark.h"
 #include "os/io.h"
 
-void cq_report_step(struct cq_recovery *v, const struct cq_repair_step *step)
+/* ---- the log ---- */
+
+/* The next sequence number at the end of the queue; UINT64_MAX: not known. */
+static uint64_t seq_at_end(struct cq_recovery *v)
+{
+	uint64_t seq = v->end_seq, base;
+
+	if (v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
+	                         cq_number_at(v, v->active_id, &seq, &base) == 0))
+		return seq;
+	return UINT64_MAX;
+}
+
+void cq_report_loss(struct cq_recovery *v)
+{
+	const uint64_t first = seq_at_end(v), end = v->watermark.seq;
+	char numbers[64] = "";
+
+	if (first < end)
+		snprintf(numbers, sizeof numbers, " %" PRIu64 " to %" PRIu64, first, end - 1);
+	else if (end > 0 && !v->end_seq_known) /* else it does not agree with the numbers there */
+		snprintf(numbers, sizeof numbers, " up to %" PRIu64, end - 1);
+	cq_log(v->config, v->config->accept_loss ? CQ_WARNING : CQ_ERROR,
+	       "durable records%s are missing or damaged, from segment %09u offset %" PRIu64 " on",
+	       numbers, v->active_id, v->tail);
+}
+
+void cq_report_behind(struct cq_recovery *v)
+{
+	const bool refused = cq_behind_is_loss(v) && !v->config->accept_loss;
+	const bool one = v->behind.records == 1;
+	char numbers[80], sound[100] = "", why[100] = "";
+	uint64_t first, last;
+
+	cq_behind_lost_numbers(v, &first, &last);
+	if (first == UINT64_MAX)
+		snprintf(numbers, sizeof numbers, "committed records are");
+	else if (last > first)
+		snprintf(numbers, sizeof numbers, "records %" PRIu64 " to %" PRIu64 " are", first,
+		         last);
+	else
+		snprintf(numbers, sizeof numbers, "record %" PRIu64 " is", first);
+	if (v->behind.records > 0)
+		snprintf(sound, sizeof sound, "; %" PRIu64 " of them %s sound, and %s set aside",
+		         v->behind.records, one ? "is" : "are",
+		         refused ? "would be"
+		         : one   ? "is"
+		                 : "are");
+	if (v->same_boot)
+		snprintf(why, sizeof why, "; no power cut has come since the writer was at work");
+	else if (v->damaged_slots != 0)
+		snprintf(why, sizeof why,
+		         "; slot %s of durable.meta is damaged: what was durable is not known",
+		         v->damaged_slots == 1   ? "0"
+		         : v->damaged_slots == 2 ? "1"
+		                                 : "0 and slot 1");
+	cq_log(v->config, refused ? CQ_ERROR : CQ_WARNING,
+	       "%s missing or damaged, from segment %09u offset %" PRIu64 " on%s%s", numbers,
+	       v->active_id, v->tail, sound, why);
+}
+
+/* ---- steps ---- */
+
+static void take_step(struct cq_recovery *v, const struct cq_repair_step *step)
 {
 	const struct cq_repair_config *config = v->repairer->config;
 	struct cq_repair_result *result = &v->repairer->result;
@@ -31,142 +96,86 @@ void cq_report_step(struct cq_recovery *v, const struct cq_repair_step *step)
 		config->step(config->step_arg, step);
 }
 
-/* ---- the log ---- */
-
-/* By the watermark, and by what is there of their segment. */
-void cq_report_loss(struct cq_recovery *v)
+void cq_report_step(struct cq_recovery *v, enum cq_repair_action action, const char *file,
+                    const char *why)
 {
-	const enum cq_level level = v->config->accept_loss ? CQ_WARNING : CQ_ERROR;
-	uint64_t first = v->end_seq, base;
-	char numbers[64];
-
-	if ((v->end_seq_known || (v->tail == sizeof(struct cq_segment_header) &&
-	                          cq_number_at(v, v->active_id, &first, &base) == 0)) &&
-	    first < v->watermark.seq)
-		snprintf(numbers, sizeof numbers, " %" PRIu64 " to %" PRIu64, first,
-		         v->watermark.seq - 1);
-	else if (v->watermark.seq > 0 && !v->end_seq_known)
-		snprintf(numbers, sizeof numbers, " up to %" PRIu64, v->watermark.seq - 1);
-	else /* it does not agree with the numbers that are there */
-		numbers[0] = '\0';
-	cq_log(v->config, level,
-	       "durable records%s are missing or damaged, from segment %09u offset %" PRIu64 " on",
-	       numbers, v->active_id, v->tail);
+	if (why)
+		take_step(v,
+		          &(struct cq_repair_step){ .action = action, .file = file, .text = why });
 }
 
-/* What is given up behind the end. */
-void cq_report_behind(struct cq_recovery *v)
+static void report_segment_step(struct cq_recovery *v, enum cq_repair_action action, uint32_t id,
+                                const char *why)
 {
-	const bool accepted = v->config->accept_loss, refused = cq_behind_is_loss(v) && !accepted;
-	char numbers[80], sound[100] = "", why[100] = "";
-	uint64_t first, last;
+	char name[CQ_NAME_MAX];
 
-	cq_behind_lost_numbers(v, &first, &last);
-	if (first != UINT64_MAX && last > first)
-		snprintf(numbers, sizeof numbers, "records %" PRIu64 " to %" PRIu64 " are", first,
-		         last);
-	else if (first != UINT64_MAX)
-		snprintf(numbers, sizeof numbers, "record %" PRIu64 " is", first);
-	else
-		snprintf(numbers, sizeof numbers, "committed records are");
-	if (v->behind.records > 0)
-		snprintf(sound, sizeof sound, "; %" PRIu64 " of them %s sound, and %s set aside",
-		         v->behind.records, v->behind.records == 1 ? "is" : "are",
-		         refused                  ? "would be"
-		         : v->behind.records == 1 ? "is"
-		                                  : "are");
-	if (v->same_boot)
-		snprintf(why, sizeof why, "; no power cut has come since the writer was at work");
-	else if (v->damaged_slots != 0)
-		snprintf(why, sizeof why,
-		         "; slot %s of durable.meta is damaged: what was durable is not known",
-		         v->damaged_slots == 1   ? "0"
-		         : v->damaged_slots == 2 ? "1"
-		                                 : "0 and slot 1");
-	cq_log(v->config, refused ? CQ_ERROR : CQ_WARNING,
-	       "%s missing or damaged, from segment %09u offset %" PRIu64 " on%s%s", numbers,
-	       v->active_id, v->tail, sound, why);
+	cq_segment_name(name, id);
+	cq_report_step(v, action, name, why);
 }
 
-/* ---- files ---- */
-
-static int tell_temp(void *arg, const char *name)
+static int report_temp(void *arg, const char *name)
 {
-	cq_report_step(arg, &(struct cq_repair_step){
-				    .action = CQ_REPAIR_REMOVE,
-				    .file = name,
-				    .text = "a dead writer left it half prepared",
-			    });
+	cq_report_step(arg, CQ_REPAIR_REMOVE, name, "a dead writer left it half prepared");
 	return 0;
 }
 
-static int tell_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
+static int report_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
 {
+	struct cq_repair_step step = {
+		.action = CQ_REPAIR_CUT,
+		.text = "they stand behind the last sound record",
+	};
 	char name[CQ_NAME_MAX];
-	uint64_t first, bytes;
 	int fd, r;
 
-	cq_segment_name(name, id);
-	r = cq_io_open(v->dirfd, name, O_RDONLY, &fd);
+	r = cq_segment_open_named(v->dirfd, id, &fd);
 	if (r < 0)
 		return r;
-	r = cq_quarantine_residue(fd, v->segment_size, tail, &first, &bytes);
+	r = cq_quarantine_residue(fd, v->segment_size, tail, &step.offset, &step.bytes);
 	close(fd);
-	if (r == 0 && bytes > 0)
-		cq_report_step(v, &(struct cq_repair_step){
-					  .action = CQ_REPAIR_CUT,
-					  .file = name,
-					  .offset = first,
-					  .bytes = bytes,
-					  .text = "they stand behind the last sound record",
-				  });
+	cq_segment_name(name, id);
+	step.file = name;
+	if (r == 0 && step.bytes > 0)
+		take_step(v, &step);
 	return r;
 }
 
-static int tell_segment(struct cq_recovery *v, const struct cq_candidate *c)
+static int report_aside(struct cq_recovery *v, const struct cq_candidate *c)
 {
 	char name[CQ_NAME_MAX];
 	struct stat st;
 	int r;
 
 	cq_segment_name(name, c->id);
-	switch (c->act) { /* GCOV_EXCL_BR_LINE: no other value */
-	case CQ_ACT_SET_ASIDE:
-		r = cq_io_stat_at(v->dirfd, name, &st);
-		if (r < 0)
-			return r;
-		cq_report_step(v, &(struct cq_repair_step){
-					  .action = CQ_REPAIR_SET_ASIDE,
-					  .file = name,
-					  .bytes = (uint64_t)st.st_size,
-					  .text = cq_plan_why_aside(c),
-				  });
+	r = cq_io_stat_at(v->dirfd, name, &st);
+	if (r == 0)
+		take_step(v, &(struct cq_repair_step){ .action = CQ_REPAIR_SET_ASIDE,
+		                                       .file = name,
+		                                       .bytes = (uint64_t)st.st_size,
+		                                       .text = cq_plan_why_aside(c) });
+	return r;
+}
+
+static int report_segment(struct cq_recovery *v, const struct cq_candidate *c)
+{
+	int r;
+
+	if (c->act == CQ_ACT_SET_ASIDE)
+		return report_aside(v, c);
+	if (c->act == CQ_ACT_KEEP)
 		return 0;
-	case CQ_ACT_SEAL:
-	case CQ_ACT_CUT_AND_SEAL:
-		r = tell_residue(v, c->id, c->contents.tail);
-		if (r == 0)
-			cq_report_step(v, &(struct cq_repair_step){
-						  .action = CQ_REPAIR_SEAL,
-						  .file = name,
-						  .text = c->kind == CQ_KIND_SEALED
-			                                          ? "its summary is not right"
-			                                          : "others follow it",
-					  });
-		return r;
-	case CQ_ACT_CONTINUE:
-		return tell_residue(v, c->id, c->contents.tail);
-	case CQ_ACT_KEEP:
-		break;
-	}
-	return 0;
+	r = report_residue(v, c->id, c->contents.tail);
+	if (r == 0 && c->act != CQ_ACT_CONTINUE)
+		report_segment_step(v, CQ_REPAIR_SEAL, c->id,
+		                    c->kind == CQ_KIND_SEALED ? "its summary is not right"
+		                                              : "others follow it");
+	return r;
 }
 
 /* The segment to go on in, if it is an empty one. */
-static int tell_current(struct cq_recovery *v)
+static int report_current(struct cq_recovery *v)
 {
 	const uint32_t id = cq_plan_current(v);
-	char name[CQ_NAME_MAX];
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
@@ -174,52 +183,34 @@ static int tell_current(struct cq_recovery *v)
 		if (c->act == CQ_ACT_CONTINUE)
 			return 0;
 		if (c->id == id && c->act == CQ_ACT_KEEP)
-			return tell_residue(v, id, sizeof(struct cq_segment_header));
+			return report_residue(v, id, sizeof(struct cq_segment_header));
 	}
-	if (id > CQ_SEGMENT_ID_MAX) /* plan.c says so */
-		return 0;
-	cq_segment_name(name, id);
-	cq_report_step(v, &(struct cq_repair_step){
-				  .action = CQ_REPAIR_MAKE,
-				  .file = name,
-				  .text = "there is no segment to go on in",
-			  });
+	if (id <= CQ_SEGMENT_ID_MAX) /* else cq_plan_check() refuses */
+		report_segment_step(v, CQ_REPAIR_MAKE, id, "there is no segment to go on in");
 	return 0;
 }
 
-static void tell_gaps(struct cq_recovery *v)
+static void report_gaps(struct cq_recovery *v)
 {
-	char name[CQ_NAME_MAX];
-
-	for (size_t i = 0; i < v->gap_count; i++) {
-		for (uint32_t id = v->gaps[i].first; id <= v->gaps[i].last; id++) {
-			cq_segment_name(name, id);
-			cq_report_step(v, &(struct cq_repair_step){
-						  .action = CQ_REPAIR_STAND_IN,
-						  .file = name,
-						  .text = "others follow it, and it is gone",
-					  });
-		}
-	}
+	for (size_t i = 0; i < v->gap_count; i++)
+		for (uint32_t id = v->gaps[i].first; id <= v->gaps[i].last; id++)
+			report_segment_step(v, CQ_REPAIR_STAND_IN, id,
+			                    "others follow it, and it is gone");
 }
 
-static void tell_indexes(struct cq_recovery *v)
+static void report_indexes(struct cq_recovery *v)
 {
 	char name[CQ_NAME_MAX];
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
-		const bool sealed = cq_plan_stays_sealed(c);
 
-		if (!c->index_wrong)
-			continue;
 		cq_index_name(name, c->id);
-		cq_report_step(v, &(struct cq_repair_step){
-					  .action = sealed ? CQ_REPAIR_INDEX : CQ_REPAIR_REMOVE,
-					  .file = name,
-					  .text = sealed ? "it is missing, or not of its segment"
-		                                         : "it is not of its segment",
-				  });
+		if (c->index_wrong && cq_plan_stays_sealed(c))
+			cq_report_step(v, CQ_REPAIR_INDEX, name,
+			               "it is missing, or not of its segment");
+		else if (c->index_wrong)
+			cq_report_step(v, CQ_REPAIR_REMOVE, name, "it is not of its segment");
 	}
 }
 
@@ -314,16 +305,6 @@ static int durable_wrong(const struct cq_recovery *v, const char **ret_why)
 	return 0;
 }
 
-static void report_rewrite(struct cq_recovery *v, const char *name, const char *why)
-{
-	if (why)
-		cq_report_step(v, &(struct cq_repair_step){
-					  .action = CQ_REPAIR_REWRITE,
-					  .file = name,
-					  .text = why,
-				  });
-}
-
 /* Why a file that cannot be used has to be written; r: what came of reading it.  NULL: it is sound. */
 static const char *unusable(int r)
 {
@@ -345,19 +326,20 @@ static int report_metadata(struct cq_recovery *v)
 	r = cq_control_open(&control, v->dirfd, false);
 	if (r < 0 && !is_unusable(r))
 		return r;
-	report_rewrite(v, CQ_CONTROL_NAME, r < 0 ? unusable(r) : control_wrong(v, &control));
+	why = r < 0 ? unusable(r) : control_wrong(v, &control);
 	if (r == 0)
 		cq_control_close(&control);
+	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_CONTROL_NAME, why);
 	r = cq_position_read(v->dirfd, &position);
 	if (r < 0 && !is_unusable(r))
 		return r;
 	why = unusable(r);
 	if (!why && !ends_at(v, position.current_segment, position.write_offset))
 		why = other_end;
-	report_rewrite(v, CQ_POSITION_NAME, why);
+	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_POSITION_NAME, why);
 	r = durable_wrong(v, &why);
 	if (r == 0)
-		report_rewrite(v, CQ_DURABLE_NAME, why);
+		cq_report_step(v, CQ_REPAIR_REWRITE, CQ_DURABLE_NAME, why);
 	return r;
 }
 
@@ -394,8 +376,8 @@ static struct border border_behind(const struct cq_candidate *c)
 }
 
 /* What stands between these two is not there any more. */
-static void tell_loss(struct cq_recovery *v, uint32_t from, uint32_t to, struct border begin,
-                      struct border end)
+static void report_lost(struct cq_recovery *v, uint32_t from, uint32_t to, struct border begin,
+                        struct border end)
 {
 	char name[CQ_NAME_MAX], text[100];
 	uint64_t bytes = 0;
@@ -412,19 +394,19 @@ static void tell_loss(struct cq_recovery *v, uint32_t from, uint32_t to, struct 
 		         to);
 	else
 		snprintf(text, sizeof text, "in the segment %09" PRIu32, from);
-	cq_report_step(v, &(struct cq_repair_step){
-				  .action = CQ_REPAIR_LOSS,
-				  .file = name,
-				  .bytes = bytes,
-				  .first_seq = begin.seq,
-				  .last_seq = end.seq == UINT64_MAX ? UINT64_MAX : end.seq - 1,
-				  .text = text,
-			  });
+	take_step(v, &(struct cq_repair_step){
+			     .action = CQ_REPAIR_LOSS,
+			     .file = name,
+			     .bytes = bytes,
+			     .first_seq = begin.seq,
+			     .last_seq = end.seq == UINT64_MAX ? UINT64_MAX : end.seq - 1,
+			     .text = text,
+		     });
 }
 
 /* Between segments that stay: by what they say of themselves.  What stands between two of them is
  * set aside, or not there. */
-static void tell_losses_between(struct cq_recovery *v)
+static void report_losses_between(struct cq_recovery *v)
 {
 	const uint32_t current = cq_plan_current(v);
 	uint32_t from = v->count > 0 ? v->ids[0] : current; /* none left: retention took them */
@@ -441,43 +423,36 @@ static void tell_losses_between(struct cq_recovery *v)
 			continue;
 		}
 		if (c->id > from)
-			tell_loss(v, from, c->id - 1, end, border_before(c));
+			report_lost(v, from, c->id - 1, end, border_before(c));
 		lost = false;
 		from = c->id + 1;
 		end = border_behind(c);
 	}
 	if (lost || current > from) /* GCOV_EXCL_BR_LINE: a gap here is of lost ones */
-		tell_loss(v, from, current > from ? current - 1 : from, end, unknown);
+		report_lost(v, from, current > from ? current - 1 : from, end, unknown);
 }
 
-/* At the end of the queue: by what stands behind it. */
-static void tell_loss_beyond(struct cq_recovery *v)
+/* At the end of the queue: by what is behind it. */
+static void report_loss_behind(struct cq_recovery *v)
 {
 	struct border begin = unknown, end = unknown;
 
 	cq_behind_lost_numbers(v, &begin.seq, &end.seq);
 	if (end.seq != UINT64_MAX)
 		end.seq++;
-	tell_loss(v, v->active_id, v->active_id, begin, end);
+	report_lost(v, v->active_id, v->active_id, begin, end);
 }
 
-/* The same by the watermark, and by what stands behind that. */
-static void tell_loss_at_end(struct cq_recovery *v)
+/* The same by the watermark, and by what is behind that. */
+static void report_loss_at_end(struct cq_recovery *v)
 {
 	const bool more = v->behind.records > 0 && v->behind.last_seq >= v->watermark.seq;
+	const struct border begin = { seq_at_end(v), UINT64_MAX };
 	const struct border end = { more ? v->behind.last_seq + 1 : v->watermark.seq, UINT64_MAX };
-	struct border begin = { v->end_seq, UINT64_MAX };
-	uint64_t base;
 
-	if (!v->end_seq_known && (v->tail != sizeof(struct cq_segment_header) ||
-	                          cq_number_at(v, v->active_id, &begin.seq, &base) < 0))
-		begin = unknown;
-	cq_report_step(v, &(struct cq_repair_step){
-				  .action = CQ_REPAIR_REWRITE,
-				  .file = CQ_DURABLE_NAME,
-				  .text = "it says that more was durable than there is",
-			  });
-	tell_loss(v, v->active_id, v->active_id, begin, end);
+	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_DURABLE_NAME,
+	               "it says that more was durable than there is");
+	report_lost(v, v->active_id, v->active_id, begin, end);
 }
 
 int cq_report_plan(struct cq_recovery *v, bool loss)
@@ -485,25 +460,25 @@ int cq_report_plan(struct cq_recovery *v, bool loss)
 	int r = 0;
 
 	if (v->leftovers)
-		r = cq_dir_each_temp(v->dirfd, tell_temp, v);
+		r = cq_dir_each_temp(v->dirfd, report_temp, v);
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++)
-		r = tell_segment(v, &v->candidates[i]);
+		r = report_segment(v, &v->candidates[i]);
 	if (r < 0)
 		return r;
-	tell_gaps(v);
-	r = tell_current(v);
+	report_gaps(v);
+	r = report_current(v);
 	if (r < 0)
 		return r;
-	tell_indexes(v);
+	report_indexes(v);
 	r = report_metadata(v);
 	if (r == 0)
 		r = cq_readers_report(v);
 	if (r < 0)
 		return r;
-	tell_losses_between(v);
+	report_losses_between(v);
 	if (loss)
-		tell_loss_at_end(v);
+		report_loss_at_end(v);
 	else if (v->behind.records > 0 || cq_behind_is_loss(v))
-		tell_loss_beyond(v);
+		report_loss_behind(v);
 	return 0;
 }

@@ -133,31 +133,6 @@ static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int 
 	return 0;
 }
 
-/* What is there of the segment's file; 0: nothing that can be read. */
-static int open_rest(struct cq_recovery *v, const struct cq_candidate *c, int *ret_fd,
-                     uint64_t *ret_size)
-{
-	struct stat st;
-	int fd, r;
-
-	r = cq_segment_open_named(v->dirfd, c->id, &fd);
-	if (r == -ELOOP || r == -EBADMSG) { /* it is set aside, whatever it is */
-		*ret_fd = -1;
-		return 0;
-	}
-	if (r < 0)
-		return r;
-	r = cq_io_stat(fd, &st);
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	*ret_size = (uint64_t)st.st_size < v->segment_size ? (uint64_t)st.st_size : v->segment_size;
-	*ret_size -= *ret_size % CQ_ALIGN;
-	*ret_fd = fd;
-	return 0;
-}
-
 /* Where in this segment there may be records that are given up.  False: nowhere. */
 static bool gives_up(const struct cq_candidate *c, struct cq_behind_from *from)
 {
@@ -192,16 +167,17 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beh
 	const uint64_t before = v->behind.records;
 	struct cq_behind none = { .records = 0 };
 	struct cq_behind_from nowhere;
-	uint64_t size = 0, first;
+	uint64_t size = c->size < v->segment_size ? c->size : v->segment_size, first;
 	bool all_before;
 	int fd, r;
 
-	if (!gives_up(c, from))
+	if (!gives_up(c, from) || c->kind == CQ_KIND_NO_FILE)
 		return 0;
+	size -= size % CQ_ALIGN;
 	all_before = is_behind_all(v, c->id, from->offset);
 	nowhere = *from;
-	r = open_rest(v, c, &fd, &size);
-	if (r < 0 || fd < 0)
+	r = cq_segment_open_named(v->dirfd, c->id, &fd);
+	if (r < 0)
 		return r;
 	if (c->contents.damaged || c->kind == CQ_KIND_SEALED)
 		r = look_at_end(v, c, fd);

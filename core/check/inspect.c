@@ -34,11 +34,6 @@ static int file_size(int dirfd, uint32_t id, uint64_t *ret_size)
 	return r;
 }
 
-static bool size_sound(uint64_t size)
-{
-	return size >= CQ_FORMAT_SIZE_MIN && size <= CQ_FORMAT_SIZE_MAX && size % CQ_ALIGN == 0;
-}
-
 /* Of a queue just made, a power cut may have left the names alone: 0 then, nothing is in it. */
 static int size_of_any(const struct cq_recovery *v, uint64_t *ret_size)
 {
@@ -48,9 +43,9 @@ static int size_of_any(const struct cq_recovery *v, uint64_t *ret_size)
 
 	for (size_t i = 0; i < v->count; i++) {
 		r = file_size(v->dirfd, v->ids[i], &size);
-		if (r == 0 && size_sound(size))
+		if (r == 0 && cq_segment_size_possible(size))
 			*ret_size = size;
-		if (r < 0 || size_sound(size))
+		if (r < 0 || cq_segment_size_possible(size))
 			return r;
 		empty = empty && size == 0;
 	}
@@ -79,7 +74,7 @@ static int find_geometry(struct cq_recovery *v)
 	int r;
 
 	if (cq_control_open(&control, v->dirfd, false) == 0) {
-		if (size_sound(control.page->segment_size))
+		if (cq_segment_size_possible(control.page->segment_size))
 			size = control.page->segment_size;
 		if (control.page->epoch <= CQ_EPOCH_HINT_MAX)
 			v->epoch = control.page->epoch;
@@ -96,11 +91,12 @@ static int find_geometry(struct cq_recovery *v)
 		if (r < 0)
 			return r;
 		/* one file alone may have been cut short: control.meta knows better */
-		if (size_sound(first) && ((first == last && v->count > 1) || size == 0))
+		if (cq_segment_size_possible(first) &&
+		    ((first == last && v->count > 1) || size == 0))
 			size = first;
 		if (size == 0)
 			size = last;
-		r = size_sound(size) ? 0 : size_of_any(v, &size);
+		r = cq_segment_size_possible(size) ? 0 : size_of_any(v, &size);
 		if (r == -EBADMSG)
 			cq_log(v->config, CQ_ERROR, "no segment has a size that the format knows");
 		if (r < 0)
@@ -134,6 +130,7 @@ int cq_inspect_segment(const struct cq_recovery *v, struct cq_candidate *c)
 	if (r < 0)
 		return r;
 	c->kind = start.kind;
+	c->size = start.size;
 	c->header = start.header;
 	if (c->kind != CQ_KIND_TOO_NEW)
 		return 0;

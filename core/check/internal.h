@@ -66,6 +66,7 @@ enum cq_act { CQ_ACT_KEEP, CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE, CQ
 struct cq_candidate {
 	uint32_t id;
 	enum cq_kind kind;
+	uint64_t size; /* of the file */
 	struct cq_segment_header header;
 	enum cq_act act;
 	struct cq_wsegment *

@@ -140,20 +140,15 @@ static int report_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
 	return r;
 }
 
-static int report_aside(struct cq_recovery *v, const struct cq_candidate *c)
+static void report_aside(struct cq_recovery *v, const struct cq_candidate *c)
 {
 	char name[CQ_NAME_MAX];
-	struct stat st;
-	int r;
 
 	cq_segment_name(name, c->id);
-	r = cq_io_stat_at(v->dirfd, name, &st);
-	if (r == 0)
-		take_step(v, &(struct cq_repair_step){ .action = CQ_REPAIR_SET_ASIDE,
-		                                       .file = name,
-		                                       .bytes = (uint64_t)st.st_size,
-		                                       .text = cq_plan_why_aside(c) });
-	return r;
+	take_step(v, &(struct cq_repair_step){ .action = CQ_REPAIR_SET_ASIDE,
+	                                       .file = name,
+	                                       .bytes = c->size,
+	                                       .text = cq_plan_why_aside(c) });
 }
 
 static int report_segment(struct cq_recovery *v, const struct cq_candidate *c)
@@ -161,8 +156,8 @@ static int report_segment(struct cq_recovery *v, const struct cq_candidate *c)
 	int r;
 
 	if (c->act == CQ_ACT_SET_ASIDE)
-		return report_aside(v, c);
-	if (c->act == CQ_ACT_KEEP)
+		report_aside(v, c);
+	if (c->act == CQ_ACT_SET_ASIDE || c->act == CQ_ACT_KEEP)
 		return 0;
 	r = report_residue(v, c->id, c->contents.tail);
 	if (r == 0 && c->act != CQ_ACT_CONTINUE)

@@ -19,6 +19,17 @@
 #define BLOCK 65536U
 #define MOST_SET_ASIDE 999U
 
+/* The name of what is set aside: .q.corrupt of a whole segment, else .q.broken; behind the first one
+ * they are numbered from 2 on. */
+static void aside_name(char name[CQ_NAME_MAX], bool whole, uint32_t id, unsigned n)
+{
+	const int length =
+		snprintf(name, CQ_NAME_MAX, whole ? CQ_SEGMENT_CORRUPT : CQ_SEGMENT_BROKEN, id);
+
+	if (n > 1)
+		snprintf(name + length, CQ_NAME_MAX - (size_t)length, ".%u", n);
+}
+
 /* ---- what stands behind the tail ---- */
 
 struct mover {
@@ -182,57 +193,45 @@ static bool is_in_the_way(int error)
 }
 
 /* Opens the first of .q.broken, .q.broken.2, ... that the bytes from `first` on can be put into
- * without a loss of what it holds.  `make`: that may be a new one; else -ENOENT tells of it. */
+ * without a loss of what it holds.  `make`: that may be a new one; else -ENOENT says that it would be. */
 static int open_broken(struct mover *m, int dirfd, uint32_t id, uint64_t first, uint64_t size,
                        bool make)
 {
 	char name[CQ_NAME_MAX];
 	int r;
 
-	snprintf(name, sizeof name, CQ_SEGMENT_BROKEN, id);
-	for (unsigned n = 2;; n++) {
+	for (unsigned n = 1; n <= MOST_SET_ASIDE; n++) {
+		aside_name(name, false, id, n);
 		r = cq_io_open(dirfd, name, O_RDWR, &m->to);
 		if (r == -ENOENT)
 			return make ? cq_io_create_new(dirfd, name, 0640, &m->to) : r;
 		if (r < 0 && !is_in_the_way(r))
 			return r;
-		if (r == 0) {
-			m->conflict = false;
-			r = each_block(m, compare_block, first, size);
-			if (r < 0 || !m->conflict)
-				return r;
-			close(m->to);
-			m->to = -1;
-		}
-		if (n > MOST_SET_ASIDE)
-			return -EEXIST;
-		snprintf(name, sizeof name, CQ_SEGMENT_BROKEN ".%u", id, n);
+		if (r < 0)
+			continue;
+		m->conflict = false;
+		r = each_block(m, compare_block, first, size);
+		if (r < 0 || !m->conflict)
+			return r;
+		close(m->to);
+		m->to = -1;
 	}
-}
-
-/* Names are taken in order: as long as the last is free, there is one. */
-static int last_is_free(int dirfd, const char *first)
-{
-	char name[CQ_NAME_MAX + 8];
-	struct stat st;
-	int r;
-
-	snprintf(name, sizeof name, "%s.%u", first, MOST_SET_ASIDE);
-	r = cq_io_stat_at(dirfd, name, &st);
-	return r == -ENOENT ? 1 : r;
+	return -EEXIST;
 }
 
 int cq_quarantine_may_cut(int dirfd, uint32_t id, uint64_t size, uint64_t tail)
 {
 	char name[CQ_NAME_MAX];
-	uint64_t first;
 	struct mover m;
+	struct stat st;
+	uint64_t first;
 	int fd, r;
 
-	snprintf(name, sizeof name, CQ_SEGMENT_BROKEN, id);
-	r = last_is_free(dirfd, name);
-	if (r != 0)
-		return r < 0 ? r : 0;
+	/* names are taken in order: while the last one is free, so is one */
+	aside_name(name, false, id, MOST_SET_ASIDE);
+	r = cq_io_stat_at(dirfd, name, &st);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
 	cq_segment_name(name, id);
 	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
 	if (r < 0)
@@ -313,10 +312,9 @@ int cq_quarantine_segment(int dirfd, uint32_t id, char *ret_name)
 	if (r < 0)
 		return r;
 	cq_segment_name(name, id);
-	snprintf(ret_name, CQ_NAME_MAX, CQ_SEGMENT_CORRUPT, id);
-	r = cq_io_rename_noreplace(dirfd, name, ret_name);
-	for (unsigned n = 2; r == -EEXIST && n <= MOST_SET_ASIDE; n++) {
-		snprintf(ret_name, CQ_NAME_MAX, CQ_SEGMENT_CORRUPT ".%u", id, n);
+	r = -EEXIST;
+	for (unsigned n = 1; r == -EEXIST && n <= MOST_SET_ASIDE; n++) {
+		aside_name(ret_name, true, id, n);
 		r = cq_io_rename_noreplace(dirfd, name, ret_name);
 	}
 	if (r < 0)
@@ -327,17 +325,12 @@ int cq_quarantine_segment(int dirfd, uint32_t id, char *ret_name)
 
 int cq_quarantine_may_take_segment(int dirfd, uint32_t id)
 {
-	char first[CQ_NAME_MAX], name[CQ_NAME_MAX + 8];
+	char name[CQ_NAME_MAX];
 	struct stat st;
-	int r;
+	int r = 0;
 
-	snprintf(first, sizeof first, CQ_SEGMENT_CORRUPT, id);
-	r = last_is_free(dirfd, first);
-	if (r != 0)
-		return r < 0 ? r : 0;
-	r = cq_io_stat_at(dirfd, first, &st);
-	for (unsigned n = 2; r == 0 && n < MOST_SET_ASIDE; n++) {
-		snprintf(name, sizeof name, "%s.%u", first, n);
+	for (unsigned n = 1; r == 0 && n <= MOST_SET_ASIDE; n++) {
+		aside_name(name, true, id, n);
 		r = cq_io_stat_at(dirfd, name, &st);
 	}
 	return r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;

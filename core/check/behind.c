@@ -205,7 +205,7 @@ int cq_behind_count_all(struct cq_recovery *v)
 	for (size_t i = v->trusted; r == 0 && i < v->candidate_count; i++) {
 		struct cq_candidate *c = &v->candidates[i];
 
-		if (!c->lost && !cq_inspect_is_trusted(v, c))
+		if (!c->lost && !c->trusted)
 			r = count_in(v, c, &from);
 	}
 	return r;

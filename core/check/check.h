@@ -1,28 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * check.h - what an opening writer does with what it finds
+ * check.h - what is wrong with a queue, and how it is set right
  *
- * cq_recover() first looks (nothing is changed), then decides, then acts.  Every act can be repeated:
- * killed anywhere, the next run comes to the same end.
+ * An opening writer, a repair and a verification judge by the same functions: segment.c says what a segment
+ * file is, whether its records follow one another and whether its summary counts them; files/index.c
+ * says whether an index fits.
  *
- *   The directory and the segments' headers are the truth; control.meta, index.meta and the indexes
- *   are hints.  Segments below the durable watermark are taken as they are; those from it on are
- *   read, as far as they hold records.  Without a watermark (a queue of chronicle-rs) sealed
- *   segments are taken as they are.
+ * cq_recover() (recover.c) opens a queue for its writer.  A repair is the same, and takes nothing on trust.
+ *   inspect  lists the segments; finds their size, the watermark, what each file is     inspect.c
+ *   plan     reads the segments from the watermark on and decides about each            plan.c
+ *            of a repair: reads and judges the others, and the indexes                  plan_repair.c
+ *            counts the committed records that the plan gives up                        behind.c
+ *   report   says in the log what is lost; of a repair: every step                      report.c
+ *   refuse   a loss that the caller does not accept, or what would fail half way        recover.c, plan.c
+ *            Up to here nothing has been changed.
+ *   apply    seals, cuts, sets aside, makes, and continues the numbers                  apply.c, number.c
+ *   readers  moves named readers that are behind the end                                readers.c
+ * Killed anywhere, the next run comes to the same end.
  *
- *   Active is the last segment that holds records and is not sealed.  A segment is left only when it
- *   is sealed; that the next file exists means nothing.  Where a later segment holds records all the
- *   same, and goes on where this one ends, this one gets the seal that the crash took away.
- *
- *   What survives is a prefix: behind the first record that is missing or damaged, everything is set
- *   aside, never deleted: bytes to NNNNNNNNN.q.broken, whole segments to NNNNNNNNN.q.corrupt.  If
- *   the watermark says that some of it was durable, that is a loss: nothing is changed, EBADMSG,
- *   unless the caller accepts it; the watermark then comes down to what is left.
+ * cq_verify() (verify.c) changes nothing and takes no lock; a writer may be at work.
+ *   collect  reads the places that control.meta, index.meta, durable.meta and readers claim     claims.c
+ *   walk     goes through all segments (verify.c) and their records (verify_records.c)
+ *   judge    compares the claims with the places where records begin                            claims.c
+ * It has its own walk, because it goes on behind damage and carries the numbers from segment to segment,
+ * where the others stop; and because it asks before each finding whether a writer is the cause.
  */
 #ifndef CQ_CHECK_H
 #define CQ_CHECK_H
-
-#include <stdint.h>
 
 #include "catalog/queue.h"
 #include "chronq.h"
@@ -32,28 +36,24 @@
 struct cq_recovered {
 	uint64_t segment_size;
 	struct cq_wsegment *active; /* the caller's */
-	uint64_t next_seq;
-	uint64_t stream_end;
-	uint64_t last_time;     /* of the newest record in the active segment; 0: none */
-	uint32_t epoch;         /* for this writer: higher than any before */
-	bool created;           /* there was nothing before */
-	bool have_watermark;    /* there is a watermark */
+	uint64_t next_seq, stream_end;
+	uint64_t last_time; /* of the newest record in the active segment; 0: none */
+	uint32_t epoch;     /* for this writer: higher than any before */
+	bool created;       /* there was nothing before */
+	bool have_watermark;
 	uint32_t oldest;        /* lowest published id */
 	uint64_t segments;      /* published files */
 	uint32_t unsynced_from; /* segments below it are on stable storage */
 };
 
-/*
- * Under the writer's lock.  Errors as cq_writer_open(); with EBADMSG, EINVAL and
- * EPROTONOSUPPORT nothing at all has been changed.  repairer (internal.h) is NULL for a writer that
- * opens.  A repair looks at more, tells what it finds, and ends with ECANCELED where nothing is done.
- */
+/* Under the writer's lock.  Errors as cq_writer_open(); with EBADMSG, EINVAL and EPROTONOSUPPORT nothing
+ * has been changed.  repairer (internal.h): NULL for a writer that opens.  ECANCELED: nothing to repair. */
 struct cq_repairer;
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
                struct cq_repairer *repairer, struct cq_recovered *ret_recovered);
 
-/* cq_verify() on an open queue; `at_rest`: no need to look for a writer, which takes some 20 ms. */
-int cq_verify_queue(cq_queue *queue, bool at_rest, cq_finding_fn finding, void *arg,
+/* cq_verify() on an open queue.  no_writer: no need to look for one, which takes some 20 ms. */
+int cq_verify_queue(cq_queue *queue, bool no_writer, cq_finding_fn finding, void *arg,
                     struct cq_verify_result *ret_result);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* inspect.c - what is there; see internal.h */
+/* inspect.c - what is there: the segments, their size, the watermark; see check.h */
 #include "check/internal.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-#define GAPS_TOLD 10
+#define GAPS_LOGGED 10
 
 static int file_size(int dirfd, uint32_t id, uint64_t *ret_size)
 {
@@ -34,7 +34,7 @@ static int file_size(int dirfd, uint32_t id, uint64_t *ret_size)
 	return r;
 }
 
-/* Of a queue just made, a power cut may have left the names alone: 0 then, nothing is in it. */
+/* A power cut may have left only the names of a queue that was just made: *ret_size is 0 then. */
 static int size_of_any(const struct cq_recovery *v, uint64_t *ret_size)
 {
 	uint64_t size = 0;
@@ -66,7 +66,7 @@ static int same_boot(const struct cq_control_page *page, bool *ret_same)
 	return r;
 }
 
-/* Geometry: what the files agree on, else control.meta, else the caller's wish. */
+/* The segment size: what the files agree on, else control.meta's, else the caller's wish. */
 static int find_geometry(struct cq_recovery *v)
 {
 	uint64_t first = 0, last = 0, size = 0, wish = v->config->segment_size;
@@ -90,7 +90,7 @@ static int find_geometry(struct cq_recovery *v)
 			r = file_size(v->dirfd, v->ids[v->count - 1], &last);
 		if (r < 0)
 			return r;
-		/* one file alone may have been cut short: control.meta knows better */
+		/* a single file may have been cut short: then control.meta decides */
 		if (cq_segment_size_possible(first) &&
 		    ((first == last && v->count > 1) || size == 0))
 			size = first;
@@ -139,27 +139,21 @@ int cq_inspect_segment(const struct cq_recovery *v, struct cq_candidate *c)
 	return -EPROTONOSUPPORT;
 }
 
-/* Ids without a file between those that have one.  Readers meet them as gaps; people are told here. */
+/* Logs the ids without a file between those that have one.  Readers meet them as gaps. */
 static void report_gaps(const struct cq_recovery *v)
 {
-	unsigned told = 0;
+	unsigned logged = 0;
 
-	for (size_t i = 1; i < v->count && told < GAPS_TOLD; i++) {
+	for (size_t i = 1; i < v->count && logged < GAPS_LOGGED; i++) {
 		if (v->ids[i] == v->ids[i - 1] + 1)
 			continue;
 		cq_log(v->config, CQ_WARNING, "segments %09u to %09u are missing",
 		       v->ids[i - 1] + 1, v->ids[i] - 1);
-		told++;
+		logged++;
 	}
 }
 
-bool cq_inspect_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c)
-{
-	return (size_t)(c - v->candidates) < v->trusted ||
-	       (!v->have_watermark && c->kind == CQ_KIND_SEALED);
-}
-
-static int look_at_all(struct cq_recovery *v)
+static int inspect_all(struct cq_recovery *v)
 {
 	size_t first = 0;
 	int r;
@@ -184,9 +178,10 @@ static int look_at_all(struct cq_recovery *v)
 		c->id = v->ids[first + i];
 		cq_segment_name(name, c->id);
 		r = cq_inspect_segment(v, c);
-		if (r == -EIO && cq_inspect_is_trusted(v, c))
-			continue; /* what cannot be read is damaged, too: plan_repair.c */
-		if (r == 0 && !cq_inspect_is_trusted(v, c))
+		c->trusted = i < v->trusted || (!v->have_watermark && c->kind == CQ_KIND_SEALED);
+		if (r == -EIO && c->trusted)
+			continue; /* plan_repair.c sets it aside as damaged */
+		if (r == 0 && !c->trusted)
 			r = cq_trust_named(v->dirfd, name, v->config);
 		if (r < 0)
 			return r;
@@ -194,29 +189,28 @@ static int look_at_all(struct cq_recovery *v)
 	return 0;
 }
 
-/* How many segments will be read: those that plan.c counts, and plan_repair.c's. */
+/* How many segments plan.c and plan_repair.c are going to read. */
 static uint64_t count_to_read(const struct cq_recovery *v)
 {
 	uint64_t count = 0;
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
 		const struct cq_candidate *c = &v->candidates[i];
-		const bool trusted = cq_inspect_is_trusted(v, c);
 
 		count += cq_kind_is_sound(c->kind) &&
-		         (trusted ? v->repairer != NULL : c->kind != CQ_KIND_FRESH);
+		         (c->trusted ? v->repairer != NULL : c->kind != CQ_KIND_FRESH);
 	}
 	return count;
 }
 
+/* Tells the caller how much is going to be read. */
 static int announce(struct cq_recovery *v)
 {
 	cq_meter_begin(&v->meter, CQ_PHASE_RECOVER, count_to_read(v), v->segment_size);
 	return v->meter.now.segments > 0 ? cq_meter_at(&v->meter, 0) : 0;
 }
 
-/* Its numbers are known now, whoever has counted them. */
-static void scanned(struct cq_recovery *v, struct cq_candidate *c)
+static void note_scanned(struct cq_recovery *v, struct cq_candidate *c)
 {
 	c->scanned = true;
 	if (c->contents.order.epoch > v->epoch)
@@ -244,7 +238,7 @@ int cq_inspect_contents(struct cq_recovery *v, struct cq_candidate *c, struct cq
 	if (meter)
 		cq_meter_next(meter);
 	if (r == 0)
-		scanned(v, c);
+		note_scanned(v, c);
 	return r;
 }
 
@@ -259,12 +253,12 @@ int cq_inspect_read(struct cq_recovery *v, struct cq_candidate *c)
 	r = cq_contents_scan(fd, v->segment_size, &c->header, &wish, &c->contents);
 	close(fd);
 	cq_meter_next(&v->meter);
-	if (r == -EIO) { /* what cannot be read is damaged, too */
+	if (r == -EIO) { /* a segment that cannot be read counts as damaged */
 		c->kind = CQ_KIND_BAD;
 		return 0;
 	}
 	if (r == 0)
-		scanned(v, c);
+		note_scanned(v, c);
 	return r;
 }
 
@@ -303,11 +297,12 @@ bool cq_inspect_end_seq(const struct cq_candidate *c, uint64_t *ret_seq)
 }
 
 /*
- * A watermark at the beginning of a segment, or behind the newest, is that of a flush after a roll:
- * the segment before it was sealed.  One that is not sealed is left without its seal where the mark is
- * its end; plan.c judges by the records whether it holds all that was durable.  If it is
- * empty, if the mark is further away, or if no segment could be where the mark is, the mark tells that
- * something is lost and not where to go on: readers would wait in that segment for ever.
+ * A watermark at the beginning of a segment, or behind the newest segment, comes from a flush after a
+ * roll: the segment before it was sealed.  Where that segment is not sealed and holds records, and the
+ * watermark is at the beginning of the next id, only the seal is missing; plan.c judges by the records
+ * whether the segment holds all that was durable.  Otherwise (the segment is empty, the watermark is
+ * further away, or no segment can have its id) the watermark says that something is lost and not where
+ * to go on: readers would wait in that segment for ever.
  */
 static int look_before_watermark(struct cq_recovery *v)
 {
@@ -360,7 +355,7 @@ int cq_inspect(struct cq_recovery *v)
 	if (r < 0)
 		return r;
 	r = cq_watermark_read(v->dirfd, &state);
-	if (r < 0 && r != -ENOENT) /* who cannot read it cannot know that nothing is missing */
+	if (r < 0 && r != -ENOENT) /* without it a loss could not be seen */
 		return r;
 	if (r == 0) {
 		v->have_watermark_file = true;
@@ -373,6 +368,6 @@ int cq_inspect(struct cq_recovery *v)
 		v->epoch = v->watermark.epoch;
 	r = look_before_watermark(v);
 	if (r == 0)
-		r = look_at_all(v);
+		r = inspect_all(v);
 	return r == 0 ? announce(v) : r;
 }

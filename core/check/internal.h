@@ -68,6 +68,7 @@ struct cq_candidate {
 	enum cq_kind kind;
 	uint64_t size; /* of the file */
 	struct cq_segment_header header;
+	bool trusted; /* an opening writer does not read it, and does not write to it */
 	enum cq_act act;
 	struct cq_wsegment *
 		segment; /* opened and counted; CQ_ACT_SEAL, CQ_ACT_CUT_AND_SEAL, CQ_ACT_CONTINUE */
@@ -142,9 +143,6 @@ int cq_inspect(struct cq_recovery *v);
 /* Tells what segment c->id is: c->kind, c->header.  EPROTONOSUPPORT, with a message in the log: it is of a
  * later version of the format. */
 int cq_inspect_segment(const struct cq_recovery *v, struct cq_candidate *c);
-
-/* An opening writer does not read this segment, and does not write to it. */
-bool cq_inspect_is_trusted(const struct cq_recovery *v, const struct cq_candidate *c);
 
 /* Opens a segment for writing and counts what it holds.  meter NULL: files have been changed already, so
  * the caller is not told of the way, and cannot end it. */

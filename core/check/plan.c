@@ -1,5 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* plan.c - what is to be done; see internal.h */
+/*
+ * plan.c - what an opening writer does with what it finds; see check.h
+ *
+ *   The directory and the segments' headers are the truth; control.meta, index.meta and the indexes
+ *   are hints.  Segments below the watermark are trusted; those from it on are read, as far as they hold
+ *   records.  Without a watermark (a queue of chronicle-rs) sealed segments are trusted.
+ *
+ *   The active segment is the last one that holds records and is not sealed.  Where a later segment holds
+ *   records all the same, and begins where this one ends, this one gets the seal that the crash took away.
+ *   That the next file exists means nothing.
+ *
+ *   The records that survive are a prefix: everything behind the first record that is missing or damaged
+ *   is set aside, never deleted: bytes to NNNNNNNNN.q.broken, whole segments to NNNNNNNNN.q.corrupt.  If
+ *   the watermark says that some of it was durable, that is a loss: nothing is changed, EBADMSG, unless
+ *   the caller accepts it; the watermark then comes down to what is left.
+ */
 #include "check/internal.h"
 
 #include <errno.h>
@@ -20,34 +35,28 @@ static bool connects(const struct cq_recovery *v, const struct cq_candidate *c)
 	return !v->end_seq_known || !cq_inspect_first_seq(c, &first) || first == v->end_seq;
 }
 
-static void end_at(struct cq_recovery *v, const struct cq_candidate *c, uint64_t tail)
+/* The queue ends where the records of this segment end, unless more is found. */
+static void end_in(struct cq_recovery *v, const struct cq_candidate *c)
 {
 	v->active_id = c->id;
-	v->tail = tail;
-	if (c->contents.records > 0) {
-		v->end_seq = c->contents.max_seq + 1;
-		v->end_seq_known = c->contents.has_stream_offset;
-	} else if (cq_inspect_is_placeholder(c)) {
-		v->end_seq_known = false; /* how much is missing, what follows tells */
-	} else if (cq_segment_ext_valid(&c->header)) {
-		v->end_seq = c->header.first_seq;
-		v->end_seq_known = true;
-	}
-	/* It may hold chronicle-rs's records alone, or none, and say nothing of itself: ours that came
-	 * behind are lost, and so those in the next segment do not follow. */
+	v->tail = c->contents.tail;
+	if (c->contents.records > 0 || cq_segment_ext_valid(&c->header))
+		v->end_seq_known = cq_inspect_end_seq(c, &v->end_seq);
+	/* A segment with records of chronicle-rs alone, or with none, may have no number: then the
+	 * watermark at its end has it.  Were it not used, records that are lost here would be no gap. */
 	if (!v->end_seq_known && v->have_watermark && c->id == v->watermark.segment &&
-	    tail == v->watermark.offset && !cq_inspect_is_placeholder(c)) {
+	    v->tail == v->watermark.offset && !cq_inspect_is_placeholder(c)) {
 		v->end_seq = v->watermark.seq;
 		v->end_seq_known = true;
 	}
 }
 
-/* By the watermark, records that were durable have been in this segment and are not. */
+/* By the watermark, this segment held durable records that are not there any more. */
 static bool lacks_durable(const struct cq_recovery *v, const struct cq_candidate *c)
 {
 	if (!v->have_watermark || c->id > v->watermark.segment)
 		return false;
-	/* it says itself that it is whole, which nothing else knows better */
+	/* its own summary is the best witness */
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
 	    cq_inspect_summary_agrees(c) && !cq_inspect_is_placeholder(c))
 		return false;
@@ -56,8 +65,8 @@ static bool lacks_durable(const struct cq_recovery *v, const struct cq_candidate
 	return c->contents.damaged || (v->end_seq_known && v->end_seq < v->watermark.seq);
 }
 
-/* A segment with records, or what may have been one, before or at the last such. */
-static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
+/* Decides about a segment that is in use, or may have been, up to the last one of these. */
+static int plan_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 {
 	bool lost; /* something that was durable */
 	int r;
@@ -69,7 +78,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 		v->tail = sizeof(struct cq_segment_header);
 		return 0;
 	}
-	if (c->kind == CQ_KIND_SEALED && !v->have_watermark) { /* taken as it is */
+	if (c->kind == CQ_KIND_SEALED && !v->have_watermark) { /* trusted */
 		v->active_id = c->id + 1;
 		v->tail = sizeof(struct cq_segment_header);
 		v->end_seq_known = false;
@@ -83,7 +92,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 		v->hole = true;
 		return 0;
 	}
-	end_at(v, c, c->contents.tail);
+	end_in(v, c);
 	lost = lacks_durable(v, c);
 	if (c->kind == CQ_KIND_SEALED && cq_inspect_summary_agrees(c) && !lost) {
 		/* a recovery may have been killed while it wrote a new summary */
@@ -99,7 +108,7 @@ static int decide_one(struct cq_recovery *v, struct cq_candidate *c, bool last)
 		c->act = c->contents.damaged || lost ? CQ_ACT_CUT_AND_SEAL : CQ_ACT_SEAL;
 		v->hole |= v->have_watermark && c->act == CQ_ACT_CUT_AND_SEAL;
 	}
-	/* What a sealed segment says of its end is as good as the successor's beginning. */
+	/* the end of a sealed segment and the beginning of the next one are one place */
 	if (c->act != CQ_ACT_CUT_AND_SEAL) {
 		v->active_id = c->id + 1;
 		v->tail = sizeof(struct cq_segment_header);
@@ -134,8 +143,8 @@ uint64_t cq_plan_offset(const struct cq_recovery *v)
 	return sizeof(struct cq_segment_header);
 }
 
-/* The next segments to be written follow the current one without a gap.  A power cut may have left
- * the name of a later one alone: a gap that would stay. */
+/* Spares follow the current segment without a gap.  A power cut may have kept the name of one from the
+ * disk and not that of a later one: the gap would stay. */
 static void set_spares_aside(struct cq_recovery *v)
 {
 	const uint32_t current = cq_plan_current(v);
@@ -146,7 +155,7 @@ static void set_spares_aside(struct cq_recovery *v)
 
 		if (c->id <= current || c->act == CQ_ACT_SET_ASIDE)
 			continue;
-		/* by now they are all fresh: asked, so that no mistake elsewhere takes records */
+		/* all are fresh by now; the check keeps a mistake elsewhere from taking records */
 		if (c->kind == CQ_KIND_FRESH && c->id != next) /* GCOV_EXCL_BR_LINE: a safeguard */
 			c->act = CQ_ACT_SET_ASIDE;
 		else
@@ -164,29 +173,29 @@ int cq_plan(struct cq_recovery *v)
 	for (; end > 0; end--) {
 		struct cq_candidate *spare = &candidates[end - 1];
 
-		/* an unwritten one is a spare of which only the name arrived */
+		/* an unwritten one is a spare of which only the name came to the disk */
 		if (spare->kind == CQ_KIND_UNWRITTEN)
 			spare->act = CQ_ACT_SET_ASIDE;
 		else if (spare->kind != CQ_KIND_FRESH || cq_planted("advance_because_next_exists"))
 			break;
 	}
-	/* with segments there, a mark behind the last that there can be is right (inspect.c) */
+	/* where segments exist, a watermark behind the last possible id is right (inspect.c) */
 	v->active_id =
 		v->have_watermark && (v->watermark.segment <= CQ_SEGMENT_ID_MAX || v->count > 0)
 			? (uint32_t)v->watermark.segment
 		: v->count > 0 ? v->ids[0]
 			       : 0;
 	v->tail = sizeof(struct cq_segment_header);
-	/* segments just below the watermark are gone, and the one that it names: the oldest go first,
-	 * so this is no retention */
+	/* The segment that the watermark names is gone, and segments just below it, while older ones
+	 * exist: retention did not do that, because it takes the oldest first. */
 	if (v->have_watermark && count < v->count &&
 	    (count == 0 || candidates[0].id > v->active_id) &&
 	    v->ids[v->count - count - 1] + 1 < v->active_id)
 		v->active_id = v->ids[v->count - count - 1] + 1;
 	if (count > 0 && candidates[0].id > v->active_id) {
-		if (count < v->count) { /* retention takes the oldest first */
+		if (count < v->count) { /* older ones exist: no retention, either */
 			v->hole = true;
-		} else { /* it took what the watermark last named */
+		} else { /* retention took what the watermark names */
 			v->active_id = candidates[0].id;
 			v->have_watermark = end > 0;
 		}
@@ -201,7 +210,7 @@ int cq_plan(struct cq_recovery *v)
 				c->act = CQ_ACT_SET_ASIDE;
 			continue;
 		}
-		r = decide_one(v, c, i + 1 == end);
+		r = plan_one(v, c, i + 1 == end);
 		if (r < 0)
 			return r;
 	}
@@ -226,16 +235,16 @@ const char *cq_plan_why_aside(const struct cq_candidate *c)
 	return c->lost ? "it does not hold all of its records" : "records before it are missing";
 }
 
-/* ---- what would stop it half way ----
+/* ---- what would stop the plan half way ----
  *
- * Invariant: an open, or a repair, that is refused for what is there has changed nothing.  What fails
- * later is a call that failed (EIO, ENOSPC, a kill), and then the next one goes on with the rest.
+ * Invariant: an open or a repair that is refused because of what is there has changed nothing.  Later only
+ * a failing call (EIO, ENOSPC) or a kill stops it, and then the next run does the rest.
  */
 
-/* Something is kept of each crash.  Where nobody ever looks at it, that has an end (repair.h). */
+/* Each crash may leave something that is set aside.  Where nobody takes it away, the names run out. */
 #define TOO_MUCH "nothing more can be set aside: move "
 
-/* What is to be set aside, or cut, finds a name. */
+/* There is a name for what is to be set aside or cut. */
 static int check_names(const struct cq_recovery *v, const struct cq_candidate *c)
 {
 	uint64_t tail = sizeof c->header;
@@ -259,7 +268,7 @@ static int check_names(const struct cq_recovery *v, const struct cq_candidate *c
 	return r;
 }
 
-/* Where a repair may have to write an index, or to remove one, no directory has its name. */
+/* No directory has the name of an index that a repair may have to write or to remove. */
 static int check_index(const struct cq_recovery *v, uint32_t id)
 {
 	char name[CQ_NAME_MAX];

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plan_repair.c - a repair judges what an opening writer takes on trust; see internal.h
+ * plan_repair.c - a repair judges what an opening writer trusts; see check.h
  *
- * That is: the segments below the watermark and, without one, all that are sealed.  They were durable,
- * so what is missing of them is a loss.  A segment that does not hold all of its records is set aside
- * whole: what is left in the queue then has its holes between segments, where readers are told of
- * them and go on.
+ * That is: the segments below the watermark and, without one, all sealed segments.  They were durable, so
+ * what is missing of them is a loss.  A segment that does not hold all of its records is set aside whole:
+ * then all holes in the queue are between segments, where readers report them and go on.
  */
 #include "check/internal.h"
 
@@ -22,8 +21,8 @@
 #include "messages/log.h"
 #include "os/io.h"
 
-/* More than these are not stood in for: each is a file. */
-#define STAND_INS_MAX 10000U
+/* A repair makes no more placeholders than these: each is a file. */
+#define PLACEHOLDERS_MAX 10000U
 
 /* Does the next segment go on where this one ends?  Unknown counts as yes. */
 static bool goes_on(const struct cq_recovery *v, const struct cq_candidate *c)
@@ -36,14 +35,14 @@ static bool goes_on(const struct cq_recovery *v, const struct cq_candidate *c)
 	return !cq_inspect_end_seq(c, &end) || !cq_inspect_first_seq(next, &first) || first == end;
 }
 
-/* All records that it ever held are there. */
+/* All records that the segment ever held are there. */
 static bool is_whole(const struct cq_recovery *v, const struct cq_candidate *c)
 {
 	if (c->contents.damaged)
 		return false;
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header))
 		return cq_inspect_summary_agrees(c);
-	/* nobody seals one that nothing was ever put into */
+	/* nobody seals an empty segment */
 	return c->contents.tail > sizeof(struct cq_segment_header) && goes_on(v, c);
 }
 
@@ -65,14 +64,14 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	char name[CQ_NAME_MAX];
 	int fd, r;
 
-	/* a roll leaves no empty segment behind: what was in one is gone */
+	/* a roll leaves no empty segment behind: the records of one are gone */
 	if (!cq_kind_is_sound(c->kind) || c->kind == CQ_KIND_FRESH || !is_whole(v, c)) {
 		c->act = CQ_ACT_SET_ASIDE;
 		c->lost = true;
 		return 0;
 	}
 	if (sealed && c->header.ext == 0)
-		return 0; /* chronicle-rs seals over what it has left behind the tail */
+		return 0; /* chronicle-rs seals segments with residue behind their records */
 	r = find_residue(v, c);
 	if (r < 0)
 		return r;
@@ -91,12 +90,13 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	return r;
 }
 
-static int judge(struct cq_recovery *v, struct cq_candidate *c, bool trusted)
+static int judge(struct cq_recovery *v, struct cq_candidate *c)
 {
-	if (trusted)
+	if (c->trusted)
 		return judge_trusted(v, c);
-	c->lost = !v->have_watermark && c->act == CQ_ACT_SET_ASIDE && c->kind == CQ_KIND_BAD;
-	/* without a watermark, nobody has looked whether the records go on */
+	c->lost = !v->have_watermark && c->act == CQ_ACT_SET_ASIDE && !cq_kind_is_sound(c->kind) &&
+	          c->kind != CQ_KIND_UNWRITTEN;
+	/* without a watermark, plan.c does not compare the numbers of segments */
 	if (!v->have_watermark && (c->act == CQ_ACT_SEAL || c->act == CQ_ACT_CUT_AND_SEAL) &&
 	    !goes_on(v, c)) {
 		c->act = CQ_ACT_SET_ASIDE;
@@ -110,10 +110,10 @@ static int add_gap(struct cq_recovery *v, uint32_t first, uint32_t last, uint64_
 	struct cq_gap *more;
 
 	*count += (uint64_t)last - first + 1;
-	if (*count > STAND_INS_MAX) {
+	if (*count > PLACEHOLDERS_MAX) {
 		cq_log(v->config, CQ_ERROR,
-		       "more than %u segments are missing, %09u to %09u among them", STAND_INS_MAX,
-		       first, last);
+		       "more than %u segments are missing, %09u to %09u among them",
+		       PLACEHOLDERS_MAX, first, last);
 		return -EFBIG;
 	}
 	more = realloc(v->gaps, (v->gap_count + 1) * sizeof *more);
@@ -208,24 +208,15 @@ static int check_all_indexes(struct cq_recovery *v)
 
 int cq_plan_repair(struct cq_recovery *v)
 {
-	bool *trusted;
 	int r = 0;
 
-	trusted = calloc(v->candidate_count + 1, sizeof *trusted);
-	if (!trusted)
-		return -ENOMEM;
+	for (size_t i = 0; r == 0 && i < v->candidate_count; i++)
+		if (v->candidates[i].trusted && cq_kind_is_sound(v->candidates[i].kind))
+			r = cq_inspect_read(v, &v->candidates[i]);
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
-		struct cq_candidate *c = &v->candidates[i];
-
-		trusted[i] = cq_inspect_is_trusted(v, c);
-		if (trusted[i] && cq_kind_is_sound(c->kind))
-			r = cq_inspect_read(v, c);
-	}
-	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
-		r = judge(v, &v->candidates[i], trusted[i]);
+		r = judge(v, &v->candidates[i]);
 		v->durable_lost |= v->candidates[i].lost;
 	}
-	free(trusted);
 	if (r == 0)
 		r = find_gaps(v);
 	v->durable_lost |= v->gap_count > 0;

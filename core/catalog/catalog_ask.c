@@ -117,18 +117,18 @@ int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_catalog_count *ret_c
 {
 	struct cq_catalog_count count = { 0 };
 	struct cq_record_at record;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	struct cq_walk walk;
 	int r;
 
-	r = cq_mapped_or_damage(queue, id, &view);
+	r = cq_mapped_or_damage(queue, id, &mapped);
 	if (r > 0) {
 		*ret_count = (struct cq_catalog_count){ .damaged = true };
 		return 0;
 	}
 	if (r < 0)
 		return r;
-	walk = cq_walk_mapped(&view.map, sizeof(struct cq_segment_header));
+	walk = cq_walk_mapped(&mapped.map, sizeof(struct cq_segment_header));
 	while ((r = cq_walk_next(&walk, &record)) == 1) {
 		const struct cq_record_header *h = &record.header;
 
@@ -140,7 +140,7 @@ int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_catalog_count *ret_c
 		count.bytes += record.length;
 	}
 	count.damaged = r < 0;
-	cq_mapped_close(&view);
+	cq_mapped_close(&mapped);
 	*ret_count = count;
 	return 0;
 }

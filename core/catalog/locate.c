@@ -10,10 +10,10 @@
 
 /* ---- index ---- */
 
-static bool entry_holds(const struct cq_mapped *view, const struct cq_index_entry *entry,
+static bool entry_holds(const struct cq_mapped *mapped, const struct cq_index_entry *entry,
                         struct cq_record_header *ret_header)
 {
-	return cq_mapped_header(view, entry->offset, ret_header) == 1 &&
+	return cq_mapped_header(mapped, entry->offset, ret_header) == 1 &&
 	       ret_header->type != CQ_TYPE_PAD && ret_header->seq == entry->seq &&
 	       ret_header->time_ns == entry->time_ns;
 }
@@ -32,20 +32,20 @@ static bool begins_before(const struct cq_record_header *h, enum cq_key key, uin
 	}
 }
 
-uint64_t cq_locate_start(int dirfd, const struct cq_mapped *view, enum cq_key key, uint64_t value)
+uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key key, uint64_t value)
 {
 	uint64_t start = sizeof(struct cq_segment_header);
 	struct cq_record_header h;
 	struct cq_index index;
 	uint64_t low = 0, high;
 
-	if (cq_index_read(dirfd, view->id, view->map.size, &index) < 0)
+	if (cq_index_read(dirfd, mapped->id, mapped->map.size, &index) < 0)
 		return start;
 	high = index.header.entries;
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
 
-		if (!entry_holds(view, &index.entries[middle], &h)) {
+		if (!entry_holds(mapped, &index.entries[middle], &h)) {
 			start = sizeof(struct cq_segment_header);
 			break;
 		}
@@ -63,9 +63,9 @@ uint64_t cq_locate_start(int dirfd, const struct cq_mapped *view, enum cq_key ke
 /* ---- sequence numbers ---- */
 
 /* An index all of whose entries are right, which covers the whole segment. */
-static bool index_holds(const struct cq_mapped *view, const struct cq_index *index)
+static bool index_holds(const struct cq_mapped *mapped, const struct cq_index *index)
 {
-	struct cq_walk walk = cq_walk_mapped(&view->map, sizeof(struct cq_segment_header));
+	struct cq_walk walk = cq_walk_mapped(&mapped->map, sizeof(struct cq_segment_header));
 	struct cq_record_at record;
 	struct cq_record_header h;
 	uint64_t i, behind = 0;
@@ -74,10 +74,10 @@ static bool index_holds(const struct cq_mapped *view, const struct cq_index *ind
 	    cq_walk_next(&walk, &record) != 1 || index->entries[0].offset != record.offset)
 		return false;
 	for (i = 0; i < index->header.entries; i++)
-		if (!entry_holds(view, &index->entries[i], &h))
+		if (!entry_holds(mapped, &index->entries[i], &h))
 			return false;
 	/* the stretch that the last entry begins is all that its highest number may hide in */
-	walk = cq_walk_mapped(&view->map, index->entries[i - 1].offset);
+	walk = cq_walk_mapped(&mapped->map, index->entries[i - 1].offset);
 	while (cq_walk_next(&walk, &record) == 1)
 		if (record.header.seq < index->header.min_seq ||
 		    record.header.seq > index->header.max_seq || ++behind > CQ_INDEX_STRIDE)
@@ -91,7 +91,7 @@ struct seq_plan {
 	bool ascending; /* one after another: the first that fits is the best */
 };
 
-static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *view, uint64_t seq,
+static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq,
                                 uint64_t best_seq)
 {
 	struct seq_plan plan = { .start = sizeof(struct cq_segment_header) };
@@ -99,26 +99,27 @@ static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *view, uint64_
 	struct cq_index index;
 	uint64_t min, max;
 
-	if (!cq_mapped_sealed(view) || cq_index_read(dirfd, view->id, view->map.size, &index) < 0)
+	if (!cq_mapped_sealed(mapped) ||
+	    cq_index_read(dirfd, mapped->id, mapped->map.size, &index) < 0)
 		return plan;
 	min = index.header.min_seq;
 	max = index.header.max_seq;
-	if (index_holds(view, &index)) {
+	if (index_holds(mapped, &index)) {
 		plan.none = max < seq || min >= best_seq;
-		plan.ascending = cq_mapped_summary(view, &summary) && summary.first_seq == min &&
+		plan.ascending = cq_mapped_summary(mapped, &summary) && summary.first_seq == min &&
 		                 summary.records == max - min + 1;
 	}
 	cq_index_fini(&index);
 	if (plan.ascending && !plan.none)
-		plan.start = cq_locate_start(dirfd, view, CQ_KEY_SEQ, seq);
+		plan.start = cq_locate_start(dirfd, mapped, CQ_KEY_SEQ, seq);
 	return plan;
 }
 
-int cq_locate_seq(int dirfd, const struct cq_mapped *view, uint64_t seq, uint64_t *best_seq,
+int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint64_t *best_seq,
                   uint64_t *ret_offset)
 {
-	const struct seq_plan plan = plan_seq(dirfd, view, seq, *best_seq);
-	struct cq_walk walk = cq_walk_mapped(&view->map, plan.start);
+	const struct seq_plan plan = plan_seq(dirfd, mapped, seq, *best_seq);
+	struct cq_walk walk = cq_walk_mapped(&mapped->map, plan.start);
 	uint64_t at = 0, best = *best_seq;
 	struct cq_record_at record;
 	bool found = false;
@@ -140,11 +141,52 @@ int cq_locate_seq(int dirfd, const struct cq_mapped *view, uint64_t seq, uint64_
 		}
 	}
 	if (r == 0)
-		r = cq_mapped_check_end(view, &walk);
+		r = cq_mapped_check_end(mapped, &walk);
 	if (r < 0)
 		return r;
 	if (found)
 		*best_seq = best;
 	*ret_offset = found ? at : walk.offset;
 	return found;
+}
+
+/* ---- positions ---- */
+
+int cq_locate_byte(int dirfd, const struct cq_mapped *mapped, uint64_t target, uint64_t *position,
+                   uint64_t *offset)
+{
+	struct cq_walk walk =
+		cq_walk_mapped(&mapped->map, cq_locate_start(dirfd, mapped, CQ_KEY_STREAM, target));
+	struct cq_record_at record;
+	int r;
+
+	while ((r = cq_walk_next(&walk, &record)) == 1) {
+		if (record.header.ext == 1)
+			*position = record.header.stream_offset;
+		if (target < *position || target - *position < record.length)
+			break;
+		*position += record.length;
+	}
+	*offset = r == 1 ? record.offset : walk.offset;
+	return r;
+}
+
+uint64_t cq_locate_end(const struct cq_mapped *mapped, uint64_t limit)
+{
+	struct cq_walk walk = cq_walk_mapped(&mapped->map, sizeof(struct cq_segment_header));
+	struct cq_segment_header summary;
+	struct cq_record_at record;
+	struct cq_record_header h;
+
+	if (limit > mapped->map.size)
+		limit = mapped->map.size;
+	else if (cq_mapped_header(mapped, limit, &h) == 1 && h.ext == 1)
+		return limit; /* its own checksum says that a record begins there */
+	else if (cq_mapped_sealed(mapped) && cq_mapped_summary(mapped, &summary) &&
+	         summary.used == limit)
+		return limit;
+	while (cq_walk_step(&walk, &record) == 1)
+		if (record.end > limit)
+			return record.offset;
+	return walk.offset;
 }

@@ -11,28 +11,28 @@
 #include "format/record.h"
 #include "os/io.h"
 
-static const struct cq_segment_header *header_of(const struct cq_mapped *view)
+static const struct cq_segment_header *header_of(const struct cq_mapped *mapped)
 {
-	return (const struct cq_segment_header *)(const void *)view->map.base;
+	return (const struct cq_segment_header *)(const void *)mapped->map.base;
 }
 
-static int check_header(const struct cq_mapped *view, uint64_t size)
+static int check_header(const struct cq_mapped *mapped, uint64_t size)
 {
 	static const struct cq_segment_header zero;
 
-	if (size != 0 && view->map.size < size)
+	if (size != 0 && mapped->map.size < size)
 		return -EIO;
-	if (view->map.size < CQ_FORMAT_SIZE_MIN || view->map.size > CQ_FORMAT_SIZE_MAX ||
-	    view->map.size % CQ_ALIGN != 0 || (size != 0 && view->map.size != size))
+	if (mapped->map.size < CQ_FORMAT_SIZE_MIN || mapped->map.size > CQ_FORMAT_SIZE_MAX ||
+	    mapped->map.size % CQ_ALIGN != 0 || (size != 0 && mapped->map.size != size))
 		return -EBADMSG;
-	if (cq_segment_header_valid(header_of(view), view->id))
+	if (cq_segment_header_valid(header_of(mapped), mapped->id))
 		return 0;
-	if (cq_mapping_shortened(&view->map))
+	if (cq_mapping_shortened(&mapped->map))
 		return -EIO;
-	return memcmp(header_of(view), &zero, sizeof zero) == 0 ? -EAGAIN : -EBADMSG;
+	return memcmp(header_of(mapped), &zero, sizeof zero) == 0 ? -EAGAIN : -EBADMSG;
 }
 
-int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_view)
+int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_mapped)
 {
 	struct cq_mapped v = { .map = CQ_MAPPING_NONE, .id = id };
 	char name[CQ_NAME_MAX];
@@ -48,11 +48,11 @@ int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_
 	if (r < 0)
 		cq_mapped_close(&v);
 	else
-		*ret_view = v;
+		*ret_mapped = v;
 	return r;
 }
 
-int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view)
+int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_mapped)
 {
 	uint64_t size;
 	int r;
@@ -60,18 +60,18 @@ int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view)
 	r = cq_queue_segment_size(queue, &size);
 	if (r < 0)
 		return r;
-	return cq_mapped_open(queue->dirfd, id, size, ret_view);
+	return cq_mapped_open(queue->dirfd, id, size, ret_mapped);
 }
 
-int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view)
+int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_mapped)
 {
 	char name[CQ_NAME_MAX];
 	struct stat st;
 	int fd, r;
 
-	r = cq_mapped_of(queue, id, ret_view);
+	r = cq_mapped_of(queue, id, ret_mapped);
 	if (r == -EIO)
-		r = cq_mapped_of(queue, id, ret_view);
+		r = cq_mapped_of(queue, id, ret_mapped);
 	if (r != -EIO)
 		return r;
 	cq_segment_name(name, id);
@@ -83,25 +83,25 @@ int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view
 	return r < 0 ? r : 1;
 }
 
-void cq_mapped_close(struct cq_mapped *view)
+void cq_mapped_close(struct cq_mapped *mapped)
 {
-	cq_mapping_close(&view->map);
-	*view = CQ_MAPPED_NONE;
+	cq_mapping_close(&mapped->map);
+	*mapped = CQ_MAPPED_NONE;
 }
 
-bool cq_mapped_sealed(const struct cq_mapped *view)
+bool cq_mapped_sealed(const struct cq_mapped *mapped)
 {
-	return cq_segment_flags_load(view->map.base) & CQ_SEALED;
+	return cq_segment_flags_load(mapped->map.base) & CQ_SEALED;
 }
 
-bool cq_mapped_summary(const struct cq_mapped *view, struct cq_segment_header *ret_header)
+bool cq_mapped_summary(const struct cq_mapped *mapped, struct cq_segment_header *ret_header)
 {
 	struct cq_segment_header h;
 
 	/* Its writer fills the summary in while it seals: then the CRC is wrong for a moment.  In a
 	 * file of a writer that died at that it stays wrong. */
 	for (int i = 0; i < 1000; i++) {
-		memcpy(&h, header_of(view), sizeof h);
+		memcpy(&h, header_of(mapped), sizeof h);
 		if (h.ext != 1)
 			return false;
 		if (cq_segment_ext_valid(&h)) {
@@ -113,11 +113,12 @@ bool cq_mapped_summary(const struct cq_mapped *view, struct cq_segment_header *r
 	return false;
 }
 
-bool cq_mapped_ends_early(const struct cq_mapped *view, uint64_t offset)
+bool cq_mapped_ends_early(const struct cq_mapped *mapped, uint64_t offset)
 {
 	struct cq_segment_header summary;
 
-	if (cq_mapping_shortened(&view->map))
+	if (cq_mapping_shortened(&mapped->map))
 		return true;
-	return cq_mapped_sealed(view) && cq_mapped_summary(view, &summary) && offset < summary.used;
+	return cq_mapped_sealed(mapped) && cq_mapped_summary(mapped, &summary) &&
+	       offset < summary.used;
 }

@@ -32,40 +32,41 @@ struct cq_mapped {
  *   EIO      it is shorter than size
  *   EBADMSG  it is no segment of that id and size
  */
-int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_view);
+int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_mapped);
 /* The same, of a queue: of its segment size. */
-int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view);
+int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_mapped);
 /* The same for who remembers what he finds: 1, without a view, instead of EIO where that is the file's
  * state and will stay (it was cut short, its header is unreadable); EIO: a call on it failed just now. */
-int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_view);
-void cq_mapped_close(struct cq_mapped *view);
+int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_mapped);
+void cq_mapped_close(struct cq_mapped *mapped);
 
-bool cq_mapped_sealed(const struct cq_mapped *view);
+bool cq_mapped_sealed(const struct cq_mapped *mapped);
 
 /* True with a copy of the segment's header if its summary is there and sound. */
-bool cq_mapped_summary(const struct cq_mapped *view, struct cq_segment_header *ret_header);
+bool cq_mapped_summary(const struct cq_mapped *mapped, struct cq_segment_header *ret_header);
 
 /* That no record stands at `offset` is not the end of the records: the file was cut short, or the
  * summary of a sealed segment says that there is more. */
-bool cq_mapped_ends_early(const struct cq_mapped *view, uint64_t offset);
+bool cq_mapped_ends_early(const struct cq_mapped *mapped, uint64_t offset);
 
 /* A walk over the segment has come to an end, and whoever walked goes on to the next segment: 0, or -EIO
  * if that is no end. */
-static inline int cq_mapped_check_end(const struct cq_mapped *view, const struct cq_walk *walk)
+static inline int cq_mapped_check_end(const struct cq_mapped *mapped, const struct cq_walk *walk)
 {
-	return walk->sealed && cq_mapped_ends_early(view, walk->offset) ? -EIO : 0;
+	return walk->sealed && cq_mapped_ends_early(mapped, walk->offset) ? -EIO : 0;
 }
 
 /* A copy of the record header at offset: 1 when it is sound (its payload is not looked at), 0 when
  * there is none (yet), -EIO when it is damaged.  *header is where the
  * copy is made, whatever comes of it. */
-static inline int cq_mapped_header(const struct cq_mapped *view, uint64_t offset,
+static inline int cq_mapped_header(const struct cq_mapped *mapped, uint64_t offset,
                                    struct cq_record_header *header)
 {
 	enum cq_record_state state;
-	int r = cq_record_load(view->map.base, view->map.size, offset, header, &state);
+	int r = cq_record_load(mapped->map.base, mapped->map.size, offset, header, &state);
 
-	if (r == 0 && cq_record_fits(view->map.size, offset) && cq_mapping_shortened(&view->map))
+	if (r == 0 && cq_record_fits(mapped->map.size, offset) &&
+	    cq_mapping_shortened(&mapped->map))
 		return -EIO;
 	return r;
 }

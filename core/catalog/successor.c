@@ -53,34 +53,34 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id)
 static bool successor_begun(cq_queue *queue, uint32_t id)
 {
 	struct cq_record_header h;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	uint32_t next = 0;
 	bool begun;
 
 	if (cq_successor_next(queue->dirfd, id + 1, &next) < 0 ||
-	    cq_mapped_of(queue, next, &view) < 0)
+	    cq_mapped_of(queue, next, &mapped) < 0)
 		return false;
-	begun = cq_mapped_header(&view, sizeof(struct cq_segment_header), &h) != 0;
-	cq_mapped_close(&view);
+	begun = cq_mapped_header(&mapped, sizeof(struct cq_segment_header), &h) != 0;
+	cq_mapped_close(&mapped);
 	return begun;
 }
 
 /* Where there is no seal, control.meta is asked; since that may be wrong, it is believed only when
  * there is something to go on to. */
 bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
-                       const struct cq_mapped *view)
+                       const struct cq_mapped *mapped)
 {
-	if (cq_mapped_sealed(view))
+	if (cq_mapped_sealed(mapped))
 		return true;
 	if (cq_planted("reader_follows_unsealed"))
 		return true;
-	return cq_successor_current(control) > view->id && successor_begun(queue, view->id);
+	return cq_successor_current(control) > mapped->id && successor_begun(queue, mapped->id);
 }
 
-bool cq_successor_unused(const struct cq_mapped *view)
+bool cq_successor_unused(const struct cq_mapped *mapped)
 {
 	struct cq_record_header h;
 
-	return !cq_mapped_sealed(view) &&
-	       cq_mapped_header(view, sizeof(struct cq_segment_header), &h) == 0;
+	return !cq_mapped_sealed(mapped) &&
+	       cq_mapped_header(mapped, sizeof(struct cq_segment_header), &h) == 0;
 }

@@ -29,9 +29,9 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id);
  * was left and after the caller had looked for one: look once more.
  */
 bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
-                       const struct cq_mapped *view);
+                       const struct cq_mapped *mapped);
 
 /* A segment of which it is so is the end of the queue, or behind it: no record, no seal. */
-bool cq_successor_unused(const struct cq_mapped *view);
+bool cq_successor_unused(const struct cq_mapped *mapped);
 
 #endif

@@ -20,16 +20,15 @@
 #include "catalog/successor.h"
 #include "os/fault.h"
 #include "os/process.h"
-#include "read/seek.h"
 
 void cq_reader_control(cq_reader *reader)
 {
 	cq_successor_control(&reader->control, reader->queue->dirfd, !reader->passive);
 }
 
-int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_view)
+int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_mapped)
 {
-	return cq_mapped_of(reader->queue, id, ret_view);
+	return cq_mapped_of(reader->queue, id, ret_mapped);
 }
 
 /* Lowest published id from `from` on. */
@@ -49,9 +48,9 @@ static void count_missing_records(cq_reader *reader)
 		return;
 	/* if nothing tells yet, the next record will */
 	reader->seq_state = CQ_SEQ_GAP;
-	if (cq_mapped_summary(&reader->view, &summary))
+	if (cq_mapped_summary(&reader->mapped, &summary))
 		first = summary.first_seq;
-	else if (cq_mapped_header(&reader->view, reader->offset, &h) == 1 && h.ext == 1 &&
+	else if (cq_mapped_header(&reader->mapped, reader->offset, &h) == 1 && h.ext == 1 &&
 	         h.type != CQ_TYPE_PAD)
 		first = h.seq;
 	else
@@ -68,7 +67,7 @@ static void count_missing_records(cq_reader *reader)
 static int enter(cq_reader *reader, uint32_t from)
 {
 	const enum cq_seq_state state = reader->seq_state;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	uint32_t id = 0;
 	int r;
 
@@ -76,14 +75,14 @@ static int enter(cq_reader *reader, uint32_t from)
 		r = next_id(reader, from, &id);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
-		r = cq_reader_mapped(reader, id, &view);
+		r = cq_reader_mapped(reader, id, &mapped);
 		/* ENOENT: retention was faster */
 	} while (r == -ENOENT);
 	if (r == -EAGAIN) /* without a header; is that where the writer is, or has been? */
 		return cq_successor_current(&reader->control) > id ? -EBADMSG : 0;
 	if (r < 0)
 		return r;
-	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
+	cq_reader_place(reader, &mapped, sizeof(struct cq_segment_header));
 	reader->seq_state = state == CQ_SEQ_NEXT ? CQ_SEQ_BOUNDARY : state;
 	if (id == from)
 		return 1;
@@ -101,7 +100,7 @@ static int enter_first(cq_reader *reader)
 	int r;
 
 	if (reader->exact && reader->offset > sizeof(struct cq_segment_header)) {
-		r = cq_seek_place_committed(reader, from, reader->offset);
+		r = cq_reader_place_committed(reader, from, reader->offset);
 		if (r == 0)
 			return 1;
 		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG)
@@ -124,7 +123,7 @@ static int enter_first(cq_reader *reader)
 
 static bool left(cq_reader *reader)
 {
-	return cq_successor_left(reader->queue, &reader->control, &reader->view);
+	return cq_successor_left(reader->queue, &reader->control, &reader->mapped);
 }
 
 int cq_reader_follow(cq_reader *reader)
@@ -138,7 +137,7 @@ int cq_reader_follow(cq_reader *reader)
 		if (cq_reader_has_record(reader) && !cq_planted("reader_no_second_look"))
 			return 1;
 	}
-	if (cq_mapped_ends_early(&reader->view, reader->offset))
+	if (cq_mapped_ends_early(&reader->mapped, reader->offset))
 		return -EIO;
 	return enter(reader, reader->segment + 1);
 }
@@ -150,7 +149,7 @@ int cq_reader_skip_segment(cq_reader *reader)
 	const bool placed = reader->base || reader->exact;
 	uint32_t from = placed ? reader->segment + 1 : 0, id = 0;
 	uint32_t wanted = reader->base ? from : reader->segment;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	int r;
 
 	if (cq_process_forked(reader->process))
@@ -161,7 +160,7 @@ int cq_reader_skip_segment(cq_reader *reader)
 		r = next_id(reader, from, &id);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
-		r = cq_reader_mapped(reader, id, &view);
+		r = cq_reader_mapped(reader, id, &mapped);
 		if (r == 0)
 			break;
 		if (r != -ENOENT && r != -EAGAIN && r != -EBADMSG && r != -EIO)
@@ -169,7 +168,7 @@ int cq_reader_skip_segment(cq_reader *reader)
 	}
 	if (!placed)
 		wanted = id;
-	cq_reader_place(reader, &view, sizeof(struct cq_segment_header));
+	cq_reader_place(reader, &mapped, sizeof(struct cq_segment_header));
 	reader->stats.gap_segments += id - wanted;
 	reader->seq_state = state;
 	count_missing_records(reader);

@@ -16,6 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "catalog/locate.h"
+#include "format/place.h"
 #include "messages/sized.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -124,13 +126,13 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 
 /* ---- position ---- */
 
-void cq_reader_place(cq_reader *reader, const struct cq_mapped *view, uint64_t offset)
+void cq_reader_place(cq_reader *reader, const struct cq_mapped *mapped, uint64_t offset)
 {
-	cq_mapped_close(&reader->view);
-	reader->view = *view;
-	reader->base = view->map.base;
-	reader->size = view->map.size;
-	reader->segment = view->id;
+	cq_mapped_close(&reader->mapped);
+	reader->mapped = *mapped;
+	reader->base = mapped->map.base;
+	reader->size = mapped->map.size;
+	reader->segment = mapped->id;
 	reader->offset = offset;
 	reader->seq_state = CQ_SEQ_UNKNOWN;
 	reader->pending = 0;
@@ -138,7 +140,7 @@ void cq_reader_place(cq_reader *reader, const struct cq_mapped *view, uint64_t o
 
 void cq_reader_unplace(cq_reader *reader)
 {
-	cq_mapped_close(&reader->view);
+	cq_mapped_close(&reader->mapped);
 	reader->base = NULL;
 	reader->size = sizeof(struct cq_segment_header); /* has no record */
 	reader->segment = 0;
@@ -146,6 +148,55 @@ void cq_reader_unplace(cq_reader *reader)
 	reader->offset = sizeof(struct cq_segment_header);
 	reader->seq_state = CQ_SEQ_UNKNOWN;
 	reader->pending = 0;
+}
+
+int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
+{
+	struct cq_segment_header summary;
+	struct cq_mapped mapped;
+	int r;
+
+	r = cq_reader_mapped(reader, segment, &mapped);
+	if (r < 0)
+		return r;
+	/* A position behind the last record is one whose records a power cut took: waiting there
+	 * would miss what is written in their place.  Offset 0: from the beginning. */
+	cq_reader_place(reader, &mapped,
+	                offset < sizeof(struct cq_segment_header) ? sizeof(struct cq_segment_header)
+	                                                          : cq_locate_end(&mapped, offset));
+	/* what a stand-in there stands for is told as missing */
+	if (reader->offset == sizeof(struct cq_segment_header) &&
+	    cq_mapped_summary(&reader->mapped, &summary)) {
+		reader->seq_state = CQ_SEQ_BOUNDARY;
+		reader->next_seq = summary.first_seq;
+	}
+	return 0;
+}
+
+int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
+{
+	uint64_t id = segment, size;
+	int r;
+
+	r = cq_reader_place_committed(reader, segment, offset);
+	/* all of a full segment was read: then it may be deleted, and none is missing */
+	if (r == -ENOENT && cq_queue_segment_size(reader->queue, &size) == 0) {
+		cq_place_level(&id, &offset, size);
+		if (id != segment && id <= CQ_SEGMENT_ID_MAX) {
+			segment = (uint32_t)id;
+			r = cq_reader_place_committed(reader, segment, offset);
+		}
+	}
+	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
+		cq_reader_unplace(reader);
+		reader->segment = segment;
+		reader->exact = true;
+		/* what cannot be read now can perhaps be read later, and not a second time */
+		if (r == -EIO && offset > sizeof(struct cq_segment_header))
+			reader->offset = offset;
+		r = 0;
+	}
+	return r;
 }
 
 int cq_reader_commit(cq_reader *reader)
@@ -255,7 +306,7 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
 	if (!reader)
 		return -ENOMEM;
 	reader->process = process;
-	reader->view = CQ_MAPPED_NONE;
+	reader->mapped = CQ_MAPPED_NONE;
 	reader->cursor_fd = -1;
 	cq_reader_unplace(reader);
 	reader->passive = (flags & CQ_READER_PASSIVE) != 0;
@@ -283,7 +334,7 @@ void cq_reader_close(cq_reader *reader)
 {
 	if (!reader || cq_process_forked(reader->process))
 		return;
-	cq_mapped_close(&reader->view);
+	cq_mapped_close(&reader->mapped);
 	if (reader->control.page)
 		cq_control_close(&reader->control);
 	if (reader->cursor_fd >= 0)

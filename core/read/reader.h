@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader.h - inside of cq_reader: shared by reader.c, follow.c, wait.c and seek*.c
+ * reader.h - inside of cq_reader: shared by reader.c, follow.c, wait.c and seek.c
  *
  * A reader belongs to one thread.  It is a position {segment, offset} with the segment mapped (its
  * view), or, while there is no segment at all, a position alone (view.map.base is NULL).
@@ -30,17 +30,17 @@ enum cq_seq_state {
 struct cq_reader {
 	/* what each record needs, side by side */
 	uint64_t process;    /* that opened it (os/process.h) */
-	const uint8_t *base; /* view.map.base, or NULL */
+	const uint8_t *base; /* mapped.map.base, or NULL */
 	uint64_t offset;     /* of the next record; 64 or more */
-	uint64_t size;       /* of the segment; 64 without a view */
+	uint64_t size;       /* of the segment; 64 without a mapped */
 	uint64_t next_seq;
 	enum cq_seq_state seq_state;
 	int pending; /* not 0: cq_reader_wait() met this error, cq_reader_next() reports it */
 	uint32_t segment;
 	struct cq_reader_stats stats;
 
-	struct cq_mapped view;
-	bool exact; /* without a view: the position is of that very segment, any other is a gap; an
+	struct cq_mapped mapped;
+	bool exact; /* without a mapped: the position is of that very segment, any other is a gap; an
 	             * offset in it is one that could not be gone to yet */
 	cq_queue *queue;
 	bool passive;
@@ -53,13 +53,13 @@ struct cq_reader {
 };
 
 /* Takes the view over and stands at offset in it, not knowing what came before. */
-void cq_reader_place(cq_reader *reader, const struct cq_mapped *view, uint64_t offset);
+void cq_reader_place(cq_reader *reader, const struct cq_mapped *mapped, uint64_t offset);
 
 /* Stands before whatever comes first, in a queue where nothing can be mapped now. */
 void cq_reader_unplace(cq_reader *reader);
 
 /* Opens a segment of this reader's queue. Errors as cq_mapped_open(). */
-int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_view);
+int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_mapped);
 
 /*
  * Nothing stands at the current position: goes on to where the next record is or will be.  Returns
@@ -73,6 +73,9 @@ void cq_reader_control(cq_reader *reader);
 /* Stands at a committed position, or where the records before it end, or, where that segment cannot
  * be opened, before whatever takes its place. */
 int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);
+
+/* At a committed position, as far as its records are there.  Errors as cq_mapped_open(). */
+int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset);
 
 static inline bool cq_reader_has_record(const cq_reader *reader)
 {

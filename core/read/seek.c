@@ -11,39 +11,48 @@
  * this segment or in others, is still to be read.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "catalog/locate.h"
 #include "catalog/successor.h"
 #include "files/dir.h"
-#include "format/place.h"
 #include "os/process.h"
 #include "read/reader.h"
-#include "read/seek.h"
 
 #define TRIES 1000 /* each means that a segment went while we looked */
+
+/* The segments up to the newest that holds a record or is sealed: those behind it are spares. */
+struct listing {
+	uint32_t *ids;
+	size_t count;
+};
+
+/* Places the reader, or returns -ENOENT when a segment is not there any more. */
+typedef int (*seek_fn)(cq_reader *reader, const struct listing *listing, uint64_t target,
+                       void *arg);
 
 static const uint64_t beginning = sizeof(struct cq_segment_header);
 
 static int is_spare(cq_reader *reader, uint32_t id)
 {
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	int r;
 
-	r = cq_reader_mapped(reader, id, &view);
+	r = cq_reader_mapped(reader, id, &mapped);
 	if (r == -EAGAIN)
 		return 1;
 	if (r < 0)
 		return r;
-	r = cq_successor_unused(&view);
-	cq_mapped_close(&view);
+	r = cq_successor_unused(&mapped);
+	cq_mapped_close(&mapped);
 	return r;
 }
 
 /* -ENOENT with no other meaning than: look again.  No segment at all is a count of 0. */
-static int list(cq_reader *reader, struct cq_listing *ret_listing)
+static int list(cq_reader *reader, struct listing *ret_listing)
 {
-	struct cq_listing l;
+	struct listing l;
 	int r;
 
 	r = cq_dir_list(reader->queue->dirfd, &l.ids, &l.count);
@@ -64,21 +73,21 @@ static int list(cq_reader *reader, struct cq_listing *ret_listing)
 	return 0;
 }
 
-int cq_seek_place(cq_reader *reader, uint32_t id, uint64_t offset)
+static int place(cq_reader *reader, uint32_t id, uint64_t offset)
 {
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	int r;
 
-	r = cq_reader_mapped(reader, id, &view);
+	r = cq_reader_mapped(reader, id, &mapped);
 	if (r < 0)
 		return r;
-	cq_reader_place(reader, &view, offset);
+	cq_reader_place(reader, &mapped, offset);
 	return 0;
 }
 
-int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
+static int run(cq_reader *reader, seek_fn seek, uint64_t target, void *arg)
 {
-	struct cq_listing l;
+	struct listing l;
 	int r = -ENOENT;
 
 	for (int i = 0; i < TRIES && r == -ENOENT; i++) {
@@ -103,45 +112,40 @@ int cq_seek_run(cq_reader *reader, cq_seek_fn seek, uint64_t target, void *arg)
 
 /* ---- ends ---- */
 
-int cq_seek_place_end(cq_reader *reader, const struct cq_listing *l)
+static int place_end(cq_reader *reader, const struct listing *l, uint64_t target, void *arg)
 {
 	struct cq_segment_header summary;
 	struct cq_record_at record;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	struct cq_walk walk;
 	int r;
 
-	r = cq_reader_mapped(reader, l->ids[l->count - 1], &view);
+	(void)target;
+	(void)arg;
+	r = cq_reader_mapped(reader, l->ids[l->count - 1], &mapped);
 	if (r < 0)
 		return r;
-	walk = cq_walk_mapped(&view.map, beginning);
-	if (cq_mapped_sealed(&view) && cq_mapped_summary(&view, &summary) &&
-	    summary.used >= beginning && summary.used <= view.map.size &&
+	walk = cq_walk_mapped(&mapped.map, beginning);
+	if (cq_mapped_sealed(&mapped) && cq_mapped_summary(&mapped, &summary) &&
+	    summary.used >= beginning && summary.used <= mapped.map.size &&
 	    summary.used % CQ_ALIGN == 0)
 		walk.offset = summary.used;
 	else /* a record that a second look has found has come since */
 		while ((r = cq_walk_next(&walk, &record)) == 1 && !walk.sealed)
 			;
 	if (r < 0) {
-		cq_mapped_close(&view);
+		cq_mapped_close(&mapped);
 		return r;
 	}
-	cq_reader_place(reader, &view, r == 1 ? record.offset : walk.offset);
+	cq_reader_place(reader, &mapped, r == 1 ? record.offset : walk.offset);
 	return 0;
-}
-
-static int seek_end(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
-{
-	(void)target;
-	(void)arg;
-	return cq_seek_place_end(reader, l);
 }
 
 int cq_reader_seek_end(cq_reader *reader)
 {
 	if (cq_process_forked(reader->process))
 		return -ECHILD;
-	return cq_seek_run(reader, seek_end, 0, NULL);
+	return run(reader, place_end, 0, NULL);
 }
 
 int cq_reader_seek_oldest(cq_reader *reader)
@@ -157,7 +161,7 @@ int cq_reader_seek_oldest(cq_reader *reader)
 			break;
 		if (r < 0)
 			return r;
-		r = cq_seek_place(reader, id, beginning);
+		r = place(reader, id, beginning);
 	} while (r == -ENOENT);
 	/* what is wrong with the first segment is for cq_reader_next() to report */
 	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
@@ -167,99 +171,156 @@ int cq_reader_seek_oldest(cq_reader *reader)
 	return r;
 }
 
-/* The end of the last record that ends at `limit` at the latest. */
-static uint64_t settle(const struct cq_mapped *view, uint64_t limit)
-{
-	struct cq_walk walk = cq_walk_mapped(&view->map, beginning);
-	struct cq_segment_header summary;
-	struct cq_record_at record;
-	struct cq_record_header h;
+/* ---- by sequence number ----
+ *
+ * The place is the record with the lowest number that is not below the one in question, and of
+ * equal ones the last.  This library's numbers ascend, and each segment's header tells its first:
+ * then the segment is found by bisection.  chronicle-rs begins again at 0 whenever it opens a queue:
+ * then all segments are looked at, the newest first, until the number itself is found.
+ */
 
-	if (limit > view->map.size)
-		limit = view->map.size;
-	else if (cq_mapped_header(view, limit, &h) == 1 && h.ext == 1)
-		return limit; /* its own checksum says that a record begins there */
-	else if (cq_mapped_sealed(view) && cq_mapped_summary(view, &summary) &&
-	         summary.used == limit)
-		return limit;
-	while (cq_walk_step(&walk, &record) == 1)
-		if (record.end > limit)
-			return record.offset;
-	return walk.offset;
-}
-
-int cq_seek_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
+/* 1 with the first number of a segment whose header tells it, else 0. */
+static int told_first_seq(cq_reader *reader, uint32_t id, uint64_t *ret_seq)
 {
 	struct cq_segment_header summary;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	int r;
 
-	r = cq_reader_mapped(reader, segment, &view);
+	r = cq_reader_mapped(reader, id, &mapped);
 	if (r < 0)
 		return r;
-	/* A position behind the last record is one whose records a power cut took: waiting there
-	 * would miss what is written in their place.  Offset 0: from the beginning. */
-	cq_reader_place(reader, &view, offset < beginning ? beginning : settle(&view, offset));
-	/* what a stand-in there stands for is told as missing */
-	if (reader->offset == beginning && cq_mapped_summary(&reader->view, &summary)) {
-		reader->seq_state = CQ_SEQ_BOUNDARY;
-		reader->next_seq = summary.first_seq;
-	}
-	return 0;
+	r = cq_mapped_summary(&mapped, &summary);
+	if (r > 0)
+		*ret_seq = summary.first_seq;
+	cq_mapped_close(&mapped);
+	return r;
 }
 
-int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
+/* 1 with the last segment that begins at `seq` or before, by headers alone; 0 if they do not tell,
+ * or are not in order. */
+static int bisect_seq(cq_reader *reader, const struct listing *l, uint64_t seq, size_t *ret_index)
 {
-	uint64_t id = segment, size;
+	uint64_t first_low, first_high, first;
+	size_t low = 0, high = l->count - 1;
 	int r;
 
-	r = cq_seek_place_committed(reader, segment, offset);
-	/* all of a full segment was read: then it may be deleted, and none is missing */
-	if (r == -ENOENT && cq_queue_segment_size(reader->queue, &size) == 0) {
-		cq_place_level(&id, &offset, size);
-		if (id != segment && id <= CQ_SEGMENT_ID_MAX) {
-			segment = (uint32_t)id;
-			r = cq_seek_place_committed(reader, segment, offset);
+	r = told_first_seq(reader, l->ids[low], &first_low);
+	if (r > 0)
+		r = told_first_seq(reader, l->ids[high], &first_high);
+	if (r <= 0)
+		return r;
+	if (first_low > first_high)
+		return 0;
+	if (seq >= first_high)
+		low = high;
+	/* segment low begins at seq or before (or is the oldest), segment high after it */
+	while (high - low > 1) {
+		size_t middle = low + (high - low) / 2;
+
+		r = told_first_seq(reader, l->ids[middle], &first);
+		if (r <= 0)
+			return r;
+		if (first < first_low || first > first_high)
+			return 0;
+		if (first <= seq) {
+			low = middle;
+			first_low = first;
+		} else {
+			high = middle;
+			first_high = first;
 		}
 	}
-	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
-		cq_reader_unplace(reader);
-		reader->segment = segment;
-		reader->exact = true;
-		/* what cannot be read now can perhaps be read later, and not a second time */
-		if (r == -EIO && offset > beginning)
-			reader->offset = offset;
-		r = 0;
+	*ret_index = low;
+	return 1;
+}
+
+struct seq_match {
+	bool found;
+	uint32_t id;
+	uint64_t offset;
+	uint64_t seq;
+	uint64_t end; /* of the last listed segment, where its walk ended; 0: it is sealed */
+};
+
+static int match_seq(cq_reader *reader, const struct listing *l, size_t index, uint64_t seq,
+                     struct seq_match *match)
+{
+	struct cq_mapped mapped;
+	uint64_t offset;
+	int r;
+
+	r = cq_reader_mapped(reader, l->ids[index], &mapped);
+	if (r < 0)
+		return r;
+	r = cq_locate_seq(reader->queue->dirfd, &mapped, seq, &match->seq, &offset);
+	if (r > 0) {
+		match->found = true;
+		match->id = l->ids[index];
+		match->offset = offset;
+	} else if (r == 0 && index == l->count - 1) {
+		match->end = offset;
 	}
+	cq_mapped_close(&mapped);
 	return r;
+}
+
+static int seek_seq(cq_reader *reader, const struct listing *l, uint64_t seq, void *arg)
+{
+	struct seq_match match = { .seq = UINT64_MAX };
+	size_t i;
+	int r;
+
+	(void)arg;
+	r = bisect_seq(reader, l, seq, &i);
+	if (r > 0) {
+		/* the number may be one that is missing: then what follows is in a later segment */
+		for (; i < l->count && !match.found && r >= 0; i++)
+			r = match_seq(reader, l, i, seq, &match);
+	} else if (r == 0) {
+		/* an equal one in a later segment goes before one in an earlier */
+		for (i = l->count; i-- > 0 && !(match.found && match.seq == seq) && r >= 0;)
+			r = match_seq(reader, l, i, seq, &match);
+	}
+	if (r < 0)
+		return r;
+	if (match.found)
+		return place(reader, match.id, match.offset);
+	if (match.end > 0)
+		return place(reader, l->ids[l->count - 1], match.end);
+	return place_end(reader, l, 0, NULL);
+}
+
+int cq_reader_seek_seq(cq_reader *reader, uint64_t seq)
+{
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
+	return run(reader, seek_seq, seq, NULL);
 }
 
 /* ---- by time ---- */
 
 /* 1 if segment `index` begins with a record from before that time. */
-static int begins_before(cq_reader *reader, const struct cq_listing *l, size_t index,
-                         uint64_t time_ns)
+static int begins_before(cq_reader *reader, const struct listing *l, size_t index, uint64_t time_ns)
 {
 	struct cq_record_at first;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	struct cq_walk walk;
 	int r = 0;
 
 	/* a segment without a record begins when the next one does */
 	for (; index < l->count && r == 0; index++) {
-		r = cq_reader_mapped(reader, l->ids[index], &view);
+		r = cq_reader_mapped(reader, l->ids[index], &mapped);
 		if (r < 0)
 			return r;
-		walk = cq_walk_mapped(&view.map, beginning);
+		walk = cq_walk_mapped(&mapped.map, beginning);
 		r = cq_walk_next(&walk, &first);
-		cq_mapped_close(&view);
+		cq_mapped_close(&mapped);
 	}
 	return r > 0 ? first.header.time_ns < time_ns : r;
 }
 
 /* Last segment that begins before that time; the oldest where none does. */
-static int bisect(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns,
-                  size_t *ret_index)
+static int bisect(cq_reader *reader, const struct listing *l, uint64_t time_ns, size_t *ret_index)
 {
 	size_t low = 0, high = l->count;
 	int r;
@@ -279,10 +340,10 @@ static int bisect(cq_reader *reader, const struct cq_listing *l, uint64_t time_n
 	return 0;
 }
 
-static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t time_ns, void *arg)
+static int seek_time(cq_reader *reader, const struct listing *l, uint64_t time_ns, void *arg)
 {
 	struct cq_record_at record;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	struct cq_walk walk;
 	size_t i;
 	int r;
@@ -292,20 +353,20 @@ static int seek_time(cq_reader *reader, const struct cq_listing *l, uint64_t tim
 	if (r < 0)
 		return r;
 	for (;; i++) {
-		r = cq_reader_mapped(reader, l->ids[i], &view);
+		r = cq_reader_mapped(reader, l->ids[i], &mapped);
 		if (r < 0)
 			return r;
-		walk = cq_walk_mapped(&view.map, cq_locate_start(reader->queue->dirfd, &view,
-		                                                 CQ_KEY_TIME, time_ns));
+		walk = cq_walk_mapped(&mapped.map, cq_locate_start(reader->queue->dirfd, &mapped,
+		                                                   CQ_KEY_TIME, time_ns));
 		while ((r = cq_walk_next(&walk, &record)) == 1 && record.header.time_ns < time_ns)
 			;
 		if (r == 0)
-			r = cq_mapped_check_end(&view, &walk);
+			r = cq_mapped_check_end(&mapped, &walk);
 		if (r == 1 || (r == 0 && i == l->count - 1)) {
-			cq_reader_place(reader, &view, r == 1 ? record.offset : walk.offset);
+			cq_reader_place(reader, &mapped, r == 1 ? record.offset : walk.offset);
 			return 0;
 		}
-		cq_mapped_close(&view);
+		cq_mapped_close(&mapped);
 		if (r < 0)
 			return r;
 	}
@@ -315,41 +376,17 @@ int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns)
 {
 	if (cq_process_forked(reader->process))
 		return -ECHILD;
-	return cq_seek_run(reader, seek_time, time_ns, NULL);
+	return run(reader, seek_time, time_ns, NULL);
 }
 
 /* ---- by stream offset ---- */
 
-/*
- * Finds the record of this segment that holds byte `target`, or that begins behind it.  position
- * is where the segment begins in the stream.  1 with *offset at it and *position where its payload
- * begins, 0 when the segment ends before it.
- */
-static int find_byte(cq_reader *reader, const struct cq_mapped *view, uint64_t target,
-                     uint64_t *position, uint64_t *offset)
-{
-	struct cq_walk walk = cq_walk_mapped(
-		&view->map, cq_locate_start(reader->queue->dirfd, view, CQ_KEY_STREAM, target));
-	struct cq_record_at record;
-	int r;
-
-	while ((r = cq_walk_next(&walk, &record)) == 1) {
-		if (record.header.ext == 1)
-			*position = record.header.stream_offset;
-		if (target < *position || target - *position < record.length)
-			break;
-		*position += record.length;
-	}
-	*offset = r == 1 ? record.offset : walk.offset;
-	return r;
-}
-
-static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t target, void *arg)
+static int seek_stream(cq_reader *reader, const struct listing *l, uint64_t target, void *arg)
 {
 	struct cq_catalog *catalog = &reader->queue->catalog;
 	struct cq_catalog_entry entry;
 	uint64_t position, offset;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 	uint32_t next;
 	bool trimmed;
 	int r;
@@ -362,22 +399,22 @@ static int seek_stream(cq_reader *reader, const struct cq_listing *l, uint64_t t
 		return r;
 	trimmed = target < entry.base;
 	for (;;) {
-		r = cq_reader_mapped(reader, entry.id, &view);
+		r = cq_reader_mapped(reader, entry.id, &mapped);
 		if (r < 0)
 			return r;
 		position = entry.base;
-		r = find_byte(reader, &view, target, &position, &offset);
+		r = cq_locate_byte(reader->queue->dirfd, &mapped, target, &position, &offset);
 		if (r > 0) {
-			cq_reader_place(reader, &view, offset);
+			cq_reader_place(reader, &mapped, offset);
 			*(uint64_t *)arg = position <= target ? target - position : 0;
 			/* the byte was before the first there is, or in a segment that is missing */
 			return position <= target ? 0 : -ENODATA;
 		}
 		if (r == 0 && !cq_catalog_next(catalog, entry.id + 1, &next)) {
-			cq_reader_place(reader, &view, offset);
+			cq_reader_place(reader, &mapped, offset);
 			return trimmed ? -ENODATA : 0;
 		}
-		cq_mapped_close(&view);
+		cq_mapped_close(&mapped);
 		if (r == 0)
 			r = cq_catalog_place(reader->queue, next, &entry);
 		if (r < 0)
@@ -392,7 +429,7 @@ int cq_reader_seek_stream(cq_reader *reader, uint64_t offset, uint64_t *ret_skip
 
 	if (cq_process_forked(reader->process))
 		return -ECHILD;
-	r = cq_seek_run(reader, seek_stream, offset, &skip);
+	r = run(reader, seek_stream, offset, &skip);
 	if (r == 0)
 		*ret_skip = skip;
 	return r;

@@ -38,7 +38,7 @@ int cq_stream_lost(struct cq_stream *s, uint32_t id)
 {
 	int r;
 
-	if (s->tail.segment && s->tail.segment->view.id == id)
+	if (s->tail.segment && s->tail.segment->mapped.id == id)
 		r = cq_tail_forget(s);
 	else
 		r = cq_catalog_remove(&s->queue->catalog, id);

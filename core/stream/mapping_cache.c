@@ -30,7 +30,7 @@ static struct cq_segment_bytes *take_here(struct cq_mapping_cache *cache, uint32
 	for (unsigned i = 0; i < CQ_MAPPING_CACHE_SLOTS; i++) {
 		struct cq_segment_bytes *p = cache->slots[i];
 
-		if (p && p->view.id == id) {
+		if (p && p->mapped.id == id) {
 			p->users++;
 			p->used = ++cache->takings;
 			return p;
@@ -119,7 +119,7 @@ void cq_mapping_cache_drop_below(struct cq_mapping_cache *cache, uint32_t id)
 
 	pthread_mutex_lock(&cache->lock);
 	for (unsigned i = 0; i < CQ_MAPPING_CACHE_SLOTS; i++) {
-		if (cache->slots[i] && cache->slots[i]->view.id < id) {
+		if (cache->slots[i] && cache->slots[i]->mapped.id < id) {
 			unused[count++] = release(cache->slots[i]);
 			cache->slots[i] = NULL;
 		}

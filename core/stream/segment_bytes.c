@@ -31,7 +31,7 @@ int cq_segment_bytes_open(cq_queue *queue, uint32_t id, struct cq_segment_bytes 
 
 	if (!p)
 		return -ENOMEM;
-	r = cq_mapped_of(queue, id, &p->view);
+	r = cq_mapped_of(queue, id, &p->mapped);
 	if (r < 0) {
 		free(p);
 		return r;
@@ -48,7 +48,7 @@ void cq_segment_bytes_close(struct cq_segment_bytes *p)
 {
 	if (!p)
 		return;
-	cq_mapped_close(&p->view);
+	cq_mapped_close(&p->mapped);
 	pthread_mutex_destroy(&p->lock);
 	free(p->sparse);
 	free(p);
@@ -115,7 +115,7 @@ static inline void advance(struct cq_segment_bytes *p, struct cq_record_start *p
 
 	place->offset = record->end;
 	place->position += record->length;
-	if (!same_stretch(from, place->offset) && place->offset < p->view.map.size)
+	if (!same_stretch(from, place->offset) && place->offset < p->mapped.map.size)
 		add_sparse_entry(p, place);
 }
 
@@ -134,7 +134,7 @@ static struct start best_start(struct cq_segment_bytes *p, uint64_t position)
 
 	pthread_mutex_lock(&p->lock);
 	i = sparse_behind(p, position);
-	s.next = i < p->sparse_count ? p->sparse[i].offset : p->view.map.size;
+	s.next = i < p->sparse_count ? p->sparse[i].offset : p->mapped.map.size;
 	if (i > 0)
 		s.cursor.place = (struct cq_record_start){ p->sparse[i - 1].offset,
 			                                   p->sparse[i - 1].position };
@@ -158,14 +158,14 @@ static void ask_index(struct cq_segment_bytes *p, struct start *s, uint64_t posi
 	struct cq_record_header h;
 	struct cq_record_start place;
 
-	if (!cq_mapped_sealed(&p->view) || !cq_mapped_summary(&p->view, &summary) ||
-	    summary.records <= CQ_INDEX_STRIDE || summary.payload_bytes > p->view.map.size ||
+	if (!cq_mapped_sealed(&p->mapped) || !cq_mapped_summary(&p->mapped, &summary) ||
+	    summary.records <= CQ_INDEX_STRIDE || summary.payload_bytes > p->mapped.map.size ||
 	    position > summary.payload_bytes)
 		return;
-	place.offset = cq_locate_start(p->queue->dirfd, &p->view, CQ_KEY_STREAM,
+	place.offset = cq_locate_start(p->queue->dirfd, &p->mapped, CQ_KEY_STREAM,
 	                               summary.stream_base + position);
 	if (place.offset <= s->cursor.place.offset ||
-	    cq_mapped_header(&p->view, place.offset, &h) !=
+	    cq_mapped_header(&p->mapped, place.offset, &h) !=
 	            1 ||  /* GCOV_EXCL_BR_LINE: found sound */
 	    h.ext != 1 || /* GCOV_EXCL_BR_LINE: found with it */
 	    h.stream_offset < summary.stream_base ||
@@ -180,7 +180,7 @@ static void ask_index(struct cq_segment_bytes *p, struct start *s, uint64_t posi
 static bool holds(const struct cq_segment_bytes *p, const struct cq_record_start *place,
                   uint64_t position)
 {
-	struct cq_walk walk = cq_walk_mapped(&p->view.map, place->offset);
+	struct cq_walk walk = cq_walk_mapped(&p->mapped.map, place->offset);
 	struct cq_record_at record;
 
 	return cq_walk_next(&walk, &record) == 1 && position - place->position < record.length;
@@ -215,10 +215,10 @@ static void set_cursor(struct cq_segment_bytes *p, const struct start *from,
 
 /* Copies `n` bytes of a record's payload, `skip` bytes into it, and checks all of the payload
  * unless that has been done. */
-static inline int give(const struct cq_mapped *view, const struct cq_record_at *record,
+static inline int give(const struct cq_mapped *mapped, const struct cq_record_at *record,
                        uint64_t skip, uint8_t *to, uint64_t n, bool checked)
 {
-	const uint8_t *from = view->map.base + record->offset + sizeof record->header;
+	const uint8_t *from = mapped->map.base + record->offset + sizeof record->header;
 	const uint64_t length = record->length;
 	uint32_t crc = 0;
 
@@ -238,9 +238,9 @@ static inline int give(const struct cq_mapped *view, const struct cq_record_at *
 static int read_records(struct cq_segment_bytes *p, struct cq_read_cursor *cursor, uint8_t *to,
                         size_t length, uint64_t position, size_t *ret_done)
 {
-	const struct cq_mapped *view = &p->view;
+	const struct cq_mapped *mapped = &p->mapped;
 	struct cq_record_start place = cursor->place;
-	struct cq_walk walk = cq_walk_mapped(&view->map, place.offset);
+	struct cq_walk walk = cq_walk_mapped(&mapped->map, place.offset);
 	bool checked = cursor->checked;
 	struct cq_record_at record;
 	size_t done = 0;
@@ -253,7 +253,7 @@ static int read_records(struct cq_segment_bytes *p, struct cq_read_cursor *curso
 			skip = position - place.position;
 			n = record.length - skip < length - done ? record.length - skip
 			                                         : length - done;
-			r = give(view, &record, skip, to + done, n, checked);
+			r = give(mapped, &record, skip, to + done, n, checked);
 			if (r < 0)
 				break;
 			done += n;
@@ -267,24 +267,24 @@ static int read_records(struct cq_segment_bytes *p, struct cq_read_cursor *curso
 		advance(p, &place, &record);
 	}
 	if (r == 0 && done < length)
-		r = cq_mapped_check_end(view, &walk);
+		r = cq_mapped_check_end(mapped, &walk);
 	*cursor = (struct cq_read_cursor){ place, checked };
 	*ret_done = done;
 	return r < 0 ? r : 0;
 }
 
 /* What was read is to be believed: the file is there, and whole. */
-static int still_there(const struct cq_mapped *view)
+static int still_there(const struct cq_mapped *mapped)
 {
 	struct stat st;
 	int r;
 
-	r = cq_io_stat(view->map.fd, &st);
+	r = cq_io_stat(mapped->map.fd, &st);
 	if (r < 0)
 		return r;
 	if (st.st_nlink == 0)
 		return -ENOENT;
-	return cq_mapping_cut(&view->map) || (uint64_t)st.st_size < view->map.size ? -EIO : 0;
+	return cq_mapping_cut(&mapped->map) || (uint64_t)st.st_size < mapped->map.size ? -EIO : 0;
 }
 
 ssize_t cq_segment_bytes_read(struct cq_segment_bytes *p, void *buffer, size_t length,
@@ -298,7 +298,7 @@ ssize_t cq_segment_bytes_read(struct cq_segment_bytes *p, void *buffer, size_t l
 	r = read_records(p, &cursor, buffer, length, position, &done);
 	if (done > 0)
 		set_cursor(p, &start, &cursor);
-	there = still_there(&p->view);
+	there = still_there(&p->mapped);
 	if (there < 0)
 		return there;
 	return done > 0 ? (ssize_t)done : r;
@@ -306,7 +306,7 @@ ssize_t cq_segment_bytes_read(struct cq_segment_bytes *p, void *buffer, size_t l
 
 int cq_segment_bytes_follow(struct cq_segment_bytes *p, struct cq_record_start *place)
 {
-	struct cq_walk walk = cq_walk_mapped(&p->view.map, place->offset);
+	struct cq_walk walk = cq_walk_mapped(&p->mapped.map, place->offset);
 	struct cq_record_at record;
 	int r;
 

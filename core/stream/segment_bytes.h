@@ -47,7 +47,7 @@ struct cq_sparse_entry {
 
 struct cq_segment_bytes {
 	cq_queue *queue;
-	struct cq_mapped view;
+	struct cq_mapped mapped;
 
 	/* of the mapping cache (mapping_cache.h) */
 	unsigned users;

@@ -133,7 +133,7 @@ static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size
 		return cq_stream_gone(r) ? -ENOENT : r;
 	n = cq_segment_bytes_read(segment, buffer, length, position);
 	/* not what it was: who reads again maps it again */
-	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&segment->view.map)))
+	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&segment->mapped.map)))
 		cq_mapping_cache_discard(&s->cache, segment);
 	cq_mapping_cache_put(&s->cache, segment);
 	return n;

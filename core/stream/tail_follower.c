@@ -47,25 +47,25 @@ static int look_at_directory(struct cq_stream *s, bool *ret_changed)
 }
 
 /* The file that is mapped is still the one of that name. */
-static bool is_named(const struct cq_stream *s, const struct cq_mapped *view)
+static bool is_named(const struct cq_stream *s, const struct cq_mapped *mapped)
 {
-	struct stat mapped, named;
+	struct stat open, named;
 	char name[CQ_NAME_MAX];
 	int r;
 
-	cq_segment_name(name, view->id);
+	cq_segment_name(name, mapped->id);
 	r = cq_io_stat_at(s->queue->dirfd, name, &named);
 	if (r < 0)
 		return r != -ENOENT;
-	return cq_io_stat(view->map.fd, &mapped) < 0 ||
-	       (mapped.st_ino == named.st_ino &&
-	        mapped.st_dev == named.st_dev); /* GCOV_EXCL_BR_LINE: same inode, other device */
+	return cq_io_stat(mapped->map.fd, &open) < 0 ||
+	       (open.st_ino == named.st_ino &&
+	        open.st_dev == named.st_dev); /* GCOV_EXCL_BR_LINE: same inode, other device */
 }
 
 int cq_tail_forget(struct cq_stream *s)
 {
 	struct cq_tail_follower *t = &s->tail;
-	const uint32_t id = t->segment->view.id;
+	const uint32_t id = t->segment->mapped.id;
 
 	cq_mapping_cache_discard(&s->cache, t->segment);
 	cq_mapping_cache_put(&s->cache, t->segment);
@@ -91,7 +91,7 @@ static int look_at_names(struct cq_stream *s)
 		cq_catalog_drop_below(&s->queue->catalog, id + 1);
 		cq_mapping_cache_drop_below(&s->cache, id + 1);
 	}
-	if (s->tail.segment && !is_named(s, &s->tail.segment->view))
+	if (s->tail.segment && !is_named(s, &s->tail.segment->mapped))
 		return cq_tail_forget(s);
 	return 0;
 }
@@ -117,7 +117,7 @@ static int take_last(struct cq_stream *s, const uint32_t *ids, size_t count, siz
 			return r;
 		unused = segment;
 		*ret_index = i;
-		if (!cq_successor_unused(&segment->view))
+		if (!cq_successor_unused(&segment->mapped))
 			break;
 	}
 	if (!unused)
@@ -151,8 +151,8 @@ static int find_tail(struct cq_stream *s)
 		t->empty = r == -ENOENT;
 		return r == -ENOENT || r == -EIO ? 0 : r;
 	}
-	while ((r = cq_catalog_place(s->queue, segment->view.id, &entry)) < 0) {
-		if (!cq_stream_gone(r) || s->queue->catalog.failed == segment->view.id)
+	while ((r = cq_catalog_place(s->queue, segment->mapped.id, &entry)) < 0) {
+		if (!cq_stream_gone(r) || s->queue->catalog.failed == segment->mapped.id)
 			break;
 		r = cq_catalog_remove(&s->queue->catalog, s->queue->catalog.failed);
 		if (r < 0)
@@ -174,12 +174,12 @@ static int find_tail(struct cq_stream *s)
 /* Of a sealed segment whose summary says where its records end, they need not be followed. */
 static bool jump(struct cq_tail_follower *t)
 {
-	const struct cq_mapped *view = &t->segment->view;
+	const struct cq_mapped *mapped = &t->segment->mapped;
 	struct cq_segment_header summary;
 
-	if (!cq_mapped_sealed(view) || !cq_mapped_summary(view, &summary) ||
-	    summary.payload_bytes > view->map.size || summary.used < t->place.offset ||
-	    summary.used > view->map.size || summary.used % CQ_ALIGN != 0)
+	if (!cq_mapped_sealed(mapped) || !cq_mapped_summary(mapped, &summary) ||
+	    summary.payload_bytes > mapped->map.size || summary.used < t->place.offset ||
+	    summary.used > mapped->map.size || summary.used % CQ_ALIGN != 0)
 		return false;
 	t->place = (struct cq_record_start){ summary.used, summary.payload_bytes };
 	return true;
@@ -190,7 +190,7 @@ static int count(struct cq_stream *s, bool damaged, uint64_t *ret_end)
 {
 	struct cq_tail_follower *t = &s->tail;
 	const struct cq_catalog_entry entry = {
-		.id = t->segment->view.id,
+		.id = t->segment->mapped.id,
 		.flags = CQ_ENTRY_COUNTED | (damaged ? CQ_ENTRY_DAMAGED : 0),
 		.base = t->base,
 		.bytes = t->place.position,
@@ -209,7 +209,7 @@ static int count(struct cq_stream *s, bool damaged, uint64_t *ret_end)
 static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 {
 	struct cq_tail_follower *t = &s->tail;
-	const uint32_t from = t->segment->view.id;
+	const uint32_t from = t->segment->mapped.id;
 	struct cq_segment_bytes *segment;
 	struct cq_catalog_entry entry;
 	int r;
@@ -219,7 +219,7 @@ static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 		return cq_stream_gone(r) || r == -EIO ? 0 : r;
 	r = cq_catalog_ask(s->queue, id, &entry);
 	/* segments are missing: how much they held, it may tell when it is begun */
-	if (r == 0 && id != from + 1 && cq_successor_unused(&segment->view))
+	if (r == 0 && id != from + 1 && cq_successor_unused(&segment->mapped))
 		goto put;
 	if (r < 0) {
 		r = cq_stream_gone(r) ? 0 : r;
@@ -252,25 +252,25 @@ static int follow(struct cq_stream *s)
 	int r;
 
 	do {
-		const struct cq_mapped *view = &t->segment->view;
+		const struct cq_mapped *mapped = &t->segment->mapped;
 		bool damaged;
 
 		t->ended = false;
 		damaged = !jump(t) && cq_segment_bytes_follow(t->segment, &t->place) < 0;
 		cq_stream_raise(&s->end, t->base + t->place.position);
 		cq_point("tail.followed");
-		if (!cq_successor_left(s->queue, &t->control, view))
+		if (!cq_successor_left(s->queue, &t->control, mapped))
 			return 0;
 		/* what came before it was left and after it was looked at */
 		if (!damaged && !cq_planted("tail_no_second_look") &&
-		    cq_mapped_header(view, t->place.offset, &h) == 1) {
+		    cq_mapped_header(mapped, t->place.offset, &h) == 1) {
 			r = 1;
 			continue;
 		}
 		r = count(s, damaged, &end);
 		if (r < 0)
 			return r;
-		r = cq_successor_next(s->queue->dirfd, view->id + 1, &next);
+		r = cq_successor_next(s->queue->dirfd, mapped->id + 1, &next);
 		if (r == -ENOENT) {
 			t->ended = true;
 			return 0;

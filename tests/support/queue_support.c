@@ -21,6 +21,7 @@
 #include "files/dir.h"
 #include "format/walk.h"
 #include "format/window.h"
+#include "meta/reader_file.h"
 #include "meta/watermark.h"
 #include "write/writer.h"
 
@@ -135,6 +136,28 @@ void qs_write(struct qs *q, unsigned first, unsigned count)
 	qs_open(q);
 	qs_append(q->writer, first, count);
 	qs_close(q);
+}
+
+void qs_open_full(struct qs *q, unsigned count)
+{
+	qs_open(q);
+	for (unsigned i = 0; i < count; i++) {
+		qs_append(q->writer, i * SUPPORT_PER_SEGMENT, SUPPORT_PER_SEGMENT);
+		qs_prepare(q->writer);
+	}
+}
+
+void qs_place_reader(struct qs *q, const char *name, uint64_t segment)
+{
+	struct cq_reader_file cursor = { 0 };
+	int fd;
+
+	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
+	(void)cq_reader_file_read(fd, &cursor);
+	cursor.segment = segment;
+	cursor.offset = 64;
+	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
+	close(fd);
 }
 
 struct cq_stats qs_stats(cq_writer *w)

@@ -48,6 +48,10 @@ void qs_flush(cq_writer *writer);
 void qs_append(cq_writer *writer, unsigned first, unsigned count);
 /* The same by a writer that is opened for it, and closed. */
 void qs_write(struct qs *q, unsigned first, unsigned count);
+/* Opens a writer and fills `count` segments, of which the last one is current; a spare follows. */
+void qs_open_full(struct qs *q, unsigned count);
+/* Commits the beginning of this segment for the named reader, as another process would. */
+void qs_place_reader(struct qs *q, const char *name, uint64_t segment);
 struct cq_stats qs_stats(cq_writer *writer);
 
 /* ---- processes ---- */

@@ -16,19 +16,14 @@
 #include <unistd.h>
 
 #include "files/dir.h"
-#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
 
-/* Segments 0 to 6, the last one in use, all synced and indexed; and a spare. */
+/* Segments 0 to 6, the last one current, all synced and indexed; and a spare. */
 static void make(struct qs *q)
 {
-	qs_open(q);
-	for (unsigned i = 0; i < 7; i++) {
-		qs_append(q->writer, i * 31, 31);
-		qs_prepare(q->writer);
-	}
+	qs_open_full(q, 7);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	while (cq_flush_step(q->writer) == 0)
 		;
@@ -46,24 +41,6 @@ static void expect_oldest(struct qs *q, uint32_t oldest)
 	}
 }
 
-static void place(struct qs *q, const char *name, uint64_t segment)
-{
-	struct cq_reader_file cursor = { 0 };
-	int fd;
-
-	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
-	(void)cq_reader_file_read(fd, &cursor);
-	cursor.segment = segment;
-	cursor.offset = 64;
-	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
-	close(fd);
-}
-
-static void place_reader(struct qs *q, uint64_t segment)
-{
-	place(q, "r", segment);
-}
-
 static void retire_all(struct qs *q)
 {
 	while (cq_retire_step(q->writer) > 0)
@@ -79,7 +56,7 @@ static void nothing_goes_by_default(void **state)
 	expect_oldest(q, 0);
 }
 
-/* One that cannot be deleted stops it: nothing newer goes before it. */
+/* A segment that cannot be deleted stops retention: no newer one is deleted before it. */
 static void oldest_first(void **state)
 {
 	struct qs *q = *state;
@@ -134,22 +111,22 @@ static void by_age(void **state)
 	make(q);
 	assert_int_equal(utimensat(q->dirfd, "000000001.q", past, 0), 0);
 	retire_all(q);
-	expect_oldest(q, 0); /* an older one stands before it */
+	expect_oldest(q, 0); /* an older one comes first */
 	assert_int_equal(utimensat(q->dirfd, "000000000.q", past, 0), 0);
 	retire_all(q);
 	expect_oldest(q, 2);
 }
 
-static void pinned_by_a_reader(void **state)
+static void a_reader_keeps_what_it_needs(void **state)
 {
 	struct qs *q = *state;
 
 	q->config.retain_segments = 1;
 	make(q);
-	place_reader(q, 2);
+	qs_place_reader(q, "r", 2);
 	retire_all(q);
 	expect_oldest(q, 2);
-	place_reader(q, 5);
+	qs_place_reader(q, "r", 5);
 	retire_all(q);
 	expect_oldest(q, 5);
 	assert_int_equal(unlinkat(q->dirfd, "readers/r.meta", 0), 0);
@@ -157,8 +134,7 @@ static void pinned_by_a_reader(void **state)
 	expect_oldest(q, 6);
 }
 
-/* The last one counts as the first. */
-static void pinned_by_one_of_many(void **state)
+static void the_last_of_many_readers_counts(void **state)
 {
 	struct qs *q = *state;
 	char name[16];
@@ -167,7 +143,7 @@ static void pinned_by_one_of_many(void **state)
 	make(q);
 	for (unsigned i = 0; i < 20; i++) {
 		snprintf(name, sizeof name, "r%u", i);
-		place(q, name, i == 19 ? 3 : 5);
+		qs_place_reader(q, name, i == 19 ? 3 : 5);
 	}
 	retire_all(q);
 	expect_oldest(q, 3);
@@ -176,14 +152,14 @@ static void pinned_by_one_of_many(void **state)
 	expect_oldest(q, 5);
 }
 
-static void dead_reader_pins_nothing(void **state)
+static void dead_reader_keeps_nothing(void **state)
 {
 	struct qs *q = *state;
 
 	q->config.retain_segments = 1;
 	q->config.reader_ttl_ms = 5;
 	make(q);
-	place_reader(q, 2);
+	qs_place_reader(q, "r", 2);
 	retire_all(q);
 	assert_true(support_exists(q->dir, "000000006.q"));
 	while (support_exists(q->dir, "000000005.q")) {
@@ -193,17 +169,17 @@ static void dead_reader_pins_nothing(void **state)
 	expect_oldest(q, 6);
 }
 
-static void reader_too_far_behind_pins_nothing(void **state)
+static void reader_too_far_behind_keeps_nothing(void **state)
 {
 	struct qs *q = *state;
 
 	q->config.retain_segments = 1;
 	q->config.reader_max_lag_bytes = 4 * QS_SIZE;
 	make(q);
-	place_reader(q, 2); /* four behind */
+	qs_place_reader(q, "r", 2); /* four behind */
 	retire_all(q);
 	expect_oldest(q, 2);
-	place_reader(q, 1);
+	qs_place_reader(q, "r", 1);
 	retire_all(q);
 	expect_oldest(q, 6);
 }
@@ -214,7 +190,7 @@ static void bad_reader_files_do_not_matter(void **state)
 
 	q->config.retain_segments = 1;
 	make(q);
-	place_reader(q, 3);
+	qs_place_reader(q, "r", 3);
 	qs_write_file(q->dir, "readers/bad.meta", "rubbish", 7);
 	qs_write_file(q->dir, "readers/notes.txt", "1", 1);
 	assert_int_equal(symlinkat("/dev/zero", q->dirfd, "readers/link.meta"), 0);
@@ -223,7 +199,7 @@ static void bad_reader_files_do_not_matter(void **state)
 	expect_oldest(q, 3);
 }
 
-/* Who cannot see the readers deletes nothing. */
+/* Readers that cannot be read may need anything: nothing is deleted. */
 static void unreadable_readers(void **state)
 {
 	struct qs *q = *state;
@@ -235,10 +211,10 @@ static void unreadable_readers(void **state)
 	retire_all(q);
 	expect_oldest(q, 0);
 	assert_true(qs_logged(q, "warning retention: segment 000000000 not deleted: Not a dir"));
-	assert_null(strstr(strstr(q->log, "retention") + 1, "retention")); /* told once */
+	assert_null(strstr(strstr(q->log, "retention") + 1, "retention")); /* said once */
 	assert_int_equal(unlinkat(q->dirfd, "readers", 0), 0);
 #ifdef CQ_FAULTS
-	place_reader(q, 2);
+	qs_place_reader(q, "r", 2);
 	cq_fault_set("open_dir", EMFILE, 0, -1);
 	retire_all(q);
 	expect_oldest(q, 0);
@@ -266,8 +242,8 @@ static void delete_first(const char *place)
 		(void)unlinkat(heard_dirfd, "000000000.q", 0);
 }
 
-/* Others delete the same segment at the same moment: it is gone, which was the aim, and it is counted
- * once. */
+/* Another process deletes the same segment at the same moment: it is gone, which was the aim, and it is
+ * counted once. */
 static void others_are_faster(void **state)
 {
 	struct qs *q = *state;
@@ -281,7 +257,7 @@ static void others_are_faster(void **state)
 	expect_oldest(q, 4);
 	assert_int_equal(qs_stats(q->writer).retired, 4);
 	assert_string_equal(q->log, "");
-	/* one that is there no more when its age is asked for is no error either */
+	/* nor is it an error if the segment is gone when its age is looked up */
 	q->writer->config.retain_segments = 2;
 	for (int skip = 0; skip < 4; skip++) {
 		cq_fault_set("stat_at", ENOENT, skip, 1);
@@ -292,7 +268,7 @@ static void others_are_faster(void **state)
 	assert_string_equal(q->log, "");
 }
 
-/* What the oldest is cannot be found out: nothing is deleted, and it is said. */
+/* The oldest segment cannot be found: nothing is deleted, and the log says so. */
 static void oldest_is_not_known(void **state)
 {
 	struct qs *q = *state;
@@ -312,34 +288,7 @@ static void oldest_is_not_known(void **state)
 }
 #endif
 
-/* A segment that a reader is in can be read to its end; then the gap is told. */
-static void segment_in_use_survives(void **state)
-{
-	struct qs *q = *state;
-	struct cq_reader_stats stats = CQ_SIZED(stats);
-	struct cq_record record;
-	cq_reader *reader;
-
-	q->config.retain_segments = 1;
-	make(q);
-	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
-	assert_int_equal(cq_reader_next(reader, &record), 1);
-	retire_all(q);
-	expect_oldest(q, 6);
-	for (uint64_t seq = 1; seq < 31; seq++) {
-		assert_int_equal(cq_reader_next(reader, &record), 1);
-		assert_int_equal(record.seq, seq);
-		assert_memory_equal(record.payload, "record ", 7);
-	}
-	assert_int_equal(cq_reader_next(reader, &record), -ENODATA);
-	cq_reader_stats(reader, &stats);
-	assert_int_equal(stats.gap_segments, 5);
-	assert_int_equal(cq_reader_next(reader, &record), 1);
-	assert_int_equal(record.seq, 6 * 31);
-	cq_reader_close(reader);
-}
-
-/* All of it in the background, while the writer goes on and a named reader follows. */
+/* In the background, while the writer appends and a named reader follows. */
 static void with_threads(void **state)
 {
 	struct qs *q = *state;
@@ -371,17 +320,16 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(oldest_first),
 	QS_TEST(never_the_current_one),
 	QS_TEST(by_age),
-	QS_TEST(pinned_by_a_reader),
-	QS_TEST(pinned_by_one_of_many),
-	QS_TEST(dead_reader_pins_nothing),
-	QS_TEST(reader_too_far_behind_pins_nothing),
+	QS_TEST(a_reader_keeps_what_it_needs),
+	QS_TEST(the_last_of_many_readers_counts),
+	QS_TEST(dead_reader_keeps_nothing),
+	QS_TEST(reader_too_far_behind_keeps_nothing),
 	QS_TEST(bad_reader_files_do_not_matter),
 	QS_TEST(unreadable_readers),
 #ifdef CQ_FAULTS
 	QS_TEST(others_are_faster),
 	QS_TEST(oldest_is_not_known),
 #endif
-	QS_TEST(segment_in_use_survives),
 	QS_TEST(with_threads),
 };
 

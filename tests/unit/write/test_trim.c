@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_trim.c - deleting segments on request: which may go, and that nothing else notices */
+/* test_trim.c - deleting segments on request: which may be deleted, and that nothing else notices */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,28 +17,17 @@
 #include <unistd.h>
 
 #include "files/dir.h"
-#include "meta/reader_file.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
 
-#define PER_SEGMENT 31U
+#define PER_SEGMENT ((unsigned)SUPPORT_PER_SEGMENT)
 #define SEGMENTS 7U
 
-/* Segments 0 to 6, the last one in use and full, and a spare; unsynced. */
-static void make(struct qs *q)
-{
-	qs_open(q);
-	for (unsigned i = 0; i < SEGMENTS; i++) {
-		qs_append(q->writer, i * PER_SEGMENT, PER_SEGMENT);
-		qs_prepare(q->writer);
-	}
-}
-
-/* The same, synced and indexed. */
+/* Segments 0 to 6, the last one current, all synced and indexed; and a spare. */
 static void make_synced(struct qs *q)
 {
-	make(q);
+	qs_open_full(q, SEGMENTS);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	qs_flush(q->writer);
 	assert_int_equal(qs_count_names(q->dir, ".idx"), SEGMENTS - 1);
@@ -56,19 +45,6 @@ static void expect_oldest(struct qs *q, uint32_t oldest)
 	}
 	assert_int_equal(qs_stats(q->writer).oldest, oldest);
 	assert_int_equal(qs_stats(q->writer).file_bytes, (SEGMENTS + 1 - oldest) * QS_SIZE);
-}
-
-static void place_reader(struct qs *q, const char *name, uint64_t segment)
-{
-	struct cq_reader_file cursor = { 0 };
-	int fd;
-
-	assert_int_equal(cq_reader_file_open(q->dirfd, name, true, &fd), 0);
-	(void)cq_reader_file_read(fd, &cursor);
-	cursor.segment = segment;
-	cursor.offset = 64;
-	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
-	close(fd);
 }
 
 /* ---- by sequence number ---- */
@@ -144,7 +120,7 @@ static void foreign_segments(void **state)
 	}
 }
 
-/* A damaged one does not tell what it holds; its successor does. */
+/* A damaged segment does not say what it holds; its successor does. */
 static void damaged_segment(void **state)
 {
 	const uint32_t rubbish = 0xDEADBEEF;
@@ -159,30 +135,31 @@ static void damaged_segment(void **state)
 	assert_int_equal(cq_writer_trim(q->writer, 2 * PER_SEGMENT - 1, 1), 0);
 	assert_int_equal(cq_writer_trim(q->writer, 2 * PER_SEGMENT, 1), 1);
 	support_poke(q->dir, "000000002.q", 0, &rubbish, sizeof rubbish);
-	support_poke(q->dir, "000000003.q", 0, &rubbish, sizeof rubbish); /* nor does that */
+	support_poke(q->dir, "000000003.q", 0, &rubbish,
+	             sizeof rubbish); /* nor does the successor */
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 1), -EBADMSG);
 	expect_oldest(q, 2);
-	assert_int_equal(cq_writer_remove(q->writer, 2), 0); /* no question of numbers */
+	assert_int_equal(cq_writer_remove(q->writer, 2), 0); /* which needs no numbers */
 	assert_int_equal(cq_writer_remove(q->writer, 3), 0);
 	expect_oldest(q, 4);
 }
 
-/* ---- what holds them ---- */
+/* ---- readers that need them ---- */
 
-static void pinned_by_a_reader(void **state)
+static void a_reader_keeps_what_it_needs(void **state)
 {
 	struct qs *q = *state;
 
 	make_synced(q);
-	place_reader(q, "a", 2);
-	place_reader(q, "b", 4);
+	qs_place_reader(q, "a", 2);
+	qs_place_reader(q, "b", 4);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 100), 2);
 	expect_oldest(q, 2);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 100), -EBUSY);
 	assert_int_equal(cq_writer_trim(q->writer, 3 * PER_SEGMENT, 100), -EBUSY);
 	assert_int_equal(cq_writer_trim(q->writer, 3 * PER_SEGMENT - 1, 100), 0); /* no matter */
 	assert_int_equal(cq_writer_remove(q->writer, 2), -EBUSY);
-	place_reader(q, "a", 5); /* seen at once */
+	qs_place_reader(q, "a", 5); /* seen at once */
 	assert_int_equal(cq_writer_remove(q->writer, 2), 0);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 100), 1);
 	expect_oldest(q, 4);
@@ -198,23 +175,23 @@ static void only_live_readers_count(void **state)
 	q->config.reader_max_lag_bytes = 4 * QS_SIZE;
 	q->config.reader_ttl_ms = 20;
 	make_synced(q);
-	place_reader(q, "far", 1);
+	qs_place_reader(q, "far", 1);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 2), 2); /* five behind */
-	place_reader(q, "near", 2);
+	qs_place_reader(q, "near", 2);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 1), -EBUSY);
 	while (cq_writer_trim(q->writer, UINT64_MAX, 1) == -EBUSY)
 		usleep(1000);
 	expect_oldest(q, 3);
 }
 
-/* The flusher looks at them though nothing is to be retained: so it is known who has died. */
+/* The flusher reads the readers' files even without a retention rule: so it knows which readers are dead. */
 static void death_is_noticed_beforehand(void **state)
 {
 	struct qs *q = *state;
 
 	q->config.reader_ttl_ms = 20;
 	qs_open(q);
-	place_reader(q, "dead", 0);
+	qs_place_reader(q, "dead", 0);
 	qs_append(q->writer, 0, 2 * PER_SEGMENT);
 	qs_flush(q->writer);
 	usleep(30000);
@@ -266,7 +243,7 @@ static void others_delete_too(void **state)
 	assert_int_equal(unlinkat(q->dirfd, "000000002.idx", 0), 0);
 	assert_int_equal(cq_writer_trim(q->writer, 4 * PER_SEGMENT, 100), 2); /* 1 and 3 */
 	qs_flush(q->writer);
-	while (qs_stats(q->writer).file_bytes != 4 * QS_SIZE) { /* counted anew, in a second */
+	while (qs_stats(q->writer).file_bytes != 4 * QS_SIZE) { /* counted again within a second */
 		usleep(10000);
 		qs_flush(q->writer);
 	}
@@ -274,7 +251,7 @@ static void others_delete_too(void **state)
 	assert_int_equal(qs_stats(q->writer).retired, 2);
 }
 
-/* ---- those who read, and the flush ---- */
+/* ---- readers, and the flush ---- */
 
 static void reader_meets_one_gap(void **state)
 {
@@ -342,16 +319,16 @@ static void unsynced_ones(void **state)
 {
 	struct qs *q = *state;
 
-	make(q);
+	qs_open_full(q, SEGMENTS);
 	assert_int_equal(qs_stats(q->writer).unsynced, 6);
 	assert_int_equal(cq_writer_trim(q->writer, 4 * PER_SEGMENT, 100), 4);
-	qs_flush(q->writer); /* those that went are closed at once, or they would keep their room */
+	qs_flush(q->writer); /* closes the deleted ones at once: open, they would keep their room */
 	assert_true(cq_sealed_open(q->writer) <= 2);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	qs_flush(q->writer);
 	assert_int_equal(qs_stats(q->writer).unsynced, 0);
 	assert_int_equal(qs_stats(q->writer).durable_seq, SEGMENTS * PER_SEGMENT);
-	assert_int_equal(qs_count_names(q->dir, ".idx"), 2); /* none of those that went */
+	assert_int_equal(qs_count_names(q->dir, ".idx"), 2); /* none of deleted ones */
 	expect_oldest(q, 4);
 	qs_append(q->writer, SEGMENTS * PER_SEGMENT, PER_SEGMENT);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 100), 3); /* all, unsynced */
@@ -362,12 +339,12 @@ static void unsynced_ones(void **state)
 
 static void trim_and_die(struct qs *q)
 {
-	make(q);
+	qs_open_full(q, SEGMENTS);
 	CHILD(cq_writer_trim(q->writer, 4 * PER_SEGMENT, 100) == 4);
 	kill(getpid(), SIGKILL);
 }
 
-/* The watermark is about segments that are not there any more: nothing is missing. */
+/* The watermark is before segments that are gone: nothing is missing. */
 static void killed_after_a_trim(void **state)
 {
 	struct qs *q = *state;
@@ -382,7 +359,7 @@ static void killed_after_a_trim(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* An index is never left alone: it is the segment that cannot be deleted here. */
+/* An index without its segment is never left, even where the segment cannot be deleted. */
 static void index_goes_first(void **state)
 {
 	struct qs *q = *state;
@@ -403,12 +380,12 @@ static void *close_one(void *arg)
 	return NULL;
 }
 
-/* A segment that goes while a thread closes it: its index does not come after it. */
+/* A segment is deleted while a thread finalizes it: no index comes after that. */
 static void no_index_comes_late_child(struct qs *q)
 {
 	pthread_t thread;
 
-	make(q);
+	qs_open_full(q, SEGMENTS);
 	CHILD(cq_writer_sync(q->writer) == 0);
 	qs_hold(q, "close.before_index");
 	CHILD(pthread_create(&thread, NULL, close_one, q->writer) == 0);
@@ -433,7 +410,8 @@ static void *sync_one(void *arg)
 	return NULL;
 }
 
-/* The segment that a sync has begun with is left and trimmed before it comes to it: nothing is lost. */
+/* The segment that was current when a sync began is sealed and trimmed before the sync reaches it: nothing
+ * is lost. */
 static void current_one_goes_during_a_sync_child(struct qs *q)
 {
 	pthread_t thread;
@@ -478,7 +456,7 @@ static void *trim_all(void *arg)
 	return (void *)count;
 }
 
-/* Two that trim, retention, and an appender: each segment goes once. */
+/* Two threads that trim, retention, and an appender: each segment is deleted once. */
 static void trims_and_retention_at_once(void **state)
 {
 	struct qs *q = *state;
@@ -510,7 +488,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(at_the_borders),
 	QS_TEST(foreign_segments),
 	QS_TEST(damaged_segment),
-	QS_TEST(pinned_by_a_reader),
+	QS_TEST(a_reader_keeps_what_it_needs),
 	QS_TEST(only_live_readers_count),
 	QS_TEST(death_is_noticed_beforehand),
 	QS_TEST(unreadable_readers),

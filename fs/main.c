@@ -60,8 +60,8 @@ static int accept_mount(struct chronfs *fs)
 	return r > 0 && !fuse_session_exited(fs->session) ? CHRONFS_EXIT_OK : CHRONFS_EXIT_MOUNT;
 }
 
-/* Serves requests until the session ends. */
-static int serve(struct chronfs *fs)
+/* Reports that the mount is ready, and serves requests until the session ends. */
+static int serve(struct chronfs *fs, bool *ret_served)
 {
 	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct chronfs_signals *signals;
@@ -77,6 +77,8 @@ static int serve(struct chronfs *fs)
 		fuse_loop_cfg_destroy(config);
 		return CHRONFS_EXIT_SIGNALS;
 	}
+	chronfs_daemon_ready(fs);
+	*ret_served = true;
 	r = fuse_session_loop_mt(fs->session, config);
 	chronfs_signals_stop(signals);
 	fuse_loop_cfg_destroy(config);
@@ -130,10 +132,9 @@ static int run(struct chronfs *fs)
 		chronfs_log(fs, CQ_ERROR, "the kernel and libfuse have not agreed on a mount");
 		goto close;
 	}
-	chronfs_daemon_ready(fs);
-	served = true;
-	code = serve(fs);
-	chronfs_notify("STOPPING=1\nSTATUS=Flushing");
+	code = serve(fs, &served);
+	if (served)
+		chronfs_notify("STOPPING=1\nSTATUS=Flushing");
 close:
 	chronfs_background_stop(fs);
 	if (chronfs_queue_close(fs, served) < 0 && code == CHRONFS_EXIT_OK)

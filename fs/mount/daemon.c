@@ -78,12 +78,23 @@ static void hand_signals_on(pid_t child, const sigset_t *mask)
 	(void)pthread_sigmask(SIG_SETMASK, mask, NULL);
 }
 
+/* Whether the mount serves requests: stat(2) is the first.  below: the device of the mount point
+ * before; the same one again means that the mount is gone already. */
+static bool mount_answers(const char *mountpoint, dev_t below)
+{
+	struct stat st;
+
+	if (stat(mountpoint, &st) < 0)
+		return errno != ENOTCONN && errno != ECONNABORTED;
+	return st.st_dev != below;
+}
+
 /* In the parent: what its caller sees.  From the decision on no signal is handed on any more: the mount that
  * is reported stays. */
-static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_options *options)
+static _Noreturn void await_child(pid_t child, int fd, dev_t below,
+                                  const struct chronfs_options *options)
 {
 	sigset_t ends, mask;
-	struct stat st;
 	bool answers;
 	ssize_t n;
 	int status;
@@ -92,7 +103,7 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 	do
 		n = read(fd, &byte, 1);
 	while (n < 0 && errno == EINTR);
-	answers = n == 1 && (stat(options->mountpoint, &st) == 0 || errno != ENOTCONN);
+	answers = n == 1 && mount_answers(options->mountpoint, below);
 	end_set(&ends);
 	(void)pthread_sigmask(SIG_BLOCK, &ends, &mask);
 	if (answers && !handed_on) {
@@ -106,8 +117,12 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 	while (waitpid(child, &status, 0) < 0)
 		if (errno != EINTR)
 			_exit(CHRONFS_EXIT_DAEMON);
-	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK)
+	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK) {
+		if (n == 1 && !handed_on) /* its messages went to syslog by then */
+			chronfs_print_error("%s: the mount ended at once; syslog has the reason",
+			                    options->queue);
 		_exit(WEXITSTATUS(status));
+	}
 	if (WIFEXITED(status) && handed_on) {
 		chronfs_print_error("%s: stopped by a signal", options->queue);
 		_exit(CHRONFS_EXIT_STOPPED);
@@ -118,10 +133,12 @@ static _Noreturn void await_child(pid_t child, int fd, const struct chronfs_opti
 
 int chronfs_daemon_fork(struct chronfs *fs)
 {
+	struct stat below = { 0 };
 	sigset_t ends, before;
 	int fds[2];
 	pid_t child;
 
+	(void)stat(fs->options.mountpoint, &below); /* without it any device is another */
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		goto failed;
 	end_set(&ends);
@@ -135,7 +152,7 @@ int chronfs_daemon_fork(struct chronfs *fs)
 	if (child > 0) {
 		close(fds[1]);
 		hand_signals_on(child, &before);
-		await_child(child, fds[0], &fs->options);
+		await_child(child, fds[0], below.st_dev, &fs->options);
 	}
 	close(fds[0]);
 	if (setsid() < 0 || chdir("/") < 0)

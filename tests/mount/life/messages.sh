@@ -169,4 +169,38 @@ if "$CHRONFS" --version >/dev/null && (ulimit -n 4 && "$CHRONFS" --version) >/de
 else
 	skip "no descriptors left" "this build needs some for itself"
 fi
+
+# Fewer threads than a mount needs: it works, or it is not there and the exit status and a message say so.
+if command -v fusermount3 >/dev/null && "${user[@]}" test -w /dev/fuse; then
+	users_can_run
+	poor=$tmp/poor
+	mkdir "$poor" "$poor/mnt"
+	chown -R 65534:65534 "$poor"
+	mounts+=("$poor/mnt")
+	worked=0 failed=0 wrong=
+	# shellcheck disable=SC2317 # called by wait_for
+	released() { flock -n "$poor/queue/writer.lock" true; }
+	for ((threads = 4; threads < 20; threads++)); do
+		# shellcheck disable=SC2016 # the inner shell expands these
+		output=$("${user[@]}" bash -c 'ulimit -u "$0"; exec "$@"' "$threads" \
+			"$CHRONFS" "$poor/queue" "$poor/mnt" 2>&1)
+		status=$?
+		if [ $status -ne 0 ]; then
+			failed=$((failed + 1))
+			[ -n "$output" ] && [ ! -e "$poor/mnt/append" ] || wrong+=" $threads: status $status, '$output';"
+			! is_mounted "$poor/mnt" || umount -l "$poor/mnt"
+		elif "${user[@]}" sh -c 'echo record >"$0/append" && grep -qx record "$0/stream"' "$poor/mnt"; then
+			worked=$((worked + 1))
+			umount "$poor/mnt"
+			wait_for released
+		else
+			wrong+=" $threads: reported, and does not work;"
+		fi
+		rm -rf "$poor/queue"
+	done
+	is "with few threads a mount works, or its exit status and a message say that it does not" "$wrong" ""
+	ok "both happen" [ "$worked" -gt 0 -a "$failed" -gt 0 ]
+else
+	skip "with few threads a mount works, or says that it does not" "users cannot mount here"
+fi
 finish

@@ -35,6 +35,8 @@ static struct {
 	bool on;                                /* else all is as the system says */
 	pid_t child;                            /* of fork(); -1: it fails */
 	int reads;                              /* bytes that the parent gets from the child */
+	int looks;                              /* at the mount point */
+	bool unmounted;                         /* at the second look nothing is mounted there */
 	int read_error, stat_error, wait_error; /* of the first call */
 	int status;
 	int signal;      /* that comes while the parent waits for the child to be ready, */
@@ -132,6 +134,10 @@ REPLACED(int, stat64, (const char *path, struct stat *st))
 {
 	memset(st, 0, sizeof *st);
 	assert_string_equal(path, "/m");
+	made.looks++;
+	st->st_dev = made.looks > 1 && !made.unmounted ? 2 : 1;
+	if (made.looks == 1) /* before the fork */
+		return 0;
 	if (made.signal_late)
 		assert_int_equal(raise(made.signal_late), 0);
 	return failing(made.stat_error);
@@ -266,6 +272,14 @@ static void the_child_is_ready(void **state)
 	made.stat_error = ENOTCONN;
 	made.status = SIGKILL;
 	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
+	setup(state); /* it died while the starter's question waited for it */
+	made.stat_error = ECONNABORTED;
+	made.status = SIGKILL;
+	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
+	setup(state); /* it has failed to serve, and has unmounted by then */
+	made.unmounted = true;
+	made.status = CHRONFS_EXIT_LOOP << 8;
+	assert_int_equal(started(), CHRONFS_EXIT_LOOP);
 }
 
 /* The child's code is the parent's. */

@@ -340,6 +340,20 @@ static void handles_of_two_kinds(void **state)
 	assert_null(fs.polls.first);
 }
 
+/* A file that is not polled is closed, then the mount ends: the handle of the polled file is freed. */
+static void the_mount_ends_while_a_file_is_polled(void **state)
+{
+	struct fuse_file_info fi = { .fh = 1 };
+
+	(void)state;
+	poll_with_handle(chronfs_node(CHRONFS_CTL, 1), &fi, POLLIN);
+	chronfs_poll_release(&fs, chronfs_node(CHRONFS_CTL, 2), &fi);
+	assert_int_equal(handles_destroyed, 0);
+	fs_end();
+	assert_int_equal(handles_destroyed, 1);
+	assert_int_equal(handles_told, 0);
+}
+
 /* ---- ctl ---- */
 
 static long ctl_write(int i, uint64_t node, struct fuse_file_info *fi, const char *text)
@@ -496,6 +510,7 @@ int main(void)
 		TEST(attributes_need_their_room),
 		TEST(handles_of_poll),
 		TEST(handles_of_two_kinds),
+		TEST(the_mount_ends_while_a_file_is_polled),
 		TEST(jobs_are_interrupted),
 		TEST(unlink_is_refused),
 		READ_ONLY_TEST(unlink_on_a_read_only_mount),

@@ -182,7 +182,7 @@ static int inspect_all(struct cq_recovery *v)
 		if (r == -EIO && c->trusted)
 			continue; /* plan_repair.c sets it aside as damaged */
 		if (r == 0 && !c->trusted)
-			r = cq_trust_named(v->dirfd, name, v->config);
+			r = cq_trust_to_write(v->dirfd, name, v->config);
 		if (r < 0)
 			return r;
 	}
@@ -346,7 +346,7 @@ int cq_inspect(struct cq_recovery *v)
 	struct cq_watermark_state state;
 	int r;
 
-	r = cq_dir_list_temps_too(v->dirfd, &v->ids, &v->count, &v->leftovers);
+	r = cq_dir_list_and_temps(v->dirfd, &v->ids, &v->count, &v->leftovers);
 	if (r == 0 && v->leftovers)
 		r = cq_dir_each_temp(v->dirfd, check_temp, v);
 	if (r < 0)

@@ -82,7 +82,7 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	else
 		return 0;
 	cq_segment_name(name, c->id);
-	r = cq_trust_named(v->dirfd, name, v->config);
+	r = cq_trust_to_write(v->dirfd, name, v->config);
 	if (r == 0)
 		r = cq_io_open(v->dirfd, name, O_RDWR, &fd);
 	if (r == 0)

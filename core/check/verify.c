@@ -176,7 +176,7 @@ static void check_trust(struct cq_verifier *v)
 
 	if (cq_io_stat(cq_segment_fd(v->segment), &file) == 0 &&
 	    cq_io_stat(v->queue->dirfd, &directory) == 0)
-		doubt = cq_trust_doubt(&file, &directory);
+		doubt = cq_trust_why_not(&file, &directory);
 	if (doubt)
 		CQ_NOTE(v, 0, "no writer of ours would write to the file: %s", doubt);
 }

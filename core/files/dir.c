@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* dir.c - the queue's directory seen as segments; see dir.h */
+/* dir.c - the names in a queue's directory; see dir.h */
 #include "files/dir.h"
 
 #include <errno.h>
@@ -79,6 +79,19 @@ static int each_name(int dirfd, int (*visit)(void *arg, const char *name), void 
 	return r;
 }
 
+/* Our temp names and chronicle-rs's. */
+static bool is_temp_name(const char *name)
+{
+	const char *end = strrchr(name, '.');
+	uint32_t id;
+
+	if (!end || strcmp(end, ".tmp") != 0) /* most names, at little cost */
+		return false;
+	return cq_numbered_name_parse(name, ".q.tmp", &id) ||
+	       cq_numbered_name_parse(name, ".q.new.tmp", &id) ||
+	       cq_numbered_name_parse(name, ".idx.tmp", &id) || strcmp(name, CQ_CONTROL_TEMP) == 0;
+}
+
 struct id_list {
 	uint32_t *ids;
 	size_t count;
@@ -91,8 +104,10 @@ static int collect_id(void *arg, const char *name)
 	struct id_list *list = arg;
 	uint32_t id;
 
-	if (!cq_segment_name_parse(name, &id))
+	if (!cq_segment_name_parse(name, &id)) {
+		list->temps = list->temps || is_temp_name(name);
 		return 0;
+	}
 	if (list->count == list->capacity) {
 		size_t capacity = list->capacity * 2;
 		uint32_t *ids = realloc(list->ids, capacity * sizeof *ids);
@@ -113,8 +128,7 @@ static int compare_ids(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32_t **ret_ids,
-                    size_t *ret_count, bool *ret_temps)
+int cq_dir_list_and_temps(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool *ret_temps)
 {
 	struct id_list list = { .capacity = 64 };
 	int r;
@@ -122,7 +136,7 @@ static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32
 	list.ids = malloc(list.capacity * sizeof *list.ids);
 	if (!list.ids)
 		return -ENOMEM;
-	r = each_name(dirfd, visit, &list);
+	r = each_name(dirfd, collect_id, &list);
 	if (r < 0) {
 		free(list.ids);
 		return r;
@@ -130,14 +144,15 @@ static int list_ids(int dirfd, int (*visit)(void *arg, const char *name), uint32
 	qsort(list.ids, list.count, sizeof *list.ids, compare_ids);
 	*ret_ids = list.ids;
 	*ret_count = list.count;
-	if (ret_temps)
-		*ret_temps = list.temps;
+	*ret_temps = list.temps;
 	return 0;
 }
 
 int cq_dir_list(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 {
-	return list_ids(dirfd, collect_id, ret_ids, ret_count, NULL);
+	bool temps;
+
+	return cq_dir_list_and_temps(dirfd, ret_ids, ret_count, &temps);
 }
 
 struct next_search {
@@ -181,16 +196,6 @@ int cq_dir_next(int dirfd, uint32_t from, uint32_t *ret_id)
 	return 0;
 }
 
-/* Our temp names and chronicle-rs's. */
-static bool is_temp_name(const char *name)
-{
-	uint32_t id;
-
-	return cq_numbered_name_parse(name, ".q.tmp", &id) ||
-	       cq_numbered_name_parse(name, ".q.new.tmp", &id) ||
-	       cq_numbered_name_parse(name, ".idx.tmp", &id) || strcmp(name, CQ_CONTROL_TEMP) == 0;
-}
-
 static int classify(void *arg, const char *name)
 {
 	enum cq_dir_kind *kind = arg;
@@ -226,20 +231,6 @@ int cq_dir_classify(int dirfd, enum cq_dir_kind *ret_kind)
 		return r;
 	*ret_kind = kind;
 	return 0;
-}
-
-static int look_at_name(void *arg, const char *name)
-{
-	struct id_list *list = arg;
-
-	if (is_temp_name(name))
-		list->temps = true;
-	return collect_id(list, name);
-}
-
-int cq_dir_list_temps_too(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool *ret_temps)
-{
-	return list_ids(dirfd, look_at_name, ret_ids, ret_count, ret_temps);
 }
 
 struct temps {

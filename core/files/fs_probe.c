@@ -31,7 +31,7 @@ int cq_fs_probe(int dirfd)
 
 	if (is_known(dirfd))
 		return 0;
-	/* Both are temp names: whatever a kill leaves here, the next writer sweeps. */
+	/* Both are temp names, so the next writer removes what a kill leaves here. */
 	snprintf(renamed, sizeof renamed, CQ_SEGMENT_TEMP_FALLBACK, 0U);
 	r = cq_io_create_new(dirfd, CQ_CONTROL_TEMP, 0640, &fd);
 	if (r < 0)
@@ -41,6 +41,6 @@ int cq_fs_probe(int dirfd)
 	if (r == 0)
 		r = cq_io_rename_noreplace(dirfd, CQ_CONTROL_TEMP, renamed);
 	(void)cq_io_unlink(dirfd, r == 0 ? renamed : CQ_CONTROL_TEMP);
-	/* no room to try it in says nothing against it */
+	/* a full disk says nothing about the file system */
 	return r == -ENOSPC || r == -EDQUOT ? 0 : r;
 }

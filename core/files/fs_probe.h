@@ -3,10 +3,10 @@
 #ifndef CQ_FS_PROBE_H
 #define CQ_FS_PROBE_H
 
-/* Tries what a queue needs and not every file system has: real space for a file before it is written,
- * and a rename that replaces nothing.  EOPNOTSUPP: it has not.  The caller holds the writer lock and
- * has swept the directory; nothing is left there.  ext4, xfs, btrfs and tmpfs are known to have both
- * and are not tried. */
+/* Tries the two things that a queue needs and some file systems lack: real space for a file before it is
+ * written, and a rename that replaces nothing.  EOPNOTSUPP: one is missing.  The caller holds the writer lock
+ * and has swept the directory; no file is left there.  ext4, xfs, btrfs and tmpfs are known to have both and
+ * are not tried. */
 int cq_fs_probe(int dirfd);
 
 #endif

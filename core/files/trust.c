@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* trust.c - what stands under our names: which files are used, and which are written to; see trust.h */
+/* trust.c - files with our names: which of them are used, and which are written to; see trust.h */
 #include "files/trust.h"
 
 #include <errno.h>
@@ -8,14 +8,14 @@
 #include "messages/log.h"
 #include "os/io.h"
 
-const char *cq_trust_doubt(const struct stat *file, const struct stat *directory)
+const char *cq_trust_why_not(const struct stat *file, const struct stat *directory)
 {
 	const char *reason = cq_io_not_ours(file, directory);
 
 	return !reason && file->st_mode & S_IWOTH ? "everybody may write to it" : reason;
 }
 
-int cq_trust_named(int dirfd, const char *name, const struct cq_config *config)
+int cq_trust_to_write(int dirfd, const char *name, const struct cq_config *config)
 {
 	struct stat file, directory;
 	const char *reason;
@@ -29,7 +29,7 @@ int cq_trust_named(int dirfd, const char *name, const struct cq_config *config)
 	if (r < 0 || !S_ISREG(file.st_mode))
 		return r;
 	reason = config->trust_files ? cq_io_not_ours(&file, &directory)
-	                             : cq_trust_doubt(&file, &directory);
+	                             : cq_trust_why_not(&file, &directory);
 	if (!reason)
 		return 0;
 	cq_log(config, CQ_ERROR, "%s is not written to: %s", name, reason);

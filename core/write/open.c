@@ -109,7 +109,7 @@ static int check_file(cq_writer *w, const char *name, bool replaced)
 	r = replaced ? cq_trust_no_directory(w->dirfd, name, &w->config)
 	             : cq_trust_regular(w->dirfd, name, &w->config);
 	if (r == 0)
-		r = cq_trust_named(w->dirfd, name, &w->config);
+		r = cq_trust_to_write(w->dirfd, name, &w->config);
 	if (r < 0)
 		return r;
 	r = cq_io_open(w->dirfd, name, O_RDWR, &fd);

@@ -482,10 +482,10 @@ static void files_of_root(struct qs *q)
 	(void)q;
 	CHILD(setuid(4343) == 0);
 	/* root may write to it anyway */
-	CHILD(!cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 0 }, &directory));
-	CHILD(!cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 4242 }, &directory));
-	CHILD(!cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 4343 }, &directory));
-	CHILD(cq_trust_doubt(&(struct stat){ .st_nlink = 1, .st_uid = 4444 }, &directory));
+	CHILD(!cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 0 }, &directory));
+	CHILD(!cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 4242 }, &directory));
+	CHILD(!cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 4343 }, &directory));
+	CHILD(cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 4444 }, &directory));
 }
 
 static void whose_files_are_trusted(void **state)

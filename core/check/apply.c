@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* apply.c - what has been decided is done; see internal.h */
+/* apply.c - does what is planned; see check.h */
 #include "check/internal.h"
 
 #include <errno.h>
@@ -29,7 +29,7 @@ static int set_aside(struct cq_recovery *v, const struct cq_candidate *c)
 	return r;
 }
 
-/* Removes what stands behind the tail. */
+/* Removes what is behind the records. */
 static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 {
 	uint64_t bytes;
@@ -43,12 +43,12 @@ static int clear_tail(struct cq_recovery *v, const struct cq_candidate *c)
 		return r;
 	cq_log(v->config, CQ_NOTICE,
 	       "segment %09u: what %s behind offset %" PRIu64 " is now in " CQ_SEGMENT_BROKEN,
-	       c->id, c->contents.damaged || c->sound_behind ? "stood" : "an unfinished write left",
+	       c->id, c->contents.damaged || c->sound_behind ? "was" : "an unfinished write left",
 	       c->contents.tail, c->id);
 	return 0;
 }
 
-/* An index that chronicle-rs left of an unsealed segment would not be one of all its records. */
+/* An index that chronicle-rs left for an unsealed segment may lack records: it is removed. */
 static int seal(struct cq_recovery *v, struct cq_candidate *c)
 {
 	uint64_t end_seq;
@@ -70,11 +70,11 @@ static int seal(struct cq_recovery *v, struct cq_candidate *c)
 	r = cq_io_sync_data(c->segment->map.fd);
 	cq_point("recover.seal_synced");
 	if (v->active_id == c->id)
-		v->active_id++; /* cut short: go on behind it */
+		v->active_id++; /* it was cut: the queue goes on in the next one */
 	return r;
 }
 
-/* Of the segment to go on in. */
+/* Prepares the segment to go on in. */
 static int prepare_current(struct cq_recovery *v, struct cq_candidate *c)
 {
 	int r = cq_quarantine_drop_index(v->dirfd, c->id);
@@ -82,8 +82,8 @@ static int prepare_current(struct cq_recovery *v, struct cq_candidate *c)
 	return r < 0 ? r : clear_tail(v, c);
 }
 
-/* A next segment without a record whose later bytes came to the disk before a power cut, or that was
- * numbered already: it would go on with what was lost. */
+/* Clears a spare whose later bytes came to the disk before a power cut, or whose header has numbers
+ * already: it would continue records that are lost. */
 static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 {
 	static const uint8_t none[sizeof c->header - offsetof(struct cq_segment_header, ext)];
@@ -98,7 +98,7 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 	c->contents.tail = sizeof c->header;
 	h = cq_wsegment_header(c->segment);
 	r = clear_tail(v, c);
-	/* where all before it has been deleted, nothing else tells which numbers were given */
+	/* where all segments before it are deleted, only it says which numbers were given */
 	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0 &&
 	    !(c->id == v->ids[0] && cq_segment_ext_valid(h))) {
 		memset(&h->ext, 0, sizeof none);
@@ -109,14 +109,14 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 	return r;
 }
 
-static int stand_in(struct cq_recovery *v, const struct cq_gap *gap)
+static int make_placeholders(struct cq_recovery *v, const struct cq_gap *gap)
 {
 	uint64_t seq, base;
 	int r = 0;
 
 	for (uint32_t id = gap->first; r == 0 && id <= gap->last; id++) {
 		r = cq_number_at(v, id, &seq, &base);
-		if (r == 0) /* it may have been left behind */
+		if (r == 0) /* the lost segment's index may be left */
 			r = cq_quarantine_drop_index(v->dirfd, id);
 		if (r == 0)
 			r = cq_placeholder_publish(v->dirfd, id, v->segment_size, seq, base);
@@ -124,7 +124,7 @@ static int stand_in(struct cq_recovery *v, const struct cq_gap *gap)
 	return r;
 }
 
-/* Indexes are hints: what is wrong with one is not repaired, the index is built again. */
+/* An index is a hint: a wrong one is rebuilt. */
 static int build_indexes(struct cq_recovery *v)
 {
 	int r = 0;
@@ -156,11 +156,10 @@ static int build_indexes(struct cq_recovery *v)
 }
 
 /*
- * Seals go from the oldest segment to the newest, what is set aside from the newest to the oldest:
- * wherever this is cut off, what is left has the hole that it had, and whoever looks at it decides
- * the same.
+ * Seals from the oldest segment to the newest, and sets aside from the newest to the oldest: wherever this
+ * is cut off, the rest has the hole that it had, and the next recovery plans the same.
  */
-static int act_on_all(struct cq_recovery *v)
+static int apply_to_all(struct cq_recovery *v)
 {
 	int r = 0;
 
@@ -178,7 +177,7 @@ static int act_on_all(struct cq_recovery *v)
 		if (v->candidates[i].act == CQ_ACT_SET_ASIDE)
 			r = set_aside(v, &v->candidates[i]);
 	for (size_t i = 0; r == 0 && i < v->gap_count; i++)
-		r = stand_in(v, &v->gaps[i]);
+		r = make_placeholders(v, &v->gaps[i]);
 	if (r == 0 && v->repairer)
 		r = build_indexes(v);
 	return r;
@@ -210,7 +209,7 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	}
 	fresh->header = *cq_wsegment_header(fresh->segment);
 	fresh->contents.tail = sizeof(struct cq_segment_header);
-	/* older records may stand behind a first page that never came to the disk */
+	/* older records may be behind a first page that never came to the disk */
 	r = cq_wsegment_is_fresh(fresh->segment) ? prepare_current(v, fresh) : -EBADMSG;
 	cq_point("recover.fresh");
 	return r;
@@ -223,7 +222,7 @@ int cq_apply(struct cq_recovery *v, struct cq_recovered *out)
 	uint64_t end_seq;
 	int r;
 
-	r = act_on_all(v);
+	r = apply_to_all(v);
 	if (r < 0)
 		return r;
 	cq_point("recover.repaired");

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * behind.c - committed records that a recovery would give up; see internal.h
+ * behind.c - committed records behind the end of the queue, which a recovery gives up; see internal.h
  *
- * A killed writer leaves none behind the end: it stores a record's commit word last, and one record
- * after the other.  A power cut may leave any, for pages come to the disk in any order.  So what is
- * given up tells nothing of a loss after a power cut, if it is above the watermark, and is a loss
+ * A killed writer leaves no records behind the end: it stores a record's commit word last, and one record
+ * after the other.  A power cut may leave any, because pages come to the disk in any order.  So after a
+ * power cut, records above the watermark that are given up are no loss.  They are a loss
  *
- *   when the machine has not been started anew since its writer was at work (control.meta has the boot's
- *   number): then the page cache shows all that was stored, and what is not there any more was
- *   acknowledged and is damaged;
+ *   when the machine has not been rebooted since the writer was at work (control.meta has the id of the
+ *   boot): the page cache shows all that was stored, and a record that is gone was acknowledged and is
+ *   damaged;
  *   when a slot of durable.meta is damaged: the watermark that it held is not known.
  *
- * What is read for it are the bytes that would be set aside.
+ * The bytes that are read for it are those that would be set aside.
  */
 #include "check/internal.h"
 
@@ -38,7 +38,7 @@ static bool follows(void *arg, const struct cq_record_header *h, uint64_t offset
 		return false;
 	if (!from->placed || gap == 0)
 		return true;
-	/* between them is room for those that are missing: it does not lie in the payload of one */
+	/* the missing records fit between them: this one is not in the payload of one of those */
 	records = h->seq - from->seq;
 	bytes = h->stream_offset - from->stream;
 	return records > 0 && records <= gap / sizeof *h && h->stream_offset >= from->stream &&
@@ -95,10 +95,10 @@ int cq_behind_count(int fd, uint64_t size, struct cq_behind_from *from, struct c
 }
 
 /*
- * No record was committed at this place, nor behind it: on the same boot the position is where the last
- * one ends, or one record before that.  What looks like one is payload.  (A killed append leaves that; and
- * chronicle-rs does not clear what stands behind its records: of a payload that it has given up the next
- * record covers the beginning alone.)
+ * No record was committed at this place or behind it: on the same boot, control.meta's position is where
+ * the last record ends, or one record before that.  What looks like a record there is payload.  (A killed
+ * append leaves such bytes, and chronicle-rs does not clear what is behind its records: its next record
+ * covers only the beginning of a payload that it has given up.)
  */
 static bool is_behind_all(const struct cq_recovery *v, uint32_t segment, uint64_t offset)
 {
@@ -107,15 +107,15 @@ static bool is_behind_all(const struct cq_recovery *v, uint32_t segment, uint64_
 	                        v->segment_size) <= 0;
 }
 
-/* A record was committed at the end of the queue, in this segment, and is damaged.  One that is sound is
- * older: of a writer before, say.  A commit word alone is no record: no writer leaves one. */
-static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int fd)
+/* Notes a record that was committed at the end of the queue, in this segment, and is damaged.  A sound one
+ * there is older: of an earlier writer, for example.  No writer leaves a commit word alone. */
+static int check_end(struct cq_recovery *v, const struct cq_candidate *c, int fd)
 {
 	static const uint8_t none[sizeof(struct cq_record_header)];
 	struct cq_record_header h;
 	ssize_t n;
 
-	/* by its summary there were more */
+	/* its summary counts more */
 	if (c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
 	    c->header.records > c->contents.records)
 		v->end_damaged = true;
@@ -133,8 +133,8 @@ static int look_at_end(struct cq_recovery *v, const struct cq_candidate *c, int 
 	return 0;
 }
 
-/* Where in this segment there may be records that are given up.  False: nowhere. */
-static bool gives_up(const struct cq_candidate *c, struct cq_behind_from *from)
+/* Sets *from to where records that are given up may be in this segment.  False: nowhere. */
+static bool find_start(const struct cq_candidate *c, struct cq_behind_from *from)
 {
 	const struct cq_behind_from before = *from;
 
@@ -159,7 +159,7 @@ static bool gives_up(const struct cq_candidate *c, struct cq_behind_from *from)
 static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_behind_from *from)
 {
 	const bool aside = c->act == CQ_ACT_SET_ASIDE;
-	/* instead of the walk that the decision has spared */
+	/* the caller was promised a walk over this segment, and plan.c did without it */
 	struct cq_meter *meter =
 		aside && !c->scanned && (c->kind == CQ_KIND_OPEN || c->kind == CQ_KIND_SEALED)
 			? &v->meter
@@ -171,7 +171,7 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beh
 	bool all_before;
 	int fd, r;
 
-	if (!gives_up(c, from) || c->kind == CQ_KIND_NO_FILE)
+	if (!find_start(c, from) || c->kind == CQ_KIND_NO_FILE)
 		return 0;
 	size -= size % CQ_ALIGN;
 	all_before = is_behind_all(v, c->id, from->offset);
@@ -180,9 +180,9 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beh
 	if (r < 0)
 		return r;
 	if (c->contents.damaged || c->kind == CQ_KIND_SEALED)
-		r = look_at_end(v, c, fd);
+		r = check_end(v, c, fd);
 	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
-		if (!aside) /* as cq_quarantine_first_residue() */
+		if (!aside) /* as in cq_quarantine_first_residue() */
 			cq_io_drop_clean(fd, from->offset);
 		r = cq_behind_count(fd, size, all_before ? &nowhere : from, meter,
 		                    all_before ? &none : &v->behind, &first);
@@ -193,7 +193,7 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beh
 	if (meter)
 		cq_meter_next(meter);
 	close(fd);
-	/* what cannot be read of a segment that is set aside is nobody's loss but its own */
+	/* a segment that is set aside may be unreadable: its loss is counted already */
 	return r == -EIO && aside ? 0 : r;
 }
 

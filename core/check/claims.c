@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * claims.c - the files that point into the segments: control.meta, index.meta, durable.meta,
- * readers/NAME.meta
+ * claims.c - the places that small files claim: control.meta, index.meta, durable.meta, readers/NAME.meta
  *
- * Invariant that keeps a running writer from being taken for damage: the claims are read first, the
- * writer's position after them, the segments last.  So each claim is at or before that position, and
- * whatever stands before it was complete before the walk began.
+ * Invariant, so that a writer at work is not taken for damage: the claims are read first, the writer's
+ * position after them, the segments last.  So each claim is at or before that position, and everything
+ * before the position was complete when the walk began.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -60,7 +59,7 @@ void cq_claims_free(struct cq_verifier *v)
 
 /* ---- a writer at work ---- */
 
-/* Changes with each writer that takes the lock: it writes its name into the file. */
+/* A writer that takes the lock writes its name into the file: so this changes with each writer. */
 static struct timespec lock_time(const struct cq_verifier *v)
 {
 	struct stat st;
@@ -70,7 +69,7 @@ static struct timespec lock_time(const struct cq_verifier *v)
 	return st.st_mtim;
 }
 
-/* What is no file has no holder, and keeps every writer out. */
+/* Where the lock is no regular file, no writer holds it, and none can open the queue. */
 static bool lock_held(struct cq_verifier *v)
 {
 	struct cq_holder holder = CQ_SIZED(holder);
@@ -81,7 +80,7 @@ static bool lock_held(struct cq_verifier *v)
 		                 CQ_LOCK_NAME " is no regular file: no writer can open the queue");
 		return false;
 	}
-	/* a lock that cannot be looked at may be held */
+	/* a lock whose holder cannot be found out may be held */
 	return r < 0 || holder.locked;
 }
 
@@ -101,7 +100,6 @@ bool cq_verify_writer_came(struct cq_verifier *v, uint64_t segment, uint64_t off
 	struct timespec now;
 
 	if (!v->writer_came) {
-		/* it may even have gone again */
 		now = lock_time(v);
 		v->writer_came =
 			now.tv_sec != v->lock_time.tv_sec || now.tv_nsec != v->lock_time.tv_nsec;
@@ -126,8 +124,8 @@ bool cq_verify_short_of_means(struct cq_verifier *v, int error)
 
 /* ---- before the walk ---- */
 
-/* Reads at most `size` bytes of a small file.  *ret_blank: it holds nothing, or zeros only, as
- * a file does whose contents a power cut kept from the disk. */
+/* Reads at most `size` bytes of a small file.  *ret_blank: it is empty, or holds only zeros, because a
+ * power cut kept its contents from the disk. */
 static int read_small(int dirfd, const char *name, void *buffer, size_t size, size_t *ret_length,
                       bool *ret_blank)
 {
@@ -150,7 +148,7 @@ static int read_small(int dirfd, const char *name, void *buffer, size_t size, si
 	return 0;
 }
 
-/* A file that should say something and does not; error: what writer_came of reading it, or 0. */
+/* Reports a file that claims no place; error: the result of reading it, or 0. */
 static void report_useless(struct cq_verifier *v, int dirfd, const char *name, int error)
 {
 	uint8_t bytes[sizeof(struct cq_control_page)];
@@ -163,7 +161,7 @@ static void report_useless(struct cq_verifier *v, int dirfd, const char *name, i
 	r = read_small(dirfd, name, bytes, sizeof bytes, &length, &blank);
 	if (cq_verify_short_of_means(v, r))
 		return;
-	if (r == 0 && error != -ENOENT && error != -EBADMSG) /* it was another reason, just now */
+	if (r == 0 && error != -ENOENT && error != -EBADMSG) /* it could not be read a moment ago */
 		r = error;
 	if (r < 0)
 		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name,
@@ -268,7 +266,7 @@ static bool ends_in(const char *name, const char *suffix)
 	return length > tail && strcmp(name + length - tail, suffix) == 0;
 }
 
-/* Reader files that held no position, and files that only look like them. */
+/* Reports readers' files without a position, and files whose names only look like theirs. */
 static int report_bad_readers(struct cq_verifier *v)
 {
 	char name[CQ_READER_NAME_MAX + 1];
@@ -393,13 +391,14 @@ void cq_claims_skip(struct cq_verifier *v, uint32_t segment)
 
 static void judge_stale(struct cq_verifier *v, const struct cq_claim *claim)
 {
-	/* a reader stands where it likes and the watermark lags by its nature */
+	/* a reader may be anywhere, and the watermark may lag */
 	if (claim->by == CQ_CLAIM_DURABLE || claim->by == CQ_CLAIM_READER || !v->have_tail ||
 	    cq_verify_moving(v, UINT64_MAX, 0))
 		return;
 	cq_verify_report(
 		v, false, claim->segment, claim->offset,
-		"%s is behind the last record, as of a writer that did not close the queue",
+		"%s names a place before the end of the records, as after a writer that did not close "
+		"the queue",
 		claim->name);
 }
 
@@ -409,10 +408,11 @@ static void judge(struct cq_verifier *v, const struct cq_claim *claim)
 
 	if (cq_place_compare(claim->segment, claim->offset, v->oldest, 0, v->segment_size) < 0) {
 		if (claim->by == CQ_CLAIM_READER)
-			cq_verify_report(v, false, claim->segment, claim->offset,
-			                 "reader %s stands before the oldest segment: what it had "
-			                 "still to read is gone",
-			                 claim->name);
+			cq_verify_report(
+				v, false, claim->segment, claim->offset,
+				"reader %s is before the oldest segment: what it still had "
+				"to read is gone",
+				claim->name);
 		else
 			judge_stale(v, claim);
 		return;
@@ -433,15 +433,15 @@ static void judge(struct cq_verifier *v, const struct cq_claim *claim)
 		return;
 	if (!v->have_tail || to_tail < 0)
 		cq_verify_report(v, true, claim->segment, claim->offset,
-		                 "%s%s stands where no record begins",
+		                 "%s%s is at a place where no record begins",
 		                 claim->by == CQ_CLAIM_READER ? "reader " : "", claim->name);
 	else if (claim->segment == v->tail.segment + 1ULL && claim->offset <= DATA_START)
-		/* a power cut took the empty successor's name, and no record with it */
+		/* a power cut took the name of the empty successor, and no record with it */
 		cq_verify_report(v, false, claim->segment, claim->offset,
 		                 "%s names the next segment, which is not there", claim->name);
 	else if (claim->by == CQ_CLAIM_READER)
 		cq_verify_report(v, true, claim->segment, claim->offset,
-		                 "reader %s stands behind the last record", claim->name);
+		                 "reader %s is behind the last record", claim->name);
 	else
 		cq_verify_report(v, true, claim->segment, claim->offset,
 		                 "records are missing: %s%s", claim->name,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* number.c - sequence numbers and stream offsets of what recovery takes up; see internal.h */
+/* number.c - the sequence numbers and stream offsets with which a recovered queue continues; see check.h */
 #include "check/internal.h"
 
 #include <errno.h>
@@ -7,9 +7,10 @@
 
 #include "format/record.h"
 
-/* What stands behind the watermark has no number below its own, whatever damage has left of segment
- * `before`.  One that the watermark stands in may have been cut below it, which somebody has accepted. */
-static uint64_t given(const struct cq_recovery *v, uint32_t id, uint32_t before)
+/* The lowest sequence number that segment `id` can have by the watermark, whatever damage has left of
+ * segment `before`: what is behind the watermark has no lower number than its own.  (The segment that the
+ * watermark is in may have been cut below it, with the caller's consent.) */
+static uint64_t lowest_by_watermark(const struct cq_recovery *v, uint32_t id, uint32_t before)
 {
 	const struct cq_watermark_slot *mark = &v->watermark;
 
@@ -33,14 +34,14 @@ int cq_number_at(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t
 		r = cq_inspect_segment(v, &c);
 		if (r < 0 && r != -ENOENT)
 			return r;
-		if (given(v, id, c.id) > seq)
+		if (lowest_by_watermark(v, id, c.id) > seq)
 			seq = v->watermark.seq;
 		if (r == -ENOENT || !cq_kind_is_sound(c.kind))
 			continue; /* set aside, or missing */
 		if (c.kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c.header)) {
 			uint64_t next = c.header.first_seq + c.header.records;
 
-			/* a watermark at its end can say nothing else */
+			/* a watermark at its end says the same */
 			if (c.id + 1 == id && !cq_inspect_is_placeholder(&c))
 				seq = 0;
 			*ret_seq = next > seq ? next : seq;
@@ -65,7 +66,7 @@ int cq_number_at(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t
 		}
 		behind += s.payload_bytes;
 	}
-	/* All segments that told are gone; the watermark tells which numbers were given. */
+	/* All segments that had numbers are gone; the watermark says which were given. */
 	*ret_seq = v->watermark.seq > seq ? v->watermark.seq : seq;
 	*ret_base = behind;
 	return 0;
@@ -92,7 +93,7 @@ int cq_number_segment(struct cq_recovery *v, struct cq_candidate *c, uint64_t *r
 		if (c->contents.max_seq + 1 > seq)
 			*ret_end_seq = c->contents.max_seq + 1;
 		seq = c->contents.first_seq;
-		/* earlier segments went further: counting from here would not show it */
+		/* earlier segments had higher numbers: counting from first_seq would be wrong */
 		if (seq + c->contents.records != *ret_end_seq)
 			s->discontiguous = true;
 	}

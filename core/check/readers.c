@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * readers.c - named readers that stand where no record is any more
+ * readers.c - moves named readers whose position is where no record is any more
  *
- * A power cut, or a loss that was accepted, takes records that a reader has read and committed.  What
- * is appended next gets their places, and a reader that opens later would take it for what it has
- * read.  So a reader that stands behind the end is moved there, and that is on the disk before anything
- * is appended.  One that stands in a segment for which a repair puts a stand-in goes to its beginning.
+ * A power cut, or a loss that was accepted, takes records that a reader has read and committed.  The next
+ * appends get their places, and a reader that opens later would skip them as read.  So a reader behind the
+ * end is moved to the end, and its new position is on the disk before anything is appended.  A reader in a
+ * segment for which a repair makes a placeholder is moved to the placeholder's beginning.
  *
- * Where one slot of a file is damaged, the newer one as a rule, nothing but this tells that the reader
- * goes back: its people are told, and the slot is written again.
+ * Where one slot of a reader's file is damaged, as a rule the newer one, the reader goes back to the other
+ * slot's position.  The log says so, and the damaged slot is written again.
  *
- * What is wrong with one reader's file concerns that reader alone: one that cannot be read is passed over,
- * one that cannot be written is left as it is, with a word in the log.  For want of descriptors or memory
- * the open fails.
+ * A fault in one reader's file concerns only that reader: a file that cannot be read is skipped, one that
+ * cannot be written is left as it is, with a message in the log.  The open fails for want of descriptors
+ * or memory.
  */
 #include "check/internal.h"
 
@@ -34,7 +34,7 @@ struct visit {
 	int result;
 };
 
-/* *cursor comes to where the reader has to stand.  False: it stands well. */
+/* Sets *cursor to where the reader has to be.  False: it is there already. */
 static bool misplaced(const struct visit *visit, struct cq_reader_file *cursor)
 {
 	const struct cq_recovery *v = visit->v;
@@ -70,7 +70,7 @@ static void move(void *arg, const char *name, const struct cq_reader_file *curso
 
 	if ((!gone && cursor->damaged == 0) || visit->result < 0)
 		return;
-	r = cq_reader_file_open(visit->v->dirfd, name, true, &fd); /* to write, or not at all */
+	r = cq_reader_file_open(visit->v->dirfd, name, true, &fd);
 	if (r == 0) {
 		for (int i = 0; r == 0 && i < 2; i++) /* both slots */
 			r = cq_reader_file_write(fd, &moved);
@@ -90,12 +90,12 @@ static void move(void *arg, const char *name, const struct cq_reader_file *curso
 	else if (r == 0)
 		cq_log(visit->v->config, CQ_WARNING,
 		       "reader %s is moved to segment %09" PRIu64 " offset %" PRIu64
-		       ": the records before which it stood are gone",
+		       ": the records before its position are gone",
 		       name, moved.segment, moved.offset);
 	else
 		cq_log(visit->v->config, CQ_WARNING,
-		       "reader %s stands where no record is any more, and cannot be moved: %s",
-		       name, strerrordesc_np(-r));
+		       "reader %s is at a place without records, and cannot be moved: %s", name,
+		       strerrordesc_np(-r));
 	if (is_short_of_means(r))
 		visit->result = r;
 }
@@ -119,7 +119,7 @@ int cq_readers_move(struct cq_recovery *v, uint32_t segment, uint64_t offset)
 }
 
 /* A cq_reader_file_visit_fn. */
-static void tell(void *arg, const char *name, const struct cq_reader_file *cursor)
+static void report(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	char file[sizeof CQ_READERS_DIR "/" CQ_READER_SUFFIX + CQ_READER_NAME_MAX];
 	const struct visit *visit = arg;
@@ -130,7 +130,7 @@ static void tell(void *arg, const char *name, const struct cq_reader_file *curso
 		return;
 	(void)snprintf(file, sizeof file, CQ_READERS_DIR "/%s" CQ_READER_SUFFIX, name);
 	cq_report_step(visit->v, CQ_REPAIR_REWRITE, file,
-	               gone                   ? "it stands where no record is any more"
+	               gone                   ? "it is at a place without records"
 	               : cursor->damaged == 1 ? "slot 0 is damaged"
 	                                      : "slot 1 is damaged");
 }
@@ -144,6 +144,6 @@ int cq_readers_report(struct cq_recovery *v)
 	};
 	int r;
 
-	r = cq_reader_file_each(v->dirfd, tell, &visit);
+	r = cq_reader_file_each(v->dirfd, report, &visit);
 	return is_short_of_means(r) ? r : 0;
 }

@@ -123,7 +123,7 @@ static int report_residue(struct cq_recovery *v, uint32_t id, uint64_t tail)
 {
 	struct cq_repair_step step = {
 		.action = CQ_REPAIR_CUT,
-		.text = "they stand behind the last sound record",
+		.text = "they are behind the last sound record",
 	};
 	char name[CQ_NAME_MAX];
 	int fd, r;
@@ -214,8 +214,7 @@ static void report_indexes(struct cq_recovery *v)
  * None of them decides anything, and every writer that opens and closes sets them right.
  */
 
-/* Behind the last segment that there can be, nothing goes on: where a file says the queue ends is then
- * as good as any. */
+/* The queue cannot go on behind the last possible id: then any end that a file names will do. */
 static bool ends_at(const struct cq_recovery *v, uint64_t segment, uint64_t offset)
 {
 	return cq_plan_current(v) > CQ_SEGMENT_ID_MAX ||
@@ -255,7 +254,7 @@ static const struct cq_candidate *watermark_segment(const struct cq_recovery *v)
 	return before;
 }
 
-/* What the watermark says cannot be. */
+/* Why the watermark cannot be right; NULL: it can. */
 static const char *watermark_misplaced(const struct cq_recovery *v)
 {
 	const struct cq_candidate *c = watermark_segment(v);
@@ -271,7 +270,7 @@ static const char *watermark_misplaced(const struct cq_recovery *v)
 	               : NULL;
 }
 
-/* Something in the queue was written by this library, so it had a watermark. */
+/* This library has written to the queue, so there was a watermark. */
 static bool is_ours(const struct cq_recovery *v)
 {
 	for (size_t i = 0; i < v->candidate_count; i++)
@@ -370,7 +369,7 @@ static struct border border_behind(const struct cq_candidate *c)
 	return b;
 }
 
-/* What stands between these two is not there any more. */
+/* What was between these two borders is lost. */
 static void report_lost(struct cq_recovery *v, uint32_t from, uint32_t to, struct border begin,
                         struct border end)
 {
@@ -399,8 +398,7 @@ static void report_lost(struct cq_recovery *v, uint32_t from, uint32_t to, struc
 		     });
 }
 
-/* Between segments that stay: by what they say of themselves.  What stands between two of them is
- * set aside, or not there. */
+/* Between segments that stay, by their own numbers.  What is between two of them is set aside or missing. */
 static void report_losses_between(struct cq_recovery *v)
 {
 	const uint32_t current = cq_plan_current(v);

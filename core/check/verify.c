@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * verify.c - cq_verify(): reads a whole queue and says what is wrong with it
+ * verify.c - cq_verify(): reads a whole queue and says what is wrong with it; see check.h
  *
- * One walk over all segments in order, by pread: the segments and their indexes here, their records
- * in verify_records.c, the files that point into them in claims.c.  A writer may be at work: the
- * walk goes through the segments that were there when it began, with what is committed in them by then.
+ * One walk over all segments in order, by pread: the segments and their indexes here, their records in
+ * verify_records.c.  A writer may be at work: the walk covers the segments that existed when it began, with
+ * the records that are committed when it comes to them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +56,7 @@ static void check_header(struct cq_verifier *v)
 	const struct cq_segment_header *h = &v->header;
 	struct cq_order *order = &v->order;
 
-	/* its writer may be filling it in, to begin it or to seal it */
+	/* its writer may be filling in the header, to begin or to seal the segment */
 	if (!v->sealed && !cq_segment_ext_valid(h) && cq_verify_moving(v, v->id, UINT64_MAX))
 		return;
 	if ((h->flags & ~CQ_SEALED) != 0)
@@ -75,7 +75,7 @@ static void check_header(struct cq_verifier *v)
 		return;
 	}
 	if (v->id == 0 && h->first_seq > 0)
-		/* made where the watermark alone said which numbers had been given */
+		/* it was made when only the watermark knew the numbers that had been given */
 		CQ_NOTE(v, 0,
 		        "the records below %" PRIu64 " are gone: somebody has accepted their loss",
 		        h->first_seq);
@@ -96,11 +96,9 @@ static void check_summary(struct cq_verifier *v)
 {
 	const struct cq_segment_header *h = &v->header;
 
-	if (!cq_segment_ext_valid(h) || v->unreadable)
+	if (!cq_segment_ext_valid(h) || v->unreadable || cq_contents_match_summary(&v->contents, h))
 		return;
-	if (cq_contents_match_summary(&v->contents, h))
-		return;
-	/* filled in by the seal, just before its flag */
+	/* a seal fills in the summary just before its flag */
 	if (!v->sealed && ((h->records | h->used | h->payload_bytes) == 0 ||
 	                   cq_verify_moving(v, v->id, v->walk.offset)))
 		return;
@@ -123,7 +121,7 @@ static void read_index(struct cq_verifier *v)
 		return;
 	cq_index_name(name, v->id);
 	if (r == -EBADMSG && cq_index_is_torn(v->queue->dirfd, v->id))
-		/* it is replaced without a sync */
+		/* an index is replaced without a sync */
 		CQ_NOTE(v, 0, "the index %s has not come to the disk whole", name);
 	else if (!cq_verify_short_of_means(v, r))
 		CQ_DAMAGE(v, 0, "the index %s cannot be used: %s", name,
@@ -147,7 +145,7 @@ static void check_index(struct cq_verifier *v)
 	v->have_index = false;
 }
 
-/* Where the records end, and that they end in one place. */
+/* Notes where the records end.  They end in one place: behind an unsealed segment there are none. */
 static void note_end(struct cq_verifier *v)
 {
 	uint64_t end = v->walk.offset;
@@ -155,7 +153,7 @@ static void note_end(struct cq_verifier *v)
 	if (v->have_unsealed && (v->contents.records > 0 || v->sealed)) {
 		if (!cq_verify_writer_came(v, v->unsealed.segment, v->unsealed.offset))
 			cq_verify_report(v, true, v->unsealed.segment, v->unsealed.offset,
-			                 "not sealed, but segment %" PRIu32 " goes on", v->id);
+			                 "not sealed, but segment %" PRIu32 " has records", v->id);
 		v->have_unsealed = false;
 	}
 	if (!v->have_unsealed) {
@@ -168,7 +166,7 @@ static void note_end(struct cq_verifier *v)
 	}
 }
 
-/* To be read it is good enough. */
+/* A file that a writer would refuse can be read all the same. */
 static void check_trust(struct cq_verifier *v)
 {
 	struct stat file, directory;
@@ -178,16 +176,16 @@ static void check_trust(struct cq_verifier *v)
 	    cq_io_stat(v->queue->dirfd, &directory) == 0)
 		doubt = cq_trust_why_not(&file, &directory);
 	if (doubt)
-		CQ_NOTE(v, 0, "no writer of ours would write to the file: %s", doubt);
+		CQ_NOTE(v, 0, "a writer of this library would not write to the file: %s", doubt);
 }
 
-/* A repair has said here that records are gone: so nothing is to go on behind it. */
-static void note_stand_in(struct cq_verifier *v)
+/* A repair made it, because records are gone here: the numbers do not continue behind it. */
+static void note_placeholder(struct cq_verifier *v)
 {
 	if (!v->sealed || v->unreadable || v->contents.records > 0 ||
 	    !cq_placeholder_is(&v->header))
 		return;
-	CQ_NOTE(v, 0, "an empty segment stands in for one that is gone");
+	CQ_NOTE(v, 0, "an empty placeholder segment is in the place of one that is gone");
 	cq_verify_forget_order(v);
 }
 
@@ -214,7 +212,7 @@ static void walk_segment(struct cq_verifier *v)
 	v->contents.tail = v->walk.offset;
 	check_summary(v);
 	check_index(v);
-	note_stand_in(v);
+	note_placeholder(v);
 	note_end(v);
 	cq_window_fini(&v->window);
 	v->result.segments++;
@@ -224,7 +222,7 @@ static void walk_segment(struct cq_verifier *v)
 
 /* ---- the queue ---- */
 
-/* The file is there and is no segment of this queue.  Says why, as exactly as can be. */
+/* The file exists and is no segment of this queue.  Says why, as exactly as possible. */
 static void report_invalid(struct cq_verifier *v, bool last)
 {
 	struct cq_segment_start start;
@@ -241,13 +239,13 @@ static void report_invalid(struct cq_verifier *v, bool last)
 	else if (start.kind == CQ_KIND_TOO_NEW)
 		CQ_DAMAGE(v, 0, "segment version %" PRIu32 " is not known", start.header.version);
 	else if (last && start.kind == CQ_KIND_UNWRITTEN && start.size > 0)
-		/* a power cut kept the header from the disk: the claims tell if records went too */
+		/* a power cut kept the header from the disk: the claims show whether records went, too */
 		CQ_NOTE(v, 0, "the header was never written");
 	else
 		CQ_DAMAGE(v, 0, "the segment header is damaged");
 }
 
-/* Retention may have deleted it since the listing: then it is older than all that is there now. */
+/* Retention may have deleted the segment since the listing: then it is older than all others. */
 static bool was_trimmed(const struct cq_verifier *v)
 {
 	uint32_t oldest;
@@ -298,9 +296,9 @@ static bool is_sealed_or_used(struct cq_verifier *v, uint64_t id, uint64_t offse
 }
 
 /*
- * Behind an unsealed segment, with a writer at work, the walk is at its end: what the next one holds has
- * come since.  Unless nobody can have written it in turn: the next one is in use, and after that is seen
- * the unsealed one still ends where it did.
+ * With a writer at work, the walk ends behind an unsealed segment: records in the next one have come since.
+ * An exception is damage: the next one is in use, and a later look at the unsealed one shows that it still
+ * ends where it did, so no writer can have gone on to the next one by a roll.
  */
 static bool is_at_the_end(struct cq_verifier *v, uint32_t next)
 {
@@ -331,8 +329,8 @@ static void visit_all(struct cq_verifier *v, const uint32_t *ids, size_t count)
 	}
 }
 
-/* A listing may miss a segment that is published while it runs, and show the next one.  The second has
- * all that the first has, and all between. */
+/* A listing may miss a segment that is published while it runs, and show a later one.  A second listing has
+ * all that are published before the last one of the first. */
 static int list(struct cq_verifier *v, uint32_t **ret_ids, size_t *ret_count)
 {
 	uint32_t *ids = NULL, last;

@@ -2,14 +2,14 @@
 /*
  * verify_records.c - cq_verify(): the records of one segment, and what continues between them
  *
- * What has to go on from one record to the next (sequence numbers, stream offsets, epochs) is
- * carried along in struct cq_order, over segments too, and let go of wherever something
- * unreadable or missing makes it unknowable, so that one fault gives one finding.
+ * What continues from one record to the next (sequence numbers, stream offsets, epochs) is in struct
+ * cq_order, over segments too.  It is forgotten where something unreadable or missing makes it unknown,
+ * so that one fault gives one finding.
  *
- * Everything that is committed is looked at, whoever has the lock and whatever control.meta says: a commit
- * word is stored last and never changes, so a record that has one is whole, or damaged, also while its
- * writer lives, and also when its writer was killed.  What a killed writer leaves is bytes without a
- * commit word before them.  So readers, verification and recovery agree on where the records end.
+ * All committed records are checked, whether or not a writer holds the lock, and whatever control.meta
+ * says: a commit word is stored last and never changes, so a record that has one is whole or damaged,
+ * while its writer lives and after it was killed.  A killed writer leaves bytes without a commit word
+ * before them.  So readers, verification and recovery agree on where the records end.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -20,7 +20,7 @@
 #include "format/record.h"
 #include "os/io.h"
 
-#define BEYOND_SIZE 100
+#define BEHIND_SIZE 100
 
 void cq_verify_forget_order(struct cq_verifier *v)
 {
@@ -86,7 +86,7 @@ static void check_order(struct cq_verifier *v, const struct cq_record_at *record
 static void check_reserved(struct cq_verifier *v, const struct cq_record_at *record)
 {
 	const struct cq_record_header *h = &record->header;
-	/* without an extension of ours a record that has anything in its place is no sound one */
+	/* (a record without our extension that has bytes in its place is unsound: record.h) */
 	bool clean = h->flags == 0 && cq_verify_all_zero(h->reserved0, sizeof h->reserved0) &&
 	             cq_verify_all_zero(h->reserved1, sizeof h->reserved1);
 
@@ -97,7 +97,7 @@ static void check_reserved(struct cq_verifier *v, const struct cq_record_at *rec
 		          h->version, v->header.version);
 }
 
-/* The up to 63 bytes between payload and next record. */
+/* The up to 63 bytes between the payload and the next record. */
 static void check_padding(struct cq_verifier *v, const struct cq_record_at *record)
 {
 	const struct cq_window *scan = &v->window;
@@ -111,9 +111,9 @@ static void check_padding(struct cq_verifier *v, const struct cq_record_at *reco
 	if (from >= scan->start && record->end - scan->start <= scan->length)
 		bytes = scan->bytes + (from - scan->start);
 	else if (cq_segment_pread(v->segment, copy, length, from) < 0)
-		return; /* the scan comes by there next, and reports it */
+		return; /* the walk reads there next, and reports it */
 	if (!cq_verify_all_zero(bytes, length))
-		/* chronicle-rs does not clear what a killed append of its own has left */
+		/* chronicle-rs does not clear what its killed append has left */
 		cq_verify_report(v, record->header.ext == 1, v->id, from,
 		                 "bytes between payload and next record are not zero");
 }
@@ -137,9 +137,9 @@ static void check_record(struct cq_verifier *v, const struct cq_record_at *recor
 
 /* ---- the records of one segment ---- */
 
-/* How many sound records stand behind this place, as the end of a finding's text: a writer that opens
- * gives them up.  1; 0: none; or an error. */
-static int tell_beyond(struct cq_verifier *v, uint64_t offset, char text[BEYOND_SIZE])
+/* Sets `text`, the end of a finding's text, to how many sound records are behind this place: a writer that
+ * opens the queue gives them up.  1; 0: there are none; or an error. */
+static int describe_behind(struct cq_verifier *v, uint64_t offset, char text[BEHIND_SIZE])
 {
 	struct cq_behind_from from = cq_behind_start(&v->order, offset);
 	struct cq_behind found = { .records = 0 };
@@ -150,38 +150,38 @@ static int tell_beyond(struct cq_verifier *v, uint64_t offset, char text[BEYOND_
 	if (r < 0)
 		(void)cq_verify_short_of_means(v, r);
 	if (found.records == 1)
-		(void)snprintf(text, BEYOND_SIZE, "; 1 sound record, %" PRIu64 ", stands behind it",
+		(void)snprintf(text, BEHIND_SIZE, "; 1 sound record, %" PRIu64 ", is behind it",
 		               found.first_seq);
 	else if (found.records > 1)
-		(void)snprintf(text, BEYOND_SIZE,
+		(void)snprintf(text, BEHIND_SIZE,
 		               "; %" PRIu64 " sound records, %" PRIu64 " to %" PRIu64
-		               ", stand behind it",
+		               ", are behind it",
 		               found.records, found.first_seq, found.last_seq);
 	else
 		text[0] = '\0';
 	return r < 0 ? r : found.records > 0;
 }
 
-/* The payload alone is damaged: its header says where the next record is. */
-static void step_over(struct cq_verifier *v, const struct cq_record_at *record, const char *beyond)
+/* Only the payload is damaged: the header says where the next record is. */
+static void step_over(struct cq_verifier *v, const struct cq_record_at *record, const char *behind)
 {
 	CQ_DAMAGE(v, record->offset, "payload of record %" PRIu64 " does not match its checksum%s",
-	          record->header.seq, beyond);
+	          record->header.seq, behind);
 	check_record(v, record);
 	v->walk.offset = record->end;
 }
 
-/* What stands here is no sound record.  True: go on at walk.offset. */
+/* There is no sound record here.  True: the walk goes on at walk.offset. */
 static bool unsound(struct cq_verifier *v, const struct cq_record_at *record)
 {
 	uint64_t offset = v->walk.offset;
-	char text[BEYOND_SIZE] = "";
+	char text[BEHIND_SIZE] = "";
 
-	/* the recovery of a writer that has come since may be setting it aside */
+	/* a writer that has opened the queue since may be setting it aside */
 	if (!v->sealed && cq_verify_writer_came(v, v->id, offset))
 		return false;
 	if (!v->behind_reported)
-		(void)tell_beyond(v, offset, text);
+		(void)describe_behind(v, offset, text);
 	v->behind_reported = true;
 	if (v->walk.state == CQ_RECORD_PAYLOAD) {
 		step_over(v, record, text);
@@ -196,22 +196,23 @@ static bool unsound(struct cq_verifier *v, const struct cq_record_at *record)
 	return false;
 }
 
-/* Of an unsealed segment, from `at` on: what a killed writer has left, or what is left of records. */
+/* In an unsealed segment, from `at` on, there is residue of a killed writer, or records are missing. */
 static void judge_residue(struct cq_verifier *v, uint64_t end, uint64_t at)
 {
 	struct cq_record_header h = { 0 };
-	char text[BEYOND_SIZE];
-	int r = tell_beyond(v, end, text);
+	char text[BEHIND_SIZE];
+	int r = describe_behind(v, end, text);
 
-	/* a writer at work appends on and on; it never leaves a place out */
+	/* a writer at work may have appended records since; it never leaves a place out */
 	if (r > 0 && v->live)
 		r = (int)cq_segment_pread(v->segment, &h, sizeof h, end);
 	if (r < 0)
 		cq_verify_unreadable(v, end, r);
 	else if (r > 0 && h.commit == 0 && !cq_verify_writer_came(v, v->id, at))
-		CQ_DAMAGE(v, at,
-		          "records stand here, behind the last one: those between are missing%s",
-		          text);
+		CQ_DAMAGE(
+			v, at,
+			"there are records here, behind the last one: those between are missing%s",
+			text);
 	else if (!cq_verify_moving(v, v->id, at))
 		CQ_NOTE(v, at, "bytes behind the last record, as a killed writer leaves them");
 }
@@ -222,7 +223,7 @@ static void check_residue(struct cq_verifier *v)
 	uint64_t end = v->walk.offset, at;
 	int r;
 
-	/* not under a writer, whose prepared pages would be written back */
+	/* not while a writer is at work: its prepared pages would be written to the disk */
 	if (!v->live)
 		cq_io_drop_clean(v->window.fd, end);
 	r = cq_window_residue(&v->window, end, &at);
@@ -231,7 +232,7 @@ static void check_residue(struct cq_verifier *v)
 	if (r < 0 || at == v->window.size)
 		return;
 	if (v->sealed)
-		/* chronicle-rs seals over what a killed append of its own has left */
+		/* chronicle-rs seals segments that hold what its killed append has left */
 		cq_verify_report(v, v->header.ext != 0, v->id, at,
 		                 "bytes behind the last record are not zero");
 	else
@@ -249,7 +250,7 @@ void cq_verify_records(struct cq_verifier *v)
 
 		cq_claims_pass(v, v->id, offset);
 		r = cq_walk_step(&v->walk, &record);
-		/* read in one piece with its commit word it may be half stored, but not any more */
+		/* The read of the commit word may have caught the record half stored: it is whole by now. */
 		if (v->walk.state != CQ_RECORD_OK && !v->sealed)
 			r = cq_walk_step(&v->walk, &record);
 		if (r > 0) {

@@ -21,7 +21,7 @@ damage_record "$q" 500
 before=$(segments "$q")
 gives 11 "records 500 to 999 are missing or damaged" "a mount is refused" "$CHRONFS" "$q" "$m"
 gives 11 "499 of them are sound" "and counts what is sound" "$CHRONFS" "$q" "$m"
-gives 1 "; 499 sound records, 501 to 999, stand behind it" "verify" "$CHRONQ" verify "$q"
+gives 1 "; 499 sound records, 501 to 999, are behind it" "verify" "$CHRONQ" verify "$q"
 gives 1 "lost: records 500 to 999" "a repair is refused" "$CHRONQ" repair "$q"
 gives 1 "losses 1" "and counts the loss" "$CHRONQ" repair "$q"
 is "nothing was changed" "$(segments "$q")" "$before"

@@ -323,10 +323,10 @@ static void verify_counts_the_sound(void **state)
 		void (*damage)(struct qs *q);
 		const char *text;
 	} cases[] = {
-		{ payload, "; 25 sound records, 6 to 30, stand behind it" },
-		{ header, "; 6 sound records, 64 to 69, stand behind it" },
-		{ length, "; 6 sound records, 64 to 69, stand behind it" },
-		{ zeroed, "those between are missing; 5 sound records, 65 to 69, stand behind it" },
+		{ payload, "; 25 sound records, 6 to 30, are behind it" },
+		{ header, "; 6 sound records, 64 to 69, are behind it" },
+		{ length, "; 6 sound records, 64 to 69, are behind it" },
+		{ zeroed, "those between are missing; 5 sound records, 65 to 69, are behind it" },
 	};
 	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;

@@ -147,9 +147,9 @@ temps() {
 ok "temp files" temps
 
 residue() {
-	repaired residue_behind "cut: 000000006.q from offset 3000 on, 7 bytes: they stand behind the last sound record" &&
+	repaired residue_behind "cut: 000000006.q from offset 3000 on, 7 bytes: they are behind the last sound record" &&
 		[ "$(tail -c 7 d/000000006.q.broken)" = residue ] &&
-		repaired residue_sealed "cut: 000000002.q from offset 4088 on, 1 bytes: they stand behind the last sound record" \
+		repaired residue_sealed "cut: 000000002.q from offset 4088 on, 1 bytes: they are behind the last sound record" \
 			"seal: 000000002.q: its summary is not right" \
 			"index: 000000002.idx: it is missing, or not of its segment" &&
 		[ "$(tail -c 1 d/000000002.q.broken)" = r ] && holds p
@@ -207,7 +207,7 @@ flip_oldest() { poke 000000000.q 128 X; }
 ok "the oldest segment needs no stand-in" oldest
 
 active_damage() {
-	lost flip_active "cut: 000000006.q from offset 704 on, 1093 bytes: they stand behind the last sound record" \
+	lost flip_active "cut: 000000006.q from offset 704 on, 1093 bytes: they are behind the last sound record" \
 		"rewrite: control.meta: it does not say where the queue ends" \
 		"rewrite: index.meta: it does not say where the queue ends" \
 		"rewrite: durable.meta: it says that more was durable than there is" \
@@ -271,7 +271,7 @@ assert rows[:4] == [
     {"action": "set aside", "file": "000000002.q", "bytes": 4096,
      "why": "it does not hold all of its records"},
     {"action": "cut", "file": "000000006.q", "offset": 3000, "bytes": 7,
-     "why": "they stand behind the last sound record"},
+     "why": "they are behind the last sound record"},
     {"action": "stand in", "file": "000000002.q", "why": "others follow it, and it is gone"},
     {"action": "lost", "file": "000000002.q", "first_seq": 62, "last_seq": 92, "bytes": 155,
      "why": "in the segment 000000002"}], rows

@@ -400,9 +400,9 @@ static void reader_between_records(void **state)
 	assert_int_equal(cq_reader_file_open(q->dirfd, "log", true, &fd), 0);
 	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
-	finds(q, "damage 0:512 reader log stands where no record begins\n");
+	finds(q, "damage 0:512 reader log is at a place where no record begins\n");
 	support_poke(q->dir, NAME(2), 0, "X", 1);
-	finds_also(q, "damage 0:512 reader log stands where no record begins\n");
+	finds_also(q, "damage 0:512 reader log is at a place where no record begins\n");
 }
 
 /* ---- while it is looked at ---- */
@@ -505,9 +505,8 @@ static void hole_beside_a_writer(void **state)
 	assert_int_equal(cq_lock_acquire(q->dirfd, &lock), 0);
 	assert_int_equal(verify(q, false, NULL, &f), 0);
 	cq_lock_release(&lock);
-	assert_non_null(strstr(f.text,
-	                       "those between are missing; 2 sound records, 65 to 66, stand "
-	                       "behind it\n"));
+	assert_non_null(strstr(f.text, "those between are missing; 2 sound records, 65 to 66, are "
+	                               "behind it\n"));
 }
 
 /* Without the oldest segment nothing tells what number the first record has. */

@@ -173,7 +173,11 @@ static int take_source(struct chronfs_options *options, const char *option)
 		return -1;
 	}
 	options->source = strdup(strchr(option, '=') + 1);
-	return options->source ? 1 : -1;
+	if (!options->source) {
+		chronfs_print_error("%s", strerrordesc_np(ENOMEM));
+		return -1;
+	}
+	return 1;
 }
 
 static int take_path(struct chronfs_options *options, const char *arg)
@@ -182,6 +186,10 @@ static int take_path(struct chronfs_options *options, const char *arg)
 
 	if (*path) {
 		chronfs_print_error("%s: unexpected argument (see --help)", arg);
+		return -1;
+	}
+	if (!*arg) { /* of an unset variable; as a path it would be the current directory */
+		chronfs_print_error("an argument is empty (see --help)");
 		return -1;
 	}
 	*path = strdup(arg);
@@ -347,8 +355,10 @@ static int add_mount_options(struct chronfs_options *options)
 	char *text = malloc(sizeof fixed + 2 * strlen(options->queue)), *to;
 	int r;
 
-	if (!text)
+	if (!text) {
+		chronfs_print_error("%s", strerrordesc_np(ENOMEM));
 		return -1;
+	}
 	to = stpcpy(text, fixed);
 	for (const char *from = options->queue; *from; from++) {
 		if (*from == ',' || *from == '\\')

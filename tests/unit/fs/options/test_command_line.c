@@ -50,10 +50,13 @@ static bool fails(void)
 CALL(void *, malloc, (size_t size), (size), NULL)
 CALL(char *, strdup, (const char *text), (text), NULL)
 CALL(char *, realpath, (const char *path, char *resolved), (path, resolved), NULL)
-CALL(int, fuse_opt_add_arg, (struct fuse_args * args, const char *arg), (args, arg), -1)
+
+/* libfuse prints that itself */
+#define NO_MEMORY ((void)fputs("fuse: memory allocation failed\n", stderr), -1)
+CALL(int, fuse_opt_add_arg, (struct fuse_args * args, const char *arg), (args, arg), NO_MEMORY)
 CALL(int, fuse_opt_insert_arg, (struct fuse_args * args, int position, const char *arg),
-     (args, position, arg), -1)
-CALL(int, fuse_opt_add_opt_escaped, (char **text, const char *option), (text, option), -1)
+     (args, position, arg), NO_MEMORY)
+CALL(int, fuse_opt_add_opt_escaped, (char **text, const char *option), (text, option), NO_MEMORY)
 
 /* ---- parsing ---- */
 
@@ -175,6 +178,17 @@ static void paths_that_lead_nowhere(void **state)
 	refused(line, CHRONFS_EXIT_SETUP, "No such file");
 }
 
+/* As an unset variable gives it: not the current directory. */
+static void an_empty_path(void **state)
+{
+	(void)state;
+	assert_int_equal(chdir(base), 0);
+	refused("chronfs  /tmp", CHRONFS_EXIT_OPTIONS, "an argument is empty");
+	refused("chronfs /tmp ", CHRONFS_EXIT_OPTIONS, "an argument is empty");
+	refused("mount.chronfs  /tmp", CHRONFS_EXIT_OPTIONS, "an argument is empty");
+	assert_int_equal(chdir("/"), 0);
+}
+
 /* ---- mount(8) ---- */
 
 static void types_of_mount(void **state)
@@ -226,6 +240,8 @@ static void no_memory(void **state)
 			code = parse(lines[i], &o);
 			if (code != CHRONFS_EXIT_OPTIONS && code != CHRONFS_EXIT_NO_MOUNTPOINT)
 				fail_msg("\"%s\", call %d failing: %d", lines[i], failing, code);
+			if (!*said)
+				fail_msg("\"%s\", call %d failing: no message", lines[i], failing);
 		}
 		printf("# %d calls\n", most);
 	}
@@ -254,6 +270,7 @@ int main(void)
 		TEST(names_are_replaced),
 		TEST(paths_become_absolute),
 		TEST(paths_that_lead_nowhere),
+		TEST(an_empty_path),
 		TEST(types_of_mount),
 		TEST(a_namespace_that_is_none),
 		TEST(no_memory),

@@ -109,7 +109,7 @@ static size_t chunk_index(const struct cq_catalog *c, uint32_t number)
 	return low;
 }
 
-/* NULL: there is none. */
+/* NULL: there is no entry. */
 static struct cq_catalog_entry *find_entry(const struct cq_catalog *c, uint32_t id)
 {
 	const size_t i = chunk_index(c, id / CHUNK);
@@ -198,7 +198,7 @@ static size_t chunk_behind(const struct cq_catalog *c, uint64_t position)
 		const struct cq_catalog_entry *first = first_placed(c, middle);
 		size_t at = middle;
 
-		/* few have none: those that only chronicle-rs's segments are in */
+		/* few chunks have none: those in which all segments are chronicle-rs's */
 		while (!first && at > low)
 			first = first_placed(c, --at);
 		if (first && first->base > position)
@@ -287,7 +287,7 @@ bool cq_catalog_get(struct cq_catalog *c, uint32_t id, struct cq_catalog_entry *
 
 #define COUNT_FLAGS (CQ_ENTRY_COUNTED | CQ_ENTRY_DAMAGED)
 
-/* What was counted is not forgotten for something that was not. */
+/* A count that is known stays when the new entry has none. */
 static void set_count(struct cq_catalog_entry *entry, const struct cq_catalog_entry *from)
 {
 	if (!(from->flags & CQ_ENTRY_COUNTED))
@@ -322,7 +322,7 @@ static bool same_file(struct cq_file_id a, struct cq_file_id b)
 	return a.inode == b.inode && a.modified_ns == b.modified_ns && a.changed_ns == b.changed_ns;
 }
 
-/* Where it begins in the stream stays, and what it was found to hold. */
+/* What is known of the segment's place in the stream stays, with its count. */
 static void forget_file(struct cq_catalog *c, struct cq_catalog_entry *entry)
 {
 	entry->flags &= ~CQ_ENTRY_SEALED;
@@ -380,7 +380,7 @@ void cq_catalog_forget_file(struct cq_catalog *c, uint32_t id)
 	pthread_mutex_unlock(&c->lock);
 }
 
-/* ---- changes of what is there ---- */
+/* ---- which segments there are ---- */
 
 static int make_runs(const uint32_t *ids, size_t count, struct cq_id_run **ret_runs,
                      size_t *ret_count)
@@ -467,7 +467,7 @@ int cq_catalog_add(struct cq_catalog *c, uint32_t first, uint32_t last)
 	return r;
 }
 
-/* Takes an id out of run i. */
+/* Removes an id from run i. */
 static int split_run(struct cq_catalog *c, size_t i, uint32_t id)
 {
 	struct cq_id_run *run = &c->runs[i], *runs;

@@ -2,8 +2,8 @@
 /*
  * catalog_ask.c - what one segment tells of its place in the stream; see catalog.h
  *
- * Nothing that is on the disk is trusted: positions are such that sums of them do not overflow, and
- * a segment holds no more than fits into it.
+ * Nothing on the disk is trusted: a position is accepted only if sums with it cannot overflow, and a
+ * count only if that many bytes fit into the segment.
  */
 #include "catalog/catalog.h"
 
@@ -44,7 +44,7 @@ static int read_head(const cq_queue *queue, uint32_t id, struct head *ret_head)
 		return r;
 	for (int i = 0; i < HEAD_TRIES; i++) {
 		n = cq_io_pread(fd, &head, sizeof head, 0);
-		/* its writer may be filling it in */
+		/* its writer may be filling the header in: then read it again */
 		if (n < 0 || head.segment.ext == 0 || cq_segment_ext_valid(&head.segment))
 			break;
 	}
@@ -61,7 +61,7 @@ static int read_head(const cq_queue *queue, uint32_t id, struct head *ret_head)
 
 static bool record_tells(const struct cq_record_header *h, uint64_t size)
 {
-	/* read while it was being written: then its checksum is wrong */
+	/* the checksum is wrong if the record was read while its writer wrote it */
 	return h->commit != 0 && h->ext == 1 && h->type != CQ_TYPE_PAD &&
 	       cq_record_check_header(h, h->commit, sizeof(struct cq_segment_header), size) ==
 	               CQ_RECORD_OK;

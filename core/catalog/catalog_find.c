@@ -2,8 +2,8 @@
 /*
  * catalog_find.c - finding out where segments begin in the stream; see catalog.h
  *
- * The order in which they are asked keeps what has to be walked small: one that does not tell is
- * placed only when no other can narrow the search down.
+ * Segments that tell by a header where they begin are asked first.  One that does not tell is placed,
+ * which may mean to walk many segments, only when no other segment can narrow the search down.
  */
 #include "catalog/catalog.h"
 
@@ -19,7 +19,8 @@ static int fail(cq_queue *queue, uint32_t id, int error)
 	return error;
 }
 
-/* 1 with *ret_entry if it is known, or tells by itself where it begins, and is known now; else 0. */
+/* 1 with *ret_entry if the place of the segment is known, or the segment itself tells it (the catalogue
+ * then remembers it); else 0. */
 static int told(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	struct cq_catalog_entry entry;
@@ -65,7 +66,7 @@ static int count(cq_queue *queue, struct cq_catalog_entry *entry)
 
 /* ---- many ---- */
 
-/* From a segment that is known on, each begins where the one before it ends, up to segment `id`. */
+/* From a segment that is known up to segment `id`: each begins where the one before it ends. */
 static int forward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
                    struct cq_catalog_entry *ret_entry)
 {
@@ -89,7 +90,7 @@ static int forward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
 	return 0;
 }
 
-/* From a segment that is known back: each ends where the one behind it begins. */
+/* From a segment that is known back to segment `id`: each ends where the one behind it begins. */
 static int backward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
                     struct cq_catalog_entry *ret_entry)
 {
@@ -118,8 +119,8 @@ static int backward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
 	return 0;
 }
 
-/* The nearest segment at or before `id`, none missing between, that is told: 1 with *ret_entry, else
- * 0. */
+/* The nearest segment at or before `id` that tells where it begins, if none is missing between: 1 with
+ * *ret_entry, else 0. */
 static int told_before(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	const uint32_t first = cq_catalog_run(&queue->catalog, id)->first;
@@ -131,7 +132,8 @@ static int told_before(cq_queue *queue, uint32_t id, struct cq_catalog_entry *re
 	return r;
 }
 
-/* The same by any of its records, of one that does not tell by its beginning. */
+/* Whether any record of segment `id` tells where the segment begins; its header and its first record do
+ * not.  1 with *ret_entry, else 0. */
 static int told_by_record(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	struct cq_catalog_entry entry = { .id = id };
@@ -149,8 +151,9 @@ static int told_by_record(cq_queue *queue, uint32_t id, struct cq_catalog_entry 
 	return 1;
 }
 
-/* A segment behind `id`, none missing between, that is told: by its beginning or, if it is the last
- * of them all, by any of its records, which may be `id` itself.  1 with *ret_entry, else 0. */
+/* The nearest segment behind `id` that tells where it begins, if none is missing between.  The last
+ * segment before a gap, which may be `id` itself, may also tell by any of its records.  1 with
+ * *ret_entry, else 0. */
 static int told_behind(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	const uint32_t last = cq_catalog_run(&queue->catalog, id)->last;
@@ -161,8 +164,9 @@ static int told_behind(cq_queue *queue, uint32_t id, struct cq_catalog_entry *re
 	return r == 0 ? told_by_record(queue, last, ret_entry) : r;
 }
 
-/* Segment `id` does not tell where it begins.  The nearest one before those that are missing is placed
- * as if it had been asked for itself: so the order of asking does not matter. */
+/* Segment `id` does not tell where it begins.  If no segment around it tells either, the nearest one
+ * before a gap is placed in the same way as if the caller had asked for that one: so the order of
+ * questions does not matter. */
 static int deduce(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	uint32_t at = cq_catalog_run(&queue->catalog, id)->first;
@@ -183,7 +187,7 @@ static int deduce(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_ent
 			r = told_by_record(queue, at, &entry);
 		at = cq_catalog_run(&queue->catalog, at)->first;
 	}
-	if (r == 0) { /* the oldest */
+	if (r == 0) { /* back to the oldest */
 		entry = (struct cq_catalog_entry){ .id = at, .base = queue->catalog.origin };
 		r = cq_catalog_learn(&queue->catalog, &entry);
 		if (r < 0)
@@ -229,8 +233,8 @@ static bool middle(const cq_queue *queue, int64_t from, int64_t to, uint32_t *re
 	return cq_catalog_previous(&queue->catalog, at, ret_id) && *ret_id >= from;
 }
 
-/* Narrows the ids down between two that are known, until the segment is found or nothing is left
- * between. One that does not tell is placed only when no other one behind it is left to ask. */
+/* Bisects the ids between two segments that are known, until the segment is found or none is left
+ * between.  A segment that does not tell is placed only when none behind it is left to ask. */
 static int narrow(cq_queue *queue, uint64_t position)
 {
 	struct cq_catalog_around known;

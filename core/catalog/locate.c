@@ -2,7 +2,7 @@
 /*
  * locate.c - where records are inside a segment
  *
- * An index file is believed as far as the records that it names bear it out.
+ * An index file is believed only where the records that it names are as it says.
  */
 #include "catalog/locate.h"
 
@@ -76,7 +76,7 @@ static bool index_holds(const struct cq_mapped *mapped, const struct cq_index *i
 	for (i = 0; i < index->header.entries; i++)
 		if (!entry_holds(mapped, &index->entries[i], &h))
 			return false;
-	/* the stretch that the last entry begins is all that its highest number may hide in */
+	/* the highest number can only be behind the last entry */
 	walk = cq_walk_mapped(&mapped->map, index->entries[i - 1].offset);
 	while (cq_walk_next(&walk, &record) == 1)
 		if (record.header.seq < index->header.min_seq ||
@@ -86,9 +86,9 @@ static bool index_holds(const struct cq_mapped *mapped, const struct cq_index *i
 }
 
 struct seq_plan {
-	bool none;      /* no number in question is in there */
+	bool none;      /* the segment holds no number in question */
 	uint64_t start; /* where to begin */
-	bool ascending; /* one after another: the first that fits is the best */
+	bool ascending; /* the numbers ascend: the first that fits is the best */
 };
 
 static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq,

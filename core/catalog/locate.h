@@ -11,17 +11,17 @@
 
 enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
 
-/* A record's offset from where to walk to the first one whose key is `value` or higher (that holds
- * byte `value`, for CQ_KEY_STREAM), supposing that keys ascend in this segment. The sparse index
- * makes it close; without one that bears checking it is the beginning. */
+/* The offset of a record from which a walk comes to the first one whose key is `value` or higher (for
+ * CQ_KEY_STREAM: that holds byte `value`), if keys ascend in this segment.  With an index file that
+ * stands up to checking it is close to that record, else it is the first. */
 uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key key,
                          uint64_t value);
 
 /*
- * Looks through a segment, whatever order its sequence numbers are in, for the lowest one that is
- * `seq` or higher and lower than *best_seq, the last of equal ones.  1 with *best_seq and *offset
- * set to it when there is one; else 0 with *offset behind the last record, or 0 if the segment
- * is sealed and its index says that there is none.
+ * Looks for the lowest sequence number that is `seq` or higher and lower than *best_seq, and for the last
+ * record of those that have it; the numbers may be in any order.  1 with *best_seq and *offset of that
+ * record; 0 if there is none, with *offset behind the last record, or 0 if the segment is sealed and
+ * its index says so.
  */
 int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint64_t *best_seq,
                   uint64_t *offset);

@@ -98,8 +98,8 @@ bool cq_mapped_summary(const struct cq_mapped *mapped, struct cq_segment_header 
 {
 	struct cq_segment_header h;
 
-	/* Its writer fills the summary in while it seals: then the CRC is wrong for a moment.  In a
-	 * file of a writer that died at that it stays wrong. */
+	/* The writer fills the summary in while it seals: the CRC is wrong for a moment.  It stays
+	 * wrong if the writer died at that. */
 	for (int i = 0; i < 1000; i++) {
 		memcpy(&h, header_of(mapped), sizeof h);
 		if (h.ext != 1)

@@ -2,7 +2,7 @@
 /*
  * mapped.h - one segment as a reader sees it: mapped read-only, while its writer may be at work
  *
- * A view stays valid when the file is deleted or cut short.  Offsets given to these functions are
+ * The mapping stays valid when the file is deleted or cut short.  Offsets given to these functions are
  * multiples of 64 and not beyond the segment's size.
  */
 #ifndef CQ_MAPPED_H
@@ -26,17 +26,17 @@ struct cq_mapped {
 #define CQ_MAPPED_NONE ((struct cq_mapped){ .map = { .fd = -1 } })
 
 /*
- * Opens a published segment.  size 0: whatever the file's is.
+ * Opens a published segment.  size 0: any size that a segment can have.
  *   ENOENT   no such file
  *   EAGAIN   a file of zeros: published, but lost its header in a power cut; nothing to read
  *   EIO      it is shorter than size
  *   EBADMSG  it is no segment of that id and size
  */
 int cq_mapped_open(int dirfd, uint32_t id, uint64_t size, struct cq_mapped *ret_mapped);
-/* The same, of a queue: of its segment size. */
+/* The same for a segment of a queue, with the queue's segment size. */
 int cq_mapped_of(cq_queue *queue, uint32_t id, struct cq_mapped *ret_mapped);
-/* The same for who remembers what he finds: 1, without a view, instead of EIO where that is the file's
- * state and will stay (it was cut short, its header is unreadable); EIO: a call on it failed just now. */
+/* The same for a caller that remembers the result: 1, and nothing mapped, if EIO is the lasting state of
+ * the file (it was cut short, or its header is unreadable); EIO if a call on it failed just now. */
 int cq_mapped_or_damage(cq_queue *queue, uint32_t id, struct cq_mapped *ret_mapped);
 void cq_mapped_close(struct cq_mapped *mapped);
 
@@ -45,12 +45,12 @@ bool cq_mapped_sealed(const struct cq_mapped *mapped);
 /* True with a copy of the segment's header if its summary is there and sound. */
 bool cq_mapped_summary(const struct cq_mapped *mapped, struct cq_segment_header *ret_header);
 
-/* That no record stands at `offset` is not the end of the records: the file was cut short, or the
- * summary of a sealed segment says that there is more. */
+/* There is no record at `offset`, but there should be one: the file was cut short, or the summary of the
+ * sealed segment says that there is more. */
 bool cq_mapped_ends_early(const struct cq_mapped *mapped, uint64_t offset);
 
-/* A walk over the segment has come to an end, and whoever walked goes on to the next segment: 0, or -EIO
- * if that is no end. */
+/* A walk has come to the end of the segment's records: 0 if the caller may go on to the next segment,
+ * -EIO if there should be more records. */
 static inline int cq_mapped_check_end(const struct cq_mapped *mapped, const struct cq_walk *walk)
 {
 	return walk->sealed && cq_mapped_ends_early(mapped, walk->offset) ? -EIO : 0;

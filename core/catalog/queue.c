@@ -2,9 +2,9 @@
 /*
  * queue.c - the queue's directory, seen without changing it
  *
- * control.meta is opened anew for each look at it, since a writer may replace a broken one.  A handle
- * is safe for many threads: what is in it never changes, but for atomic words (segment_size,
- * which goes from 0 to its value once, oldest and newest, which are hints) and what locks itself.
+ * control.meta is opened each time it is read, since a writer may replace a broken one.  Many threads
+ * may use a handle: its members never change, but for atomic words (segment_size, which goes from 0 to
+ * its value once; oldest and newest, which are hints) and the catalogue, which has its own locks.
  */
 #include "catalog/queue.h"
 
@@ -24,7 +24,7 @@
 #include "os/process.h"
 
 #define PROBES 64             /* names asked for before the directory is listed */
-#define LOCK_POLL_NS 20000000 /* between two looks at who has the lock */
+#define LOCK_POLL_NS 20000000 /* between two questions who has the lock */
 
 /* ---- the directory ---- */
 
@@ -74,7 +74,8 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live
 		free(queue);
 		return r;
 	}
-	(void)cq_process_number(&queue->process); /* the writer has got it already */
+	(void)cq_process_number(
+		&queue->process); /* it cannot fail: the writer has read the number before */
 	queue->segment_size = segment_size;
 	queue->live = live;
 	queue->live_queue = live_queue;
@@ -94,7 +95,7 @@ void cq_queue_free(cq_queue *queue)
 void cq_queue_close(cq_queue *queue)
 {
 	if (queue && !cq_process_forked(queue->process) &&
-	    !queue->live) /* a writer's is the writer's to free */
+	    !queue->live) /* the writer frees its own */
 		cq_queue_free(queue);
 }
 
@@ -195,7 +196,7 @@ uint32_t cq_queue_oldest(cq_queue *queue)
 
 /* ---- oldest and newest ---- */
 
-/* 1, 0, or an error. */
+/* 1: there is a file of that name; 0: there is none; or an error. */
 static int is_there(const cq_queue *queue, uint64_t id)
 {
 	char name[CQ_NAME_MAX];
@@ -210,8 +211,8 @@ static int is_there(const cq_queue *queue, uint64_t id)
 }
 
 /*
- * Both ends only move up, a few segments at a time.  So they are found by asking for the names that
- * come next; false: they are further away, or a name cannot be asked for.
+ * The oldest and the newest id only grow, a few at a time.  So both are found by asking for the names
+ * that come next.  False: they have moved further, or a name could not be asked for.
  */
 static bool follow_ends(const cq_queue *queue, uint32_t *oldest, uint32_t *newest)
 {
@@ -225,7 +226,7 @@ static bool follow_ends(const cq_queue *queue, uint32_t *oldest, uint32_t *newes
 		return false;
 	if (high < low)
 		high = low;
-	else if (is_there(queue, high) <= 0) /* somebody has taken it away */
+	else if (is_there(queue, high) <= 0) /* somebody has deleted it */
 		return false;
 	while ((there = is_there(queue, high + 1)) > 0)
 		if (++high > (uint64_t)*newest + PROBES)
@@ -276,9 +277,9 @@ int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest)
 /* ---- geometry ---- */
 
 /*
- * control.meta says it, if any segment bears it out (or there is none to ask); else the newest
- * valid segment does.  So neither a wrong control.meta nor one segment file that was cut short
- * leads astray while the other is right.
+ * The segment size is that of control.meta if at least one segment has it (or there is none to ask), else
+ * that of the newest valid segment.  So a wrong control.meta does no harm while a segment is right, nor
+ * does one segment file that was cut short while control.meta is right.
  */
 static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 {

@@ -2,8 +2,8 @@
 /*
  * readers.c - the named readers of a queue, and how far they are behind its writer
  *
- * Positions are places in segment files, and the distance between two is counted in bytes of these,
- * headers and all: that is what reader_max_lag_bytes and the disk are concerned with.
+ * A position is a place in a segment file.  The distance between two is in bytes of segment files,
+ * headers included: reader_max_lag_bytes limits the space on the disk.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -22,9 +22,9 @@ struct visit {
 	uint64_t segment_size;
 };
 
-static uint64_t lag(const struct visit *v, const struct cq_reader_file *cursor)
+static uint64_t lag(const struct visit *v, const struct cq_reader_file *file)
 {
-	uint64_t segment = cursor->segment, offset = cursor->offset;
+	uint64_t segment = file->segment, offset = file->offset;
 	uint64_t to_segment = v->writer.segment, to_offset = v->writer.offset;
 
 	if (!v->have_writer ||
@@ -36,14 +36,14 @@ static uint64_t lag(const struct visit *v, const struct cq_reader_file *cursor)
 	return (to_segment - segment) * v->segment_size + to_offset - offset;
 }
 
-static void see(void *arg, const char *name, const struct cq_reader_file *cursor)
+static void see(void *arg, const char *name, const struct cq_reader_file *file)
 {
 	const struct visit *v = arg;
 	struct cq_reader_position position = {
-		.segment = (uint32_t)cursor->segment,
-		.offset = cursor->offset,
-		.heartbeat_ns = cursor->heartbeat_ns,
-		.lag_bytes = lag(v, cursor),
+		.segment = (uint32_t)file->segment,
+		.offset = file->offset,
+		.heartbeat_ns = file->heartbeat_ns,
+		.lag_bytes = lag(v, file),
 	};
 
 	(void)snprintf(position.name, sizeof position.name, "%s", name);

@@ -2,8 +2,8 @@
 /*
  * segment.c - one published segment file, opened for reading
  *
- * Nothing here writes, locks or maps it: it is read by pread, so a file that is cut short under a
- * reader gives EIO and never SIGBUS.
+ * Nothing here writes, locks or maps the file.  It is read by pread, so a file that somebody cuts short
+ * gives EIO and never SIGBUS.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -154,15 +154,14 @@ ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint6
 	if (length > segment->size - offset)
 		length = (size_t)(segment->size - offset);
 	n = cq_io_pread(segment->fd, buffer, length, offset);
-	if (n >= 0 && (size_t)n < length) /* never a short answer that could pass for an end */
+	if (n >= 0 && (size_t)n < length) /* a short answer would look like the end of the file */
 		return -EIO;
 	return n;
 }
 
 /*
- * The summary is written while the header may be read: first the fields, then the seal.  A copy
- * that has SEALED therefore has the final fields; one that caught them half-written fails its CRC
- * and is taken again.
+ * A writer may write the summary while the header is read: first the fields, then the seal.  So a copy
+ * with SEALED has the final fields.  A copy with half-written fields fails its CRC and is taken again.
  */
 int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header)
 {
@@ -204,8 +203,7 @@ void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_cou
 		st->st_mtim.tv_sec = (time_t)(live->last_time_ns / 1000000000);
 		st->st_mtim.tv_nsec = (long)(live->last_time_ns % 1000000000);
 	}
-	/* the inode's own change time moves with every sync and chmod; a reader is shown the
-	 * data's */
+	/* the inode's change time moves with each sync and chmod: users see the time of the data */
 	st->st_ctim = st->st_mtim;
 	st->st_size = (off_t)size;
 }

@@ -2,12 +2,12 @@
 /*
  * segment_attr.c - attributes of segments by id
  *
- * Of a sealed segment whose times are final everything is in the catalogue (catalog.h) and in what
- * one fstatat() says; of one that this process writes its writer tells the rest (queue.h).
- * Only what is neither is opened.
+ * For a sealed segment whose times are final, the catalogue (catalog.h) and one fstatat() have all
+ * attributes.  For a segment that this process writes, its writer has the rest (queue.h).  Only other
+ * segments are opened.
  *
- * The times of a sealed segment must never move once they have been told.  So the order is: the seal,
- * then whether it is live, and only after a "no" the file's times, which then are final.
+ * The times of a sealed segment must never move once a caller has seen them.  So the order is: read the
+ * seal, then ask the writer, and take the file's times only if the writer says no: then they are final.
  */
 #include <errno.h>
 
@@ -17,7 +17,7 @@
 #include "os/io.h"
 #include "os/process.h"
 
-/* attr->stat is the file's, as it is. */
+/* Completes attr, whose stat is the file's own: of a segment that this process writes. */
 static void tell_live(const struct cq_segment_counts *live, uint64_t size,
                       struct cq_segment_attr *attr)
 {
@@ -27,7 +27,7 @@ static void tell_live(const struct cq_segment_counts *live, uint64_t size,
 	attr->payload_bytes = live->payload_bytes;
 }
 
-/* The same for what is not live. */
+/* The same of any other segment. */
 static void tell_final(const struct cq_catalog_entry *entry, bool sealed, uint64_t size,
                        struct cq_segment_attr *attr)
 {
@@ -58,7 +58,7 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 	r = cq_io_stat(segment->fd, &attr.stat);
 	if (r < 0)
 		goto close_segment;
-	if (is_live) { /* the writer has come to it meanwhile */
+	if (is_live) { /* the writer has begun it meanwhile */
 		tell_live(&live, segment->size, &attr);
 	} else {
 		const bool sealed = (header.flags & CQ_SEALED) != 0;
@@ -75,7 +75,7 @@ close_segment:
 	return r;
 }
 
-/* Of an open file, which may have been deleted. */
+/* The file is open, and may have been deleted. */
 static int look_at_open(const cq_segment *segment, struct cq_segment_attr *ret_attr)
 {
 	static const struct cq_catalog_entry unknown;

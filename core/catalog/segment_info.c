@@ -90,7 +90,7 @@ static void from_writer(const struct cq_segment_counts *live, struct cq_segment_
 		info->first_seq = live->first_seq;
 }
 
-/* The record that the index begins with is there, and is the first of the summary's. */
+/* The record of the first index entry is there, and has the first number of the summary. */
 static bool begins_with(cq_segment *segment, const struct cq_index_entry *first, uint64_t first_seq)
 {
 	struct cq_record_header h;
@@ -129,7 +129,7 @@ static bool add_times(cq_segment *segment, struct cq_file_id file, struct cq_seg
 	return all;
 }
 
-/* Not live, and sealed. */
+/* The content of a sealed segment that this process does not write. */
 static int sealed_content(cq_segment *segment, struct cq_file_id file, struct cq_segment_info *info)
 {
 	struct cq_catalog *catalog = &segment->queue->catalog;
@@ -152,7 +152,7 @@ static int sealed_content(cq_segment *segment, struct cq_file_id file, struct cq
 	return 0;
 }
 
-/* A writer that stops answering has first given the file its final time: so it is asked first. */
+/* The writer is asked before the file is looked at: see cq_counts_fn. */
 int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
                     struct cq_segment_info *ret_info)
 {
@@ -178,7 +178,7 @@ int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
 	r = cq_segment_header(segment, &header);
 	if (r < 0)
 		return r;
-	if (is_live && !live.sealed) /* it may have been sealed meanwhile */
+	if (is_live && !live.sealed) /* it may have been sealed since the answer */
 		header.flags &= ~CQ_SEALED;
 	from_header(&header, &info);
 	file = cq_file_id(&st);

@@ -40,8 +40,8 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id)
 	if (from > CQ_SEGMENT_ID_MAX)
 		return -ENOENT;
 	r = cq_dir_next(dirfd, from, &id);
-	/* A listing may miss what is published while it runs and yet show what is published after
-	 * that.  But whoever sees a later segment can look the one before it up by name. */
+	/* A listing may miss a segment that is published while it runs, and still show one that is
+	 * published later.  The second look finds the earlier one by its name. */
 	if (r == 0 && id != from)
 		r = cq_dir_next(dirfd, from, &id);
 	if (r == 0)
@@ -65,8 +65,8 @@ static bool successor_begun(cq_queue *queue, uint32_t id)
 	return begun;
 }
 
-/* Where there is no seal, control.meta is asked; since that may be wrong, it is believed only when
- * there is something to go on to. */
+/* Without a seal control.meta is asked.  Since that may be wrong, it is believed only if the next segment
+ * has a record. */
 bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
                        const struct cq_mapped *mapped)
 {

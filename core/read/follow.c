@@ -2,14 +2,13 @@
 /*
  * follow.c - a reader at the end of what it sees: from one segment to the next
  *
- * The race with the writer: it appends its last record, stores SEALED, and appends to the
- * successor.  A reader that found the commit word zero and then SEALED set may have looked before
- * that last record was there; so it loads the commit word once more after it has seen SEALED
- * (acquire), and only a word that is still zero then means the end.  The same holds for
- * control.meta saying that the writer is further on, which is how a segment ends that its writer
- * could not seal.
+ * The race with the writer: the writer appends its last record, stores SEALED, and appends to the
+ * successor.  A reader that finds the commit word zero, and then SEALED set, may have looked before the
+ * last record was there.  So the reader loads the commit word once more after it has seen SEALED
+ * (acquire), and only if the word is still zero then is that the end.  A segment that its writer could
+ * not seal ends when control.meta says that the writer is further on: the same holds for that.
  *
- * The rules by which a segment is left are successor.c's.
+ * successor.c has the rules for leaving a segment.
  */
 #include "read/reader.h"
 
@@ -37,7 +36,7 @@ static int next_id(const cq_reader *reader, uint32_t from, uint32_t *ret_id)
 	return cq_successor_next(reader->queue->dirfd, from, ret_id);
 }
 
-/* How many records are missing before the segment that the reader now stands at the start of. */
+/* Counts the records that are missing before the segment at whose beginning the reader is now. */
 static void count_missing_records(cq_reader *reader)
 {
 	struct cq_segment_header summary;
@@ -46,7 +45,7 @@ static void count_missing_records(cq_reader *reader)
 
 	if (reader->seq_state == CQ_SEQ_UNKNOWN)
 		return;
-	/* if nothing tells yet, the next record will */
+	/* if nothing tells the number yet, the next record will */
 	reader->seq_state = CQ_SEQ_GAP;
 	if (cq_mapped_summary(&reader->mapped, &summary))
 		first = summary.first_seq;
@@ -113,7 +112,7 @@ static int enter_first(cq_reader *reader)
 		r = next_id(reader, 0, &id);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	/* All that is there is older: the queue was made anew. */
+	/* All segments are older: somebody has made a new queue here. */
 	r = enter(reader, id);
 	if (r != 1)
 		return r;
@@ -145,7 +144,7 @@ int cq_reader_follow(cq_reader *reader)
 int cq_reader_skip_segment(cq_reader *reader)
 {
 	const enum cq_seq_state state = reader->seq_state;
-	/* it stands in a segment, or before one that it has committed to */
+	/* the reader is in a segment, or before one in which it has committed */
 	const bool placed = reader->base || reader->exact;
 	uint32_t from = placed ? reader->segment + 1 : 0, id = 0;
 	uint32_t wanted = reader->base ? from : reader->segment;

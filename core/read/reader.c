@@ -2,9 +2,9 @@
 /*
  * reader.c - a position in a queue: open, next, commit, close
  *
- * cq_reader_next() is the hot path: no system call, no clock, no lock as long as records follow one
- * another in a segment.  No prefetching either: measured, it costs more than it saves.  All else is
- * follow.c's.
+ * cq_reader_next() is the hot path: while records follow one another in a segment it makes no system
+ * call, reads no clock and takes no lock.  It does not prefetch: measurements say that this costs more
+ * than it saves.  follow.c does the rest.
  *
  * Invariant: the reader moves past a record only after its commit word (acquire) was within bounds
  * and both checksums were right, and past a segment only when its writer has left it.
@@ -31,9 +31,9 @@
 enum { TAKEN = 1, PASSED = 2 };
 
 /*
- * The sequence number is not next_seq.  Inside a segment that is damage: this library leaves no
- * gap.  Behind a boundary a higher one tells how much is missing in between; a lower one that
- * whoever wrote it began anew.
+ * The sequence number is not next_seq.  Inside a segment that is damage: this library leaves no gap.
+ * Behind a boundary a higher number tells how many records are missing, and a lower one that its writer
+ * began to count again.
  */
 static int seq_differs(cq_reader *reader, uint64_t seq)
 {
@@ -159,12 +159,13 @@ int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offs
 	r = cq_reader_mapped(reader, segment, &mapped);
 	if (r < 0)
 		return r;
-	/* A position behind the last record is one whose records a power cut took: waiting there
-	 * would miss what is written in their place.  Offset 0: from the beginning. */
+	/* If the position is behind the last record, a power cut took the records before it: a reader
+	 * that waited there would miss those that are written in their place.  Offset 0: the
+	 * beginning. */
 	cq_reader_place(reader, &mapped,
 	                offset < sizeof(struct cq_segment_header) ? sizeof(struct cq_segment_header)
 	                                                          : cq_locate_end(&mapped, offset));
-	/* what a stand-in there stands for is told as missing */
+	/* the records that a placeholder replaces are reported as missing */
 	if (reader->offset == sizeof(struct cq_segment_header) &&
 	    cq_mapped_summary(&reader->mapped, &summary)) {
 		reader->seq_state = CQ_SEQ_BOUNDARY;
@@ -179,7 +180,7 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 	int r;
 
 	r = cq_reader_place_committed(reader, segment, offset);
-	/* all of a full segment was read: then it may be deleted, and none is missing */
+	/* a full segment that was read to its end may have been deleted: nothing is missing */
 	if (r == -ENOENT && cq_queue_segment_size(reader->queue, &size) == 0) {
 		cq_place_level(&id, &offset, size);
 		if (id != segment && id <= CQ_SEGMENT_ID_MAX) {
@@ -191,7 +192,7 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 		cq_reader_unplace(reader);
 		reader->segment = segment;
 		reader->exact = true;
-		/* what cannot be read now can perhaps be read later, and not a second time */
+		/* the segment may be readable later: then the reader goes on behind what it has read */
 		if (r == -EIO && offset > sizeof(struct cq_segment_header))
 			reader->offset = offset;
 		r = 0;
@@ -201,27 +202,27 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 
 int cq_reader_commit(cq_reader *reader)
 {
-	struct cq_reader_file cursor = reader->cursor;
+	struct cq_reader_file committed = reader->committed;
 	int r;
 
 	if (cq_process_forked(reader->process))
 		return -ECHILD;
 	if (reader->name[0] == '\0')
 		return -EINVAL;
-	if (reader->cursor_fd < 0) {
+	if (reader->committed_fd < 0) {
 		r = cq_reader_file_open(reader->queue->dirfd, reader->name, true,
-		                        &reader->cursor_fd);
+		                        &reader->committed_fd);
 		if (r < 0)
 			return r;
 	}
-	cursor.segment = reader->segment;
-	cursor.offset = reader->offset;
-	cursor.heartbeat_ns = cq_realtime_ns();
-	r = cq_reader_file_write(reader->cursor_fd, &cursor);
+	committed.segment = reader->segment;
+	committed.offset = reader->offset;
+	committed.heartbeat_ns = cq_realtime_ns();
+	r = cq_reader_file_write(reader->committed_fd, &committed);
 	if (r < 0)
 		return r;
-	reader->cursor = cursor;
-	reader->have_cursor = true;
+	reader->committed = committed;
+	reader->have_committed = true;
 	return 0;
 }
 
@@ -243,23 +244,23 @@ int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
 
 /* ---- open and close ---- */
 
-/* Reads the committed position; a file that holds none, or that cannot be a reader's, is as good as
- * no file.  The file is opened for writing, too: who may not commit is told now. */
-static int load_cursor(cq_reader *reader)
+/* Reads the committed position.  A file that holds none, or that cannot be a reader's, counts as no file.
+ * The file is opened for writing, too: a process that may not commit gets the error now. */
+static int load_committed(cq_reader *reader)
 {
 	int r;
 
-	r = cq_reader_file_open(reader->queue->dirfd, reader->name, false, &reader->cursor_fd);
+	r = cq_reader_file_open(reader->queue->dirfd, reader->name, false, &reader->committed_fd);
 	if (r == -EBADMSG || r == -ELOOP)
 		return 0;
 	if (r == -ENOENT)
 		return cq_reader_file_may_create(reader->queue->dirfd);
 	if (r < 0)
 		return r;
-	r = cq_reader_file_read(reader->cursor_fd, &reader->cursor);
+	r = cq_reader_file_read(reader->committed_fd, &reader->committed);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	reader->have_cursor = true;
+	reader->have_committed = true;
 	return 0;
 }
 
@@ -269,18 +270,19 @@ static int start_at(cq_reader *reader, enum cq_start start)
 	case CQ_START_LATEST:
 		return cq_reader_seek_end(reader);
 	case CQ_START_RESUME:
-		if (!reader->have_cursor)
+		if (!reader->have_committed)
 			return -ENOENT;
 		break;
 	case CQ_START_RESUME_OR_OLDEST:
-		if (reader->have_cursor)
+		if (reader->have_committed)
 			break;
 		return cq_reader_seek_oldest(reader);
 	case CQ_START_OLDEST:
 	default: /* GCOV_EXCL_BR_LINE: start_valid() refuses others */
 		return cq_reader_seek_oldest(reader);
 	}
-	return cq_reader_resume(reader, (uint32_t)reader->cursor.segment, reader->cursor.offset);
+	return cq_reader_resume(reader, (uint32_t)reader->committed.segment,
+	                        reader->committed.offset);
 }
 
 static bool start_valid(enum cq_start start)
@@ -307,7 +309,7 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
 		return -ENOMEM;
 	reader->process = process;
 	reader->mapped = CQ_MAPPED_NONE;
-	reader->cursor_fd = -1;
+	reader->committed_fd = -1;
 	cq_reader_unplace(reader);
 	reader->passive = (flags & CQ_READER_PASSIVE) != 0;
 	r = cq_queue_open(dir, &reader->queue);
@@ -316,7 +318,7 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
 	cq_reader_control(reader);
 	if (name) {
 		memcpy(reader->name, name, strlen(name) + 1);
-		r = load_cursor(reader);
+		r = load_committed(reader);
 		if (r < 0)
 			goto fail;
 	}
@@ -337,8 +339,8 @@ void cq_reader_close(cq_reader *reader)
 	cq_mapped_close(&reader->mapped);
 	if (reader->control.page)
 		cq_control_close(&reader->control);
-	if (reader->cursor_fd >= 0)
-		close(reader->cursor_fd);
+	if (reader->committed_fd >= 0)
+		close(reader->committed_fd);
 	cq_queue_close(reader->queue);
 	free(reader);
 }

@@ -2,8 +2,8 @@
 /*
  * reader.h - inside of cq_reader: shared by reader.c, follow.c, wait.c and seek.c
  *
- * A reader belongs to one thread.  It is a position {segment, offset} with the segment mapped (its
- * view), or, while there is no segment at all, a position alone (view.map.base is NULL).
+ * A reader belongs to one thread.  It is a position {segment, offset} with the segment mapped or, if no
+ * segment can be mapped, a position alone (`base` is NULL).
  */
 #ifndef CQ_READER_H
 #define CQ_READER_H
@@ -22,7 +22,7 @@
 /* What is known about the sequence number of the next record. */
 enum cq_seq_state {
 	CQ_SEQ_UNKNOWN,  /* nothing: after a seek, or a record that this library has not written */
-	CQ_SEQ_NEXT,     /* it is next_seq: the record before it stands in the same segment */
+	CQ_SEQ_NEXT,     /* it is next_seq: the record before it is in the same segment */
 	CQ_SEQ_BOUNDARY, /* it should be next_seq, and records are missing if it is higher */
 	CQ_SEQ_GAP,      /* the same, but ENODATA has been reported for that already */
 };
@@ -32,7 +32,7 @@ struct cq_reader {
 	uint64_t process;    /* that opened it (os/process.h) */
 	const uint8_t *base; /* mapped.map.base, or NULL */
 	uint64_t offset;     /* of the next record; 64 or more */
-	uint64_t size;       /* of the segment; 64 without a mapped */
+	uint64_t size;       /* of the segment; 64 if none is mapped */
 	uint64_t next_seq;
 	enum cq_seq_state seq_state;
 	int pending; /* not 0: cq_reader_wait() met this error, cq_reader_next() reports it */
@@ -40,41 +40,42 @@ struct cq_reader {
 	struct cq_reader_stats stats;
 
 	struct cq_mapped mapped;
-	bool exact; /* without a mapped: the position is of that very segment, any other is a gap; an
-	             * offset in it is one that could not be gone to yet */
+	bool exact; /* no segment is mapped: the reader wants this one, any other is a gap.  offset may be
+	             * one inside it that could not be reached yet */
 	cq_queue *queue;
 	bool passive;
 	struct cq_control control; /* page is NULL: not there (yet) */
 
 	char name[CQ_READER_NAME_MAX + 1]; /* "": anonymous */
-	int cursor_fd;                     /* -1: not opened yet */
-	bool have_cursor;                  /* cursor is the committed position */
-	struct cq_reader_file cursor;
+	int committed_fd;                  /* the reader's file; -1: not opened yet */
+	bool have_committed;               /* `committed` is valid */
+	struct cq_reader_file committed;
 };
 
-/* Takes the view over and stands at offset in it, not knowing what came before. */
+/* Moves to an offset in a mapped segment, which now belongs to the reader.  Forgets the sequence
+ * number. */
 void cq_reader_place(cq_reader *reader, const struct cq_mapped *mapped, uint64_t offset);
 
-/* Stands before whatever comes first, in a queue where nothing can be mapped now. */
+/* Moves before the first record of a queue in which nothing can be mapped now. */
 void cq_reader_unplace(cq_reader *reader);
 
 /* Opens a segment of this reader's queue. Errors as cq_mapped_open(). */
 int cq_reader_mapped(cq_reader *reader, uint32_t id, struct cq_mapped *ret_mapped);
 
 /*
- * Nothing stands at the current position: goes on to where the next record is or will be.  Returns
- * 1 when it is worth looking again, 0 when there is nothing, else as cq_reader_next().
+ * There is no record at the current position: moves to where the next one is or will be.  Returns 1
+ * when the caller should look again, 0 when there is nothing, else as cq_reader_next().
  */
 int cq_reader_follow(cq_reader *reader);
 
-/* Maps control.meta if that has not been done, or again if it has been replaced. */
+/* Maps control.meta if it is not mapped yet, or again if it has been replaced. */
 void cq_reader_control(cq_reader *reader);
 
-/* Stands at a committed position, or where the records before it end, or, where that segment cannot
- * be opened, before whatever takes its place. */
+/* Moves to a committed position, or to where the records before it end.  If that segment cannot be
+ * opened, moves before the segment that takes its place. */
 int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);
 
-/* At a committed position, as far as its records are there.  Errors as cq_mapped_open(). */
+/* Moves to a committed position, or to where the records before it end.  Errors as cq_mapped_open(). */
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset);
 
 static inline bool cq_reader_has_record(const cq_reader *reader)

@@ -2,13 +2,12 @@
 /*
  * seek.c - a reader goes somewhere else
  *
- * Each seek lists the segments once, finds the one in question, and looks inside it.  Retention may
- * delete segments meanwhile: then one of them is not there any more (ENOENT) and all begins anew.
- * The reader moves only when the place is found.
+ * Each seek lists the segments once, finds the one in question, and looks inside it.  If retention deletes
+ * one of them meanwhile (ENOENT), the seek starts again.  The reader moves only when the place is found.
  *
- * The writer may append meanwhile.  A seek that finds nothing ends where its walk came to the end of the
- * last listed segment, and never walks there a second time: what was appended behind that place, in
- * this segment or in others, is still to be read.
+ * The writer may append meanwhile.  A seek that finds nothing ends where its walk reached the end of the
+ * last listed segment, and does not walk there again: so the reader still gets what was appended
+ * behind that place, in this segment or in others.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -20,7 +19,7 @@
 #include "os/process.h"
 #include "read/reader.h"
 
-#define TRIES 1000 /* each means that a segment went while we looked */
+#define TRIES 1000 /* each is one segment that was deleted during the seek */
 
 /* The segments up to the newest that holds a record or is sealed: those behind it are spares. */
 struct listing {
@@ -49,7 +48,7 @@ static int is_spare(cq_reader *reader, uint32_t id)
 	return r;
 }
 
-/* -ENOENT with no other meaning than: look again.  No segment at all is a count of 0. */
+/* -ENOENT means only: list again.  If there is no segment, the count is 0. */
 static int list(cq_reader *reader, struct listing *ret_listing)
 {
 	struct listing l;
@@ -58,7 +57,7 @@ static int list(cq_reader *reader, struct listing *ret_listing)
 	r = cq_dir_list(reader->queue->dirfd, &l.ids, &l.count);
 	if (r < 0)
 		return r;
-	/* of a queue in which nothing was written yet the first segment stays */
+	/* if nothing was written yet, the first segment stays in the list */
 	while (l.count > 1) {
 		r = is_spare(reader, l.ids[l.count - 1]);
 		if (r < 0) {
@@ -98,14 +97,14 @@ static int run(cq_reader *reader, seek_fn seek, uint64_t target, void *arg)
 			cq_reader_unplace(reader);
 		else
 			r = seek(reader, &l, target, arg);
-		/* one between others: what would be found behind it is not known */
+		/* a segment without a header between others: the place may be in it */
 		if (r == -EAGAIN && l.count > 1)
 			r = -EBADMSG;
 		free(l.ids);
 	}
 	if (r != -EAGAIN)
 		return r;
-	/* nothing but a segment that lost its header: nothing to read */
+	/* the only segment has lost its header: nothing to read */
 	cq_reader_unplace(reader);
 	return 0;
 }
@@ -130,7 +129,7 @@ static int place_end(cq_reader *reader, const struct listing *l, uint64_t target
 	    summary.used >= beginning && summary.used <= mapped.map.size &&
 	    summary.used % CQ_ALIGN == 0)
 		walk.offset = summary.used;
-	else /* a record that a second look has found has come since */
+	else /* a record that the second look finds was appended since */
 		while ((r = cq_walk_next(&walk, &record)) == 1 && !walk.sealed)
 			;
 	if (r < 0) {
@@ -163,7 +162,7 @@ int cq_reader_seek_oldest(cq_reader *reader)
 			return r;
 		r = place(reader, id, beginning);
 	} while (r == -ENOENT);
-	/* what is wrong with the first segment is for cq_reader_next() to report */
+	/* cq_reader_next() reports what is wrong with the first segment */
 	if (r == -ENOENT || r == -EAGAIN || r == -EBADMSG || r == -EIO) {
 		cq_reader_unplace(reader);
 		r = 0;
@@ -173,10 +172,10 @@ int cq_reader_seek_oldest(cq_reader *reader)
 
 /* ---- by sequence number ----
  *
- * The place is the record with the lowest number that is not below the one in question, and of
- * equal ones the last.  This library's numbers ascend, and each segment's header tells its first:
- * then the segment is found by bisection.  chronicle-rs begins again at 0 whenever it opens a queue:
- * then all segments are looked at, the newest first, until the number itself is found.
+ * The place is the record with the lowest number that is not below the one in question; of equal
+ * numbers the last.  This library's numbers ascend, and each segment's header tells its first one: so
+ * bisection finds the segment.  chronicle-rs begins again at 0 whenever it opens a queue: then the seek
+ * looks at all segments, the newest first, until it finds the number itself.
  */
 
 /* 1 with the first number of a segment whose header tells it, else 0. */
@@ -273,11 +272,11 @@ static int seek_seq(cq_reader *reader, const struct listing *l, uint64_t seq, vo
 	(void)arg;
 	r = bisect_seq(reader, l, seq, &i);
 	if (r > 0) {
-		/* the number may be one that is missing: then what follows is in a later segment */
+		/* if the number is missing, the next higher one may be in a later segment */
 		for (; i < l->count && !match.found && r >= 0; i++)
 			r = match_seq(reader, l, i, seq, &match);
 	} else if (r == 0) {
-		/* an equal one in a later segment goes before one in an earlier */
+		/* of equal numbers the one in the latest segment counts */
 		for (i = l->count; i-- > 0 && !(match.found && match.seq == seq) && r >= 0;)
 			r = match_seq(reader, l, i, seq, &match);
 	}
@@ -391,7 +390,7 @@ static int seek_stream(cq_reader *reader, const struct listing *l, uint64_t targ
 	bool trimmed;
 	int r;
 
-	/* the reader has opened the queue handle, and is the only one that uses it */
+	/* no `refresh` lock: only this reader uses its queue handle */
 	r = cq_catalog_list(catalog, l->ids, l->count);
 	if (r == 0)
 		r = cq_catalog_find(reader->queue, target, &entry);
@@ -407,7 +406,7 @@ static int seek_stream(cq_reader *reader, const struct listing *l, uint64_t targ
 		if (r > 0) {
 			cq_reader_place(reader, &mapped, offset);
 			*(uint64_t *)arg = position <= target ? target - position : 0;
-			/* the byte was before the first there is, or in a segment that is missing */
+			/* the byte is before the first there is, or in a segment that is missing */
 			return position <= target ? 0 : -ENODATA;
 		}
 		if (r == 0 && !cq_catalog_next(catalog, entry.id + 1, &next)) {

@@ -5,8 +5,8 @@
  * Order, against the writer's (commit, notify_seq += 1, look at waiters; all seq_cst): waiters +=
  * 1, load notify_seq, arrivals += 1, look for data, sleep while notify_seq is unchanged.  Either the
  * writer sees the waiter and wakes it, or the waiter sees the record.  control.c says when a writer
- * leaves a wake-up out, and why none of these waiters misses it.  A wake-up that is lost all the same
- * (a writer that does not notify, or was killed before it did; control.meta replaced) costs one slice.
+ * omits a wake-up, and why no waiter misses it.  A wake-up that is lost nevertheless (a writer that does
+ * not notify, or was killed before it did; control.meta replaced) costs one slice.
  */
 #include "read/reader.h"
 
@@ -24,8 +24,8 @@
 #define POLL_NS_MAX 20000000U
 #define HEARTBEAT_NS 1000000000U
 
-/* Would cq_reader_next() give something?  Going on into the successor is no loss: nothing was left
- * behind; an error met on the way is kept for cq_reader_next(). */
+/* Would cq_reader_next() give something?  The reader may move on into the successor here: it leaves no
+ * record behind.  An error on the way is kept for cq_reader_next(). */
 static bool ready(cq_reader *reader)
 {
 	int r;
@@ -55,21 +55,21 @@ static bool ready_soon(cq_reader *reader)
 	return ready(reader);
 }
 
-/* A sign of life, at most once a second; the committed position stays.  That the file cannot be
- * written now is for the next commit to report. */
+/* A sign of life, at most once a second; the committed position stays.  If the file cannot be written
+ * now, the next commit reports it. */
 static void heartbeat(cq_reader *reader)
 {
 	const uint64_t now = cq_realtime_ns();
-	struct cq_reader_file cursor;
+	struct cq_reader_file committed;
 
-	if (!reader->have_cursor || now - reader->cursor.heartbeat_ns < HEARTBEAT_NS)
+	if (!reader->have_committed || now - reader->committed.heartbeat_ns < HEARTBEAT_NS)
 		return;
-	/* the file's position: a recovery may have moved it */
-	if (cq_reader_file_read(reader->cursor_fd, &cursor) < 0)
-		cursor = reader->cursor;
-	cursor.heartbeat_ns = now;
-	if (cq_reader_file_write(reader->cursor_fd, &cursor) == 0)
-		reader->cursor = cursor;
+	/* the position in the file: a recovery may have changed it */
+	if (cq_reader_file_read(reader->committed_fd, &committed) < 0)
+		committed = reader->committed;
+	committed.heartbeat_ns = now;
+	if (cq_reader_file_write(reader->committed_fd, &committed) == 0)
+		reader->committed = committed;
 }
 
 /* Sleeps for at most `ns`, or until the writer notifies. -EINTR: a signal came. */
@@ -82,7 +82,7 @@ static int doze(cq_reader *reader, uint64_t ns)
 	if (!reader->control.page || !reader->control.writable)
 		return clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL) == EINTR ? -EINTR : 0;
 	seen = cq_control_wait_begin(&reader->control);
-	if (!ready(reader)) /* rounded up: not to turn on the spot for the last part of a ms */
+	if (!ready(reader)) /* rounded up: a wait of 0 ms would spin for the last part of a millisecond */
 		r = cq_control_wait(&reader->control, seen, (int)((ns + 999999) / 1000000));
 	cq_control_wait_end(&reader->control);
 	return r;
@@ -105,8 +105,7 @@ int cq_reader_wait(cq_reader *reader, int timeout_ms)
 	if (ready_soon(reader))
 		return 1;
 	for (;;) {
-		/* a new or a new kind of control.meta also changes how we wait: looked for once at
-		 * least, however short the wait */
+		/* a new control.meta may also change how to wait: each wait looks at least once */
 		cq_reader_control(reader);
 		spent = cq_monotonic_ns() - start;
 		if (spent >= limit)

@@ -2,8 +2,8 @@
 /*
  * bounds.c - where the stream begins and ends, and which segments it consists of
  *
- * While this process is the queue's writer, the writer says both, and no file is looked at.  For a
- * queue of another process the records are followed (tail_follower.c).
+ * While this process is the queue's writer, it asks the writer and looks at no file.  For a queue of
+ * another process it follows the records (tail_follower.c).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -90,7 +90,7 @@ static int agree(struct cq_stream *s)
 		r = cq_catalog_add(catalog, last + 1, live.active);
 	if (r < 0)
 		return r;
-	/* now, while its writer knows it */
+	/* now, while the writer tells where it begins */
 	r = cq_catalog_place(s->queue, live.active, &entry);
 	if (r < 0 && !cq_stream_gone(r)) /* GCOV_EXCL_BR_LINE: the writer tells, not a file */
 		return r;

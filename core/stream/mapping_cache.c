@@ -17,14 +17,14 @@ void cq_mapping_cache_fini(struct cq_mapping_cache *cache)
 	pthread_mutex_destroy(&cache->lock);
 }
 
-/* Under the lock: one user less.  Returns the segment if that was the last, for the caller to
- * close. */
+/* Under the lock: one user less.  Returns the segment if that was the last user: the caller closes
+ * it. */
 static struct cq_segment_bytes *release(struct cq_segment_bytes *segment)
 {
 	return segment && --segment->users == 0 ? segment : NULL;
 }
 
-/* Under the lock. */
+/* Under the lock: takes a segment that the cache has, else NULL. */
 static struct cq_segment_bytes *take_here(struct cq_mapping_cache *cache, uint32_t id)
 {
 	for (unsigned i = 0; i < CQ_MAPPING_CACHE_SLOTS; i++) {
@@ -39,7 +39,7 @@ static struct cq_segment_bytes *take_here(struct cq_mapping_cache *cache, uint32
 	return NULL;
 }
 
-/* Under the lock: a free slot, or the one whose segment was not taken for the longest time. */
+/* Under the lock: a free slot, or the one whose segment was taken longest ago. */
 static unsigned choose_slot(const struct cq_mapping_cache *cache)
 {
 	unsigned chosen = 0;

@@ -19,8 +19,8 @@
 
 #define SPARSE_SHIFT 14 /* 16 KiB of file */
 
-/* An index costs a few system calls: it is asked when it may save walking this much of the file,
- * and at least so many payload bytes. */
+/* An index costs a few system calls: it is read if the way to walk may be this much of the file, and at
+ * least so many payload bytes. */
 #define INDEX_FAR (512ULL << 10)
 #define INDEX_BYTES 4096U
 
@@ -77,7 +77,7 @@ static bool same_stretch(uint64_t a, uint64_t b)
 	return a >> SPARSE_SHIFT == b >> SPARSE_SHIFT;
 }
 
-/* Without memory for it, the way is walked again. */
+/* Without memory for the entry, a later read walks the way again. */
 static void add_sparse_entry(struct cq_segment_bytes *p, const struct cq_record_start *place)
 {
 	struct cq_sparse_entry *sparse;
@@ -86,7 +86,7 @@ static void add_sparse_entry(struct cq_segment_bytes *p, const struct cq_record_
 	pthread_mutex_lock(&p->lock);
 	i = sparse_behind(p, place->position);
 	while (i > 0 && p->sparse[i - 1].offset > place->offset)
-		i--; /* records without a byte have their position in common */
+		i--; /* records without a byte have the same position */
 	if ((i > 0 && same_stretch(p->sparse[i - 1].offset, place->offset)) ||
 	    (i < p->sparse_count && same_stretch(p->sparse[i].offset, place->offset)))
 		goto unlock;
@@ -123,7 +123,7 @@ static inline void advance(struct cq_segment_bytes *p, struct cq_record_start *p
 
 struct start {
 	struct cq_read_cursor cursor;
-	unsigned slot; /* where that came from; CQ_READ_CURSORS: from nowhere */
+	unsigned slot; /* which cursor that is; CQ_READ_CURSORS: none */
 	uint64_t next; /* offset of the first sparse entry behind the position */
 };
 
@@ -151,7 +151,7 @@ static struct start best_start(struct cq_segment_bytes *p, uint64_t position)
 	return s;
 }
 
-/* The way from there to the position is long: the index may shorten it. */
+/* The way from the start to the position is long: the index may shorten it. */
 static void ask_index(struct cq_segment_bytes *p, struct start *s, uint64_t position)
 {
 	struct cq_segment_header summary;
@@ -196,7 +196,7 @@ static struct start find_start(struct cq_segment_bytes *p, uint64_t position)
 	return s;
 }
 
-/* Somebody left off here: in place of where they began, if that is still remembered. */
+/* A read ended here.  Replaces the cursor at which it began, if that is still there. */
 static void set_cursor(struct cq_segment_bytes *p, const struct start *from,
                        const struct cq_read_cursor *cursor)
 {
@@ -213,8 +213,8 @@ static void set_cursor(struct cq_segment_bytes *p, const struct start *from,
 
 /* ---- reading ---- */
 
-/* Copies `n` bytes of a record's payload, `skip` bytes into it, and checks all of the payload
- * unless that has been done. */
+/* Copies `n` bytes of a record's payload from byte `skip` on, and checks the whole payload unless
+ * `checked`. */
 static inline int give(const struct cq_mapped *mapped, const struct cq_record_at *record,
                        uint64_t skip, uint8_t *to, uint64_t n, bool checked)
 {
@@ -234,7 +234,8 @@ static inline int give(const struct cq_mapped *mapped, const struct cq_record_at
 	return crc == record->header.payload_crc ? 0 : -EIO;
 }
 
-/* Reads from cursor on, and leaves it where the reading ended.  0 or an error, besides *ret_done. */
+/* Reads from the cursor on, and moves it to where the read ended.  0 or an error; *ret_done is set in
+ * both cases. */
 static int read_records(struct cq_segment_bytes *p, struct cq_read_cursor *cursor, uint8_t *to,
                         size_t length, uint64_t position, size_t *ret_done)
 {
@@ -273,7 +274,7 @@ static int read_records(struct cq_segment_bytes *p, struct cq_read_cursor *curso
 	return r < 0 ? r : 0;
 }
 
-/* What was read is to be believed: the file is there, and whole. */
+/* 0: the file is there and whole, so what was read is right. */
 static int still_there(const struct cq_mapped *mapped)
 {
 	struct stat st;

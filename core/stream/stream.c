@@ -63,7 +63,7 @@ int cq_stream_extent(cq_stream *s, uint64_t *ret_begin, uint64_t *ret_end)
 
 /* ---- which segment ---- */
 
-/* As cq_catalog_find(), until it is about segments that are there. */
+/* As cq_catalog_find(), again while it meets segments that are gone. */
 static int find(struct cq_stream *s, uint64_t position, struct cq_catalog_entry *ret_entry)
 {
 	int r;
@@ -110,7 +110,7 @@ static int lost(struct cq_stream *s, uint32_t id)
 	return r;
 }
 
-/* Bytes of the segment that are in the stream: up to `end`, if it is the one that grows. */
+/* Bytes of the segment that are in the stream: up to `end`, if the segment still grows. */
 static uint64_t bytes_before(const struct cq_catalog_entry *entry, uint64_t end)
 {
 	if (entry->flags & CQ_ENTRY_COUNTED)
@@ -120,7 +120,7 @@ static uint64_t bytes_before(const struct cq_catalog_entry *entry, uint64_t end)
 
 /* ---- reading ---- */
 
-/* Takes the segment, reads, puts it back.  -ENOENT when it is not there any more. */
+/* Reads from a segment by its mapping.  -ENOENT: the segment is gone. */
 static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size_t length,
                             uint64_t position)
 {
@@ -132,7 +132,7 @@ static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size
 	if (r < 0)
 		return cq_stream_gone(r) ? -ENOENT : r;
 	n = cq_segment_bytes_read(segment, buffer, length, position);
-	/* not what it was: who reads again maps it again */
+	/* the file is not what it was: the next read maps it again */
 	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&segment->mapped.map)))
 		cq_mapping_cache_discard(&s->cache, segment);
 	cq_mapping_cache_put(&s->cache, segment);
@@ -164,7 +164,7 @@ static ssize_t read_once(struct cq_stream *s, void *buffer, size_t length, uint6
 		r = lost(s, entry.id);
 		return r < 0 ? r : -ENODATA;
 	}
-	return n == 0 ? -EIO : n; /* its records end before it said they would */
+	return n == 0 ? -EIO : n; /* the records end before the count */
 }
 
 ssize_t cq_stream_pread(cq_stream *s, void *buffer, size_t length, uint64_t position)
@@ -199,7 +199,7 @@ ssize_t cq_stream_pread(cq_stream *s, void *buffer, size_t length, uint64_t posi
 
 /* ---- data and holes ---- */
 
-/* Its file is there, readable or not: 1. */
+/* 1: the file is there, readable or not; 0: it is gone. */
 static int is_there(struct cq_stream *s, uint32_t id)
 {
 	struct cq_segment_bytes *segment;
@@ -272,7 +272,7 @@ static uint32_t run_end(struct cq_stream *s, uint32_t id, bool *ret_more)
 	return last;
 }
 
-/* Bytes are missing where ids are. */
+/* A hole is where ids are missing. */
 int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 {
 	uint64_t begin, end, hole;
@@ -292,7 +292,7 @@ int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 		if (!more)
 			break;
 		r = next_segment(s, last, &entry);
-		if (r > 0 && entry.id != last) { /* it went meanwhile */
+		if (r > 0 && entry.id != last) { /* it was deleted meanwhile */
 			r = find(s, position, &entry);
 			continue;
 		}
@@ -312,7 +312,7 @@ int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 
 /* ---- one segment ---- */
 
-/* A segment that is not in the table: prepared, and not in use yet. */
+/* A segment that is not listed: prepared, and not in use yet. */
 static int prepared(struct cq_stream *s, uint32_t id, struct cq_span *ret_span)
 {
 	uint64_t size, expected;

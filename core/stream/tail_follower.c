@@ -71,7 +71,7 @@ int cq_tail_forget(struct cq_stream *s)
 	cq_mapping_cache_put(&s->cache, t->segment);
 	t->segment = NULL;
 	t->empty = false;
-	/* of what is there, or will be, nothing is where something else was */
+	/* no byte, now or later, gets a position that another byte has had */
 	if (s->queue->catalog.origin < atomic_load(&s->end))
 		s->queue->catalog.origin = atomic_load(&s->end);
 	return cq_catalog_remove(&s->queue->catalog, id);
@@ -98,7 +98,7 @@ static int look_at_names(struct cq_stream *s)
 
 /* ---- the last segment in use ---- */
 
-/* Takes the last of these that is in use; if none is, the first. */
+/* Takes the last of these segments that is in use; if none is, the first that can be opened. */
 static int take_last(struct cq_stream *s, const uint32_t *ids, size_t count, size_t *ret_index,
                      struct cq_segment_bytes **ret_segment)
 {
@@ -136,7 +136,7 @@ static int find_tail(struct cq_stream *s)
 	uint64_t size;
 	int r;
 
-	/* now: that this cannot be told just now says nothing about a segment */
+	/* first: a failure here must not be taken for one of a segment */
 	r = cq_queue_segment_size(s->queue, &size);
 	if (r < 0)
 		return r;
@@ -171,7 +171,7 @@ static int find_tail(struct cq_stream *s)
 
 /* ---- following ---- */
 
-/* Of a sealed segment whose summary says where its records end, they need not be followed. */
+/* Goes to the end of a sealed segment at once, if its summary says where the records end. */
 static bool jump(struct cq_tail_follower *t)
 {
 	const struct cq_mapped *mapped = &t->segment->mapped;
@@ -205,7 +205,7 @@ static int count(struct cq_stream *s, bool damaged, uint64_t *ret_end)
 	return r;
 }
 
-/* Goes on to segment `id`, once it is known where that begins: 1, else 0.  end: of the one before. */
+/* Goes on to segment `id` if it is known where that begins: 1, else 0.  end: of the one before. */
 static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 {
 	struct cq_tail_follower *t = &s->tail;
@@ -218,7 +218,7 @@ static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 	if (r < 0)
 		return cq_stream_gone(r) || r == -EIO ? 0 : r;
 	r = cq_catalog_ask(s->queue, id, &entry);
-	/* segments are missing: how much they held, it may tell when it is begun */
+	/* segments are missing: once this one has a record, that may tell how much they held */
 	if (r == 0 && id != from + 1 && cq_successor_unused(&segment->mapped))
 		goto put;
 	if (r < 0) {
@@ -261,7 +261,7 @@ static int follow(struct cq_stream *s)
 		cq_point("tail.followed");
 		if (!cq_successor_left(s->queue, &t->control, mapped))
 			return 0;
-		/* what came before it was left and after it was looked at */
+		/* a record may have come after the look and before the writer left */
 		if (!damaged && !cq_planted("tail_no_second_look") &&
 		    cq_mapped_header(mapped, t->place.offset, &h) == 1) {
 			r = 1;

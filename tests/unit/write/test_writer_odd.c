@@ -316,7 +316,7 @@ static void reader_without_a_heartbeat(void **state)
 	assert_int_equal(cq_reader_next(reader, &record), 1);
 	assert_int_equal(cq_reader_commit(reader), 0);
 	assert_int_equal(cq_reader_next(reader, &record), 1);
-	reader->cursor.heartbeat_ns = 1; /* long ago */
+	reader->committed.heartbeat_ns = 1; /* long ago */
 	kernel_refuse("pwrite", EIO, 0, 1);
 	assert_int_equal(cq_reader_wait(reader, 1), 0);
 	assert_int_equal(kernel_refused(), 1);

@@ -4,7 +4,7 @@
  *
  * Invariant: bytes [0, done) of the buffer are appended, [done, used) are not yet; of these,
  * [done, scanned) hold no newline.  Every byte that was read is appended before the program ends,
- * in order and once, whatever ends it.
+ * in order and once, whether the input's end, an error of a read or a signal ends it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -33,18 +33,10 @@ struct output {
 	size_t limit; /* of one record */
 	struct cq_message batch[BATCH];
 	size_t count;
-	uint64_t records; /* that are in the queue; so many of them are known to be on the disk: */
-	uint64_t durable;
-	uint64_t splits; /* lines that were too long for one record */
+	uint64_t records; /* in the queue */
+	uint64_t durable; /* of these, known to be on the disk */
+	uint64_t splits;  /* lines that were too long for one record */
 };
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int number)
-{
-	(void)number;
-	stopped = 1;
-}
 
 static void log_message(void *arg, enum cq_level level, const char *message)
 {
@@ -73,7 +65,7 @@ static int flush_batch(struct output *out)
 	return 0;
 }
 
-/* The bytes stay where they are until the next flush. */
+/* The caller keeps the bytes in place until the next flush. */
 static int put_pieces(struct output *out, const char *bytes, size_t length)
 {
 	int r = 0;
@@ -92,9 +84,9 @@ static int put_pieces(struct output *out, const char *bytes, size_t length)
 	return r;
 }
 
-/* Appends the lines that are complete, and the rest if the input has ended.  Of a rest that is
- * longer than a record can be, pieces of that length go; one byte at least stays, so that the
- * newline, when it comes, does not become a record of its own.  EMSGSIZE: no record can hold a byte. */
+/* Appends complete lines, and the rest if the input has ended.  Of a rest that is longer than a record can
+ * be, it appends pieces of that length; it keeps at least one byte, so that the newline does not become a
+ * record of its own when it comes.  EMSGSIZE: no record can hold a byte. */
 static int put_lines(struct input *in, struct output *out)
 {
 	const char *newline;
@@ -127,7 +119,7 @@ static int put_lines(struct input *in, struct output *out)
 	return r == 0 ? flush_batch(out) : r;
 }
 
-/* Makes room for a read: what is done goes, and a long line gets a larger buffer. */
+/* Makes room for a read: removes appended bytes, and enlarges the buffer for a long line. */
 static int make_room(struct input *in)
 {
 	char *larger;
@@ -148,8 +140,8 @@ static int make_room(struct input *in)
 	return 0;
 }
 
-/* Waits for input or a signal, and reads once.  Signals are let in while it waits only, so that
- * none comes between looking at `stopped` and waiting. */
+/* Waits for input or a signal, and reads once.  Signals are unblocked only while it waits, so that none
+ * comes between the check of cli_stopped and the wait. */
 static int read_some(struct input *in, const sigset_t *waiting)
 {
 	struct pollfd fd = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -157,7 +149,7 @@ static int read_some(struct input *in, const sigset_t *waiting)
 
 	if (ppoll(&fd, 1, NULL, waiting) < 0 && errno != EINTR) /* GCOV_EXCL_BR_LINE: no memory */
 		return -errno;
-	if (stopped) {
+	if (cli_stopped) {
 		in->ended = true;
 		return 0;
 	}
@@ -172,9 +164,9 @@ static int read_some(struct input *in, const sigset_t *waiting)
 }
 
 /* Returns the exit code. */
-static int copy(const char *dir, struct output *out)
+static int append_input(const char *dir, struct output *out)
 {
-	struct sigaction action = { .sa_handler = stop }, before;
+	struct sigaction before;
 	struct input in = { .capacity = 2 * (size_t)READ_SIZE };
 	sigset_t waiting, blocked;
 	int status = CLI_OK, read_error = 0, r = 0;
@@ -187,17 +179,17 @@ static int copy(const char *dir, struct output *out)
 	sigaddset(&blocked, SIGTERM);
 	sigaddset(&blocked, SIGHUP);
 	sigprocmask(SIG_BLOCK, &blocked, &waiting);
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	/* where it is ignored, as by nohup(1), it stays so */
+	cli_stop_on(SIGINT);
+	cli_stop_on(SIGTERM);
+	/* nohup(1) ignores it: then it stays ignored */
 	if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
-		sigaction(SIGHUP, &action, NULL);
+		cli_stop_on(SIGHUP);
 	while (r == 0 && !in.ended) {
 		read_error = make_room(&in);
 		if (read_error == 0)
 			read_error = read_some(&in, &waiting);
 		if (read_error < 0)
-			in.ended = true; /* what has been read is appended all the same */
+			in.ended = true; /* the bytes that were read are appended nevertheless */
 		r = put_lines(&in, out);
 	}
 	free(in.buffer);
@@ -208,14 +200,14 @@ static int copy(const char *dir, struct output *out)
 	return status;
 }
 
-/* For whoever goes on from here. */
+/* After an error the caller must know what to append again. */
 static void say_how_many(const char *dir, const struct output *out)
 {
 	if (out->durable == out->records)
-		cli_note("%s: records that are appended: %" PRIu64, dir, out->records);
+		cli_note("%s: records appended: %" PRIu64, dir, out->records);
 	else
-		cli_note("%s: records that are appended: %" PRIu64
-		         "; of these not known to be on the disk, the last %" PRIu64,
+		cli_note("%s: records appended: %" PRIu64 "; the last %" PRIu64
+		         " of them may not be on the disk",
 		         dir, out->records, out->records - out->durable);
 }
 
@@ -227,7 +219,7 @@ static int append(const char *dir, const struct cq_config *config)
 	cli_await_release(dir);
 	r = cq_writer_open(dir, config, &out.writer);
 	if (r == -EINVAL) {
-		cli_note("%s: --segment-size has to be that of the queue, or for a new one a "
+		cli_note("%s: --segment-size must be that of the queue, or for a new queue a "
 		         "multiple of %llu from %llu to %llu",
 		         dir, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MAX);
 		return CLI_USAGE;
@@ -237,8 +229,8 @@ static int append(const char *dir, const struct cq_config *config)
 	if (r < 0)
 		return cli_fail(dir, r);
 	out.limit = cq_writer_max_payload(out.writer);
-	status = copy(dir, &out);
-	/* nothing came: then a new queue was not to be made */
+	status = append_input(dir, &out);
+	/* without a record no new queue is made */
 	r = out.records == 0 ? cq_writer_discard(out.writer) : cq_writer_close(out.writer);
 	if (r < 0)
 		status = cli_fail(dir, r);
@@ -257,7 +249,7 @@ static int append(const char *dir, const struct cq_config *config)
 	return status;
 }
 
-static int run(const struct cli_command *command, int argc, char **argv)
+static int run_append(const struct cli_command *command, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "segment-size", required_argument, NULL, 's' },
@@ -301,19 +293,19 @@ const struct cli_command cli_append = {
 	.name = "append",
 	.arguments = "[--segment-size N[K|M|G]] [--sync] [--trust-files] DIR",
 	.summary = "Appends the lines of standard input to a queue, each as one record.",
-	.help = "  -s, --segment-size N   bytes of a segment file, a multiple of 4096, for a\n"
-		"                         queue that is made here (128M if not given)\n"
-		"  -S, --sync             have what was read on disk before reading on; without\n"
-		"                         it, at the end\n"
-		"  -t, --trust-files      write also to files that everybody may write to\n"
+	.help = "  -s, --segment-size N   bytes of a segment file, a multiple of 4096, for a new\n"
+		"                         queue (default 128M)\n"
+		"  -S, --sync             sync what was read to the disk before reading more;\n"
+		"                         default: sync once, at the end\n"
+		"  -t, --trust-files      accept files that everybody may write to\n"
 		"  -h, --help             this text\n"
 		"\n"
-		"Makes the queue where there is none. A record keeps its newline, so that\n"
-		"chronq cat gives back the very input; a last line without one is a record too.\n"
-		"A line that is too long for a segment becomes several records, with a message.\n"
+		"Makes the queue if there is none. A record keeps its newline, so that chronq\n"
+		"cat gives back exactly the input; a last line without one is a record too. A\n"
+		"line that is too long for a segment becomes several records, with a message.\n"
 		"SIGINT, SIGTERM and SIGHUP end the input. Exit code 1 if there was nothing to\n"
-		"append: then no queue is made either. After an error it says how many records\n"
-		"are appended, and how many of them may not be on the disk; those must not be\n"
-		"appended again.\n",
-	.run = run,
+		"append: then no queue is made. After an error a message says how many records\n"
+		"are appended, and how many of them may not be on the disk; do not append these\n"
+		"again.\n",
+	.run = run_append,
 };

@@ -53,14 +53,14 @@ int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int e
 		         stats.segment, stats.offset);
 		return cq_reader_skip_segment(reader);
 	case EBADMSG:
-		cli_note("a segment's file is not one of this queue: it is left out");
+		cli_note("a segment file does not belong to this queue: left out");
 		return cq_reader_skip_segment(reader);
 	default:
 		return error;
 	}
 }
 
-/* A segment behind the reader's holds a record. */
+/* A segment behind this one holds a record. */
 static bool is_more_behind(cq_queue *queue, uint32_t segment)
 {
 	struct cq_segment_info info = CQ_SIZED(info);
@@ -72,7 +72,7 @@ static bool is_more_behind(cq_queue *queue, uint32_t segment)
 	if (cq_queue_ends(queue, &oldest, &newest) < 0 || newest <= segment ||
 	    cq_queue_list(queue, &ids, &count) < 0)
 		return false;
-	/* by the listing: a file may have the name of any segment */
+	/* listed, not counted up: the last name may be far away */
 	for (size_t i = 0; i < count && !found; i++) {
 		if (ids[i] <= segment || cq_segment_open(queue, ids[i], &next) < 0)
 			continue;
@@ -91,19 +91,19 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 	cq_reader_stats(reader, &stats);
 	if (!is_more_behind(queue, stats.segment))
 		return 0;
-	/* its writer may have gone on there just now */
+	/* a writer may have got there meanwhile */
 	r = cq_reader_next(reader, ret_record);
 	if (r != 0)
 		return r;
 	cli_note("segment %09" PRIu32
-	         " is not sealed, and later ones hold records: these are left out",
+	         " is not sealed, and later segments hold records: these are left out",
 	         stats.segment);
 	return -ENOLINK;
 }
 
-/* Prints what is in the range, up to the end of the queue.  Returns the exit code. */
-static int copy(const char *dir, cq_queue *queue, cq_reader *reader, const struct range *range,
-                bool json)
+/* Prints the records in the range, up to the end of the queue.  Returns the exit code. */
+static int print_range(const char *dir, cq_queue *queue, cq_reader *reader,
+                       const struct range *range, bool json)
 {
 	const struct cq_reader_stats nothing = CQ_SIZED(nothing);
 	struct cq_record record;
@@ -146,7 +146,7 @@ static int copy(const char *dir, cq_queue *queue, cq_reader *reader, const struc
 	return status;
 }
 
-static int run(const struct cli_command *command, int argc, char **argv)
+static int run_cat(const struct cli_command *command, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "seq", required_argument, NULL, 's' },
@@ -190,7 +190,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 	cli_output_begin();
 	if (range.given)
 		r = cq_reader_seek_seq(reader, range.first);
-	r = r < 0 ? cli_fail(dir, r) : cli_output_end(copy(dir, queue, reader, &range, json));
+	r = r < 0 ? cli_fail(dir, r)
+	          : cli_output_end(print_range(dir, queue, reader, &range, json));
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
@@ -209,9 +210,8 @@ const struct cli_command cli_cat = {
 		"                   UTF-8\n"
 		"  -h, --help       this text\n"
 		"\n"
-		"The bytes are exactly those that were appended: nothing is put between\n"
-		"records. Nothing in the directory is changed. Missing or damaged records are\n"
-		"left out, with a message and exit code 1, as is a range whose first record is\n"
-		"not there.\n",
-	.run = run,
+		"Writes exactly the bytes that were appended, with nothing between records.\n"
+		"Changes nothing in the directory. Leaves out missing or damaged records, with\n"
+		"a message and exit code 1; also if the first record of a range is missing.\n",
+	.run = run_cat,
 };

@@ -9,12 +9,11 @@
 
 #include "cli.h"
 
-#define NOTE_MAX 8192 /* paths are long */
+#define NOTE_MAX 8192 /* room for two paths */
 
 void cli_note(const char *format, ...)
 {
 	va_list arguments;
-
 	char text[NOTE_MAX], line[2 * sizeof text];
 
 	va_start(arguments, format);
@@ -40,7 +39,7 @@ int cli_fail(const char *subject, int error)
 		text = "another writer has the queue";
 		break;
 	case EMSGSIZE:
-		text = "its segments are so small that no record can hold a byte";
+		text = "the segments are so small that no record can hold a byte";
 		break;
 	default:
 		break;
@@ -62,8 +61,8 @@ int cli_usage(const struct cli_command *command)
 	return CLI_USAGE;
 }
 
-/* Whether it is a letter that one of the options has. */
-static bool is_known(const struct option *options, int letter)
+/* One of the options has this letter. */
+static bool has_letter(const struct option *options, int letter)
 {
 	for (; options->name; options++)
 		if (options->val == letter)
@@ -81,7 +80,7 @@ int cli_option(int argc, char **argv, const char *letters, const struct option *
 		return option;
 	if (optopt == 0)
 		cli_note("unknown option: %s", argv[optind - 1]);
-	else if (!is_known(options, optopt))
+	else if (!has_letter(options, optopt))
 		cli_note("unknown option: -%c", optopt);
 	else if (strchr(argv[optind - 1], '='))
 		cli_note("takes no value: %s", argv[optind - 1]);
@@ -124,7 +123,7 @@ void cli_await_release(const char *dir)
 			cli_note("%s: another process is closing the queue; waiting for it", dir);
 		if (cq_queue_await_closing(queue, 30000, NULL, NULL, &holder) == 0 &&
 		    holder.locked && holder.closing)
-			cli_note("%s: it does not get on", dir);
+			cli_note("%s: its closing does not advance", dir);
 	}
 	cq_queue_close(queue);
 }
@@ -167,6 +166,19 @@ bool cli_parse_size(const char *text, uint64_t *ret_size)
 		return false;
 	*ret_size = number << shift;
 	return true;
+}
+
+volatile sig_atomic_t cli_stopped;
+
+static void stop(int signal)
+{
+	(void)signal;
+	cli_stopped = 1;
+}
+
+void cli_stop_on(int signal)
+{
+	sigaction(signal, &(struct sigaction){ .sa_handler = stop }, NULL);
 }
 
 void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns)

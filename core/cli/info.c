@@ -23,8 +23,8 @@ struct row {
 	uint64_t last_time_ns; /* 0: unknown */
 };
 
-/* By the summary where there is one; else all records are read. */
-static int inspect(cq_segment *segment, struct row *row)
+/* By the summary if there is one; else by reading all records. */
+static int fill_row(cq_segment *segment, struct row *row)
 {
 	struct cq_segment_info info = CQ_SIZED(info);
 	int r;
@@ -54,8 +54,8 @@ static int inspect(cq_segment *segment, struct row *row)
 	return 0;
 }
 
-/* 0; or 1 for a segment that is not (any more) there or not one of this queue. */
-static int look_at(cq_queue *queue, uint32_t id, struct row *ret_row)
+/* 0; 1: the segment was deleted meanwhile.  A file that cannot be read as a segment gives a damaged row. */
+static int read_row(cq_queue *queue, uint32_t id, struct row *ret_row)
 {
 	struct row row = { .state = DAMAGED };
 	cq_segment *segment;
@@ -63,10 +63,10 @@ static int look_at(cq_queue *queue, uint32_t id, struct row *ret_row)
 
 	r = cq_segment_open(queue, id, &segment);
 	if (r == 0) {
-		r = inspect(segment, &row);
+		r = fill_row(segment, &row);
 		cq_segment_close(segment);
 	}
-	if (r == -ENOENT) /* retention was faster */
+	if (r == -ENOENT) /* deleted meanwhile */
 		return 1;
 	if (r < 0 && r != -EBADMSG && r != -EIO)
 		return r;
@@ -93,7 +93,8 @@ static void print_row(uint32_t id, const struct row *row)
 	       time);
 }
 
-/* Not only in the listing, which may miss what is published, or show what is deleted, while it runs. */
+/* Checks a segment that the listing lacks: a listing may miss one that is published while it runs, and have
+ * one that is deleted. */
 static bool is_missing(cq_queue *queue, uint32_t id)
 {
 	uint32_t oldest, newest;
@@ -125,7 +126,7 @@ static int list(const char *dir, cq_queue *queue)
 			         dir, ids[i - 1] + 1, ids[i] - 1);
 			status = CLI_PROBLEM;
 		}
-		r = look_at(queue, ids[i], &row);
+		r = read_row(queue, ids[i], &row);
 		if (r < 0)
 			status = cli_fail(dir, r);
 		if (r != 0)
@@ -193,8 +194,8 @@ static void print_record(const char *title, uint64_t seq, uint64_t time_ns)
 	printf("%s%" PRIu64 ", %s\n", title, seq, time);
 }
 
-/* The oldest and the newest record, and the payload between them where the summaries tell. */
-static int print_records(cq_queue *queue, cq_reader *reader)
+/* The oldest and the newest record, and the payload between them if the summaries have it. */
+static int print_bounds(cq_queue *queue, cq_reader *reader)
 {
 	struct row oldest = { 0 }, newest = { 0 };
 	struct cq_record record;
@@ -213,9 +214,9 @@ static int print_records(cq_queue *queue, cq_reader *reader)
 	if (r < 0)
 		return r;
 	for (i = count; i > 0 && r >= 0 && newest.records == 0; i--)
-		r = look_at(queue, ids[i - 1], &newest);
+		r = read_row(queue, ids[i - 1], &newest);
 	if (r >= 0 && i > 0)
-		r = look_at(queue, ids[0], &oldest);
+		r = read_row(queue, ids[0], &oldest);
 	else
 		oldest = newest;
 	free(ids);
@@ -257,14 +258,14 @@ static int show_info(const char *dir, cq_queue *queue)
 	r = cq_queue_readers(queue, print_reader, &info);
 	if (r < 0)
 		printf("readers          unknown: %s\n", cq_strerror(r));
-	r = print_records(queue, reader);
+	r = print_bounds(queue, reader);
 	cq_reader_close(reader);
 	return r < 0 ? cli_fail(dir, r) : r;
 }
 
 /* ---- both ---- */
 
-static int run(const struct cli_command *command, int argc, char **argv)
+static int run_info(const struct cli_command *command, int argc, char **argv)
 {
 	static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { 0 } };
 	const char *dir;
@@ -289,13 +290,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cli_info = {
 	.name = "info",
 	.arguments = "DIR",
-	.summary = "Says what there is: geometry, writer, readers, oldest and newest record.",
+	.summary = "Shows a queue: geometry, writer, readers, oldest and newest record.",
 	.help = "  -h, --help       this text\n"
 		"\n"
-		"\"position\" is where the writer stands, or stood when it ended. A line for each\n"
-		"named reader says where it stands, and how many bytes of segment files that is\n"
-		"behind the writer. Exit code 1 if the records cannot be read.\n",
-	.run = run,
+		"\"position\" is the position of the writer, the last one if it has ended. A line\n"
+		"for each named reader has its position, and how many bytes of segment files it\n"
+		"is behind the writer. Exit code 1 if the records cannot be read.\n",
+	.run = run_info,
 };
 
 const struct cli_command cli_ls = {
@@ -306,8 +307,8 @@ const struct cli_command cli_ls = {
 		"\n"
 		"A line per segment: id; state (sealed, active, spare: prepared and not used\n"
 		"yet, or damaged); sequence number of its first record; records; payload bytes;\n"
-		"bytes used and size of the file; time of the last record. Sealed segments tell\n"
-		"this in their header; others, and those of chronicle-rs, are read. Exit code 1\n"
-		"if one is damaged, or missing between others.\n",
-	.run = run,
+		"bytes used and size of the file; time of the last record. The header of a\n"
+		"sealed segment has all this; other segments, and those of chronicle-rs, are\n"
+		"read whole. Exit code 1 if one is damaged, or missing between others.\n",
+	.run = run_info,
 };

@@ -13,17 +13,16 @@ static const struct cli_command *const commands[] = {
 static void print_usage(FILE *to)
 {
 	fputs("Usage: chronq COMMAND [OPTION]... DIR\n"
-	      "Looks into, reads, appends to, and repairs a queue, that is a directory of segment files.\n"
+	      "Inspects, reads, appends to and repairs a queue: a directory of segment files.\n"
 	      "\n",
 	      to);
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n"
-	      "  chronq COMMAND --help   the options of one of them\n"
+	      "  chronq COMMAND --help   the options of one command\n"
 	      "  chronq --version\n"
 	      "\n"
-	      "All but append and repair leave the directory as it is, also while a writer is at\n"
-	      "work.\n"
+	      "Only append and repair change the directory. All others also work while a writer runs.\n"
 	      "Exit codes: 0 done; 1 a problem was found; 2 wrong usage; 3 cannot open, read or "
 	      "write.\n",
 	      to);

@@ -2,10 +2,10 @@
 /*
  * output.c - records on standard output
  *
- * SIGPIPE is ignored while records are written: a reader that has enough (head, or a terminal
- * pager) ends the output and is no error, nor is a signal that ends a write.
+ * SIGPIPE is ignored while records are written: if the reader of the output (head, a pager) has enough, the
+ * output ends, which is no error.  Nor is a signal that ends a write.
  *
- * Invariant: after the first error nothing more is written, not even what stdio still holds.
+ * Invariant: after the first error nothing more is written, not even the rest of stdio's buffer.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -31,10 +31,10 @@ void cli_output_begin(void)
 	static char buffer[BUFFER_SIZE];
 
 	signal(SIGPIPE, SIG_IGN);
-	(void)setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* it has nothing to allocate */
+	(void)setvbuf(stdout, buffer, _IOFBF, sizeof buffer); /* cannot fail: allocates nothing */
 }
 
-/* Returns whether all was taken; else errno says why not. */
+/* After a write: `all` was written, or errno is its error. */
 static bool taken(bool all)
 {
 	if (!all) {
@@ -95,7 +95,7 @@ bool cli_output_json(const struct cq_record *record)
 		errno = ENOMEM;
 		return taken(false);
 	}
-	/* The frame needs no escaping and its numbers are unsigned, which jansson's are not. */
+	/* not by jansson: its numbers are signed, and these keys need no escaping */
 	length = snprintf(head, sizeof head,
 	                  "{\"seq\":%" PRIu64 ",\"time_ns\":%" PRIu64
 	                  ",\"type\":%u,\"length\":%zu,\"%s\":",
@@ -115,7 +115,7 @@ bool cli_output_closed(void)
 {
 	struct pollfd out = {
 		.fd = STDOUT_FILENO
-	}; /* asks for nothing: errors and hang-ups are told */
+	}; /* no events: poll() reports errors and hang-ups anyway */
 
 	return poll(&out, 1, 0) == 1;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* repair.c - chronq repair: sets a damaged queue right, or says what that would take */
+/* repair.c - chronq repair: repairs a damaged queue, or prints the steps of that */
 #include <errno.h>
 #include <inttypes.h>
 #include <jansson.h>
@@ -15,7 +15,7 @@ static const char *const actions[] = {
 	[CQ_REPAIR_LOSS] = "lost",
 };
 
-static void print_records(const struct cq_repair_step *step)
+static void print_lost(const struct cq_repair_step *step)
 {
 	if (step->first_seq == UINT64_MAX && step->last_seq == UINT64_MAX)
 		printf("records of unknown number");
@@ -32,7 +32,7 @@ static void print_step(void *arg, const struct cq_repair_step *step)
 	(void)arg;
 	printf("%s: ", actions[step->action]);
 	if (step->action == CQ_REPAIR_LOSS) {
-		print_records(step);
+		print_lost(step);
 		if (step->bytes > 0)
 			printf(", %" PRIu64 " payload bytes,", step->bytes);
 		printf(" %s\n", step->text);
@@ -83,7 +83,7 @@ static void log_message(void *arg, enum cq_level level, const char *message)
 		cli_note("%s", message);
 }
 
-/* What has become of it, in a word. */
+/* For the summary line. */
 static const char *outcome(const struct cq_repair_result *result, uint64_t damage)
 {
 	if (result->refused)
@@ -106,7 +106,7 @@ static int repair(char *dir, const struct cq_repair_config *config, bool json)
 	cli_output_begin();
 	cli_await_release(dir);
 	r = cq_repair(dir, config, &result);
-	/* what a repair cannot set right is for verify to tell */
+	/* verification finds damage that a repair cannot correct */
 	at_rest = r == 0 && (result.done || result.steps + result.losses == 0);
 	if (at_rest)
 		r = cq_verify_with(dir, &verifying, &verified);
@@ -122,14 +122,13 @@ static int repair(char *dir, const struct cq_repair_config *config, bool json)
 		       outcome(&result, verified.damage), result.steps, result.losses,
 		       result.bytes);
 	if (result.refused)
-		cli_note("%s: records would be given up; nothing was changed (see --accept-loss)",
-		         dir);
+		cli_note("%s: records would be lost; nothing was changed (see --accept-loss)", dir);
 	if (verified.damage > 0)
 		cli_note("%s: damage that cannot be repaired (see chronq verify)", dir);
 	return cli_output_end(at_rest && verified.damage == 0 ? CLI_OK : CLI_PROBLEM);
 }
 
-static int run(const struct cli_command *command, int argc, char **argv)
+static int run_repair(const struct cli_command *command, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "accept-loss", no_argument, NULL, 'a' },
@@ -174,18 +173,18 @@ static int run(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cli_repair = {
 	.name = "repair",
 	.arguments = "[-n] [-a] [-t] [--json] DIR",
-	.summary = "Sets a damaged queue right that no writer has open.",
-	.help = "  -n, --dry-run      say what would be done and what is lost; change nothing\n"
-		"  -a, --accept-loss  go on although durable records are damaged or missing\n"
-		"  -t, --trust-files  write also to files that everybody may write to\n"
+	.summary = "Repairs a damaged queue that no writer has open.",
+	.help = "  -n, --dry-run      print the steps and the losses; change nothing\n"
+		"  -a, --accept-loss  repair although durable records are damaged or missing\n"
+		"  -t, --trust-files  accept files that everybody may write to\n"
 		"  -j, --json         one JSON object per line: action, file, why, and offset,\n"
-		"                     bytes, first_seq, last_seq where they have a meaning\n"
+		"                     bytes, first_seq, last_seq if they apply\n"
 		"  -h, --help         this text\n"
 		"\n"
-		"A line per step, then a summary. Nothing is deleted that holds records: bytes\n"
-		"behind the last sound record go to NNNNNNNNN.q.broken, segments that do not\n"
-		"hold all of their records to NNNNNNNNN.q.corrupt. An empty segment stands in\n"
-		"for each that others follow. Exit code 1 if something is left to do: a dry run\n"
-		"that has found anything, a loss that was not accepted, damage that remains.\n",
-	.run = run,
+		"A line per step, then a summary. No file with records is deleted: bytes behind\n"
+		"the last sound record go to NNNNNNNNN.q.broken, segments that have lost records\n"
+		"to NNNNNNNNN.q.corrupt. An empty placeholder replaces each of these segments\n"
+		"that others follow. Exit code 1 if something is left to do: a dry run that has\n"
+		"found anything, a loss that was not accepted, damage that remains.\n",
+	.run = run_repair,
 };

@@ -9,20 +9,12 @@
 
 #include "cli.h"
 
-#define WAIT_MS 250 /* at the longest until a signal or a closed output is noticed */
-
-static volatile sig_atomic_t stopped;
-
-static void stop(int number)
-{
-	(void)number;
-	stopped = 1;
-}
+#define WAIT_MS 250 /* the longest delay until a signal or a closed output is noticed */
 
 /*
- * Where to begin so as to come by at least `wanted` records, told by the summaries of the newest
- * segments alone: *ret_seq is to be sought.  0: they do not tell (chronicle-rs writes none), or the
- * beginning of the queue is as good.
+ * A sequence number with at least `wanted` records at or behind it, from the summaries of the newest
+ * segments: 1 with *ret_seq.  0: the summaries do not suffice (chronicle-rs writes none), or the beginning
+ * of the queue is as good.
  */
 static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
 {
@@ -58,9 +50,8 @@ static int find_start(cq_queue *queue, uint64_t wanted, uint64_t *ret_seq)
 }
 
 /*
- * Where printing begins: behind the first `skip` records of a segment.  That is a place in the queue, and
- * no number of records behind another one: segments may be deleted, and records appended, before it is
- * come to.
+ * Where printing begins: behind the first `skip` records of a segment.  A place, not a number of records from
+ * the start: segments may be deleted, and records appended, before the reader gets there.
  */
 struct beginning {
 	uint32_t segment;
@@ -97,7 +88,7 @@ static int count_one(struct tally *tally, uint32_t segment)
 	return 0;
 }
 
-/* Counts the records from where the reader stands to the end. */
+/* Counts the records from the reader's position to the end. */
 static int count_records(cq_reader *reader, struct tally *tally)
 {
 	struct cq_record record;
@@ -116,7 +107,7 @@ static int count_records(cq_reader *reader, struct tally *tally)
 	return 0;
 }
 
-/* So that `wanted` of the records that were counted follow, or all of them. */
+/* Behind the beginning are `wanted` of the counted records, or all of them. */
 static struct beginning find_beginning(const struct tally *tally, uint64_t wanted)
 {
 	struct beginning beginning = { 0 };
@@ -131,8 +122,8 @@ static struct beginning find_beginning(const struct tally *tally, uint64_t wante
 	return beginning;
 }
 
-/* Stands before *ret_beginning.  First where the summaries say, counting; if they are wrong, as in a queue
- * that two programs have written in turn, from the beginning. */
+/* Moves the reader before *ret_beginning.  Counts records from the place that the summaries give; if these are
+ * wrong, as in a queue that two programs have written in turn, from the oldest record. */
 static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted,
                  struct beginning *ret_beginning)
 {
@@ -169,13 +160,13 @@ static bool print(const struct cq_record *record, bool json)
 }
 
 struct course {
-	struct cq_reader_stats before; /* what was counted when records were, not printed */
+	struct cq_reader_stats before; /* after counting, before printing */
 	struct beginning beginning;
 	int status; /* exit code */
-	int stuck;  /* the error at which the reader stands, nothing being behind it; 0: none */
+	int stuck;  /* the error that the reader cannot pass, since nothing follows; 0: none */
 };
 
-/* Goes on behind what is missing or damaged: 1.  0: nothing follows (yet); that is said once. */
+/* Moves past missing or damaged records: 1.  0: nothing follows (yet); the message comes once. */
 static int step_over(cq_reader *reader, struct course *c, int error)
 {
 	int r;
@@ -189,7 +180,7 @@ static int step_over(cq_reader *reader, struct course *c, int error)
 	return r;
 }
 
-/* The next record; queue: the end is looked at, too (cli_at_end()). */
+/* The next record; with a queue, the end is checked (cli_at_end()). */
 static int next(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 {
 	int r = cq_reader_next(reader, ret_record);
@@ -197,7 +188,7 @@ static int next(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record
 	return r == 0 && queue ? cli_at_end(queue, reader, ret_record) : r;
 }
 
-/* Whether printing begins behind this record, which is then counted. */
+/* Printing begins behind this record. */
 static bool is_left_out(struct beginning *beginning, const struct cq_record *record)
 {
 	if (record->segment != beginning->segment)
@@ -208,7 +199,7 @@ static bool is_left_out(struct beginning *beginning, const struct cq_record *rec
 	return true;
 }
 
-/* Prints to the end of the queue, from the beginning that was found.  1: the output takes no more. */
+/* Prints from the beginning to the end of the queue.  1: the output is closed, or a signal came. */
 static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct course *c)
 {
 	struct cq_record record;
@@ -228,7 +219,7 @@ static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct cour
 		c->stuck = 0;
 		if (is_left_out(&c->beginning, &record))
 			continue;
-		if (!print(&record, json) || stopped)
+		if (!print(&record, json) || cli_stopped)
 			return 1;
 	}
 	return 0;
@@ -238,9 +229,9 @@ static int follow(cq_reader *reader, bool json, struct course *c)
 {
 	int r = 0;
 
-	while (!stopped && cli_output_flush() && !cli_output_closed()) {
+	while (!cli_stopped && cli_output_flush() && !cli_output_closed()) {
 		if (c->stuck !=
-		    0) /* there is nothing to wait for but a repair, or a next segment */
+		    0) /* only a repair or a next segment helps: nothing notifies of these */
 			(void)poll(NULL, 0, WAIT_MS);
 		r = cq_reader_wait(reader, WAIT_MS);
 		if (r > 0)
@@ -253,7 +244,6 @@ static int follow(cq_reader *reader, bool json, struct course *c)
 
 static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 {
-	struct sigaction action = { .sa_handler = stop };
 	struct course course = { .status = CLI_OK, .before = CQ_SIZED(course.before) };
 	cq_queue *queue;
 	cq_reader *reader;
@@ -262,7 +252,7 @@ static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
-	/* the end cannot be sought where damage hides it; place() can do without */
+	/* not from the end, which damage may hide: place() does not need it */
 	r = cq_reader_open(dir, NULL, wanted > 0 ? CQ_START_OLDEST : CQ_START_LATEST,
 	                   follows ? 0 : CQ_READER_PASSIVE, &reader);
 	if (r < 0) {
@@ -270,8 +260,8 @@ static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 		goto close_queue;
 	}
 	if (follows) {
-		sigaction(SIGINT, &action, NULL);
-		sigaction(SIGTERM, &action, NULL);
+		cli_stop_on(SIGINT);
+		cli_stop_on(SIGTERM);
 	}
 	cli_output_begin();
 	if (wanted > 0) {
@@ -291,7 +281,7 @@ close_queue:
 	return course.status;
 }
 
-static int run(const struct cli_command *command, int argc, char **argv)
+static int run_tail(const struct cli_command *command, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "follow", no_argument, NULL, 'f' },
@@ -331,14 +321,14 @@ const struct cli_command cli_tail = {
 	.name = "tail",
 	.arguments = "[-f] [-n N] [--json] DIR",
 	.summary = "Writes the last records of a queue to standard output, one per line.",
-	.help = "  -n, --lines N    the last N records; 10 if not given\n"
-		"  -f, --follow     go on with the records that come, until SIGINT, SIGTERM, or\n"
-		"                   until nobody reads the output any more\n"
+	.help = "  -n, --lines N    the last N records; default 10\n"
+		"  -f, --follow     then the records that are appended, until SIGINT, SIGTERM or\n"
+		"                   until the output is closed\n"
 		"  -j, --json       one JSON object per record and line, as cat --json\n"
 		"  -h, --help       this text\n"
 		"\n"
-		"A payload that does not end in a newline is given one, so that each record\n"
-		"begins on a line of its own; chronq cat writes the exact bytes. Missing or\n"
-		"damaged records are left out, with a message and exit code 1.\n",
-	.run = run,
+		"A payload that does not end in a newline gets one, so that each record begins\n"
+		"on a line of its own; chronq cat writes the exact bytes. Leaves out missing or\n"
+		"damaged records, with a message and exit code 1.\n",
+	.run = run_tail,
 };

@@ -42,7 +42,7 @@ static int verify(char *dir, bool quiet)
 	return cli_output_end(result.damage == 0 ? CLI_OK : CLI_PROBLEM);
 }
 
-static int run(const struct cli_command *command, int argc, char **argv)
+static int run_verify(const struct cli_command *command, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "quiet", no_argument, NULL, 'q' },
@@ -74,9 +74,9 @@ const struct cli_command cli_verify = {
 		"  -h, --help       this text\n"
 		"\n"
 		"A line per finding, then a summary. \"damage\" means that something is lost or\n"
-		"wrong, \"note\" that it is worth knowing: what a killed writer has left,\n"
-		"sequence numbers that chronicle-rs started again, bytes that recovery has set\n"
-		"aside. A writer may be at work: what it had committed at the start is checked.\n"
+		"wrong, \"note\" that it is worth knowing: leftovers of a killed writer, sequence\n"
+		"numbers that chronicle-rs restarted, bytes that recovery has set aside. A writer\n"
+		"may run meanwhile: the records that it had committed at the start are checked.\n"
 		"Exit code 1 if there is damage.\n",
-	.run = run,
+	.run = run_verify,
 };

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * passthrough.c - reads that the kernel does without us
+ * passthrough.c - reads of segment files that the kernel does without this process
  *
- * The kernel is given a segment's file; reads and mappings of the node then go to that file, as fast as
- * if it had been opened itself, and see what its writer stores.  Needs libfuse 3.17 and Linux 6.9 when
- * built, Linux 6.9 and CAP_SYS_ADMIN when run, and a queue on a file system that is not itself stacked
- * on another.  Of all that only the first attempt tells the truth: when one fails, no other is made in
- * this mount, and segments are read through us.
+ * We give the kernel a segment's file.  Reads and mappings of the node then go to that file, as fast as
+ * if the program had opened it directly, and see what the writer stores.  This needs libfuse 3.17 and
+ * the headers of Linux 6.9 at build time, Linux 6.9 and CAP_SYS_ADMIN at run time, and a queue on a file
+ * system that is not itself stacked on another.  Only an attempt shows whether all of that holds: after
+ * one has failed this mount makes no other, and this process reads the segments.
  *
- * The kernel knows the file by a number.  Invariant: all opens of a node that exist at a time are of
- * the same kind, and use the same number; else it refuses them (EIO).  So the number is kept while the
- * node is open, and no node is opened in both ways: after a failure none begins to be passed through,
- * before it none is not.
+ * The kernel knows the file by a number.  Invariant: all open files of a node are of the same kind and
+ * use the same number; else the kernel refuses the open (EIO).  So the number is kept while the node is
+ * open, and no node is opened in both ways: until the first failure every node is passed through, after
+ * it no further node is.
  */
 #include "read/passthrough.h"
 
@@ -35,7 +35,7 @@ struct backing {
 };
 
 struct chronfs_backings {
-	pthread_mutex_t lock; /* guards the two below */
+	pthread_mutex_t lock; /* of both below */
 	struct backing *open;
 	bool failed;
 };
@@ -113,7 +113,7 @@ void chronfs_passthrough_init(struct chronfs *fs, struct fuse_conn_info *conn)
 		return;
 	b = calloc(1, sizeof *b);
 	if (!b)
-		return; /* nothing is passed through then */
+		return; /* this process reads the segments then */
 	pthread_mutex_init(&b->lock, NULL);
 	fs->backings = b;
 }
@@ -124,7 +124,7 @@ void chronfs_passthrough_fini(struct chronfs *fs)
 
 	if (!b)
 		return;
-	while (b->open) { /* the session ended before they were closed: the kernel lets them go */
+	while (b->open) { /* the kernel closes these when the session ends */
 		struct backing *next = b->open->next;
 
 		free(b->open);

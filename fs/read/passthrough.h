@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* passthrough.h - reads that the kernel does without us */
+/* passthrough.h - reads of segment files that the kernel does without this process */
 #ifndef CHRONFS_PASSTHROUGH_H
 #define CHRONFS_PASSTHROUGH_H
 
@@ -10,14 +10,14 @@
 
 struct chronfs;
 
-/* In init: asks the kernel for it where the options, libfuse and our rights allow. */
+/* In init: asks the kernel for passthrough where the options and libfuse allow it. */
 void chronfs_passthrough_init(struct chronfs *fs, struct fuse_conn_info *conn);
-/* Lets the kernel read `fd` for an open of `node`.  False: it cannot, and *fi is as it was.  True or
- * false, each open is to be followed by a release. */
+/* Lets the kernel read `fd` for an open of `node`.  False: it cannot, and *fi is unchanged.  In both
+ * cases the caller calls chronfs_passthrough_release() later. */
 bool chronfs_passthrough_open(struct chronfs *fs, uint64_t node, int fd, struct fuse_file_info *fi);
-/* The open has ended, or was interrupted. */
+/* The open file was released, or the open was interrupted. */
 void chronfs_passthrough_release(struct chronfs *fs, uint64_t node);
-/* Whether segments are read so now. */
+/* Whether the kernel reads segments by itself now. */
 bool chronfs_passthrough_on(struct chronfs *fs);
 void chronfs_passthrough_fini(struct chronfs *fs);
 

@@ -2,8 +2,8 @@
 /*
  * payload.c - payload/NNNNNNNNN: the payloads of one segment, one after another
  *
- * As the segment itself (segment.c): of a sealed one the kernel may keep what it read; an unsealed one
- * grows, and every read comes to us.
+ * As with the segment itself (segment.c): the kernel may keep what it has read of a sealed segment; an
+ * unsealed one grows, and every read of it comes to us.
  */
 #include "read/payload.h"
 
@@ -20,8 +20,8 @@
 #define BLOCK 512 /* unit of st_blocks */
 
 struct payload_file {
-	struct chronfs_open_file open_file; /* first: it is found as that */
-	struct stat last;                   /* attributes told last; under fs->open_files.lock */
+	struct chronfs_open_file open_file; /* first member */
+	struct stat last; /* the last attributes that were known; under fs->open_files.lock */
 };
 
 /* ---- attributes ---- */
@@ -63,7 +63,7 @@ static int look_at_payload(struct chronfs *fs, uint64_t node, struct stat *ret_s
 	return r;
 }
 
-/* For when the segment is deleted while it is open. */
+/* Remembers attributes for the time after the segment is deleted, while it is still open. */
 static void keep(struct chronfs *fs, uint64_t node, const struct stat *st)
 {
 	pthread_mutex_lock(&fs->open_files.lock);
@@ -124,7 +124,7 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	chronfs_open_files_enter(fs, &file->open_file, node);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
-	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* by the node, as segment.c says */
+	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* see segment_open() */
 		fi->keep_cache = 1;
 	else
 		fi->direct_io = 1;

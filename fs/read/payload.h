@@ -13,7 +13,8 @@ struct chronfs;
 
 extern const struct chronfs_node_ops chronfs_payload_ops; /* sealed or not */
 
-/* EAGAIN: it would take too long for a listing. */
+/* For a lookup or, with `listing`, for an entry of a listing.
+ *   EAGAIN  it would take too long for a listing */
 int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
                           struct fuse_entry_param *ret_entry);
 

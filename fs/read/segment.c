@@ -2,8 +2,9 @@
 /*
  * segment.c - segments/NNNNNNNNN.q: the published segment files, byte for byte, read-only
  *
- * A sealed one never changes: the kernel may keep what it read.  An unsealed one is read again by every
- * read.  Where it can be had the kernel reads the file itself (passthrough.c), both kinds.
+ * A sealed segment never changes: the kernel may keep what it has read of it.  Every read of an
+ * unsealed one comes to us.  Where passthrough works, the kernel reads both kinds by itself
+ * (passthrough.c).
  */
 #include "read/segment.h"
 
@@ -21,13 +22,13 @@
 #include "shared/user_limits.h"
 
 struct segment_file {
-	struct chronfs_open_file open_file; /* first: it is found as that */
+	struct chronfs_open_file open_file; /* first member */
 	cq_segment *segment;
 };
 
-/* What users see of the file's attributes. */
-static void show(const struct chronfs *fs, uint64_t node, const struct stat *file,
-                 struct stat *ret_stat)
+/* The attributes that users see of a segment file. */
+static void segment_attr(const struct chronfs *fs, uint64_t node, const struct stat *file,
+                         struct stat *ret_stat)
 {
 	chronfs_attr(fs, node, S_IFREG | 0444, file->st_mtim, ret_stat);
 	ret_stat->st_ctim = file->st_ctim;
@@ -48,7 +49,7 @@ int chronfs_segment_find(struct chronfs *fs, uint32_t id, enum chronfs_kind unse
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
 	entry.ino = chronfs_node(attr.sealed ? sealed : unsealed, id);
-	show(fs, entry.ino, &attr.stat, &entry.attr);
+	segment_attr(fs, entry.ino, &attr.stat, &entry.attr);
 	if (attr.sealed || chronfs_planted("size_cached")) {
 		entry.entry_timeout = CHRONFS_NAME_TIMEOUT;
 		entry.attr_timeout = CHRONFS_FROZEN_TIMEOUT;
@@ -70,7 +71,7 @@ int chronfs_segment_entry(struct chronfs *fs, uint32_t id, bool listing,
 	                            ret_entry);
 }
 
-/* Of one that is deleted, while it is open. */
+/* Attributes of a segment that was deleted while it is open. */
 static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
 {
 	struct cq_segment_attr attr;
@@ -85,7 +86,7 @@ static int segment_deleted_stat(struct chronfs *fs, uint64_t node, struct stat *
 	pthread_mutex_unlock(&fs->open_files.lock);
 	if (r < 0)
 		return r;
-	show(fs, node, &attr.stat, ret_stat);
+	segment_attr(fs, node, &attr.stat, ret_stat);
 	ret_stat->st_nlink = 0;
 	return 0;
 }
@@ -134,11 +135,11 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	chronfs_open_files_enter(fs, &file->open_file, node);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
-	/* By the node that was looked up, not by what the segment is by now: the page cache of a live
-	 * node must never be taken for a sealed one's. */
+	/* The node decides, not the segment's state by now: the page cache of an unsealed node must
+	 * never be kept as that of a sealed one. */
 	if (chronfs_passthrough_open(fs, node, /* GCOV_EXCL_BR_LINE: libfuse before 3.17 */
 	                             cq_segment_fd(file->segment), fi))
-		; /* the file's own page cache it is */
+		; /* the kernel reads the file's own page cache */
 	else if (chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED)
 		fi->keep_cache = 1;
 	else
@@ -161,12 +162,12 @@ static ssize_t segment_pread(void *arg, void *buffer, size_t length, uint64_t of
 static void segment_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
                          struct fuse_file_info *fi)
 {
-	/* the kernel takes a short answer in its page cache for the end of the file */
+	/* the kernel takes a short answer to a cached read for the end of the file */
 	chronfs_reply_read(req, segment_pread, segment_handle(fi)->segment, size, offset,
 	                   chronfs_node_kind(node) == CHRONFS_SEGMENT_SEALED);
 }
 
-/* What a sealed segment has not used is a hole. */
+/* The unused end of a sealed segment is a hole. */
 static void segment_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence,
                           struct fuse_file_info *fi)
 {

@@ -2,11 +2,11 @@
 /*
  * segment_dir.c - segments/ and payload/: directories whose names are made of segment ids
  *
- * A segment is there when the queue has a file of that exact name whose header is valid for the id;
- * whatever else lies in the directory does not exist here.
+ * A segment exists here if the queue has a file of exactly that name whose header is valid for the
+ * id.  No other file of the queue's directory is shown.
  *
- * An open directory holds the ids that there were when its first entry was read.  The cookie of an
- * entry is made of its id, so a scan goes on at the right place whatever is published or trimmed.
+ * An open directory holds the ids that existed when its first entry was read.  The cookie of an entry
+ * is made of its id, so a scan continues at the right place whatever is published or trimmed meanwhile.
  */
 #include "read/segment_dir.h"
 
@@ -38,7 +38,7 @@ const struct chronfs_node_ops chronfs_payloads_ops = {
 	.stat = chronfs_directory_stat,
 };
 
-/* What makes the two differ. */
+/* The differences between the two directories. */
 struct naming {
 	const char *suffix;
 	enum chronfs_kind unsealed;
@@ -154,7 +154,7 @@ int chronfs_segment_dir_list(struct chronfs *fs, uint64_t dir, struct chronfs_se
 
 			if (found == -ENOENT) /* trimmed meanwhile, or not a segment */
 				continue;
-			if (found < 0) /* a lookup will tell */
+			if (found < 0) /* a lookup will find out */
 				memset(&entry, 0, sizeof entry);
 		}
 		if (entry.ino == 0) {

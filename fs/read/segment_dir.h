@@ -17,15 +17,16 @@ extern const struct chronfs_node_ops chronfs_payloads_ops;
 
 struct chronfs_segment_dir; /* one that is open */
 
-/* -ENOENT: not the name, or not the file, of a segment of this queue.  dir: which directory. */
+/* dir: the node of the directory.
+ *   ENOENT  not the name, or not the file, of a segment of this queue */
 int chronfs_segment_dir_lookup(struct chronfs *fs, uint64_t dir, const char *name,
                                struct fuse_entry_param *ret_entry);
 int chronfs_segment_dir_open(struct chronfs_segment_dir **ret_dir);
-/* Adds the segments whose cookie is above `after`; after 0: the list is made anew. */
+/* Adds the segments whose cookie is above `after`; 0 lists the queue again first. */
 int chronfs_segment_dir_list(struct chronfs *fs, uint64_t dir, struct chronfs_segment_dir *open,
                              struct chronfs_listing *listing, uint64_t after);
 void chronfs_segment_dir_close(struct chronfs_segment_dir *open);
-/* Id of the segment that is called `name` in directory `dir`. */
+/* The id of the segment with this name in directory `dir`. */
 bool chronfs_segment_dir_parse(uint64_t dir, const char *name, uint32_t *ret_id);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_xattr.h - what segments and payloads say of themselves */
+/* segment_xattr.h - extended attributes of segments and payloads, as in struct chronfs_node_ops */
 #ifndef CHRONFS_SEGMENT_XATTR_H
 #define CHRONFS_SEGMENT_XATTR_H
 

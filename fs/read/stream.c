@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.c - `stream`: all live payloads as one growing file
+ * stream.c - `stream`: the payloads of all segments as one growing file
  *
- * Byte 0 of an open file is the oldest one that there was when its name was looked up; it stays that
- * whatever is trimmed since, so offsets do not move and the size never shrinks.  Its inode number says which
- * byte that is (stream_begin.c).
+ * Byte 0 of an open file is the oldest byte that existed when its name was looked up.  It stays that
+ * byte whatever is trimmed later: offsets do not move and the size never shrinks.  The inode number
+ * says which byte it is (stream_begin.c).
  *
- * Reads go through the page cache, which is kept: a queue at rest is read as fast as a file.
- * stream_inodes.c says what that needs when it grows.
+ * Reads go through the page cache, and the kernel keeps it: a queue at rest is read as fast as a
+ * file.  stream_inodes.c says what that takes when the queue grows.
  *
- * A read that goes through the page cache is answered whole or with an error, since the kernel takes a
- * short answer for the end of the file: bytes that share a page with trimmed ones cannot be read so.
- * That is nothing where segments are large; a queue with retention and small ones is not cached.
- * Opening with O_NONBLOCK or O_DIRECT goes past the page cache: exact to the byte, for poll, too.
+ * A read through the page cache is answered in full or with an error, since the kernel takes a short
+ * answer for the end of the file.  So bytes that share a page with trimmed ones cannot be read
+ * through it.  Where segments are large that hardly matters; a queue with retention and small
+ * segments is not cached.  An open with O_NONBLOCK or O_DIRECT bypasses the page cache: it is exact
+ * to the byte, also for poll.
  *
- * poll(2) finds a plain open always readable, as any regular file: a program that polls before each read
- * must reach the end, and reads out of the page cache do not come to us, so we do not know where it is.
- * Only an open with one of these two flags asks us for each byte; it is readable while one is left.
+ * poll(2) finds a plain open always readable, as any regular file: a program that polls before each
+ * read must reach the end, and since reads from the page cache do not come to us, we do not know
+ * where the reader is.  With one of these two flags every read comes to us, and the file is readable
+ * while a byte is left.
  */
 #include "read/stream.h"
 
@@ -38,12 +40,12 @@
 #define CACHED_SEGMENT_MIN (1U << 20)
 
 struct stream_file {
-	struct chronfs_open_file open_file; /* first: it is found as that */
+	struct chronfs_open_file open_file; /* first member */
 	struct chronfs_stream_holder holder;
 	uint64_t begin; /* position of byte 0 */
 	bool cached;    /* reads go through the page cache */
-	bool exact;     /* poll(2) says whether something is left to be read */
-	uint64_t seen;  /* where the last read ended: what is left is behind; atomic */
+	bool exact;     /* poll(2) says whether a byte is left */
+	uint64_t seen;  /* where the last read ended; atomic */
 };
 
 static struct stream_file *stream_handle(const struct fuse_file_info *fi)
@@ -120,8 +122,8 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 /* ---- opening ---- */
 
 /*
- * Retention that takes small segments moves its edge by little at a time, and close behind those who
- * read: then bytes that are there must not be lost for sharing a page with others that are not.
+ * Retention of small segments trims little at a time, close behind the readers.  Then no byte that
+ * still exists may be lost because it shares a page with trimmed ones.
  */
 static bool may_be_cached(struct chronfs *fs)
 {
@@ -166,7 +168,7 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	fi->direct_io = !file->cached;
-	fi->keep_cache = 1; /* or even an open past the page cache would empty it */
+	fi->keep_cache = 1; /* without it even a direct open empties the page cache */
 	chronfs_reply_open(req, node, fi);
 }
 
@@ -228,7 +230,7 @@ static unsigned stream_ready(struct chronfs *fs, uint64_t node, const struct fus
 
 /* ---- data and holes ---- */
 
-/* The page that holds an offset can be read through the page cache: no byte of it is missing. */
+/* Whether no byte of a page is missing, so that it can be read through the page cache. */
 static int page_is_whole(cq_stream *stream, const struct stream_file *file, uint64_t page,
                          uint64_t page_size, uint64_t end)
 {

@@ -12,9 +12,9 @@
 struct chronfs;
 
 extern const struct chronfs_node_ops chronfs_stream_ops;
-/* The inode number that this thread is given for `stream`. */
+/* The inode number of `stream` for this thread. */
 int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino);
-/* For a lookup by this thread. */
+/* The entry for a lookup by this thread. */
 int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_param *ret_entry);
 
 #endif

@@ -2,17 +2,19 @@
 /*
  * stream_begin.c - where `stream` begins for a process that has it open
  *
- * Each beginning has an inode number of its own, so a program that remembers inode and offset can tell
- * that byte 0 is another one.  A program that has `stream` open and looks at the path from time to time,
- * to see whether it is still the same file (tail -F, and what collects logs), would take each trim for a
- * new file, and show all of it again.  For such a process nothing has changed: the file that it has open
- * has all that comes.  So a process that has `stream` open is led to the beginning that it has open: the
- * one that it has opened last, if these differ.
+ * Each beginning has an inode number of its own, so a program that remembers inode and offset can
+ * tell that byte 0 is another byte now.  tail -F and log collectors keep `stream` open and compare
+ * the path with the open file from time to time.  They would take each trim for a new file, and show
+ * all of it again.  Their open file has everything that comes, so for their process nothing changes:
+ * a process that has `stream` open gets the beginning that it has open, by the path too.  If it has
+ * several beginnings open, it gets the one that it opened last.
  *
- * Invariant: the same inode number, the same byte at the same offset; for every process and all times.
+ * Invariant: the same inode number has the same byte at the same offset, for all processes and
+ * times.
  *
- * The kernel names the thread that asks.  Its process is in /proc, as is when that was started, which tells
- * it apart from a later one of the same number.  Where /proc does not say, a thread is a process.
+ * The kernel names the thread that asks.  /proc says which process that is, and when the process
+ * started, which tells it apart from a later one with the same number.  Where /proc does not say, a
+ * thread counts as a process.
  */
 #include "read/stream_begin.h"
 
@@ -25,7 +27,7 @@
 #include "held/open_files.h"
 #include "shared/parse_number.h"
 
-/* The beginning of a file of /proc; "" if it cannot be read. */
+/* The first bytes of a file of /proc; "" if it cannot be read. */
 static void read_proc(pid_t pid, const char *name, char text[1024])
 {
 	char path[64];
@@ -49,13 +51,13 @@ static uint64_t process_of(pid_t thread)
 	uint64_t process;
 
 	read_proc(thread, "status", text);
-	line = strstr(text, key); /* a newline in a process's name is escaped there */
+	line = strstr(text, key); /* /proc escapes a newline in a process's name */
 	if (line && chronfs_parse_number(line + strlen(key), &process, &end))
 		return process;
 	return (uint64_t)thread;
 }
 
-/* Field 22 of /proc/PID/stat, behind the name, which may be anything; 0: not known. */
+/* Field 22 of /proc/PID/stat; the name before it may hold any character.  0: not known. */
 static uint64_t started(uint64_t process)
 {
 	const char *field, *end;
@@ -95,7 +97,7 @@ uint64_t chronfs_stream_begin_of(struct chronfs *fs, pid_t thread, uint64_t begi
 	const struct chronfs_stream_holder *holder;
 	uint64_t process, since = 0, its = begin;
 
-	if (thread == 0) /* the kernel has no number for it here */
+	if (thread == 0) /* it has no number in our process namespace */
 		return begin;
 	process = process_of(thread);
 	pthread_mutex_lock(&fs->open_files.lock);

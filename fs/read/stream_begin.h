@@ -10,18 +10,18 @@
 
 struct chronfs;
 
-/* An open file of `stream`, as what its process holds. */
+/* What a process holds by an open file of `stream`. */
 struct chronfs_stream_holder {
-	struct chronfs_open_file open_file; /* first; `node` is the process */
-	uint64_t started;                   /* when that was, as the kernel counts */
+	struct chronfs_open_file open_file; /* first member; `node` is the process */
+	uint64_t started;                   /* when the process started, in clock ticks */
 	uint64_t begin;                     /* position of byte 0 */
 };
 
-/* A thread has opened `stream`, which begins at `begin` for it. */
+/* Notes that a thread has opened `stream`, which begins at `begin` for it. */
 void chronfs_stream_hold(struct chronfs *fs, struct chronfs_stream_holder *holder, pid_t thread,
                          uint64_t begin);
 void chronfs_stream_let_go(struct chronfs *fs, struct chronfs_stream_holder *holder);
-/* Where the path begins for this thread; `begin`: for a process that does not have it open. */
+/* Where `stream` begins for this thread; `begin` if its process does not have it open. */
 uint64_t chronfs_stream_begin_of(struct chronfs *fs, pid_t thread, uint64_t begin);
 
 #endif

@@ -1,23 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream_inodes.c - which of the nodes of `stream` its name leads to
+ * stream_inodes.c - which inode of `stream` a lookup gets
  *
- * A page cache has a trap for what grows.  The page with the end of the file is filled up with zeros;
- * when the kernel is told of a larger size it takes that over first, and drops the page after that: to
- * another open file that reads in between it gives the zeros (measured: with four readers at the
- * growing end, two reads in a hundred).  So no two open files share a page cache that one of them may
- * see grow.  `stream` has many inodes, each with pages of its own.  Its name leads to one that
- * nobody has open: to the one that it led to last, if `stream` has not grown since that was told its
- * size, so that a queue at rest is read from the page cache; else to another, whose cache is empty.
+ * The kernel fills the last page of a file up with zeros.  When it learns of a larger size, it takes
+ * the size over first, and drops the page after that.  Another open file with the same page cache
+ * that reads in between gets the zeros (measured: two reads in a hundred, of four readers at the
+ * growing end).
  *
- * Invariant: of the open files of a node one at most is cached, and it was there first.  Those who
- * look the name up at the same time are led to the same node.  The first open has it; the others are
- * answered with ESTALE, upon which the kernel looks the name up anew, unseen by its user, and each is
- * led to a node that nobody else is led to.  That works once for an open, and only for one that has a
- * name: by /proc/PID/fd, or for an ioctl, the kernel opens a node that it has; such an open shares the
- * node, not cached.  So it is noted which thread was led where.
+ * Invariant: at most one open file of an inode is cached, and it was the first to open the inode.
  *
- * Many readers at once would fill the memory with page caches: only some are cached.
+ * So `stream` has many inodes for one beginning, its instances, each with a page cache of its own.
+ * A lookup gets an instance that is not open.  While `stream` has not grown since the kernel learnt
+ * the size of the last instance that a lookup got, that is the same instance again: so a queue at
+ * rest is read from the page cache.  Otherwise it is another one, whose page cache is empty.
+ *
+ * Lookups at the same time get the same instance.  The first open keeps it; the others are sent
+ * away with ESTALE.  Upon that the kernel looks the name up again, unseen by its user, and each of
+ * these lookups gets an instance that no other thread gets.  The kernel does that once for an open,
+ * and only for an open that has a name: for an open of /proc/PID/fd, or an ioctl, it opens the inode
+ * that it has.  Such an open shares the instance and is not cached.  To tell these apart, we remember
+ * which thread got which instance.
+ *
+ * Only some open files are cached: many readers would fill the memory with page caches.
  */
 #include "read/stream_inodes.h"
 
@@ -26,7 +30,7 @@
 #include "chronfs.h"
 #include "held/open_files.h"
 
-#define SHARED (CHRONFS_STREAM_INODES - 1) /* when all others are open; never cached */
+#define SHARED (CHRONFS_STREAM_INODES - 1) /* the instance when all others are open; never cached */
 #define CACHED_MAX 8
 
 static uint64_t instance_node(uint64_t begin, unsigned instance)
@@ -34,8 +38,8 @@ static uint64_t instance_node(uint64_t begin, unsigned instance)
 	return chronfs_node(CHRONFS_STREAM, chronfs_stream_value(begin, instance));
 }
 
-/* A node that is not open, nor was it for as long as can be. */
-static uint64_t another(struct chronfs *fs, uint64_t begin)
+/* An instance that is not open; the one that has been closed for the longest time. */
+static uint64_t closed_instance(struct chronfs *fs, uint64_t begin)
 {
 	for (unsigned tries = 0; tries < SHARED; tries++) {
 		uint64_t node = instance_node(begin, fs->stream_inodes.next++ % SHARED);
@@ -46,7 +50,7 @@ static uint64_t another(struct chronfs *fs, uint64_t begin)
 	return instance_node(begin, SHARED);
 }
 
-/* ---- who has asked for the name ---- */
+/* ---- threads that have looked the name up ---- */
 
 static struct chronfs_asked *find_asked(struct chronfs *fs, pid_t thread)
 {
@@ -56,7 +60,7 @@ static struct chronfs_asked *find_asked(struct chronfs *fs, pid_t thread)
 	return NULL;
 }
 
-/* Notes a thread in place of an older one, if possible of one that is not sent away. */
+/* Notes a thread in place of an older one, if possible of one that was not sent away. */
 static struct chronfs_asked *note_asked(struct chronfs *fs, pid_t thread)
 {
 	struct chronfs_asked *asked;
@@ -70,14 +74,14 @@ static struct chronfs_asked *note_asked(struct chronfs *fs, pid_t thread)
 	return asked;
 }
 
-/* ---- the name ---- */
+/* ---- lookups ---- */
 
-/* For one who was sent away, or is told a beginning of his own. */
+/* For a thread that was sent away, or whose process has a beginning of its own. */
 static uint64_t own_node(struct chronfs *fs, uint64_t begin, const struct chronfs_asked *asked)
 {
 	if (asked->node != 0 && asked->begin == begin) /* one open may look up twice */
 		return asked->node;
-	return another(fs, begin);
+	return closed_instance(fs, begin);
 }
 
 static uint64_t common_node(struct chronfs *fs, uint64_t begin, uint64_t end)
@@ -86,7 +90,7 @@ static uint64_t common_node(struct chronfs *fs, uint64_t begin, uint64_t end)
 
 	if (c->last == 0 || c->begin != begin || c->end != end ||
 	    chronfs_open_files_find(fs, c->last))
-		c->last = another(fs, begin);
+		c->last = closed_instance(fs, begin);
 	c->begin = begin;
 	c->end = end;
 	return c->last;
@@ -122,7 +126,7 @@ void chronfs_stream_inode_told(struct chronfs *fs, uint64_t node, uint64_t end)
 
 /* ---- open files ---- */
 
-/* Has the thread's name looked up again: it is led to a node of its own then. */
+/* Whether the thread is to look the name up again, upon which it gets an instance of its own. */
 static bool send_away(struct chronfs *fs, uint64_t node, pid_t thread)
 {
 	struct chronfs_asked *asked = find_asked(fs, thread);

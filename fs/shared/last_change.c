@@ -6,7 +6,7 @@
 
 #define NS_PER_S 1000000000
 
-/* Of a queue that another process writes, or none. */
+/* Of a queue that no writer of ours has open. */
 static int files_change(cq_queue *queue, struct timespec *ret_time)
 {
 	struct cq_segment_attr attr;

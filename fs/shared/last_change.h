@@ -7,8 +7,8 @@
 
 struct chronfs;
 
-/* When the queue was last written to: the time of its newest record; on a read-only mount that of
- * its current segment.  The time of the mount while there is none. */
+/* The time of the queue's newest record; on a read-only mount the time of its current segment.  The
+ * time of the mount while there is none. */
 struct timespec chronfs_last_change(struct chronfs *fs);
 
 #endif

@@ -54,6 +54,9 @@ struct waiter {
 	struct chronfs_file_lock *spare;  /* for apply(); NULL: granted */
 };
 
+typedef bool (*chosen_fn)(const struct chronfs_file_lock *lock,
+                          const struct chronfs_file_lock *like);
+
 static void drop_lock(struct chronfs *fs, struct chronfs_file_lock **link)
 {
 	struct chronfs_file_lock *lock = *link;
@@ -165,10 +168,8 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 }
 
 /* Drops the chosen locks on the file of `like`.  Returns as grant(). */
-static struct chronfs_parked *drop_chosen_locks(
-	struct chronfs *fs,
-	bool (*chosen)(const struct chronfs_file_lock *lock, const struct chronfs_file_lock *like),
-	const struct chronfs_file_lock *like)
+static struct chronfs_parked *drop_chosen_locks(struct chronfs *fs, chosen_fn chosen,
+                                                const struct chronfs_file_lock *like)
 {
 	struct chronfs_file_lock **link = &fs->file_locks.held;
 	bool dropped = false;
@@ -235,9 +236,7 @@ static void finish_granted(struct chronfs *fs, struct chronfs_parked *granted)
 }
 
 /* Drops the chosen locks on the file of `like`, and replies to the requests that are granted. */
-static void drop_and_grant(struct chronfs *fs,
-                           bool (*chosen)(const struct chronfs_file_lock *lock,
-                                          const struct chronfs_file_lock *like),
+static void drop_and_grant(struct chronfs *fs, chosen_fn chosen,
                            const struct chronfs_file_lock *like)
 {
 	struct chronfs_parked *granted;
@@ -349,6 +348,7 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 	const struct chronfs_file_lock *held;
 	struct flock reply = *lock;
 
+	reply.l_type = F_UNLCK;
 	pthread_mutex_lock(&fs->file_locks.waiters.lock);
 	held = find_conflict(fs, &wanted);
 	if (held) {
@@ -357,8 +357,6 @@ void chronfs_op_getlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 		reply.l_start = held->start;
 		reply.l_len = held->end == TO_END ? 0 : held->end - held->start + 1;
 		reply.l_pid = held->pid;
-	} else {
-		reply.l_type = F_UNLCK;
 	}
 	pthread_mutex_unlock(&fs->file_locks.waiters.lock);
 	fuse_reply_lock(req, &reply);

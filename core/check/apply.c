@@ -143,7 +143,7 @@ static int build_indexes(struct cq_recovery *v)
 		r = cq_segment_open_named(v->dirfd, c->id, &fd);
 		if (r < 0)
 			return r;
-		/* one segment's time, and files have been changed: the caller is not told of it */
+		/* no meter: files have been changed, so the caller can end nothing */
 		r = cq_index_build(fd, c->id, v->segment_size, NULL, &index);
 		close(fd);
 		if (r == 0) {

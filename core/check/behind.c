@@ -21,6 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files/quarantine.h"
 #include "format/place.h"
 #include "format/record.h"
 #include "format/window.h"
@@ -165,17 +166,14 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beh
 			? &v->meter
 			: NULL;
 	const uint64_t before = v->behind.records;
-	struct cq_behind none = { .records = 0 };
-	struct cq_behind_from nowhere;
 	uint64_t size = c->size < v->segment_size ? c->size : v->segment_size, first;
-	bool all_before;
+	bool none_behind;
 	int fd, r;
 
 	if (!find_start(c, from) || c->kind == CQ_KIND_NO_FILE)
 		return 0;
 	size -= size % CQ_ALIGN;
-	all_before = is_behind_all(v, c->id, from->offset);
-	nowhere = *from;
+	none_behind = is_behind_all(v, c->id, from->offset);
 	r = cq_segment_open_named(v->dirfd, c->id, &fd);
 	if (r < 0)
 		return r;
@@ -184,8 +182,8 @@ static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_beh
 	if (r == 0 && size >= CQ_FORMAT_SIZE_MIN) {
 		if (!aside) /* as in cq_quarantine_first_residue() */
 			cq_io_drop_clean(fd, from->offset);
-		r = cq_behind_count(fd, size, all_before ? &nowhere : from, meter,
-		                    all_before ? &none : &v->behind, &first);
+		r = none_behind ? cq_quarantine_first_residue(fd, size, from->offset, &first)
+		                : cq_behind_count(fd, size, from, meter, &v->behind, &first);
 		if (r == 0 && size == v->segment_size)
 			c->residue = first;
 	}

@@ -76,7 +76,7 @@ static bool lock_held(struct cq_verifier *v)
 	int r = cq_queue_holder(v->queue, &holder);
 
 	if (r == -ELOOP || r == -EBADMSG) {
-		cq_verify_report(v, true, UINT32_MAX, 0,
+		CQ_QUEUE_FINDING(v, true,
 		                 CQ_LOCK_NAME " is no regular file: no writer can open the queue");
 		return false;
 	}
@@ -164,12 +164,11 @@ static void report_useless(struct cq_verifier *v, int dirfd, const char *name, i
 	if (r == 0 && error != -ENOENT && error != -EBADMSG) /* it could not be read a moment ago */
 		r = error;
 	if (r < 0)
-		cq_verify_report(v, true, UINT32_MAX, 0, "%s cannot be read: %s", name,
-		                 strerrordesc_np(-r));
+		CQ_QUEUE_FINDING(v, true, "%s cannot be read: %s", name, strerrordesc_np(-r));
 	else if (blank)
-		cq_verify_report(v, false, UINT32_MAX, 0, "%s is empty", name);
+		CQ_QUEUE_FINDING(v, false, "%s is empty", name);
 	else
-		cq_verify_report(v, true, UINT32_MAX, 0, "%s is damaged", name);
+		CQ_QUEUE_FINDING(v, true, "%s is damaged", name);
 }
 
 int cq_position_read(int dirfd, struct cq_position_file *ret_position)
@@ -212,7 +211,7 @@ static int collect_durable(struct cq_verifier *v)
 	r = cq_watermark_read(v->queue->dirfd, &state);
 	if (r == 0 && state.found) {
 		if (state.damaged != 0)
-			cq_verify_report(v, true, UINT32_MAX, 0,
+			CQ_QUEUE_FINDING(v, true,
 			                 CQ_DURABLE_NAME
 			                 ": slot %u is damaged; what was durable may "
 			                 "be more than the other one says",
@@ -240,7 +239,7 @@ static void visit_reader(void *arg, const char *name, const struct cq_reader_fil
 	struct reader_visit *visit = arg;
 
 	if (cursor->damaged != 0)
-		cq_verify_report(visit->v, true, UINT32_MAX, 0,
+		CQ_QUEUE_FINDING(visit->v, true,
 		                 CQ_READERS_DIR "/%s" CQ_READER_SUFFIX
 		                                ": slot %u is damaged; its reader may have been "
 		                                "further than the other one says",
@@ -283,8 +282,8 @@ static int report_bad_readers(struct cq_verifier *v)
 	while ((r = cq_io_next_name(stream, &file)) > 0)
 		if (!cq_reader_file_name_parse(name, file)) {
 			if (ends_in(file, CQ_READER_SUFFIX))
-				cq_verify_report(v, false, UINT32_MAX, 0,
-				                 "no reader can have the name of %s", file);
+				CQ_QUEUE_FINDING(v, false, "no reader can have the name of %s",
+				                 file);
 		} else if (!has_claim(v, name)) {
 			report_useless(v, dirfd, file, 0);
 		}
@@ -305,7 +304,7 @@ static int collect_readers(struct cq_verifier *v)
 	if (visit.result < 0)
 		return visit.result;
 	if (r < 0 && !cq_verify_short_of_means(v, r))
-		cq_verify_report(v, true, UINT32_MAX, 0, CQ_READERS_DIR " cannot be read: %s",
+		CQ_QUEUE_FINDING(v, true, CQ_READERS_DIR " cannot be read: %s",
 		                 strerrordesc_np(-r));
 	return 0;
 }
@@ -318,7 +317,7 @@ static int collect_control(struct cq_verifier *v)
 
 	r = cq_control_open(&control, v->queue->dirfd, false);
 	if (r == -ENOENT)
-		cq_verify_report(v, false, UINT32_MAX, 0, CQ_CONTROL_NAME " is missing");
+		CQ_QUEUE_FINDING(v, false, CQ_CONTROL_NAME " is missing");
 	else if (r < 0)
 		report_useless(v, v->queue->dirfd, CQ_CONTROL_NAME, r);
 	if (r < 0)
@@ -327,13 +326,12 @@ static int collect_control(struct cq_verifier *v)
 	v->have_position = cq_control_position(&control, &v->position) == 0;
 	cq_control_close(&control);
 	if (v->segment_size != 0 && segment_size != v->segment_size)
-		cq_verify_report(v, true, UINT32_MAX, 0,
+		CQ_QUEUE_FINDING(v, true,
 		                 CQ_CONTROL_NAME " says segments of %" PRIu64
 		                                 " bytes, but they have %" PRIu64,
 		                 segment_size, v->segment_size);
 	if (!v->have_position) {
-		cq_verify_report(v, false, UINT32_MAX, 0,
-		                 CQ_CONTROL_NAME " was left in the middle of a roll");
+		CQ_QUEUE_FINDING(v, false, CQ_CONTROL_NAME " was left in the middle of a roll");
 		return 0;
 	}
 	return add_claim(v, CQ_CLAIM_CONTROL, CQ_CONTROL_NAME, v->position.segment,
@@ -389,30 +387,32 @@ void cq_claims_skip(struct cq_verifier *v, uint32_t segment)
 
 /* ---- after the walk ---- */
 
+#define report_claim(v, damage, claim, ...) \
+	cq_verify_report(v, damage, (claim)->segment, (claim)->offset, __VA_ARGS__)
+
 static void judge_stale(struct cq_verifier *v, const struct cq_claim *claim)
 {
 	/* a reader may be anywhere, and the watermark may lag */
 	if (claim->by == CQ_CLAIM_DURABLE || claim->by == CQ_CLAIM_READER || !v->have_tail ||
 	    cq_verify_moving(v, UINT64_MAX, 0))
 		return;
-	cq_verify_report(
-		v, false, claim->segment, claim->offset,
+	report_claim(
+		v, false, claim,
 		"%s names a place before the end of the records, as after a writer that did not close "
 		"the queue",
 		claim->name);
 }
 
-static void judge(struct cq_verifier *v, const struct cq_claim *claim)
+static void judge_claim(struct cq_verifier *v, const struct cq_claim *claim)
 {
 	int to_tail;
 
 	if (cq_place_compare(claim->segment, claim->offset, v->oldest, 0, v->segment_size) < 0) {
 		if (claim->by == CQ_CLAIM_READER)
-			cq_verify_report(
-				v, false, claim->segment, claim->offset,
-				"reader %s is before the oldest segment: what it still had "
-				"to read is gone",
-				claim->name);
+			report_claim(v, false, claim,
+			             "reader %s is before the oldest segment: what it still had "
+			             "to read is gone",
+			             claim->name);
 		else
 			judge_stale(v, claim);
 		return;
@@ -420,10 +420,9 @@ static void judge(struct cq_verifier *v, const struct cq_claim *claim)
 	to_tail = cq_place_compare(claim->segment, claim->offset, v->tail.segment, v->tail.offset,
 	                           v->segment_size);
 	if (claim->seq_differs)
-		cq_verify_report(v, true, claim->segment, claim->offset,
-		                 "%s says that record %" PRIu64
-		                 " comes next here, and it is %" PRIu64,
-		                 claim->name, claim->seq, claim->seq_there);
+		report_claim(v, true, claim,
+		             "%s says that record %" PRIu64 " comes next here, and it is %" PRIu64,
+		             claim->name, claim->seq, claim->seq_there);
 	if (claim->on_boundary) {
 		if (to_tail < 0)
 			judge_stale(v, claim);
@@ -432,26 +431,23 @@ static void judge(struct cq_verifier *v, const struct cq_claim *claim)
 	if (cq_verify_moving(v, claim->segment, claim->offset))
 		return;
 	if (!v->have_tail || to_tail < 0)
-		cq_verify_report(v, true, claim->segment, claim->offset,
-		                 "%s%s is at a place where no record begins",
-		                 claim->by == CQ_CLAIM_READER ? "reader " : "", claim->name);
+		report_claim(v, true, claim, "%s%s is at a place where no record begins",
+		             claim->by == CQ_CLAIM_READER ? "reader " : "", claim->name);
 	else if (claim->segment == v->tail.segment + 1ULL && claim->offset <= DATA_START)
 		/* a power cut took the name of the empty successor, and no record with it */
-		cq_verify_report(v, false, claim->segment, claim->offset,
-		                 "%s names the next segment, which is not there", claim->name);
+		report_claim(v, false, claim, "%s names the next segment, which is not there",
+		             claim->name);
 	else if (claim->by == CQ_CLAIM_READER)
-		cq_verify_report(v, true, claim->segment, claim->offset,
-		                 "reader %s is behind the last record", claim->name);
+		report_claim(v, true, claim, "reader %s is behind the last record", claim->name);
 	else
-		cq_verify_report(v, true, claim->segment, claim->offset,
-		                 "records are missing: %s%s", claim->name,
-		                 claim->by == CQ_CLAIM_DURABLE
-		                         ? " says that they were durable up to here"
-		                         : " says that they went up to here");
+		report_claim(v, true, claim, "records are missing: %s%s", claim->name,
+		             claim->by == CQ_CLAIM_DURABLE
+		                     ? " says that they were durable up to here"
+		                     : " says that they went up to here");
 }
 
 void cq_claims_judge(struct cq_verifier *v)
 {
 	for (size_t i = 0; i < v->claim_count; i++)
-		judge(v, &v->claims[i]);
+		judge_claim(v, &v->claims[i]);
 }

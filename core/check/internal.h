@@ -27,7 +27,7 @@
  * can begin, and from a sound one on from record to record.
  *
  * Only records of this library are found: the 64 bits of both checksums, and numbers that can follow
- * those at the end, tell them from payload that looks like a record.
+ * those at the end, distinguish them from payload that looks like a record.
  */
 
 /* What has been found so far. */
@@ -53,7 +53,7 @@ struct cq_behind_from cq_behind_start(const struct cq_order *order, uint64_t off
  * from->seq and from->epoch for the next segment.  *ret_first: the first byte there that is not zero;
  * `size`: there is none.  Reads the data in the file once, unless somebody has made up headers of payloads
  * that are not there.  -EIO: the file cannot be read to its end; what was found counts.
- * meter, if not NULL, is told of the way and may end the search (-ECANCELED).
+ * meter, if not NULL, hears of the progress and may end the search (-ECANCELED).
  */
 int cq_behind_count(int fd, uint64_t size, struct cq_behind_from *from, struct cq_meter *meter,
                     struct cq_behind *behind, uint64_t *ret_first);
@@ -145,7 +145,7 @@ int cq_inspect(struct cq_recovery *v);
 int cq_inspect_segment(const struct cq_recovery *v, struct cq_candidate *c);
 
 /* Opens a segment for writing and counts what it holds.  meter NULL: files have been changed already, so
- * the caller is not told of the way, and cannot end it. */
+ * the caller hears of no progress, and cannot end it. */
 int cq_inspect_contents(struct cq_recovery *v, struct cq_candidate *c, struct cq_meter *meter);
 
 /* Counts what a segment holds without opening it for writing.  What cannot be read becomes CQ_KIND_BAD. */
@@ -239,7 +239,7 @@ int cq_readers_report(struct cq_recovery *v);
 
 /* ---- a verification ---- */
 
-/* A position that some file claims: it has to be where a record begins or the records end. */
+/* A place that some file claims: a record must begin there, or the records end. */
 enum cq_claimant { CQ_CLAIM_CONTROL, CQ_CLAIM_POSITION, CQ_CLAIM_DURABLE, CQ_CLAIM_READER };
 
 struct cq_claim {
@@ -247,7 +247,7 @@ struct cq_claim {
 	char *name; /* of the file, or of the reader */
 	uint64_t segment;
 	uint64_t offset;
-	bool on_boundary; /* the walk came by, or cannot tell */
+	bool on_boundary; /* it is right: the walk was there, or could not go there */
 	bool seq_differs; /* the watermark's: the number that it says comes next does not */
 	uint64_t seq;
 	uint64_t seq_there;
@@ -305,6 +305,8 @@ void cq_verify_report(struct cq_verifier *v, bool damage, uint64_t segment, uint
 /* Findings in the segment at hand. */
 #define CQ_DAMAGE(v, offset, ...) cq_verify_report(v, true, (v)->id, offset, __VA_ARGS__)
 #define CQ_NOTE(v, offset, ...) cq_verify_report(v, false, (v)->id, offset, __VA_ARGS__)
+/* A finding in no segment. */
+#define CQ_QUEUE_FINDING(v, damage, ...) cq_verify_report(v, damage, UINT32_MAX, 0, __VA_ARGS__)
 
 /* The error of a call was want of descriptors or memory, or the caller wants no more: that says nothing
  * about the queue, and is the result of the whole verification. */
@@ -342,7 +344,7 @@ int cq_claims_collect(struct cq_verifier *v);
 /* The walk is at a boundary of records; v->order: what the next one has to be. */
 void cq_claims_pass(struct cq_verifier *v, uint32_t segment, uint64_t offset);
 
-/* The walk cannot tell the boundaries in the rest of this segment: no claim about it is wrong. */
+/* The walk skips the rest of this segment: no claim about it is wrong. */
 void cq_claims_skip(struct cq_verifier *v, uint32_t segment);
 
 /* After the walk: judges the claims. */

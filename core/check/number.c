@@ -12,12 +12,12 @@
  * watermark is in may have been cut below it, with the caller's consent.) */
 static uint64_t lowest_by_watermark(const struct cq_recovery *v, uint32_t id, uint32_t before)
 {
-	const struct cq_watermark_slot *mark = &v->watermark;
+	const struct cq_watermark_slot *w = &v->watermark;
 
-	if (before >= mark->segment || id < mark->segment ||
-	    (id == mark->segment && mark->offset > sizeof(struct cq_segment_header)))
+	if (before >= w->segment || id < w->segment ||
+	    (id == w->segment && w->offset > sizeof(struct cq_segment_header)))
 		return 0;
-	return mark->seq;
+	return w->seq;
 }
 
 int cq_number_at(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t *ret_base)

@@ -90,7 +90,7 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	return r;
 }
 
-static int judge(struct cq_recovery *v, struct cq_candidate *c)
+static int judge_segment(struct cq_recovery *v, struct cq_candidate *c)
 {
 	if (c->trusted)
 		return judge_trusted(v, c);
@@ -214,7 +214,7 @@ int cq_plan_repair(struct cq_recovery *v)
 		if (v->candidates[i].trusted && cq_kind_is_sound(v->candidates[i].kind))
 			r = cq_inspect_read(v, &v->candidates[i]);
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++) {
-		r = judge(v, &v->candidates[i]);
+		r = judge_segment(v, &v->candidates[i]);
 		v->durable_lost |= v->candidates[i].lost;
 	}
 	if (r == 0)

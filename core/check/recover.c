@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* recover.c - what an opening writer does with what it finds; see check.h */
+/* recover.c - opens a queue for its writer, or repairs it; see check.h */
 #include "check/check.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-static int store_mark(const struct cq_recovery *v, struct cq_watermark_slot mark)
+static int store_watermark(const struct cq_recovery *v, struct cq_watermark_slot slot)
 {
 	struct cq_watermark durable;
 	int r;
@@ -22,26 +22,26 @@ static int store_mark(const struct cq_recovery *v, struct cq_watermark_slot mark
 	r = cq_watermark_open(&durable, v->dirfd);
 	if (r < 0)
 		return r;
-	r = cq_watermark_store(&durable, mark);
+	r = cq_watermark_store(&durable, slot);
 	if (r == 0 && !cq_planted("consent_unsynced"))
 		r = cq_io_sync_data(durable.fd);
 	cq_watermark_close(&durable);
 	return r;
 }
 
-/* Retention took the segment that the watermark names, and nothing is left of the next one: were this
- * cut off when that is set aside, it would look like a loss. */
+/* Where retention took the segment that the watermark names, and the next one is set aside: moves the
+ * watermark first.  Otherwise a kill just behind that would leave what looks like a loss. */
 static int pass_deleted(const struct cq_recovery *v, bool loss)
 {
 	const struct cq_candidate *first = v->candidates;
-	struct cq_watermark_slot mark = v->watermark;
+	struct cq_watermark_slot slot = v->watermark;
 
-	if (mark.generation == 0 || loss || v->candidate_count == 0 || first->id <= mark.segment ||
+	if (slot.generation == 0 || loss || v->candidate_count == 0 || first->id <= slot.segment ||
 	    first->id != v->ids[0] || first->act != CQ_ACT_SET_ASIDE)
 		return 0;
-	mark.segment = first->id;
-	mark.offset = sizeof(struct cq_segment_header);
-	return store_mark(v, mark);
+	slot.segment = first->id;
+	slot.offset = sizeof(struct cq_segment_header);
+	return store_watermark(v, slot);
 }
 
 static void free_recovery(struct cq_recovery *v)
@@ -53,7 +53,7 @@ static void free_recovery(struct cq_recovery *v)
 	free(v->ids);
 }
 
-/* What speaks against acting: a loss that nobody has accepted, or that there is nothing to do. */
+/* Reports the plan.  EBADMSG: the caller does not accept the loss; ECANCELED: there is nothing to do. */
 static int consent(struct cq_recovery *v, bool loss)
 {
 	const bool accepted = v->config->accept_loss;
@@ -82,8 +82,8 @@ static int consent(struct cq_recovery *v, bool loss)
 	return r == 0 && v->repairer && v->repairer->config->dry_run ? -ECANCELED : r;
 }
 
-/* From here on files change: the lock's text says who does it.  Before more than that and temp files do,
- * the file system shows what it can. */
+/* Files change from here on.  The first is the lock's text, which names the writer; temp files follow; then
+ * the file system shows whether it can hold a queue. */
 static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 {
 	int r;
@@ -136,12 +136,12 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	if (r < 0)
 		goto out;
 	remains.seq = out.next_seq;
-	/* what remained is what was durable; else a kill before the next flush would have the loss accepted
-	 * again */
+	/* only what is left was durable; with the old watermark, a kill before the next flush would need the
+	 * caller's consent again */
 	if (loss)
-		r = store_mark(&v, remains);
-	else if (v.have_watermark && v.damaged_slots != 0) /* over the damaged slot */
-		r = store_mark(&v, v.watermark);
+		r = store_watermark(&v, remains);
+	else if (v.have_watermark && v.damaged_slots != 0) /* replaces the damaged slot */
+		r = store_watermark(&v, v.watermark);
 	cq_point("recover.mark_lowered");
 	if (r == 0)
 		r = cq_readers_move(&v, out.active->id, out.active->used);

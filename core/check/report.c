@@ -237,7 +237,7 @@ static const char *control_wrong(const struct cq_recovery *v, const struct cq_co
 /* The segment that the watermark is in, or the one that it is at the end of. */
 static const struct cq_candidate *watermark_segment(const struct cq_recovery *v)
 {
-	const struct cq_watermark_slot *mark = &v->watermark;
+	const struct cq_watermark_slot *w = &v->watermark;
 	const struct cq_candidate *before = NULL;
 
 	for (size_t i = 0; i < v->candidate_count; i++) {
@@ -245,10 +245,10 @@ static const struct cq_candidate *watermark_segment(const struct cq_recovery *v)
 
 		if (c->act == CQ_ACT_SET_ASIDE || !c->scanned)
 			continue;
-		if (c->id == mark->segment)
+		if (c->id == w->segment)
 			return c;
-		if ((uint64_t)c->id + 1 == mark->segment &&
-		    mark->offset == sizeof(struct cq_segment_header))
+		if ((uint64_t)c->id + 1 == w->segment &&
+		    w->offset == sizeof(struct cq_segment_header))
 			before = c;
 	}
 	return before;
@@ -299,7 +299,7 @@ static int durable_wrong(const struct cq_recovery *v, const char **ret_why)
 	return 0;
 }
 
-/* Why a file that cannot be used has to be written; r: what came of reading it.  NULL: it is sound. */
+/* Why a file is rewritten; r: the result of reading it.  NULL: it is sound. */
 static const char *unusable(int r)
 {
 	return r == -ENOENT ? "it is missing" : r < 0 ? "it is damaged" : NULL;
@@ -364,7 +364,7 @@ static struct border border_behind(const struct cq_candidate *c)
 		return unknown;
 	if (c->contents.has_stream_offset)
 		b.stream = c->contents.stream_end;
-	else /* without a record, its header tells */
+	else /* it holds no record: its header says it */
 		b.stream = c->header.stream_base + c->contents.payload_bytes;
 	return b;
 }

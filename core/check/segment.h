@@ -100,7 +100,7 @@ void cq_contents_add(struct cq_contents *contents, const struct cq_record_at *re
 /* What else a caller wants of a scan. */
 struct cq_scan_wish {
 	struct cq_wsegment *count; /* gets every record by cq_wsegment_count() */
-	struct cq_meter *meter;    /* told of the way; may end it */
+	struct cq_meter *meter;    /* hears of the progress; may end the scan */
 	uint64_t place;            /* offset to ask about; 0: none */
 };
 

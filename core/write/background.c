@@ -26,17 +26,6 @@ void cq_writer_call_space(cq_writer *w)
 		w->config.space(w->config.space_arg);
 }
 
-/* A segment was prepared: if the disk has been full until now, there is room again. */
-static void note_prepared(cq_writer *w)
-{
-	const int error = atomic_exchange(&w->prepare_error, 0);
-
-	if (error == -ENOSPC || error == -EDQUOT)
-		atomic_store(&w->quota.disk_full, true); /* even if no append was refused for it */
-	if (cq_quota_note_room(&w->quota))
-		cq_worker_kick(&w->flusher);
-}
-
 static int prepare(cq_writer *w)
 {
 	int r;
@@ -51,7 +40,9 @@ static int prepare(cq_writer *w)
 	if (cq_sealed_wake_due(w) || w->prealloc.refused)
 		cq_worker_kick(&w->flusher);
 	if (r > 0) {
-		note_prepared(w);
+		atomic_store(&w->prepare_error, 0);
+		if (cq_quota_note_room(&w->quota))
+			cq_worker_kick(&w->flusher);
 		return 0;
 	}
 	if (r < 0 && r != atomic_exchange(&w->prepare_error, r))

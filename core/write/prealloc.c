@@ -22,7 +22,6 @@ void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_
 		.quota = quota,
 		.expected = expected,
 		.error_id = UINT32_MAX,
-		.may_exist = true,
 	};
 	pthread_mutex_init(&prealloc->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -93,16 +92,13 @@ static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_w
 	return false;
 }
 
-/* Makes segment `id` under its temp name, or opens it.  Where an earlier run, or a roll that could not
- * wait, may have published it, the file is looked for first; elsewhere publishing would tell.
- * -ENOENT without a reservation: there is no file, and none may be made. */
+/* Opens segment `id`, which an earlier run or a roll may have published; else makes it under its temp
+ * name.  -ENOENT without a reservation: there is no file, and none may be made. */
 static int make(struct cq_prealloc *p, uint32_t id, bool reserved, struct cq_wsegment **ret_segment)
 {
-	int r = -ENOENT;
+	int r;
 
-	if (p->may_exist || !reserved)
-		r = cq_wsegment_open(p->dirfd, id, p->segment_size, ret_segment);
-	p->may_exist = r == 0 || !reserved;
+	r = cq_wsegment_open(p->dirfd, id, p->segment_size, ret_segment);
 	if (r == -ENOENT && reserved)
 		r = cq_wsegment_prepare(p->dirfd, id, p->segment_size, CQ_BY_PREPARER, ret_segment);
 	return r;
@@ -118,10 +114,8 @@ static int publish(struct cq_prealloc *p, struct cq_wsegment **segment)
 	                                    : cq_wsegment_publish_or_open(p->dirfd, segment);
 	if (r < 0)
 		return r;
-	if (!(*segment)->created) {
-		p->may_exist = true;
+	if (!(*segment)->created)
 		atomic_store(&p->quota->recount_needed, true);
-	}
 	atomic_fetch_add(&p->published, 1);
 	return 0;
 }

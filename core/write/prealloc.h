@@ -43,9 +43,8 @@ struct cq_prealloc {
 	uint32_t depth;         /* constant: slots in use */
 	struct cq_quota *quota; /* locks itself */
 
-	_Atomic uint32_t expected; /* stored under lock, loaded anywhere */
-	bool may_exist; /* the preparer's: the file that it is to make may be published */
-	bool refused;   /* the preparer's: its last step could not reserve a file */
+	_Atomic uint32_t expected;  /* stored under lock, loaded anywhere */
+	bool refused;               /* the preparer's: its last step could not reserve a file */
 	_Atomic uint64_t published; /* final names given since open; the flusher compares */
 
 	pthread_mutex_t lock;

@@ -21,38 +21,26 @@ static uint64_t behind(uint64_t first, uint64_t count)
 	return count <= UINT64_MAX - first ? first + count : UINT64_MAX;
 }
 
-/* A segment without a summary.  Sequence numbers that do not just count up are those of a
- * chronicle-rs that was started anew: then the last is not the highest.  EBADMSG: damage hides what
- * follows it. */
+/* For a segment without a summary.  The last number need not be the highest: a chronicle-rs may have begun
+ * again at 0.  EBADMSG: damage hides what follows it. */
 static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 {
-	struct cq_segment_info content = CQ_SIZED(content);
 	struct cq_segment_header header;
 	struct cq_contents contents;
 	int r;
 
-	r = cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content);
-	if (r < 0)
-		return r;
-	if (content.damaged)
-		return -EBADMSG;
-	if (content.records > 0 &&
-	    behind(content.first_seq, content.records) != content.last_seq + 1) {
-		r = cq_segment_header(segment, &header);
-		if (r == 0)
-			r = cq_contents_scan(cq_segment_fd(segment), cq_segment_size(segment),
-			                     &header, NULL, &contents);
-		if (r == 0 && contents.damaged)
-			r = -EBADMSG;
-		if (r < 0)
-			return r;
-		content.last_seq = contents.max_seq;
-	}
-	*ret_end = content.records > 0 ? behind(content.last_seq, 1) : 0;
-	return 0;
+	r = cq_segment_header(segment, &header);
+	if (r == 0)
+		r = cq_contents_scan(cq_segment_fd(segment), cq_segment_size(segment), &header,
+		                     NULL, &contents);
+	if (r == 0 && contents.damaged)
+		r = -EBADMSG;
+	if (r == 0)
+		*ret_end = contents.records > 0 ? behind(contents.max_seq, 1) : 0;
+	return r;
 }
 
-/* All records of the segment are below *ret_end.  EBADMSG, EIO: it does not tell. */
+/* All records of the segment are below *ret_end.  EBADMSG, EIO: it does not say. */
 static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
 {
 	struct cq_segment_info info = CQ_SIZED(info);
@@ -71,7 +59,7 @@ static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
 	return r;
 }
 
-/* The same by what comes after it, for a damaged one: the writer went on behind its records. */
+/* The same for a damaged segment, by its successor, which begins behind its records. */
 static int end_by_successor(cq_writer *w, uint32_t id, uint64_t *ret_end)
 {
 	struct cq_segment_info info = CQ_SIZED(info);

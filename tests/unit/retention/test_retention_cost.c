@@ -78,7 +78,6 @@ static unsigned opened_in_steps(struct qs *q)
 	return opened;
 }
 
-/* In some steps: with many readers their files are read after a pause. */
 static void retire_to(struct qs *q, uint32_t id)
 {
 	while (oldest(q) < id)

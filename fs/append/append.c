@@ -116,7 +116,7 @@ static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
-	chronfs_open_files_enter(chronfs_of(req), &file->open_file, node);
+	chronfs_open_files_add(chronfs_of(req), &file->open_file, node);
 	/* every access mode is allowed; O_TRUNC means nothing */
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
@@ -126,7 +126,7 @@ static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 static void append_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
 	(void)node;
-	chronfs_open_files_leave(fs, &append_handle(fi)->open_file);
+	chronfs_open_files_remove(fs, &append_handle(fi)->open_file);
 	free(append_handle(fi));
 }
 

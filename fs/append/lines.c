@@ -336,7 +336,7 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	pthread_mutex_init(&file->lock, NULL);
 	chronfs_line_splitter_init(&file->splitter, fs->write_limit, &fs->lines.memory);
 	file->references = 1;
-	chronfs_open_files_enter(fs, &file->sink.open_file, node);
+	chronfs_open_files_add(fs, &file->sink.open_file, node);
 	/* every access mode is allowed; O_TRUNC means nothing */
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;
@@ -363,7 +363,7 @@ static void lines_release(struct chronfs *fs, uint64_t node, struct fuse_file_in
 	struct chronfs_lines_file *file = lines_handle(fi);
 
 	(void)node;
-	chronfs_open_files_leave(fs, &file->sink.open_file);
+	chronfs_open_files_remove(fs, &file->sink.open_file);
 	chronfs_line_timeout_cancel(fs, file);
 	chronfs_line_leftover_append(fs, file);
 }

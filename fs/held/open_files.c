@@ -36,7 +36,7 @@ static void table_add(struct chronfs_open_file **table, struct chronfs_open_file
 	*first = file;
 }
 
-void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file)
+void chronfs_open_files_add_locked(struct chronfs *fs, struct chronfs_open_file *file)
 {
 	table_add(fs->open_files.files, file);
 }
@@ -46,25 +46,25 @@ void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file 
 	table_add(fs->open_files.holders, holder);
 }
 
-void chronfs_open_files_remove(struct chronfs_open_file *file)
+void chronfs_open_files_remove_locked(struct chronfs_open_file *file)
 {
 	*file->link = file->next;
 	if (file->next)
 		file->next->link = file->link;
 }
 
-void chronfs_open_files_enter(struct chronfs *fs, struct chronfs_open_file *file, uint64_t node)
+void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file, uint64_t node)
 {
 	file->node = node;
 	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_add(fs, file);
+	chronfs_open_files_add_locked(fs, file);
 	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
-void chronfs_open_files_leave(struct chronfs *fs, struct chronfs_open_file *file)
+void chronfs_open_files_remove(struct chronfs *fs, struct chronfs_open_file *file)
 {
 	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_remove(file);
+	chronfs_open_files_remove_locked(file);
 	pthread_mutex_unlock(&fs->open_files.lock);
 }
 

@@ -26,21 +26,21 @@ struct chronfs_open_file {
 };
 
 void chronfs_open_files_init(struct chronfs *fs);
+/* After the last request: releases the files that are still open. */
+void chronfs_open_files_fini(struct chronfs *fs);
 
-/* Adds a file that has been opened as `node`; removes it when it is released. */
-void chronfs_open_files_enter(struct chronfs *fs, struct chronfs_open_file *file, uint64_t node);
-void chronfs_open_files_leave(struct chronfs *fs, struct chronfs_open_file *file);
+/* After an open of `node`, and before the release. */
+void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file, uint64_t node);
+void chronfs_open_files_remove(struct chronfs *fs, struct chronfs_open_file *file);
 
-/* These under fs->open_files.lock. */
-void chronfs_open_files_add(struct chronfs *fs, struct chronfs_open_file *file);
-void chronfs_open_files_remove(struct chronfs_open_file *file);
+/* The caller of the rest holds fs->open_files.lock. */
+void chronfs_open_files_add_locked(struct chronfs *fs, struct chronfs_open_file *file);
+void chronfs_open_files_remove_locked(struct chronfs_open_file *file);
 /* An open file of the node, and the next one of the same node.  NULL: there is none, or no more. */
 struct chronfs_open_file *chronfs_open_files_find(struct chronfs *fs, uint64_t node);
 struct chronfs_open_file *chronfs_open_files_next(const struct chronfs_open_file *file);
 /* The same for struct chronfs_stream_holder, whose `node` is a process. */
 void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file *holder);
 struct chronfs_open_file *chronfs_open_files_find_holder(struct chronfs *fs, uint64_t process);
-/* After the last request: releases the files that are still open. */
-void chronfs_open_files_fini(struct chronfs *fs);
 
 #endif

@@ -121,7 +121,7 @@ static void payload_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 		fuse_reply_err(req, -r);
 		return;
 	}
-	chronfs_open_files_enter(fs, &file->open_file, node);
+	chronfs_open_files_add(fs, &file->open_file, node);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	if (chronfs_node_kind(node) == CHRONFS_PAYLOAD_SEALED) /* see segment_open() */
@@ -160,7 +160,7 @@ static void payload_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 	struct payload_file *file = (struct payload_file *)(uintptr_t)fi->fh;
 
 	(void)node;
-	chronfs_open_files_leave(fs, &file->open_file);
+	chronfs_open_files_remove(fs, &file->open_file);
 	free(file);
 }
 

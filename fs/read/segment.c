@@ -132,7 +132,7 @@ static void segment_open(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 	r = cq_segment_open(fs->queue, chronfs_node_segment(node), &file->segment);
 	if (r < 0)
 		goto give;
-	chronfs_open_files_enter(fs, &file->open_file, node);
+	chronfs_open_files_add(fs, &file->open_file, node);
 	fi->fh = (uintptr_t)file;
 	fi->noflush = 1;
 	/* The node decides, not the segment's state by now: the page cache of an unsealed node must
@@ -196,7 +196,7 @@ static void segment_release(struct chronfs *fs, uint64_t node, struct fuse_file_
 {
 	struct segment_file *file = segment_handle(fi);
 
-	chronfs_open_files_leave(fs, &file->open_file);
+	chronfs_open_files_remove(fs, &file->open_file);
 	chronfs_passthrough_release(fs, node);
 	cq_segment_close(file->segment);
 	chronfs_user_limit_release(&fs->user_limits.open_segments);

@@ -87,9 +87,7 @@ void chronfs_stream_hold(struct chronfs *fs, struct chronfs_stream_holder *holde
 
 void chronfs_stream_let_go(struct chronfs *fs, struct chronfs_stream_holder *holder)
 {
-	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_remove(&holder->open_file);
-	pthread_mutex_unlock(&fs->open_files.lock);
+	chronfs_open_files_remove(fs, &holder->open_file);
 }
 
 uint64_t chronfs_stream_begin_of(struct chronfs *fs, pid_t thread, uint64_t begin)

@@ -162,7 +162,7 @@ int chronfs_stream_inode_admit(struct chronfs *fs, struct chronfs_open_file *fil
 		*ret_cached = cached && !taken && !shared && fs->stream_inodes.cached < CACHED_MAX;
 		if (*ret_cached)
 			fs->stream_inodes.cached++;
-		chronfs_open_files_add(fs, file);
+		chronfs_open_files_add_locked(fs, file);
 	}
 	pthread_mutex_unlock(&fs->open_files.lock);
 	return r;
@@ -171,7 +171,7 @@ int chronfs_stream_inode_admit(struct chronfs *fs, struct chronfs_open_file *fil
 void chronfs_stream_inode_leave(struct chronfs *fs, struct chronfs_open_file *file, bool cached)
 {
 	pthread_mutex_lock(&fs->open_files.lock);
-	chronfs_open_files_remove(file);
+	chronfs_open_files_remove_locked(file);
 	if (cached)
 		fs->stream_inodes.cached--;
 	pthread_mutex_unlock(&fs->open_files.lock);

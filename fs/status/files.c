@@ -100,7 +100,7 @@ static void info_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 		return;
 	}
 	pthread_mutex_init(&open->lock, NULL);
-	chronfs_open_files_enter(fs, &open->open_file, node);
+	chronfs_open_files_add(fs, &open->open_file, node);
 	fi->fh = (uintptr_t)open;
 	fi->direct_io = 1;
 	fi->noflush = 1;
@@ -112,7 +112,7 @@ static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_inf
 	struct rendering *open = info_handle(fi);
 
 	(void)node;
-	chronfs_open_files_leave(fs, &open->open_file);
+	chronfs_open_files_remove(fs, &open->open_file);
 	pthread_mutex_destroy(&open->lock);
 	free(open->text);
 	free(open);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.c - NNNNNNNNN.idx: read, build, write
+ * index.c - NNNNNNNNN.idx: read, build, check, write
  *
- * chronicle-rs's writer writes the index of the records that it has itself appended: one that found
- * records in the segment when it opened it flags the index as partial, its first entry then being
- * of its own first record.  It also writes one for the unsealed segment that it closes, so an index
- * that is not partial may still end early.  What is built here has all records there are.
+ * chronicle-rs's writer indexes the records that it has appended itself.  Where it found records in the
+ * segment, it flags the index as partial, and the first entry is of its own first record.  It also writes
+ * an index for the unsealed segment that it closes, so an index that is not partial may end early.  An
+ * index that is built here has all records.
  */
 #include "files/index.h"
 
@@ -40,8 +40,7 @@ static bool header_valid(const struct cq_index_header *header, uint32_t id, uint
 	       header->entries <= max_entries(segment_size);
 }
 
-/* Every offset can be a record's, the first is the first record's or follows padding, and each next
- * one is further on by at least the records between. */
+/* Every offset can be a record's, and each next one is further on by at least the records between. */
 static bool entries_valid(const struct cq_index_header *header,
                           const struct cq_index_entry *entries)
 {

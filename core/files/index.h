@@ -2,8 +2,8 @@
 /*
  * index.h - NNNNNNNNN.idx: sparse index of a segment by sequence number, time and offset
  *
- * A hint: it is checked against its segment when it is used, and rebuilt from the segment when it is
- * missing or wrong (in memory only by readers, which change nothing).
+ * An index is a hint: its user checks it against the segment, and rebuilds it from the segment where it is
+ * missing or wrong (a reader, which changes no file, only in memory).
  */
 #ifndef CQ_INDEX_H
 #define CQ_INDEX_H
@@ -23,8 +23,8 @@ struct cq_index {
 /* Reads and checks the file: -ENOENT missing, -EBADMSG not an index of this segment. */
 int cq_index_read(int dirfd, uint32_t id, uint64_t segment_size, struct cq_index *ret_index);
 
-/* One that cannot be read for want of bytes that never came to the disk: it is empty, or has
- * zeros where an index has none. */
+/* The index cannot be used because some of its bytes never came to the disk: it is empty, or has a sector of
+ * zeros. */
 bool cq_index_is_torn(int dirfd, uint32_t id);
 
 /* Builds it by walking the segment file open as segment_fd; meter may be NULL. */
@@ -62,8 +62,8 @@ int cq_index_fits(const struct cq_index *index, int segment_fd, bool sealed, str
 /* Writes it under a temp name and renames it. */
 int cq_index_write(int dirfd, const struct cq_index *index);
 
-/* Removes it.  0 also when there is none: nothing of that name, or a directory, which nobody takes for
- * one. */
+/* Removes it.  0 also when there is none: nothing has its name, or a directory, which nobody takes for an
+ * index. */
 int cq_index_remove(int dirfd, uint32_t id);
 
 void cq_index_fini(struct cq_index *index);

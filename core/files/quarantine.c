@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* quarantine.c - setting damaged bytes and segments aside; see quarantine.h */
+/* quarantine.c - sets damaged bytes and segments aside, makes placeholders; see quarantine.h */
 #include "files/quarantine.h"
 
 #include <errno.h>
@@ -19,8 +19,8 @@
 #define BLOCK 65536U
 #define MOST_SET_ASIDE 999U
 
-/* The name of what is set aside: .q.corrupt of a whole segment, else .q.broken; behind the first one
- * they are numbered from 2 on. */
+/* The name of the nth file that is set aside for this segment: .q.corrupt for the whole segment, else
+ * .q.broken; the second one has .2 behind it, and so on. */
 static void aside_name(char name[CQ_NAME_MAX], bool whole, uint32_t id, unsigned n)
 {
 	const int length =
@@ -30,17 +30,17 @@ static void aside_name(char name[CQ_NAME_MAX], bool whole, uint32_t id, unsigned
 		snprintf(name + length, CQ_NAME_MAX - (size_t)length, ".%u", n);
 }
 
-/* ---- what stands behind the tail ---- */
+/* ---- what is behind the tail ---- */
 
 struct mover {
 	int from, to;
 	uint8_t *block; /* of the segment */
-	uint8_t *there; /* the same place of what is aside */
+	uint8_t *there; /* the same place of .q.broken */
 	uint64_t bytes;
 	bool conflict;
 };
 
-/* Has the `length` bytes at `offset` of what is aside; behind its end they are zero. */
+/* Reads `length` bytes of .q.broken into m->there; behind its end they are zero. */
 static int read_aside(struct mover *m, uint64_t offset, size_t length)
 {
 	ssize_t n = cq_io_pread(m->to, m->there, length, offset);
@@ -58,7 +58,7 @@ static int count_block(struct mover *m, uint64_t offset, size_t length)
 	return 0;
 }
 
-/* Whether copying would overwrite a byte that was put aside before, and is another one. */
+/* Notes whether copying would overwrite another byte that was set aside before. */
 static int compare_block(struct mover *m, uint64_t offset, size_t length)
 {
 	int r = read_aside(m, offset, length);
@@ -68,7 +68,7 @@ static int compare_block(struct mover *m, uint64_t offset, size_t length)
 	return r;
 }
 
-/* A zero in the segment may be one of a repair that was cut off: what was there is aside already. */
+/* A zero in the segment may come from a repair that was cut off, and the byte be set aside already. */
 static int copy_block(struct mover *m, uint64_t offset, size_t length)
 {
 	int r = read_aside(m, offset, length);
@@ -157,8 +157,8 @@ int cq_quarantine_first_residue(int fd, uint64_t size, uint64_t tail, uint64_t *
 	r = cq_window_init(&scan, fd, size);
 	if (r < 0)
 		return r;
-	/* Whatever has read the unused rest (a copy of the file, an earlier recovery) has left pages of
-	 * zeros that would count as data.  Nobody writes here now. */
+	/* A program that has read the unused rest (a copy of the file, an earlier recovery) has left pages of
+	 * zeros in the cache, which would count as data.  Nobody writes here now. */
 	cq_io_drop_clean(fd, tail);
 	r = cq_window_residue(&scan, tail, ret_first);
 	cq_window_fini(&scan);
@@ -186,7 +186,7 @@ int cq_quarantine_residue(int fd, uint64_t size, uint64_t tail, uint64_t *ret_fi
 	return 0;
 }
 
-/* No file, or none that we write to. */
+/* Another kind of file has the name, or one that we do not write to. */
 static bool is_in_the_way(int error)
 {
 	return error == -ELOOP || error == -EBADMSG || error == -EPERM;
@@ -227,7 +227,7 @@ int cq_quarantine_may_cut(int dirfd, uint32_t id, uint64_t size, uint64_t tail)
 	uint64_t first;
 	int fd, r;
 
-	/* names are taken in order: while the last one is free, so is one */
+	/* names are taken in order: while the last one is free, there is one */
 	aside_name(name, false, id, MOST_SET_ASIDE);
 	r = cq_io_stat_at(dirfd, name, &st);
 	if (r < 0)
@@ -302,7 +302,7 @@ int cq_quarantine_drop_index(int dirfd, uint32_t id)
 	return r;
 }
 
-/* The index goes first: one without a segment would be left for ever, and be the next one's. */
+/* The index goes first: left without its segment, it would become the index of the next one with this id. */
 int cq_quarantine_segment(int dirfd, uint32_t id, char *ret_name)
 {
 	char name[CQ_NAME_MAX];
@@ -364,14 +364,14 @@ int cq_placeholder_publish(int dirfd, uint32_t id, uint64_t size, uint64_t first
 	char temp[CQ_NAME_MAX], name[CQ_NAME_MAX];
 	int fd, r;
 
-	static_assert(sizeof start == CQ_PLACEHOLDER_USED, "a stand-in");
+	static_assert(sizeof start == CQ_PLACEHOLDER_USED, "a placeholder is a header and a PAD");
 	start.header.ext_crc = cq_segment_ext_crc(&start.header);
 	snprintf(temp, sizeof temp, CQ_SEGMENT_TEMP_FALLBACK, id);
 	cq_segment_name(name, id);
 	r = cq_io_create_new(dirfd, temp, 0640, &fd);
 	if (r < 0)
 		return r;
-	/* nothing will be stored in it, so it needs no blocks */
+	/* it needs no blocks, because nothing will be stored in it */
 	r = cq_io_truncate(fd, size);
 	if (r == 0)
 		r = cq_io_pwrite(fd, &start, sizeof start, 0);

@@ -196,6 +196,26 @@ static void index_values(void **state)
 	cq_index_fini(&right);
 }
 
+/* Its one entry is of the second record: seeks that begin there would miss the first. */
+static void index_of_another_record(void **state)
+{
+	struct cq_record_header second;
+	struct cq_index index;
+	struct qs *q = *state;
+
+	make(q);
+	assert_int_equal(cq_index_read(q->dirfd, 1, QS_SIZE, &index), 0);
+	support_peek(q->dir, NAME(1), AT(1), &second, sizeof second);
+	index.entries[0] = (struct cq_index_entry){
+		.seq = second.seq,
+		.time_ns = second.time_ns,
+		.offset = AT(1),
+	};
+	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
+	cq_index_fini(&index);
+	finds(q, "damage 1:0 the index does not cover the records of the segment\n");
+}
+
 /* An entry behind the last record, where one could be. */
 static void index_of_more_records(void **state)
 {
@@ -631,6 +651,7 @@ static void nor_what_has_damaged_records(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(summaries),
 	QS_TEST(index_values),
+	QS_TEST(index_of_another_record),
 	QS_TEST(index_of_more_records),
 	QS_TEST(sectors_of_an_index),
 	QS_TEST(header_without_extension_behind_a_gap),

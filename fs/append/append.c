@@ -27,8 +27,7 @@ struct append_wait {
 	struct chronfs_room_wait wait; /* first */
 	struct chronfs_sink_file *file;
 	struct chronfs_sync_wait *sync_wait; /* NULL: the write need not be durable */
-	size_t size;
-	char data[];
+	char data[];                         /* wait.parked.held bytes */
 };
 
 static struct chronfs_sink_file *append_handle(const struct fuse_file_info *fi)
@@ -51,14 +50,14 @@ static int append_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
 {
 	const struct append_wait *w = (const struct append_wait *)wait;
 
-	return append(fs, w->file, w->data, w->size);
+	return append(fs, w->file, w->data, wait->parked.held);
 }
 
 static void append_finish(struct chronfs *fs, struct chronfs_parked *parked, int result)
 {
 	struct append_wait *w = (struct append_wait *)parked;
 
-	chronfs_sink_reply(fs, parked->req, w->sync_wait, result < 0 ? 0 : w->size, result);
+	chronfs_sink_reply(fs, parked->req, w->sync_wait, result < 0 ? 0 : parked->held, result);
 	free(w);
 }
 
@@ -76,7 +75,6 @@ static bool append_park(fuse_req_t req, struct chronfs_sink_file *file,
 	w->wait.attempt = append_attempt;
 	w->file = file;
 	w->sync_wait = sync_wait;
-	w->size = size;
 	memcpy(w->data, data, size);
 	chronfs_room_wait_park(chronfs_of(req), &w->wait);
 	return true;

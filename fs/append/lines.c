@@ -44,8 +44,7 @@
 
 /* A request that may append lines: a WRITE, or a close or fsync, which append the open line. */
 struct lines_request {
-	struct chronfs_room_wait wait; /* first; for a parked request */
-	fuse_req_t req;
+	struct chronfs_room_wait wait; /* first; only wait.parked.req before the request is parked */
 	struct chronfs_lines_file *file;
 	struct chronfs_sync_wait *sync_wait; /* NULL: the request need not be durable */
 	bool is_write;
@@ -159,7 +158,7 @@ static void lines_reply(struct chronfs *fs, const struct lines_request *request,
 	/* a process keeps its locks until its line is appended */
 	if (request->is_close)
 		chronfs_file_locks_close(fs, request->file->sink.open_file.node, request->owner);
-	chronfs_sink_reply(fs, request->req, request->sync_wait, request->done, r);
+	chronfs_sink_reply(fs, request->wait.parked.req, request->sync_wait, request->done, r);
 }
 
 static int lines_attempt(struct chronfs *fs, struct chronfs_room_wait *wait)
@@ -197,7 +196,6 @@ static struct lines_request *lines_copy(const struct lines_request *request)
 	if (copy->size > 0)
 		memcpy(copy->copy, request->data, copy->size);
 	copy->data = copy->copy;
-	copy->wait.parked.req = copy->req;
 	copy->wait.parked.held = copy->size;
 	copy->wait.parked.finish = lines_finish;
 	copy->wait.attempt = lines_attempt;
@@ -232,7 +230,7 @@ static void lines_write(fuse_req_t req, uint64_t node, const char *data, size_t 
 {
 	struct chronfs *fs = chronfs_of(req);
 	struct lines_request request = {
-		.req = req,
+		.wait.parked.req = req,
 		.file = lines_handle(fi),
 		.is_write = true,
 		.nonblock = fi->flags & O_NONBLOCK,
@@ -263,7 +261,7 @@ static void lines_flush(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 {
 	struct chronfs_lines_file *file = lines_handle(fi);
 	struct lines_request request = {
-		.req = req,
+		.wait.parked.req = req,
 		.file = file,
 		.is_close = true,
 		.owner = fi->lock_owner,
@@ -287,7 +285,7 @@ static void lines_fsync(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 {
 	struct chronfs_lines_file *file = lines_handle(fi);
 	struct lines_request request = {
-		.req = req,
+		.wait.parked.req = req,
 		.file = file,
 		.sync_wait = chronfs_sync_wait_new(req),
 		.data = "",

@@ -122,7 +122,7 @@ static int run(struct chronfs *fs)
 	code = chronfs_queue_open(fs);
 	if (code != CHRONFS_EXIT_OK)
 		goto close;
-	if (chronfs_request_look(fs) < 0 ||
+	if (chronfs_request_read_limit(fs) < 0 ||
 	    fuse_session_mount(fs->session, fs->options.mountpoint) != 0) {
 		code = CHRONFS_EXIT_MOUNT; /* we, or libfuse, have logged the reason */
 		goto close;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dispatch.c - the table of operations, and those that only choose by the kind of node
+ * dispatch.c - the table of operations, and the operations that only choose by the kind of node
  */
 #include "kernel/dispatch.h"
 
@@ -33,7 +33,7 @@
 #include "shared/user_limits.h"
 #include "status/files.h"
 
-/* Since libfuse 3.17 there are functions for it, and not both ways may be gone. */
+/* Since libfuse 3.17 there are functions for this, and mixing both ways is an error. */
 static void want(struct fuse_conn_info *conn, unsigned flags, bool wanted)
 {
 #if FUSE_VERSION >= FUSE_MAKE_VERSION(3, 17)
@@ -53,9 +53,9 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
 	struct chronfs *fs = userdata;
 
-	/* Splicing costs more calls than it saves copies for requests of this size.  What is in the
-	 * page cache never changes, it only grows: no need to ask before each read whether it has.
-	 * The pieces of a large write have to come one after another, also by asynchronous IO. */
+	/* For requests of this size splicing costs more calls than it saves copies.  Cached data
+	 * never changes, it only grows: the kernel need not ask before each read whether it has.
+	 * The pieces of a large write must come one after another, also with asynchronous IO. */
 	want(conn,
 	     FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE |
 	             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ASYNC_DIO,
@@ -63,7 +63,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	want(conn, FUSE_CAP_READDIRPLUS, true);
 
 	chronfs_request_init(fs, conn);
-	/* libfuse refuses any other than what it has told the kernel */
+	/* libfuse refuses any other value than the one it gave the kernel */
 	conn->max_read = (unsigned)fs->options.max_read;
 	chronfs_passthrough_init(fs, conn);
 }
@@ -136,7 +136,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
 	int r;
 
 	(void)fi;
-	if (ops && ops->sink) /* touch means nothing to a sink */
+	if (ops && ops->sink) /* a sink accepts touch, and ignores it */
 		to_set &= FUSE_SET_ATTR_MODE | FUSE_SET_ATTR_UID | FUSE_SET_ATTR_GID |
 		          FUSE_SET_ATTR_SIZE;
 	r = node_stat(chronfs_of(req), node, &st, &timeout);
@@ -148,7 +148,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t node, struct stat *attr, int t
 		fuse_reply_attr(req, &st, timeout);
 }
 
-/* Of the file system below; where the queue has a cap, of that. */
+/* The space of the file system below; of the queue if it has a max_bytes. */
 static void op_statfs(fuse_req_t req, fuse_ino_t node)
 {
 	struct chronfs *fs = chronfs_of(req);
@@ -173,8 +173,8 @@ static void op_statfs(fuse_req_t req, fuse_ino_t node)
 }
 
 /*
- * lsattr and chattr: append-only sinks, immutable sealed segments, and nothing can be set.  Before
- * it lets anybody set something the kernel asks for all that there is (FSGETXATTR).
+ * For lsattr and chattr: sinks are append-only, sealed segments immutable, and no attribute can be
+ * set.  Before it sets one, the kernel asks for all of them (FSGETXATTR).
  */
 static void op_ioctl(fuse_req_t req, fuse_ino_t node, unsigned int cmd, void *arg,
                      struct fuse_file_info *fi, unsigned int flags, const void *in, size_t in_size,
@@ -210,7 +210,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
-	/* The kernel has refused users without the right to write; this is for root. */
+	/* The kernel has refused users who may not write; this refuses root. */
 	if (!ops || !ops->open)
 		fuse_reply_err(req, EINVAL);
 	else if (!ops->write && ((fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC)))
@@ -219,7 +219,7 @@ static void op_open(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 		ops->open(req, node, fi);
 }
 
-/* A file that cannot be read, a sink, is empty: so copying or searching the whole mount works. */
+/* A sink reads as an empty file, so a program can copy or search the whole mount. */
 static void op_read(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,
                     struct fuse_file_info *fi)
 {
@@ -315,7 +315,7 @@ static void op_release(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *f
 	fuse_reply_err(req, 0);
 }
 
-/* Nothing is stored per node (nodes.h). */
+/* Nothing is stored for a node (nodes.h). */
 static void op_forget(fuse_req_t req, fuse_ino_t node, uint64_t count)
 {
 	(void)node;

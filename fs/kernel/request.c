@@ -1,19 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * request.c - how long a write the kernel sends in one piece
+ * request.c - how long a write can be that the kernel sends in one request
  *
- * A write on `append` is one record, so it has to come in one WRITE request.  The kernel splits what is
- * longer than max_write, or touches more pages than a request may have.  What it allows is the least of
- * what we ask for in INIT, and fs.fuse.max_pages_limit (Linux 6.13; 256 pages before): it tells us neither,
- * and takes over the sysctl when it mounts.  libfuse knows it from 3.17 on.
+ * A write on `append` is one record, so it must come in one WRITE request.  The kernel splits a write
+ * that is longer than max_write, or touches more pages than a request may have.  The limit is the
+ * smaller of what we ask for in INIT and of fs.fuse.max_pages_limit (Linux 6.13; 256 pages before).
+ * The kernel tells us neither, and takes the value of the sysctl at the mount.  libfuse knows it since
+ * 3.17.
  *
- * Invariant: write_limit is below the first piece of whatever the kernel splits.  That piece fills the
- * request's pages, of which the first may be used from its last byte on: it is longer than all of them but
- * one.  So it is refused with EMSGSIZE before anything is appended, and the kernel sends no other.  Only a
- * writev() of many small pieces fills the pages sooner: each piece takes pages of its own.
+ * Invariant: write_limit is smaller than the first piece of any write that the kernel splits.  That
+ * piece fills the pages of the request, of which the first may be used from its last byte on: so the
+ * piece is longer than all pages but one.  So we refuse it with EMSGSIZE before anything is appended,
+ * and the kernel sends no further piece.  Only a writev() of many small pieces fills the pages sooner,
+ * since each piece takes pages of its own.
  *
- * The sysctl is read before the mount and in INIT, and the smaller value taken: a limit that is too small
- * refuses more than it need, and splits nothing.
+ * We read the sysctl before the mount and in INIT, and take the smaller value: a limit that is too
+ * small refuses more writes than it must, but lets no write be split.
  */
 #include "kernel/request.h"
 
@@ -26,7 +28,7 @@
 #include "shared/log.h"
 #include "shared/parse_number.h"
 
-#define MAX_WRITE (1U << 20) /* largest WRITE request that we let the kernel send */
+#define MAX_WRITE (1U << 20) /* the largest WRITE request that we ask for */
 #define LIMIT "/proc/sys/fs/fuse/max_pages_limit"
 #define PAGES_DEFAULT 256 /* where there is no such file */
 #define PAGES_MIN 2       /* with one, the first piece may be a single byte */
@@ -49,7 +51,7 @@ static size_t pages_allowed(void)
 	return (size_t)pages;
 }
 
-int chronfs_request_look(struct chronfs *fs)
+int chronfs_request_read_limit(struct chronfs *fs)
 {
 	const size_t pages = pages_allowed();
 
@@ -70,7 +72,7 @@ void chronfs_request_init(struct chronfs *fs, struct fuse_conn_info *conn)
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t most = MAX_WRITE, payload;
 
-	(void)chronfs_request_look(fs);
+	(void)chronfs_request_read_limit(fs);
 	if (fs->request.pages < most / page)
 		most = fs->request.pages * page;
 	if (conn->max_write > most)

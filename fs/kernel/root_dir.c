@@ -2,8 +2,8 @@
 /*
  * root_dir.c - directories: looking up and listing; what the root holds
  *
- * Names that are not there are never remembered by the kernel: a segment has to show up at once when
- * its rename is done.
+ * The kernel never remembers that a name does not exist: a segment must show at once when its rename
+ * is done.
  */
 #include "kernel/root_dir.h"
 
@@ -24,13 +24,13 @@
 #define COOKIE_PARENT 2
 #define COOKIE_FIRST 3
 
-/* What the root holds. */
-static const struct view {
+/* The entries of the root. */
+static const struct root_entry {
 	const char *name;
 	enum chronfs_kind kind;
 	bool writing;    /* not on a read-only mount */
-	bool per_lookup; /* one lookup may give another node than the next */
-} views[] = {
+	bool per_lookup; /* two lookups may give two nodes */
+} root_entries[] = {
 	{ "append", CHRONFS_APPEND, true, true },
 	{ "append.lines", CHRONFS_LINES, true, true },
 	{ "ctl", CHRONFS_CTL, true, true },
@@ -40,11 +40,11 @@ static const struct view {
 	{ "stats.json", CHRONFS_STATS, false, false },
 	{ "stream", CHRONFS_STREAM, false, true },
 };
-#define VIEW_COUNT (sizeof views / sizeof views[0])
+#define ROOT_ENTRIES (sizeof root_entries / sizeof root_entries[0])
 
-static bool view_shown(const struct chronfs *fs, const struct view *view)
+static bool entry_shown(const struct chronfs *fs, const struct root_entry *e)
 {
-	return fs->writer || !view->writing;
+	return fs->writer || !e->writing;
 }
 
 const struct chronfs_node_ops chronfs_root_ops = {
@@ -53,19 +53,19 @@ const struct chronfs_node_ops chronfs_root_ops = {
 
 /* ---- lookup ---- */
 
-static int view_entry(struct chronfs *fs, const struct view *view, pid_t thread,
-                      struct fuse_entry_param *ret_entry)
+static int entry_for_lookup(struct chronfs *fs, const struct root_entry *e, pid_t thread,
+                            struct fuse_entry_param *ret_entry)
 {
 	struct fuse_entry_param entry = { 0 };
 	int r;
 
-	if (view->kind == CHRONFS_STREAM)
+	if (e->kind == CHRONFS_STREAM)
 		return chronfs_stream_entry(fs, thread, ret_entry);
-	if (view->per_lookup) {
-		chronfs_sink_new_node(fs, view->kind, ret_entry);
+	if (e->per_lookup) {
+		chronfs_sink_new_node(fs, e->kind, ret_entry);
 		return 0;
 	}
-	entry.ino = chronfs_node(view->kind, 0);
+	entry.ino = chronfs_node(e->kind, 0);
 	entry.entry_timeout = CHRONFS_NAME_TIMEOUT;
 	r = chronfs_ops_of_node(entry.ino)->stat(fs, entry.ino, &entry.attr, &entry.attr_timeout);
 	if (r == 0)
@@ -76,9 +76,9 @@ static int view_entry(struct chronfs *fs, const struct view *view, pid_t thread,
 static int root_lookup(struct chronfs *fs, const char *name, pid_t thread,
                        struct fuse_entry_param *ret_entry)
 {
-	for (size_t i = 0; i < VIEW_COUNT; i++)
-		if (view_shown(fs, &views[i]) && strcmp(name, views[i].name) == 0)
-			return view_entry(fs, &views[i], thread, ret_entry);
+	for (size_t i = 0; i < ROOT_ENTRIES; i++)
+		if (entry_shown(fs, &root_entries[i]) && strcmp(name, root_entries[i].name) == 0)
+			return entry_for_lookup(fs, &root_entries[i], thread, ret_entry);
 	return -ENOENT;
 }
 
@@ -113,28 +113,29 @@ static bool add_self(struct chronfs_listing *listing, uint64_t node, uint64_t af
 	return after >= COOKIE_PARENT || chronfs_listing_add(listing, "..", &entry, COOKIE_PARENT);
 }
 
-/* What has several nodes goes without attributes: handing them out would make the one that somebody
- * has open another node than its name leads to. */
+/* An entry with several nodes has no attributes: with them the name would lead to another node than
+ * the one that a program has open. */
 static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64_t after)
 {
-	for (size_t i = 0; i < VIEW_COUNT; i++) {
+	for (size_t i = 0; i < ROOT_ENTRIES; i++) {
 		struct fuse_entry_param entry = { 0 };
 		int r = 0;
 
-		if (i + COOKIE_FIRST <= after || !view_shown(fs, &views[i]))
+		if (i + COOKIE_FIRST <= after || !entry_shown(fs, &root_entries[i]))
 			continue;
-		if (views[i].per_lookup) {
-			entry.attr.st_ino = chronfs_node(views[i].kind, 0);
+		if (root_entries[i].per_lookup) {
+			entry.attr.st_ino = chronfs_node(root_entries[i].kind, 0);
 			entry.attr.st_mode = S_IFREG;
-			if (views[i].kind == CHRONFS_STREAM) /* or it is that of the first */
+			if (root_entries[i].kind ==
+			    CHRONFS_STREAM) /* one number for each beginning */
 				(void)chronfs_stream_ino(fs, fuse_req_ctx(listing->req)->pid,
 				                         &entry.attr.st_ino);
 		} else {
-			r = view_entry(fs, &views[i], 0, &entry);
+			r = entry_for_lookup(fs, &root_entries[i], 0, &entry);
 		}
 		if (r < 0)
 			return r;
-		if (!chronfs_listing_add(listing, views[i].name, &entry, i + COOKIE_FIRST))
+		if (!chronfs_listing_add(listing, root_entries[i].name, &entry, i + COOKIE_FIRST))
 			break;
 	}
 	return 0;
@@ -160,7 +161,7 @@ void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *
 		goto give;
 	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi) ==
-	    -ENOENT) { /* the open was interrupted: no release will come */
+	    -ENOENT) { /* the open was interrupted: no release follows */
 		chronfs_segment_dir_close(dir);
 		chronfs_user_limit_release(&fs->user_limits.open_dirs);
 	}

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * unsupported.c - what this file system does not do, and the errno that says so
+ * unsupported.c - operations that this file system does not support, and their errno
  *
- * The names here are given by the queue, nobody makes or removes them: EPERM.  (Users other than
- * root do not come this far: the kernel has answered EACCES from the mode of the directory.)  Each is
- * implemented, since an operation that is not says "Function not implemented".
+ * The queue gives the names here, and nobody else makes or removes them: EPERM.  (Users other than
+ * root get EACCES from the kernel, by the mode of the directory.)  Each operation has a function,
+ * since libfuse replies "Function not implemented" for one that has none.
  */
 #include "kernel/unsupported.h"
 
@@ -75,8 +75,8 @@ void chronfs_unsupported_rmdir(fuse_req_t req, fuse_ino_t parent, const char *na
 	fuse_reply_err(req, EPERM);
 }
 
-/* Space is the queue's to take.  Not EOPNOTSUPP: upon that posix_fallocate() of glibc writes a zero
- * byte into every block, and each would be a record. */
+/* Only the queue allocates space.  Not EOPNOTSUPP: upon that glibc's posix_fallocate() writes a zero
+ * byte into every block, and each byte would be a record. */
 void chronfs_unsupported_fallocate(fuse_req_t req, fuse_ino_t node, int mode, off_t offset,
                                    off_t length, struct fuse_file_info *fi)
 {

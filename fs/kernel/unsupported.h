@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* unsupported.h - what this file system does not do */
+/* unsupported.h - operations that this file system does not support */
 #ifndef CHRONFS_UNSUPPORTED_H
 #define CHRONFS_UNSUPPORTED_H
 

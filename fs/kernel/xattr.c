@@ -2,8 +2,8 @@
 /*
  * xattr.c - extended attributes: the protocol; each kind of node has its own values
  *
- * All are read-only.  What is asked for most, security.capability and the like, is answered with
- * ENODATA at once; ENOSYS would end all attributes of the mount.
+ * All are read-only.  The kernel asks most often for security.capability and the like, and gets
+ * ENODATA at once.  Not ENOSYS: upon that it asks for no attribute of the mount any more.
  */
 #include "kernel/xattr.h"
 
@@ -49,8 +49,8 @@ void chronfs_op_listxattr(fuse_req_t req, fuse_ino_t node, size_t size)
 }
 
 /*
- * There are no POSIX ACLs here.  A program that would copy one, as cp -p does, may fall back on the
- * mode only where it is told that they do not exist, not that they may not be set.
+ * There are no POSIX ACLs here.  A program that copies one, as cp -p does, falls back on the mode
+ * only if the errno says that ACLs do not exist, not that they may not be set.
  */
 static int set_refusal(const char *name)
 {

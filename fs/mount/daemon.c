@@ -2,14 +2,15 @@
 /*
  * daemon.c - going to the background, the signals that end the mount
  *
- * Start: the process forks before anything is opened, since threads and the queue's lock belong to
- * the process that stays.  The parent waits at a pipe: one byte says that the mount answers, its end
- * that the child failed, after telling why on the common stderr.  A signal that comes meanwhile is handed
- * on to the child, and the parent then waits for its end: a mount that is about to end is no success.
+ * Start: the process forks before it opens anything, since threads and the queue's lock belong to the
+ * process that stays, the child.  The parent reads from a pipe.  One byte says that the mount is ready;
+ * the end of the pipe says that the child failed, after it wrote the reason to the common stderr.  The
+ * parent passes a signal that comes meanwhile on to the child, and waits for the child's end: a mount
+ * that is about to end is not a success.
  *
- * Stop: a thread of its own waits for the signals.  It tells the session to exit, then interrupts
- * the main thread, again and again until that has left the session's loop: a single interruption
- * could come just before the main thread goes to sleep.
+ * Stop: a thread waits for the signals.  It makes the session exit, and interrupts the main thread
+ * again and again until that has left the session's loop: a single interruption could come just before
+ * the main thread goes to sleep.
  */
 #include "mount/daemon.h"
 
@@ -33,8 +34,8 @@
 
 int chronfs_daemon_streams(void)
 {
-	/* Else the queue's lock could be opened as number 0, and be closed when we leave our standard
-	 * streams.  Without O_CLOEXEC: fusermount3 gets them, too. */
+	/* Otherwise the queue's lock could be opened as number 0, and be closed when we leave our
+	 * standard streams.  Without O_CLOEXEC, since fusermount3 inherits them. */
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
 		if (fcntl(fd, F_GETFD) >= 0)
 			continue;
@@ -54,23 +55,23 @@ static void end_set(sigset_t *set)
 		sigaddset(set, end_signals[i]);
 }
 
-/* Of the parent alone. */
+/* Only in the parent. */
 static volatile pid_t waited_for;
-static volatile sig_atomic_t handed_on; /* a signal was: the child ends, ready or not */
+static volatile sig_atomic_t passed_on; /* a signal was: the child ends, ready or not */
 
-static void hand_on(int number)
+static void pass_on(int number)
 {
-	handed_on = 1;
+	passed_on = 1;
 	(void)kill(waited_for, number);
 }
 
-/* What is to end the parent ends the child, which is in a session of its own; it then tells the parent. */
-static void hand_signals_on(pid_t child, const sigset_t *mask)
+/* A signal that ends the parent also has to end the child, which is in a session of its own. */
+static void pass_signals_on(pid_t child, const sigset_t *mask)
 {
-	struct sigaction action = { .sa_handler = hand_on }, before;
+	struct sigaction action = { .sa_handler = pass_on }, before;
 
 	waited_for = child;
-	handed_on = 0;
+	passed_on = 0;
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < END_SIGNALS; i++)
 		if (sigaction(end_signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
@@ -89,8 +90,8 @@ static bool mount_answers(const char *mountpoint, dev_t below)
 	return st.st_dev != below;
 }
 
-/* In the parent: what its caller sees.  From the decision on no signal is handed on any more: the mount that
- * is reported stays. */
+/* In the parent: exits with the code that its caller sees.  After the decision no signal is passed on
+ * any more, so a mount that is reported stays. */
 static _Noreturn void await_child(pid_t child, int fd, dev_t below,
                                   const struct chronfs_options *options)
 {
@@ -106,7 +107,7 @@ static _Noreturn void await_child(pid_t child, int fd, dev_t below,
 	answers = n == 1 && mount_answers(options->mountpoint, below);
 	end_set(&ends);
 	(void)pthread_sigmask(SIG_BLOCK, &ends, &mask);
-	if (answers && !handed_on) {
+	if (answers && !passed_on) {
 		if (options->verbose)
 			chronfs_print("chronfs: %s mounted at %s", options->queue,
 			              options->mountpoint);
@@ -118,12 +119,12 @@ static _Noreturn void await_child(pid_t child, int fd, dev_t below,
 		if (errno != EINTR)
 			_exit(CHRONFS_EXIT_DAEMON);
 	if (WIFEXITED(status) && WEXITSTATUS(status) != CHRONFS_EXIT_OK) {
-		if (n == 1 && !handed_on) /* its messages went to syslog by then */
+		if (n == 1 && !passed_on) /* it logs to syslog by then */
 			chronfs_print_error("%s: the mount ended at once; syslog has the reason",
 			                    options->queue);
 		_exit(WEXITSTATUS(status));
 	}
-	if (WIFEXITED(status) && handed_on) {
+	if (WIFEXITED(status) && passed_on) {
 		chronfs_print_error("%s: stopped by a signal", options->queue);
 		_exit(CHRONFS_EXIT_STOPPED);
 	}
@@ -151,7 +152,7 @@ int chronfs_daemon_fork(struct chronfs *fs)
 	}
 	if (child > 0) {
 		close(fds[1]);
-		hand_signals_on(child, &before);
+		pass_signals_on(child, &before);
 		await_child(child, fds[0], below.st_dev, &fs->options);
 	}
 	close(fds[0]);
@@ -177,7 +178,7 @@ void chronfs_daemon_ready(struct chronfs *fs)
 		(void)dup2(null, STDIN_FILENO);
 		(void)dup2(null, STDOUT_FILENO);
 		(void)dup2(null, STDERR_FILENO);
-		close(null); /* none of the three: chronfs_daemon_streams() */
+		close(null); /* not one of the three: chronfs_daemon_streams() */
 	}
 	if (write(fs->ready_fd, "", 1) != 1)
 		chronfs_log(fs, CQ_WARNING, "the process that started the mount is gone");
@@ -195,7 +196,7 @@ struct chronfs_signals {
 
 static void kicked(int number)
 {
-	(void)number; /* to interrupt a system call is all that it is for */
+	(void)number; /* it only has to interrupt a system call */
 }
 
 int chronfs_signals_block(void)
@@ -212,7 +213,7 @@ int chronfs_signals_block(void)
 	if (sigaction(KICK_SIGNAL, &action, NULL) < 0)
 		return -errno;
 	action.sa_handler = SIG_IGN;
-	/* SIGXFSZ: a file larger than RLIMIT_FSIZE is an error of the call, EFBIG. */
+	/* without SIGXFSZ a file beyond RLIMIT_FSIZE is an error of the call, EFBIG */
 	if (sigaction(SIGPIPE, &action, NULL) < 0 || sigaction(SIGXFSZ, &action, NULL) < 0)
 		return -errno;
 	return 0;

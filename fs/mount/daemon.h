@@ -9,21 +9,22 @@
 
 struct chronfs;
 
-/* Before any file is opened: takes care that none gets the number of a standard stream. */
+/* Before any file is opened: makes sure that no file gets the number of a standard stream. */
 int chronfs_daemon_streams(void);
 
-/* Forks.  In the child: 0.  In the parent: waits until the mount answers or the child ends, and
- * exits. */
+/* Forks.  Returns CHRONFS_EXIT_OK in the child, or an exit code after logging the reason.  The parent
+ * waits until the mount answers or the child ends, and exits. */
 int chronfs_daemon_fork(struct chronfs *fs);
 
-/* The mount answers: lets the parent go and leaves its terminal. */
+/* When the mount is ready: lets the parent exit, and leaves its terminal. */
 void chronfs_daemon_ready(struct chronfs *fs);
 
-/* The signals that end the mount, blocked in every thread but the one that waits for them. */
+/* Blocks the signals that end the mount, in this thread and those that it starts. */
 int chronfs_signals_block(void);
-/* One of them has come, and nobody has taken it yet. */
+/* Whether one of them has come and no thread has taken it yet. */
 bool chronfs_signals_pending(void);
 struct chronfs_signals;
+/* Starts the thread that takes them: it makes the session and its loop, in the calling thread, end. */
 int chronfs_signals_start(struct fuse_session *session, struct chronfs_signals **ret_signals);
 void chronfs_signals_stop(struct chronfs_signals *signals);
 

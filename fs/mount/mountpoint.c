@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mountpoint.c - what stands at the mount point before we mount there
+ * mountpoint.c - checks the mount point before we mount there
  *
- * A mount whose process has died answers ENOTCONN to everything, its mount point included, until
- * somebody unmounts it.  With -o recover that somebody are we, if it was a mount of this queue by us
- * (its type and source in the table of mounts), so that a service can simply be started again.  A
- * mount of anything else, or one that answers, is never touched.
+ * A mount whose process has died answers ENOTCONN to every request, also for its mount point, until
+ * somebody unmounts it.  With -o recover we unmount it, if it was a mount of this queue by chronfs
+ * (its type and source in the table of mounts): so a service can simply be started again.  We never
+ * touch another mount, or one that answers.
  *
- * Which mount a path leads into is asked of the kernel, through a descriptor that names the place
- * without opening it: that works for a dead mount, too, and for several on top of each other.
+ * The kernel says which mount a path leads into, through a descriptor that names the place without
+ * opening it (O_PATH).  That also works for a dead mount, and for several mounts on top of each other.
  */
 #include "mount/mountpoint.h"
 
@@ -26,7 +26,7 @@
 
 /* A line of the table of mounts. */
 struct mount_line {
-	char *text; /* what the others point into */
+	char *text; /* the others point into it */
 	char *mountpoint;
 	char *type;
 	char *source;
@@ -75,7 +75,7 @@ static bool take_line(char *text, struct mount_line *ret_line)
 	return true;
 }
 
-/* The mount with this number.  False: not to be found.  To be freed: ret_line->text. */
+/* Finds the mount with this number.  The caller frees ret_line->text. */
 static bool find_mount(uint64_t id, struct mount_line *ret_line)
 {
 	FILE *table = fopen("/proc/self/mountinfo", "re");
@@ -111,7 +111,7 @@ bool chronfs_table_has_mount(const char *path, const char *source)
 	return found;
 }
 
-/* The number of the mount that a descriptor lies in, as in the first field of the table. */
+/* The number of the mount that a descriptor is in: the first field of the table. */
 static bool mount_number(int fd, uint64_t *ret_id)
 {
 	static const char key[] = "mnt_id:";
@@ -131,8 +131,8 @@ static bool mount_number(int fd, uint64_t *ret_id)
 	return found;
 }
 
-/* The mount that a path leads into; one that is dead hides what is below it, so that its own mount
- * point is as far as the path goes.  To be freed: ret_line->text. */
+/* Finds the mount that a path leads into.  A dead mount hides everything below its mount point, so the
+ * path is shortened until it can be opened.  The caller frees ret_line->text. */
 static bool mount_of(const char *path, struct mount_line *ret_line)
 {
 	char *reach = strdup(path), *slash;
@@ -155,7 +155,7 @@ static bool mount_of(const char *path, struct mount_line *ret_line)
 	return found;
 }
 
-/* Whether it is a mount of our queue, made by us, at the very place where we are to mount. */
+/* Whether it is a chronfs mount of our queue, exactly at our mount point. */
 static bool is_ours(const struct chronfs *fs, const struct mount_line *line)
 {
 	const struct chronfs_options *options = &fs->options;
@@ -165,7 +165,7 @@ static bool is_ours(const struct chronfs *fs, const struct mount_line *line)
 	       strcmp(line->source, options->source ? options->source : options->queue) == 0;
 }
 
-/* Takes the topmost mount away from a path; what has files open there keeps them. */
+/* Unmounts the topmost mount at a path, lazily: programs keep the files that they have open there. */
 static int detach(const char *path)
 {
 	int status;
@@ -188,7 +188,7 @@ static int detach(const char *path)
 	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EPERM;
 }
 
-/* The mount point answers ENOTCONN.  0: the dead mount was taken away, look again. */
+/* When the mount point answers ENOTCONN.  CHRONFS_EXIT_OK: the dead mount is gone, look again. */
 static int clear_dead(struct chronfs *fs)
 {
 	const char *path = fs->options.mountpoint;
@@ -200,27 +200,27 @@ static int clear_dead(struct chronfs *fs)
 		return code;
 	}
 	if (strcmp(line.mountpoint, path) != 0) {
-		chronfs_log(fs, CQ_ERROR, "%s lies below a mount whose process died: %s (%s of %s)",
+		chronfs_log(fs, CQ_ERROR, "%s is below a mount whose process died: %s (%s of %s)",
 		            path, line.mountpoint, line.type, line.source);
 	} else if (!is_ours(fs, &line)) {
 		chronfs_log(fs, CQ_ERROR,
 		            "at %s there is a mount whose process died, not one of this queue: %s "
-		            "of %s; fusermount3 -u %s takes it away",
+		            "of %s; fusermount3 -u %s unmounts it",
 		            path, line.type, line.source, path);
 	} else if (!fs->options.recover || fs->options.fake) {
 		chronfs_log(fs, CQ_ERROR,
 		            "at %s there is a mount of this queue whose process died; -o recover, "
-		            "or fusermount3 -u %s, takes it away",
+		            "or fusermount3 -u %s, unmounts it",
 		            path, path);
 		if (fs->options.recover)
 			code = CHRONFS_EXIT_OK;
 	} else {
 		r = detach(path);
 		if (r < 0) {
-			chronfs_log(fs, CQ_ERROR, "the dead mount at %s cannot be taken away: %s",
+			chronfs_log(fs, CQ_ERROR, "the dead mount at %s cannot be unmounted: %s",
 			            path, strerrordesc_np(-r));
 		} else {
-			chronfs_log(fs, CQ_NOTICE, "a dead mount was taken away from %s", path);
+			chronfs_log(fs, CQ_NOTICE, "a dead mount was unmounted from %s", path);
 			code = CHRONFS_EXIT_OK;
 		}
 	}
@@ -228,8 +228,8 @@ static int clear_dead(struct chronfs *fs)
 	return code;
 }
 
-/* A mount of ours that is alive stays what it is, and is not hidden: both its queue and this one would be
- * at the same place for those who know the path alone. */
+/* Refuses a mount point where a chronfs mount is alive.  A mount over it would hide its queue from
+ * programs that know only the path. */
 static int refuse_live(struct chronfs *fs)
 {
 	const char *path = fs->options.mountpoint;
@@ -251,7 +251,7 @@ static int refuse_live(struct chronfs *fs)
 	return code;
 }
 
-/* Below the mount point, the queue would be out of reach for everybody else. */
+/* Whether the mount would cover the queue's directory, so that no other program could reach it. */
 static bool hides_queue(const struct chronfs_options *options)
 {
 	const size_t length = strlen(options->mountpoint);
@@ -260,7 +260,7 @@ static bool hides_queue(const struct chronfs_options *options)
 	       (options->queue[length] == '\0' || options->queue[length] == '/');
 }
 
-/* A queue in the mount point itself would be out of reach, too: the two arguments change places easily. */
+/* Whether the mount point is itself a queue, as when the two arguments have changed places. */
 static bool is_queue(const char *path)
 {
 	uint32_t *ids = NULL;

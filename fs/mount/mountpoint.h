@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* mountpoint.h - what stands at the mount point before us */
+/* mountpoint.h - checks the mount point before we mount there */
 #ifndef CHRONFS_MOUNTPOINT_H
 #define CHRONFS_MOUNTPOINT_H
 
@@ -7,10 +7,10 @@
 
 struct chronfs;
 
-/* Takes away a dead mount of ours there, if that is wanted.  Returns 0 when we can mount there, else
- * the exit code, having said why not. */
+/* Unmounts a dead mount of this queue there, with -o recover.  Returns CHRONFS_EXIT_OK if we can mount
+ * there, otherwise an exit code after logging the reason. */
 int chronfs_mountpoint_check(struct chronfs *fs);
-/* Whether the table of mounts in this file of /proc has a mount of ours of that source. */
+/* Whether the table of mounts in this file of /proc has a chronfs mount with that source. */
 bool chronfs_table_has_mount(const char *path, const char *source);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * namespaces.c - a mount that is gone here and left somewhere else
+ * namespaces.c - a mount that was unmounted here and is left in another mount namespace
  *
  * A mount namespace begins with a copy of every mount (a container, unshare --mount, a service with a
- * namespace of its own).  umount takes the mount away here; its daemon goes on while one copy is left,
- * and holds the queue.  The copies are in the tables of mounts of the processes there.
+ * namespace of its own).  umount removes the mount here.  Its daemon runs, and holds the queue, until
+ * the last copy is unmounted.  We find the copies in the tables of mounts of the processes there.
  */
 #include "mount/namespaces.h"
 
@@ -17,7 +17,7 @@
 #include "chronfs.h"
 #include "mount/mountpoint.h"
 
-/* The mount namespace of a process, as a link that reads the same for those who share it. */
+/* The mount namespace of a process, as a text that is the same for all its processes. */
 static bool namespace_of(const char *process, char text[64])
 {
 	char path[320];

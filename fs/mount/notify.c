@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* notify.c - what the service manager is told; see notify.h */
+/* notify.c - messages to the service manager; see notify.h */
 #include "mount/notify.h"
 
 #include <stdarg.h>
@@ -11,14 +11,14 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define SEND_S 1 /* the most that we wait for the service manager */
+#define SEND_S 1 /* seconds that we wait for the service manager at most */
 
 void chronfs_notify(const char *format, ...)
 {
 	const struct timeval most = { .tv_sec = SEND_S };
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	const char *name =
-		getenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): nobody sets one
+		getenv("NOTIFY_SOCKET"); // NOLINT(concurrency-mt-unsafe): no thread sets one
 	char text[512];
 	size_t length;
 	va_list ap;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * progress.c - what is said while a mount is on its way: to people, and to the service manager
+ * progress.c - reports the progress of a start: to people, and to the service manager
  *
- * Recovery may take minutes.  A terminal gets a line a second, a log one in five seconds, and a service
- * manager that waits for us (sd_notify(3)) is asked for more time once a second.  A signal that ends the
- * mount ends the recovery, before it has changed anything.
+ * Recovery may take minutes.  A terminal gets a line each second, a log one in five seconds.  Once a
+ * second we ask a service manager that waits for us (sd_notify(3)) for more time.  A signal that ends
+ * the mount ends the recovery, before that has changed anything.
  */
 #include "mount/progress.h"
 
@@ -21,9 +21,9 @@
 #define TERMINAL_S 1
 #define LOG_S 5
 #define NOTIFY_S 1
-#define MORE_TIME_S 60 /* for what comes next: one read, or one sync, of a slow disk */
+#define MORE_TIME_S 60 /* for the next read, or sync, of a slow disk */
 
-/* Whether so many seconds have passed since *last, which is now then. */
+/* Whether so many seconds have passed since *last; if so, sets *last to now. */
 static bool is_time(time_t *last, time_t now, time_t seconds)
 {
 	if (now - *last < seconds)

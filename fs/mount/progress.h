@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* progress.h - what is said while a mount is on its way */
+/* progress.h - reports the progress of a start */
 #ifndef CHRONFS_PROGRESS_H
 #define CHRONFS_PROGRESS_H
 
@@ -10,20 +10,20 @@
 
 struct chronfs;
 
-struct chronfs_progress_state { /* of the thread that opens the queue */
+struct chronfs_progress_state { /* only of the thread that opens the queue */
 	time_t said, notified;
 	bool terminal;
 };
 
-/* From now on the time runs that passes before the first line. */
+/* Starts the time that passes before the first line. */
 void chronfs_progress_begin(struct chronfs *fs);
 
-/* A cq_progress_fn; arg is the mount.  Ends what it is told of when a signal has come that ends the
- * mount. */
+/* A cq_progress_fn; arg is the mount.  Returns -1, which ends the recovery, when a signal has come that
+ * ends the mount. */
 int chronfs_progress(void *arg, const struct cq_progress *progress);
 
-/* For cq_queue_await_closing(), asked again and again; arg is the mount.  True when such a signal has
- * come. */
+/* For cq_queue_await_closing(), which calls it repeatedly; arg is the mount.  Returns true when such a
+ * signal has come. */
 bool chronfs_progress_waiting(void *arg);
 
 #endif

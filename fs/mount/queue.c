@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * queue.c - the mount's queue: opening it, closing it, and what is said when that fails
+ * queue.c - opens and closes the mount's queue, and logs why that fails
  *
- * The library tells us by its log what it found (who holds the lock, which value does not fit, what
- * is damaged); what is added here is the one line that says what it means for the mount.
+ * The library logs what it found (which process holds the lock, which value does not fit, what is
+ * damaged).  We add one line that says what it means for the mount.
  */
 #include "mount/queue.h"
 
@@ -20,10 +20,10 @@
 #include "mount/progress.h"
 #include "shared/log.h"
 
-#define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not have said so yet */
-#define CLOSING_STALL_MS 30000 /* for one that says so, without a step forward */
+#define LOCK_WAIT_MS 1000      /* for a daemon that is ending, and may not show that yet */
+#define CLOSING_STALL_MS 30000 /* for a daemon that closes the queue and makes no progress */
 
-/* A process for people: its number and its name. */
+/* A process as people read it: its number and name. */
 static void name_process(pid_t pid, char *text, size_t size)
 {
 	char path[64], name[64] = "";
@@ -32,14 +32,14 @@ static void name_process(pid_t pid, char *text, size_t size)
 	(void)snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
 	comm = fopen(path, "re");
 	if (comm) {
-		if (fgets(name, sizeof name, comm)) /* GCOV_EXCL_BR_LINE: ended a moment ago */
+		if (fgets(name, sizeof name, comm)) /* GCOV_EXCL_BR_LINE: it has ended */
 			name[strcspn(name, "\n")] = '\0';
 		(void)fclose(comm);
 	}
 	(void)snprintf(text, size, "process %d (%s)", (int)pid, *name ? name : "name unknown");
 }
 
-/* Says who has the queue, and what follows from it. */
+/* Logs which process has the queue, and what follows from that. */
 static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
                        const struct cq_holder *holder, const char *so)
 {
@@ -50,7 +50,7 @@ static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
 	chronfs_log(fs, level, "%s by %s%s", has, process, so);
 }
 
-/* It is not closing. */
+/* Logs that a process has the queue and does not close it. */
 static void say_in_use(struct chronfs *fs, const struct cq_holder *holder)
 {
 	char process[96], so[256] = "";
@@ -58,16 +58,18 @@ static void say_in_use(struct chronfs *fs, const struct cq_holder *holder)
 
 	if (chronfs_mounted_elsewhere(fs, &there)) {
 		name_process(there, process, sizeof process);
-		(void)snprintf(so, sizeof so,
-		               "; its mount is gone here, and left in the mount namespace of %s: "
-		               "end that, or unmount it there",
-		               process);
+		(void)snprintf(
+			so, sizeof so,
+			"; its mount was unmounted here and is left in the mount namespace of %s: "
+			"end that process, or unmount it there",
+			process);
 	}
 	say_holder(fs, CQ_ERROR, "in use", holder, so);
 }
 
-/* Waits a little for a writer that has the queue, and longer for one that is closing it.  -EBUSY: it
- * keeps it; -ECANCELED: a signal came meanwhile. */
+/* Waits a little for a writer that has the queue, and longer for one that is closing it.
+ *   EBUSY      the writer keeps the queue; logged
+ *   ECANCELED  a signal came meanwhile; logged */
 static int await_holder(struct chronfs *fs)
 {
 	struct cq_holder holder = CQ_SIZED(holder);
@@ -75,7 +77,7 @@ static int await_holder(struct chronfs *fs)
 	int r;
 
 	if (cq_queue_open(fs->options.queue, &queue) < 0)
-		return 0; /* a new queue, or cq_writer_open() tells what is wrong */
+		return 0; /* a new queue, or cq_writer_open() finds out what is wrong */
 	r = cq_queue_await_release(queue, LOCK_WAIT_MS, &holder);
 	if (r == 0 && holder.locked && holder.closing) {
 		say_holder(fs, CQ_NOTICE, "being closed", &holder, "; waiting for it");
@@ -91,7 +93,7 @@ static int await_holder(struct chronfs *fs)
 	}
 	if (holder.closing)
 		say_holder(fs, CQ_ERROR, "in use", &holder,
-		           ", which is closing it and does not get on");
+		           ", which is closing it and makes no progress");
 	else
 		say_in_use(fs, &holder);
 	return -EBUSY;
@@ -115,12 +117,12 @@ static int exit_code(int error)
 	}
 }
 
-/* Why the queue did not open, where the errno alone would not tell a person. */
+/* Why the queue did not open, in words that help more than the errno's. */
 static const char *open_error(const struct chronfs *fs, int error)
 {
 	switch (-error) {
 	case EBADMSG:
-		return "the queue is damaged (chronq verify tells more; -o accept_loss goes on)";
+		return "the queue is damaged (chronq verify tells more; -o accept_loss opens it)";
 	case EINVAL:
 		return "the queue cannot have these options"; /* the log said which */
 	case EROFS:
@@ -135,17 +137,17 @@ static const char *open_error(const struct chronfs *fs, int error)
 	case EFBIG:
 		return "File too large: no segment may be so large (ulimit -f; segment_size= of a new queue)";
 	case EAGAIN:
-		return "Resource temporarily unavailable: no thread is to be had (ulimit -u)";
+		return "Resource temporarily unavailable: no thread can be started (ulimit -u)";
 	case EMFILE:
 		return "Too many open files (ulimit -n)";
 	case ECANCELED:
 		return "stopped by a signal; nothing was changed";
 	default:
-		return cq_strerror(error); /* of many the log said which */
+		return cq_strerror(error); /* the library has often logged more */
 	}
 }
 
-/* The library's: segments were deleted. */
+/* A cq_config.space: segments were deleted. */
 static void room_made(void *arg)
 {
 	chronfs_background_wake(arg);
@@ -158,7 +160,7 @@ int chronfs_queue_open(struct chronfs *fs)
 
 	if (fs->options.read_only) {
 		r = cq_queue_open(fs->options.queue, &fs->queue);
-		if (r == 0) /* or a queue of the future would be shown as an empty one */
+		if (r == 0) /* without it a queue of a newer version would look empty */
 			r = cq_queue_check_version(fs->queue);
 	} else {
 		config->log = chronfs_log_from_library;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* queue.h - opening and closing the queue of a mount */
+/* queue.h - opens and closes the mount's queue */
 #ifndef CHRONFS_QUEUE_H
 #define CHRONFS_QUEUE_H
 
@@ -7,11 +7,11 @@
 
 struct chronfs;
 
-/* Returns 0, or the exit code, having said what is wrong. */
+/* Returns CHRONFS_EXIT_OK, or an exit code after logging what is wrong. */
 int chronfs_queue_open(struct chronfs *fs);
-/* When no request is served any more, also after a failed open: answers what is parked.  Everything
- * is flushed when this returns, or the error has been said.  A queue that was made for a mount that never
- * served goes again. */
+/* After the last request, also after a failed open: replies to the parked requests.  When this returns
+ * everything is flushed, or the error is logged and returned.  Removes a queue that was made for a
+ * mount that never served. */
 int chronfs_queue_close(struct chronfs *fs, bool served);
 
 #endif

@@ -114,7 +114,7 @@ if unshare --mount --propagation private true 2>/dev/null; then
 	other=$!
 	wait_for [ -e "$tmp/go.there" ]
 	umount "$m"
-	gives 10 "its mount is gone here, and left in the mount namespace of process $other (sh)" \
+	gives 10 "its mount was unmounted here and is left in the mount namespace of process $other (sh)" \
 		"the copy is named" "$CHRONFS" "$q" "$second"
 	echo >"$tmp/go"
 	wait "$other"

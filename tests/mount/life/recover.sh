@@ -47,7 +47,7 @@ gives 2 "not one of this queue: fuse.chronfs of $q" "another queue does not take
 	"$CHRONFS" "$tmp/other" "$m" -o recover
 ok "the dead mount is still there" [ "$(mount_count "$m")" -eq 1 ]
 
-gives 0 "$q: a dead mount was taken away from $m" "-o recover" "$CHRONFS" "$q" "$m" -o recover
+gives 0 "$q: a dead mount was unmounted from $m" "-o recover" "$CHRONFS" "$q" "$m" -o recover
 is "one mount is there" "$(mount_count "$m")" 1
 refused "a file opened before stays dead" "not connected" sh -c 'cat <&5'
 exec 4>&- 5<&-
@@ -62,7 +62,7 @@ is "and goes on" "$("$CHRONQ" tail -n 1 "$q")" four
 # In the foreground, as a service may run it; and with an open line in the kill.
 kill_daemon "$q" "$m"
 start_mount -o recover
-is "-f -o recover" "$(cat "$log")" "chronfs: $q: a dead mount was taken away from $m"
+is "-f -o recover" "$(cat "$log")" "chronfs: $q: a dead mount was unmounted from $m"
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
 
@@ -82,7 +82,7 @@ mkdir "$own/q"
 mounts+=("$top")
 ok "a mount directly below the root" "$CHRONFS" "$own/q" "$top"
 kill_daemon "$own/q" "$top"
-gives 0 "taken away from $top" "is recovered, too" "$CHRONFS" "$own/q" "$top/" -o recover
+gives 0 "unmounted from $top" "is recovered, too" "$CHRONFS" "$own/q" "$top/" -o recover
 ok "unmount" umount "$top"
 
 # ---- names that the table of mounts writes otherwise ----
@@ -92,7 +92,7 @@ point="$tmp/mount point\\040"
 mkdir "$point"
 "$CHRONFS" "$odd" "$point" || fail "a mount with odd names"
 kill_daemon "$odd" "$point"
-gives 0 "taken away" "names with blanks, commas, backslashes" "$CHRONFS" "$odd" "$point" -o recover
+gives 0 "unmounted" "names with blanks, commas, backslashes" "$CHRONFS" "$odd" "$point" -o recover
 ok "unmount" umount "$point"
 ok "its daemon ends" released "$odd"
 
@@ -100,7 +100,7 @@ ok "its daemon ends" released "$odd"
 kill_daemon "$odd" "$m"
 gives 2 "not one of this queue: fuse.chronfs of named" "a source that the table does not show" \
 	"$CHRONFS" "$odd" "$m" -o recover
-gives 0 "taken away" "one that it shows" "$CHRONFS" "$odd" "$m" -o fsname=named,recover
+gives 0 "unmounted" "one that it shows" "$CHRONFS" "$odd" "$m" -o fsname=named,recover
 ok "unmount" umount "$m"
 ok "its daemon ends" released "$odd"
 
@@ -136,7 +136,7 @@ if [ -u "$(command -v fusermount3)" ] && own_dev 2>/dev/null && own_etc; then
 	# shellcheck disable=SC2317 # called by wait_for
 	dead_for_user() { "${user[@]}" stat "$home/mnt" 2>&1 | grep -q 'not connected'; }
 	ok "a user's mount dies" wait_for dead_for_user
-	gives 0 "taken away" "a user's recovery" \
+	gives 0 "unmounted" "a user's recovery" \
 		"${user[@]}" "$CHRONFS" "$home/q" "$home/mnt" -o recover
 	is "one mount is there" "$(mount_count "$home/mnt")" 1
 	is "what a user wrote is there" "$("$CHRONQ" cat "$home/q")" mine

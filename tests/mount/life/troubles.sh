@@ -94,7 +94,7 @@ kill -9 "$pid"
 # shellcheck disable=SC2317 # called by wait_for
 dead() { stat "$m" 2>&1 | grep -q 'not connected'; }
 ok "the mount dies" wait_for dead
-gives 0 "taken away" "-o recover" "$CHRONFS" "$q" "$m" -o recover
+gives 0 "unmounted" "-o recover" "$CHRONFS" "$q" "$m" -o recover
 is "shows the queue again" "$(cat "$m/stream")" hello
 refused "a bind mount of it does not" "not connected" cat "$tmp/bind/stream"
 is "a bind mount of the directory above, rslave, does" "$(cat "$tmp/slave/mnt/stream")" hello

@@ -472,7 +472,7 @@ static void pages_of_a_request(void **state)
 
 		made_up.max_pages = cases[i].text;
 		fs.request.pages = 0;
-		assert_int_equal(chronfs_request_look(&fs), 0);
+		assert_int_equal(chronfs_request_read_limit(&fs), 0);
 		assert_int_equal(fs.request.pages, cases[i].pages);
 		fs.request.pages = before;
 		chronfs_request_init(&fs, &conn);
@@ -482,7 +482,7 @@ static void pages_of_a_request(void **state)
 		before = fs.request.pages;
 	}
 	made_up.max_pages = "1\n";
-	assert_int_equal(chronfs_request_look(&fs), -EINVAL);
+	assert_int_equal(chronfs_request_read_limit(&fs), -EINVAL);
 	assert_non_null(strstr(said, "max_pages_limit is 1"));
 }
 

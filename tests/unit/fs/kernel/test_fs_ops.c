@@ -177,7 +177,7 @@ static void limit_follows_the_pages_of_a_request(void **state)
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(fs.write_limit, 3 * page);
 	fs.request.pages = 1;
-	assert_int_equal(chronfs_request_look(&fs), 0); /* read-only: nobody writes */
+	assert_int_equal(chronfs_request_read_limit(&fs), 0); /* read-only: nobody writes */
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(fs.write_limit, 0);
 }

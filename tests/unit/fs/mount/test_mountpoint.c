@@ -203,7 +203,7 @@ static void a_directory(void **state)
 static void a_dead_mount_is_taken_away(void **state)
 {
 	(void)state;
-	check(CHRONFS_EXIT_OK, "a dead mount was taken away from /m");
+	check(CHRONFS_EXIT_OK, "a dead mount was unmounted from /m");
 	assert_int_equal(made.closed, 2);
 }
 
@@ -213,7 +213,7 @@ static void by_fusermount3(void **state)
 	(void)state;
 	made.umount_error = EPERM;
 	made.wait_error = EINTR;
-	check(CHRONFS_EXIT_OK, "a dead mount was taken away from /m");
+	check(CHRONFS_EXIT_OK, "a dead mount was unmounted from /m");
 	assert_int_equal(made.waits, 2);
 }
 
@@ -223,11 +223,11 @@ static void it_cannot_be_taken_away(void **state)
 		int umount_error, fork_error, wait_error, status;
 		const char *text;
 	} cases[] = {
-		{ EBUSY, 0, 0, 0, "cannot be taken away: Device or resource busy" },
-		{ EPERM, EAGAIN, 0, 0, "cannot be taken away: Resource temporarily unavailable" },
-		{ EPERM, 0, ECHILD, 0, "cannot be taken away: No child processes" },
-		{ EPERM, 0, 0, 1 << 8, "cannot be taken away: Operation not permitted" },
-		{ EPERM, 0, 0, SIGKILL, "cannot be taken away: Operation not permitted" },
+		{ EBUSY, 0, 0, 0, "cannot be unmounted: Device or resource busy" },
+		{ EPERM, EAGAIN, 0, 0, "cannot be unmounted: Resource temporarily unavailable" },
+		{ EPERM, 0, ECHILD, 0, "cannot be unmounted: No child processes" },
+		{ EPERM, 0, 0, 1 << 8, "cannot be unmounted: Operation not permitted" },
+		{ EPERM, 0, 0, SIGKILL, "cannot be unmounted: Operation not permitted" },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -262,7 +262,7 @@ static void somebody_elses(void **state)
 		{ "36 1 0:31 / /m rw - fuse.other /q rw\n", "fuse.other of /q" },
 		{ "36 1 0:31 / /m rw - fuse.chronfs /other rw\n", "fuse.chronfs of /other" },
 		{ "36 1 0:31 / / rw - fuse.chronfs /q rw\n",
-		  "lies below a mount whose process died: /" },
+		  "is below a mount whose process died: /" },
 		{ "36 1 0:31 / /m\\134040 rw - fuse.chronfs /q rw\n", "died: /m\\040 (" },
 		{ "36 1 0:31 / /m rw - fuse.chronfs a\\040b rw\n", "fuse.chronfs of a b;" },
 	};
@@ -317,7 +317,7 @@ static void half_an_escape(void **state)
 		made.mountinfo = line;
 		(void)snprintf(source, sizeof source, "%s", sources[i]);
 		fs.options.source = source;
-		check(CHRONFS_EXIT_OK, "a dead mount was taken away");
+		check(CHRONFS_EXIT_OK, "a dead mount was unmounted");
 	}
 }
 
@@ -328,12 +328,12 @@ static void a_path_below_a_dead_mount(void **state)
 
 	(void)state;
 	fs.options.mountpoint = deep;
-	refused("/m/a/b lies below a mount whose process died: /m (");
+	refused("/m/a/b is below a mount whose process died: /m (");
 	setup(state);
 	fs.options.mountpoint = deep;
 	made.reached = "/";
 	made.fdinfo = "mnt_id:\t1\n";
-	refused("/m/a/b lies below a mount whose process died: / (");
+	refused("/m/a/b is below a mount whose process died: / (");
 	setup(state);
 	made.reached = NULL;
 	fs.options.mountpoint = relative;

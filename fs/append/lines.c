@@ -44,7 +44,7 @@
 
 /* A request that may append lines: a WRITE, or a close or fsync, which append the open line. */
 struct lines_request {
-	struct chronfs_room_wait wait; /* first; only wait.parked.req before the request is parked */
+	struct chronfs_room_wait wait; /* first; parked.req is set from the start */
 	struct chronfs_lines_file *file;
 	struct chronfs_sync_wait *sync_wait; /* NULL: the request need not be durable */
 	bool is_write;
@@ -90,7 +90,7 @@ static void count_partials(struct chronfs *fs, const struct cq_message *messages
 /*
  * Appends the records that end in *data, whose *size bytes follow the open line, and advances both;
  * then keeps the rest of *data in the open line.  `behind`: other requests wait for room, so acts
- * as if there were none (-EDQUOT). On failure nothing of what is left in *data was taken.
+ * as if there were none (-EDQUOT).  On failure nothing of what is left in *data was taken.
  */
 static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const char **data,
                       size_t *size, bool end, bool behind)
@@ -102,12 +102,13 @@ static int lines_take(struct chronfs *fs, struct chronfs_lines_file *file, const
 	size_t taken;
 	int r = 0;
 
-	while ((count = chronfs_line_splitter_cut(splitter, *data, *size, end, messages, BATCH)) >
-	       0) {
-		count = behind ? -EDQUOT
-		               : cq_writer_append_batch(fs->writer, messages, (size_t)count,
-		                                        &appended);
-		if (count < 0)
+	for (;;) {
+		count = chronfs_line_splitter_cut(splitter, *data, *size, end, messages, BATCH);
+		if (count > 0)
+			count = behind ? -EDQUOT
+			               : cq_writer_append_batch(fs->writer, messages, (size_t)count,
+			                                        &appended);
+		if (count <= 0)
 			break;
 		chronfs_sink_appended(fs, &file->sink, appended.seq + appended.count - 1);
 		count_partials(fs, messages, (size_t)count);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * catalog.c - the segment catalogue: runs of ids, and the entries; see catalog.h
+ * catalog.c - the segment catalogue: the listed ids, and the entries; see catalog.h
  *
  * Entries are kept in chunks of 64 consecutive ids, and the chunks in ascending order.  So it does
  * not matter in which order segments are asked about, and 100,000 entries take 4.9 MB.
@@ -20,7 +20,7 @@ struct cq_catalog_chunk {
 
 void cq_catalog_init(struct cq_catalog *c)
 {
-	*c = (struct cq_catalog){ .run_count = 0 };
+	*c = (struct cq_catalog){ .id_count = 0 };
 	pthread_mutex_init(&c->refresh, NULL);
 	pthread_mutex_init(&c->lock, NULL);
 }
@@ -30,22 +30,22 @@ void cq_catalog_fini(struct cq_catalog *c)
 	for (size_t i = 0; i < c->chunk_count; i++)
 		free(c->chunks[i]);
 	free(c->chunks);
-	free(c->runs);
+	free(c->ids);
 	pthread_mutex_destroy(&c->lock);
 	pthread_mutex_destroy(&c->refresh);
 }
 
 /* ---- ids ---- */
 
-/* Index of the run that holds id, or of the first one above it. */
-static size_t run_index(const struct cq_catalog *c, uint32_t id)
+/* Index of the listed id, or of the first one above it. */
+static size_t id_index(const struct cq_catalog *c, uint32_t id)
 {
-	size_t low = 0, high = c->run_count;
+	size_t low = 0, high = c->id_count;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 
-		if (c->runs[middle].last < id)
+		if (c->ids[middle] < id)
 			low = middle + 1;
 		else
 			high = middle;
@@ -53,42 +53,41 @@ static size_t run_index(const struct cq_catalog *c, uint32_t id)
 	return low;
 }
 
-const struct cq_id_run *cq_catalog_run(const struct cq_catalog *c, uint32_t id)
+static bool is_listed(const struct cq_catalog *c, uint32_t id)
 {
-	size_t i = run_index(c, id);
+	const size_t i = id_index(c, id);
 
-	return i < c->run_count ? &c->runs[i] : NULL;
+	return i < c->id_count && c->ids[i] == id;
 }
 
 bool cq_catalog_next(const struct cq_catalog *c, uint32_t from, uint32_t *ret_id)
 {
-	const struct cq_id_run *run = cq_catalog_run(c, from);
+	const size_t i = id_index(c, from);
 
-	if (!run)
-		return false;
-	*ret_id = run->first > from ? run->first : from;
-	return true;
+	if (i < c->id_count)
+		*ret_id = c->ids[i];
+	return i < c->id_count;
 }
 
 bool cq_catalog_previous(const struct cq_catalog *c, uint32_t to, uint32_t *ret_id)
 {
-	size_t i = run_index(c, to);
+	const size_t i = id_index(c, to) + is_listed(c, to);
 
-	if (i < c->run_count && c->runs[i].first <= to) {
-		*ret_id = to;
-		return true;
-	}
-	if (i == 0)
-		return false;
-	*ret_id = c->runs[i - 1].last;
-	return true;
+	if (i > 0)
+		*ret_id = c->ids[i - 1];
+	return i > 0;
 }
 
-static bool is_listed(const struct cq_catalog *c, uint32_t id)
+struct cq_id_run cq_catalog_run(const struct cq_catalog *c, uint32_t id)
 {
-	const struct cq_id_run *run = cq_catalog_run(c, id);
+	const size_t at = id_index(c, id);
+	struct cq_id_run run = { id, id };
 
-	return run && run->first <= id;
+	for (size_t i = at; i > 0 && c->ids[i - 1] + 1 == run.first; i--)
+		run.first--;
+	for (size_t i = at + 1; i < c->id_count && c->ids[i] == run.last + 1; i++)
+		run.last++;
+	return run;
 }
 
 /* ---- entries: all under the lock ---- */
@@ -123,20 +122,34 @@ static struct cq_catalog_entry *find_entry(const struct cq_catalog *c, uint32_t 
 
 static void remove_chunks(struct cq_catalog *c, size_t from, size_t to)
 {
+	if (from == to)
+		return;
 	for (size_t i = from; i < to; i++)
 		free(c->chunks[i]);
 	c->chunk_count -= to - from;
 	memmove(c->chunks + from, c->chunks + to, (c->chunk_count - from) * sizeof(void *));
 }
 
-/* The place of an entry, made where there is none: the caller sets its flags.  NULL: no memory. */
+/* The entry of a segment in its chunk, which may be empty yet. */
+static struct cq_catalog_entry *begin_entry(const struct cq_catalog *c,
+                                            struct cq_catalog_chunk *chunk, uint32_t id)
+{
+	struct cq_catalog_entry *entry = &chunk->entries[id % CHUNK];
+
+	entry->id = id;
+	if (entry->flags == 0 && is_listed(c, id))
+		entry->flags = CQ_ENTRY_LISTED;
+	return entry;
+}
+
+/* The entry of a segment, made where there is none: the caller completes it.  NULL: no memory. */
 static struct cq_catalog_entry *make_entry(struct cq_catalog *c, uint32_t id, uint32_t oldest)
 {
 	struct cq_catalog_chunk *chunk;
 	size_t i = chunk_index(c, id / CHUNK);
 
 	if (i < c->chunk_count && c->chunks[i]->number == id / CHUNK)
-		return &c->chunks[i]->entries[id % CHUNK];
+		return begin_entry(c, c->chunks[i], id);
 	remove_chunks(c, 0, chunk_index(c, oldest / CHUNK));
 	i = chunk_index(c, id / CHUNK);
 	if (c->chunk_count == c->chunk_capacity) {
@@ -155,7 +168,7 @@ static struct cq_catalog_entry *make_entry(struct cq_catalog *c, uint32_t id, ui
 	memmove(c->chunks + i + 1, c->chunks + i, (c->chunk_count - i) * sizeof(void *));
 	c->chunks[i] = chunk;
 	c->chunk_count++;
-	return &chunk->entries[id % CHUNK];
+	return begin_entry(c, chunk, id);
 }
 
 static void remove_entry(struct cq_catalog *c, uint32_t id)
@@ -174,16 +187,16 @@ static void remove_entry(struct cq_catalog *c, uint32_t id)
 
 /* ---- places in the stream ---- */
 
-static bool is_placed(const struct cq_catalog *c, const struct cq_catalog_entry *entry)
+static bool is_placed(const struct cq_catalog_entry *entry)
 {
-	return (entry->flags & CQ_ENTRY_PLACED) && is_listed(c, entry->id);
+	return (entry->flags & CQ_ENTRY_PLACED) && (entry->flags & CQ_ENTRY_LISTED);
 }
 
 /* The first placed segment of a chunk; NULL if there is none. */
 static const struct cq_catalog_entry *first_placed(const struct cq_catalog *c, size_t chunk)
 {
 	for (size_t k = 0; k < CHUNK; k++)
-		if (is_placed(c, &c->chunks[chunk]->entries[k]))
+		if (is_placed(&c->chunks[chunk]->entries[k]))
 			return &c->chunks[chunk]->entries[k];
 	return NULL;
 }
@@ -219,7 +232,7 @@ static void find_around(const struct cq_catalog *c, uint64_t position,
 		for (size_t k = 0; k < CHUNK && !around.have_behind; k++) {
 			const struct cq_catalog_entry *entry = &c->chunks[i]->entries[k];
 
-			if (!is_placed(c, entry))
+			if (!is_placed(entry))
 				continue;
 			if (entry->base <= position) {
 				around.have_before = true;
@@ -257,11 +270,9 @@ bool cq_catalog_lookup(struct cq_catalog *c, uint64_t position, struct cq_catalo
 
 	pthread_mutex_lock(&c->lock);
 	find_around(c, position, &around);
-	if (!around.have_before)
-		found = false;
-	else if (around.before.id == c->runs[c->run_count - 1].last)
+	if (around.have_before && around.before.id == c->ids[c->id_count - 1])
 		found = true;
-	else if (around.before.flags & CQ_ENTRY_COUNTED)
+	else if (around.have_before && (around.before.flags & CQ_ENTRY_COUNTED))
 		found = position < cq_entry_end(&around.before) ||
 		        (around.have_behind && cq_catalog_next(c, around.before.id + 1, &next) &&
 		         next == around.behind.id);
@@ -304,7 +315,6 @@ int cq_catalog_learn(struct cq_catalog *c, const struct cq_catalog_entry *from)
 	pthread_mutex_lock(&c->lock);
 	entry = make_entry(c, from->id, 0);
 	if (entry) {
-		entry->id = from->id;
 		entry->base = from->base;
 		entry->flags |= CQ_ENTRY_PLACED;
 		set_count(entry, from);
@@ -316,11 +326,6 @@ int cq_catalog_learn(struct cq_catalog *c, const struct cq_catalog_entry *from)
 }
 
 /* ---- files ---- */
-
-static bool same_file(struct cq_file_id a, struct cq_file_id b)
-{
-	return a.inode == b.inode && a.modified_ns == b.modified_ns && a.changed_ns == b.changed_ns;
-}
 
 /* What is known of the segment's place in the stream stays, with its count. */
 static void forget_file(struct cq_catalog *c, struct cq_catalog_entry *entry)
@@ -338,7 +343,7 @@ bool cq_catalog_get_sealed(struct cq_catalog *c, uint32_t id, struct cq_file_id 
 
 	pthread_mutex_lock(&c->lock);
 	entry = find_entry(c, id);
-	found = entry && (entry->flags & CQ_ENTRY_SEALED) && same_file(entry->file, file);
+	found = entry && (entry->flags & CQ_ENTRY_SEALED) && cq_same_file(entry->file, file);
 	if (found)
 		*ret_entry = *entry;
 	else if (entry)
@@ -355,14 +360,13 @@ void cq_catalog_learn_sealed(struct cq_catalog *c, const struct cq_catalog_entry
 	pthread_mutex_lock(&c->lock);
 	entry = make_entry(c, from->id, oldest);
 	if (entry) {
-		if ((entry->flags & CQ_ENTRY_SEALED) && !same_file(entry->file, from->file))
+		if ((entry->flags & CQ_ENTRY_SEALED) && !cq_same_file(entry->file, from->file))
 			entry->flags &= ~COUNT_FLAGS;
 		if (!(entry->flags & CQ_ENTRY_PLACED)) {
 			entry->base = from->base;
 			entry->flags |= from->flags & CQ_ENTRY_PLACED;
 		}
 		set_count(entry, from);
-		entry->id = from->id;
 		entry->file = from->file;
 		entry->flags |= CQ_ENTRY_SEALED;
 	}
@@ -382,29 +386,6 @@ void cq_catalog_forget_file(struct cq_catalog *c, uint32_t id)
 
 /* ---- which segments there are ---- */
 
-static int make_runs(const uint32_t *ids, size_t count, struct cq_id_run **ret_runs,
-                     size_t *ret_count)
-{
-	struct cq_id_run *runs;
-	size_t n = 0, last = 0;
-
-	for (size_t i = 0; i < count; i++)
-		n += i == 0 || ids[i] != ids[i - 1] + 1;
-	runs = malloc((n > 0 ? n : 1) * sizeof *runs);
-	if (!runs)
-		return -ENOMEM;
-	*ret_count = n;
-	for (size_t i = 0; i < count; i++) {
-		if (i == 0 || ids[i] != ids[i - 1] + 1) {
-			last = i == 0 ? 0 : last + 1;
-			runs[last].first = ids[i];
-		}
-		runs[last].last = ids[i];
-	}
-	*ret_runs = runs;
-	return 0;
-}
-
 /* Forgets those segments of a chunk that are not listed.  False: nothing is left in it. */
 static bool sweep(const struct cq_catalog *c, struct cq_catalog_chunk *chunk)
 {
@@ -413,8 +394,9 @@ static bool sweep(const struct cq_catalog *c, struct cq_catalog_chunk *chunk)
 	for (size_t k = 0; k < CHUNK; k++) {
 		struct cq_catalog_entry *entry = &chunk->entries[k];
 
-		if (!is_listed(c, entry->id))
-			entry->flags = 0;
+		if (entry->flags == 0)
+			continue;
+		entry->flags = is_listed(c, entry->id) ? entry->flags | CQ_ENTRY_LISTED : 0;
 		left = left || entry->flags != 0;
 	}
 	return left;
@@ -422,17 +404,17 @@ static bool sweep(const struct cq_catalog *c, struct cq_catalog_chunk *chunk)
 
 int cq_catalog_list(struct cq_catalog *c, const uint32_t *ids, size_t count)
 {
-	struct cq_id_run *runs, *old;
-	size_t run_count, kept = 0;
-	int r;
+	uint32_t *copy = malloc((count + 1) * sizeof *copy), *old;
+	size_t kept = 0;
 
-	r = make_runs(ids, count, &runs, &run_count);
-	if (r < 0)
-		return r;
+	if (!copy)
+		return -ENOMEM;
+	if (count > 0)
+		memcpy(copy, ids, count * sizeof *copy);
 	pthread_mutex_lock(&c->lock);
-	old = c->runs;
-	c->runs = runs;
-	c->run_count = run_count;
+	old = c->ids;
+	c->ids = copy;
+	c->id_count = count;
 	for (size_t i = 0; i < c->chunk_count; i++) {
 		if (sweep(c, c->chunks[i]))
 			c->chunks[kept++] = c->chunks[i];
@@ -447,119 +429,52 @@ int cq_catalog_list(struct cq_catalog *c, const uint32_t *ids, size_t count)
 
 int cq_catalog_add(struct cq_catalog *c, uint32_t first, uint32_t last)
 {
-	struct cq_id_run *runs;
-	int r = 0;
+	struct cq_catalog_entry *entry;
+	uint32_t *ids;
+	int r = -ENOMEM;
 
 	pthread_mutex_lock(&c->lock);
-	if (c->run_count > 0 && c->runs[c->run_count - 1].last >= first - 1) {
-		if (c->runs[c->run_count - 1].last < last) /* else another stream has added it */
-			c->runs[c->run_count - 1].last = last;
-	} else {
-		runs = realloc(c->runs, (c->run_count + 1) * sizeof *runs);
-		if (runs) {
-			runs[c->run_count++] = (struct cq_id_run){ first, last };
-			c->runs = runs;
-		} else {
-			r = -ENOMEM;
-		}
+	ids = realloc(c->ids, (c->id_count + last - first + 1) * sizeof *ids);
+	if (!ids)
+		goto unlock;
+	c->ids = ids;
+	for (uint32_t id = first; id <= last; id++) {
+		if (is_listed(c, id)) /* another stream has added it */
+			continue;
+		ids[c->id_count++] = id;
+		entry = find_entry(c, id);
+		if (entry)
+			entry->flags |= CQ_ENTRY_LISTED;
 	}
+	r = 0;
+unlock:
 	pthread_mutex_unlock(&c->lock);
 	return r;
 }
 
-/* Removes an id from run i. */
-static int split_run(struct cq_catalog *c, size_t i, uint32_t id)
+/* Removes the ids from index `from` up to, not including, `to`. */
+static void remove_ids(struct cq_catalog *c, size_t from, size_t to)
 {
-	struct cq_id_run *run = &c->runs[i], *runs;
-
-	if (run->first == run->last) {
-		memmove(run, run + 1, (c->run_count - i - 1) * sizeof *run);
-		c->run_count--;
-	} else if (run->first == id) {
-		run->first++;
-	} else if (run->last == id) {
-		run->last--;
-	} else {
-		runs = realloc(c->runs, (c->run_count + 1) * sizeof *runs);
-		if (!runs)
-			return -ENOMEM;
-		c->runs = runs;
-		memmove(runs + i + 1, runs + i, (c->run_count - i) * sizeof *runs);
-		c->run_count++;
-		runs[i].last = id - 1;
-		runs[i + 1].first = id + 1;
-	}
-	return 0;
+	c->id_count -= to - from;
+	if (c->id_count > from)
+		memmove(c->ids + from, c->ids + to, (c->id_count - from) * sizeof *c->ids);
 }
 
-int cq_catalog_remove(struct cq_catalog *c, uint32_t id)
+void cq_catalog_remove(struct cq_catalog *c, uint32_t id)
 {
-	int r = 0;
-
 	pthread_mutex_lock(&c->lock);
 	if (is_listed(c, id))
-		r = split_run(c, run_index(c, id), id);
-	if (r == 0)
-		remove_entry(c, id);
+		remove_ids(c, id_index(c, id), id_index(c, id) + 1);
+	remove_entry(c, id);
 	pthread_mutex_unlock(&c->lock);
-	return r;
 }
 
 void cq_catalog_drop_below(struct cq_catalog *c, uint32_t id)
 {
-	size_t i;
-
 	pthread_mutex_lock(&c->lock);
-	i = run_index(c, id);
-	c->run_count -= i;
-	memmove(c->runs, c->runs + i, c->run_count * sizeof *c->runs);
-	if (c->run_count > 0 && c->runs[0].first < id)
-		c->runs[0].first = id;
+	remove_ids(c, 0, id_index(c, id));
 	remove_chunks(c, 0, chunk_index(c, id / CHUNK));
 	if (c->chunk_count > 0 && !sweep(c, c->chunks[0]))
 		remove_chunks(c, 0, 1);
-	pthread_mutex_unlock(&c->lock);
-}
-
-/* ---- contents ---- */
-
-bool cq_catalog_get_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,
-                            struct cq_segment_info *ret_content)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < CQ_CATALOG_CONTENTS && !found; i++) {
-		struct cq_catalog_content *one = &c->contents[i];
-
-		if (one->asked == 0 || one->id != id || !same_file(one->file, file))
-			continue;
-		one->asked = ++c->questions;
-		*ret_content = one->content;
-		found = true;
-	}
-	pthread_mutex_unlock(&c->lock);
-	return found;
-}
-
-void cq_catalog_put_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,
-                            const struct cq_segment_info *content)
-{
-	struct cq_catalog_content *to = &c->contents[0];
-
-	pthread_mutex_lock(&c->lock);
-	for (size_t i = 0; i < CQ_CATALOG_CONTENTS; i++) {
-		struct cq_catalog_content *one = &c->contents[i];
-
-		if (one->asked != 0 && one->id == id) {
-			to = one;
-			break;
-		}
-		if (one->asked < to->asked)
-			to = one;
-	}
-	*to = (struct cq_catalog_content){
-		.file = file, .asked = ++c->questions, .id = id, .content = *content
-	};
 	pthread_mutex_unlock(&c->lock);
 }

@@ -3,23 +3,24 @@
  * catalog.h - the segment catalogue of a queue handle: which segments there are, and what is known of them
  *
  * The catalogue has two parts.
- *   Runs of ids   which segments the stream of payload bytes consists of.  The last one is the
- *                 segment that the writer is in: prepared segments are not listed.
- *   Entries       what was found out about a segment that somebody asked about: where it begins in the
- *                 stream, how many bytes it holds, and which file it was when it was found sealed.
- *                 An entry takes 48 bytes.  A segment without an entry has not been asked about.
+ *   Listed ids   the segments that the stream of payload bytes consists of.  The last one is the
+ *                segment that the writer is in: prepared segments are not listed.
+ *   Entries      what was found out about a segment that somebody asked about: where it begins in the
+ *                stream, how many bytes it holds, and which file it was when it was found sealed.  A
+ *                segment without an entry has not been asked about.
+ * They take 4 bytes and 48 bytes for a segment.
  *
  * Who changes what
  *   This process's writer, where there is one, says which segments there are (stream/bounds.c asks it);
  *   for a queue of another process the tail follower finds out (stream/tail_follower.c), and a seek
- *   lists the directory (read/seek.c).  Each of them holds `refresh` while it changes the runs, looks at
+ *   lists the directory (read/seek.c).  Each of them holds `refresh` while it changes the ids, looks at
  *   the directory, or reads headers and records to find out where a segment begins.  So one thread
  *   finds a thing out, and the others that want to know it wait for that thread.
  *   The attributes of sealed segments (segment_attr.c, segment_info.c) are learned by any thread, without `refresh`.
  *
  * Locks
  *   `lock` guards memory alone.  Each function here takes it and does nothing under it but read and
- *   change the catalogue; entries are copied out.  Whoever holds `refresh` may read the runs without
+ *   change the catalogue; entries are copied out.  Whoever holds `refresh` may read the ids without
  *   `lock`.  Order: refresh, then the writer's locks or `lock`.
  *
  * For how long
@@ -66,10 +67,16 @@ static inline struct cq_file_id cq_file_id(const struct stat *st)
 	};
 }
 
+static inline bool cq_same_file(struct cq_file_id a, struct cq_file_id b)
+{
+	return a.inode == b.inode && a.modified_ns == b.modified_ns && a.changed_ns == b.changed_ns;
+}
+
 #define CQ_ENTRY_PLACED 1U  /* `base` is where it begins */
 #define CQ_ENTRY_COUNTED 2U /* `bytes` is what it holds: nothing will be added to it */
 #define CQ_ENTRY_DAMAGED 4U /* ... before a damaged record that hides what follows it */
 #define CQ_ENTRY_SEALED 8U  /* `file` was found sealed, its times final */
+#define CQ_ENTRY_LISTED 16U /* it is one of the listed ids; the catalogue sets that */
 
 struct cq_catalog_entry {
 	uint32_t id;
@@ -101,9 +108,8 @@ struct cq_catalog {
 	uint32_t failed; /* the segment that the last error of a call with a queue was about */
 
 	pthread_mutex_t lock; /* all of the following */
-	struct cq_id_run
-		*runs; /* ascending, a gap before each next one; changed under both locks */
-	size_t run_count;
+	uint32_t *ids;        /* the listed ones, ascending; changed under both locks */
+	size_t id_count;
 	struct cq_catalog_chunk **chunks; /* the entries; ascending, none without an entry */
 	size_t chunk_count, chunk_capacity;
 	struct cq_catalog_content contents[CQ_CATALOG_CONTENTS];
@@ -119,11 +125,11 @@ void cq_catalog_fini(struct cq_catalog *catalog);
 int cq_catalog_list(struct cq_catalog *catalog, const uint32_t *ids, size_t count);
 /* All of these ids are there, too; they are above all others. */
 int cq_catalog_add(struct cq_catalog *catalog, uint32_t first, uint32_t last);
-int cq_catalog_remove(struct cq_catalog *catalog, uint32_t id);
+void cq_catalog_remove(struct cq_catalog *catalog, uint32_t id);
 void cq_catalog_drop_below(struct cq_catalog *catalog, uint32_t id);
 
-/* The run that holds id, or else the first one above it; NULL if there is none. */
-const struct cq_id_run *cq_catalog_run(const struct cq_catalog *catalog, uint32_t id);
+/* The listed ids around `id` without a gap; `id` alone if it is not listed. */
+struct cq_id_run cq_catalog_run(const struct cq_catalog *catalog, uint32_t id);
 /* The nearest id at or above `from`, at or below `to`. */
 bool cq_catalog_next(const struct cq_catalog *catalog, uint32_t from, uint32_t *ret_id);
 bool cq_catalog_previous(const struct cq_catalog *catalog, uint32_t to, uint32_t *ret_id);

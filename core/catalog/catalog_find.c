@@ -123,7 +123,7 @@ static int backward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
  * *ret_entry, else 0. */
 static int told_before(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
-	const uint32_t first = cq_catalog_run(&queue->catalog, id)->first;
+	const uint32_t first = cq_catalog_run(&queue->catalog, id).first;
 	int r;
 
 	do
@@ -156,7 +156,7 @@ static int told_by_record(cq_queue *queue, uint32_t id, struct cq_catalog_entry 
  * *ret_entry, else 0. */
 static int told_behind(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
-	const uint32_t last = cq_catalog_run(&queue->catalog, id)->last;
+	const uint32_t last = cq_catalog_run(&queue->catalog, id).last;
 	int r = 0;
 
 	while (r == 0 && id++ < last)
@@ -169,7 +169,7 @@ static int told_behind(cq_queue *queue, uint32_t id, struct cq_catalog_entry *re
  * questions does not matter. */
 static int deduce(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
-	uint32_t at = cq_catalog_run(&queue->catalog, id)->first;
+	uint32_t at = cq_catalog_run(&queue->catalog, id).first;
 	struct cq_catalog_entry entry;
 	int r = 0;
 
@@ -185,7 +185,7 @@ static int deduce(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_ent
 		r = told_before(queue, at, &entry);
 		if (r == 0)
 			r = told_by_record(queue, at, &entry);
-		at = cq_catalog_run(&queue->catalog, at)->first;
+		at = cq_catalog_run(&queue->catalog, at).first;
 	}
 	if (r == 0) { /* back to the oldest */
 		entry = (struct cq_catalog_entry){ .id = at, .base = queue->catalog.origin };

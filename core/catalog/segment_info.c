@@ -129,6 +129,51 @@ static bool add_times(cq_segment *segment, struct cq_file_id file, struct cq_seg
 	return all;
 }
 
+/* ---- remembered counts ---- */
+
+bool cq_catalog_get_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,
+                            struct cq_segment_info *ret_content)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < CQ_CATALOG_CONTENTS && !found; i++) {
+		struct cq_catalog_content *one = &c->contents[i];
+
+		if (one->asked == 0 || one->id != id || !cq_same_file(one->file, file))
+			continue;
+		one->asked = ++c->questions;
+		*ret_content = one->content;
+		found = true;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return found;
+}
+
+void cq_catalog_put_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,
+                            const struct cq_segment_info *content)
+{
+	struct cq_catalog_content *to = &c->contents[0];
+
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < CQ_CATALOG_CONTENTS; i++) {
+		struct cq_catalog_content *one = &c->contents[i];
+
+		if (one->asked != 0 && one->id == id) {
+			to = one;
+			break;
+		}
+		if (one->asked < to->asked)
+			to = one;
+	}
+	*to = (struct cq_catalog_content){
+		.file = file, .asked = ++c->questions, .id = id, .content = *content
+	};
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* ---- all of it ---- */
+
 /* The content of a sealed segment that this process does not write. */
 static int sealed_content(cq_segment *segment, struct cq_file_id file, struct cq_segment_info *info)
 {

@@ -24,9 +24,8 @@ int cq_stream_find_begin(struct cq_stream *s)
 		r = cq_catalog_place(s->queue, oldest, &first);
 		if (!cq_stream_gone(r))
 			break;
-		r = cq_catalog_remove(catalog, catalog->failed);
-		if (r < 0)
-			break;
+		cq_catalog_remove(catalog, catalog->failed);
+		r = 0;
 	}
 	if (r < 0)
 		return r;
@@ -36,13 +35,11 @@ int cq_stream_find_begin(struct cq_stream *s)
 
 int cq_stream_lost(struct cq_stream *s, uint32_t id)
 {
-	int r;
-
 	if (s->tail.segment && s->tail.segment->mapped.id == id)
-		r = cq_tail_forget(s);
+		cq_tail_forget(s);
 	else
-		r = cq_catalog_remove(&s->queue->catalog, id);
-	return r < 0 ? r : cq_stream_find_begin(s);
+		cq_catalog_remove(&s->queue->catalog, id);
+	return cq_stream_find_begin(s);
 }
 
 /* ---- of this process's writer ---- */

@@ -260,13 +260,10 @@ int cq_stream_next_data(cq_stream *s, uint64_t position, uint64_t *ret_position)
 /* The last id of those from `id` on without a gap; *ret_more: there are others behind that. */
 static uint32_t run_end(struct cq_stream *s, uint32_t id, bool *ret_more)
 {
-	const struct cq_id_run *run;
-	uint32_t last = id, above;
+	uint32_t last, above;
 
 	pthread_mutex_lock(&s->queue->catalog.refresh);
-	run = cq_catalog_run(&s->queue->catalog, id);
-	if (run && run->first <= id) /* GCOV_EXCL_BR_LINE: deleted a moment ago */
-		last = run->last;
+	last = cq_catalog_run(&s->queue->catalog, id).last;
 	*ret_more = cq_catalog_next(&s->queue->catalog, last + 1, &above);
 	pthread_mutex_unlock(&s->queue->catalog.refresh);
 	return last;

@@ -80,7 +80,7 @@ int cq_stream_lost(struct cq_stream *stream, uint32_t id);
 int cq_tail_follow(struct cq_stream *stream);
 
 /* The last segment in use is gone. */
-int cq_tail_forget(struct cq_stream *stream);
+void cq_tail_forget(struct cq_stream *stream);
 
 void cq_tail_fini(struct cq_stream *stream);
 

@@ -62,7 +62,7 @@ static bool is_named(const struct cq_stream *s, const struct cq_mapped *mapped)
 	        open.st_dev == named.st_dev); /* GCOV_EXCL_BR_LINE: same inode, other device */
 }
 
-int cq_tail_forget(struct cq_stream *s)
+void cq_tail_forget(struct cq_stream *s)
 {
 	struct cq_tail_follower *t = &s->tail;
 	const uint32_t id = t->segment->mapped.id;
@@ -74,26 +74,26 @@ int cq_tail_forget(struct cq_stream *s)
 	/* no byte, now or later, gets a position that another byte has had */
 	if (s->queue->catalog.origin < atomic_load(&s->end))
 		s->queue->catalog.origin = atomic_load(&s->end);
-	return cq_catalog_remove(&s->queue->catalog, id);
+	cq_catalog_remove(&s->queue->catalog, id);
 }
 
 /* The oldest ones may have been deleted, the last one set aside. */
-static int look_at_names(struct cq_stream *s)
+static void look_at_names(struct cq_stream *s)
 {
 	char name[CQ_NAME_MAX];
+	uint32_t id, below = 0;
 	struct stat st;
-	uint32_t id;
 
-	while (cq_catalog_next(&s->queue->catalog, 0, &id)) {
+	while (cq_catalog_next(&s->queue->catalog, below, &id)) {
 		cq_segment_name(name, id);
 		if (cq_io_stat_at(s->queue->dirfd, name, &st) != -ENOENT)
 			break;
-		cq_catalog_drop_below(&s->queue->catalog, id + 1);
-		cq_mapping_cache_drop_below(&s->cache, id + 1);
+		below = id + 1;
 	}
+	cq_catalog_drop_below(&s->queue->catalog, below);
+	cq_mapping_cache_drop_below(&s->cache, below);
 	if (s->tail.segment && !is_named(s, &s->tail.segment->mapped))
-		return cq_tail_forget(s);
-	return 0;
+		cq_tail_forget(s);
 }
 
 /* ---- the last segment in use ---- */
@@ -154,9 +154,7 @@ static int find_tail(struct cq_stream *s)
 	while ((r = cq_catalog_place(s->queue, segment->mapped.id, &entry)) < 0) {
 		if (!cq_stream_gone(r) || s->queue->catalog.failed == segment->mapped.id)
 			break;
-		r = cq_catalog_remove(&s->queue->catalog, s->queue->catalog.failed);
-		if (r < 0)
-			break;
+		cq_catalog_remove(&s->queue->catalog, s->queue->catalog.failed);
 	}
 	if (r < 0) {
 		cq_mapping_cache_put(&s->cache, segment);
@@ -290,7 +288,7 @@ int cq_tail_follow(struct cq_stream *s)
 	r = look_at_directory(s, &changed);
 	if (r == 0 && changed) {
 		cq_successor_control(&t->control, s->queue->dirfd, false);
-		r = look_at_names(s);
+		look_at_names(s);
 	}
 	if (r == 0 && !t->segment && (changed || !t->empty))
 		r = find_tail(s);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* look_support.h - what tests of looking at segments share: small queues, and what is opened meanwhile */
+/* look_support.h - shared by tests that look at segments: small queues, and which files are opened meanwhile */
 #ifndef CQ_TEST_LOOK_SUPPORT_H
 #define CQ_TEST_LOOK_SUPPORT_H
 
@@ -19,12 +19,12 @@ void look_delete(const char *dir, uint32_t from, uint32_t to);
 
 cq_queue *look_open(const char *dir);
 struct cq_segment_attr look_attr(cq_queue *queue, uint32_t id);
-/* They say what opening the segment says. */
+/* The attributes by id are those of the opened segment. */
 void look_agrees(cq_queue *queue, uint32_t id);
 /* Its modification time in nanoseconds. */
 uint64_t look_time(const struct stat *st);
 
-/* A descriptor that tells what is opened in the directory from now on. */
+/* A descriptor (inotify) for what is opened in the directory from now on. */
 int look_watch(const char *dir);
 
 struct look_opened {
@@ -32,8 +32,8 @@ struct look_opened {
 	unsigned listings; /* of the directory */
 };
 
-/* What was opened since the last call.  Each open is followed by its close, so no two events in a row
- * are alike and none is merged. */
+/* What was opened since the last call.  A close follows each open, so no two events in a row are alike
+ * and none is merged. */
 struct look_opened look_opened(int fd, uint32_t below);
 unsigned look_opens(int fd, uint32_t below); /* the files of that */
 

@@ -86,7 +86,7 @@ static void another_file_by_that_name(void **state)
 	support_path(to, q->dir, "000000001.q");
 	copy = support_slurp(to, &size);
 
-	/* of another kind, brought in by a rename, with the old one's modification time */
+	/* a file of another kind is renamed over it, with the old one's modification time */
 	qs_make_segment(q->dir, 777, QS_SIZE);
 	support_path(from, q->dir, "000000777.q");
 	support_poke(q->dir, "000000777.q", 8, &(uint32_t){ 1 }, 4);
@@ -133,7 +133,8 @@ static void trimmed_ones_are_forgotten(void **state)
 	assert_int_equal(queue->catalog.chunk_count, 4);
 	look_delete(q->dir, 0, 250);
 	assert_int_equal(cq_queue_segment_attr(queue, 200, NULL, &attr), -ENOENT);
-	assert_int_equal(cq_queue_list(queue, &ids, &count), 0); /* this is how it learns */
+	assert_int_equal(cq_queue_list(queue, &ids, &count),
+	                 0); /* this is how the handle finds out */
 	assert_int_equal(ids[0], 250);
 	free(ids);
 	assert_int_equal(cq_queue_oldest(queue), 250);

@@ -19,7 +19,7 @@
 #include "catalog/queue.h"
 #include "look_support.h"
 
-/* What the writer's own handle says of segments before their files say it. */
+/* The writer's own handle knows attributes of segments before their files have them. */
 static void live_ones(void **state)
 {
 	struct qs *q = *state;
@@ -43,7 +43,7 @@ static void live_ones(void **state)
 	assert_int_equal(active.payload_bytes, strlen("record 0") * 7);
 	assert_int_equal(look_time(&active.stat), stats.last_time_ns);
 
-	/* sealed, not finalised: the file's own time is another one, and it is not remembered */
+	/* sealed, not finalised: the file's own time differs, and nothing is remembered */
 	qs_append(q->writer, 7, LOOK_PER_SEGMENT - 7);
 	stats = qs_stats(q->writer);
 	(void)look_opens(events, 1);
@@ -76,10 +76,10 @@ static void live_ones(void **state)
 	close(events);
 }
 
-/* A writer that comes to a segment, or ends with it, while somebody looks at it. */
+/* A writer begins a segment, or ends with it, while another thread looks at it. */
 struct changing {
 	int questions;
-	int yes; /* the question that is answered so; 0: none */
+	int yes; /* the question that is answered with true; 0: none */
 	const char *path;
 };
 
@@ -97,7 +97,7 @@ static bool changing_live(void *arg, uint32_t id, struct cq_segment_counts *ret_
 			                                .sealed = true };
 		return true;
 	}
-	/* a "no" means that it has got its final time */
+	/* before it answers false, a writer sets the final time */
 	assert_int_equal(utimensat(AT_FDCWD, c->path, final, 0), 0);
 	return false;
 }
@@ -161,7 +161,7 @@ static void of_a_foreign_writer(void **state)
 	assert_true(look_attr(queue, 0).sealed); /* at once */
 	assert_true(look_attr(queue, 0).have_payload);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_flush(q->writer); /* which sets the time: what was remembered is looked at again */
+	qs_flush(q->writer); /* which sets the time: the file is opened again */
 	support_path(path, q->dir, "000000000.q");
 	assert_int_equal(stat(path, &st), 0);
 	attr = look_attr(queue, 0);
@@ -173,7 +173,7 @@ static void of_a_foreign_writer(void **state)
 	cq_queue_close(queue);
 }
 
-/* ---- while a writer goes on ---- */
+/* ---- beside a writer that appends ---- */
 
 #define TOLD 4096U
 
@@ -182,7 +182,7 @@ struct race {
 	atomic_bool stop;
 	atomic_uint asked;
 	_Atomic uint64_t
-		told[TOLD]; /* time of a sealed segment, as it was told first; 0: not yet */
+		told[TOLD]; /* the first time that was seen of a sealed segment; 0: none yet */
 };
 
 static void ask(struct race *race, uint32_t id)
@@ -254,7 +254,7 @@ static void times_never_move(void **state)
 	atomic_store(&race->stop, true);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(pthread_join(threads[i], NULL), 0);
-	/* and after all has come to rest */
+	/* and after the writer has stopped */
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	for (uint32_t id = 0; id < first / LOOK_PER_SEGMENT; id++)
 		ask(race, id);

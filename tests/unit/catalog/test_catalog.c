@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_catalog.c - the segment catalogue: entries against a plain array, runs of ids, the last contents */
+/* test_catalog.c - the segment catalogue: entries against a plain array, listed ids, the last contents */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -166,16 +166,15 @@ static void payload_is_kept(void **state)
 	struct cq_catalog_entry entry = { .file = file_of(5, 1), .id = 5 };
 
 	put(f, 5, 1, 0);
-	cq_catalog_learn_sealed(&f->catalog, &entry,
-	                        0); /* the same file, its payload not counted */
+	cq_catalog_learn_sealed(&f->catalog, &entry, 0); /* the same file, without a count */
 	is_known(f, 5, true);
-	entry.file = file_of(5, 2); /* another file: what was counted is not its */
+	entry.file = file_of(5, 2); /* another file: the count is not of this one */
 	cq_catalog_learn_sealed(&f->catalog, &entry, 0);
 	assert_true(cq_catalog_get_sealed(&f->catalog, 5, entry.file, &entry));
 	assert_false(entry.flags & CQ_ENTRY_COUNTED);
 }
 
-/* A window that moves on: what falls out of it does not pile up. */
+/* A window that moves on: entries that fall out of it are freed. */
 static void trimmed(void **state)
 {
 	struct fixture *f = *state;
@@ -257,7 +256,7 @@ static void place_and_file(void **state)
 	assert_int_equal(entry.base, 600);
 }
 
-/* A segment that is not listed holds no position, whatever is known of its file. */
+/* A segment that is not listed holds no position, also if its place is known. */
 static void listed_ones_alone(void **state)
 {
 	struct fixture *f = *state;
@@ -281,23 +280,24 @@ static void listed_ones_alone(void **state)
 		if (id != 199 && id != 200)
 			assert_int_equal(at(f, id * 10 + 5), id);
 	assert_int_equal(at(f, 1995), 199);
-	assert_int_equal(at(f, 2005), 199); /* and that ends before it: its bytes are missing */
+	assert_int_equal(at(f, 2005),
+	                 199); /* which ends before that position: its bytes are missing */
 	assert_int_equal(at(f, 895), UINT32_MAX);
 	assert_int_equal(at(f, 3005), 299); /* the last one, whatever it will hold */
 	assert_int_equal(cq_catalog_add(&f->catalog, 300, 300), 0);
 	assert_int_equal(at(f, 3005), 300);
-	assert_int_equal(cq_catalog_add(&f->catalog, 299, 300), 0); /* no news */
+	assert_int_equal(cq_catalog_add(&f->catalog, 299, 300), 0); /* they are listed already */
 	assert_int_equal(at(f, 3005), 300);
 	cq_catalog_drop_below(&f->catalog, 150);
 	assert_int_equal(at(f, 1495), UINT32_MAX);
 	assert_int_equal(at(f, 1505), 150);
 	assert_false(cq_catalog_get(&f->catalog, 149, &entry));
-	assert_int_equal(cq_catalog_remove(&f->catalog, 160), 0);
+	cq_catalog_remove(&f->catalog, 160);
 	assert_int_equal(at(f, 1605), 159);
 	assert_int_equal(at(f, 1595), 159);
 }
 
-/* Many that only their file is known of stand between those that are placed. */
+/* Many segments of which only the file is known are between those that are placed. */
 static void unplaced_between(void **state)
 {
 	struct fixture *f = *state;
@@ -340,7 +340,7 @@ static void last_contents(void **state)
 
 		cq_catalog_put_content(&f->catalog, id, file_of(id, 1), &content);
 	}
-	assert_true(has_content(f, 0, 1, 0)); /* so 1 is the one that was not asked for longest */
+	assert_true(has_content(f, 0, 1, 0)); /* so 1 is the one that was asked for longest ago */
 	assert_false(has_content(f, 2, 2, 0));
 	cq_catalog_put_content(
 		&f->catalog, 100, file_of(100, 1),

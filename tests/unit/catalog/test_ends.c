@@ -46,7 +46,7 @@ static void ends_as_the_writer_knows_them(void **state)
 	qs_prepare(q->writer);
 	ends_are(queue, 100, 204);
 	assert_int_equal(look_opened(events, 0).listings, 0);
-	look_delete(q->dir, 100, 130); /* behind the writer's back */
+	look_delete(q->dir, 100, 130); /* the writer does not know */
 	ends_are(queue, 130, 204);
 	close(events);
 }

@@ -140,7 +140,7 @@ static void geometry_without_control(void **state)
 	assert_int_equal(position.offset, 1216);
 	assert_int_equal(position.epoch, 1);
 
-	/* no segment bears out what control.meta says: the segments are right */
+	/* no segment has the size that control.meta says: the segments are right */
 	support_poke(f->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, segment_size),
 	             &wrong, sizeof wrong);
 	assert_int_equal(info_of(f).segment_size, 4096);
@@ -156,7 +156,7 @@ static void geometry_without_control(void **state)
 	delete (f->dir, CQ_CONTROL_NAME);
 	assert_int_equal(info_of(f).segment_size, 4096);
 
-	/* the newest is none: the one before tells */
+	/* the newest is no segment: the one before it counts */
 	support_poke(f->dir, "000000002.q", 0, "x", 1);
 	assert_int_equal(info_of(f).segment_size, 4096);
 }
@@ -220,7 +220,7 @@ static void tells_a_version_of_the_future(void **state)
 	assert_int_equal(cq_queue_check_version(f->queue), 0);
 	support_poke(f->dir, "000000002.q", offsetof(struct cq_segment_header, version), "\3", 1);
 	assert_int_equal(cq_queue_check_version(f->queue), -EPROTONOSUPPORT);
-	support_poke(f->dir, "000000002.q", 0, "x", 1); /* nothing that we know */
+	support_poke(f->dir, "000000002.q", 0, "x", 1); /* no segment of a format that we know */
 	assert_int_equal(cq_queue_check_version(f->queue), 0);
 	cut(f->dir, "000000002.q", 3);
 	assert_int_equal(cq_queue_check_version(f->queue), 0);
@@ -303,7 +303,7 @@ static void info_of_segments(void **state)
 	assert_false(info.have_summary);
 }
 
-/* A right CRC over numbers that cannot be is not believed either. */
+/* A summary with impossible numbers is not believed, though its CRC is right. */
 static void impossible_summary(void **state)
 {
 	struct fixture *f = *state;
@@ -372,7 +372,7 @@ static void reads_exact_bytes(void **state)
 	assert_int_equal(cq_segment_pread(f->segment, bytes, 100, UINT64_MAX), 0);
 	free(file);
 
-	/* cut short behind the back: an error, no end of file and no SIGBUS */
+	/* cut short while it is open: an error, no end of file and no SIGBUS */
 	cut(f->dir, "000000000.q", 1000);
 	assert_int_equal(cq_segment_pread(f->segment, bytes, 100, 800), 100);
 	assert_int_equal(cq_segment_pread(f->segment, bytes, 100, 950), -EIO);
@@ -499,7 +499,7 @@ static void holder(void **state)
 	assert_int_equal(now.start_time, before.start_time);
 }
 
-/* Looking at a queue leaves every file of it as it was. */
+/* A look at a queue changes none of its files. */
 static void looking_changes_nothing(void **state)
 {
 	struct fixture *f = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_readers.c - the named readers of a queue: where they stand, how far behind */
+/* test_readers.c - the named readers of a queue: where they are, how far behind */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -76,7 +76,7 @@ static void none(void **state)
 	assert_int_equal(look(cq_writer_queue(q->writer)).count, 0);
 }
 
-/* A reader that follows: nothing between it and the writer; then some records, then segments. */
+/* A reader follows: no lag; then some records of it, then segments. */
 static void distance(void **state)
 {
 	const uint64_t before = cq_realtime_ns();
@@ -109,10 +109,10 @@ static void distance(void **state)
 	assert_int_equal(find(&seen, "r")->lag_bytes, 3 * QS_SIZE + 5 * 128);
 	cq_reader_close(reader);
 	qs_close(q);
-	seen = look(queue); /* also when nobody writes */
+	seen = look(queue); /* also without a writer */
 	assert_int_equal(find(&seen, "r")->lag_bytes, 3 * QS_SIZE + 5 * 128);
 	assert_int_equal(unlinkat(q->dirfd, "control.meta", 0), 0);
-	seen = look(queue); /* and when nobody knows where the writer was */
+	seen = look(queue); /* and when control.meta does not say where the writer was */
 	assert_int_equal(find(&seen, "r")->lag_bytes, 0);
 	assert_int_equal(find(&seen, "r")->offset, AT(10));
 	cq_queue_close(queue);
@@ -131,7 +131,7 @@ static void several(void **state)
 	qs_append(q->writer, 0, 3 * 31);
 	place(q, "a", 0, 64);
 	place(q, longest, 2, 64);
-	place(q, "ahead", 999999999, 64); /* of another time, or somebody's invention */
+	place(q, "ahead", 999999999, 64); /* a position that no writer has reached */
 	qs_write_file(q->dir, "readers/old.meta", both, sizeof both);
 	seen = look(cq_writer_queue(q->writer));
 	assert_int_equal(seen.count, 4);
@@ -149,7 +149,7 @@ static void several(void **state)
 #endif
 }
 
-/* A power cut took what they had read.  What is appended next is not taken for that. */
+/* A power cut took what the readers had read.  Readers do not take what is appended next for that. */
 static void moved_to_the_end(void **state)
 {
 	static const char *const moved[] = { "behind", "far", "at", "old" };
@@ -166,7 +166,7 @@ static void moved_to_the_end(void **state)
 	place(q, "at", 0, AT(10));
 	place(q, "before", 0, AT(5));
 	place(q, "stranger", 0, AT(15));
-	/* where we may give it away it is not written to */
+	/* a file of another user (where we may make one) is not written to */
 	own = fchownat(q->dirfd, "readers/stranger.meta", 65534, 65534, 0) < 0;
 	qs_write_file(q->dir, "readers/old.meta", both, sizeof both);
 	qs_write_file(q->dir, "readers/bad.meta", "rubbish", 7);
@@ -180,7 +180,7 @@ static void moved_to_the_end(void **state)
 	assert_int_equal(find(&seen, "behind")->heartbeat_ns, 12345);
 	assert_int_equal(find(&seen, "before")->offset, AT(5));
 	assert_int_equal(find(&seen, "stranger")->offset, own ? AT(10) : AT(15));
-	qs_append(q->writer, 10, 10); /* to behind where it stood */
+	qs_append(q->writer, 10, 10); /* past its position */
 	assert_int_equal(cq_reader_open(q->dir, "behind", CQ_START_RESUME, 0, &reader), 0);
 	for (unsigned i = 10; i < 20; i++) {
 		assert_int_equal(cq_reader_next(reader, &record), 1);
@@ -198,7 +198,7 @@ static void take(cq_reader *reader, uint64_t seq)
 	assert_int_equal(record.seq, seq);
 }
 
-/* The end of a full segment is the beginning of the next one: a reader is at home in either. */
+/* The end of a full segment and the beginning of the next one are one place: a reader may be at either. */
 static void at_the_end_of_a_full_segment(void **state)
 {
 	static char payload[QS_SIZE - 128];
@@ -242,7 +242,7 @@ static void at_the_end_of_a_full_segment(void **state)
 	cq_reader_close(reader);
 }
 
-/* A reader goes on reading while recovery moves it: its next commit counts. */
+/* A reader reads on while recovery moves its file: the next commit counts. */
 static void commits_after_a_move(void **state)
 {
 	struct cq_reader_file moved = { .offset = AT(1), .generation = 7 };
@@ -280,7 +280,7 @@ static void refused_at_open(struct qs *q, const char *name, int error)
 		CHILD(cq_reader_open(q->dir, name, starts[i], 0, &reader) == error);
 }
 
-/* As another user, to whom the files are readable: one who reads without a name, and looks. */
+/* Another user may read the files: without a name reading works, and so does a look at readers. */
 static void as_another_user(struct qs *q)
 {
 	struct cq_record record;
@@ -307,7 +307,7 @@ static void first_as_another_user(struct qs *q)
 	refused_at_open(q, "new", -EACCES);
 }
 
-/* The directory is another's, readers/ is his own. */
+/* The directory belongs to another user, readers/ to the one who reads. */
 static void with_a_directory_of_his_own(struct qs *q)
 {
 	struct cq_record record;
@@ -375,15 +375,15 @@ static bool move_with(struct qs *q, const char *call, unsigned nth, int error, u
 		else if (!excused || error != EIO)
 			assert_int_equal(find(&seen, "behind")->offset, AT(10));
 	}
-	qs_open(q); /* whatever it was, the next one moves it */
+	qs_open(q); /* the next open moves it, whatever failed in this one */
 	seen = look(cq_writer_queue(q->writer));
 	qs_close(q);
 	assert_int_equal(find(&seen, "behind")->offset, AT(10));
 	return given > 0;
 }
 
-/* It is moved, or the open fails, or the log says that it is not; of a file that cannot be read nobody
- * knows where its reader stands. */
+/* The reader is moved, or the open fails, or the log says that it was not moved.  If its file cannot be
+ * read, its position is not known. */
 static void moving_fails(void **state)
 {
 	static const char *const calls[] = { "open",      "open_dir", "stat",   "list",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_summary.c - what a segment holds: known without reading it, and the same as by reading it */
+/* test_summary.c - the content of a segment without reading it is the same as by reading it */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +35,7 @@ static void same_content(const struct cq_segment_info *a, const struct cq_segmen
 	assert_int_equal(a->last_time_ns, b->last_time_ns);
 }
 
-/* Returns what both say. */
+/* Returns the content that both give. */
 static struct cq_segment_info summary_is_content(cq_queue *queue, uint32_t id)
 {
 	struct cq_segment_info summary = CQ_SIZED(summary), content = CQ_SIZED(content);
@@ -63,7 +63,7 @@ static void all_summaries_of(const char *dir)
 		struct cq_segment_info content = summary_is_content(queue, ids[i]);
 		struct cq_segment_attr attr = look_attr(queue, ids[i]);
 
-		/* what had to be counted is known from then on */
+		/* a content that was counted is known from then on */
 		if (attr.sealed) {
 			assert_true(attr.have_payload);
 			assert_int_equal(attr.payload_bytes, content.payload_bytes);
@@ -99,7 +99,7 @@ static void summaries_of_all_kinds(void **state)
 	}
 }
 
-/* A record in the middle is damaged: whoever reads all of the segment notices. */
+/* Damages a record in the middle: a read of all records notices. */
 static void damage(struct qs *q, uint32_t id)
 {
 	char name[CQ_NAME_MAX];
@@ -122,7 +122,7 @@ static void keep_times(const char *dir, uint32_t id, struct stat *st, bool put_b
 		assert_int_equal(stat(path, st), 0);
 }
 
-/* True if the summary of this segment reads its records. */
+/* True if CQ_SEGMENT_CONTENT reads the segment's records. */
 static bool is_read(struct qs *q, uint32_t id)
 {
 	struct cq_segment_info content = CQ_SIZED(content);
@@ -151,7 +151,7 @@ static void what_is_told_is_not_read(void **state)
 	}
 	assert_false(is_read(q, 0));
 
-	/* what leaves a doubt about the last record's time, or the first one's */
+	/* the index does not tell for certain the time of the last record, or of the first */
 	st.st_mtim.tv_nsec ^= 1;
 	keep_times(q->dir, 0, &st, true);
 	assert_true(is_read(q, 0));
@@ -179,8 +179,8 @@ static void poke_and_look(struct qs *q, const char *name, uint64_t at, const voi
 	cq_queue_close(queue);
 }
 
-/* Whatever an index says in any of its words, and a summary with a checksum that cannot be: what is
- * told is what is there. */
+/* Any word of an index has any value, and a summary with a right checksum is impossible: the content is
+ * still the true one. */
 static void what_lies_is_not_told(void **state)
 {
 	struct qs *q = *state;
@@ -211,7 +211,7 @@ static void what_lies_is_not_told(void **state)
 		h.ext_crc = cq_segment_ext_crc(&h);
 		poke_and_look(q, "000000000.q", 0, &h, sizeof h);
 	}
-	/* nor is the first record's time, when it has another number, or is damaged */
+	/* nor is the first record's time, if the record has another number or is damaged */
 	support_peek(q->dir, "000000000.q", 64, &record, sizeof record);
 	record.seq++;
 	record.header_crc = cq_record_header_crc(&record, record.commit);
@@ -222,8 +222,8 @@ static void what_lies_is_not_told(void **state)
 	poke_and_look(q, "000000000.q", 64, &record, sizeof record);
 }
 
-/* Segments in which there is less than one would think: an empty one that stands in for what is lost, an
- * index without an entry, padding that ends the records. */
+/* Segments that hold little: an empty placeholder for lost records, an index without an entry, padding
+ * that ends the records. */
 static void little_in_them(void **state)
 {
 	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
@@ -258,7 +258,7 @@ static void little_in_them(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* A read fails: what is told is right, or that it failed. */
+/* A read fails: the answer is right, or that error. */
 static void failing_reads(void **state)
 {
 	struct cq_segment_info content = CQ_SIZED(content);
@@ -310,10 +310,10 @@ static void counted_ones_are_remembered(void **state)
 	assert_true(cq_catalog_get_content(&queue->catalog, 0, cq_file_id(&st), &content));
 	assert_int_equal(content.records, LOOK_PER_SEGMENT);
 	content.size = sizeof content;
-	damage(q, 0); /* another file, as far as times tell */
+	damage(q, 0); /* by its times it is another file */
 	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
 	assert_true(content.damaged);
-	assert_false(look_attr(queue, 0).have_payload); /* a payload's end is not known */
+	assert_false(look_attr(queue, 0).have_payload); /* the end of its payload is not known */
 	cq_segment_close(segment);
 	cq_queue_close(queue);
 }

@@ -199,8 +199,8 @@ static void unfinish(struct fixture *f, struct unfinished *u)
 
 /*
  * The writer commits its last record and seals between the reader's look at the commit word and its
- * look at SEALED: cq_reader_next() has seen zero, and calls cq_reader_follow().  Once with, once
- * without the writer's summary, which chronicle-rs does not have.
+ * look at SEALED: cq_reader_next() has seen zero, and calls cq_reader_follow().  Once with the
+ * writer's summary, and once without: chronicle-rs writes none.
  */
 static void looks_again_after_sealed(void **state)
 {
@@ -223,7 +223,7 @@ static void looks_again_after_sealed(void **state)
 	}
 }
 
-/* The successor exists, and even holds records: that alone ends nothing. */
+/* The successor exists, and even holds records: that alone does not end a segment. */
 static void stays_in_unsealed_segment(void **state)
 {
 	struct fixture *f = *state;
@@ -236,7 +236,7 @@ static void stays_in_unsealed_segment(void **state)
 	expect_nothing(f->reader);
 	assert_int_equal(cq_reader_wait(f->reader, 1), 0);
 	assert_int_equal(cq_reader_skip_segment(f->reader), 0);
-	/* now the writer is known to be further on: the record that was lost is a gap */
+	/* now control.meta says that the writer is further on: the lost record is a gap */
 	set_current(f, 1);
 	assert_int_equal(cq_reader_wait(f->reader, -1), 1);
 	expect_error(f->reader, ENODATA);
@@ -248,7 +248,7 @@ static void stays_in_unsealed_segment(void **state)
 	expect_nothing(f->reader);
 }
 
-/* A control.meta that is wrong does not lead the reader away from where the writer is. */
+/* A wrong control.meta does not lead the reader away from where the writer is. */
 static void wrong_control_leads_nowhere(void **state)
 {
 	struct fixture *f = *state;
@@ -301,7 +301,7 @@ static void damaged_record_stops_the_reader(void **state)
 	}
 }
 
-/* A record wiped out whole looks like the end of its segment; the seal knows better. */
+/* A record that is all zeros looks like the end of its segment; the seal's summary says otherwise. */
 static void wiped_record_is_no_end(void **state)
 {
 	static const uint8_t zero[128];
@@ -317,7 +317,7 @@ static void wiped_record_is_no_end(void **state)
 	expect_records(f->reader, SUPPORT_PER_SEGMENT, 1);
 }
 
-/* A record of ours in the place of another: sound, but out of order. */
+/* One of our records in the place of another: sound, but out of order. */
 static void misplaced_record_is_damage(void **state)
 {
 	struct fixture *f = *state;
@@ -343,7 +343,7 @@ static void file_cut_short_is_an_error(void **state)
 	assert_int_equal(truncate(path, 0), 0);
 	expect_error(f->reader, EIO);
 	expect_error(f->reader, EIO);
-	/* what is short from the beginning */
+	/* a file that is short when the reader opens it */
 	open_reader(f, NULL, CQ_START_OLDEST);
 	expect_error(f->reader, EBADMSG);
 	assert_int_equal(truncate(path, 2048), 0);
@@ -386,7 +386,7 @@ static void missing_segment_is_reported_once(void **state)
 	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
 	open_reader(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, 10);
-	remove_segment(f, "000000000.q"); /* under the reader: it keeps what it has */
+	remove_segment(f, "000000000.q"); /* the reader has it mapped, and keeps it */
 	remove_segment(f, "000000001.q");
 	remove_segment(f, "000000002.q");
 	expect_records(f->reader, 10, SUPPORT_PER_SEGMENT - 10);
@@ -476,7 +476,7 @@ static void committed_segment_is_gone(void **state)
 	expect_records(f->reader, 3 * SUPPORT_PER_SEGMENT, 2 * SUPPORT_PER_SEGMENT);
 }
 
-/* The committed position is behind what a power cut left: the reader takes up where that ends. */
+/* The committed position is behind what a power cut left: the reader goes on where the records end. */
 static void committed_position_behind_the_tail(void **state)
 {
 	static const uint8_t zero[128 * 10];

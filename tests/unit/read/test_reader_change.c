@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_reader_change.c - a reader, while segments go or cannot be read, and with each call that it
- * makes failing: nothing comes twice, nothing is passed over in silence
+ * test_reader_change.c - a reader while segments are deleted or cannot be read, and with each of its
+ * calls failing: no record comes twice, and none is skipped without a report
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -39,7 +39,7 @@ static cq_reader *open_reader(struct stream_fixture *f, const char *name, enum c
 	return reader;
 }
 
-/* The next one is record `number` of those that places_make() made. */
+/* The next record is number `number` of those that places_make() made. */
 static void expect_record(cq_reader *reader, unsigned number)
 {
 	struct cq_record record;
@@ -88,7 +88,7 @@ static struct cq_reader_stats stats_of(cq_reader *reader)
 
 /* ---- segments that cannot be read ---- */
 
-/* Skipping leads over whatever has no readable header, and says how much that was. */
+/* A skip leads over all segments without a readable header, and counts them. */
 static void skips_to_the_next_readable(void **state)
 {
 	static const uint32_t magic = 7;
@@ -106,15 +106,15 @@ static void skips_to_the_next_readable(void **state)
 	expect_record(reader, 15);
 	assert_int_equal(stats_of(reader).gap_segments, 4);
 	assert_int_equal(stats_of(reader).gap_records, 14);
-	/* nothing behind the last one, which is not left either */
+	/* nothing is behind the last one, and its writer has not left it */
 	for (unsigned i = 16; i < RECORDS; i++)
 		expect_record(reader, i);
 	assert_int_equal(cq_reader_skip_segment(reader), 0);
 	cq_reader_close(reader);
 }
 
-/* A segment that lost its header in a power cut: waited at while the writer may be there, an error
- * when that is further on. */
+/* A segment has lost its header in a power cut: the reader waits at it while the writer may be there; it
+ * is an error once the writer is further on. */
 static void segment_without_a_header(void **state)
 {
 	struct mixture two = { .kinds = { OURS, OURS, UNUSED, MISSING, MISSING, MISSING, MISSING,
@@ -134,11 +134,11 @@ static void segment_without_a_header(void **state)
 	set_current(f, 3);
 	expect_next(reader, -EBADMSG);
 	cq_reader_close(reader);
-	/* the end is where records end, for one that begins there as well */
+	/* the end is where the records end, also for a reader that begins there */
 	reader = open_reader(f, NULL, CQ_START_LATEST);
 	expect_next(reader, -EBADMSG);
 	cq_reader_close(reader);
-	/* and with nothing before it */
+	/* and without a segment before it */
 	cut(f, "000000000.q", -1);
 	cut(f, "000000001.q", -1);
 	set_current(f, 2);
@@ -153,8 +153,8 @@ static void segment_without_a_header(void **state)
 	cq_reader_close(reader);
 }
 
-/* How many records are missing is told by the header behind the gap; where that lost what is ours,
- * by the first record; where that is chronicle-rs's, by nothing. */
+/* The header behind a gap tells how many records are missing; if it has lost our fields, the first record
+ * does; if that is chronicle-rs's, nothing does. */
 static void records_missing_in_a_gap(void **state)
 {
 	static const uint8_t none[48];
@@ -177,7 +177,7 @@ static void records_missing_in_a_gap(void **state)
 			expect_record(reader, n);
 		expect_next(reader, -ENODATA);
 		if (kinds[i] == UNUSED) {
-			/* begun only after its gap was reported: that is not reported again */
+			/* it gets its first record after the gap was reported: the gap is not reported again */
 			expect_next(reader, 0);
 			assert_int_equal(stats_of(reader).gap_records, 0);
 			m.kinds[3] = OURS;
@@ -193,7 +193,7 @@ static void records_missing_in_a_gap(void **state)
 	}
 }
 
-/* ---- where a named reader goes on ---- */
+/* ---- where a named reader continues ---- */
 
 static cq_reader *resume_in_cut_segment(struct stream_fixture *f)
 {
@@ -218,7 +218,7 @@ static void resumes_when_it_can(void **state)
 	cq_reader *reader;
 
 	places_make(f);
-	/* then it can: not a record twice */
+	/* then it can be: no record comes twice */
 	reader = resume_in_cut_segment(f);
 	expect_next(reader, -EIO);
 	places_put(f, &all);
@@ -236,7 +236,7 @@ static void resumes_when_it_can(void **state)
 	zero_header(f, "000000001.q");
 	expect_next(reader, -EBADMSG);
 	cq_reader_close(reader);
-	/* nothing is left, then something older comes */
+	/* no segment is left, then an older one comes */
 	reader = resume_in_cut_segment(f);
 	for (uint32_t id = 0; id < SEGMENTS; id++)
 		older.kinds[id] = MISSING;
@@ -252,7 +252,7 @@ static void resumes_when_it_can(void **state)
 	cq_reader_close(reader);
 }
 
-/* Committed positions of chronicle-rs, which may be any: from the record there or the one before it. */
+/* Committed positions of chronicle-rs may be any: the reader continues at the record there or before. */
 static void resumes_from_any_position(void **state)
 {
 	static const struct {
@@ -288,7 +288,7 @@ static void resumes_from_any_position(void **state)
 		expect_record(reader, positions[i].next);
 		cq_reader_close(reader);
 	}
-	/* in a segment that has lost its header: nothing is passed over without being told */
+	/* in a segment that has lost its header: nothing is skipped without a report */
 	zero_header(f, "000000001.q");
 	reader = open_reader(f, "name", CQ_START_RESUME);
 	expect_next(reader, -EBADMSG);
@@ -297,7 +297,7 @@ static void resumes_from_any_position(void **state)
 
 /* ---- seeks ---- */
 
-/* The end of what is sealed is where its records end, whatever its summary says. */
+/* The end of a sealed segment is where its records end, whatever its summary says. */
 static void ends_where_records_end(void **state)
 {
 	static const uint64_t lies[] = { 0, 8192, RECORD(3) + 8, RECORD(3) };
@@ -318,7 +318,7 @@ static void ends_where_records_end(void **state)
 		assert_int_equal(stats_of(reader).offset, RECORD(3));
 		cq_reader_close(reader);
 	}
-	/* where they cannot be followed to it, that is said, and the reader stays */
+	/* if damage is on the way, that is an error, and the reader does not move */
 	reader = open_reader(f, NULL, CQ_START_OLDEST);
 	expect_record(reader, 0);
 	h.flags = 0;
@@ -326,7 +326,7 @@ static void ends_where_records_end(void **state)
 	support_poke(f->dir, "000000007.q", RECORD(1), &commit, sizeof commit);
 	assert_int_equal(cq_reader_seek_end(reader), -EIO);
 	expect_record(reader, 1);
-	/* the same when times are compared */
+	/* the same in a seek by time */
 	support_poke(f->dir, "000000004.q", RECORD(0), &commit, sizeof commit);
 	assert_int_equal(cq_reader_seek_time(reader, UINT64_MAX), -EIO);
 	expect_record(reader, 2);
@@ -339,7 +339,7 @@ static void ends_where_records_end(void **state)
 
 struct op {
 	int (*go)(cq_reader *reader);
-	unsigned first; /* the record that then comes; NONE: none does */
+	unsigned first; /* the next record then; NONE: there is none */
 };
 
 static int stay(cq_reader *reader)
@@ -383,8 +383,8 @@ struct failure {
 	bool gone; /* a segment was deleted at that moment */
 };
 
-/* Goes there and reads to the end while the nth call fails; what failed is tried again.  Returns
- * whether so many calls were made. */
+/* Goes there and reads to the end while the nth call fails; a failed step is repeated.  Returns whether
+ * that many calls were made. */
 static bool read_failing(struct stream_fixture *f, const struct mixture *m, const struct op *op,
                          const struct failure *failure, int nth)
 {
@@ -415,7 +415,8 @@ static bool read_failing(struct stream_fixture *f, const struct mixture *m, cons
 		while (expected < RECORDS && m->kinds[expected / 3] == MISSING)
 			expected++;
 		if (op->first == NONE && failure->gone && expected == NONE)
-			expected = number; /* the last one went: behind the one before it */
+			expected =
+				number; /* the last segment was deleted: behind the one before it */
 		for (; expected < number; expected++)
 			lost += m->kinds[expected / 3] != MISSING;
 		assert_int_equal(number, expected);
@@ -463,8 +464,8 @@ static void failing_calls(void **state)
 	sweep(*state, failures, sizeof failures / sizeof failures[0], 200);
 }
 
-/* A segment is deleted between the look at its name and the look at its file: no more is missing
- * than what was in it. */
+/* A segment is deleted between the look at its name and the look at its file: only its records are
+ * missing. */
 static void deleted_at_any_moment(void **state)
 {
 	static const struct failure failures[] = { { "open", ENOENT, true } };
@@ -472,7 +473,7 @@ static void deleted_at_any_moment(void **state)
 	sweep(*state, failures, 1, 30);
 }
 
-/* Segments that are there and then not, again and again, are no endless seek. */
+/* Segments that appear and vanish again and again do not make a seek endless. */
 static void seeks_give_up(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -485,7 +486,7 @@ static void seeks_give_up(void **state)
 	assert_int_equal(cq_reader_seek_end(reader), -ENOENT);
 	cq_fault_set(NULL, 0, 0, 0);
 	expect_record(reader, 1);
-	/* nor is anything skipped because it cannot be opened just now */
+	/* nor is a segment skipped because it cannot be opened just now */
 	cq_fault_set("open", EMFILE, 0, 1);
 	assert_int_equal(cq_reader_skip_segment(reader), -EMFILE);
 	cq_fault_set(NULL, 0, 0, 0);

@@ -134,7 +134,7 @@ static void to_missing_seq(void **state)
 		expect_seq(f, 3 * SUPPORT_PER_SEGMENT + i, 4 * SUPPORT_PER_SEGMENT);
 }
 
-/* chronicle-rs began anew at 0: 0 to 24, then 0 to 14, which begins inside a segment. */
+/* chronicle-rs began again at 0: 0 to 24, then 0 to 14, which begins inside a segment. */
 static void last_run_wins(void **state)
 {
 	struct fixture *f = *state;
@@ -199,7 +199,7 @@ static void check_stream(struct fixture *f, uint64_t step)
 	free(stream);
 }
 
-/* An index that lies is found out, and the segment walked instead. */
+/* A wrong index is found out, and the segment is walked instead. */
 static void wrong_index_leads_nowhere(void **state)
 {
 	struct fixture *f = *state;
@@ -223,7 +223,7 @@ static void wrong_index_leads_nowhere(void **state)
 		expect_seq(f, seq, seq);
 }
 
-/* Whatever an index says in any of its words: each record is found. */
+/* Any word of an index has any value: each record is still found. */
 static void each_word_of_an_index(void **state)
 {
 	const uint32_t first = SUPPORT_PER_SEGMENT, length = 80 + 24;
@@ -256,8 +256,8 @@ static void each_word_of_an_index(void **state)
 	}
 }
 
-/* An index without an entry, and one over a segment whose first record is not there any more: what can
- * be found is, and what damage hides is not passed over in silence. */
+/* An index without an entry, and the index of a segment whose first record is wiped out: records that can
+ * be found are found, and damage that hides others is an error. */
 static void indexes_of_nothing(void **state)
 {
 	static const uint64_t none;
@@ -281,7 +281,7 @@ static void indexes_of_nothing(void **state)
 		expect_seq(f, seq, seq);
 }
 
-/* First numbers of segments that are not in order, with checksums: each record is found. */
+/* The first numbers of segments are not in order, with right checksums: each record is found. */
 static void first_numbers_that_lie(void **state)
 {
 	static const struct {
@@ -418,14 +418,14 @@ static void trimmed_bytes(void **state)
 	assert_int_equal(cq_reader_seek_stream(f->reader, base, &skip), 0);
 	assert_int_equal(skip, 0);
 	expect_line(f, "record 31");
-	/* in the segment that is missing: behind it */
+	/* a byte of the missing segment: the reader is behind it */
 	assert_int_equal(
 		cq_reader_seek_stream(f->reader, base + 9 * SUPPORT_PER_SEGMENT + 5, &skip),
 		-ENODATA);
 	expect_line(f, "record 93");
 }
 
-/* Of chronicle-rs's segments nothing says where they begin but those before them, while they last. */
+/* Only the segments before it tell where a segment of chronicle-rs begins, until they are deleted. */
 static void bytes_keep_their_places(void **state)
 {
 	struct fixture *f = *state;
@@ -446,7 +446,7 @@ static void bytes_keep_their_places(void **state)
 	while (cq_reader_next(f->reader, &record) == 1)
 		size += record.length;
 	assert_int_equal(cq_reader_seek_stream(f->reader, size - 1, &skip), 0);
-	/* now there are twenty others; the last one of the first is there for a look at it */
+	/* now there are twenty others; of the first ones the last still exists */
 	for (unsigned id = 0; id < 40; id++) {
 		snprintf(name, sizeof name, "%09u.q", id);
 		support_path(from, later, name);
@@ -471,7 +471,7 @@ static void ends(void **state)
 	struct fixture *f = *state;
 	uint64_t skip;
 
-	/* of nothing */
+	/* an empty queue */
 	open_reader(f);
 	assert_int_equal(cq_reader_seek_end(f->reader), 0);
 	assert_int_equal(cq_reader_seek_oldest(f->reader), 0);
@@ -483,7 +483,7 @@ static void ends(void **state)
 	expect_line(f, "record 0");
 	assert_int_equal(cq_reader_seek_end(f->reader), 0);
 	expect_end(f);
-	/* in the segment that is being written, not in the spare that is there already */
+	/* in the segment that is being written, not in the spare behind it */
 	assert_true(support_exists(f->dir, "000000001.q"));
 	support_append(f->dir, 10, 1);
 	expect_line(f, "record 10");
@@ -499,7 +499,7 @@ static void ends(void **state)
 	expect_end(f);
 }
 
-/* What cannot be found for damage is an error, and the reader stays. */
+/* A place that damage hides is an error, and the reader does not move. */
 static void damage_on_the_way(void **state)
 {
 	struct fixture *f = *state;
@@ -515,8 +515,8 @@ static void damage_on_the_way(void **state)
 	expect_seq(f, 40, 40);
 }
 
-/* Where no header tells a number all segments are looked into, the last one first: one that cannot be
- * read may be the one that holds it. */
+/* If no header tells a number, the seek looks into all segments, the last one first: one that cannot be
+ * read may hold the number. */
 static void damage_where_nothing_tells(void **state)
 {
 	struct fixture *f = *state;

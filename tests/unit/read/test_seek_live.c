@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_seek_live.c - seeks beside a writer: what is sought, and appended while they run, is found */
+/* test_seek_live.c - seeks beside a writer find what is appended while they run */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 
 #define BEFORE (2 * SUPPORT_PER_SEGMENT + 9) /* records when a seek begins */
 
-/* The seek asks this at the end of a segment's records, having found none there: then so many come. */
+/* The seek calls this at the end of a segment's records, if it has found none: then the writer appends. */
 static struct {
 	struct qs *q;
 	uint32_t segment;
@@ -40,7 +40,7 @@ bool __wrap_cq_mapping_shortened(const struct cq_mapping *mapping)
 	return __real_cq_mapping_shortened(mapping);
 }
 
-/* Each seeks the record that is to come next. */
+/* Each seeks the record that the writer appends next. */
 static int by_seq(cq_reader *reader)
 {
 	return cq_reader_seek_seq(reader, qs_stats(coming.q->writer).next_seq);
@@ -82,7 +82,7 @@ static void gets(cq_reader *reader, unsigned first, unsigned last)
 	assert_int_equal(cq_reader_next(reader, &record), 0);
 }
 
-/* One record, and so many that the writer goes on in other segments. */
+/* One record, or so many that the writer continues in other segments. */
 static void seek_beside(struct qs *q, unsigned first)
 {
 	static const unsigned counts[] = { 1, 3 * SUPPORT_PER_SEGMENT };
@@ -100,7 +100,7 @@ static void seek_beside(struct qs *q, unsigned first)
 			assert_int_equal(seeks[k](reader), 0);
 			assert_int_equal(coming.count, 0);
 			gets(reader, from, coming.next - 1);
-			/* there is room for some more behind it, and a record in this segment */
+			/* there is room for more behind it, and a record in this segment */
 			qs_append(q->writer, coming.next, 1);
 			gets(reader, coming.next, coming.next);
 			coming.next++;
@@ -118,7 +118,7 @@ static void appended_while_it_seeks(void **state)
 	seek_beside(q, BEFORE);
 }
 
-/* Where headers do not tell the first number, all segments are looked at, the newest first. */
+/* If headers do not tell the first number, the seek looks at all segments, the newest first. */
 static void appended_behind_records_of_chronicle_rs(void **state)
 {
 	char golden[PATH_SIZE];

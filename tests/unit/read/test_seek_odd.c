@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_seek_odd.c - a reader that goes to a place that cannot be read, that is not there any more, or
- * that control.meta alone speaks of
+ * test_seek_odd.c - a reader goes to a place that cannot be read, that is not there any more, or that only
+ * control.meta names
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -60,8 +60,8 @@ static cq_reader *resume(struct qs *q)
 	return reader;
 }
 
-/* The segment that it stood in has lost its header: opening succeeds, reading says so, and the reader
- * can pass it over. */
+/* The segment of its position has lost its header: the open succeeds, reading reports it, and the reader
+ * can skip it. */
 static void resumed_in_a_damaged_segment(void **state)
 {
 	struct qs *q = *state;
@@ -93,8 +93,8 @@ static void beginning_in_a_damaged_segment(void **state)
 	cq_reader_close(reader);
 }
 
-/* A segment between others whose header is zero (a power cut, say) is one that a seek cannot look into, and
- * says so: it does not go back to the beginning. */
+/* A segment between others has a header of zeros (after a power cut, say): a seek cannot look into it, and
+ * is an error.  It does not go to the beginning. */
 static void over_a_segment_without_a_header(void **state)
 {
 	struct qs *q = *state;
@@ -118,8 +118,8 @@ static void over_a_segment_without_a_header(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* It cannot be mapped just now, the reader standing at its beginning or in its middle: nothing is
- * given twice then, nothing passed over. */
+/* The segment cannot be mapped just now; the reader is at its beginning or in its middle: no record comes
+ * twice, and none is skipped. */
 static void resumed_where_it_cannot_be_read(void **state)
 {
 	static const unsigned counts[] = { 0, 31, 35, 70 };
@@ -153,8 +153,8 @@ static void resumed_where_it_cannot_be_read(void **state)
 }
 #endif
 
-/* All that was ever written has been trimmed: a byte of it is missing, and the reader stands where the
- * next one comes. */
+/* All that was ever written has been trimmed: a seek to a byte of it says so, and the reader is where the
+ * next record comes. */
 static void byte_of_a_trimmed_queue(void **state)
 {
 	struct qs *q = *state;
@@ -174,8 +174,8 @@ static void byte_of_a_trimmed_queue(void **state)
 	cq_reader_close(reader);
 }
 
-/* control.meta says that the writer is further on, and there is nothing to go on to: the reader stays
- * where it is, and goes on when there is. */
+/* control.meta says that the writer is further on, but there is no segment: the reader stays where it is
+ * until there is one. */
 static void control_alone_is_not_followed(void **state)
 {
 	static const uint32_t far = 7;

@@ -183,7 +183,7 @@ static void woken_by_each_append(void **state)
 	assert_int_equal(read(back[0], &byte, 1), 1);
 	for (uint64_t i = 0; i < 2ULL * SLEEPS; i++) {
 		if (i % 2 ==
-		    0) /* it has long been asleep then; nothing but the time relies on it */
+		    0) /* the reader has long been asleep then; only the time depends on that */
 			usleep(1000);
 		start = now_ns();
 		assert_int_equal(cq_writer_append(f->writer, 1, &i, sizeof i, NULL), 0);
@@ -245,7 +245,7 @@ static void signals_end_the_wait(void **state)
 	sigaction(SIGALRM, &old, NULL);
 }
 
-/* A reader that waits is counted, and not any more when it has stopped. */
+/* A reader is counted while it waits, and not afterwards. */
 static void waiters_are_counted_off_again(void **state)
 {
 	struct fixture *f = *state;
@@ -305,7 +305,7 @@ static void at_most_once_a_second(const struct cq_reader_file *from,
 	            (to->generation - from->generation) * SECOND_NS);
 }
 
-/* Waiting refreshes the heartbeat, at most once a second, and moves the position nowhere. */
+/* Waiting refreshes the heartbeat, at most once a second, and does not change the position. */
 static void heartbeat_while_waiting(void **state)
 {
 	struct cq_reader_file committed, waited, again;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_stale.c - streams and readers whose picture of the queue is not right any more, or cannot be
- * made: segments that go between two looks, files that nothing bears out
+ * test_stale.c - streams and readers of which the knowledge about the queue is out of date, or cannot be
+ * had: segments that are deleted between two looks, files that contradict everything else
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -72,10 +72,10 @@ static void expect_next(cq_reader *reader, int result)
 	assert_int_equal(cq_reader_next(reader, &record), result);
 }
 
-/* ---- files that nothing bears out ---- */
+/* ---- files that contradict everything else ---- */
 
-/* Without control.meta, and with one file whose header the disk never got: how large a segment is
- * cannot be told.  It is waited at if it is of a possible size, else no segment. */
+/* Without control.meta, and with one file whose header never reached the disk, nothing tells the segment
+ * size.  A reader waits at the file if its size is possible; else it is no segment. */
 static void sizes_that_nothing_tells(void **state)
 {
 	static const struct {
@@ -107,7 +107,7 @@ static void sizes_that_nothing_tells(void **state)
 	}
 }
 
-/* Whether a queue is too new is asked of its newest segment: not of what only has its name. */
+/* The newest segment tells whether a queue is too new: a file that only has its name does not. */
 static void version_of_what_is_no_segment(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -117,7 +117,7 @@ static void version_of_what_is_no_segment(void **state)
 	places_make(f);
 	assert_int_equal(cq_queue_open(f->dir, &queue), 0);
 #ifdef CQ_FAULTS
-	/* nor does it say that there are no readers when it cannot look */
+	/* nor are there no readers when readers/ cannot be listed */
 	cq_fault_set("list", EMFILE, 0, 1);
 	assert_int_equal(cq_queue_readers(queue, NULL, NULL), -EMFILE);
 	cq_fault_set(NULL, 0, 0, 0);
@@ -145,8 +145,8 @@ static void version_of_what_is_no_segment(void **state)
 	cq_queue_close(queue);
 }
 
-/* A segment of chronicle-rs's, cut short behind its header: its bytes are an error, and those of the
- * others where they were. */
+/* A segment of chronicle-rs's is cut short behind its header: its bytes are an error, and those of the
+ * others stay where they were. */
 static void cut_short_and_untold(void **state)
 {
 	struct mixture m = { .kinds = { OURS, THEIRS, OURS, OURS, MISSING, MISSING, MISSING,
@@ -164,7 +164,7 @@ static void cut_short_and_untold(void **state)
 	stream_expect(f->view.stream, NULL, 2 * PER, 4 * PER, PER);
 	assert_int_equal(cq_stream_next_data(f->view.stream, PER, &at), 0);
 	assert_int_equal(at, PER);
-	/* the first one, of which nothing tells what it held: a byte stands for it */
+	/* the first one, of which nothing tells how much it held: one byte takes its place */
 	m.kinds[0] = THEIRS;
 	m.kinds[1] = OURS;
 	places_put(f, &m);
@@ -175,8 +175,8 @@ static void cut_short_and_untold(void **state)
 	stream_expect(f->view.stream, NULL, PER, 4 * PER, PER);
 }
 
-/* Sums that a summary cannot have: more bytes than there are; more than fit beside the headers of its
- * records, or into the file, which is seen at once. */
+/* Wrong sums in a summary: more bytes than there are, which only a read finds out; more than fit beside
+ * the headers of the records, or into the file, which the header alone shows. */
 static void summaries_of_too_much(void **state)
 {
 	static const uint64_t lies[] = { PER + 40, PER + 300, 8000 };
@@ -198,7 +198,7 @@ static void summaries_of_too_much(void **state)
 		support_poke(f->dir, "000000001.q", 0, &h, sizeof h);
 		stream_reopen(f);
 		stream_expect_extent(f->view.stream, 0, 4 * PER);
-		/* what it claims besides is the next segment's: that byte, or an error */
+		/* a byte that it claims too much is the next segment's: that byte, or an error */
 		n = cq_stream_pread(f->view.stream, bytes, 1, 2 * PER + 10);
 		assert_true(n == -EIO || (n == 1 && stream_right(bytes, 1, 2 * PER + 10)));
 		for (uint32_t id = 0; id < 4; id++)
@@ -215,7 +215,8 @@ static void summaries_of_too_much(void **state)
 	}
 }
 
-/* Where a segment's header does not tell, its first record does, if it is sound and holds bytes. */
+/* If a segment's header does not tell where it begins, its first record does, if that is sound and holds
+ * bytes. */
 static void first_records_that_do_not_tell(void **state)
 {
 	static const uint8_t none[48];
@@ -230,7 +231,7 @@ static void first_records_that_do_not_tell(void **state)
 		support_poke(f->dir, "000000002.q", offsetof(struct cq_segment_header, ext), none,
 		             sizeof none);
 		support_peek(f->dir, "000000002.q", RECORD(0), &h, sizeof h);
-		h.stream_offset = 50 * PER; /* so that it can be told whether this was believed */
+		h.stream_offset = 50 * PER; /* so that the test sees whether this was believed */
 		if (i == 1)
 			h.type = CQ_TYPE_PAD;
 		h.header_crc = cq_record_header_crc(&h, h.commit) + (i == 2);
@@ -238,17 +239,17 @@ static void first_records_that_do_not_tell(void **state)
 		stream_reopen(f);
 		if (i == 0)
 			stream_expect_extent(f->view.stream, 48 * PER, 51 * PER);
-		else if (i == 1) /* its second one does, as if the first had no byte */
+		else if (i == 1) /* the second record tells, as if the first had no byte */
 			stream_expect_extent(f->view.stream, EACH, 3 * PER);
 		else
 			stream_expect(f->view.stream, NULL, 0, 2 * PER, PER);
 	}
 }
 
-/* ---- segments that go between two looks ---- */
+/* ---- segments that are deleted between two looks ---- */
 
-/* Holes and data are looked for by the table, in which the segments are still: each deleted one is
- * found out. */
+/* Holes and data are found by the catalogue, in which the deleted segments still are: each is found
+ * out. */
 static void deleted_and_still_listed(void **state)
 {
 	struct mixture m = { .kinds = { OURS, OURS, OURS, MISSING, OURS, OURS, MISSING, OURS } };
@@ -280,7 +281,7 @@ static void deleted_and_still_listed(void **state)
 	stream_expect(f->view.stream, NULL, 0, 3 * PER, PER);
 }
 
-/* The only segment cannot be read, and then can, without any name changing: that is seen. */
+/* The only segment becomes readable, and no name changes: the stream notices. */
 static void readable_again(void **state)
 {
 	static const struct timespec old[2] = { { .tv_sec = 1000000000 },
@@ -302,7 +303,7 @@ static void readable_again(void **state)
 	stream_expect(f->view.stream, NULL, 0, PER, PER);
 }
 
-/* Behind a gap comes a segment that does not tell where it begins, and is begun: it is taken as if
+/* Behind a gap comes a segment that has a record and does not tell where it begins: it begins as if
  * nothing were missing. */
 static void untold_behind_a_gap(void **state)
 {
@@ -323,7 +324,7 @@ static void untold_behind_a_gap(void **state)
 
 /* ---- readers ---- */
 
-/* The numbers of ours begin anew behind a boundary: all is given, and no gap told that is none. */
+/* The numbers of our records begin again behind a boundary: the reader gets all, and no gap is reported. */
 static void numbers_begin_anew(void **state)
 {
 	struct mixture m = { .kinds = { MISSING, MISSING, OURS, MISSING, MISSING, MISSING, MISSING,
@@ -356,7 +357,7 @@ static void numbers_begin_anew(void **state)
 	cq_reader_close(reader);
 }
 
-/* A segment that is left, and nothing behind it: skipping stays, and goes on with what comes. */
+/* A segment has been left, and nothing is behind it: a skip does not move, until something comes. */
 static void skips_when_there_is_something(void **state)
 {
 	struct mixture m = { .kinds = { OURS, OURS, MISSING, MISSING, MISSING, MISSING, MISSING,
@@ -389,7 +390,7 @@ static void skips_when_there_is_something(void **state)
 	cq_reader_close(reader);
 }
 
-/* What a named reader committed to stands under a name that is no segment any more. */
+/* The segment to which a named reader committed has been replaced by a file that is none. */
 static void committed_to_what_is_no_segment(void **state)
 {
 	struct mixture m = { .kinds = { OURS, OURS, OURS, OURS, MISSING, MISSING, MISSING,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_stale_calls.c - a stream of a queue that has changed, with a call failing while it finds that
- * out: its answers are right or that error, and right ever after
+ * test_stale_calls.c - a queue has changed, and a call fails while a stream finds that out: the answers
+ * are right or that error, and right from then on
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -45,8 +45,8 @@ static void make_stale(struct stream_fixture *f, struct mixture *m, struct mixtu
 	places_put(f, without);
 }
 
-/* Reads a byte of each segment, in this order, and looks for data where one is missing: 0, or what
- * failed.  Only reading finds out what is gone. */
+/* Reads a byte of each segment, in this order, and looks for data where one is missing: 0, or the error.
+ * Only a read finds out which segments are gone. */
 static int read_each(struct stream_fixture *f, const struct mixture *m, unsigned order)
 {
 	uint8_t byte;
@@ -72,8 +72,8 @@ static int read_each(struct stream_fixture *f, const struct mixture *m, unsigned
 	return 0;
 }
 
-/* A segment is deleted, which the stream does not know, and the nth call fails: the answer is right,
- * or that error, and right ever after. */
+/* A segment is deleted, which the stream does not know, and the nth call fails: the answer is right or
+ * that error, and right from then on. */
 static void deleted_and_a_call_fails(void **state)
 {
 	static const struct mixture kinds[] = {
@@ -116,7 +116,7 @@ static void deleted_and_a_call_fails(void **state)
 	assert_true(runs > 150);
 }
 
-/* What is wrong with a segment is remembered only if it will stay so. */
+/* A fault of a segment is remembered only if it is lasting. */
 static void damage_and_a_call_fails(void **state)
 {
 	static const char *const calls[] = { "open", "stat" };
@@ -150,7 +150,7 @@ static void damage_and_a_call_fails(void **state)
 	}
 }
 
-/* A hole is looked for, and the nth call fails: that error, and nothing but the right place later. */
+/* The nth call of a search for a hole fails: that error, and later the right place. */
 static void hole_and_a_call_fails(void **state)
 {
 	struct mixture m = { .kinds = { OURS, OURS, OURS, MISSING, OURS, OURS, MISSING, OURS } };
@@ -171,14 +171,14 @@ static void hole_and_a_call_fails(void **state)
 		cq_fault_set(NULL, 0, 0, 0);
 		assert_int_equal(cq_stream_next_hole(f->view.stream, 10, &at), 0);
 		assert_int_equal(at, 3 * PER);
-		/* from where there is nothing: never a place before that */
+		/* from a position in a hole: never a place before that */
 		assert_int_equal(cq_stream_next_hole(f->view.stream, 3 * PER + 5, &at), 0);
 		assert_int_equal(at, 6 * PER);
 	}
 	assert_true(failed > 1);
 }
 
-/* Right by the rules with all of its segments, or with one of them deleted. */
+/* The answers are right by the rules for all segments, or for all but a deleted one. */
 static void expect_all_but_one(struct stream_fixture *f, const struct mixture *m)
 {
 	for (uint32_t id = SEGMENTS + 1; id-- > 0;) {
@@ -194,8 +194,8 @@ static void expect_all_but_one(struct stream_fixture *f, const struct mixture *m
 	fail_msg("wrong ever after");
 }
 
-/* Where the last segment begins is told by those before it. One of them goes at the nth call, when the
- * end is looked for (or when it is gone on to the next one), and there may be no memory for that. */
+/* The segments before the last one tell where that begins.  One of them is deleted at the nth call of a
+ * look for the end (or of the step to the next segment), and memory may run out. */
 static void end_is_looked_for(void **state)
 {
 	struct mixture untold = { .kinds = { OURS, THEIRS, THEIRS, THEIRS, MISSING, MISSING,

@@ -48,7 +48,7 @@ static void remove_file(struct stream_fixture *f, const char *name)
 	assert_int_equal(unlink(path), 0);
 }
 
-/* The last segment goes, then the one before it, and so on: the stream never shrinks, and goes on
+/* The last segment is deleted, then the one before it, and so on: the stream never shrinks, and continues
  * with what comes. */
 static void last_ones_go(void **state)
 {
@@ -76,7 +76,7 @@ static void last_ones_go(void **state)
 	stream_expect(f->view.stream, NULL, 4 * PER, 8 * PER, PER);
 }
 
-/* A copy takes the last segment's name (cp, then mv): the copy is followed, not the file that has
+/* A copy takes the last segment's name (cp, then mv): the stream follows the copy, not the file that has
  * no name any more. */
 static void last_one_is_replaced(void **state)
 {
@@ -132,7 +132,8 @@ static void left_damaged(void **state)
 	stream_expect(f->view.stream, NULL, 2 * PER, 3 * PER, PER);
 }
 
-/* Behind a gap, a prepared segment is not gone on to: what is missing is known when it is begun. */
+/* The stream does not go on to a prepared segment behind a gap: only its first record tells how much is
+ * missing. */
 static void prepared_behind_a_gap(void **state)
 {
 	struct mixture m = { .kinds = { OURS, OURS, MISSING, MISSING, MISSING, MISSING, MISSING,
@@ -151,7 +152,7 @@ static void prepared_behind_a_gap(void **state)
 	assert_int_equal(cq_stream_segment(f->view.stream, 4, &span), 0);
 	assert_int_equal(span.begin, 2 * PER);
 	assert_int_equal(span.bytes, 0);
-	/* one of another size is none of this queue's */
+	/* a file of another size does not belong to this queue */
 	support_path(path, f->dir, "000000004.q");
 	assert_int_equal(truncate(path, 8192), 0);
 	assert_int_equal(cq_stream_segment(f->view.stream, 4, &span), -EBADMSG);
@@ -164,7 +165,7 @@ static void prepared_behind_a_gap(void **state)
 	stream_expect(f->view.stream, NULL, 4 * PER, 5 * PER, PER);
 }
 
-/* What is sealed need not be followed, unless its summary cannot be right. */
+/* A sealed segment is not followed record by record, unless its summary is impossible. */
 static void lying_summary_of_the_last(void **state)
 {
 	static const struct {
@@ -199,7 +200,7 @@ static void lying_summary_of_the_last(void **state)
 	}
 }
 
-/* Whatever the clock of the file system: names that come are seen by the directory's time. */
+/* New names are noticed by the directory's time, whatever the file system's clock says. */
 static void old_directory_times(void **state)
 {
 	struct timespec times[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
@@ -208,7 +209,7 @@ static void old_directory_times(void **state)
 
 	open_four(f);
 	for (uint32_t id = 4; id < SEGMENTS; id++) {
-		/* long ago: nothing can have come since that is not seen */
+		/* long ago: no later change can be hidden in the same time */
 		assert_int_equal(utimensat(AT_FDCWD, f->dir, times, 0), 0);
 		stream_expect_extent(f->view.stream, 0, id * PER);
 		stream_expect_extent(f->view.stream, 0, id * PER);
@@ -226,7 +227,7 @@ static void old_directory_times(void **state)
 	remove_file(f, "000000000.q");
 	assert_int_equal(utimensat(AT_FDCWD, f->dir, times, 0), 0);
 	stream_expect_extent(f->view.stream, PER, SEGMENTS * PER);
-	/* all of them go */
+	/* all segments are deleted */
 	for (uint32_t id = 0; id < SEGMENTS; id++)
 		m.kinds[id] = MISSING;
 	places_put(f, &m);
@@ -297,8 +298,8 @@ static void make_strange(struct stream_fixture *f, int how)
 	}
 }
 
-/* Under a segment's name stands what is no such segment: its bytes are missing or an error, and
- * all others are where they were. */
+/* A file that is no such segment has a segment's name: its bytes are missing or an error, and all others
+ * are where they were. */
 static void strange_segments(void **state)
 {
 	static const enum kind kinds[] = { OURS, THEIRS };
@@ -315,7 +316,7 @@ static void strange_segments(void **state)
 		places_put(f, &m);
 		stream_reopen(f);
 		for (int open = 0; open < 2; open++) {
-			if (open == 0) /* the end is known, and nothing of that segment */
+			if (open == 0) /* the end is known, and nothing about that segment */
 				stream_expect_extent(f->view.stream, 0, 4 * PER);
 			if (open == 0)
 				make_strange(f, how / 2);
@@ -338,7 +339,7 @@ static void strange_segments(void **state)
 	}
 }
 
-/* Behind segments of chronicle-rs, one that says of itself what cannot be: it is not believed. */
+/* Behind segments of chronicle-rs, a segment claims an impossible place: it is not believed. */
 static void impossible_positions(void **state)
 {
 	static const uint8_t none[48];
@@ -349,7 +350,7 @@ static void impossible_positions(void **state)
 	struct cq_segment_header s;
 
 	places_make(f);
-	/* a record's place, with its checksum: behind what can be, or before its segment begins */
+	/* a record's position, with a right checksum: beyond the highest, or before its segment begins */
 	for (int i = 0; i < 2; i++) {
 		const uint64_t record = RECORD(i == 0 ? 0 : 2);
 
@@ -365,7 +366,7 @@ static void impossible_positions(void **state)
 		stream_expect_extent(f->view.stream, 0, 3 * PER);
 		stream_expect(f->view.stream, NULL, 0, 3 * PER, PER);
 	}
-	/* a segment's, which is not believed: it begins where the one before it ends */
+	/* a segment's position: it begins where the one before it ends */
 	m = four;
 	places_put(f, &m);
 	support_peek(f->dir, "000000001.q", 0, &s, sizeof s);

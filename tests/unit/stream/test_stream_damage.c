@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_stream_damage.c - the stream of queues that lack segments, or bytes, or have wrong ones */
+/* test_stream_damage.c - the stream of queues with missing segments, missing bytes and damage */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static void remove_segment(struct stream_fixture *f, uint32_t id)
 	assert_int_equal(unlink(path), 0);
 }
 
-/* ---- what is not there ---- */
+/* ---- missing segments ---- */
 
 #define EACH 1000U /* bytes of a record; three to a segment */
 #define PER 3000U
@@ -65,7 +65,7 @@ static void missing_segments(void **state)
 
 	make(f, 10);
 	for (int open = 0; open < 2; open++) {
-		/* first with everything known, then found out anew */
+		/* first with everything known, then with nothing known */
 		if (open == 0) {
 			stream_reopen(f);
 			stream_expect(f->view.stream, NULL, 0, 10 * PER, PER);
@@ -122,7 +122,7 @@ static void trimmed_segments(void **state)
 	}
 }
 
-/* Of what chronicle-rs wrote nothing says where it is: what was found out stays. */
+/* No header tells the place of chronicle-rs's segments: a place that was found stays. */
 static void trimmed_foreign_segments(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -147,7 +147,7 @@ static void trimmed_foreign_segments(void **state)
 	free(reference);
 }
 
-/* Ours behind theirs: ours says where theirs ended, whatever of that is gone. */
+/* Our segments behind chronicle-rs's: ours tell where those ended, whichever are deleted. */
 static void trimmed_foreign_segments_before_ours(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -181,8 +181,8 @@ static void trimmed_foreign_segments_before_ours(void **state)
 	free(reference);
 }
 
-/* A stream that counted what was deleted before our writer came goes on counting, though that
- * counts from what it found. */
+/* A stream has counted bytes that were deleted before our writer came, and keeps its positions, though
+ * the writer counts from what it found. */
 static void counted_before_the_writer_came(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -211,7 +211,7 @@ static void counted_before_the_writer_came(void **state)
 	free(reference);
 }
 
-/* A name goes within the resolution of the directory's time. */
+/* A name is deleted within the resolution of the directory's time. */
 static void directory_time_stands_still(void **state)
 {
 	struct timespec now[2];
@@ -221,7 +221,7 @@ static void directory_time_stands_still(void **state)
 
 	make(f, 4);
 	stream_reopen(f);
-	do { /* a second later it would be known that nothing else can come with this time */
+	do { /* a second later no other change could have the same time */
 		start = cq_realtime_ns();
 		assert_int_equal(utimensat(AT_FDCWD, f->dir, NULL, 0), 0);
 		stream_expect_extent(f->view.stream, 0, 4 * PER);
@@ -235,9 +235,9 @@ static void directory_time_stands_still(void **state)
 
 /* ---- damage ---- */
 
-#define RECORD(i) (64 + 1088ULL * (i)) /* of EACH bytes: where it stands in its segment */
+#define RECORD(i) (64 + 1088ULL * (i)) /* offset of a record of EACH bytes in its segment */
 
-/* A damaged payload hides itself, and nothing else. */
+/* A damaged payload hides only its own bytes. */
 static void damaged_payload(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -279,7 +279,7 @@ static void damaged_header(void **state)
 	stream_expect(f->view.stream, NULL, 3 * PER, 5 * PER, PER);
 }
 
-/* Where no summary tells how much is hidden, one byte stands for it. */
+/* If no summary tells how much is hidden, one byte takes its place. */
 static void damaged_foreign_header(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -315,7 +315,7 @@ static void seal_with(struct stream_fixture *f, const char *name, struct cq_segm
 	support_poke(f->dir, name, 0, &header, sizeof header);
 }
 
-/* A summary whose checksum is right, and which is not: nothing is given that is not there. */
+/* A wrong summary with a right checksum: the stream gives no byte that is not there. */
 static void summary_that_lies(void **state)
 {
 	static const char *const names[] = { "000000001.q", "000000003.q" }; /* the last one, too */
@@ -334,7 +334,7 @@ static void summary_that_lies(void **state)
 		header.used = RECORD(3);
 		header.payload_bytes = PER;
 		wrong = header;
-		/* then its place follows from the one before it */
+		/* then its place follows from the segment before it */
 		wrong.stream_base = UINT64_MAX - 5;
 		seal_with(f, names[i], wrong);
 		stream_reopen(f);
@@ -358,7 +358,7 @@ static void summary_that_lies(void **state)
 	}
 }
 
-/* The index that belongs to a summary leads to no wrong byte, whatever that says. */
+/* A wrong summary with a right index: no read gives a wrong byte. */
 static void far_into_a_lying_segment(void **state)
 {
 	struct stream_fixture *f = *state;

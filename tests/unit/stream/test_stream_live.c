@@ -29,7 +29,7 @@
 
 /* ---- one thread ---- */
 
-/* What an append has returned for is there, for its own process and for any other. */
+/* After an append has returned, its bytes are there, for its own process and for any other. */
 static void grows_with_each_append(void **state)
 {
 	struct qs *q = *state;
@@ -155,7 +155,7 @@ static void share_a_catalogue(void **state)
 	stream_close(&other);
 }
 
-/* A stream at which nobody looked while all that it knew was deleted, and far more written. */
+/* Nobody used a stream while all segments that it knew were deleted, and far more was written. */
 static void left_far_behind(void **state)
 {
 	struct qs *q = *state;
@@ -192,7 +192,7 @@ static void left_far_behind(void **state)
 	stream_close(&other);
 }
 
-/* Whoever reads a stream leaves no trace in the queue. */
+/* Reading a stream changes nothing in the queue. */
 static void changes_nothing(void **state)
 {
 	struct qs *q = *state;
@@ -247,7 +247,7 @@ static void last_segment_is_replaced(void **state)
 
 /* Segment 0 lacks its last record and its seal, though segment 1 is in use. */
 struct unfinished {
-	struct stream_view view; /* which has seen segment 0 while it was the last */
+	struct stream_view view; /* has seen segment 0 when that was the last */
 	uint8_t header[64];
 	uint8_t last[1088];
 	uint64_t end;
@@ -287,7 +287,7 @@ static void stays_in_unsealed_segment(void **state)
 
 	unfinish(q, &u);
 	stream_expect_extent(u.view.stream, 0, 2000);
-	/* now the writer is known to be further on: the record that was lost is a hole */
+	/* now control.meta says that the writer is further on: the lost record is a hole */
 	set_current(q, 1);
 	stream_expect_extent(u.view.stream, 0, 4000);
 	stream_expect_error(u.view.stream, 2000, 3000, ENODATA);
@@ -319,7 +319,8 @@ static void second_look(struct qs *q)
 	CHILD(pthread_create(&thread, NULL, look, u.view.stream) == 0);
 	qs_hold_reached(q);
 	support_poke(q->dir, "000000000.q", LAST_RECORD, u.last, sizeof u.last);
-	support_poke(q->dir, "000000000.q", 0, u.header, 16); /* no summary, which would tell */
+	support_poke(q->dir, "000000000.q", 0, u.header,
+	             16); /* without the summary, which would tell */
 	set_current(q, 1);
 	qs_hold_go(q);
 	CHILD(pthread_join(thread, NULL) == 0);
@@ -333,7 +334,7 @@ static void looks_again_after_sealed(void **state)
 	qs_run(second_look, *state);
 }
 
-/* While this process writes, its stream's ends cost no call on a file, but when segments change. */
+/* While this process writes, the bounds of its stream cost no call on a file unless segments change. */
 static void ends_without_a_file(void **state)
 {
 	static const char *const calls[] = { "open", "list", "stat", "stat_at", "pread" };
@@ -447,7 +448,7 @@ struct crowd {
 		}                                                \
 	} while (0)
 
-/* One read at a random place: its true bytes, or that they are gone, and then they are. */
+/* One read at a random place gives the true bytes, or says that they are gone, and then they are. */
 static void read_somewhere(struct crowd *c, uint64_t *sequence, uint8_t *bytes, size_t most,
                            uint64_t last[2])
 {
@@ -478,7 +479,7 @@ static void read_somewhere(struct crowd *c, uint64_t *sequence, uint8_t *bytes, 
 	atomic_fetch_add(&c->reads, 1);
 }
 
-/* The segment that is being written, by itself: all that it has, whenever it is left. */
+/* The segment that is being written, read by its id: all that it holds, whenever the writer leaves it. */
 static void read_segment(struct crowd *c, uint8_t *bytes)
 {
 	const uint32_t id = atomic_load(&c->segment);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_stream_places.c - where segments stand in the stream, when only some of them tell, some are
- * missing, and each call and each allocation that it takes to find that out fails
+ * test_stream_places.c - where segments begin in the stream if only some of them tell and some are
+ * missing; then with each call and each allocation failing
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@ static void put(struct stream_fixture *f, struct mixture *m)
 	stream_open(f->dir, &f->view);
 }
 
-/* Segments that tell are asked in any order: each stands where the rules say. */
+/* Questions in any order: each segment is where the rules say. */
 static void mixtures(void **state)
 {
 	struct stream_fixture *f = *state;
@@ -59,12 +59,12 @@ static void mixtures(void **state)
 /* ---- the same with a call that fails ---- */
 
 #define ASKS 12 /* of one stream */
-#define WAYS 2U /* to go about it */
+#define WAYS 2U /* to ask */
 
 struct failure {
 	const char *call;
 	int error;
-	bool believed; /* it means something: that the segment is gone, or cannot be read */
+	bool believed; /* the error says something about the segment: it is gone, or cannot be read */
 };
 
 static void print_failure(const struct mixture *m, const struct failure *failure, int nth)
@@ -84,7 +84,7 @@ static bool ask_failing(struct stream_fixture *f, const struct mixture *m,
 	cq_fault_set(failure->call, failure->error, nth, 1);
 	kernel_watch_memory(true);
 	r = sequence == 0 ? cq_stream_extent(f->view.stream, &begin, &end) : 0;
-	assert_int_not_equal(r, -ENOENT); /* that one segment is gone is no reason */
+	assert_int_not_equal(r, -ENOENT); /* one missing segment is no reason to fail */
 	if (r == 0)
 		r = places_ask(f->view.stream, m, &sequence, ASKS);
 	kernel_watch_memory(false);
@@ -129,7 +129,7 @@ static const struct failure failures[] = {
 };
 #define FAILURES (sizeof failures / sizeof failures[0])
 
-/* Whatever fails, answers are right or say so, and are right again afterwards. */
+/* Whatever fails, the answers are right or that error, and right again afterwards. */
 static void failing_calls(void **state)
 {
 	static const struct mixture kinds[] = {
@@ -147,7 +147,7 @@ static void failing_calls(void **state)
 
 		put(f, &m);
 		for (size_t i = 0; i < FAILURES; i++) {
-			/* that without its last segment others stand elsewhere is by the rules */
+			/* by the rules, others are elsewhere without the last segment */
 			if (failures[i].believed && m.kinds[SEGMENTS - 1] == CONTINUED)
 				continue;
 			for (uint64_t way = 0; way < WAYS; way++)
@@ -192,15 +192,14 @@ static void failing_calls_while_it_grows(void **state)
 	assert_true(runs > 150);
 }
 
-/* A segment that is deleted at any moment: bytes are right, or gone, and the others stand where
- * they stood. */
+/* A segment is deleted at any moment: its bytes are right or gone, and the others are where they were. */
 static void deleted_at_any_moment(void **state)
 {
 	static const struct failure gone[] = {
 		{ "open", ENOENT, true },
 		{ "stat_at", ENOENT, true },
 	};
-	/* whichever goes, another one tells where its neighbours stand */
+	/* whichever is deleted, another one tells where its neighbours are */
 	struct mixture m = { .kinds = { OURS, THEIRS, THEIRS, OURS, MISSING, OURS, THEIRS, OURS } };
 	struct stream_fixture *f = *state;
 	unsigned runs = 0;
@@ -269,7 +268,7 @@ static int look_failing(struct qs *q, cq_stream *stream, uint64_t end,
 	return r;
 }
 
-/* Its stream is told the ends by the writer: that something else fails is an error once, no more. */
+/* The writer tells its stream the bounds: if another call fails, that is an error once, no more. */
 static void failing_calls_of_the_writer(void **state)
 {
 	struct qs *q = *state;
@@ -286,7 +285,7 @@ static void failing_calls_of_the_writer(void **state)
 			int r;
 
 			assert_int_equal(cq_stream_open(cq_writer_queue(q->writer), &stream), 0);
-			/* before it knows anything, then when the writer has gone on */
+			/* before the stream knows anything, then after the writer has appended more */
 			for (int again = 0; again < 2; again++) {
 				r = look_failing(q, stream, end, &failures[i],
 				                 again ? nth / 4 : nth);
@@ -306,8 +305,8 @@ static void failing_calls_of_the_writer(void **state)
 
 #endif
 
-/* Somebody deletes all segments beneath a writer before its stream has looked: all is gone, and
- * what comes is there. */
+/* Somebody deletes all segments of a running writer before its stream is first used: all is gone, and what
+ * comes later is there. */
 static void all_deleted_under_the_writer(void **state)
 {
 	struct qs *q = *state;

@@ -62,7 +62,7 @@ for code in "${codes[@]}"; do
 done
 all "chronfs.1 has all exit codes" "$lost" "${codes[@]}"
 
-mapfile -t views < <(sed -n '/views\[\]/,/^}/p' "$top"/fs/*/*.c | grep -oE '"[a-z.]+"' | tr -d '"')
+mapfile -t views < <(sed -n '/root_entries\[\]/,/^}/p' "$top"/fs/*/*.c | grep -oE '"[a-z.]+"' | tr -d '"')
 all "chronfs.1 has all files of the mount" "$(missing chronfs.1 "${views[@]//./\\.}")" "${views[@]}"
 
 mapfile -t errors < <(sed -n '/^| errno |/,$p' "$top/docs/semantics.md" | grep -oE '^\| E[A-Z, ]+' |

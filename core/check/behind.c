@@ -154,7 +154,10 @@ static bool find_start(const struct cq_candidate *c, struct cq_behind_from *from
 		from->epoch = before.epoch;
 	if (!c->contents.order.seq_known && c->contents.records == 0)
 		from->seq = before.seq;
-	return c->act != CQ_ACT_KEEP;
+	/* the summary of a sealed segment says that it has no more records */
+	return c->act != CQ_ACT_KEEP &&
+	       !(c->kind == CQ_KIND_SEALED && cq_segment_ext_valid(&c->header) &&
+	         cq_inspect_summary_agrees(c));
 }
 
 static int count_in(struct cq_recovery *v, struct cq_candidate *c, struct cq_behind_from *from)

@@ -46,41 +46,12 @@ static bool is_whole(const struct cq_recovery *v, const struct cq_candidate *c)
 	return c->contents.tail > sizeof(struct cq_segment_header) && goes_on(v, c);
 }
 
-static int find_residue(const struct cq_recovery *v, struct cq_candidate *c)
+/* The segment is going to be written to. */
+static int check_writable(const struct cq_recovery *v, const struct cq_candidate *c)
 {
-	int fd, r;
-
-	r = cq_segment_open_named(v->dirfd, c->id, &fd);
-	if (r < 0)
-		return r;
-	r = cq_quarantine_first_residue(fd, v->segment_size, c->contents.tail, &c->residue);
-	close(fd);
-	return r;
-}
-
-static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
-{
-	const bool sealed = c->kind == CQ_KIND_SEALED;
 	char name[CQ_NAME_MAX];
 	int fd, r;
 
-	/* a roll leaves no empty segment behind: the records of one are gone */
-	if (!cq_kind_is_sound(c->kind) || c->kind == CQ_KIND_FRESH || !is_whole(v, c)) {
-		c->act = CQ_ACT_SET_ASIDE;
-		c->lost = true;
-		return 0;
-	}
-	if (sealed && c->header.ext == 0)
-		return 0; /* chronicle-rs seals segments with residue behind their records */
-	r = find_residue(v, c);
-	if (r < 0)
-		return r;
-	if (c->residue < v->segment_size || (sealed && !cq_segment_ext_valid(&c->header)))
-		c->act = CQ_ACT_CUT_AND_SEAL;
-	else if (!sealed)
-		c->act = CQ_ACT_SEAL;
-	else
-		return 0;
 	cq_segment_name(name, c->id);
 	r = cq_trust_to_write(v->dirfd, name, v->config);
 	if (r == 0)
@@ -90,10 +61,44 @@ static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
 	return r;
 }
 
+/* Decides about a segment that holds all of its records. */
+static int judge_whole(struct cq_recovery *v, struct cq_candidate *c)
+{
+	const bool sealed = c->kind == CQ_KIND_SEALED;
+	int fd, r;
+
+	if (sealed && c->header.ext == 0)
+		return 0; /* chronicle-rs seals segments with residue behind their records */
+	r = cq_segment_open_named(v->dirfd, c->id, &fd);
+	if (r < 0)
+		return r;
+	r = cq_quarantine_first_residue(fd, v->segment_size, c->contents.tail, &c->residue);
+	close(fd);
+	if (r < 0)
+		return r;
+	if (c->residue < v->segment_size || (sealed && !cq_segment_ext_valid(&c->header)))
+		c->act = CQ_ACT_CUT_AND_SEAL;
+	else if (!sealed)
+		c->act = CQ_ACT_SEAL;
+	return c->act == CQ_ACT_KEEP ? 0 : check_writable(v, c);
+}
+
+static int judge_trusted(struct cq_recovery *v, struct cq_candidate *c)
+{
+	/* a roll leaves no empty segment behind: the records of one are gone */
+	if (cq_kind_is_sound(c->kind) && c->kind != CQ_KIND_FRESH && is_whole(v, c))
+		return judge_whole(v, c);
+	c->act = CQ_ACT_SET_ASIDE;
+	c->lost = true;
+	return 0;
+}
+
 static int judge_segment(struct cq_recovery *v, struct cq_candidate *c)
 {
 	if (c->trusted)
 		return judge_trusted(v, c);
+	if (c->act == CQ_ACT_KEEP && c->kind == CQ_KIND_SEALED)
+		return judge_whole(v, c);
 	c->lost = !v->have_watermark && c->act == CQ_ACT_SET_ASIDE && !cq_kind_is_sound(c->kind) &&
 	          c->kind != CQ_KIND_UNWRITTEN;
 	/* without a watermark, plan.c does not compare the numbers of segments */

@@ -207,6 +207,25 @@ static void unsealed_below_the_watermark(void **state)
 	goes_on_at(q, 62);
 }
 
+/* A sealed segment above the watermark has all the records that its summary counts, and bytes behind them:
+ * a length, and rubbish that looks like no record. */
+static void residue_of_a_sealed_one_above_the_watermark(void **state)
+{
+	struct qs *q = *state;
+	struct told told;
+
+	for (uint64_t at = 4032; at < 4096; at += 16) {
+		qs_anew(q);
+		make_full(q, 3);
+		qs_mark(q->dir, 0, 64, 0);
+		support_poke(q->dir, NAME(1), at, "\5", 1);
+		assert_true(rs_repair(q, false, &told).done);
+		assert_non_null(rs_find(&told, CQ_REPAIR_CUT, NAME(1)));
+		rs_finds_nothing(q);
+	}
+	goes_on_at(q, 98);
+}
+
 /* Without a watermark a repair has to see for itself what goes on where. */
 static void without_a_watermark(void **state)
 {
@@ -513,6 +532,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(watermark_alone_is_left),
 	QS_TEST(watermark_behind_the_last_record),
 	QS_TEST(unsealed_below_the_watermark),
+	QS_TEST(residue_of_a_sealed_one_above_the_watermark),
 	QS_TEST(without_a_watermark),
 	QS_TEST(epoch_from_the_records),
 	QS_TEST(loss_in_a_queue_of_chronicle_rs),

@@ -8,9 +8,9 @@
 
 #include "shared/log.h"
 
-/* What mount(8) knows and hands on all the same, and what makes no difference here: nothing has an
- * access time that moves, a device number, a symbolic link or a mandatory lock.  An empty one stands
- * between two commas. */
+/* Options that mount(8) itself handles and passes on all the same, and options that make no difference
+ * here: no file has an access time that moves, a device number, a symbolic link or a mandatory lock.
+ * An option between two commas is empty. */
 static const char *const ignored[] = {
 	"",           "defaults",   "auto",       "noauto",      "user",
 	"nouser",     "users",      "nousers",    "owner",       "noowner",
@@ -24,19 +24,18 @@ static const char *const ignored_prefixes[] = {
 	"user=", "comment=", "helper=", "uhelper=", "x-", "X-",
 };
 
-/* What is known and cannot be had, and why.  A name with '=' stands for all its values. */
+/* Options of mount(8) and libfuse that we refuse, and why.  A name with '=' covers all its values. */
 static const char fixed_threads[] = "the number of threads is fixed";
-static const char own_cache[] = "what the kernel may cache is decided by chronfs, file by file";
-static const char own_limits[] =
-	"the sizes of requests are fixed (limits in stats.json tells them)";
+static const char own_cache[] = "chronfs decides for each file what the kernel may cache";
+static const char own_limits[] = "the sizes of requests are fixed (limits in stats.json has them)";
 static const char own_owner[] = "owner and mode of the files are fixed";
 static const struct {
 	const char *name;
 	const char *reason;
 } refused[] = {
 	{ "remount", "the options of a mount cannot be changed; unmount it and mount it again" },
-	{ "io_uring", "requests that are interrupted would go on waiting" },
-	{ "io_uring_q_depth=", "requests that are interrupted would go on waiting" },
+	{ "io_uring", "requests that are interrupted would keep waiting" },
+	{ "io_uring_q_depth=", "requests that are interrupted would keep waiting" },
 	{ "clone_fd", fixed_threads },
 	{ "max_idle_threads=", fixed_threads },
 	{ "max_threads=", fixed_threads },
@@ -72,7 +71,7 @@ static bool is_ignored(const char *option)
 	return false;
 }
 
-/* NULL: it is not. */
+/* Why we refuse an option; NULL: we do not. */
 static const char *why_refused(const char *option)
 {
 	for (size_t i = 0; i < COUNT(refused); i++) {
@@ -83,13 +82,13 @@ static const char *why_refused(const char *option)
 		               : strcmp(option, refused[i].name) == 0)
 			return refused[i].reason;
 	}
-	/* The type is how -o recover, mount(8) and people find a mount of ours. */
+	/* -o recover, mount(8) and people find a chronfs mount by its type. */
 	if (strncmp(option, "subtype=", 8) == 0 && strcmp(option, "subtype=chronfs") != 0)
 		return "the type is always fuse.chronfs";
 	return NULL;
 }
 
-/* Whether libfuse takes this option; it is the only one that can tell.  -1: no memory to ask. */
+/* Whether libfuse takes this option, which only libfuse can tell.  -1: no memory. */
 static int libfuse_knows(const char *option)
 {
 	static const struct fuse_lowlevel_ops no_ops;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mount8.c - the command line when mount(8) calls
+ * mount8.c - the command line of the mount(8) helper
  *
  * For a type T mount(8) runs the program mount.T:
  *
  *     mount.T SOURCE TARGET [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE.SUBTYPE]
  *
- * Its letters are not ours: -f means "fake" there.  Called under such a name, the arguments are
- * turned into our own command line, so that options have one parser.
+ * Its letters are not ours: there -f means "fake".  Under such a name we turn the arguments into our own
+ * command line, so that options have one parser.
  */
 #include "options/mount8.h"
 
@@ -40,7 +40,7 @@ bool chronfs_mount8_called(const char *program)
 	return strcmp(name, "mount.chronfs") == 0 || strcmp(name, "mount.fuse.chronfs") == 0;
 }
 
-/* Paths in the arguments are those of that namespace. */
+/* Enters a mount namespace, in which the paths of the arguments are meant. */
 static int enter(const char *namespace)
 {
 	int fd = open(namespace, O_RDONLY | O_CLOEXEC);
@@ -55,7 +55,7 @@ static int enter(const char *namespace)
 	return 0;
 }
 
-/* Of what getopt_long() has just refused. */
+/* Prints a message about the argument that getopt_long() has just refused. */
 static void complain_of(char **argv)
 {
 	const char letter[] = { '-', (char)optopt, '\0' };
@@ -75,10 +75,10 @@ static int take_arguments(struct call *call, int argc, char **argv)
 	};
 	int letter, r;
 
-	opterr = 0; /* it would write what was given as it is */
+	opterr = 0; /* its own message would hold the argument unescaped */
 	r = fuse_opt_add_arg(&call->args, argv[0]);
 	while (r == 0) {
-		// NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread yet
+		// NOLINTNEXTLINE(concurrency-mt-unsafe): there is only one thread yet
 		letter = getopt_long(argc, argv, "sfnvN:o:t:hV", options, NULL);
 		if (letter == -1)
 			break;
@@ -116,7 +116,7 @@ static int take_arguments(struct call *call, int argc, char **argv)
 			return -1;
 		}
 	}
-	/* What follows "--" is a path for us, too. */
+	/* the rest are paths, also if they begin with a "-" */
 	if (r == 0)
 		r = fuse_opt_add_arg(&call->args, "--");
 	for (; r == 0 && optind < argc; optind++)

@@ -10,7 +10,7 @@
 #include "shared/parse_number.h"
 
 struct unit {
-	char letter; /* 0: none given */
+	char letter; /* 0: none was given */
 	uint64_t factor;
 };
 
@@ -23,7 +23,7 @@ static const struct unit span_units[] = {
 };
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Takes the value behind the last '=' of an option; says what is wrong with it.  Returns 0 or -1. */
+/* Takes the value behind the last '=' of an option.  Returns 0, or -1 after printing what is wrong. */
 static int take_number(const char *option, const struct unit *units, size_t unit_count,
                        uint64_t min, uint64_t max, const char *form, const char *unit,
                        uint64_t *ret_value)

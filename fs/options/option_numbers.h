@@ -2,8 +2,8 @@
 /*
  * option_numbers.h - the numbers in options: counts, sizes, times
  *
- * Each chronfs_take_... takes the value behind the last '=' of an option, from min to max, or says on
- * stderr what is wrong with it.  They return 0 or -1.
+ * Each chronfs_take_... takes the value behind the last '=' of an option, from min to max.  It returns
+ * 0, or -1 after printing what is wrong with the value.
  */
 #ifndef CHRONFS_OPTION_NUMBERS_H
 #define CHRONFS_OPTION_NUMBERS_H

@@ -2,8 +2,7 @@
 /*
  * options.c - the command line
  *
- * Our own options are taken out, all checked; what is left goes to libfuse, which refuses what it
- * does not know.
+ * We check and remove our own options.  The rest goes to libfuse, which refuses what it does not know.
  */
 #include "options/options.h"
 
@@ -55,7 +54,7 @@ enum key {
 	KEY_ALLOW_ROOT,
 };
 
-/* FUSE_OPT_KEY, without the implicit conversion that clang warns of. */
+/* FUSE_OPT_KEY without the implicit conversion that clang warns about. */
 #define OPTION(text, key)                 \
 	{                                 \
 		(text), UINT32_MAX, (key) \
@@ -200,7 +199,7 @@ static int take_path(struct chronfs_options *options, const char *arg)
 	return 0;
 }
 
-/* Options that only a writer understands. */
+/* Takes an option that has a meaning only for a writer. */
 static int take_writing(struct chronfs_options *options, const char *arg, int key)
 {
 	struct cq_config *config = &options->queue_config;
@@ -252,7 +251,7 @@ static int take_writing(struct chronfs_options *options, const char *arg, int ke
 	}
 }
 
-/* Returns 0 (taken), 1 (for libfuse, too) or -1. */
+/* A fuse_opt_proc_t.  Returns 0 (taken), 1 (libfuse gets it too) or -1 (refused, with a message). */
 static int take_argument(void *data, const char *arg, int key, struct fuse_args *rest)
 {
 	struct chronfs_options *options = data;
@@ -281,7 +280,7 @@ static int take_argument(void *data, const char *arg, int key, struct fuse_args 
 	case KEY_READ_WRITE:
 		options->read_only = false;
 		return 1;
-	case KEY_SYNC_ALWAYS: /* mount(8)'s word for it, which the kernel is told as well */
+	case KEY_SYNC_ALWAYS: /* as mount(8) calls it; the kernel gets it too */
 		options->sync = CHRONFS_SYNC_ALWAYS;
 		return 1;
 	case KEY_RECOVER:
@@ -293,7 +292,7 @@ static int take_argument(void *data, const char *arg, int key, struct fuse_args 
 		return chronfs_take_count(arg, 16, INT32_MAX, &options->max_open);
 	case KEY_SOURCE:
 		return take_source(options, arg);
-	case KEY_MAX_READ: /* the kernel is told by libfuse, which wants to hear it from us, too */
+	case KEY_MAX_READ: /* libfuse gives it to the kernel, and compares it with our init */
 		return chronfs_take_count(arg, 0, UINT32_MAX, &options->max_read) < 0 ? -1 : 1;
 	case KEY_ALLOW_OTHER:
 		options->allow_other = true;
@@ -307,8 +306,8 @@ static int take_argument(void *data, const char *arg, int key, struct fuse_args 
 	}
 }
 
-/* The absolute path of a directory that need not be there yet, or may be a dead mount; its parent
- * must answer. */
+/* The absolute path of a directory that may not exist yet, or may be a dead mount; its parent must
+ * answer. */
 static char *absolute(const char *path)
 {
 	char *copy, *name, *parent, *result;
@@ -334,8 +333,8 @@ static char *absolute(const char *path)
 	return result;
 }
 
-/* Replaces a path by what it stands for; says so if that is nothing.  missing: what it means if its parent
- * is not there. */
+/* Replaces a path by its absolute one; prints why there is none if `result` is NULL.  missing: what to
+ * add if its parent does not exist. */
 static int replace_path(char **path, char *result, const char *missing)
 {
 	if (!result) {
@@ -348,7 +347,8 @@ static int replace_path(char **path, char *result, const char *missing)
 	return 0;
 }
 
-/* What every mount of ours has; put first, so that a name given by the user comes later and wins. */
+/* Adds the options that every mount of ours has.  They come first, so that a name that the user gives
+ * comes later and wins. */
 static int add_mount_options(struct chronfs_options *options)
 {
 	static const char fixed[] = "-odefault_permissions,subtype=chronfs,fsname=";
@@ -371,8 +371,8 @@ static int add_mount_options(struct chronfs_options *options)
 	return r;
 }
 
-/* libfuse leaves a "--" behind when there are options for it, and would later name it among those that
- * nobody knows. */
+/* libfuse leaves a "--" behind when there are options for it, and would later report it among the
+ * unknown options. */
 static void drop_separator(struct fuse_args *args)
 {
 	if (args->argc > 1 && strcmp(args->argv[args->argc - 1], "--") == 0) {
@@ -428,7 +428,7 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 	}
 	if (add_mount_options(&options) < 0)
 		goto out;
-	/* Syncing writes one by one is the mount's part: no serving thread waits for a flush. */
+	/* The mount itself syncs single writes, since no serving thread may wait for a flush. */
 	options.queue_config.sync =
 		options.sync == CHRONFS_SYNC_INTERVAL ? CQ_SYNC_INTERVAL : CQ_SYNC_NONE;
 	*ret_options = options;

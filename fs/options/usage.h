@@ -4,7 +4,7 @@
 #define CHRONFS_USAGE_H
 
 void chronfs_usage_print(const char *program);
-void chronfs_usage_print_mount8(const char *program); /* called by mount(8) */
+void chronfs_usage_print_mount8(const char *program); /* of the mount(8) helper */
 void chronfs_usage_print_version(void);
 
 #endif

@@ -58,8 +58,8 @@ no() { # OPTIONS REASON
 	ok "-o $1: nothing was made" [ ! -e "$q" ]
 	ok "-o $1: nothing is mounted" not is_mounted "$m"
 }
-no io_uring "requests that are interrupted would go on waiting"
-no io_uring_q_depth=8 "requests that are interrupted would go on waiting"
+no io_uring "requests that are interrupted would keep waiting"
+no io_uring_q_depth=8 "requests that are interrupted would keep waiting"
 no clone_fd "the number of threads is fixed"
 no max_threads=4 "the number of threads is fixed"
 no max_idle_threads=4 "the number of threads is fixed"

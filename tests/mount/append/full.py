@@ -199,8 +199,8 @@ def many_lines():
     fill()
 
 
-def dies(path, name, number, prelude=""):
-    """Milliseconds from the signal to the end of a blocked writer."""
+def dies(path, name, number, prelude):
+    """Seconds from the signal to the end of a blocked writer."""
     process = client(f"fd = os.open(argv[1], os.O_WRONLY)\n{prelude}\n"
                      f"os.write(fd, b'x' * {LARGE} + b'\\n')", path)
     if not waiting(mount, 1):
@@ -216,14 +216,24 @@ def dies(path, name, number, prelude=""):
     return took
 
 
+def dies_soon(path, name, number, prelude, soon):
+    """How long blocked writers took to die: of up to 20 one has to be soon enough, for a busy machine may hold
+    up some."""
+    took = []
+    while len(took) < 20:
+        took.append(dies(path, name, number, prelude.format(len(took))))
+        if took[-1] is None or took[-1] < soon:
+            break
+    case(f"{name}: a blocked writer dies at once", took[-1] is not None and took[-1] < soon, took)
+    return len(took)
+
+
 def signals():
     for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
         for path in (append, lines):
             name = f"{number.name}, {os.path.basename(path)}"
             prelude = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
-            took = [dies(path, name, number, prelude) for _ in range(3)]
-            case(f"{name}: a blocked writer dies at once", None not in took and
-                 min(took) < SOON, took)
+            dies_soon(path, name, number, prelude, SOON)
     case("and nobody waits any more", waiting(mount, 0))
     trim()
     fd = opened(append)
@@ -231,12 +241,9 @@ def signals():
     is_("nothing of theirs was appended", log.new(), [b"behind"])
     os.close(fd)
     fill()
-    took = [dies(lines, "open line", signal.SIGKILL, f"os.write(fd, b'open line {i}')")
-            for i in range(3)]
-    case("nor does its open line hold a dying one up", None not in took and min(took) < 20 * SOON,
-         took)
+    count = dies_soon(lines, "with an open line", signal.SIGKILL, "os.write(fd, b'open line {:02}')", 20 * SOON)
     trim()
-    is_("but that is appended", sorted(log.take(3)), [b"open line %d" % i for i in range(3)])
+    is_("what was open is appended", sorted(log.take(count)), [b"open line %02d" % i for i in range(count)])
     fill()
 
     def handler(*_):

@@ -8,6 +8,8 @@
 
 sysctl=/proc/sys/fs/fuse/max_pages_limit
 [ -e "$sysctl" ] || skip_all "no $sysctl (before Linux 6.13)"
+# Another run of this test would take the lowered one for the usual.
+{ exec 9<"$sysctl" && flock 9; } || skip_all "$sysctl cannot be locked here"
 usual=$(<"$sysctl")
 { echo "$usual" >"$sysctl"; } 2>/dev/null || skip_all "$sysctl cannot be changed here"
 [ "$usual" -ge 256 ] || skip_all "$sysctl is lowered already"

@@ -157,7 +157,7 @@ def subject_waiting():
     case("at once", time.monotonic() - begun < PATIENCE)
 
     for number in signal.SIGTERM, signal.SIGKILL:
-        for _ in range(5):  # a busy machine may hold one up
+        for _ in range(20):  # a busy machine may hold some up
             child = waiting_child(FILLING)
             os.kill(child, number)
             begun = time.monotonic()

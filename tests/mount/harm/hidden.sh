@@ -8,7 +8,8 @@
 
 mkfifo "$tmp/hold.reached" "$tmp/hold.go"
 listing() { ls "$m/segments"; }
-temp_names() { find "$q" -name '*.tmp' -printf '%f\n'; }
+# Of segments: the index of the one that was left may be on its way, too.
+temp_names() { find "$q" -name '*.q.tmp' -printf '%f\n'; }
 
 fill() { for ((i = 0; i < 17; i++)); do printf '%4000s' "$1" >"$m/append"; done; }
 

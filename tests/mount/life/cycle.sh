@@ -9,7 +9,7 @@ rounds=50
 # mount_next: a mount waits for the last one's end, for a second; when a disk takes longer over that, the
 # next try waits on.  Who is told "in use" at once has not waited.
 mount_next() {
-	local end=$((SECONDS + 60)) begun
+	local end=$((SECONDS + patience)) begun
 	while begun=$(date +%s%N) && ! "$CHRONFS" "$q" "$m" -o segment_size=64K 2>"$log"; do
 		grep -q 'in use' "$log" && [ $(($(date +%s%N) - begun)) -ge 900000000 ] &&
 			[ "$SECONDS" -lt "$end" ] || return

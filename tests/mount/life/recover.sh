@@ -20,7 +20,7 @@ kill_daemon() {
 
 # released QUEUE: unmounted, its daemon ends a little later.
 # shellcheck disable=SC2317 # called by ok
-released() { flock -w 30 "$1/writer.lock" true; }
+released() { flock -w "$patience" "$1/writer.lock" true; }
 
 mount_count() { grep -cF " $1 " /proc/self/mounts; }
 

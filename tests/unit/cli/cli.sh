@@ -253,7 +253,7 @@ tail = subprocess.Popen([program, "tail", "-f", "-n", "1", "blocked-q"], stdout=
 theirs.close()
 assert ours.recv(1)
 ours.close()
-assert tail.wait(20) == 0
+assert tail.wait(300) == 0
 PY
 }
 ok "tail -f ends when told to, though nobody reads; and when a socket is closed" blocked

@@ -28,7 +28,7 @@
 #include "queue_support.h"
 #include "write/writer.h"
 
-#define CASE_SECONDS 20 /* a case takes some hundred microseconds; one that hangs ends the test */
+#define CASE_SECONDS 120 /* a case takes some hundred microseconds; one that hangs ends the test */
 
 /* Smaller than the library makes segments, though it goes on with such: so all of a queue of several
  * segments can be tried, and every few bytes there is another field or border. */

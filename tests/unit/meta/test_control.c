@@ -246,13 +246,13 @@ static void wait_again_and_again(struct qs *q, bool foreign, int say)
 	}
 }
 
-/* In half a minute, which is a twentieth of what a waiter that nobody wakes would sleep. */
+/* In two minutes, which is a fifth of what a waiter that nobody wakes would sleep. */
 static void says(struct waiter *w, char what)
 {
 	struct pollfd fd = { .fd = w->said, .events = POLLIN };
 	char byte;
 
-	assert_int_equal(poll(&fd, 1, 30000), 1);
+	assert_int_equal(poll(&fd, 1, 120000), 1);
 	assert_int_equal(read(w->said, &byte, 1), 1);
 	assert_int_equal(byte, what);
 }

@@ -53,7 +53,7 @@ static void falls_asleep(const struct process *p)
 	struct pollfd fd = { .fd = p->said, .events = POLLIN };
 	char byte;
 
-	assert_int_equal(poll(&fd, 1, 60000), 1);
+	assert_int_equal(poll(&fd, 1, 120000), 1);
 	assert_int_equal(read(p->said, &byte, 1), 1);
 	qs_await_sleep(p->pid, p->pid);
 }
@@ -104,9 +104,8 @@ static int by_value(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Most of them at least: a busy machine may hold up some.  Without a wake-up each would take the rest of a
- * slice that has just begun. */
-static void are_woken(struct qs *q, const struct process *readers, size_t count)
+/* How long most appends take to be read. */
+static uint64_t median_ns(struct qs *q, const struct process *readers, size_t count)
 {
 	uint64_t took[SINGLES], start;
 
@@ -118,7 +117,17 @@ static void are_woken(struct qs *q, const struct process *readers, size_t count)
 		took[i] = cq_monotonic_ns() - start;
 	}
 	qsort(took, SINGLES, sizeof took[0], by_value);
-	assert_in_range(took[SINGLES / 2], 0, SLICE_NS / 2);
+	return took[SINGLES / 2];
+}
+
+/* Without a wake-up each append would take the rest of a slice that has just begun.  A busy machine may hold
+ * up some, and is asked again if it held up many. */
+static void are_woken(struct qs *q, const struct process *readers, size_t count)
+{
+	for (int i = 0; i < 10; i++)
+		if (median_ns(q, readers, count) < SLICE_NS / 2)
+			return;
+	fail();
 }
 
 /* The readers do not get to run while much is appended. */

@@ -80,7 +80,7 @@ static int consume(const char *dir, unsigned flags, uint64_t count, int ready_fd
 		return 2;
 	for (uint64_t i = 0; i < count; i++) {
 		while ((r = cq_reader_next(reader, &record)) == 0)
-			if (cq_reader_wait(reader, 30000) != 1)
+			if (cq_reader_wait(reader, 120000) != 1)
 				return 3;
 		if (r != 1 || record.seq != i || record.length != sizeof value)
 			return 4;
@@ -168,7 +168,7 @@ static void woken_by_each_append(void **state)
 		for (uint64_t i = 0; i < 2ULL * SLEEPS; i++) {
 			if (write(back[1], "n", 1) != 1)
 				_exit(2);
-			if (cq_reader_wait(reader, 30000) != 1)
+			if (cq_reader_wait(reader, 120000) != 1)
 				_exit(3);
 			if (cq_reader_next(reader, &record) != 1 || record.seq != i)
 				_exit(4);
@@ -211,7 +211,7 @@ static void timeouts(void **state)
 		assert_int_equal(cq_reader_wait(f->reader, 0), 0);
 		start = now_ns();
 		assert_int_equal(cq_reader_wait(f->reader, 130), 0);
-		assert_in_range(now_ns() - start, 130000000, 10 * SECOND_NS);
+		assert_in_range(now_ns() - start, 130000000, 100 * SECOND_NS);
 		cq_reader_close(f->reader);
 		f->reader = NULL;
 		support_append(f->dir, 0, 3);

@@ -6,7 +6,7 @@
 #include "queue_support.h"
 
 #define PER_SEGMENT ((unsigned)SUPPORT_PER_SEGMENT)
-#define PATIENCE_S 60
+#define PATIENCE_S 120
 
 /* For the next open: this max_bytes, and config.space is counted from 0. */
 void cap_limit(struct qs *q, uint64_t max_bytes);

@@ -75,7 +75,7 @@ static void list(const char *path, size_t size, char names[512])
 /* From when on no name is added behind a test's back: the writer's next segment has its own. */
 static void await_spare(void)
 {
-	const time_t end = time(NULL) + 30;
+	const time_t end = time(NULL) + 120;
 	char name[32];
 
 	(void)snprintf(name, sizeof name, "%09d.q", FS_SEGMENTS);

@@ -2,10 +2,11 @@
 /*
  * files.c - stats.json and metrics: the status fields (stats.h) as files
  *
- * What such a file holds is made when somebody reads it: anew by a read at its beginning; a read
- * further on goes on in what the same open file read last, so that the pieces fit together.
- * stats.json has a constant size.  The size of metrics is that of what was made last, by any open
- * file; direct IO lets a reader have all of it, whatever its size was said to be.
+ * A read at the beginning of a file makes its text.  A read further on continues in the text that the
+ * same open file made last, so the pieces fit together.
+ *
+ * stats.json has a constant size.  The size of metrics is that of the text that any open file made
+ * last; with direct IO a reader gets all of its text, whatever the size says.
  */
 #include "status/files.h"
 
@@ -21,9 +22,9 @@
 #include "status/stats.h"
 
 /* One open file. */
-struct rendering {
-	struct chronfs_open_file open_file; /* first: it is found as that */
-	pthread_mutex_t lock;               /* guards the two below */
+struct status_file {
+	struct chronfs_open_file open_file; /* first member */
+	pthread_mutex_t lock;               /* of both below */
 	char *text;                         /* NULL: nothing read yet */
 	size_t length;
 };
@@ -68,7 +69,8 @@ static int file_size(struct chronfs *fs, uint64_t node, size_t *ret_size)
 	return r;
 }
 
-static int info_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
+static int status_file_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
+                            double *ret_timeout)
 {
 	size_t size = 0;
 	int r;
@@ -85,14 +87,14 @@ static int info_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, d
 
 /* ---- reading ---- */
 
-static struct rendering *info_handle(const struct fuse_file_info *fi)
+static struct status_file *status_file_of(const struct fuse_file_info *fi)
 {
-	return (struct rendering *)(uintptr_t)fi->fh;
+	return (struct status_file *)(uintptr_t)fi->fh;
 }
 
-static void info_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+static void status_file_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
-	struct rendering *open = calloc(1, sizeof *open);
+	struct status_file *open = calloc(1, sizeof *open);
 	struct chronfs *fs = chronfs_of(req);
 
 	if (!open) {
@@ -107,9 +109,9 @@ static void info_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	chronfs_reply_open(req, node, fi);
 }
 
-static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+static void status_file_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
 {
-	struct rendering *open = info_handle(fi);
+	struct status_file *open = status_file_of(fi);
 
 	(void)node;
 	chronfs_open_files_remove(fs, &open->open_file);
@@ -119,7 +121,7 @@ static void info_release(struct chronfs *fs, uint64_t node, struct fuse_file_inf
 }
 
 /* Copies what there is of the text, which has been made, from `offset` on. */
-static ssize_t copy_out(struct rendering *open, char *buffer, size_t size, uint64_t offset)
+static ssize_t copy_out(struct status_file *open, char *buffer, size_t size, uint64_t offset)
 {
 	size_t n = 0;
 
@@ -135,14 +137,14 @@ static ssize_t copy_out(struct rendering *open, char *buffer, size_t size, uint6
 struct reading {
 	struct chronfs *fs;
 	uint64_t node;
-	struct rendering *open;
+	struct status_file *open;
 };
 
 /* A chronfs_fill_fn. */
-static ssize_t info_pread(void *arg, void *buffer, size_t size, uint64_t offset)
+static ssize_t status_file_pread(void *arg, void *buffer, size_t size, uint64_t offset)
 {
 	const struct reading *reading = arg;
-	struct rendering *open = reading->open;
+	struct status_file *open = reading->open;
 	ssize_t n;
 	int r = 0;
 
@@ -163,24 +165,24 @@ static ssize_t info_pread(void *arg, void *buffer, size_t size, uint64_t offset)
 	return n;
 }
 
-static void info_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
-                      struct fuse_file_info *fi)
+static void status_file_read(fuse_req_t req, uint64_t node, size_t size, off_t offset,
+                             struct fuse_file_info *fi)
 {
-	struct reading reading = { chronfs_of(req), node, info_handle(fi) };
+	struct reading reading = { chronfs_of(req), node, status_file_of(fi) };
 
-	chronfs_reply_read(req, info_pread, &reading, size, offset, false);
+	chronfs_reply_read(req, status_file_pread, &reading, size, offset, false);
 }
 
 const struct chronfs_node_ops chronfs_stats_ops = {
-	.stat = info_stat,
-	.open = info_open,
-	.read = info_read,
-	.release = info_release,
+	.stat = status_file_stat,
+	.open = status_file_open,
+	.read = status_file_read,
+	.release = status_file_release,
 };
 
 const struct chronfs_node_ops chronfs_metrics_ops = {
-	.stat = info_stat,
-	.open = info_open,
-	.read = info_read,
-	.release = info_release,
+	.stat = status_file_stat,
+	.open = status_file_open,
+	.read = status_file_read,
+	.release = status_file_release,
 };

@@ -8,7 +8,7 @@
 #include "shared/node_ops.h"
 
 struct chronfs_status_files {
-	size_t metrics_size; /* of what was last read of metrics, 0: nothing yet; atomic */
+	size_t metrics_size; /* of the last text of metrics, 0: none was made yet; atomic */
 };
 
 extern const struct chronfs_node_ops chronfs_stats_ops;

@@ -80,7 +80,7 @@ static json_t *group(json_t *root, const char *name)
 	return object;
 }
 
-/* jansson passes on a NULL that an allocation gave as an error of the call that gets it. */
+/* If an allocation gives NULL, the jansson call that gets this NULL as an argument fails. */
 static int put_fields(json_t *root, const struct chronfs_field *fields, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
@@ -110,7 +110,7 @@ static int put_readers(json_t *root, const struct chronfs_stats *stats)
 	return r;
 }
 
-/* Blanks at the end, then a newline: the size stays the same. */
+/* Pads with blanks and a newline, so that the size is always the same. */
 static int dump(const json_t *root, size_t size, char **ret_text)
 {
 	char *text = malloc(size);

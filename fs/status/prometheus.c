@@ -24,7 +24,7 @@ static void put_escaped(FILE *out, const char *text)
 	}
 }
 
-/* Exactly, and in one way only: as a label a bound is a text. */
+/* Exact and always the same: as a label a bound is a text. */
 static void put_seconds(FILE *out, uint64_t ns)
 {
 	uint64_t fraction = ns % 1000000000;

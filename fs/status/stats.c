@@ -21,7 +21,7 @@ static uint64_t nanoseconds(struct timespec t)
 	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
-/* JSON and metrics are UTF-8; a path need not be. */
+/* JSON and metrics are UTF-8, a path may not be: then its bytes above 0x7f are replaced. */
 static void take_queue_path(const char *path, char text[PATH_MAX])
 {
 	json_t *string = json_string(path);
@@ -97,7 +97,7 @@ static void take_writer(struct chronfs *fs, struct chronfs_stats *s)
 	s->sources |= CHRONFS_FROM_WRITER | CHRONFS_FROM_FILES | CHRONFS_FROM_POSITION;
 }
 
-/* What the files tell of a writer in another process.  No listing: there may be very many. */
+/* What the files show of a writer in another process.  Without a listing, since there may be very many. */
 static void take_files(struct chronfs *fs, struct chronfs_stats *s)
 {
 	struct cq_stats *w = &s->writer;
@@ -125,7 +125,7 @@ struct readers_seen {
 	uint64_t now_ns;
 };
 
-/* Keeps those that lag most, sorted: the list is short. */
+/* A cq_reader_visit_fn.  Keeps the readers that lag most, sorted; the list is short. */
 static void see_reader(void *arg, const struct cq_reader_position *position)
 {
 	const struct readers_seen *seen = arg;
@@ -143,7 +143,7 @@ static void see_reader(void *arg, const struct cq_reader_position *position)
 		s->reader[i] = s->reader[i - 1];
 	s->reader[i].position = *position;
 	s->reader[i].heartbeat_age_ns = 0;
-	if (heartbeat > 0) /* a clock that was set back: just now */
+	if (heartbeat > 0) /* in the future, if the clock was set back: counts as just now */
 		s->reader[i].heartbeat_age_ns =
 			seen->now_ns > heartbeat ? seen->now_ns - heartbeat : 1;
 }
@@ -157,7 +157,7 @@ static void take_readers(struct chronfs *fs, struct chronfs_stats *s)
 	clock_gettime(CLOCK_REALTIME, &now);
 	seen.now_ns = nanoseconds(now);
 	r = cq_queue_readers(fs->queue, see_reader, &seen);
-	if (r == 0 || r == -ENOENT) /* there has never been one */
+	if (r == 0 || r == -ENOENT) /* -ENOENT: there has never been a reader */
 		s->sources |= CHRONFS_FROM_READERS;
 }
 

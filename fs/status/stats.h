@@ -17,14 +17,15 @@
 
 #include "chronfs.h"
 
-#define CHRONFS_READERS_SHOWN 50 /* those that lag most: so that stats.json has a constant size */
+#define CHRONFS_READERS_SHOWN \
+	50 /* those that lag most; a limit, so stats.json has a constant size */
 
 /* Where fields come from.  Fields of a source that is missing are not shown. */
 enum chronfs_source {
 	CHRONFS_FROM_MOUNT = 1 << 0,    /* always */
 	CHRONFS_FROM_WRITER = 1 << 1,   /* not on a read-only mount */
 	CHRONFS_FROM_FILES = 1 << 2,    /* there is a segment */
-	CHRONFS_FROM_POSITION = 1 << 3, /* where the queue's writer stands is known */
+	CHRONFS_FROM_POSITION = 1 << 3, /* the position of the queue's writer is known */
 	CHRONFS_FROM_STREAM = 1 << 4,
 	CHRONFS_FROM_READERS = 1 << 5,
 };
@@ -42,19 +43,19 @@ struct chronfs_reader_stats {
 };
 
 struct chronfs_stats {
-	unsigned sources; /* of enum chronfs_source: those that were there */
+	unsigned sources; /* of enum chronfs_source: those that are not missing */
 
 	char queue[PATH_MAX]; /* its path; UTF-8, whatever the file system says */
 	const char *version;
 	const char *libfuse_version;
-	const char *sync_mode; /* as the option is called */
+	const char *sync_mode; /* as the option names it */
 	uint64_t pid;
 	uint64_t mount_time_ns;
 	uint64_t record_limit; /* bytes */
 	bool read_only;
 	bool passthrough;
 
-	struct cq_stats writer; /* without one: segment_size, and what POSITION and FILES say */
+	struct cq_stats writer; /* without a writer: only what FILES and POSITION say */
 	struct cq_config config;
 	uint64_t files; /* published segments */
 	uint64_t stream_begin, stream_end;

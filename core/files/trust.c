@@ -3,7 +3,6 @@
 #include "files/trust.h"
 
 #include <errno.h>
-#include <unistd.h>
 
 #include "messages/log.h"
 #include "os/io.h"

@@ -2,7 +2,6 @@
 /* age.c - how long ago the last record of the oldest segment was written; see age.h */
 #include "retention/age.h"
 
-#include <errno.h>
 #include <string.h>
 #include <time.h>
 

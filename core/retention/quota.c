@@ -9,8 +9,8 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-/* A directory's time may stand still over changes that follow each other closely (two seconds on
- * the coarsest file systems): only an older one says that nothing has happened since. */
+/* A directory's time may stay the same over changes that follow each other closely (two seconds on the
+ * coarsest file systems).  Only an older time says that nothing has changed since. */
 #define SETTLED_NS 2000000000U
 
 void cq_quota_init(struct cq_quota *quota, uint64_t max_bytes, uint64_t segment_size,
@@ -48,19 +48,11 @@ bool cq_quota_reserve(struct cq_quota *quota)
 	return fits;
 }
 
-void cq_quota_use(struct cq_quota *quota)
+void cq_quota_settle(struct cq_quota *quota, bool made)
 {
 	pthread_mutex_lock(&quota->lock);
 	quota->reservations--;
-	quota->files++;
-	quota->changes++;
-	pthread_mutex_unlock(&quota->lock);
-}
-
-void cq_quota_release(struct cq_quota *quota)
-{
-	pthread_mutex_lock(&quota->lock);
-	quota->reservations--;
+	quota->files += made;
 	quota->changes++;
 	pthread_mutex_unlock(&quota->lock);
 }
@@ -98,7 +90,7 @@ uint64_t cq_quota_files(struct cq_quota *quota)
 
 bool cq_quota_note_room(struct cq_quota *quota)
 {
-	/* in a roll: only loads, as a rule */
+	/* a roll comes here: usually two loads */
 	if (!atomic_load(&quota->at_limit) && !atomic_load(&quota->disk_full))
 		return false;
 	atomic_store(&quota->at_limit, false);
@@ -107,19 +99,19 @@ bool cq_quota_note_room(struct cq_quota *quota)
 	return true;
 }
 
-/* Whether no file was on its way; with a number that changes when one sets out. */
-static bool is_still(struct cq_quota *quota, uint64_t *ret_changes)
+/* Whether no file is on its way; with a number that grows when that changes. */
+static bool is_at_rest(struct cq_quota *quota, uint64_t *ret_changes)
 {
-	bool still;
+	bool at_rest;
 
 	pthread_mutex_lock(&quota->lock);
-	still = quota->reservations == 0;
+	at_rest = quota->reservations == 0;
 	*ret_changes = quota->changes;
 	pthread_mutex_unlock(&quota->lock);
-	return still;
+	return at_rest;
 }
 
-/* The count of a listing, if nothing has moved since `changes` was read.  True: it is lower. */
+/* Takes over the count of a listing, if `changes` has not grown since.  True: it is lower. */
 static bool correct(struct cq_quota *quota, uint64_t changes, uint64_t files)
 {
 	bool fewer = false;
@@ -142,7 +134,7 @@ bool cq_quota_recount(struct cq_quota *quota, int dirfd)
 	uint32_t *ids;
 	size_t count;
 
-	if (!is_still(quota, &changes) || cq_io_stat(dirfd, &st) < 0)
+	if (!is_at_rest(quota, &changes) || cq_io_stat(dirfd, &st) < 0)
 		return false;
 	if (!atomic_load(&quota->recount_needed) && st.st_mtim.tv_sec == quota->counted_at.tv_sec &&
 	    st.st_mtim.tv_nsec == quota->counted_at.tv_nsec)

@@ -46,11 +46,11 @@ void cq_quota_init(struct cq_quota *quota, uint64_t max_bytes, uint64_t segment_
                    uint64_t files);
 void cq_quota_fini(struct cq_quota *quota);
 
-/* Reserves one more file; false at the limit.  The reservation ends with one of the two below: the file
- * exists, or it does not. */
+/* Reserves one more file; false at the limit. */
 bool cq_quota_reserve(struct cq_quota *quota);
-void cq_quota_use(struct cq_quota *quota);
-void cq_quota_release(struct cq_quota *quota);
+
+/* Ends a reservation: the file exists, or it was not made. */
+void cq_quota_settle(struct cq_quota *quota, bool made);
 
 /* A file is gone. */
 void cq_quota_deleted(struct cq_quota *quota);

@@ -10,15 +10,13 @@
 #include "write/writer.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "messages/log.h"
 #include "messages/room.h"
 #include "os/clock.h"
 
-#define TICK_MS 1000 /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
-#define DISK_FULL_MS \
-	100 /* between two tries to prepare, while the disk has no room for an append */
+#define TICK_MS 1000     /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
+#define DISK_FULL_MS 100 /* between two tries to prepare, while the disk is full */
 
 void cq_writer_call_space(cq_writer *w)
 {
@@ -32,12 +30,12 @@ static int prepare(cq_writer *w)
 
 	if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
 		return TICK_MS;
-	while (cq_sealed_open(w) > CQ_SEALED_OPEN_MAX)
+	while (atomic_load(&w->flush.open_count) > CQ_SEALED_OPEN_MAX)
 		if (!cq_sealed_finalize_one(w) && cq_flush_sealed(w) <= 0)
 			break;
 	r = cq_prealloc_step(&w->prealloc);
 	/* a deletion by retention makes room for the next segment before that is needed */
-	if (cq_sealed_wake_due(w) || w->prealloc.refused)
+	if (atomic_exchange(&w->flush.wake_due, false) || w->prealloc.refused)
 		cq_worker_kick(&w->flusher);
 	if (r > 0) {
 		atomic_store(&w->prepare_error, 0);

@@ -4,10 +4,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "files/dir.h"
@@ -29,6 +27,7 @@ void cq_flush_init(cq_writer *w, uint32_t older_from)
 		.check_older = true,
 		.older_from = older_from,
 		.older_to = w->current->id,
+		.unsynced_end = &f->unsynced,
 		.names_synced = UINT64_MAX, /* the names given before this open may not be synced */
 	};
 	pthread_mutex_init(&f->lock, NULL);
@@ -82,7 +81,8 @@ static struct extent take_extent(cq_writer *w, bool with_current)
 		e.mark.offset = w->current->used;
 		e.mark.seq = w->next_seq;
 	}
-	f->unsynced = f->unsynced_last = NULL;
+	f->unsynced = NULL;
+	f->unsynced_end = &f->unsynced;
 	f->some_deleted = false;
 	f->running = true;
 	return e;
@@ -321,26 +321,24 @@ static bool reply_to_requests(cq_writer *w)
 {
 	struct cq_flush *f = &w->flush;
 	struct cq_sync_request *list, *next, *ordered = NULL;
-	uint64_t upto = 0, count = 0;
+	uint64_t upto = 0;
 	int r;
 
 	pthread_mutex_lock(&f->lock);
 	list = f->queue;
 	f->queue = NULL;
-	pthread_mutex_unlock(&f->lock);
-	if (!list)
-		return false;
 	for (; list; list = next) { /* back into the order of their arrival */
 		next = list->next;
 		list->next = ordered;
 		ordered = list;
 		if (list->upto > upto)
 			upto = list->upto;
-		count++;
+		f->requests++;
 	}
-	pthread_mutex_lock(&f->lock);
-	f->requests += count - 1; /* the flush counts one for them all */
+	f->requests -= ordered != NULL; /* the flush counts one of them */
 	pthread_mutex_unlock(&f->lock);
+	if (!ordered)
+		return false;
 	r = cq_flush_upto(w, upto);
 	for (; ordered; ordered = next) {
 		next = ordered->next;
@@ -365,7 +363,7 @@ int cq_flush_step(cq_writer *w)
 	if (reply_to_requests(w))
 		return 0;
 	/* on a slow disk there is always more to sync, so finalizing cannot wait until nothing is */
-	if (cq_sealed_open(w) > CQ_SEALED_OPEN_MAX && finalize_one(w))
+	if (atomic_load(&w->flush.open_count) > CQ_SEALED_OPEN_MAX && finalize_one(w))
 		return 0;
 	if (atomic_load(&w->error) == 0) {
 		due = cq_sealed_sync_due(w);

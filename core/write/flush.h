@@ -39,16 +39,18 @@ struct cq_flush {
 	bool covered;            /* a flush has covered what was there at open */
 	uint64_t durable_seq;    /* records below it are durable, once covered */
 	uint64_t unsynced_count; /* sealed segments that wait for a flush or are in it */
-	uint64_t open_count;     /* sealed segments that are not closed yet */
 	bool some_deleted;       /* of the unsynced ones, since a flush looked at them */
-	bool wake_due; /* the flusher may sleep for longer than the unsynced ones may wait */
 	uint64_t count, requests, ns_total, ns_max;
 	uint64_t within[CQ_SYNC_BUCKETS]; /* [i]: in CQ_SYNC_BUCKET_NS(i) at most */
 	struct cq_sync_request *queue;    /* the flusher replies to them; newest first */
 	/* sealed segments, in order; at every moment each is in one of these lists */
-	struct cq_wsegment *unsynced, *unsynced_last; /* wait for a flush */
+	struct cq_wsegment *unsynced, **unsynced_end; /* wait for a flush */
 	struct cq_wsegment *flushing;                 /* the running flush has them */
 	struct cq_wsegment *synced;                   /* to be finalized */
+	/* stored under lock, loaded anywhere */
+	_Atomic uint64_t open_count; /* sealed segments that are not closed yet */
+	_Atomic bool
+		wake_due; /* the flusher may sleep for longer than the unsynced ones may wait */
 	/* of the flush that runs */
 	struct cq_watermark durable;
 	bool check_older;      /* segments of an earlier process may be unsynced: */
@@ -85,12 +87,6 @@ void cq_sealed_add(cq_writer *writer, struct cq_wsegment *segment);
 /* A segment has been deleted.  If it is a sealed one that is still open, it needs no sync, and its room on
  * the disk is free only when it is closed: so the flusher looks at once. */
 void cq_sealed_deleted(cq_writer *writer);
-
-/* True, once, if the flusher should be woken: segments wait for their sync and it may not know. */
-bool cq_sealed_wake_due(cq_writer *writer);
-
-/* How many sealed segments are open. */
-uint64_t cq_sealed_open(cq_writer *writer);
 
 /* Milliseconds until a sync of some is due; -1: none waits. */
 int cq_sealed_sync_due(cq_writer *writer);

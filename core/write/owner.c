@@ -27,7 +27,6 @@
 #include <sys/stat.h>
 
 #include "messages/log.h"
-#include "os/io.h"
 
 /* Whether the path by which the queue was opened leads to another directory.  Where it leads nowhere, the
  * queue was only moved. */

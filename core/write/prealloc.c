@@ -126,10 +126,7 @@ static void end_reservation(struct cq_prealloc *p, struct cq_slot *slot, bool ma
 	if (!slot->reserved)
 		return;
 	slot->reserved = false;
-	if (made)
-		cq_quota_use(p->quota);
-	else
-		cq_quota_release(p->quota);
+	cq_quota_settle(p->quota, made);
 }
 
 /* Under lock: empties the slot of a preparation that came to nothing, or fills it. */

@@ -15,7 +15,6 @@
  * sixteen segments).
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "files/dir.h"

@@ -44,10 +44,8 @@ static int make_segment(cq_writer *w, uint32_t id, bool reserved, struct cq_wseg
 		r = cq_wsegment_open_or_create(w->dirfd, id, w->segment_size, &s);
 	else if (r == 0)
 		r = cq_wsegment_open(w->dirfd, id, w->segment_size, &s);
-	if (reserved && r == 0 && s->created)
-		cq_quota_use(&w->quota);
-	else if (reserved)
-		cq_quota_release(&w->quota);
+	if (reserved)
+		cq_quota_settle(&w->quota, r == 0 && s->created);
 	if (r == 0 && !cq_wsegment_is_fresh(s)) {
 		cq_wsegment_free(s);
 		r = -EBADMSG;

@@ -8,7 +8,6 @@
  */
 #include "write/flush.h"
 
-#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -32,15 +31,12 @@ void cq_sealed_add(cq_writer *w, struct cq_wsegment *segment)
 
 	segment->sealed_ms = cq_boottime_ms();
 	pthread_mutex_lock(&f->lock);
-	if (f->unsynced)
-		f->unsynced_last->next = segment;
-	else
-		f->unsynced = segment;
-	f->unsynced_last = segment;
+	*f->unsynced_end = segment;
+	f->unsynced_end = &segment->next;
 	f->unsynced_count++;
-	f->open_count++;
+	atomic_fetch_add(&f->open_count, 1);
 	if (f->unsynced == segment || cq_sealed_many(f))
-		f->wake_due = true;
+		atomic_store(&f->wake_due, true);
 	pthread_mutex_unlock(&f->lock);
 }
 
@@ -52,28 +48,6 @@ void cq_sealed_deleted(cq_writer *w)
 	f->some_deleted = true;
 	pthread_mutex_unlock(&f->lock);
 	cq_worker_kick(&w->flusher);
-}
-
-uint64_t cq_sealed_open(cq_writer *w)
-{
-	uint64_t n;
-
-	pthread_mutex_lock(&w->flush.lock);
-	n = w->flush.open_count;
-	pthread_mutex_unlock(&w->flush.lock);
-	return n;
-}
-
-bool cq_sealed_wake_due(cq_writer *w)
-{
-	struct cq_flush *f = &w->flush;
-	bool due;
-
-	pthread_mutex_lock(&f->lock);
-	due = f->wake_due;
-	f->wake_due = false;
-	pthread_mutex_unlock(&f->lock);
-	return due;
 }
 
 int cq_sealed_sync_due(cq_writer *w)
@@ -119,39 +93,27 @@ void cq_sealed_append(struct cq_wsegment **list, struct cq_wsegment *more)
 	*list = more;
 }
 
-/* Under the flush lock: puts segments back, ahead of those that were sealed since. */
-static void put_back(struct cq_flush *f, struct cq_wsegment *waiting)
-{
-	struct cq_wsegment *last = waiting;
-
-	if (!waiting)
-		return;
-	while (last->next)
-		last = last->next;
-	if (!f->unsynced)
-		f->unsynced_last = last;
-	last->next = f->unsynced;
-	f->unsynced = waiting;
-}
-
 struct cq_wsegment *cq_sealed_sort(struct cq_flush *f, struct cq_wsegment *list, bool *ret_dropped)
 {
-	struct cq_wsegment *lists[CQ_DISPOSITIONS] = { NULL };
-	struct cq_wsegment **ends[CQ_DISPOSITIONS], *next;
+	struct cq_wsegment *lists[CQ_DISPOSITIONS], **ends[CQ_DISPOSITIONS];
 
 	for (int i = 0; i < CQ_DISPOSITIONS; i++)
 		ends[i] = &lists[i];
-	for (struct cq_wsegment *s = list; s; s = next) {
-		next = s->next;
-		s->next = NULL;
-		*ends[s->disposition] = s;
-		ends[s->disposition] = &s->next;
-		if (s->disposition == CQ_DISPOSITION_DROP)
-			f->unsynced_count--;
+	for (; list; list = list->next) {
+		*ends[list->disposition] = list;
+		ends[list->disposition] = &list->next;
+		f->unsynced_count -= list->disposition == CQ_DISPOSITION_DROP;
 	}
-	*ret_dropped = lists[CQ_DISPOSITION_DROP] != NULL;
+	for (int i = 0; i < CQ_DISPOSITIONS; i++)
+		*ends[i] = NULL;
+	if (lists[CQ_DISPOSITION_WAIT]) { /* ahead of those that were sealed since */
+		*ends[CQ_DISPOSITION_WAIT] = f->unsynced;
+		if (!f->unsynced)
+			f->unsynced_end = ends[CQ_DISPOSITION_WAIT];
+		f->unsynced = lists[CQ_DISPOSITION_WAIT];
+	}
 	cq_sealed_append(&f->synced, lists[CQ_DISPOSITION_DROP]);
-	put_back(f, lists[CQ_DISPOSITION_WAIT]);
+	*ret_dropped = lists[CQ_DISPOSITION_DROP] != NULL;
 	return lists[CQ_DISPOSITION_SYNC];
 }
 
@@ -241,7 +203,7 @@ bool cq_sealed_finalize_one(cq_writer *w)
 	while (*at != s)
 		at = &(*at)->next;
 	*at = s->next;
-	f->open_count--;
+	atomic_fetch_sub(&f->open_count, 1);
 	pthread_mutex_unlock(&f->lock);
 	cq_wsegment_free(s);
 	return true;

@@ -76,7 +76,7 @@ static void room_that_others_make(void **state)
 	assert_true(cq_quota_reserve(&quota));
 	/* one is on its way: it may be in the listing, or not */
 	assert_false(cq_quota_recount(&quota, q->dirfd));
-	cq_quota_use(&quota);
+	cq_quota_settle(&quota, true);
 	assert_int_equal(cq_quota_files(&quota), 4);
 	name_segments(q, 5);
 	assert_false(cq_quota_recount(&quota, q->dirfd));

@@ -41,7 +41,7 @@ static int take_now(struct cq_prealloc *p, uint32_t id, uint32_t wait_ms,
 	int r = cq_prealloc_take(p, id, wait_ms, false, &taken);
 
 	if (taken.reserved) { /* as if the caller had made it */
-		cq_quota_use(&quota);
+		cq_quota_settle(&quota, true);
 		cq_prealloc_expect(p, id + 1, 0);
 	}
 	*ret_segment = taken.segment;

@@ -249,12 +249,12 @@ static void segment_in_use(void **state)
 	while (cq_sealed_finalize_one(q->writer))
 		;
 	assert_non_null(s->map.base);
-	assert_int_equal(cq_sealed_open(q->writer), 1);
+	assert_int_equal(atomic_load(&q->writer->flush.open_count), 1);
 	assert_false(support_exists(q->dir, "000000000.idx"));
 	assert_true(support_exists(q->dir, "000000001.idx"));
 	__atomic_fetch_sub(&s->mapping_users, 1, __ATOMIC_ACQ_REL);
 	assert_true(cq_sealed_finalize_one(q->writer));
-	assert_int_equal(cq_sealed_open(q->writer), 0);
+	assert_int_equal(atomic_load(&q->writer->flush.open_count), 0);
 	assert_true(support_exists(q->dir, "000000000.idx"));
 }
 
@@ -276,17 +276,17 @@ static void closed_while_there_is_more_to_sync(void **state)
 	}
 	assert_int_equal(cq_flush_sealed(w), 1);
 	qs_append(w, (most + 3) * 31, 2 * 31);
-	assert_int_equal(cq_sealed_open(w), most + 4);
+	assert_int_equal(atomic_load(&w->flush.open_count), most + 4);
 	for (struct cq_wsegment *s = w->flush.unsynced; s; s = s->next)
 		s->sealed_ms -= 1000; /* due */
 	for (uint32_t open = most + 4; open > most; open--) {
-		assert_int_equal(cq_sealed_open(w), open);
+		assert_int_equal(atomic_load(&w->flush.open_count), open);
 		assert_int_equal(cq_flush_step(w), 0);
 	}
 	assert_int_equal(qs_stats(w).unsynced, 2);
 	assert_int_equal(cq_flush_step(w), 0);
 	assert_int_equal(qs_stats(w).unsynced, 0);
-	assert_int_equal(cq_sealed_open(w), most);
+	assert_int_equal(atomic_load(&w->flush.open_count), most);
 }
 
 /* ---- around it ---- */

@@ -254,8 +254,10 @@ static int refuse_live(struct chronfs *fs)
 /* Whether the mount would cover the queue's directory, so that no other program could reach it. */
 static bool hides_queue(const struct chronfs_options *options)
 {
-	const size_t length = strlen(options->mountpoint);
+	size_t length = strlen(options->mountpoint);
 
+	if (length == 1) /* "/" */
+		length = 0;
 	return strncmp(options->queue, options->mountpoint, length) == 0 &&
 	       (options->queue[length] == '\0' || options->queue[length] == '/');
 }

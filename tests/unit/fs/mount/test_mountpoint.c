@@ -188,7 +188,7 @@ static void refused(const char *text)
 
 static void a_directory(void **state)
 {
-	static char beside[] = "/m-queue", below[] = "/m/queue";
+	static char beside[] = "/m-queue", below[] = "/m/queue", root[] = "/";
 
 	(void)state;
 	made.stat_error = 0;
@@ -198,6 +198,8 @@ static void a_directory(void **state)
 	check(CHRONFS_EXIT_OK, "");
 	fs.options.queue = below;
 	check(CHRONFS_EXIT_NO_MOUNTPOINT, "would hide the queue");
+	fs.options.mountpoint = root; /* everything is below it */
+	check(CHRONFS_EXIT_NO_MOUNTPOINT, "a mount at / would hide the queue");
 }
 
 static void a_dead_mount_is_taken_away(void **state)

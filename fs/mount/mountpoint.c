@@ -256,7 +256,7 @@ static bool hides_queue(const struct chronfs_options *options)
 {
 	size_t length = strlen(options->mountpoint);
 
-	if (length == 1) /* "/" */
+	if (strcmp(options->mountpoint, "/") == 0) /* everything is below it */
 		length = 0;
 	return strncmp(options->queue, options->mountpoint, length) == 0 &&
 	       (options->queue[length] == '\0' || options->queue[length] == '/');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_window.c - walking a segment by pread, and what lies behind the records: windows, damage, files cut short, a live writer */
+/* test_window.c - walks over a segment, and the bytes behind its records: damage, files cut short, a live writer */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@
 
 struct fixture {
 	char dir[PATH_SIZE];
-	uint8_t *bytes; /* of the segment that is to be scanned */
+	uint8_t *bytes; /* of the segment */
 	uint64_t size;
 	uint64_t end; /* behind the last record put */
 	int fd;
@@ -206,7 +206,7 @@ static void short_file_is_an_error(void **state)
 	assert_int_equal(cq_window_residue(&f->window, 192, &residue), -EIO);
 }
 
-/* The window is a copy: what was committed after it was taken is seen all the same. */
+/* The window is a copy: records that are committed later are found nevertheless. */
 static void sees_what_a_live_writer_adds(void **state)
 {
 	struct fixture *f = *state;
@@ -215,7 +215,7 @@ static void sees_what_a_live_writer_adds(void **state)
 	begin(f, 8192);
 	put(f, 10, 1, 1);
 	put(f, 10, 1, 1);
-	/* the second one: header there, payload and commit word not yet in the copy */
+	/* in the copy the second record has a header, but no payload and no commit word yet */
 	memset(f->bytes + 64 + 128 + 64, 0, 64);
 	store(f, f->size);
 	start(f);
@@ -256,25 +256,32 @@ static void residue(void **state)
 		assert_int_equal(cq_window_residue(&f->window, 128, &at), 0);
 		assert_int_equal(at, places[i]);
 	}
-	/* a file that is nothing but holes */
+	/* a file of holes only */
 	assert_int_equal(ftruncate(f->fd, 0), 0);
 	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
 	assert_int_equal(cq_window_residue(&f->window, 64, &at), 0);
 	assert_int_equal(at, f->size);
 }
 
-/* Behind a hole, which is not read. */
+/* A file of one hole. */
+static void make_hole(struct fixture *f, uint64_t size)
+{
+	char path[PATH_SIZE];
+
+	f->size = size;
+	support_path(path, f->dir, "segment");
+	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(f->fd >= 0);
+	assert_int_equal(ftruncate(f->fd, (off_t)size), 0);
+}
+
+/* Holes are not read. */
 static void residue_behind_a_hole(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t at = 0;
-	char path[PATH_SIZE];
 
-	f->size = 1U << 20;
-	support_path(path, f->dir, "segment");
-	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(f->fd >= 0);
-	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
+	make_hole(f, 1U << 20);
 	assert_int_equal(pwrite(f->fd, "x", 1, 600001), 1);
 	assert_int_equal(cq_window_init(&f->window, f->fd, f->size), 0);
 	assert_int_equal(cq_window_residue(&f->window, 128, &at), 0);
@@ -283,20 +290,15 @@ static void residue_behind_a_hole(void **state)
 	assert_int_equal(at, f->size);
 }
 
-/* More pieces of data than are listed at first, all of zeros but the last; then the file is cut in one
- * of them, and before it is looked at. */
+/* More pieces of data than the list has room for at first; all but the last are zeros.  Then the file is cut
+ * within a piece that is listed, and before the list is made. */
 static void residue_behind_many_holes(void **state)
 {
 	static const uint8_t zeros[4096];
 	struct fixture *f = *state;
 	uint64_t at = 0, last = 0;
-	char path[PATH_SIZE];
 
-	f->size = 1U << 20;
-	support_path(path, f->dir, "segment");
-	f->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	assert_true(f->fd >= 0);
-	assert_int_equal(ftruncate(f->fd, (off_t)f->size), 0);
+	make_hole(f, 1U << 20);
 	for (int i = 0; i < 40; i++) {
 		last = (uint64_t)i * 16384;
 		assert_int_equal(pwrite(f->fd, zeros, sizeof zeros, (off_t)last), sizeof zeros);
@@ -321,8 +323,8 @@ static bool any_record(void *arg, const struct cq_record_header *header, uint64_
 	return true;
 }
 
-/* Sound records are found behind others and behind damage, from wherever one begins to look; a file that
- * ends early is an error, no end. */
+/* A search finds sound records behind others and behind damage, from any place.  A file that ends early is an
+ * error, not an end. */
 static void records_behind_a_place(void **state)
 {
 	struct fixture *f = *state;
@@ -350,7 +352,7 @@ static void records_behind_a_place(void **state)
 	assert_int_equal(cq_window_find(&f->window, whole, any_record, NULL, &r), -EIO);
 }
 
-/* The same places over memory, while the file changes: it gets records, a seal, damage, and is cut. */
+/* A walk over a mapping stops at the same places, while the file gets records, a seal, damage, and is cut. */
 static void walks_a_mapping(void **state)
 {
 	struct fixture *f = *state;
@@ -378,7 +380,7 @@ static void walks_a_mapping(void **state)
 	h = (struct cq_segment_header *)(void *)f->bytes;
 	h->flags = CQ_SEALED;
 	put(f, 30, 1, 1);
-	f->bytes[f->end - 64] ^= 1; /* its payload: for who gives that */
+	f->bytes[f->end - 64] ^= 1; /* its payload, which this walk does not check */
 	put(f, 40, 1, 1)->seq++;
 	store(f, f->size);
 	assert_int_equal(cq_walk_next(&walk, &r), 1);
@@ -401,20 +403,17 @@ static void walks_a_mapping(void **state)
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		WITH(walks_everything),
-		WITH(ends_where_no_record_fits),
-		WITH(says_what_is_wrong),
-		WITH(short_file_is_an_error),
-		WITH(sees_what_a_live_writer_adds),
-		WITH(residue),
-		WITH(residue_behind_a_hole),
-		WITH(residue_behind_many_holes),
-		WITH(records_behind_a_place),
-		WITH(walks_a_mapping),
-	};
+static const struct CMUnitTest tests[] = {
+	WITH(walks_everything),
+	WITH(ends_where_no_record_fits),
+	WITH(says_what_is_wrong),
+	WITH(short_file_is_an_error),
+	WITH(sees_what_a_live_writer_adds),
+	WITH(residue),
+	WITH(residue_behind_a_hole),
+	WITH(residue_behind_many_holes),
+	WITH(records_behind_a_place),
+	WITH(walks_a_mapping),
+};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN(tests)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_progress.c - recovery, repair and verification say how far they are, and end when they are told to
+ * test_progress.c - recovery, repair and verification report their progress, and end on request
  *
- * Five full segments and one in use, of which a crash left none surely on the disk.
+ * Five full segments and one in use.  After the crash none of them is known to be on the disk.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,35 +25,35 @@
 
 static struct {
 	unsigned calls;
-	unsigned last;      /* the call that is to be the last; 0: none is */
+	unsigned last;      /* the call that ends the run; 0: none */
 	unsigned phases[3]; /* calls in each */
 	struct cq_progress now;
-} told;
+} reports;
 
-static int hear(void *arg, const struct cq_progress *p)
+static int on_progress(void *arg, const struct cq_progress *p)
 {
-	assert_ptr_equal(arg, &told);
-	assert_true(told.last == 0 || told.calls < told.last);
+	assert_ptr_equal(arg, &reports);
+	assert_true(reports.last == 0 || reports.calls < reports.last);
 	assert_in_range(p->phase, 0, 2);
 	assert_true(p->segments_done <= p->segments && p->bytes_done <= p->bytes);
 	assert_int_equal(p->bytes, p->segments * QS_SIZE);
 	assert_in_range(p->bytes_done, p->segments_done * QS_SIZE,
 	                (p->segments_done + 1) * QS_SIZE);
-	if (told.phases[p->phase] > 0) {
-		assert_int_equal(p->phase, told.now.phase); /* none comes back */
-		assert_int_equal(p->segments, told.now.segments);
-		assert_true(p->segments_done >= told.now.segments_done);
-		assert_true(p->bytes_done >= told.now.bytes_done);
+	if (reports.phases[p->phase] > 0) {
+		assert_int_equal(p->phase, reports.now.phase); /* no phase comes twice */
+		assert_int_equal(p->segments, reports.now.segments);
+		assert_true(p->segments_done >= reports.now.segments_done);
+		assert_true(p->bytes_done >= reports.now.bytes_done);
 	}
-	told.now = *p;
-	told.phases[p->phase]++;
-	return ++told.calls == told.last ? 7 : 0;
+	reports.now = *p;
+	reports.phases[p->phase]++;
+	return ++reports.calls == reports.last ? 7 : 0;
 }
 
 static void forget(unsigned last)
 {
-	memset(&told, 0, sizeof told);
-	told.last = last;
+	memset(&reports, 0, sizeof reports);
+	reports.last = last;
 }
 
 static void append_and_die(struct qs *q)
@@ -65,11 +65,11 @@ static void crashed(struct qs *q)
 {
 	append_and_die(q);
 	qs_mark(q->dir, 0, 64, 0);
-	q->config.progress = hear;
-	q->config.progress_arg = &told;
+	q->config.progress = on_progress;
+	q->config.progress_arg = &reports;
 }
 
-static void nobody_has_the_lock(const struct qs *q)
+static void lock_is_free(const struct qs *q)
 {
 	int fd = openat(q->dirfd, "writer.lock", O_RDWR | O_CLOEXEC);
 
@@ -78,38 +78,38 @@ static void nobody_has_the_lock(const struct qs *q)
 	close(fd);
 }
 
-static void recovery_tells(void **state)
+static void recovery_reports(void **state)
 {
 	struct qs *q = *state;
 
 	crashed(q);
 	forget(0);
 	qs_open(q);
-	assert_int_equal(told.now.segments, SEGMENTS);
-	assert_int_equal(told.now.segments_done, SEGMENTS - 1);
-	assert_in_range(told.phases[CQ_PHASE_RECOVER], SEGMENTS, told.calls);
+	assert_int_equal(reports.now.segments, SEGMENTS);
+	assert_int_equal(reports.now.segments_done, SEGMENTS - 1);
+	assert_in_range(reports.phases[CQ_PHASE_RECOVER], SEGMENTS, reports.calls);
 	qs_close(q);
 	qs_expect(q->dir, 0, RECORDS);
 }
 
-/* What is known to be on the disk is not read: with nothing to read, nothing is told. */
-static void nothing_to_tell(void **state)
+/* Recovery does not read segments that are known to be on the disk: with nothing to read there are no reports. */
+static void nothing_to_report(void **state)
 {
 	struct qs *q = *state;
 
-	q->config.progress = hear;
-	q->config.progress_arg = &told;
+	q->config.progress = on_progress;
+	q->config.progress_arg = &reports;
 	forget(0);
 	qs_open(q);
-	assert_int_equal(told.calls, 0);
+	assert_int_equal(reports.calls, 0);
 	qs_append(q->writer, 0, 1);
 	qs_close(q);
 	forget(0);
 	qs_open(q);
-	assert_int_equal(told.now.segments, 1);
+	assert_int_equal(reports.now.segments, 1);
 }
 
-/* Ended at each of its calls it changes nothing, lets go of the lock, and the next open does it all. */
+/* An open that is ended in any of its reports changes nothing and releases the lock; the next open recovers. */
 static void recovery_ends(void **state)
 {
 	struct qs *q = *state;
@@ -119,7 +119,7 @@ static void recovery_ends(void **state)
 	crashed(q);
 	forget(0);
 	qs_open(q);
-	calls = told.calls;
+	calls = reports.calls;
 	qs_close(q);
 	for (unsigned last = 1; last <= calls; last++) {
 		qs_anew(q);
@@ -127,23 +127,23 @@ static void recovery_ends(void **state)
 		qs_snapshot(q->dir, &before);
 		forget(last);
 		assert_int_equal(qs_try_open(q), -ECANCELED);
-		assert_int_equal(told.calls, last);
+		assert_int_equal(reports.calls, last);
 		qs_unchanged(q->dir, &before);
-		nobody_has_the_lock(q);
+		lock_is_free(q);
 		forget(0);
 		qs_open(q);
-		assert_int_equal(told.calls, calls);
+		assert_int_equal(reports.calls, calls);
 		qs_close(q);
 		qs_expect(q->dir, 0, RECORDS);
 	}
 }
 
-static void repair_tells_and_ends(void **state)
+static void repair_reports_and_ends(void **state)
 {
 	struct qs *q = *state;
 	struct cq_repair_config config = { .size = sizeof config,
-		                           .progress = hear,
-		                           .progress_arg = &told };
+		                           .progress = on_progress,
+		                           .progress_arg = &reports };
 	struct cq_repair_result result = { .size = sizeof result, .steps = 77 };
 	struct qs_snapshot before;
 	unsigned calls;
@@ -154,9 +154,9 @@ static void repair_tells_and_ends(void **state)
 	forget(0);
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
 	assert_true(result.steps > 0 && !result.done);
-	assert_in_range(told.phases[CQ_PHASE_RECOVER], SEGMENTS, told.calls);
-	assert_in_range(told.phases[CQ_PHASE_INDEXES], 1, told.calls);
-	calls = told.calls;
+	assert_in_range(reports.phases[CQ_PHASE_RECOVER], SEGMENTS, reports.calls);
+	assert_in_range(reports.phases[CQ_PHASE_INDEXES], 1, reports.calls);
+	calls = reports.calls;
 	config.dry_run = false;
 	result.steps = 77;
 	for (unsigned last = 1; last <= calls; last++) {
@@ -165,26 +165,27 @@ static void repair_tells_and_ends(void **state)
 		assert_int_equal(cq_repair(q->dir, &config, &result), -ECANCELED);
 		assert_int_equal(result.steps, 77);
 		qs_unchanged(q->dir, &before);
-		nobody_has_the_lock(q);
+		lock_is_free(q);
 	}
 	forget(0);
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
 	assert_true(result.done);
 	qs_expect(q->dir, 0, RECORDS);
-	forget(0); /* what there is nothing to do about is told of as well, and is no error */
+	forget(0); /* a sound queue is read and reported, too */
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
 	assert_true(!result.done && result.steps == 0);
-	assert_true(told.calls > 0);
+	assert_true(reports.calls > 0);
 }
 
-/* A segment below the watermark is sealed by a repair, which opens it for that: nobody is told of it, and
- * nobody ends a repair that has begun. */
+/* A repair opens and seals segments below the watermark.  It does not report that: a repair that has begun
+ * cannot be ended. */
 static void repair_does_not_end_half_way(void **state)
 {
 	struct qs *q = *state;
-	struct cq_repair_config config = {
-		.size = sizeof config, .dry_run = true, .progress = hear, .progress_arg = &told
-	};
+	struct cq_repair_config config = { .size = sizeof config,
+		                           .dry_run = true,
+		                           .progress = on_progress,
+		                           .progress_arg = &reports };
 	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs_snapshot before;
 	unsigned calls;
@@ -195,7 +196,7 @@ static void repair_does_not_end_half_way(void **state)
 	forget(0);
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
 	assert_true(result.steps > 1);
-	calls = told.calls;
+	calls = reports.calls;
 	config.dry_run = false;
 	qs_snapshot(q->dir, &before);
 	forget(calls);
@@ -204,7 +205,7 @@ static void repair_does_not_end_half_way(void **state)
 	forget(calls + 1);
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
 	assert_true(result.done);
-	assert_int_equal(told.calls, calls);
+	assert_int_equal(reports.calls, calls);
 	qs_expect(q->dir, 0, RECORDS);
 }
 
@@ -215,20 +216,21 @@ static void find(void *arg, const struct cq_finding *finding)
 	*damage += finding->damage;
 }
 
-static void verification_tells_and_ends(void **state)
+static void verification_reports_and_ends(void **state)
 {
 	struct qs *q = *state;
 	unsigned damage = 0, calls;
-	const struct cq_verify_config config = { sizeof config, find, &damage, hear, &told };
+	const struct cq_verify_config config = { sizeof config, find, &damage, on_progress,
+		                                 &reports };
 	struct cq_verify_result result = { .size = sizeof result, .segments = 77 };
 
 	qs_write(q, 0, RECORDS);
 	forget(0);
 	assert_int_equal(cq_verify_with(q->dir, &config, &result), 0);
-	assert_int_equal(told.now.segments, result.segments);
+	assert_int_equal(reports.now.segments, result.segments);
 	assert_true(result.segments >= SEGMENTS && result.damage == 0);
-	calls = told.phases[CQ_PHASE_VERIFY];
-	assert_int_equal(calls, told.calls);
+	calls = reports.phases[CQ_PHASE_VERIFY];
+	assert_int_equal(calls, reports.calls);
 	result.segments = 77;
 	for (unsigned last = 1; last <= calls; last++) {
 		forget(last);
@@ -245,12 +247,12 @@ static void verification_tells_and_ends(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(recovery_tells),
-	QS_TEST(nothing_to_tell),
+	QS_TEST(recovery_reports),
+	QS_TEST(nothing_to_report),
 	QS_TEST(recovery_ends),
-	QS_TEST(repair_tells_and_ends),
+	QS_TEST(repair_reports_and_ends),
 	QS_TEST(repair_does_not_end_half_way),
-	QS_TEST(verification_tells_and_ends),
+	QS_TEST(verification_reports_and_ends),
 };
 
 QS_MAIN(tests)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_sigbus.c - SIGBUS: who answers it, guarded ranges without end, handlers of the program's own */
+/* test_sigbus.c - SIGBUS: in and outside of guarded ranges, with many ranges, with handlers of the program */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ static void guarded(struct qs *q)
 	cq_sigbus_remove(NULL);
 }
 
-/* Another thread may read the zeros as soon as they are there: what is wrong is known before that. */
+/* Another thread may read the zero pages at once: the guard knows of the cut before they are there. */
 static void known_before_the_zeros(struct qs *q)
 {
 	volatile char *base = cut_file();
@@ -101,7 +101,7 @@ static void zeros_where_it_was_cut(void **state)
 	qs_run(guarded, *state);
 }
 
-/* cmocka and sanitizers have theirs. */
+/* cmocka and sanitizers install handlers of their own. */
 static void no_handler(void)
 {
 	CHILD(signal(SIGBUS, SIG_DFL) != SIG_ERR);
@@ -138,12 +138,12 @@ static void sent(struct qs *q)
 	(void)q;
 	no_handler();
 	CHILD(cq_sigbus_add((void *)(uintptr_t)base, 3 * page, &guard) == 0);
-	/* by a process, not by an access: it says nothing about the range */
+	/* from a process, not from an access: no range is concerned */
 	(void)raise(SIGBUS);
 	(void)raise(SIGBUS);
 }
 
-/* A handler set after ours that passes on to it: the signal goes round, and ends the process. */
+/* A later handler passes on to ours, and ours to it: the loop ends, and the signal ends the process. */
 static struct sigaction before;
 
 static void pass_back(int signal, siginfo_t *info, void *context)
@@ -167,7 +167,7 @@ static void round_and_round(struct qs *q)
 	(void)base[2 * page];
 }
 
-/* Ignored, which the kernel does not do for an access: it ends the process all the same. */
+/* The kernel never ignores the signal of an access, so it ends the process. */
 static void ignored(struct qs *q)
 {
 	volatile char *base = cut_file();
@@ -179,7 +179,7 @@ static void ignored(struct qs *q)
 	(void)base[page];
 }
 
-/* No page can be put there: the process ends, and does not turn on the spot. */
+/* The kernel gives no zero page: the process ends instead of repeating the access for ever. */
 static void no_page_to_be_had(struct qs *q)
 {
 	volatile char *base = cut_file();
@@ -210,7 +210,7 @@ static void any_other_is_as_it_was(void **state)
 	dies_of_sigbus(state, no_page_to_be_had);
 }
 
-/* Touches what no guard covers; the program's own handler comes back here. */
+/* Touches an address outside of all ranges; the program's own handler jumps back here. */
 static void touch(volatile char *address)
 {
 	if (sigsetjmp(back, 1) == 0)
@@ -241,7 +241,7 @@ static void informed_handler(struct qs *q)
 
 	(void)q;
 	CHILD(cq_sigbus_add((void *)(uintptr_t)base, page, &guard) == 0);
-	/* set after ours: found, and kept, with the next range */
+	/* set after ours: the next range finds and keeps it */
 	CHILD(sigaction(SIGBUS, &action, NULL) == 0);
 	touch(base + 2 * page);
 	CHILD(answered == 10);
@@ -250,12 +250,12 @@ static void informed_handler(struct qs *q)
 	CHILD(answered == 10);
 	touch(base + 2 * page);
 	CHILD(answered == 20);
-	/* it did not return, which is no reason to forget it */
+	/* it did not return, and is still kept */
 	touch(base + 2 * page);
 	CHILD(answered == 30);
 }
 
-/* Set anew, to be told more: it is. */
+/* The same handler set again with SA_SIGINFO gets the information. */
 static void flags_changed(struct qs *q)
 {
 	struct sigaction action = { .sa_sigaction = informed, .sa_flags = 0 };
@@ -293,7 +293,7 @@ static void many(struct qs *q)
 		CHILD(files[i][page] == 0);
 	for (unsigned i = 0; i < MANY; i++)
 		CHILD(cq_sigbus_cut(guards[i]) == (i % 2 == 0));
-	/* slots are used again */
+	/* free slots are reused */
 	for (unsigned i = 0; i < MANY; i++)
 		cq_sigbus_remove(guards[i]);
 	CHILD(cq_sigbus_add((void *)(uintptr_t)files[1], 3 * page, &guards[1]) == 0);
@@ -305,7 +305,7 @@ static void more_ranges_than_one_chunk(void **state)
 	qs_run(many, *state);
 }
 
-/* The last slot of what there is is taken; while room for more is made, another thread makes it. */
+/* All slots of the first chunk are taken.  While a thread allocates the second one, another thread adds it. */
 static struct cq_sigbus *last, *others;
 static volatile char *last_file, *other_file;
 
@@ -344,7 +344,7 @@ static void two_threads_make_room(void **state)
 	qs_run(two_at_once, *state);
 }
 
-/* What cannot be guarded is not mapped: an error now, not SIGBUS some day. */
+/* A file that cannot be guarded is not mapped: the call returns an error. */
 static void cannot_be_guarded(struct qs *q)
 {
 	struct cq_mapping m = CQ_MAPPING_NONE;

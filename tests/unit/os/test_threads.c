@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_threads.c - the library's threads and the program's signals */
+/* test_threads.c - signals of the program, and threads of the library */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,10 +21,10 @@
 
 #include "queue_support.h"
 
-/* What a crash handler or a profiler has to see, wherever it happens. */
+/* Crash handlers and profilers need these in every thread. */
 static const int seen_everywhere[] = { SIGSEGV, SIGBUS, SIGFPE,  SIGILL,
 	                               SIGTRAP, SIGSYS, SIGABRT, SIGPROF };
-/* What a program handles in a thread of its choice. */
+/* The program handles these in a thread of its choice. */
 static const int left_alone[] = { SIGHUP,  SIGINT,  SIGTERM, SIGQUIT,
 	                          SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD };
 
@@ -56,7 +56,7 @@ static bool is_of_the_library(const char *tid)
 	return strncmp(name, "cq-", 3) == 0;
 }
 
-/* Calls it for each thread of the library.  (A sanitizer has one, too.) */
+/* Visits each thread of the library.  (A sanitizer has a thread, too.) */
 static unsigned each_thread(void (*visit)(pid_t tid))
 {
 	DIR *dir = opendir("/proc/self/task");
@@ -106,7 +106,7 @@ static void look_at_mask(pid_t tid)
 {
 	uint64_t mask = blocked_by(tid);
 
-	/* the handler may not have returned: a sanitizer blocks every signal around it */
+	/* the handler may still run: a sanitizer blocks every signal around it */
 	for (int i = 0; i < 120000 && all_blocked(mask); i++) {
 		usleep(1000);
 		mask = blocked_by(tid);
@@ -142,10 +142,10 @@ static void signals_of_the_program(void **state)
 	mask = blocked_by(getpid());
 	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
 	assert_int_equal(blocked_by(getpid()), mask);
-	/* when it is handled the thread has its own mask: at its beginning everything is blocked */
+	/* a new thread blocks everything at first: once it handles the signal, it has set its mask */
 	assert_int_equal(each_thread(send_profiling_signal), 2);
 	assert_int_equal(each_thread(look_at_mask), 2);
-	/* the writer is none the worse for it */
+	/* the writer still works */
 	qs_append(q->writer, 0, 100);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	assert_int_equal(sigaction(SIGPROF, &before, NULL), 0);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_closing.c - a queue that is being closed: what writer.lock says, and for how long others wait
+ * test_closing.c - a queue that is being closed: the text in writer.lock, and how long other processes wait
  *
- * The holder is this process; how it gets on is decided by the function that is asked at each look.
+ * The holder is this process: the function that is called in each round decides whether it advances.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,12 +22,12 @@
 #include "os/fault.h"
 #include "queue_support.h"
 
-/* writer.lock, held, and what is still to be done with it. */
+/* writer.lock, which this process holds. */
 struct play {
 	struct qs *q;
 	int fd;
-	unsigned looks, steps; /* the lock goes after so many looks; 0: never */
-	unsigned stop;         /* true at this look */
+	unsigned looks, steps; /* the lock is released in round `steps`; 0: never */
+	unsigned stop;         /* the wait is ended in this round */
 	uint64_t start;        /* of this process */
 };
 
@@ -70,7 +70,7 @@ static void end(struct play *p, cq_queue *queue)
 	close(p->fd);
 }
 
-static bool gets_on(void *arg)
+static bool advance(void *arg)
 {
 	struct play *p = arg;
 
@@ -82,8 +82,8 @@ static bool gets_on(void *arg)
 	return p->looks == p->stop;
 }
 
-/* Each look, 20 ms after the one before, finds a step forward; no stall of 1 ms is one. */
-static void is_waited_for_while_it_gets_on(void **state)
+/* Each round, 20 ms after the one before, finds progress: so a limit of 1 ms without progress is not reached. */
+static void others_wait_while_it_advances(void **state)
 {
 	struct cq_holder holder = CQ_SIZED(holder);
 	struct play p;
@@ -91,13 +91,13 @@ static void is_waited_for_while_it_gets_on(void **state)
 
 	say_closing(&p, 0);
 	p.steps = 30;
-	assert_int_equal(cq_queue_await_closing(queue, 1, gets_on, &p, &holder), 0);
+	assert_int_equal(cq_queue_await_closing(queue, 1, advance, &p, &holder), 0);
 	assert_false(holder.locked);
 	assert_int_equal(p.looks, 30);
 	end(&p, queue);
 }
 
-static void not_for_ever(void **state)
+static void others_do_not_wait_for_ever(void **state)
 {
 	struct cq_holder holder = CQ_SIZED(holder);
 	struct play p;
@@ -108,14 +108,15 @@ static void not_for_ever(void **state)
 	assert_true(holder.locked && holder.closing);
 	assert_int_equal(holder.progress, 7);
 	assert_int_equal(holder.pid, getpid());
-	p.stop = 3; /* nor when there is no need any more */
-	assert_int_equal(cq_queue_await_closing(queue, UINT32_MAX, gets_on, &p, &holder), 0);
+	p.stop = 3; /* nor after the caller has ended the wait */
+	assert_int_equal(cq_queue_await_closing(queue, UINT32_MAX, advance, &p, &holder), 0);
 	assert_true(holder.locked);
 	end(&p, queue);
 }
 
-/* It has let go; it is at the very end; it does not close at all; what is said is not to be understood. */
-static void what_is_closing(void **state)
+/* Texts of a holder that closes, of one that does not, and texts that cannot be parsed; a text of another
+ * process; a holder that has released the lock. */
+static void which_texts_mean_closing(void **state)
 {
 	static const struct {
 		const char *rest;
@@ -141,7 +142,7 @@ static void what_is_closing(void **state)
 		assert_int_equal(holder.closing, texts[i].closing);
 	}
 	assert_int_equal(cq_queue_await_closing(queue, UINT32_MAX, NULL, NULL, &holder), 0);
-	p.start++; /* the text is that of the writer before */
+	p.start++; /* the text is an earlier writer's */
 	say_closing(&p, 1);
 	assert_int_equal(cq_queue_await_closing(queue, UINT32_MAX, NULL, NULL, &holder), 0);
 	assert_true(holder.locked && !holder.closing);
@@ -153,8 +154,7 @@ static void what_is_closing(void **state)
 	end(&p, queue);
 }
 
-/* What a close leaves behind. */
-static void closed_is_said(void **state)
+static void a_close_leaves_its_text(void **state)
 {
 	struct qs *q = *state;
 	struct cq_holder holder = CQ_SIZED(holder);
@@ -174,7 +174,7 @@ static void closed_is_said(void **state)
 
 #ifdef CQ_FAULTS
 static struct qs *watched;
-static uint64_t last, told;
+static uint64_t last, steps_seen;
 
 static void look(const char *name)
 {
@@ -184,12 +184,12 @@ static void look(const char *name)
 		assert_int_equal(cq_lock_holder(watched->dirfd, &holder), 0);
 		assert_true(holder.locked && holder.closing && holder.progress > last);
 		last = holder.progress;
-		told++;
+		steps_seen++;
 	}
 }
 
 /* A step for each segment that is synced or closed, and one for each 8 MiB of it. */
-static void a_close_tells_how_it_gets_on(void **state)
+static void a_close_counts_its_steps(void **state)
 {
 	struct qs *q = *state;
 
@@ -201,14 +201,14 @@ static void a_close_tells_how_it_gets_on(void **state)
 		assert_int_equal(cq_writer_roll(q->writer), 0);
 	}
 	watched = q;
-	last = told = 0;
+	last = steps_seen = 0;
 	cq_point_heard = look;
 	qs_close(q);
 	cq_point_heard = NULL;
-	assert_in_range(told, 3 * (3 + 2), 100);
+	assert_in_range(steps_seen, 3 * (3 + 2), 100);
 }
 
-/* What is written out early has failed: that is a failed sync, which no later one may hide. */
+/* An early write-out fails: that counts as a failed sync, which no later sync may hide. */
 static void a_failed_step_is_a_failed_sync(void **state)
 {
 	struct qs *q = *state;
@@ -223,7 +223,7 @@ static void a_failed_step_is_a_failed_sync(void **state)
 	cq_fault_set(NULL, 0, 0, 0);
 }
 
-/* That the text cannot be written is nobody's loss. */
+/* A failure to write the text does not fail the close. */
 static void a_text_that_cannot_be_written(void **state)
 {
 	struct qs *q = *state;
@@ -239,13 +239,10 @@ static void a_text_that_cannot_be_written(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(is_waited_for_while_it_gets_on),
-	QS_TEST(not_for_ever),
-	QS_TEST(what_is_closing),
-	QS_TEST(closed_is_said),
+	QS_TEST(others_wait_while_it_advances), QS_TEST(others_do_not_wait_for_ever),
+	QS_TEST(which_texts_mean_closing),      QS_TEST(a_close_leaves_its_text),
 #ifdef CQ_FAULTS
-	QS_TEST(a_close_tells_how_it_gets_on),
-	QS_TEST(a_failed_step_is_a_failed_sync),
+	QS_TEST(a_close_counts_its_steps),      QS_TEST(a_failed_step_is_a_failed_sync),
 	QS_TEST(a_text_that_cannot_be_written),
 #endif
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_control.c - control.meta: the position's sequence lock, waiters, dead waiters */
+/* test_control.c - control.meta: the position and its sequence lock, waiters, stale waiters */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,7 +8,6 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -20,7 +19,7 @@
 
 #include "meta/control.h"
 #include "queue_support.h"
-#include "wakes.h"
+#include "waiters.h"
 
 static void establish(struct qs *q, struct cq_control *c, uint32_t segment, uint64_t offset)
 {
@@ -71,7 +70,7 @@ static void incomplete_block_is_not_opened(void **state)
 	assert_int_equal(cq_control_open(&c, q->dirfd, true), -EBADMSG);
 }
 
-/* Its writer died between the two stores: a reader gives up, the next writer puts it right. */
+/* A writer died between the two stores: a reader gives up, the next writer repairs it. */
 static void odd_sequence_lock(void **state)
 {
 	struct qs *q = *state;
@@ -84,13 +83,13 @@ static void odd_sequence_lock(void **state)
 	assert_int_equal(p.segment, 77);
 	establish(q, &again, 4, 704);
 	assert_int_equal(again.page->segment_gen % 2, 0);
-	assert_int_equal(cq_control_position(&c, &p), 0); /* by the old mapping too */
+	assert_int_equal(cq_control_position(&c, &p), 0); /* also in an older mapping */
 	assert_int_equal(p.offset, 704);
 	cq_control_close(&again);
 	cq_control_close(&c);
 }
 
-/* What readers see while the next writer puts it right, after every instruction of that writer. */
+/* What readers see after each instruction of the writer that repairs it. */
 static void odd_sequence_lock_step_by_step(struct qs *q, struct cq_control *c)
 {
 #if defined(__x86_64__)
@@ -131,7 +130,7 @@ static void odd_sequence_lock_step_by_step(struct qs *q, struct cq_control *c)
 #endif
 }
 
-/* A writer died when it had moved the segment and not the offset: readers never see that. */
+/* A writer died when it had stored the segment but not the offset: readers never see that pair. */
 static void torn_position_is_never_seen(void **state)
 {
 	struct qs *q = *state;
@@ -210,26 +209,21 @@ static void no_lost_wake_up(void **state)
 
 	establish(q, &c, 0, 64);
 	seen = cq_control_wait_begin(&c);
-	cq_control_notify(&c); /* between the look and the sleep */
+	cq_control_notify(&c); /* before the waiter sleeps */
 	assert_int_equal(cq_control_wait(&c, seen, 600000), 0);
 	cq_control_wait_end(&c);
 	assert_int_equal(cq_control_wait(&c, c.page->notify_seq, 1), 0); /* its time runs out */
 	cq_control_close(&c);
 }
 
-/* A process that waits for one notification after another. */
-struct waiter {
-	pid_t pid;
-	int said; /* 'w': it is about to wait; 'n': it was notified */
-};
-
-/* As chronicle-rs's readers and those of older versions of this library: counted in `waiters` alone. */
+/* Readers of chronicle-rs, and of older versions of this library, count in `waiters` alone. */
 static uint32_t foreign_wait_begin(struct cq_control *c)
 {
 	__atomic_fetch_add(&c->page->waiters, 1, __ATOMIC_SEQ_CST);
 	return __atomic_load_n(&c->page->notify_seq, __ATOMIC_ACQUIRE);
 }
 
+/* Says 'w' when it is about to wait, 'n' when it was notified. */
 static void wait_again_and_again(struct qs *q, bool foreign, int say)
 {
 	struct cq_control c;
@@ -246,63 +240,22 @@ static void wait_again_and_again(struct qs *q, bool foreign, int say)
 	}
 }
 
-/* In two minutes, which is a fifth of what a waiter that nobody wakes would sleep. */
-static void says(struct waiter *w, char what)
+static void wait_as_ours(struct qs *q, int say)
 {
-	struct pollfd fd = { .fd = w->said, .events = POLLIN };
-	char byte;
-
-	assert_int_equal(poll(&fd, 1, 120000), 1);
-	assert_int_equal(read(w->said, &byte, 1), 1);
-	assert_int_equal(byte, what);
+	wait_again_and_again(q, false, say);
 }
 
-static void falls_asleep(struct waiter *w)
+static void wait_as_foreign(struct qs *q, int say)
 {
-	says(w, 'w');
-	qs_await_sleep(w->pid, w->pid);
+	wait_again_and_again(q, true, say);
 }
 
-static void start_waiter(struct qs *q, bool foreign, struct waiter *w)
+/* A held waiter that was notified runs again. */
+static void let_run(const struct waiter *w)
 {
-	int said[2];
-
-	assert_int_equal(pipe(said), 0);
-	w->pid = support_fork();
-	assert_true(w->pid >= 0);
-	if (w->pid == 0) {
-		wait_again_and_again(q, foreign, said[1]);
-		_exit(0);
-	}
-	close(said[1]);
-	w->said = said[0];
-	falls_asleep(w);
-}
-
-static void kill_waiter(struct waiter *w)
-{
-	int status;
-
-	assert_int_equal(kill(w->pid, SIGKILL), 0);
-	assert_int_equal(waitpid(w->pid, &status, 0), w->pid);
-	close(w->said);
-}
-
-/* It does not run, as on a machine that is busy with something else, until it is let go on. */
-static void hold_waiter(struct waiter *w)
-{
-	int status;
-
-	assert_int_equal(kill(w->pid, SIGSTOP), 0);
-	assert_int_equal(waitpid(w->pid, &status, WUNTRACED), w->pid);
-	assert_true(WIFSTOPPED(status));
-}
-
-static void let_go_on(struct waiter *w)
-{
-	assert_int_equal(kill(w->pid, SIGCONT), 0);
-	says(w, 'n');
-	falls_asleep(w);
+	waiter_resume(w);
+	waiter_says(w, 'n');
+	waiter_sleeps(w);
 }
 
 /* Every notification wakes all of them. */
@@ -311,8 +264,8 @@ static void are_woken(struct cq_control *c, struct waiter *waiters, size_t count
 	for (int i = 0; i < 20; i++) {
 		cq_control_notify(c);
 		for (size_t k = 0; k < count; k++) {
-			says(&waiters[k], 'n');
-			falls_asleep(&waiters[k]);
+			waiter_says(&waiters[k], 'n');
+			waiter_sleeps(&waiters[k]);
 		}
 	}
 }
@@ -335,20 +288,20 @@ static void live_waiters_of_other_processes(void **state)
 	struct cq_control c;
 
 	establish(q, &c, 0, 64);
-	start_waiter(q, false, &w[0]);
+	waiter_start(&w[0], q, wait_as_ours);
 	assert_int_equal(c.page->waiters, 1);
 	are_woken(&c, w, 1);
-	start_waiter(q, true, &w[1]);
-	start_waiter(q, false, &w[2]);
+	waiter_start(&w[1], q, wait_as_foreign);
+	waiter_start(&w[2], q, wait_as_ours);
 	assert_int_equal(c.page->waiters, 3);
 	are_woken(&c, w, 3);
 	for (int i = 0; i < 3; i++)
-		kill_waiter(&w[i]);
+		waiter_kill(&w[i]);
 	cq_control_close(&c);
 }
 
-/* A waiter that was woken and has not run yet is counted and sleeps no more, as a dead one.  However
- * long that lasts, and however much is notified meanwhile: when it waits again it is woken. */
+/* A waiter that was woken and has not run yet is counted but does not sleep, as a dead one.  However long that
+ * lasts, and however many notifications come meanwhile: when it waits again it is woken. */
 static void held_waiters(void **state)
 {
 	struct waiter w[2], dead;
@@ -356,31 +309,31 @@ static void held_waiters(void **state)
 	struct cq_control c;
 
 	establish(q, &c, 0, 64);
-	start_waiter(q, false, &w[0]);
-	hold_waiter(&w[0]);
+	waiter_start(&w[0], q, wait_as_ours);
+	waiter_hold(&w[0]);
 	notify_until_it_costs_no_call(&c);
 	assert_int_equal(c.page->waiters, 1);
-	let_go_on(&w[0]);
+	let_run(&w[0]);
 	are_woken(&c, w, 1);
 
-	start_waiter(q, false, &w[1]);
-	start_waiter(q, false, &dead);
-	kill_waiter(&dead);
-	hold_waiter(&w[0]);
-	hold_waiter(&w[1]);
+	waiter_start(&w[1], q, wait_as_ours);
+	waiter_start(&dead, q, wait_as_ours);
+	waiter_kill(&dead);
+	waiter_hold(&w[0]);
+	waiter_hold(&w[1]);
 	notify_until_it_costs_no_call(&c);
 	assert_int_equal(c.page->waiters, 3);
-	let_go_on(&w[0]);
+	let_run(&w[0]);
 	are_woken(&c, w, 1);
-	let_go_on(&w[1]);
+	let_run(&w[1]);
 	are_woken(&c, w, 2);
 	for (int i = 0; i < 2; i++)
-		kill_waiter(&w[i]);
+		waiter_kill(&w[i]);
 	cq_control_close(&c);
 }
 
-/* The same with one that is counted in `waiters` alone.  That one may be taken for dead: then what makes
- * up for it wakes it once, and from then on every notification does. */
+/* The same with a waiter that counts in `waiters` alone.  The writer may take it for dead: then
+ * cq_control_wake_owed() wakes it once, and from then on every notification does. */
 static void held_foreign_waiter(void **state)
 {
 	struct qs *q = *state;
@@ -389,16 +342,16 @@ static void held_foreign_waiter(void **state)
 	unsigned before;
 
 	establish(q, &c, 0, 64);
-	start_waiter(q, true, &w);
-	hold_waiter(&w);
+	waiter_start(&w, q, wait_as_foreign);
+	waiter_hold(&w);
 	notify_until_it_costs_no_call(&c);
-	let_go_on(&w);
+	let_run(&w);
 	cq_control_notify(&c);
 	cq_control_wake_owed(&c);
-	says(&w, 'n');
-	falls_asleep(&w);
+	waiter_says(&w, 'n');
+	waiter_sleeps(&w);
 	are_woken(&c, &w, 1);
-	kill_waiter(&w);
+	waiter_kill(&w);
 
 	notify_until_it_costs_no_call(&c);
 	before = wake_calls;
@@ -408,10 +361,8 @@ static void held_foreign_waiter(void **state)
 	cq_control_close(&c);
 }
 
-/* A waiter that was killed leaves the count too high.  After a while that costs no call any more;
- * whoever comes in addition is woken all the same. */
-/* The writer before may have been killed between a record and its notification; and who is counted may be
- * lost with what else stood in control.meta.  Whoever sleeps is woken by the next writer, and can be again. */
+/* The writer before may have been killed between a record and its notification, and the count of waiters may be
+ * lost with the rest of control.meta.  The next writer wakes all sleeping readers, and can wake them again. */
 static void waiters_of_the_writer_before(void **state)
 {
 	static const char *const what[] = { "sound", "damaged", "zeroed" };
@@ -426,25 +377,27 @@ static void waiters_of_the_writer_before(void **state)
 		for (int k = 0; k < 10; k++)
 			cq_control_notify(&c);
 		cq_control_close(&c);
-		start_waiter(q, true, &w[0]);
-		start_waiter(q, false, &w[1]);
+		waiter_start(&w[0], q, wait_as_foreign);
+		waiter_start(&w[1], q, wait_as_ours);
 		if (i == 1)
 			support_poke(q->dir, "control.meta", 0, "X", 1);
 		if (i == 2)
 			qs_zero(q->dir, "control.meta", 0, 512);
 		establish(q, &c, 0, 64);
 		for (int k = 0; k < 2; k++) {
-			says(&w[k], 'n');
-			falls_asleep(&w[k]);
+			waiter_says(&w[k], 'n');
+			waiter_sleeps(&w[k]);
 		}
 		are_woken(&c, w, 2);
 		for (int k = 0; k < 2; k++)
-			kill_waiter(&w[k]);
+			waiter_kill(&w[k]);
 		notify_until_it_costs_no_call(&c);
 		cq_control_close(&c);
 	}
 }
 
+/* A waiter that was killed leaves the count too high.  After a while that costs no more calls, and further
+ * waiters are still woken. */
 static void dead_waiters(void **state)
 {
 	struct qs *q = *state;
@@ -453,14 +406,14 @@ static void dead_waiters(void **state)
 	unsigned before;
 
 	establish(q, &c, 0, 64);
-	start_waiter(q, false, &w);
-	kill_waiter(&w);
+	waiter_start(&w, q, wait_as_ours);
+	waiter_kill(&w);
 	for (int foreign = 0; foreign < 2; foreign++) {
 		assert_int_equal(c.page->waiters, 1 + foreign);
 		notify_until_it_costs_no_call(&c);
-		start_waiter(q, foreign, &w);
+		waiter_start(&w, q, foreign ? wait_as_foreign : wait_as_ours);
 		are_woken(&c, &w, 1);
-		kill_waiter(&w);
+		waiter_kill(&w);
 	}
 	notify_until_it_costs_no_call(&c);
 
@@ -468,9 +421,9 @@ static void dead_waiters(void **state)
 	before = wake_calls;
 	cq_control_notify(&c);
 	assert_int_equal(wake_calls, before);
-	start_waiter(q, false, &w);
+	waiter_start(&w, q, wait_as_ours);
 	are_woken(&c, &w, 1);
-	kill_waiter(&w);
+	waiter_kill(&w);
 	cq_control_close(&c);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_lock.c - one writer at a time, whoever holds the lock, however its holder ended */
+/* test_lock.c - one writer at a time: in one process, in two, after a kill, with a wrong text */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,13 +39,13 @@ static void second_writer_of_this_process(void **state)
 	assert_int_equal(cq_writer_open_with(q->dir, &q->config, false, &second), -EBUSY);
 	assert_null(second);
 	names_process(q, getpid());
-	qs_append(q->writer, 1, 1); /* the first one does not notice */
+	qs_append(q->writer, 1, 1); /* the first writer still works */
 	qs_close(q);
 	qs_expect(q->dir, 0, 2);
 	qs_open(q);
 }
 
-/* A child that opens the queue, says so, and waits for the end of its pipe. */
+/* A child that opens the queue, writes a byte to `ready`, and closes the queue at the end of `go`. */
 struct holder {
 	pid_t pid;
 	int ready, go;
@@ -120,7 +120,7 @@ static void lock_of_a_killed_process(void **state)
 	qs_expect(q->dir, 0, 2);
 }
 
-/* The text decides nothing: it may name a process that lives, or be nonsense. */
+/* The text locks nothing, also if it names a living process or is nonsense. */
 static void text_does_not_lock(void **state)
 {
 	static const char *const texts[] = { "1 1 1\n", "", "nonsense", "-5 3 3\n",
@@ -156,7 +156,7 @@ static void leave_a_child_with_the_lock(struct qs *q)
 	_exit(0);
 }
 
-/* A process that its dead writer had forked keeps the lock: the message says so. */
+/* A process that a dead writer had forked keeps the lock: the message says so. */
 static void inherited_lock(void **state)
 {
 	struct qs *q = *state;
@@ -170,7 +170,7 @@ static void inherited_lock(void **state)
 	assert_true(qs_logged(q, "has ended, but a process that it started still holds the lock"));
 	close(inherited_go[1]);
 	close(inherited_go[0]);
-	/* that process ends; the lock goes with it */
+	/* that process ends, and the lock with it */
 	close(inherited_ready[1]);
 	while (read(inherited_ready[0], &byte, 1) > 0)
 		;
@@ -180,7 +180,7 @@ static void inherited_lock(void **state)
 	assert_non_null(q->writer);
 }
 
-/* Who holds it has not written who he is: the refusal says what it knows. */
+/* The holder has written no text, or a text that cannot be read: the message names no process. */
 static void holder_without_a_name(void **state)
 {
 	struct qs *q = *state;
@@ -193,7 +193,7 @@ static void holder_without_a_name(void **state)
 	assert_int_equal(qs_try_open(q), -EBUSY);
 	assert_string_equal(q->log, "error the queue is locked by another writer\n");
 #ifdef CQ_FAULTS
-	q->log_length = 0; /* nor can it be read */
+	q->log_length = 0;
 	qs_write_file(q->dir, "writer.lock", "1 1 1\n", 6);
 	cq_fault_set("pread", EIO, 0, 1);
 	assert_int_equal(qs_try_open(q), -EBUSY);
@@ -219,7 +219,7 @@ static void no_lock_file_yet(void **state)
 	cq_lock_release(&other);
 }
 
-/* A link planted under the name is not followed. */
+/* A symbolic link with the name is not followed. */
 static void link_is_not_followed(void **state)
 {
 	struct qs *q = *state;
@@ -235,7 +235,7 @@ static void link_is_not_followed(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* Where there is no /proc the kernel's lock does without the text's time; any other failure is one. */
+/* Without /proc the text has no start time; any other failure is an error. */
 static void no_proc(void **state)
 {
 	struct qs *q = *state;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_ousted.c - a writer whose lock file or directory is not the named one any more
+ * test_ousted.c - a writer whose lock file or directory no longer has its name
  *
- * Somebody removes or replaces writer.lock, or moves the queue away and makes another one in its
- * place.  At no moment do two writers store into one queue, and no sync of the first one succeeds
- * from then on.
+ * Another process removes or replaces writer.lock, or moves the queue away and makes another one in its
+ * place.  At no moment do two writers store into one queue, and from then on no sync of the first writer
+ * succeeds.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,7 +83,7 @@ static const struct {
 };
 #define WAYS (sizeof ways / sizeof ways[0])
 
-/* Removes what a way has left behind. */
+/* Undoes a way. */
 static void start_over(struct qs *q, size_t way)
 {
 	char away[AWAY_SIZE];
@@ -96,7 +96,7 @@ static void start_over(struct qs *q, size_t way)
 	qs_anew(q);
 }
 
-/* The first writer's records up to `durable` are there; it takes nothing more, and says why, once. */
+/* The writer refuses appends and syncs, and has logged the reason once. */
 static void has_stopped(struct qs *q, const char *said)
 {
 	const char *first;
@@ -128,7 +128,7 @@ static void a_sync_finds_it(void **state)
 	}
 }
 
-/* The preparer looks behind each roll; without a sync of anybody's. */
+/* The preparer checks after each roll, without a sync. */
 static void a_roll_finds_it(void **state)
 {
 	struct qs *q = *state;
@@ -148,7 +148,7 @@ static void a_roll_finds_it(void **state)
 	}
 }
 
-/* Where no segment is ready the roll looks itself, and makes none. */
+/* Without a ready segment the roll itself checks, and makes none. */
 static void a_roll_without_a_spare(void **state)
 {
 	struct qs *q = *state;
@@ -172,7 +172,7 @@ static void a_roll_without_a_spare(void **state)
 	}
 }
 
-/* An idle writer looks once a second; here its step is taken by hand. */
+/* An idle writer checks once a second; here the test calls its step. */
 static void an_idle_writer_finds_it(void **state)
 {
 	struct qs *q = *state;
@@ -192,7 +192,7 @@ static void an_idle_writer_finds_it(void **state)
 	}
 }
 
-/* Moved alone, the queue has one writer still. */
+/* A queue that is moved, and has no other in its place, keeps its writer. */
 static void moving_alone_changes_nothing(void **state)
 {
 	struct qs *q = *state;
@@ -214,8 +214,8 @@ static void moving_alone_changes_nothing(void **state)
 }
 
 /*
- * The second writer comes in only after the first one has noticed, and stores nothing any more: what
- * the second one appends and syncs is there, and nothing in the queue's files is the first one's.
+ * The second writer can open the queue only after the first one has noticed, and stores nothing more: the
+ * second one's records stay, and the first one adds nothing to the queue's files.
  */
 static void the_second_waits_for_the_first(void **state)
 {
@@ -235,7 +235,7 @@ static void the_second_waits_for_the_first(void **state)
 		assert_int_equal(cq_lock_holder(q->dirfd, &seen), 0);
 		assert_true(seen.locked);
 		assert_int_equal(seen.pid, getpid()); /* whatever the text says */
-		qs_append(q->writer, 2, 1);           /* not noticed yet, and in nobody's way */
+		qs_append(q->writer, 2, 1);           /* not noticed yet, and harmless */
 		assert_int_equal(cq_writer_sync(q->writer), -EIO);
 		assert_int_equal(cq_writer_open_with(q->dir, &q->config, false, &second), -EBUSY);
 		(void)cq_writer_flush_step(q->writer);
@@ -256,15 +256,15 @@ static void the_second_waits_for_the_first(void **state)
 	}
 }
 
-/* The moved queue is a queue still, with its writer.lock, and has a writer of its own by then: the first
- * one changes nothing in it when it ends, not even the text that says who has it. */
+/* The moved queue is still a queue, with its writer.lock, and may have another writer by then: when the first
+ * writer closes, it changes nothing there, not even the text of writer.lock. */
 static void the_moved_queue_has_another_writer(void **state)
 {
 	struct qs *q = *state;
 	char away[AWAY_SIZE], path[PATH_SIZE];
 	struct qs_snapshot before;
 	cq_writer *second;
-	char *told, *now;
+	char *text, *now;
 	size_t size;
 
 	moved_to(q, away);
@@ -276,15 +276,15 @@ static void the_moved_queue_has_another_writer(void **state)
 	assert_int_equal(cq_writer_open_with(away, &q->config, false, &second), 0);
 	qs_append(second, 40, 1);
 	support_path(path, away, "writer.lock");
-	told = support_slurp(path, &size);
+	text = support_slurp(path, &size);
 	qs_snapshot(away, &before);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	q->writer = NULL;
 	qs_unchanged(away, &before);
 	now = support_slurp(path, &size);
-	assert_string_equal(now, told);
+	assert_string_equal(now, text);
 	free(now);
-	free(told);
+	free(text);
 	assert_int_equal(cq_writer_close(second), 0);
 	qs_expect(away, 0, 41);
 	support_remove(away);
@@ -319,7 +319,7 @@ static void a_child_does_not_keep_the_lock(void **state)
 	qs_expect(q->dir, 0, 2);
 }
 
-/* Nor does a refused open leave it with one. */
+/* Nor does a child keep a lock that a refused open has taken in part. */
 static void nor_that_of_a_refused_open(void **state)
 {
 	struct qs *q = *state;
@@ -352,7 +352,7 @@ static void nor_that_of_a_refused_open(void **state)
 
 #ifdef CQ_FAULTS
 static struct qs *raced;
-static unsigned races; /* how often the file is still to be replaced */
+static unsigned races; /* how many more times the file is replaced */
 
 static void replace_between(const char *name)
 {
@@ -362,7 +362,7 @@ static void replace_between(const char *name)
 	}
 }
 
-/* The file is replaced between the taker's open and its flock: the one that it has is nobody's. */
+/* The file is replaced between an open and its flock: the locked file has no name, so the open starts over. */
 static void the_taker_looks_again(void **state)
 {
 	struct qs *q = *state;
@@ -380,7 +380,7 @@ static void the_taker_looks_again(void **state)
 	qs_append(q->writer, 1, 1);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	qs_close(q);
-	races = 1000; /* somebody who does nothing else */
+	races = 1000; /* for ever */
 	assert_int_equal(qs_try_open(q), -EBUSY);
 	cq_point_heard = NULL;
 	qs_expect(q->dir, 0, 2);
@@ -405,7 +405,7 @@ static void *flush(void *arg)
 	return NULL;
 }
 
-/* The preparer is about to give a segment its name when it turns out that the writer is ousted. */
+/* The writer notices while the preparer is about to publish a segment. */
 static void the_preparer_is_waited_for_child(struct qs *q)
 {
 	pthread_t preparing, flushing;
@@ -440,7 +440,7 @@ static void the_preparer_is_waited_for(void **state)
 	qs_run(the_preparer_is_waited_for_child, *state);
 }
 
-/* A file system that has no locks on directories: the file's does. */
+/* On a file system without locks on directories the lock on the file suffices. */
 static void no_lock_on_directories(void **state)
 {
 	struct qs *q = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_reader_file.c - readers/NAME.meta: slots, older files, files that are no positions */
+/* test_reader_file.c - readers/NAME.meta: slots, older files, files without a position */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,18 +32,6 @@ static void make_file(struct support_dir *f, const char *name, const void *bytes
 	assert_true(fd >= 0);
 	assert_int_equal(write(fd, bytes, length), (ssize_t)length);
 	close(fd);
-}
-
-static int read_named(struct support_dir *f, const char *name, struct cq_reader_file *cursor)
-{
-	int fd, r;
-
-	r = cq_reader_file_open(f->dirfd, name, false, &fd);
-	if (r < 0)
-		return r;
-	r = cq_reader_file_read(fd, cursor);
-	close(fd);
-	return r;
 }
 
 static void names(void **state)
@@ -83,7 +71,7 @@ static void golden_alpha(void **state)
 	close(dirfd);
 }
 
-/* What stands under a reader's name and is not its own is not read, nor written to. */
+/* A file with a second name, or something that is no file, is neither read nor written. */
 static void names_that_are_not_its_own(void **state)
 {
 	struct support_dir *f = *state;
@@ -105,7 +93,7 @@ static void names_that_are_not_its_own(void **state)
 	assert_true(cq_reader_file_open(f->dirfd, "a", true, &fd) < 0);
 }
 
-/* A generation that somebody has made up, and a file that has none. */
+/* The highest generation is followed by 1. */
 static void counted_from_1_in_a_fresh_file(void **state)
 {
 	struct support_dir *f = *state;
@@ -120,7 +108,7 @@ static void counted_from_1_in_a_fresh_file(void **state)
 	close(fd);
 }
 
-/* Whatever a write of one slot leaves behind, the other one still counts. */
+/* A write of one slot may be torn: the other one still counts. */
 static void slots_alternate(void **state)
 {
 	static const uint8_t rubbish[40] = { 1, 2, 3 };
@@ -143,7 +131,7 @@ static void slots_alternate(void **state)
 		assert_memory_equal(&got, &c, offsetof(struct cq_reader_file, damaged));
 		assert_int_equal(got.damaged, 0);
 	}
-	/* generation 9 is in slot 1: as if it had been written in part */
+	/* generation 9 is in slot 1: a torn write */
 	support_poke(f->dir, "readers/a.meta", 40, rubbish, 13);
 	assert_int_equal(cq_reader_file_read(fd, &got), 0);
 	assert_int_equal(got.generation, 8);
@@ -193,22 +181,22 @@ static void older_files(void **state)
 	make_file(f, "readers/odd.meta", odd, sizeof odd);
 	make_file(f, "readers/short.meta", both, 7);
 	make_file(f, "readers/empty.meta", both, 0);
-	assert_int_equal(read_named(f, "eight", &cursor), 0);
+	assert_int_equal(cq_reader_file_read_named(f->dirfd, "eight", &cursor), 0);
 	assert_int_equal(cursor.segment, 0);
 	assert_int_equal(cursor.offset, 640);
-	assert_int_equal(read_named(f, "sixteen", &cursor), 0);
+	assert_int_equal(cq_reader_file_read_named(f->dirfd, "sixteen", &cursor), 0);
 	assert_int_equal(cursor.segment, 5);
 	assert_int_equal(cursor.offset, 1280);
-	assert_int_equal(read_named(f, "odd", &cursor), -ENOENT);
-	assert_int_equal(read_named(f, "short", &cursor), -ENOENT);
-	assert_int_equal(read_named(f, "empty", &cursor), -ENOENT);
-	/* the first write makes one of today's out of it */
+	assert_int_equal(cq_reader_file_read_named(f->dirfd, "odd", &cursor), -ENOENT);
+	assert_int_equal(cq_reader_file_read_named(f->dirfd, "short", &cursor), -ENOENT);
+	assert_int_equal(cq_reader_file_read_named(f->dirfd, "empty", &cursor), -ENOENT);
+	/* the first write gives it today's form */
 	assert_int_equal(cq_reader_file_open(f->dirfd, "sixteen", true, &fd), 0);
 	assert_int_equal(cq_reader_file_read(fd, &cursor), 0);
 	cursor.offset = 1344;
 	assert_int_equal(cq_reader_file_write(fd, &cursor), 0);
 	close(fd);
-	assert_int_equal(read_named(f, "sixteen", &cursor), 0);
+	assert_int_equal(cq_reader_file_read_named(f->dirfd, "sixteen", &cursor), 0);
 	assert_int_equal(cursor.segment, 5);
 	assert_int_equal(cursor.offset, 1344);
 	assert_int_equal(cursor.generation, 1);
@@ -239,7 +227,7 @@ static void links_are_not_followed(void **state)
 	assert_false(support_exists(f->dir, "elsewhere/new.meta"));
 }
 
-/* Positions and generations that cannot be, with their checksum: no position. */
+/* Impossible positions and generations do not count, also with the right checksum. */
 static void impossible_positions(void **state)
 {
 	static const struct cq_reader_slot wrong[] = {
@@ -258,21 +246,21 @@ static void impossible_positions(void **state)
 		for (int k = 0; k < 2; k++)
 			slots[k].crc = cq_crc32(0, &slots[k], offsetof(struct cq_reader_slot, crc));
 		make_file(f, "readers/a.meta", slots, sizeof slots[0]);
-		assert_int_equal(read_named(f, "a", &cursor), -ENOENT);
+		assert_int_equal(cq_reader_file_read_named(f->dirfd, "a", &cursor), -ENOENT);
 		/* the other slot counts */
 		make_file(f, "readers/a.meta", slots, sizeof slots);
-		assert_int_equal(read_named(f, "a", &cursor), 0);
+		assert_int_equal(cq_reader_file_read_named(f->dirfd, "a", &cursor), 0);
 		assert_int_equal(cursor.segment, 7);
 		if (wrong[i].generation == UINT64_MAX)
 			continue;
 		make_file(f, "readers/a.meta", both, sizeof both);
-		assert_int_equal(read_named(f, "a", &cursor), -ENOENT);
+		assert_int_equal(cq_reader_file_read_named(f->dirfd, "a", &cursor), -ENOENT);
 	}
 }
 
 #ifdef CQ_FAULTS
 
-/* Others make the directory or the file at the same moment, or the file may not be written to. */
+/* Another process makes the directory or the file at the same moment, or the file must not be written. */
 static void others_were_faster(void **state)
 {
 	struct cq_reader_file c = { .segment = 9, .offset = 64 };
@@ -285,7 +273,7 @@ static void others_were_faster(void **state)
 	assert_int_equal(cq_reader_file_open(f->dirfd, "a", true, &fd), 0);
 	assert_int_equal(cq_reader_file_write(fd, &c), 0);
 	close(fd);
-	/* the directory and the file are not there for the first look */
+	/* they exist, but the first open does not find them */
 	cq_fault_set("open_dir", ENOENT, 0, 1);
 	cq_fault_add("open", ENOENT, 0, 1);
 	assert_int_equal(cq_reader_file_open(f->dirfd, "a", true, &fd), 0);
@@ -298,7 +286,7 @@ static void others_were_faster(void **state)
 		static const int errors[] = { EACCES, EPERM, EROFS };
 
 		cq_fault_set("open", errors[i], 0, 1);
-		assert_int_equal(read_named(f, "a", &c), -errors[i]);
+		assert_int_equal(cq_reader_file_read_named(f->dirfd, "a", &c), -errors[i]);
 		cq_fault_set("open", errors[i], 0, 1);
 		assert_int_equal(cq_reader_file_open(f->dirfd, "a", true, &fd), -errors[i]);
 		cq_fault_set(NULL, 0, 0, 0);
@@ -321,7 +309,7 @@ static void see(void *arg, const char *name, const struct cq_reader_file *cursor
 	seen->segments += cursor->segment;
 }
 
-/* One bad file hides no other reader. */
+/* A bad file does not hide the others. */
 static void each_skips_what_is_no_position(void **state)
 {
 	const uint64_t both[2] = { 5, 1280 };
@@ -349,8 +337,8 @@ static void each_skips_what_is_no_position(void **state)
 	assert_int_equal(seen.segments, 14);
 }
 
-/* Also where somebody has put the one that counts into the other's place: a reader that is killed in its
- * write still stands where it stood. */
+/* A write never overwrites the newest slot, also if that is in the wrong place for its generation: a reader that
+ * is killed in its write keeps its position. */
 static void slot_that_counts_is_kept(void **state)
 {
 	struct support_dir *f = *state;
@@ -383,24 +371,21 @@ static void slot_that_counts_is_kept(void **state)
 
 #define WITH(test) cmocka_unit_test_setup_teardown(test, support_dir_setup, support_dir_teardown)
 
-int main(void)
-{
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names),
-		cmocka_unit_test(golden_alpha),
-		WITH(slots_alternate),
-		WITH(every_flipped_bit_is_noticed),
-		WITH(older_files),
-		WITH(links_are_not_followed),
-		WITH(impossible_positions),
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(names),
+	cmocka_unit_test(golden_alpha),
+	WITH(slots_alternate),
+	WITH(every_flipped_bit_is_noticed),
+	WITH(older_files),
+	WITH(links_are_not_followed),
+	WITH(impossible_positions),
 #ifdef CQ_FAULTS
-		WITH(others_were_faster),
+	WITH(others_were_faster),
 #endif
-		WITH(each_skips_what_is_no_position),
-		WITH(slot_that_counts_is_kept),
-		WITH(names_that_are_not_its_own),
-		WITH(counted_from_1_in_a_fresh_file),
-	};
+	WITH(each_skips_what_is_no_position),
+	WITH(slot_that_counts_is_kept),
+	WITH(names_that_are_not_its_own),
+	WITH(counted_from_1_in_a_fresh_file),
+};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
-}
+SUPPORT_MAIN(tests)

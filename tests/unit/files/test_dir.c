@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_dir.c - the directory seen as segments: names, lists, leftovers */
+/* test_dir.c - the names in a queue's directory: parsing, lists, temp files */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -198,7 +198,7 @@ static void failures_are_told(void **state)
 	assert_int_equal(cq_dir_classify(q->dirfd, &k), -EMFILE);
 	cq_fault_set("unlink", EACCES, 0, -1);
 	assert_int_equal(cq_dir_sweep(q->dirfd), -EACCES);
-	cq_fault_set("unlink", ENOENT, 0, -1); /* somebody was faster */
+	cq_fault_set("unlink", ENOENT, 0, -1); /* another process was faster */
 	assert_int_equal(cq_dir_sweep(q->dirfd), 0);
 	cq_fault_set(NULL, 0, 0, 0);
 }

@@ -58,7 +58,7 @@ static unsigned check_golden(struct support_dir *f, const char *queue, uint64_t 
 		b = support_slurp(ours, &m);
 		assert_int_equal(cq_index_read(dirfd, id, size, &read), 0);
 		if (read.header.flags & CQ_INDEX_PARTIAL) {
-			/* of its writer's own records; not of the 25 there before */
+			/* of the records of its writer, without the 25 that were there before */
 			assert_string_equal(queue, "v2-reopened");
 			assert_int_equal(read.entries[0].offset, 64 + 25 * 128);
 		} else {
@@ -118,7 +118,7 @@ static void one_entry_per_4096_records(void **state)
 		assert_int_equal(index.entries[i].offset, 64 + 64 * 4096 * i);
 	}
 	assert_int_equal(index.header.max_seq, BIG / 64 - 2);
-	/* what the writer made as it went along is the same */
+	/* the index that the writer built while it appended is the same */
 	assert_int_equal(cq_index_read(f->dirfd, 0, BIG, &file), 0);
 	assert_memory_equal(&file.header, &index.header, sizeof file.header);
 	assert_memory_equal(file.entries, index.entries, 8 * sizeof *file.entries);
@@ -194,7 +194,7 @@ static void numbers_that_start_again(void **state)
 	cq_index_fini(&index);
 }
 
-/* Of what is no segment, or another's, there is no index. */
+/* No index is built of a file that is no segment, or a segment with another id. */
 static void no_segment_gives_no_index(void **state)
 {
 	struct support_dir *f = *state;

@@ -32,14 +32,14 @@ static struct cq_wsegment *prepared(struct qs *q, enum cq_preparer by)
 	return s;
 }
 
-/* Header fields of a segment nobody has taken: all but magic, version, id is zero. */
+/* The header of a segment that no writer has taken: all but magic, version and id is zero. */
 static void expect_empty_segment(struct qs *q, const char *name)
 {
 	struct stat st;
 
 	assert_int_equal(fstatat(q->dirfd, name, &st, AT_SYMLINK_NOFOLLOW), 0);
 	assert_int_equal(st.st_size, QS_SIZE);
-	assert_true(st.st_blocks * 512 >= QS_SIZE); /* space is really there */
+	assert_true(st.st_blocks * 512 >= QS_SIZE); /* its blocks are allocated */
 	assert_int_equal(st.st_mode & 0777, 0640);
 	assert_int_equal(qs_peek32(q->dir, name, 0), 0x53454730);
 	assert_int_equal(qs_peek32(q->dir, name, 4), 2);
@@ -162,7 +162,7 @@ static void create_new_refuses_an_existing_file(void **state)
 	qs_unchanged(q->dir, &before);
 }
 
-/* Pages are made present as far as there are any. */
+/* Pages are made present up to the end of the file. */
 static void populate_ends_with_the_file(void **state)
 {
 	struct qs *q = *state;
@@ -276,14 +276,14 @@ static void failures_leave_no_file(void **state)
 		assert_null(s);
 		assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
 	}
-	/* Linux before 5.14 has no MADV_POPULATE_WRITE: slower, no failure */
+	/* Linux before 5.14 has no MADV_POPULATE_WRITE: that is slower, and no failure */
 	cq_fault_set("populate", EINVAL, 0, -1);
 	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
 	cq_wsegment_free(s);
 	cq_fault_set(NULL, 0, 0, 0);
 }
 
-/* Missing when looked for, there when published: what is there counts. */
+/* The file is missing at the open and exists at the publish: that file is used. */
 static void open_or_create_opens_what_appeared_meanwhile(void **state)
 {
 	struct qs *q = *state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_quota.c - the count of segment files, corrected by looking at the directory */
+/* test_quota.c - the count of segment files, corrected by a count of the directory */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ static void age(struct qs *q, time_t seconds)
 	assert_int_equal(futimens(q->dirfd, times), 0);
 }
 
-/* A directory that stands still is not listed again and again; a change within the second counts. */
+/* A directory whose time is unchanged is not listed again; a change within the second counts. */
 static void listed_when_it_has_changed(void **state)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_sec = 1000, .tv_nsec = 5 } };
@@ -50,7 +50,7 @@ static void listed_when_it_has_changed(void **state)
 	assert_int_equal(futimens(q->dirfd, times), 0);
 	assert_true(cq_quota_recount(&quota, q->dirfd));
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
-	assert_int_equal(futimens(q->dirfd, times), 0); /* as if it had not been */
+	assert_int_equal(futimens(q->dirfd, times), 0); /* as if nothing had been deleted */
 	assert_false(cq_quota_recount(&quota, q->dirfd));
 	assert_int_equal(cq_quota_files(&quota), 3);
 	times[1].tv_nsec = 6;
@@ -59,7 +59,7 @@ static void listed_when_it_has_changed(void **state)
 	assert_int_equal(cq_quota_files(&quota), 2);
 }
 
-/* Files that others have deleted make room; nobody's files make any. */
+/* Files that others delete make room; files that others create make none. */
 static void room_that_others_make(void **state)
 {
 	struct cq_quota quota;
@@ -74,7 +74,7 @@ static void room_that_others_make(void **state)
 	assert_false(atomic_load(&quota.at_limit));
 	assert_true(atomic_load(&quota.wake_pending));
 	assert_true(cq_quota_reserve(&quota));
-	/* one is on its way: it may be in the listing, or not */
+	/* a file is on its way: the listing may have it, or not */
 	assert_false(cq_quota_recount(&quota, q->dirfd));
 	cq_quota_settle(&quota, true);
 	assert_int_equal(cq_quota_files(&quota), 4);
@@ -84,7 +84,7 @@ static void room_that_others_make(void **state)
 	cq_quota_fini(&quota);
 }
 
-/* A count below zero would be room for ever. */
+/* A count below zero would let the queue grow without end. */
 static void more_deleted_than_there_were(void **state)
 {
 	struct cq_quota quota;
@@ -100,7 +100,7 @@ static void more_deleted_than_there_were(void **state)
 	cq_quota_fini(&quota);
 }
 
-/* Listing is for a directory whose time has moved, or stands for too short a time to mean much. */
+/* The directory is listed only if its time has changed, or is too young to exclude a further change. */
 static void looks_only_when_it_may_help(void **state)
 {
 	struct cq_quota quota;
@@ -112,14 +112,14 @@ static void looks_only_when_it_may_help(void **state)
 	cq_quota_init(&quota, 4 * QS_SIZE, QS_SIZE, 2);
 	age(q, 100);
 	assert_false(cq_quota_recount(&quota, q->dirfd));
-	quota.files = 4; /* only a listing could tell */
+	quota.files = 4; /* only a listing could correct this */
 	assert_false(cq_quota_recount(&quota, q->dirfd));
 	assert_int_equal(cq_quota_files(&quota), 4);
 	atomic_store(&quota.recount_needed, true);
 	assert_true(cq_quota_recount(&quota, q->dirfd));
 	assert_int_equal(cq_quota_files(&quota), 2);
 
-	do { /* something may follow within the clock's step: two seconds, with all that we do here */
+	do { /* a change may follow within a step of the clock, two seconds; the loop repeats where the test itself took too long */
 		start = cq_realtime_ns();
 		age(q, 1);
 		quota.files = 2;
@@ -136,7 +136,7 @@ static void looks_only_when_it_may_help(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* Who cannot look has seen no room. */
+/* A recount that fails finds no room. */
 static void cannot_look(void **state)
 {
 	static const char *const calls[] = { "stat", "list", "next_name" };

@@ -2,9 +2,9 @@
 /*
  * test_retention_clock.c - retain_age where the clock was wrong when segments were written
  *
- * The process's clocks are ours; the kernel's, which dates files, is not.  So a test also runs with a
- * clock that is three years behind the kernel's: then no file's change time can be right, and only
- * the records and what the process has seen are left as evidence.
+ * The test sets the process's clocks, but not the kernel's, which dates files. So a test also runs with a
+ * clock that is three years behind the kernel's: then no file's change time can be right, and only the
+ * records and the process's own sightings are evidence.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,9 +30,9 @@
 
 /* ---- the clocks ---- */
 
-static time_t right;  /* of the right clock to the kernel's, in seconds */
-static time_t wrong;  /* of CLOCK_REALTIME to the right one */
-static time_t passed; /* what time has passed in addition, by all clocks */
+static time_t right;  /* offset of the right clock to the kernel's, in seconds */
+static time_t wrong;  /* offset of CLOCK_REALTIME to the right one */
+static time_t passed; /* time that has passed in addition, by all clocks */
 
 int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
@@ -119,7 +119,7 @@ static void reopen(struct qs *q)
 
 static const time_t bases[] = { 0, -3 * YEAR };
 
-/* Segments 0 to 2 are written by a clock that is so wrong, 3 and 4 by the right one. */
+/* Segments 0 to 2 are written with a clock that is wrong by `by`, 3 and 4 with the right one. */
 enum reopened { NEVER, AT_ONCE, AT_LAST };
 
 static void mixed(struct qs *q, time_t base, time_t by, enum reopened reopened)
@@ -146,7 +146,7 @@ static void mixed(struct qs *q, time_t base, time_t by, enum reopened reopened)
 		pass(q, HOUR);
 	}
 	assert_int_equal(oldest(q), 4);
-	/* what is written from now on is an ordinary matter again */
+	/* segments that are written from now on have right times */
 	append_segments(q, 2);
 	pass(q, HOUR / 2);
 	assert_in_range(oldest(q), 4, 5);
@@ -175,14 +175,14 @@ static void segments_of_1970(void **state)
 	}
 }
 
-/* As after a start with the clock of a firmware: a time that there was, but not for this queue. */
+/* As after a start with a firmware's clock: a time in the past, but before the queue existed. */
 static void segments_from_before_the_process(void **state)
 {
 	mixed(*state, 0, -2 * YEAR, NEVER);
 	mixed(*state, -2 * YEAR, -2 * YEAR, NEVER);
 }
 
-/* No segment has a time that can be right: then they go when this process has seen them long enough. */
+/* No segment has a time that can be right: each is deleted when this process has seen it long enough. */
 static void nothing_but_what_was_seen(void **state)
 {
 	struct qs *q = *state;
@@ -202,7 +202,7 @@ static void nothing_but_what_was_seen(void **state)
 	}
 }
 
-/* A clock that is wrong now makes no segment older than this process has seen it. */
+/* With a clock that is wrong now, no segment is older than this process has seen it. */
 static void the_clock_goes_wrong(void **state)
 {
 	struct qs *q = *state;
@@ -217,8 +217,8 @@ static void the_clock_goes_wrong(void **state)
 	assert_int_equal(oldest(q), 4);
 }
 
-/* So many segments with a wrong time that the first right one is not asked for, then one before 1970:
- * they go when they have been seen long enough. */
+/* So many segments have a wrong time that the first right one is not looked at, then one is before 1970:
+ * they are deleted when they have been seen long enough. */
 static void many_wrong_times(void **state)
 {
 	static const struct timespec before_1970[2] = { { .tv_sec = -1000 }, { .tv_sec = -1000 } };
@@ -241,7 +241,7 @@ static void many_wrong_times(void **state)
 	assert_int_equal(oldest(q), 18);
 }
 
-/* An empty segment has no time to go by. */
+/* An empty segment has no record that dates it. */
 static void an_empty_segment_tells_no_time(void **state)
 {
 	struct qs *q = *state;
@@ -258,7 +258,7 @@ static void an_empty_segment_tells_no_time(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* A segment whose time cannot be had stays, and that is said; it goes when the time can be had again. */
+/* A segment whose time cannot be read stays, with a message; it is deleted when the time can be read again. */
 static void times_that_cannot_be_had(void **state)
 {
 	struct qs *q = *state;
@@ -299,7 +299,7 @@ static void other_rules_do_not_ask_for_the_time(void **state)
 	assert_int_equal(oldest(q), 3);
 }
 
-/* A reader is alive while its file changes, whatever time it says. */
+/* A reader is live while its file changes, however wrong the time in the file. */
 static void signs_of_life_with_a_wrong_time(void **state)
 {
 	static const uint64_t heartbeats[] = { 1, 4102444800000000000, UINT64_MAX, 2 };

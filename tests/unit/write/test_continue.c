@@ -2,9 +2,9 @@
 /*
  * test_continue.c - queues that chronicle-rs wrote ($GOLDEN), continued by our writer
  *
- * Each is copied, opened for writing, appended to over several segments, closed, and opened again.
- * Its old records are all there, unchanged; the new ones have the highest number seen + 1 and on;
- * and what chronicle-rs's writer looks at when it opens is as it needs it.
+ * Each is copied, opened for writing, appended to over several segments, closed, and opened again. All old
+ * records are unchanged; the new ones have numbers from the highest one + 1 on; and the files that
+ * chronicle-rs's writer reads at its open are as it needs them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -157,7 +157,7 @@ static void killed(void **state)
 	continue_golden(q, "v2-killed", lines);
 }
 
-/* Segments of version 1 go on with records of version 0; new segments are of version 2. */
+/* In segments of version 1 new records have version 0; new segments have version 2. */
 static void version_1(void **state)
 {
 	struct qs *q = *state;

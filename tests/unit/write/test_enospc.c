@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_enospc.c - a disk that is full: what an append says, and that it goes on
+ * test_enospc.c - a full disk: the errors of appends, and that they succeed again once there is room
  *
- * On a tmpfs of 2 MiB in a mount name space of this process's own, so that nobody else sees it and
- * it goes when the process ends.  Where that is not permitted there are no tests.
+ * The disk is a tmpfs of 2 MiB in this process's own mount namespace, so that no other process sees it and
+ * it ends with this one. Where that is not permitted there are no tests.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -93,7 +93,7 @@ static int teardown(void **state)
 	return qs_teardown(state);
 }
 
-/* A file of somebody else, which takes what is left of the disk. */
+/* Another program's file, which takes the rest of the disk. */
 static void fill_disk(struct qs *q)
 {
 	static const char bytes[4096];
@@ -117,7 +117,7 @@ static void free_disk(struct qs *q)
 	assert_int_equal(unlink(path), 0);
 }
 
-/* Every byte of a record tells its number. */
+/* Every byte of a record says its number. */
 static int append_numbered(cq_writer *w, uint64_t number)
 {
 	uint64_t payload[PAYLOAD / 8];
@@ -163,8 +163,8 @@ static void await_told(void)
 	assert_int_equal(sem_timedwait(&told, &until), 0);
 }
 
-/* ENOSPC, at once and each time; nothing is lost, the reader reads on; and once there is room the
- * writer says so, and goes on. */
+/* ENOSPC, at once and each time; nothing is lost, and the reader reads on. Once there is room, the writer
+ * calls config.space, and appends succeed. */
 static void full_and_again_room(void **state)
 {
 	struct qs *q = *state;
@@ -184,7 +184,8 @@ static void full_and_again_room(void **state)
 	/* 150 times prealloc_wait_ms would be 150 s */
 	assert_true(cq_monotonic_ns() - start < 75000000000U);
 	assert_int_equal(cq_writer_roll(q->writer), -ENOSPC);
-	assert_int_equal(cq_writer_room(q->writer, PAYLOAD), 0); /* that is about max_bytes */
+	assert_int_equal(cq_writer_room(q->writer, PAYLOAD),
+	                 0); /* that counts refusals by max_bytes only */
 	assert_int_equal(qs_count_names(q->dir, ".new.tmp"), 0);
 	expect_numbered(reader, 0, n);
 	while (sem_trywait(&told) == 0)
@@ -201,7 +202,7 @@ static void full_and_again_room(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
-/* Without waiting for the background to notice: the next append finds the room by itself. */
+/* The next append finds the room by itself, before the background threads notice it. */
 static void room_is_found_at_once(void **state)
 {
 	struct qs *q = *state;
@@ -216,7 +217,7 @@ static void room_is_found_at_once(void **state)
 	}
 }
 
-/* What is deleted gives its room back at once, also before it has been synced. */
+/* A deleted segment gives its room back at once, even before it has been synced. */
 static void trims_make_room(void **state)
 {
 	struct qs *q = *state;
@@ -233,7 +234,7 @@ static void trims_make_room(void **state)
 	assert_true(n >= 10 * PER_SEGMENT);
 }
 
-/* What fits into the current segment has its room already: a full disk is nothing to it. */
+/* A record that fits into the current segment has its room already, even on a full disk. */
 static void current_segment_has_its_room(void **state)
 {
 	struct qs *q = *state;
@@ -242,12 +243,12 @@ static void current_segment_has_its_room(void **state)
 
 	qs_open(q);
 	fill_disk(q);
-	for (n = 0; n < 2 * PER_SEGMENT; n++) /* and the spare has, too */
+	for (n = 0; n < 2 * PER_SEGMENT; n++) /* and so does the spare */
 		assert_int_equal(append_numbered(q->writer, n), 0);
 	assert_int_equal(append_numbered(q->writer, n), -ENOSPC);
 	assert_int_equal(cq_writer_append(q->writer, 1, "small", 5, NULL), 0);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_close(q); /* also without room for an index, or anything else */
+	qs_close(q); /* also without room for an index or any other file */
 	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader),
 	                 0);
 	for (uint64_t i = 0; i < n; i++) {
@@ -273,7 +274,7 @@ static void no_room_for_the_first(void **state)
 	assert_int_equal(append_numbered(q->writer, 0), 0);
 }
 
-/* A writer that waits is told when retention has made room. */
+/* A waiting append is told when retention has made room. */
 static void retention_makes_room(void **state)
 {
 	struct qs *q = *state;

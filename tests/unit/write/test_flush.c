@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_flush.c - sync: who is answered when, what it covers, the watermark, a flush that fails */
+/* test_flush.c - syncs: when requests get their replies, what a flush covers, the watermark, a flush that
+ * fails */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -34,7 +35,7 @@ static void expect_mark(struct qs *q, uint64_t segment, uint64_t offset, uint64_
 	assert_int_equal(mark.epoch, qs_stats(q->writer).epoch);
 }
 
-/* It is where the last good flush left it: never ahead, and not behind once a sync has returned. */
+/* The watermark is where the last good flush left it: never ahead, and not behind once a sync has returned. */
 static void watermark(void **state)
 {
 	struct qs *q = *state;
@@ -50,7 +51,7 @@ static void watermark(void **state)
 	expect_mark(q, 0, AT(5), 5);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 5);
 	assert_int_equal(cq_flush_sealed(q->writer) < 0, 0);
-	assert_true(qs_stats(q->writer).durable_seq <= 31); /* not the active segment */
+	assert_true(qs_stats(q->writer).durable_seq <= 31); /* not the current segment */
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	expect_mark(q, 1, AT(45), 45);
 	qs_append(q->writer, 45, 1);
@@ -72,7 +73,7 @@ static void nothing_new_needs_no_flush(void **state)
 	assert_int_equal(qs_stats(q->writer).sync_requests, 3);
 }
 
-/* Each flush is in every bucket whose bound it kept to. */
+/* Each flush is in every bucket whose bound it kept. */
 static void time_of_flushes(void **state)
 {
 	struct qs *q = *state;
@@ -107,7 +108,7 @@ static void close_flushes(void **state)
 	assert_int_equal(mark.seq, 40);
 }
 
-/* ---- who is answered ---- */
+/* ---- replies ---- */
 
 #define THREADS 8
 #define EACH 40
@@ -161,7 +162,7 @@ static void group_commit(void **state)
 	assert_int_equal(s.next_seq, THREADS * EACH);
 	assert_int_equal(s.durable_seq, THREADS * EACH);
 	assert_int_equal(s.sync_requests, THREADS * EACH);
-	/* how many share a flush is the disk's doing; that they do, the next test shows */
+	/* how many share a flush depends on the disk; the next test shows that they do */
 	assert_true(s.syncs <= s.sync_requests);
 }
 
@@ -208,7 +209,7 @@ static void async_requests_once_and_in_order(void **state)
 		requests[i].request.done = answered;
 		cq_writer_sync_async(q->writer, &requests[i].request);
 	}
-	qs_close(q); /* answers what is left */
+	qs_close(q); /* replies to the remaining requests */
 	for (int i = 0; i < 7; i++)
 		assert_int_equal(requests[i].answers, 1);
 	assert_int_equal(requests[6].place, 6);
@@ -280,7 +281,7 @@ static void sealed_segments_are_finished(void **state)
 	free(records);
 }
 
-/* Nobody asks: the flusher's thread does it after a while. */
+/* Without a request the flusher's thread syncs them after a while. */
 static void sealed_segments_without_a_request(void **state)
 {
 	struct qs *q = *state;
@@ -308,7 +309,7 @@ static void deleted_segments_need_no_sync(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* How many of these calls a sync makes: the last of them is the one that can fail. */
+/* Whether a sync makes at least `nth` of these calls: then the last one fails it. */
 static bool sync_reaches(struct qs *q, const char *call, int nth)
 {
 	int r;
@@ -338,7 +339,8 @@ static void first_flush_covers_an_earlier_process(void **state)
 	assert_false(sync_reaches(q, "sync_data", 3));
 }
 
-/* A failed sync of one of its segments is as final as of our own: the next one would succeed. */
+/* A failed sync of an earlier process's segment is as final as of our own; a second sync of it would
+ * succeed. */
 static void sync_of_an_earlier_process_fails(void **state)
 {
 	struct cq_watermark_slot mark;
@@ -358,8 +360,8 @@ static void sync_of_an_earlier_process_fails(void **state)
 	q->writer = NULL;
 }
 
-/* Segments of an earlier process that others delete before the first flush need no sync, all of them
- * or one that goes while it is opened. */
+/* Segments of an earlier process that are deleted before the first flush need no sync: all of them, or one
+ * that is deleted while it is opened. */
 static void earlier_segments_deleted(void **state)
 {
 	struct qs *q = *state;
@@ -390,12 +392,12 @@ static void earlier_segments_deleted(void **state)
 		cq_segment_name(name, id);
 		assert_int_equal(unlinkat(q->dirfd, name, 0), 0);
 	}
-	/* the current one was among them: what is in it is nowhere */
+	/* the current one was among them: its records are gone */
 	assert_int_equal(cq_writer_sync(q->writer), -EIO);
 }
 
-/* A flush that cannot begin is its waiters' error alone: no data has been given up, so the writer goes
- * on, and the next one covers everything, sealed segments too. */
+/* The error of a flush that cannot begin goes to its requests alone. No data is lost, so the writer
+ * continues, and the next flush covers everything, sealed segments too. */
 static void flush_that_cannot_begin(void **state)
 {
 	struct cq_watermark_slot mark;
@@ -422,7 +424,7 @@ static void flush_that_cannot_begin(void **state)
 	qs_close(q);
 }
 
-/* Behind the first sync that fails none is tried: they would be believed by nobody. */
+/* After the first sync that fails no other is tried: its result would prove nothing. */
 static void first_of_several_fails(void **state)
 {
 	struct qs *q = *state;
@@ -445,7 +447,7 @@ static void first_of_several_fails(void **state)
 	q->writer = NULL;
 }
 
-/* No answer before the names of the segments are durable. */
+/* No reply before the names of the segments are durable. */
 static void directory_is_synced_before_the_answer(void **state)
 {
 	struct qs *q = *state;
@@ -472,7 +474,8 @@ static void directory_is_synced_before_the_answer(void **state)
 	qs_expect(q->dir, 0, 34);
 }
 
-/* The kernel may have dropped the data: final for this writer, whatever the next flush would say. */
+/* The kernel may have dropped the data: the failure is final for this writer, even if the next sync would
+ * succeed. */
 static void failed_flush_is_final(void **state)
 {
 	struct request request = { .request.done = answered };
@@ -519,7 +522,7 @@ static void every_waiter_learns_of_a_failed_flush(void **state)
 	q->writer = NULL;
 }
 
-/* The mark lags where it cannot be stored, which is allowed: the sync was good. */
+/* A watermark that cannot be stored stays behind, which is allowed: the sync succeeds. */
 static void mark_that_cannot_be_stored(void **state)
 {
 	struct qs *q = *state;

@@ -80,7 +80,7 @@ static void the_ordinary_way(void **state)
 	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
 }
 
-/* Three slots: prepared in order, taken in order; what the writer has gone past is stale. */
+/* Three slots: prepared in order, taken in order; a segment that the writer has gone past is stale. */
 static void several_spares(void **state)
 {
 	struct qs *q = *state;
@@ -146,7 +146,7 @@ static void stale_prealloc_is_ignored(void **state)
 	assert_int_equal(p.slots[0].id, 5);
 	assert_int_equal(p.stale, 2);
 
-	/* 1 and 3 lie on the disk: each is opened when it is its turn, and only then */
+	/* 1 and 3 are on the disk: each is opened at its turn, and not before */
 	cq_prealloc_expect(&p, 3, 0);
 	support_poke(q->dir, "000000003.q", 4001, "T", 1);
 	assert_int_equal(cq_prealloc_step(&p), 1);
@@ -159,7 +159,7 @@ static void stale_prealloc_is_ignored(void **state)
 	assert_int_equal(qs_count_names(q->dir, ".q"), 3);
 }
 
-/* The same seen from a writer. */
+/* The same through a writer. */
 static void stale_slot_of_a_writer(void **state)
 {
 	struct qs *q = *state;
@@ -195,7 +195,7 @@ static void unfit_file_is_left_alone(void **state)
 	assert_int_equal(p.slots[0].state, CQ_SLOT_EMPTY);
 	assert_int_equal(p.failed, 1);
 	qs_unchanged(q->dir, &before);
-	/* a roll that may not make one itself is told why */
+	/* a roll that may not make a segment itself gets the preparer's error */
 	assert_int_equal(cq_prealloc_take(&p, 1, 0, true, &taken), -EBADMSG);
 	cq_prealloc_fini(&p);
 }
@@ -215,7 +215,7 @@ static void bounded_wait(void **state)
 	assert_true(span >= 30000000U);
 	assert_true(span < 100000000000U);
 	assert_int_equal(p.expected, 2);
-	/* the same with one in the slot that the writer has gone past */
+	/* the same with a stale segment in the slot */
 	assert_int_equal(cq_prealloc_step(&p), 1);
 	cq_prealloc_expect(&p, 3, 0);
 	assert_int_equal(take_now(&p, 3, 1, &s, &waited), 0);
@@ -294,7 +294,7 @@ static pthread_t start_taker(struct taker *t)
 	return thread;
 }
 
-/* The roll does not wait: what is being prepared is discarded, unlinked and never published. */
+/* The roll does not wait: the segment that is being prepared is discarded, unlinked and never published. */
 static void roll_while_preparing_child(struct qs *q)
 {
 	struct cq_prealloc p;
@@ -309,11 +309,11 @@ static void roll_while_preparing_child(struct qs *q)
 	CHILD(pthread_create(&thread, NULL, step, &worker) == 0);
 	qs_hold_reached(q);
 	CHILD(support_exists(q->dir, "000000001.q.tmp"));
-	/* one that may not make it itself comes again: it is on its way */
+	/* a roll that may not make it itself has to try again: the segment is on its way */
 	CHILD(cq_prealloc_take(&p, 1, 0, true, &taken) == -EAGAIN);
 	CHILD(take_now(&p, 1, 0, &s, &waited) == 0);
 	CHILD(!waited);
-	/* it is in nobody's way: the next one is waited for no longer than is allowed */
+	/* it holds up no other roll: the next segment is waited for no longer than is allowed */
 	CHILD(take_now(&p, 2, 1, &s, &waited) == 0);
 	CHILD(waited);
 	qs_hold_go(q);
@@ -332,7 +332,7 @@ static void roll_while_preparing(void **state)
 	qs_run(roll_while_preparing_child, *state);
 }
 
-/* The roll comes during the one rename: it waits for that, without a limit, and takes it. */
+/* The roll comes during the rename: it waits for that without a limit, and takes the segment. */
 static void roll_while_publishing_child(struct qs *q)
 {
 	struct cq_prealloc p;
@@ -363,7 +363,7 @@ static void roll_while_publishing(void **state)
 	qs_run(roll_while_publishing_child, *state);
 }
 
-/* Another publish wins between prepare and rename: that file counts and is not touched. */
+/* Another publish comes between prepare and rename: its file is used, and stays as it is. */
 static void publish_finds_the_name_taken_child(struct qs *q)
 {
 	struct cq_prealloc p;
@@ -393,7 +393,7 @@ static void publish_finds_the_name_taken(void **state)
 	qs_run(publish_finds_the_name_taken_child, *state);
 }
 
-/* A roll that waits learns at once that there is nothing to wait for. */
+/* A failed preparation ends the wait of a roll at once. */
 static void failure_ends_the_wait_child(struct qs *q)
 {
 	struct cq_prealloc p;
@@ -410,12 +410,12 @@ static void failure_ends_the_wait_child(struct qs *q)
 	CHILD(roll.result == 0);
 	CHILD(roll.waited);
 	CHILD(p.failed == 1 && p.slots[0].state == CQ_SLOT_EMPTY);
-	/* and one that comes later does not even begin to wait */
+	/* and a later roll does not even begin to wait */
 	cq_prealloc_expect(&p, 1, 0);
 	CHILD(cq_prealloc_step(&p) == -ENOSPC);
 	CHILD(take_now(&p, 1, 100000, &s, &waited) == 0);
 	CHILD(!waited);
-	/* once there is room again, all is well */
+	/* once there is room again, rolls succeed */
 	cq_fault_set(NULL, 0, 0, 0);
 	cq_prealloc_expect(&p, 1, 0);
 	CHILD(cq_prealloc_step(&p) == 1);
@@ -460,7 +460,7 @@ static void *append_one(void *arg)
 	return NULL;
 }
 
-/* While a roll makes its own segment the next is not begun: it could take the first's room. */
+/* While a roll makes its segment, the preparer does not begin the next one, which could take its room. */
 static void nothing_is_begun_beside_a_fallback_child(struct qs *q)
 {
 	pthread_t thread;
@@ -493,7 +493,7 @@ static void *prepare_all(void *writer)
 	return NULL;
 }
 
-/* All pages that the writer takes for present are in this process's page tables. */
+/* All pages that count as present are in this process's page tables. */
 static void expect_present(const struct cq_wsegment *s)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);

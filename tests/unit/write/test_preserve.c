@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_preserve.c - a published segment is opened, never created anew, on every way to it
+ * test_preserve.c - on every way to a published segment it is opened, never created again
  *
- * A sentinel byte far inside the published, still empty successor tells: whoever truncates, replaces
- * or writes that file anew makes it vanish or changes the inode.
+ * A sentinel byte is far inside the published, still empty successor. Code that truncates, replaces or
+ * rewrites that file removes the byte or changes the inode.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,7 +49,7 @@ static void plant(struct qs *q, uint32_t id)
 	planted_inode = inode_of(q, id);
 }
 
-/* An opening writer may have set it aside, as it does with all that stands in an empty segment. */
+/* An opening writer may have set it aside, as it does with any bytes in an empty segment. */
 static void still_there(struct qs *q, uint32_t id)
 {
 	char name[CQ_NAME_MAX], aside[CQ_NAME_MAX];

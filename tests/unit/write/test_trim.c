@@ -328,7 +328,7 @@ static void unsynced_ones(void **state)
 	qs_flush(q->writer);
 	assert_int_equal(qs_stats(q->writer).unsynced, 0);
 	assert_int_equal(qs_stats(q->writer).durable_seq, SEGMENTS * PER_SEGMENT);
-	assert_int_equal(qs_count_names(q->dir, ".idx"), 2); /* none of deleted ones */
+	assert_int_equal(qs_count_names(q->dir, ".idx"), 2); /* none of the deleted ones */
 	expect_oldest(q, 4);
 	qs_append(q->writer, SEGMENTS * PER_SEGMENT, PER_SEGMENT);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 100), 3); /* all, unsynced */

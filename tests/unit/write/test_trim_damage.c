@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_trim_damage.c - trims, where the oldest segment does not tell what is in it */
+/* test_trim_damage.c - trims, where the oldest segment does not say what it holds */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 
 #define OLDEST "000000000.q"
 
-/* chronicle-rs's: of what its segments hold their headers say nothing. */
+/* A queue of chronicle-rs: the headers do not say what the segments hold. */
 static void make_foreign(struct qs *q, const char *name)
 {
 	char golden[PATH_SIZE];
@@ -29,8 +29,8 @@ static void make_foreign(struct qs *q, const char *name)
 	support_copy(golden, q->dir);
 }
 
-/* Neither it nor the next one tells: nothing is deleted on suspicion. */
-static void nobody_tells(void **state)
+/* Neither the segment nor its successor says what it holds: nothing is deleted on suspicion. */
+static void neither_says_what_it_holds(void **state)
 {
 	struct qs *q = *state;
 
@@ -55,7 +55,7 @@ static void empty_one(void **state)
 	assert_false(support_exists(q->dir, OLDEST));
 }
 
-/* A number that nobody can have counted up to keeps nothing, and is in the way of nothing. */
+/* A number beyond all possible ones neither keeps a segment nor blocks a trim. */
 static void number_beyond_counting(void **state)
 {
 	static const uint64_t most = UINT64_MAX;
@@ -79,7 +79,7 @@ static void make_untold(struct qs *q)
 	qs_open(q);
 }
 
-/* Somebody took its seal away: its records tell. */
+/* The seal was removed: the records say what it holds. */
 static void unsealed_under_the_writer(void **state)
 {
 	struct qs *q = *state;
@@ -91,7 +91,7 @@ static void unsealed_under_the_writer(void **state)
 	assert_int_equal(cq_writer_trim(q->writer, 31, 10), 1);
 }
 
-/* Each record is sound, and one is out of its place: then it is the next segment that tells. */
+/* Each record is sound, but one has a wrong number: the successor says what the segment holds. */
 static void record_out_of_place(void **state)
 {
 	struct cq_record_header h;
@@ -108,7 +108,7 @@ static void record_out_of_place(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* It goes, by somebody else's hand, just before it is opened. */
+/* Another process deletes it just before it is opened. */
 static void gone_meanwhile(void **state)
 {
 	struct qs *q = *state;
@@ -119,7 +119,7 @@ static void gone_meanwhile(void **state)
 	cq_fault_set(NULL, 0, 0, 0);
 }
 
-/* It is damaged, and so asked of its successor while calls fail. */
+/* It is damaged, and calls fail while its successor is read. */
 static void calls_fail_at_the_successor(void **state)
 {
 	static const char *const calls[] = { "open", "pread", "stat", "stat_at", "list" };
@@ -151,7 +151,8 @@ static void calls_fail_at_the_successor(void **state)
 	assert_true(failed > 4);
 }
 
-/* Whatever call fails: it goes as a whole or stays, the answer is true, and the next trim is as good. */
+/* Each call fails: the segment is deleted as a whole or stays, the result says which, and the next trim
+ * works. */
 static void calls_fail(void **state)
 {
 	static const char *const calls[] = { "open", "pread",     "stat",   "stat_at",
@@ -168,7 +169,7 @@ static void calls_fail(void **state)
 			int r;
 
 			make_foreign(q, "v1-small"); /* 31 records, and 9 */
-			if (i % 2) /* the last number is not the highest: all are looked at */
+			if (i % 2) /* the last number is not the highest: all records are read */
 				support_poke(q->dir, OLDEST, 64 + 30 * 128 + 8, &odd, sizeof odd);
 			qs_open(q);
 			cq_fault_forget();
@@ -189,7 +190,7 @@ static void calls_fail(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(nobody_tells),
+	QS_TEST(neither_says_what_it_holds),
 	QS_TEST(empty_one),
 	QS_TEST(number_beyond_counting),
 	QS_TEST(unsealed_under_the_writer),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_unmake.c - what is left of a queue that came to nothing: no more than there was before */
+/* test_unmake.c - a queue that came to nothing leaves the directory as it was */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -38,7 +38,7 @@ static void of_an_open_that_fails(void **state)
 
 	limit_files(QS_SIZE / 2);
 	assert_int_equal(qs_try_open(q), -EFBIG);
-	assert_true(is_empty(q->dir)); /* which was there */
+	assert_true(is_empty(q->dir)); /* which existed before */
 	assert_int_equal(rmdir(q->dir), 0);
 	assert_int_equal(qs_try_open(q), -EFBIG);
 	assert_int_equal(access(q->dir, F_OK), -1);
@@ -64,8 +64,8 @@ static void of_one_in_vain(void **state)
 	assert_int_equal(cq_writer_discard(NULL), 0);
 }
 
-/* Records were appended; the queue was there, empty or not; a reader has come; somebody's file is in it,
- * or a segment of somebody else's. */
+/* What keeps a queue: appended records; a queue that existed before, empty or not; a reader; another
+ * program's file; another process's segment. */
 static void of_what_is_wanted(void **state)
 {
 	struct qs *q = *state;
@@ -111,7 +111,7 @@ static void of_what_is_wanted(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* Killed in the middle of it: an empty queue, no loss. */
+/* Killed during the removal: an empty queue, no loss. */
 static void cut_off(struct qs *q)
 {
 	setenv("CHRONQ_KILL", "unmake.unmarked", 1);
@@ -128,7 +128,7 @@ static void that_is_cut_off(void **state)
 	qs_expect(q->dir, 0, 1);
 }
 
-/* Each call of an open fails: either there is a queue, or nothing. */
+/* Each call of an open fails: afterwards there is either a queue or nothing. */
 static void of_each_open_that_fails(void **state)
 {
 	static const char *const calls[] = { "create_new", "allocate",         "map",     "pwrite",

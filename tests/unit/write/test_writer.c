@@ -47,7 +47,7 @@ static void append_appendv_batch(void **state)
 	free(records);
 }
 
-/* What failed left nothing behind; calling again with the rest gives the error. */
+/* The failed message left no record; a call with the rest of the batch gives the error. */
 static void batch_stops_at_the_first_failure(void **state)
 {
 	static char big[QS_SIZE];
@@ -67,7 +67,7 @@ static void batch_stops_at_the_first_failure(void **state)
 	qs_expect(q->dir, 0, 2);
 }
 
-/* 4096 - 64 bytes hold records of 1024 + 1024 + 1024 + 960: to the last byte. */
+/* Records of 1024 + 1024 + 1024 + 960 bytes fill 4096 - 64 to the last byte. */
 static void exact_fit_stays_one_byte_more_rolls(void **state)
 {
 	static const char payload[1024];
@@ -133,7 +133,7 @@ static void roll_on_demand(void **state)
 	struct qs *q = *state;
 
 	qs_open(q);
-	assert_int_equal(cq_writer_roll(q->writer), 0); /* nothing in it: nothing happens */
+	assert_int_equal(cq_writer_roll(q->writer), 0); /* an empty segment: nothing happens */
 	assert_int_equal(qs_stats(q->writer).segment, 0);
 	qs_append(q->writer, 0, 1);
 	assert_int_equal(cq_writer_roll(q->writer), 0);
@@ -145,7 +145,7 @@ static void roll_on_demand(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
-/* A roll after the last sync leaves the old segment complete too: index, frozen time. */
+/* After a roll behind the last sync the old segment is complete, too: index, final time. */
 static void roll_then_close_finishes_the_old_segment(void **state)
 {
 	struct qs *q = *state;
@@ -173,7 +173,7 @@ static void numbering_goes_on_when_reopened(void **state)
 	struct cq_stats s = CQ_SIZED(s);
 
 	for (unsigned i = 0; i < 4; i++) {
-		q->config.segment_size = i == 0 ? QS_SIZE : 0; /* 0: what the queue has */
+		q->config.segment_size = i == 0 ? QS_SIZE : 0; /* 0: the queue's */
 		qs_open(q);
 		s = qs_stats(q->writer);
 		assert_int_equal(s.next_seq, i * 20);
@@ -206,7 +206,7 @@ static void statistics(void **state)
 	assert_int_equal(s.rolls_waited + s.rolls_fallback, 0);
 	assert_int_equal(s.unsynced, 1);
 	assert_int_equal(s.durable_seq, 0);
-	qs_append(q->writer, 32, 31); /* no background work meanwhile: falls back */
+	qs_append(q->writer, 32, 31); /* without background work: the fallback */
 	s = qs_stats(q->writer);
 	assert_int_equal(s.rolls_fallback, 1);
 	assert_int_equal(s.segment, 2);
@@ -238,7 +238,7 @@ static void last_segment_id(void **state)
 	assert_int_equal(qs_stats(q->writer).next_seq, 1);
 	assert_int_equal(qs_stats(q->writer).error, 0);
 	qs_close(q);
-	qs_open(q); /* full, not sealed: it can still be opened, though nothing fits */
+	qs_open(q); /* full, not sealed: the queue can still be opened, though no record fits */
 	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EOVERFLOW);
 	qs_close(q);
 	assert_int_equal(qs_count_names(q->dir, ".q"), 1);
@@ -343,7 +343,7 @@ static void modes_of_what_is_made(void **state)
 }
 
 #ifdef CQ_FAULTS
-/* No room for it from the beginning: the open says so, and not the preparer again. */
+/* No room for the spare at the open: the open logs that, and the preparer does not repeat it. */
 static void said_once(void **state)
 {
 	static const char text[] = "next segment not prepared";
@@ -363,7 +363,7 @@ static void said_once(void **state)
 	cq_fault_set(NULL, 0, 0, 0);
 }
 
-/* No room for the next segment: the append fails, nothing is lost, and it goes on when there is. */
+/* No room for the next segment: the append fails, nothing is lost, and it succeeds once there is room. */
 static void full_disk(void **state)
 {
 	struct qs *q = *state;
@@ -391,7 +391,7 @@ static void full_disk(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
-/* Nothing that fails while a writer opens leaves temp names, a held lock, or a damaged queue. */
+/* A call that fails during an open leaves no temp names, no held lock, and no damaged queue. */
 static void failures_while_opening(void **state)
 {
 	static const struct {

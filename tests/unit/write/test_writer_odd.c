@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_writer_odd.c - a writer at odd moments: batches of nothing, segments with no room for a byte, a file
- * cut in the very store, files that somebody put where the next segment belongs, a segment of padding
- * alone, one that is in use
+ * test_writer_odd.c - a writer at odd moments: empty batches, segments without room for a byte, a file cut
+ * during a store, other files with the name of the next segment, a segment of padding alone, a segment
+ * that is in use
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ static void is_sound(struct qs *q)
 	assert_int_equal(result.damage, 0);
 }
 
-/* Too many messages for an answer, and none at all. */
+/* More messages than the result can count, and none at all. */
 static void odd_batches(void **state)
 {
 	struct qs *q = *state;
@@ -58,8 +58,8 @@ static void odd_batches(void **state)
 	assert_memory_equal(&before, &after, sizeof before);
 }
 
-/* Records whose sync fails are there, not known to be durable, and the last thing that is taken: the
- * caller is told both. */
+/* Records whose sync fails exist, are not known to be durable, and are the last that the writer takes: the
+ * caller gets both facts. */
 static void records_without_their_sync(void **state)
 {
 	const struct cq_message messages[] = { { "record 0", 8, 1 }, { "record 1", 8, 1 } };
@@ -95,8 +95,8 @@ static void records_without_their_sync(void **state)
 	}
 }
 
-/* A batch that stops in its middle, and whose sync fails as well: a caller that goes on behind what is
- * in doubles nothing and leaves nothing out, also over a new writer. */
+/* A batch stops in its middle, and its sync fails as well. A caller that continues behind the appended ones
+ * repeats and skips none, also with a new writer. */
 static void going_on_after_an_error(void **state)
 {
 	static const char large[QS_SIZE] = "too long";
@@ -150,7 +150,7 @@ static void smallest_segments(void **state)
 		                 -EMSGSIZE);
 		assert_int_equal(in.count, 0);
 		assert_int_equal(qs_stats(q->writer).records, 0);
-		/* what fits is a record, also where that is nothing */
+		/* a record that fits is taken, even an empty one */
 		assert_int_equal(cq_writer_append(q->writer, 1, bytes, most, &in), 0);
 		assert_int_equal(in.seq, 0);
 		assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, &in), 1);
@@ -163,8 +163,8 @@ static void smallest_segments(void **state)
 
 /* ---- the next segment ---- */
 
-/* One that holds something stands where a roll needs to go on: it is not written to, and when it is
- * gone the same append succeeds. */
+/* The file with the next segment's name holds a record: it is not written to, and once it is gone the same
+ * append succeeds. */
 static void next_segment_in_use(void **state)
 {
 	static const uint32_t commit = 1;
@@ -184,7 +184,7 @@ static void next_segment_in_use(void **state)
 	qs_expect(q->dir, 0, 63);
 }
 
-/* A directory under its temp name: it is no leftover of ours, and stays. */
+/* A directory has the temp name: it is no leftover of ours, and stays. */
 static void directory_under_a_temp_name(void **state)
 {
 	struct qs *q = *state;
@@ -200,8 +200,8 @@ static void directory_under_a_temp_name(void **state)
 	qs_expect(q->dir, 0, 63);
 }
 
-/* chronicle-rs pads a segment to its end; here nothing else is in it.  It is left like any other, has
- * no index, and nobody misses anything. */
+/* chronicle-rs pads a segment to its end; this one holds only padding. A roll leaves it like any other; it
+ * has no index, and no reader misses a record. */
 static void segment_of_padding(void **state)
 {
 	static const struct cq_record_header pad = { .commit = 3072 - 64 + 1,
@@ -232,10 +232,10 @@ static void segment_of_padding(void **state)
 	cq_reader_close(reader);
 }
 
-/* ---- a segment that is left ---- */
+/* ---- a segment behind a roll ---- */
 
-/* Its pages are being made present while it is sealed and synced: it stays mapped and open until that
- * is done; those behind it do not wait. */
+/* A prefault uses the segment while it is sealed and synced: it stays mapped and open until the prefault is
+ * done; later segments do not wait. */
 static void segment_in_use(void **state)
 {
 	struct qs *q = *state;
@@ -258,8 +258,8 @@ static void segment_in_use(void **state)
 	assert_true(support_exists(q->dir, "000000000.idx"));
 }
 
-/* The disk is slow, and rolls are quick: there is always something to sync.  What need not be, or is
- * already, is closed all the same, or the process would run out of descriptors. */
+/* On a slow disk with quick rolls there is always something to sync. Segments that need no sync, or have had
+ * it, are closed meanwhile, or the process would run out of descriptors. */
 static void closed_while_there_is_more_to_sync(void **state)
 {
 	const uint32_t most = CQ_SEALED_OPEN_MAX;
@@ -289,9 +289,9 @@ static void closed_while_there_is_more_to_sync(void **state)
 	assert_int_equal(atomic_load(&w->flush.open_count), most);
 }
 
-/* ---- around it ---- */
+/* ---- messages and readers ---- */
 
-/* A message of nothing but control characters is cut where its text has no more room. */
+/* A message of control characters alone is cut where the text has no more room. */
 static void long_messages(void **state)
 {
 	char text[10];
@@ -303,7 +303,7 @@ static void long_messages(void **state)
 	assert_string_equal(text, "abcdef");
 }
 
-/* A reader whose sign of life cannot be written waits all the same; its commits still count. */
+/* A reader whose sign of life cannot be written still waits, and its commits still count. */
 static void reader_without_a_heartbeat(void **state)
 {
 	struct qs *q = *state;
@@ -342,8 +342,8 @@ static void cut_the_file(const char *place)
 	assert_int_equal(truncate(path, 0), 0);
 }
 
-/* Somebody cuts the file short just before the commit word is stored: that store is in no file, so the
- * append has failed. */
+/* The file is cut short just before the commit word is stored: that store is in no file, so the append
+ * fails. */
 static void cut_in_the_very_store(void **state)
 {
 	struct qs *q = *state;
@@ -374,7 +374,7 @@ static void put_a_segment(const char *place)
 	support_poke(heard_by->dir, NAME(1), 64, &commit, sizeof commit);
 }
 
-/* The same of an open: what came under the next name since recovery looked is not taken for ours. */
+/* The same for an open: a file that got the next name after recovery looked is not taken for this queue's. */
 static void next_segment_in_use_at_open(void **state)
 {
 	struct qs *q = *state;

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "format/format.h"
 
 void support_temp_dir(char path[PATH_SIZE])
 {
@@ -145,14 +146,21 @@ char *support_slurp(const char *path, size_t *ret_size)
 	return bytes;
 }
 
-void support_peek(const char *dir, const char *name, uint64_t offset, void *bytes, size_t length)
+static int open_file(const char *dir, const char *name, int flags)
 {
 	char path[PATH_SIZE];
 	int fd;
 
 	support_path(path, dir, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = open(path, flags | O_CLOEXEC);
 	assert_true(fd >= 0);
+	return fd;
+}
+
+void support_peek(const char *dir, const char *name, uint64_t offset, void *bytes, size_t length)
+{
+	const int fd = open_file(dir, name, O_RDONLY);
+
 	assert_int_equal(pread(fd, bytes, length, (off_t)offset), (ssize_t)length);
 	close(fd);
 }
@@ -160,14 +168,29 @@ void support_peek(const char *dir, const char *name, uint64_t offset, void *byte
 void support_poke(const char *dir, const char *name, uint64_t offset, const void *bytes,
                   size_t length)
 {
-	char path[PATH_SIZE];
-	int fd;
+	const int fd = open_file(dir, name, O_WRONLY);
 
-	support_path(path, dir, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	assert_true(fd >= 0);
 	assert_int_equal(pwrite(fd, bytes, length, (off_t)offset), (ssize_t)length);
 	close(fd);
+}
+
+void support_set_current(const char *dir, uint32_t id)
+{
+	support_poke(dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, current_segment), &id,
+	             sizeof id);
+}
+
+void support_unfinish(const char *dir, uint64_t offset, size_t size, struct support_unfinished *ret)
+{
+	static const uint8_t zero[sizeof ret->last];
+
+	assert_true(size <= sizeof ret->last);
+	support_peek(dir, "000000000.q", 0, ret->header, sizeof ret->header);
+	assert_true(ret->header[offsetof(struct cq_segment_header, flags)] & CQ_SEALED);
+	support_peek(dir, "000000000.q", offset, ret->last, size);
+	support_poke(dir, "000000000.q", offset, zero, size);
+	support_poke(dir, "000000000.q", 12, zero, 52); /* the flags, and all behind them */
+	support_set_current(dir, 0);
 }
 
 bool support_exists(const char *dir, const char *name)

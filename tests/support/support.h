@@ -38,6 +38,17 @@ char *support_slurp(const char *path, size_t *ret_size);
 void support_peek(const char *dir, const char *name, uint64_t offset, void *bytes, size_t length);
 void support_poke(const char *dir, const char *name, uint64_t offset, const void *bytes,
                   size_t length);
+/* control.meta says that the writer is in this segment. */
+void support_set_current(const char *dir, uint32_t id);
+/* Puts segment 0, which is sealed, back to what it was before its last record, of `size` bytes at `offset`, and
+ * control.meta back to it; what is taken away is kept. */
+struct support_unfinished {
+	uint8_t header[64];
+	uint8_t last[1088];
+};
+void support_unfinish(const char *dir, uint64_t offset, size_t size,
+                      struct support_unfinished *ret);
+
 bool support_exists(const char *dir, const char *name);
 
 /* fork(), but the child ends with its parent, however that ends: no test leaves a process behind. */

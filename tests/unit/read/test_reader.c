@@ -20,34 +20,7 @@
 #include "chronq.h"
 #include "format/format.h"
 #include "read/reader.h"
-#include "support.h"
-
-struct fixture {
-	char dir[PATH_SIZE];
-	cq_reader *reader;
-};
-
-static int setup(void **state)
-{
-	return support_setup(state, sizeof(struct fixture));
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	cq_reader_close(f->reader);
-	support_remove(f->dir);
-	free(f);
-	return 0;
-}
-
-static void open_reader(struct fixture *f, const char *name, enum cq_start start)
-{
-	cq_reader_close(f->reader);
-	f->reader = NULL;
-	assert_int_equal(cq_reader_open(f->dir, name, start, 0, &f->reader), 0);
-}
+#include "read_support.h"
 
 static void expect_text(cq_reader *reader, const char *text, size_t length)
 {
@@ -116,22 +89,22 @@ static void golden_queues_line_by_line(void **state)
 
 static void golden_reader_resumes(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char golden[PATH_SIZE];
 
 	support_golden(golden, "v2-reader");
 	support_copy(golden, f->dir);
-	open_reader(f, "alpha", CQ_START_RESUME);
+	read_open(f, "alpha", CQ_START_RESUME);
 	expect_nothing(f->reader);
-	open_reader(f, "alpha", CQ_START_OLDEST);
+	read_open(f, "alpha", CQ_START_OLDEST);
 	expect_text(f->reader, "line 1", 6);
-	open_reader(f, NULL, CQ_START_LATEST);
+	read_open(f, NULL, CQ_START_LATEST);
 	expect_nothing(f->reader);
 }
 
 static void passive_reader_changes_nothing(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char golden[PATH_SIZE];
 	char before[512], after[512];
 	struct stat old, now;
@@ -154,10 +127,10 @@ static void passive_reader_changes_nothing(void **state)
 
 static void grows_under_the_reader(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_record record;
 
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_nothing(f->reader);
 	support_append(f->dir, 0, 40);
 	expect_records(f->reader, 0, 40);
@@ -173,28 +146,12 @@ static void grows_under_the_reader(void **state)
 }
 
 /* Segment 0 as it was before its last record and its seal, though segment 1 is in use already. */
-struct unfinished {
-	uint8_t header[64];
-	uint8_t last[128];
-};
 #define LAST_RECORD (64 + 128 * (SUPPORT_PER_SEGMENT - 1))
 
-static void set_current(struct fixture *f, uint32_t id)
+static void unfinish(struct read_fixture *f, struct support_unfinished *u)
 {
-	support_poke(f->dir, "control.meta", 132, &id, sizeof id);
-}
-
-static void unfinish(struct fixture *f, struct unfinished *u)
-{
-	static const uint8_t zero[128];
-
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 2);
-	support_peek(f->dir, "000000000.q", 0, u->header, sizeof u->header);
-	assert_true(u->header[12] & CQ_SEALED);
-	support_peek(f->dir, "000000000.q", LAST_RECORD, u->last, sizeof u->last);
-	support_poke(f->dir, "000000000.q", LAST_RECORD, zero, sizeof u->last);
-	support_poke(f->dir, "000000000.q", 12, zero, 52);
-	set_current(f, 0);
+	support_unfinish(f->dir, LAST_RECORD, 128, u);
 }
 
 /*
@@ -204,17 +161,17 @@ static void unfinish(struct fixture *f, struct unfinished *u)
  */
 static void looks_again_after_sealed(void **state)
 {
-	struct fixture *f = *state;
-	struct unfinished u;
+	struct read_fixture *f = *state;
+	struct support_unfinished u;
 
 	for (int summary = 0; summary < 2; summary++) {
 		unfinish(f, &u);
-		open_reader(f, NULL, CQ_START_OLDEST);
+		read_open(f, NULL, CQ_START_OLDEST);
 		expect_records(f->reader, 0, SUPPORT_PER_SEGMENT - 1);
 		expect_nothing(f->reader);
-		support_poke(f->dir, "000000000.q", LAST_RECORD, u.last, sizeof u.last);
+		support_poke(f->dir, "000000000.q", LAST_RECORD, u.last, 128);
 		support_poke(f->dir, "000000000.q", 0, u.header, summary ? 64 : 16);
-		set_current(f, 1);
+		support_set_current(f->dir, 1);
 		assert_int_equal(cq_reader_follow(f->reader), 1);
 		expect_records(f->reader, SUPPORT_PER_SEGMENT - 1, 3);
 		expect_nothing(f->reader);
@@ -226,18 +183,18 @@ static void looks_again_after_sealed(void **state)
 /* The successor exists, and even holds records: that alone does not end a segment. */
 static void stays_in_unsealed_segment(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_reader_stats stats = CQ_SIZED(stats);
-	struct unfinished u;
+	struct support_unfinished u;
 
 	unfinish(f, &u);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, SUPPORT_PER_SEGMENT - 1);
 	expect_nothing(f->reader);
 	assert_int_equal(cq_reader_wait(f->reader, 1), 0);
 	assert_int_equal(cq_reader_skip_segment(f->reader), 0);
 	/* now control.meta says that the writer is further on: the lost record is a gap */
-	set_current(f, 1);
+	support_set_current(f->dir, 1);
 	assert_int_equal(cq_reader_wait(f->reader, -1), 1);
 	expect_error(f->reader, ENODATA);
 	cq_reader_stats(f->reader, &stats);
@@ -251,22 +208,22 @@ static void stays_in_unsealed_segment(void **state)
 /* A wrong control.meta does not lead the reader away from where the writer is. */
 static void wrong_control_leads_nowhere(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 10);
 	assert_true(support_exists(f->dir, "000000001.q"));
-	open_reader(f, NULL, CQ_START_OLDEST);
-	set_current(f, 5);
+	read_open(f, NULL, CQ_START_OLDEST);
+	support_set_current(f->dir, 5);
 	expect_records(f->reader, 0, 10);
 	expect_nothing(f->reader);
-	set_current(f, 0);
+	support_set_current(f->dir, 0);
 	support_append(f->dir, 10, 5);
 	expect_records(f->reader, 10, 5);
 }
 
 /* ---- damage ---- */
 
-static void flip(struct fixture *f, const char *name, uint64_t offset)
+static void flip(struct read_fixture *f, const char *name, uint64_t offset)
 {
 	uint8_t byte;
 
@@ -279,7 +236,7 @@ static void damaged_record_stops_the_reader(void **state)
 {
 	/* payload; seq; stream offset; commit word out of bounds */
 	static const uint64_t places[] = { 64, 8, 40, 3 };
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	support_append(f->dir, 0, 2 * SUPPORT_PER_SEGMENT + 1);
@@ -287,7 +244,7 @@ static void damaged_record_stops_the_reader(void **state)
 		const uint64_t at = 64 + 128 * 5 + places[i];
 
 		flip(f, "000000000.q", at);
-		open_reader(f, NULL, CQ_START_OLDEST);
+		read_open(f, NULL, CQ_START_OLDEST);
 		expect_records(f->reader, 0, 5);
 		expect_error(f->reader, EIO);
 		assert_int_equal(cq_reader_wait(f->reader, -1), 1);
@@ -305,11 +262,11 @@ static void damaged_record_stops_the_reader(void **state)
 static void wiped_record_is_no_end(void **state)
 {
 	static const uint8_t zero[128];
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 1);
 	support_poke(f->dir, "000000000.q", 64 + 128 * 7, zero, sizeof zero);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, 7);
 	expect_error(f->reader, EIO);
 	expect_error(f->reader, EIO);
@@ -320,34 +277,34 @@ static void wiped_record_is_no_end(void **state)
 /* One of our records in the place of another: sound, but out of order. */
 static void misplaced_record_is_damage(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	uint8_t bytes[128];
 
 	support_append(f->dir, 0, 10);
 	support_peek(f->dir, "000000000.q", 64 + 128 * 2, bytes, sizeof bytes);
 	support_poke(f->dir, "000000000.q", 64 + 128 * 5, bytes, sizeof bytes);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, 5);
 	expect_error(f->reader, EIO);
 }
 
 static void file_cut_short_is_an_error(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char path[PATH_SIZE];
 
 	support_append(f->dir, 0, SUPPORT_PER_SEGMENT + 1);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, 3);
 	support_path(path, f->dir, "000000000.q");
 	assert_int_equal(truncate(path, 0), 0);
 	expect_error(f->reader, EIO);
 	expect_error(f->reader, EIO);
 	/* a file that is short when the reader opens it */
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_error(f->reader, EBADMSG);
 	assert_int_equal(truncate(path, 2048), 0);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_error(f->reader, EIO);
 	assert_int_equal(cq_reader_skip_segment(f->reader), 1);
 	expect_records(f->reader, SUPPORT_PER_SEGMENT, 1);
@@ -355,12 +312,12 @@ static void file_cut_short_is_an_error(void **state)
 
 static void foreign_successor(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	const uint32_t magic = 1;
 
 	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
 	support_poke(f->dir, "000000001.q", 0, &magic, sizeof magic);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, SUPPORT_PER_SEGMENT);
 	expect_error(f->reader, EBADMSG);
 	expect_error(f->reader, EBADMSG);
@@ -370,7 +327,7 @@ static void foreign_successor(void **state)
 
 /* ---- gaps ---- */
 
-static void remove_segment(struct fixture *f, const char *name)
+static void remove_segment(struct read_fixture *f, const char *name)
 {
 	char path[PATH_SIZE];
 
@@ -380,11 +337,11 @@ static void remove_segment(struct fixture *f, const char *name)
 
 static void missing_segment_is_reported_once(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
-	open_reader(f, NULL, CQ_START_OLDEST);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_records(f->reader, 0, 10);
 	remove_segment(f, "000000000.q"); /* the reader has it mapped, and keeps it */
 	remove_segment(f, "000000001.q");
@@ -408,7 +365,7 @@ static void missing_segment_is_reported_once(void **state)
 
 static void named_reader_resumes_after_kill(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	int status;
 	pid_t child;
 
@@ -430,10 +387,10 @@ static void named_reader_resumes_after_kill(void **state)
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);
 	assert_true(WIFSIGNALED(status));
-	open_reader(f, "worker", CQ_START_RESUME);
+	read_open(f, "worker", CQ_START_RESUME);
 	expect_records(f->reader, 62, 38);
 	assert_int_equal(cq_reader_commit(f->reader), 0);
-	open_reader(f, "worker", CQ_START_RESUME_OR_OLDEST);
+	read_open(f, "worker", CQ_START_RESUME_OR_OLDEST);
 	expect_nothing(f->reader);
 	support_append(f->dir, 100, 1);
 	expect_records(f->reader, 100, 1);
@@ -441,34 +398,34 @@ static void named_reader_resumes_after_kill(void **state)
 
 static void resume_without_position(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 5);
 	assert_int_equal(cq_reader_open(f->dir, "x", CQ_START_RESUME, 0, &f->reader), -ENOENT);
 	assert_false(support_exists(f->dir, "readers"));
-	open_reader(f, "x", CQ_START_RESUME_OR_OLDEST);
+	read_open(f, "x", CQ_START_RESUME_OR_OLDEST);
 	expect_records(f->reader, 0, 5);
 	assert_false(support_exists(f->dir, "readers"));
 	assert_int_equal(cq_reader_commit(f->reader), 0);
 	assert_true(support_exists(f->dir, "readers/x.meta"));
 	support_poke(f->dir, "readers/x.meta", 44, "rubbish", 7);
-	open_reader(f, "x", CQ_START_RESUME_OR_OLDEST);
+	read_open(f, "x", CQ_START_RESUME_OR_OLDEST);
 	expect_records(f->reader, 0, 5);
 }
 
 static void committed_segment_is_gone(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_reader_stats stats = CQ_SIZED(stats);
 
 	support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
-	open_reader(f, "late", CQ_START_OLDEST);
+	read_open(f, "late", CQ_START_OLDEST);
 	expect_records(f->reader, 0, 40);
 	assert_int_equal(cq_reader_commit(f->reader), 0);
 	remove_segment(f, "000000000.q");
 	remove_segment(f, "000000001.q");
 	remove_segment(f, "000000002.q");
-	open_reader(f, "late", CQ_START_RESUME);
+	read_open(f, "late", CQ_START_RESUME);
 	expect_error(f->reader, ENODATA);
 	cq_reader_stats(f->reader, &stats);
 	assert_int_equal(stats.gaps, 1);
@@ -480,14 +437,14 @@ static void committed_segment_is_gone(void **state)
 static void committed_position_behind_the_tail(void **state)
 {
 	static const uint8_t zero[128 * 10];
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 20);
-	open_reader(f, "early", CQ_START_OLDEST);
+	read_open(f, "early", CQ_START_OLDEST);
 	expect_records(f->reader, 0, 20);
 	assert_int_equal(cq_reader_commit(f->reader), 0);
 	support_poke(f->dir, "000000000.q", 64 + 128 * 10, zero, sizeof zero);
-	open_reader(f, "early", CQ_START_RESUME);
+	read_open(f, "early", CQ_START_RESUME);
 	expect_nothing(f->reader);
 	cq_reader_close(f->reader);
 	f->reader = NULL;
@@ -506,7 +463,7 @@ static void refuses_what_it_cannot_do(void **state)
 		"x\n",
 		"12345678901234567890123456789012345678901234567890123456789012345"
 	};
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	cq_reader *reader;
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -522,7 +479,7 @@ static void refuses_what_it_cannot_do(void **state)
 
 static void foreign_directory(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char path[PATH_SIZE];
 	cq_reader *reader;
 
@@ -532,30 +489,28 @@ static void foreign_directory(void **state)
 	assert_int_equal(cq_reader_open(path, NULL, CQ_START_OLDEST, 0, &reader), -ENOTDIR);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(golden_queues_line_by_line),
-		WITH(golden_reader_resumes),
-		WITH(passive_reader_changes_nothing),
-		WITH(grows_under_the_reader),
-		WITH(looks_again_after_sealed),
-		WITH(stays_in_unsealed_segment),
-		WITH(wrong_control_leads_nowhere),
-		WITH(damaged_record_stops_the_reader),
-		WITH(wiped_record_is_no_end),
-		WITH(misplaced_record_is_damage),
-		WITH(file_cut_short_is_an_error),
-		WITH(foreign_successor),
-		WITH(missing_segment_is_reported_once),
-		WITH(named_reader_resumes_after_kill),
-		WITH(resume_without_position),
-		WITH(committed_segment_is_gone),
-		WITH(committed_position_behind_the_tail),
-		WITH(refuses_what_it_cannot_do),
-		WITH(foreign_directory),
+		READ_TEST(golden_reader_resumes),
+		READ_TEST(passive_reader_changes_nothing),
+		READ_TEST(grows_under_the_reader),
+		READ_TEST(looks_again_after_sealed),
+		READ_TEST(stays_in_unsealed_segment),
+		READ_TEST(wrong_control_leads_nowhere),
+		READ_TEST(damaged_record_stops_the_reader),
+		READ_TEST(wiped_record_is_no_end),
+		READ_TEST(misplaced_record_is_damage),
+		READ_TEST(file_cut_short_is_an_error),
+		READ_TEST(foreign_successor),
+		READ_TEST(missing_segment_is_reported_once),
+		READ_TEST(named_reader_resumes_after_kill),
+		READ_TEST(resume_without_position),
+		READ_TEST(committed_segment_is_gone),
+		READ_TEST(committed_position_behind_the_tail),
+		READ_TEST(refuses_what_it_cannot_do),
+		READ_TEST(foreign_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

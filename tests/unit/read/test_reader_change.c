@@ -64,12 +64,6 @@ static void zero_header(struct stream_fixture *f, const char *name)
 	support_poke(f->dir, name, 0, zero, sizeof zero);
 }
 
-static void set_current(struct stream_fixture *f, uint32_t id)
-{
-	support_poke(f->dir, CQ_CONTROL_NAME, offsetof(struct cq_control_page, current_segment),
-	             &id, sizeof id);
-}
-
 static void cut(struct stream_fixture *f, const char *name, int size)
 {
 	char path[PATH_SIZE];
@@ -129,9 +123,9 @@ static void segment_without_a_header(void **state)
 	for (unsigned i = 0; i < 6; i++)
 		expect_record(reader, i);
 	expect_next(reader, 0);
-	set_current(f, 2);
+	support_set_current(f->dir, 2);
 	expect_next(reader, 0);
-	set_current(f, 3);
+	support_set_current(f->dir, 3);
 	expect_next(reader, -EBADMSG);
 	cq_reader_close(reader);
 	/* the end is where the records end, also for a reader that begins there */
@@ -141,7 +135,7 @@ static void segment_without_a_header(void **state)
 	/* and without a segment before it */
 	cut(f, "000000000.q", -1);
 	cut(f, "000000001.q", -1);
-	set_current(f, 2);
+	support_set_current(f->dir, 2);
 	reader = open_reader(f, NULL, CQ_START_LATEST);
 	expect_next(reader, 0);
 	two.kinds[0] = two.kinds[1] = MISSING;

@@ -18,45 +18,18 @@
 #include "chronq.h"
 #include "format/format.h"
 #include "format/record.h"
-#include "support.h"
+#include "read_support.h"
 
-struct fixture {
-	char dir[PATH_SIZE];
-	cq_reader *reader;
-};
-
-static int setup(void **state)
-{
-	return support_setup(state, sizeof(struct fixture));
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	cq_reader_close(f->reader);
-	support_remove(f->dir);
-	free(f);
-	return 0;
-}
-
-static void open_reader(struct fixture *f)
-{
-	cq_reader_close(f->reader);
-	f->reader = NULL;
-	assert_int_equal(cq_reader_open(f->dir, NULL, CQ_START_OLDEST, 0, &f->reader), 0);
-}
-
-static void copy_golden(struct fixture *f, const char *name)
+static void copy_golden(struct read_fixture *f, const char *name)
 {
 	char golden[PATH_SIZE];
 
 	support_golden(golden, name);
 	support_copy(golden, f->dir);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 }
 
-static void remove_file(struct fixture *f, const char *name)
+static void remove_file(struct read_fixture *f, const char *name)
 {
 	char path[PATH_SIZE];
 
@@ -64,7 +37,7 @@ static void remove_file(struct fixture *f, const char *name)
 	assert_int_equal(unlink(path), 0);
 }
 
-static void remove_indexes(struct fixture *f)
+static void remove_indexes(struct read_fixture *f)
 {
 	DIR *dir = opendir(f->dir);
 	struct dirent *entry;
@@ -75,7 +48,7 @@ static void remove_indexes(struct fixture *f)
 	closedir(dir);
 }
 
-static void expect_seq(struct fixture *f, uint64_t target, uint64_t seq)
+static void expect_seq(struct read_fixture *f, uint64_t target, uint64_t seq)
 {
 	struct cq_record record;
 
@@ -84,14 +57,14 @@ static void expect_seq(struct fixture *f, uint64_t target, uint64_t seq)
 	assert_int_equal(record.seq, seq);
 }
 
-static void expect_end(struct fixture *f)
+static void expect_end(struct read_fixture *f)
 {
 	struct cq_record record;
 
 	assert_int_equal(cq_reader_next(f->reader, &record), 0);
 }
 
-static void expect_line(struct fixture *f, const char *line)
+static void expect_line(struct read_fixture *f, const char *line)
 {
 	struct cq_record record;
 
@@ -102,10 +75,10 @@ static void expect_line(struct fixture *f, const char *line)
 
 static void to_each_seq(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 200);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	for (int round = 0; round < 2; round++) {
 		for (uint64_t seq = 0; seq < 200; seq++)
 			expect_seq(f, seq, seq);
@@ -122,12 +95,12 @@ static void to_each_seq(void **state)
 /* Segments that are missing at the beginning and in the middle: the next record there is. */
 static void to_missing_seq(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 6 * SUPPORT_PER_SEGMENT);
 	remove_file(f, "000000000.q");
 	remove_file(f, "000000003.q");
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_seq(f, 0, SUPPORT_PER_SEGMENT);
 	expect_seq(f, 3 * SUPPORT_PER_SEGMENT - 1, 3 * SUPPORT_PER_SEGMENT - 1);
 	for (unsigned i = 0; i < SUPPORT_PER_SEGMENT; i++)
@@ -137,7 +110,7 @@ static void to_missing_seq(void **state)
 /* chronicle-rs began again at 0: 0 to 24, then 0 to 14, which begins inside a segment. */
 static void last_run_wins(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char line[32];
 
 	copy_golden(f, "v2-reopened");
@@ -155,7 +128,7 @@ static void last_run_wins(void **state)
 
 static void golden_by_seq(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char line[32];
 
 	copy_golden(f, "v2-killed");
@@ -170,13 +143,13 @@ static void golden_by_seq(void **state)
 }
 
 /* Every byte of the stream, whoever wrote the queue, against the stream as it was read. */
-static void check_stream(struct fixture *f, uint64_t step)
+static void check_stream(struct read_fixture *f, uint64_t step)
 {
 	struct cq_record record;
 	uint64_t size = 0, skip = 0;
 	char *stream = NULL;
 
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	while (cq_reader_next(f->reader, &record) == 1) {
 		stream = realloc(stream, size + record.length + 1);
 		memcpy(stream + size, record.payload, record.length);
@@ -202,11 +175,11 @@ static void check_stream(struct fixture *f, uint64_t step)
 /* A wrong index is found out, and the segment is walked instead. */
 static void wrong_index_leads_nowhere(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	const uint64_t wrong_offset = 64 + 128 * 9, in_payload = 64 + 64, wrong_seq = 3, low = 5;
 
 	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	support_poke(f->dir, "000000001.idx", 80 + 16, &wrong_offset, 8);
 	for (uint64_t seq = 0; seq < 3 * SUPPORT_PER_SEGMENT; seq++)
 		expect_seq(f, seq, seq);
@@ -227,12 +200,12 @@ static void wrong_index_leads_nowhere(void **state)
 static void each_word_of_an_index(void **state)
 {
 	const uint32_t first = SUPPORT_PER_SEGMENT, length = 80 + 24;
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_record record;
 	uint64_t time_ns;
 
 	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	assert_int_equal(cq_reader_seek_seq(f->reader, first + 9), 0);
 	assert_int_equal(cq_reader_next(f->reader, &record), 1);
 	time_ns = record.time_ns;
@@ -261,12 +234,12 @@ static void each_word_of_an_index(void **state)
 static void indexes_of_nothing(void **state)
 {
 	static const uint64_t none;
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char path[PATH_SIZE];
 	uint64_t skip;
 
 	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	support_path(path, f->dir, "000000001.idx");
 	support_poke(f->dir, "000000001.idx", 72, &none, 8);
 	assert_int_equal(truncate(path, 80), 0);
@@ -288,11 +261,11 @@ static void first_numbers_that_lie(void **state)
 		const char *name;
 		uint64_t seq;
 	} lies[] = { { "000000000.q", 1000 }, { "000000001.q", 2000 }, { "000000002.q", 0 } };
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_segment_header h, wrong;
 
 	support_append(f->dir, 0, 4 * SUPPORT_PER_SEGMENT);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	for (size_t i = 0; i < sizeof lies / sizeof lies[0]; i++) {
 		support_peek(f->dir, lies[i].name, 0, &h, sizeof h);
 		wrong = h;
@@ -311,7 +284,7 @@ static void first_numbers_that_lie(void **state)
 /* Indexes with several entries: empty records, 16383 to a segment. */
 static void within_large_segments(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_config config;
 	struct cq_record record;
 	cq_writer *writer;
@@ -322,7 +295,7 @@ static void within_large_segments(void **state)
 	for (unsigned i = 0; i < BIG_COUNT; i++)
 		assert_int_equal(cq_writer_append(writer, 1, "x", i % 1000 == 0, NULL), 0);
 	assert_int_equal(cq_writer_close(writer), 0);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	for (uint64_t seq = 0; seq < BIG_COUNT; seq += 997) {
 		uint64_t time, skip = 9;
 
@@ -344,12 +317,12 @@ static void within_large_segments(void **state)
 
 static void to_each_time(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_record record;
 	uint64_t times[200], last = 0;
 
 	support_append(f->dir, 0, 200);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	for (unsigned i = 0; i < 200; i++) {
 		assert_int_equal(cq_reader_next(f->reader, &record), 1);
 		times[i] = record.time_ns;
@@ -372,7 +345,7 @@ static void to_each_time(void **state)
 
 static void to_each_byte(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 200);
 	check_stream(f, 1);
@@ -382,7 +355,7 @@ static void to_each_byte(void **state)
 
 static void golden_by_byte(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	copy_golden(f, "v2-mixed");
 	check_stream(f, 101);
@@ -393,7 +366,7 @@ static void golden_by_byte(void **state)
 /* chronicle-rs's records first, then ours, in one queue. */
 static void continued_by_byte(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	copy_golden(f, "v2-small");
 	support_append(f->dir, 40, 60);
@@ -402,14 +375,14 @@ static void continued_by_byte(void **state)
 
 static void trimmed_bytes(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_record record;
 	uint64_t skip = 77, base;
 
 	support_append(f->dir, 0, 4 * SUPPORT_PER_SEGMENT);
 	remove_file(f, "000000000.q");
 	remove_file(f, "000000002.q");
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	assert_int_equal(cq_reader_next(f->reader, &record), 1);
 	base = record.stream_offset;
 	assert_int_equal(cq_reader_seek_stream(f->reader, base - 1, &skip), -ENODATA);
@@ -428,7 +401,7 @@ static void trimmed_bytes(void **state)
 /* Only the segments before it tell where a segment of chronicle-rs begins, until they are deleted. */
 static void bytes_keep_their_places(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char golden[PATH_SIZE], later[PATH_SIZE], from[PATH_SIZE], to[PATH_SIZE], name[32];
 	uint64_t size = 0, skip;
 	struct cq_record record;
@@ -442,7 +415,7 @@ static void bytes_keep_their_places(void **state)
 		support_path(to, later, name);
 		assert_int_equal(rename(from, to), 0);
 	}
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	while (cq_reader_next(f->reader, &record) == 1)
 		size += record.length;
 	assert_int_equal(cq_reader_seek_stream(f->reader, size - 1, &skip), 0);
@@ -468,11 +441,11 @@ static void bytes_keep_their_places(void **state)
 
 static void ends(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	uint64_t skip;
 
 	/* an empty queue */
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	assert_int_equal(cq_reader_seek_end(f->reader), 0);
 	assert_int_equal(cq_reader_seek_oldest(f->reader), 0);
 	assert_int_equal(cq_reader_seek_seq(f->reader, 5), 0);
@@ -502,11 +475,11 @@ static void ends(void **state)
 /* A place that damage hides is an error, and the reader does not move. */
 static void damage_on_the_way(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	const uint32_t commit = 0x7fffffff;
 
 	support_append(f->dir, 0, 2 * SUPPORT_PER_SEGMENT);
-	open_reader(f);
+	read_open(f, NULL, CQ_START_OLDEST);
 	expect_line(f, "record 0");
 	support_poke(f->dir, "000000000.q", 64 + 128 * 5, &commit, sizeof commit);
 	assert_int_equal(cq_reader_seek_seq(f->reader, 9), -EIO);
@@ -519,7 +492,7 @@ static void damage_on_the_way(void **state)
  * read may hold the number. */
 static void damage_where_nothing_tells(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_record record;
 
 	copy_golden(f, "v2-killed");
@@ -530,29 +503,27 @@ static void damage_where_nothing_tells(void **state)
 	assert_int_equal(record.seq, 6);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(to_each_seq),
-		WITH(to_missing_seq),
-		WITH(last_run_wins),
-		WITH(golden_by_seq),
-		WITH(wrong_index_leads_nowhere),
-		WITH(each_word_of_an_index),
-		WITH(indexes_of_nothing),
-		WITH(first_numbers_that_lie),
-		WITH(within_large_segments),
-		WITH(to_each_time),
-		WITH(to_each_byte),
-		WITH(golden_by_byte),
-		WITH(continued_by_byte),
-		WITH(trimmed_bytes),
-		WITH(bytes_keep_their_places),
-		WITH(ends),
-		WITH(damage_on_the_way),
-		WITH(damage_where_nothing_tells),
+		READ_TEST(to_each_seq),
+		READ_TEST(to_missing_seq),
+		READ_TEST(last_run_wins),
+		READ_TEST(golden_by_seq),
+		READ_TEST(wrong_index_leads_nowhere),
+		READ_TEST(each_word_of_an_index),
+		READ_TEST(indexes_of_nothing),
+		READ_TEST(first_numbers_that_lie),
+		READ_TEST(within_large_segments),
+		READ_TEST(to_each_time),
+		READ_TEST(to_each_byte),
+		READ_TEST(golden_by_byte),
+		READ_TEST(continued_by_byte),
+		READ_TEST(trimmed_bytes),
+		READ_TEST(bytes_keep_their_places),
+		READ_TEST(ends),
+		READ_TEST(damage_on_the_way),
+		READ_TEST(damage_where_nothing_tells),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

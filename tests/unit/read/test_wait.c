@@ -21,32 +21,9 @@
 #include "chronq.h"
 #include "meta/reader_file.h"
 #include "read/reader.h"
-#include "support.h"
+#include "read_support.h"
 
 #define SECOND_NS 1000000000ULL
-
-struct fixture {
-	char dir[PATH_SIZE];
-	cq_reader *reader;
-	cq_writer *writer;
-};
-
-static int setup(void **state)
-{
-	return support_setup(state, sizeof(struct fixture));
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	cq_reader_close(f->reader);
-	if (f->writer)
-		cq_writer_close(f->writer);
-	support_remove(f->dir);
-	free(f);
-	return 0;
-}
 
 static cq_writer *open_writer(const char *dir)
 {
@@ -120,7 +97,7 @@ static void expect_success(pid_t child)
 /* Many rolls of tiny segments, one reader that registers for wake-ups and one that polls. */
 static void readers_in_other_processes_during_rolls(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	const uint64_t count = 20000;
 	pid_t waiting, passive;
 
@@ -149,7 +126,7 @@ static int by_value(const void *a, const void *b)
 /* One record at a time, each awaited by the reader before the next is appended: over every roll. */
 static void woken_by_each_append(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	uint64_t start, took[SLEEPS];
 	int back[2];
 	pid_t child;
@@ -201,7 +178,7 @@ static void woken_by_each_append(void **state)
 
 static void timeouts(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	uint64_t start;
 
 	for (int passive = 0; passive < 2; passive++) {
@@ -228,7 +205,7 @@ static void signals_end_the_wait(void **state)
 	const struct itimerval often = { { 0, 20000 }, { 0, 20000 } },
 			       never = { { 0, 0 }, { 0, 0 } };
 	struct sigaction action = { .sa_handler = on_alarm }, old;
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 
 	support_append(f->dir, 0, 3);
 	assert_int_equal(sigaction(SIGALRM, &action, &old), 0);
@@ -248,7 +225,7 @@ static void signals_end_the_wait(void **state)
 /* A reader is counted while it waits, and not afterwards. */
 static void waiters_are_counted_off_again(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	uint32_t waiters;
 
 	support_append(f->dir, 0, 3);
@@ -261,7 +238,7 @@ static void waiters_are_counted_off_again(void **state)
 /* control.meta is replaced while a reader waits: it finds the new one. */
 static void control_replaced_while_waiting(void **state)
 {
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	char path[PATH_SIZE];
 	uint64_t epoch;
 
@@ -285,7 +262,7 @@ static void control_replaced_while_waiting(void **state)
 	assert_int_equal(f->reader->control.page->epoch, epoch);
 }
 
-static void read_cursor(struct fixture *f, struct cq_reader_file *cursor)
+static void read_cursor(struct read_fixture *f, struct cq_reader_file *cursor)
 {
 	char path[PATH_SIZE];
 	FILE *file;
@@ -309,7 +286,7 @@ static void at_most_once_a_second(const struct cq_reader_file *from,
 static void heartbeat_while_waiting(void **state)
 {
 	struct cq_reader_file committed, waited, again;
-	struct fixture *f = *state;
+	struct read_fixture *f = *state;
 	struct cq_record record;
 
 	support_append(f->dir, 0, 3);
@@ -331,18 +308,16 @@ static void heartbeat_while_waiting(void **state)
 	at_most_once_a_second(&waited, &again);
 }
 
-#define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		WITH(readers_in_other_processes_during_rolls),
-		WITH(woken_by_each_append),
-		WITH(timeouts),
-		WITH(signals_end_the_wait),
-		WITH(waiters_are_counted_off_again),
-		WITH(control_replaced_while_waiting),
-		WITH(heartbeat_while_waiting),
+		READ_TEST(readers_in_other_processes_during_rolls),
+		READ_TEST(woken_by_each_append),
+		READ_TEST(timeouts),
+		READ_TEST(signals_end_the_wait),
+		READ_TEST(waiters_are_counted_off_again),
+		READ_TEST(control_replaced_while_waiting),
+		READ_TEST(heartbeat_while_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

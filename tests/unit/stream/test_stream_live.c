@@ -248,21 +248,13 @@ static void last_segment_is_replaced(void **state)
 /* Segment 0 lacks its last record and its seal, though segment 1 is in use. */
 struct unfinished {
 	struct stream_view view; /* has seen segment 0 when that was the last */
-	uint8_t header[64];
-	uint8_t last[1088];
+	struct support_unfinished gone;
 	uint64_t end;
 };
 #define LAST_RECORD (64 + 2 * 1088)
 
-static void set_current(struct qs *q, uint32_t id)
-{
-	support_poke(q->dir, "control.meta", 132, &id, sizeof id);
-}
-
 static void unfinish(struct qs *q, struct unfinished *u)
 {
-	static const uint8_t zero[1088];
-
 	u->end = 0;
 	qs_open(q);
 	for (int i = 0; i < 2; i++)
@@ -272,12 +264,7 @@ static void unfinish(struct qs *q, struct unfinished *u)
 	for (int i = 0; i < 2; i++)
 		stream_append(q->writer, &u->end, 1000);
 	qs_close(q);
-	support_peek(q->dir, "000000000.q", 0, u->header, sizeof u->header);
-	assert_true(u->header[12] & CQ_SEALED);
-	support_peek(q->dir, "000000000.q", LAST_RECORD, u->last, sizeof u->last);
-	support_poke(q->dir, "000000000.q", LAST_RECORD, zero, sizeof u->last);
-	support_poke(q->dir, "000000000.q", 12, zero, 52);
-	set_current(q, 0);
+	support_unfinish(q->dir, LAST_RECORD, sizeof u->gone.last, &u->gone);
 }
 
 static void stays_in_unsealed_segment(void **state)
@@ -288,7 +275,7 @@ static void stays_in_unsealed_segment(void **state)
 	unfinish(q, &u);
 	stream_expect_extent(u.view.stream, 0, 2000);
 	/* now control.meta says that the writer is further on: the lost record is a hole */
-	set_current(q, 1);
+	support_set_current(q->dir, 1);
 	stream_expect_extent(u.view.stream, 0, 4000);
 	stream_expect_error(u.view.stream, 2000, 3000, ENODATA);
 	stream_expect(u.view.stream, NULL, 3000, 4000, 500);
@@ -318,10 +305,10 @@ static void second_look(struct qs *q)
 	qs_hold(q, "tail.followed");
 	CHILD(pthread_create(&thread, NULL, look, u.view.stream) == 0);
 	qs_hold_reached(q);
-	support_poke(q->dir, "000000000.q", LAST_RECORD, u.last, sizeof u.last);
-	support_poke(q->dir, "000000000.q", 0, u.header,
+	support_poke(q->dir, "000000000.q", LAST_RECORD, u.gone.last, sizeof u.gone.last);
+	support_poke(q->dir, "000000000.q", 0, u.gone.header,
 	             16); /* without the summary, which would tell */
-	set_current(q, 1);
+	support_set_current(q->dir, 1);
 	qs_hold_go(q);
 	CHILD(pthread_join(thread, NULL) == 0);
 	CHILD(cq_stream_pread(u.view.stream, bytes, sizeof bytes, 0) == 4000);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fs_calls.c - calls of the mount's handlers that fail, or whose answer is made up; see fs_support.h */
+/* fs_calls.c - calls of the mount's handlers that fail, or that give made-up answers; see fs_support.h */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ static pthread_t test_thread;
 
 /* ---- failing calls ---- */
 
-/* What the library calls itself is not counted: it has tests of its own. */
+/* Calls inside the library are not counted: it has tests of its own. */
 static _Thread_local int inside;
 
 static bool fails(const char *name, int error)
@@ -65,7 +65,7 @@ static bool fails(const char *name, int error)
 		return r;                                   \
 	}
 
-/* The same where `made` says it instead, if it is set. */
+/* The same for a call that `made` replaces, if it is set. */
 #define MADE_UP_CALL(name, parameters, arguments, made, made_arguments) \
 	REPLACED(int, name, parameters)                                 \
 	{                                                               \
@@ -82,7 +82,7 @@ CALL(void *, malloc, (size_t size), (size), ENOMEM, NULL)
 CALL(void *, calloc, (size_t count, size_t size), (count, size), ENOMEM, NULL)
 CALL(void *, realloc, (void *old, size_t size), (old, size), ENOMEM, NULL)
 CALL(FILE *, open_memstream, (char **text, size_t *size), (text, size), ENOMEM, NULL)
-/* The names that these have with 64-bit offsets. */
+/* The names of these calls with 64-bit offsets. */
 CALL(int, fstat64, (int fd, struct stat *st), (fd, st), EIO, -1)
 CALL(int, fstatvfs64, (int fd, struct statvfs *st), (fd, st), EIO, -1)
 CALL(int, pthread_create,
@@ -119,7 +119,7 @@ LIBRARY_CALL(ssize_t, cq_segment_pread,
              (cq_segment * segment, void *buffer, size_t length, uint64_t offset),
              (segment, buffer, length, offset))
 
-/* ---- those that may be made up ---- */
+/* ---- calls with made-up answers ---- */
 
 MADE_UP_CALL(cq_stream_extent, (cq_stream * stream, uint64_t *ret_begin, uint64_t *ret_end),
              (stream, ret_begin, ret_end), made_up.extent, (ret_begin, ret_end))
@@ -161,7 +161,7 @@ REPLACED(int, cq_queue_await_release,
 	return __real_cq_queue_await_release(queue, made_up.no_wait ? 0 : timeout_ms, ret_holder);
 }
 
-/* A stream in memory may find at its end that there is too little. */
+/* The close of a stream in memory may find too little memory. */
 REPLACED(int, fclose, (FILE * file))
 {
 	int r = __real_fclose(file);
@@ -172,7 +172,7 @@ REPLACED(int, fclose, (FILE * file))
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 
-/* A file to be read, with this text; of "none" there is none. */
+/* A file with this text; "none": no such file. */
 static int made_up_file(const char *text)
 {
 	int fd;
@@ -187,7 +187,7 @@ static int made_up_file(const char *text)
 	return fd;
 }
 
-/* None of those who call it makes a file. */
+/* No caller creates a file. */
 int __wrap_open64(const char *path, int flags, ...)
 {
 	assert_int_equal(flags & O_CREAT, 0);

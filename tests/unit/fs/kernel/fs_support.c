@@ -57,7 +57,7 @@ static struct request *of(fuse_req_t req)
 	return (struct request *)(void *)req;
 }
 
-/* Last: the flusher answers from its own thread. */
+/* Last, since the flusher replies from its own thread. */
 static int answered(fuse_req_t req, int error)
 {
 	of(req)->error = error;

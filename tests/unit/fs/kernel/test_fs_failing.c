@@ -2,10 +2,10 @@
 /*
  * test_fs_failing.c - each operation of the mount with each of its calls failing
  *
- * An operation is done once undisturbed, which counts its calls of the library, the system, and for
- * memory; then once for each of them, which fails (EIO or EBADMSG, ENOMEM).  The request must be answered once,
- * with that error or as if nothing had been; the user holds nothing of the daemon afterwards, and the
- * same operation succeeds.
+ * The test runs an operation undisturbed and counts its calls of the library, of the system, and for
+ * memory.  Then it runs the operation once for each of these calls, which fails (EIO or EBADMSG, ENOMEM).
+ * The request must get one reply, with that error or as if no call had failed.  Afterwards the user must
+ * hold nothing of the daemon, and the same operation must succeed.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,15 +40,15 @@ struct operation {
 	const char *path;
 	const char *name;
 	void (*run)(fuse_req_t req, uint64_t node, struct fuse_file_info *fi);
-	int flags; /* of the open before it; CLOSED: there is none, DIRECTORY: of a directory */
-	/* Calls whose failure is no error of this request, each between commas. */
+	int flags; /* of the open before it; CLOSED: no open, DIRECTORY: the open of a directory */
+	/* Calls whose failure does not make this request fail, each between commas. */
 	const char *forgiven;
 };
 
 #define CLOSED (-1)
 #define DIRECTORY (-2)
 
-/* ---- what a request does ---- */
+/* ---- the operations ---- */
 
 static void getattr(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
@@ -151,7 +151,7 @@ static void lock(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	chronfs_ops.flock(req, node, fi, LOCK_EX | LOCK_NB);
 }
 
-/* The flusher's answer may come later. */
+/* The flusher's reply may come later. */
 static void await(void)
 {
 	fs_calls_end();
@@ -194,7 +194,7 @@ static void command_sync(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 
 #define FIGURES \
 	"cq_stream_extent,cq_queue_readers,cq_queue_ends,cq_queue_segment_attr,cq_queue_position,"
-#define PROCESS "open," /* of /proc: a thread is taken for a process then */
+#define PROCESS "open," /* of /proc: without it a thread counts as a process */
 #define CONTENT "cq_segment_open,cq_segment_info,"
 
 static const struct operation reading[] = {
@@ -270,7 +270,7 @@ static bool is_forgiven(const struct operation *op, const char *call)
 {
 	char name[64];
 
-	/* an open file is told of as it was when it was opened */
+	/* an open file shows the attributes that it had at its open */
 	if (calls.error == EBADMSG && op->flags >= 0 &&
 	    (strcmp(call, "cq_queue_segment_attr") == 0 || strcmp(call, "cq_stream_segment") == 0))
 		return true;
@@ -278,7 +278,7 @@ static bool is_forgiven(const struct operation *op, const char *call)
 	return op->forgiven && strstr(op->forgiven, name);
 }
 
-/* A file that is not one of the queue any more is told as one that is gone. */
+/* EBADMSG: a file that does not belong to the queue any more is shown as deleted. */
 static bool is_told_as(const char *call, int error, int told)
 {
 	static const char of_segments[] =
@@ -291,7 +291,7 @@ static bool is_told_as(const char *call, int error, int told)
 	return told == 0 || told == error;
 }
 
-/* Does it once, with this call failing; returns how many there were. */
+/* Runs the operation once, with this call failing; returns the number of calls. */
 static int once(const struct operation *op, int failing)
 {
 	const uint64_t node = fs_node(op->path);
@@ -304,7 +304,7 @@ static int once(const struct operation *op, int failing)
 		chronfs_ops.opendir(fs_request(1, 0), node, &fi);
 		fs_expect(1, 0);
 	}
-	fs.status_files.metrics_size = 0; /* nobody has read it yet */
+	fs.status_files.metrics_size = 0; /* no text was made yet */
 	fs.directory.changed.tv_sec = 0;
 	fs_request(0, 0);
 	fs_calls_begin(failing);
@@ -368,7 +368,7 @@ static void each_call_on_a_read_only_mount(void **state)
 	printf("# %d calls\n", each(reading, COUNT(reading)));
 }
 
-/* A lookup that fails says so, and the name is found the next time. */
+/* A failing lookup gets the error, and the next lookup finds the name. */
 static void each_call_of_a_lookup(void **state)
 {
 	static const char *const names[] = { "payload", "segments", "stats.json", "metrics",
@@ -393,7 +393,7 @@ static void each_call_of_a_lookup(void **state)
 	}
 }
 
-/* ---- what is no request ---- */
+/* ---- outside of requests ---- */
 
 static void no_background_thread(void **state)
 {
@@ -408,7 +408,7 @@ static void no_background_thread(void **state)
 		fs_calls_end();
 		assert_null(fs.background);
 	}
-	chronfs_background_wake(&fs); /* the library may do that while the queue is closed */
+	chronfs_background_wake(&fs); /* the library may do that while the queue is being closed */
 	chronfs_background_stop(&fs);
 	chronfs_background_fini(&fs);
 }
@@ -428,7 +428,7 @@ static void no_thread_for_the_signals(void **state)
 	chronfs_signals_stop(signals);
 }
 
-/* Half of what the daemon may open is for those who read segment files. */
+/* Open segment files may take half of the daemon's descriptors. */
 static void limit_of_descriptors(void **state)
 {
 	static const struct {
@@ -438,7 +438,7 @@ static void limit_of_descriptors(void **state)
 	} cases[] = {
 		{ 100, 100, 0, 50 },
 		{ 100, 400, 2, 50 },  /* setrlimit() fails */
-		{ 100, 400, 1, 512 }, /* getrlimit() does */
+		{ 100, 400, 1, 512 }, /* getrlimit() fails */
 	};
 
 	(void)state;
@@ -452,8 +452,8 @@ static void limit_of_descriptors(void **state)
 	}
 }
 
-/* How long a record may be follows from the pages that the kernel gives a request; where it does not say,
- * it is what all kernels give.  The least that was ever said counts. */
+/* The longest record follows from the pages of a request.  Where the kernel does not say how many, it is
+ * the number that all kernels give.  The smallest number that was ever read counts. */
 static void pages_of_a_request(void **state)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_fs_locks.c - flock and POSIX locks without a kernel: who waits for what, and who gets it
+ * test_fs_locks.c - flock and POSIX locks without a kernel: which request waits, and which gets the lock
  *
- * A request is sent by an owner through an open file; both are numbers that the test makes up.
+ * An owner sends a request through an open file; both are numbers that the test makes up.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,14 +21,14 @@
 #define B chronfs_node(CHRONFS_METRICS, 0)
 #define NO_ANSWER (-1)
 
-/* What request i has been answered; once. */
+/* The reply of request i, which has exactly one. */
 static int answer_of(int i)
 {
 	assert_in_range(requests[i].replies, 0, 1);
 	return requests[i].replies ? requests[i].error : NO_ANSWER;
 }
 
-/* Bytes `start` to `end` for this owner; end 0: all that follow. */
+/* Bytes `start` to `end` for this owner; end 0: all bytes from `start` on. */
 static struct flock range(int type, off_t start, off_t end)
 {
 	return (struct flock){
@@ -90,14 +90,14 @@ static void who_holds_it_is_told(void **state)
 	told = asked(A, 2, range(F_WRLCK, 150, 160));
 	assert_int_equal(told.l_type, F_RDLCK);
 	assert_int_equal(told.l_start, 100);
-	assert_int_equal(told.l_len, 0); /* to the end, however far that is */
+	assert_int_equal(told.l_len, 0); /* to the end of the file, wherever that is */
 	assert_int_equal(asked(A, 2, range(F_RDLCK, 150, 160)).l_type, F_UNLCK);
 	assert_int_equal(asked(A, 2, range(F_WRLCK, 20, 99)).l_type, F_UNLCK);
 	assert_int_equal(asked(B, 2, range(F_WRLCK, 0, 0)).l_type, F_UNLCK);
 	assert_int_equal(asked(A, 1, range(F_WRLCK, 0, 0)).l_type, F_UNLCK);
 }
 
-/* The end of a lock lets in who waits for it, in order of arrival, and nobody else. */
+/* When a lock ends, the requests that wait for it get it in order of arrival, and no other request. */
 static void who_waits_gets_it_in_turn(void **state)
 {
 	(void)state;
@@ -108,8 +108,8 @@ static void who_waits_gets_it_in_turn(void **state)
 	assert_int_equal(whole(2, A, 3, LOCK_SH), NO_ANSWER);
 	assert_int_equal(whole(3, A, 1, LOCK_UN), 0);
 	assert_int_equal(answer_of(1), 0);
-	assert_int_equal(answer_of(2), NO_ANSWER); /* it would have to share it */
-	assert_int_equal(answer_of(0), NO_ANSWER); /* that is another file's */
+	assert_int_equal(answer_of(2), NO_ANSWER); /* it would have to share the lock */
+	assert_int_equal(answer_of(0), NO_ANSWER); /* it waits for a lock of another file */
 	assert_int_equal(whole(3, A, 2, LOCK_SH), 0);
 	assert_int_equal(answer_of(2), 0); /* now it can */
 	assert_int_equal(set(3, B, 1, range(F_UNLCK, 0, 4)), 0);
@@ -118,7 +118,7 @@ static void who_waits_gets_it_in_turn(void **state)
 	assert_int_equal(answer_of(0), 0);
 }
 
-/* A descriptor of the file is closed, whichever: its owner's POSIX locks on it end, and nothing else. */
+/* A close of any descriptor of a file ends its owner's POSIX locks on the file, and no other lock. */
 static void a_close_drops_the_owners_locks(void **state)
 {
 	const uint64_t one = chronfs_node(CHRONFS_APPEND, 1),
@@ -144,7 +144,7 @@ static void a_close_drops_the_owners_locks(void **state)
 	assert_int_equal(answer_of(2), 0);
 }
 
-/* Only the request that is meant, and never one that has its answer. */
+/* An interruption ends only its own request, and no request that has its reply. */
 static void interrupted_while_waiting(void **state)
 {
 	(void)state;
@@ -162,7 +162,7 @@ static void interrupted_while_waiting(void **state)
 	assert_int_equal(fs.user_limits.locks.used, 1);
 }
 
-/* The interruption has come before the request was parked. */
+/* An interruption that comes before the request is parked. */
 static void interrupted_before_waiting(void **state)
 {
 	struct fuse_file_info fi = { .fh = 2, .lock_owner = 2 };
@@ -178,11 +178,11 @@ static void interrupted_before_waiting(void **state)
 	assert_int_equal(fs.user_limits.locks.used, 0);
 }
 
-/* What somebody else holds does not make an unlock one lock more. */
+/* An unlock does not need one lock more because another owner holds locks. */
 static void unlocking_when_there_are_too_many(void **state)
 {
 	(void)state;
-	fs.user_limits.locks.most = 4; /* two of them are the mounter's */
+	fs.user_limits.locks.most = 4; /* of which users get two */
 	assert_int_equal(set_from(0, 1, A, 1, range(F_WRLCK, 0, 99), false), 0);
 	assert_int_equal(set_from(0, 2, A, 2, range(F_WRLCK, 100, 199), false), 0);
 	assert_int_equal(set_from(0, 3, A, 3, range(F_WRLCK, 200, 200), false), ENOLCK);
@@ -191,7 +191,7 @@ static void unlocking_when_there_are_too_many(void **state)
 	assert_int_equal(set_from(0, 1, A, 1, range(F_UNLCK, 0, 10), false), 0);
 	assert_int_equal(asked(A, 3, range(F_WRLCK, 0, 10)).l_type, F_UNLCK);
 	assert_int_equal(asked(A, 3, range(F_WRLCK, 11, 11)).l_type, F_WRLCK);
-	/* root and the mounter may have the rest */
+	/* root and the mounter get the rest */
 	assert_int_equal(set_from(0, FS_MOUNTER, A, 3, range(F_WRLCK, 200, 200), false), 0);
 	assert_int_equal(set_from(0, 0, A, 4, range(F_WRLCK, 300, 300), false), 0);
 	assert_int_equal(set_from(0, 0, A, 5, range(F_WRLCK, 400, 400), false), ENOLCK);
@@ -205,7 +205,7 @@ static void an_operation_that_there_is_not(void **state)
 	assert_null(fs.file_locks.held);
 }
 
-/* The end of the mount answers those who wait. */
+/* The end of the mount replies to the requests that wait. */
 static void the_mount_ends(void **state)
 {
 	(void)state;

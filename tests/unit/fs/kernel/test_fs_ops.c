@@ -2,8 +2,8 @@
 /*
  * test_fs_ops.c - the mount's handlers without a mount: nodes, limits, fsync, options
  *
- * libfuse's replies and the writer's calls are replaced by ours (--wrap), so that an answer that
- * comes later can be seen at the handler.
+ * The test replaces libfuse's replies and the writer's calls (--wrap), so it sees a reply that comes
+ * after its handler has returned.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -110,7 +110,7 @@ static void each_lookup_of_a_sink_is_a_node(void **state)
 	chronfs_sink_new_node(&fs, CHRONFS_APPEND, &b);
 	assert_int_not_equal(a.ino, b.ino);
 	assert_int_equal(a.attr.st_ino, b.attr.st_ino);
-	assert_true(a.entry_timeout <= 0); /* its attributes are the same for ever */
+	assert_true(a.entry_timeout <= 0); /* its attributes never change */
 	assert_int_equal(chronfs_node_kind(b.ino), CHRONFS_APPEND);
 }
 
@@ -161,8 +161,8 @@ static void limit_is_the_smaller(void **state)
 	assert_int_equal(fs.write_limit, (1U << 20) - (size_t)sysconf(_SC_PAGESIZE));
 }
 
-/* The kernel splits what does not fit into the pages of a request: the first part is longer than all of
- * them but one. */
+/* The kernel splits a write that does not fit into the pages of a request; the first piece is longer
+ * than all pages but one. */
 static void limit_follows_the_pages_of_a_request(void **state)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -172,12 +172,12 @@ static void limit_follows_the_pages_of_a_request(void **state)
 	fs.request.pages = 4;
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(conn.max_write, 4 * page);
-	assert_int_equal(fs.write_limit, 3968); /* a segment's is smaller */
+	assert_int_equal(fs.write_limit, 3968); /* the limit of a segment is smaller */
 	fs.writer = NULL;
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(fs.write_limit, 3 * page);
 	fs.request.pages = 1;
-	assert_int_equal(chronfs_request_read_limit(&fs), 0); /* read-only: nobody writes */
+	assert_int_equal(chronfs_request_read_limit(&fs), 0); /* read-only: there are no writes */
 	chronfs_ops.init(&fs, &conn);
 	assert_int_equal(fs.write_limit, 0);
 }
@@ -220,7 +220,7 @@ static void options_are_understood(void **state)
 	assert_false(o.read_only);
 	chronfs_options_fini(&o);
 
-	/* the library never syncs each append itself: its caller would wait */
+	/* the library must not sync each append itself: the caller would wait */
 	assert_int_equal(parse("sync=always", &o), 0);
 	assert_int_equal(o.sync, CHRONFS_SYNC_ALWAYS);
 	assert_int_equal(o.queue_config.sync, CQ_SYNC_NONE);

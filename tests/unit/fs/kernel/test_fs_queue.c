@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_fs_queue.c - the mount's queue without a kernel: what is said when it does not open, how it is
- * closed with files open, what is told of one that is strange
+ * test_fs_queue.c - the mount's queue without a kernel: messages when it does not open, a close with
+ * files open, the state of strange queues
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,9 +23,9 @@
 #include "status/stats.h"
 #include "support.h"
 
-/* ---- it does not open ---- */
+/* ---- a queue that does not open ---- */
 
-/* What each error of the library means for the mount. */
+/* The exit code and message for each error of the library. */
 static void why_it_does_not_open(void **state)
 {
 	static const struct {
@@ -60,7 +60,7 @@ static void why_it_does_not_open(void **state)
 	}
 }
 
-/* Somebody else holds the lock, and its text says so or does not: one line, whatever it says. */
+/* Another process holds the lock: the message is one line, whatever the lock file says. */
 static void who_has_it_is_named_as_well_as_can_be(void **state)
 {
 	char own[64], name[64], path[PATH_SIZE];
@@ -96,7 +96,7 @@ static void who_has_it_is_named_as_well_as_can_be(void **state)
 	assert_int_equal(fs_mount(fs_queue, false), CHRONFS_EXIT_OK);
 }
 
-/* Where the lock cannot be looked at, opening it tells. */
+/* If we cannot look at the lock, the open of the writer finds out. */
 static void a_lock_that_is_something_else(void **state)
 {
 	char path[PATH_SIZE];
@@ -110,7 +110,7 @@ static void a_lock_that_is_something_else(void **state)
 	assert_non_null(strstr(said, "symbolic link"));
 }
 
-/* No memory, no descriptors: whatever is missing, the mount ends, and the next one is well. */
+/* No memory, no descriptors: whatever is missing, the mount ends, and the next one works. */
 static void each_call_of_opening(void **state)
 {
 	static const bool read_only[] = { false, true };
@@ -136,9 +136,9 @@ static void each_call_of_opening(void **state)
 	}
 }
 
-/* ---- it is closed ---- */
+/* ---- closing ---- */
 
-/* A forced unmount ends with files open: they are closed, and an open line is a record. */
+/* A forced unmount ends with open files: they are closed, and an open line becomes a record. */
 static void closed_with_files_open(void **state)
 {
 	static const char *const names[] = {
@@ -175,8 +175,8 @@ static void closed_with_files_open(void **state)
 	cq_reader_close(reader);
 }
 
-/* A line that waits for room when its file is closed is lost when nothing can be appended any more,
- * which is said and counted. */
+/* A line that waits for room when its file is closed is lost if the writer can append nothing any more;
+ * that is logged and counted. */
 static void an_orphan_that_can_never_be_appended(void **state)
 {
 	const uint64_t node = fs_node("append.lines");
@@ -198,7 +198,7 @@ static void an_orphan_that_can_never_be_appended(void **state)
 	made_up.append_error = 0;
 }
 
-/* ---- what is told of it ---- */
+/* ---- the state ---- */
 
 static uint64_t boot_ns(void)
 {
@@ -233,7 +233,7 @@ static int readers_unknown(cq_reader_visit_fn visit, void *arg)
 	return -EACCES;
 }
 
-/* A heartbeat ahead of a clock that was set back is just now, not in hundreds of years. */
+/* A heartbeat in the future, after the clock was set back, counts as now, not as hundreds of years ago. */
 static void readers_and_clocks(void **state)
 {
 	static struct chronfs_stats stats;
@@ -254,7 +254,7 @@ static void readers_and_clocks(void **state)
 	assert_false(stats.sources & CHRONFS_FROM_READERS);
 }
 
-/* Each counter is shown as what it is, in JSON and in metrics. */
+/* Each counter is shown under its own name, in JSON and in metrics. */
 static void counters_are_copied(void **state)
 {
 	static const struct {
@@ -300,7 +300,7 @@ static void counters_are_copied(void **state)
 	fs.counters = (struct chronfs_counters){ 0 };
 }
 
-/* A path need not be UTF-8, stats.json and metrics are. */
+/* stats.json and metrics are UTF-8, even if the path of the queue is not. */
 static void a_path_that_is_no_text(void **state)
 {
 	static struct chronfs_stats stats;
@@ -314,7 +314,7 @@ static void a_path_that_is_no_text(void **state)
 	fs.options.queue = fs_queue;
 }
 
-/* A queue of one segment, which nobody writes: its directories have a time all the same. */
+/* The directories of a queue of one segment without a writer have a time, too. */
 static void a_queue_of_one_segment(void **state)
 {
 	char path[PATH_SIZE];
@@ -345,7 +345,7 @@ static void seek(int error, off_t wanted, uint64_t node, struct fuse_file_info *
 		assert_int_equal(requests[0].offset, wanted);
 }
 
-/* What a sealed segment has not used is a hole; one that is full has none. */
+/* The unused end of a sealed segment is a hole; a full segment has none. */
 static void holes_of_segments(void **state)
 {
 	const size_t most = cq_writer_max_payload(fs.writer);
@@ -379,7 +379,7 @@ static void holes_of_segments(void **state)
 	fs_release(node, &fi);
 }
 
-/* The segments of chronicle-rs do not say in their headers how far they are used. */
+/* The headers of chronicle-rs's segments do not say where the unused end begins. */
 static void segments_without_a_summary(void **state)
 {
 	char golden[PATH_SIZE];
@@ -407,7 +407,7 @@ static void segments_without_a_summary(void **state)
 	fs_release(node, &fi);
 }
 
-/* A name whose file has become none of the queue's is no name any more, open or not. */
+/* A name whose file does not belong to the queue any more does not exist, also while it is open. */
 static void a_segment_that_is_overwritten(void **state)
 {
 	uint64_t segment, payload;

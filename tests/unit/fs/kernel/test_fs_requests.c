@@ -2,8 +2,8 @@
 /*
  * test_fs_requests.c - requests as the kernel seldom sends them, without a kernel
  *
- * Small buffers, opens that were interrupted, nodes that there are not, handles of poll(2) that are
- * replaced, no memory for what has to wait.
+ * Small buffers, interrupted opens, nodes that do not exist, replaced handles of poll(2), no memory for
+ * a request that has to wait.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,7 +32,7 @@
 
 /* ---- directories ---- */
 
-/* As in the answer to READDIR: the kernel's struct fuse_dirent. */
+/* The kernel's struct fuse_dirent, as in a reply to READDIR. */
 struct entry {
 	uint64_t ino;
 	uint64_t cookie;
@@ -41,7 +41,7 @@ struct entry {
 	char name[];
 };
 
-/* Reads a directory to its end with a buffer of this size; the names, each with a blank behind it. */
+/* Reads a directory to its end with a buffer of this size; gives the names, a blank behind each. */
 static void list(const char *path, size_t size, char names[512])
 {
 	const uint64_t node = fs_node(path);
@@ -72,7 +72,7 @@ static void list(const char *path, size_t size, char names[512])
 	fs_expect(1, 0);
 }
 
-/* From when on no name is added behind a test's back: the writer's next segment has its own. */
+/* Waits until the writer's next segment has its name; after that no name is added during a test. */
 static void await_spare(void)
 {
 	const time_t end = time(NULL) + 120;
@@ -85,7 +85,7 @@ static void await_spare(void)
 	}
 }
 
-/* Each name once, in order, however little fits into an answer. */
+/* Each name comes once, in order, however little fits into a reply. */
 static void names_through_small_buffers(void **state)
 {
 	static const char *const paths[] = { "", "segments", "payload" };
@@ -108,7 +108,7 @@ static void names_through_small_buffers(void **state)
 	}
 }
 
-/* ---- opens that nobody takes ---- */
+/* ---- interrupted opens ---- */
 
 static void interrupted_opens_hold_nothing(void **state)
 {
@@ -141,7 +141,7 @@ static void interrupted_opens_hold_nothing(void **state)
 	                 0);
 }
 
-/* ---- nodes that there are not ---- */
+/* ---- nodes that do not exist ---- */
 
 static void check_no_node(uint64_t node)
 {
@@ -182,7 +182,7 @@ static void check_no_node(uint64_t node)
 	fs_expect(0, 0);
 }
 
-static void nodes_that_there_are_not(void **state)
+static void nodes_that_do_not_exist(void **state)
 {
 	struct fuse_file_info fi = { 0 };
 	const uint64_t none = chronfs_node(CHRONFS_NONE, 7);
@@ -192,12 +192,12 @@ static void nodes_that_there_are_not(void **state)
 	check_no_node(chronfs_node(CHRONFS_KINDS, 0));
 	check_no_node(chronfs_node((1U << CHRONFS_KIND_BITS) - 1, 0));
 	assert_int_equal(chronfs_node_ino(none), none);
-	/* whatever was meant, what it asks for is durable */
+	/* fsync of any node makes the records durable */
 	chronfs_ops.fsync(fs_request(0, 0), none, 0, &fi);
 	while (__atomic_load_n(&requests[0].replies, __ATOMIC_ACQUIRE) == 0)
 		usleep(100);
 	fs_expect(0, 0);
-	/* a directory cannot be opened as a file, nor has its end anything to flush */
+	/* a directory cannot be opened as a file */
 	chronfs_ops.open(fs_request(0, 0), CHRONFS_NODE_ROOT, &fi);
 	fs_expect(0, EINVAL);
 	chronfs_ops.flush(fs_request(0, 0), fs_node("stream"), &fi);
@@ -210,7 +210,7 @@ static void nodes_that_there_are_not(void **state)
 
 /* ---- attributes ---- */
 
-/* Setting what is there already is no change; a nanosecond is one. */
+/* To set an attribute to its own value is no change; one nanosecond more is a change. */
 static void times_are_compared_exactly(void **state)
 {
 	const uint64_t node = fs_node("segments/000000000.q");
@@ -239,8 +239,8 @@ static struct timespec segments_changed(void)
 	return requests[0].attr.st_mtim;
 }
 
-/* The time of the queue's directory is that of its last change, of whatever file; it stands still over
- * changes in the same tick of the clock. */
+/* The time of the queue's directory is that of its last change, whichever file changed.  Changes in the
+ * same tick of the clock have the same time. */
 static void two_changes_at_the_same_time(void **state)
 {
 	struct timespec times[2] = { { 0 } }, now;
@@ -291,8 +291,8 @@ static void poll_with_handle(uint64_t node, struct fuse_file_info *fi, unsigned 
 	fs_expect(0, 0);
 }
 
-/* An open file has one handle, the newest; of a node that is open twice, each has its own; what is
- * closed is not told any more. */
+/* An open file has one handle, the newest.  Two open files of a node have one each.  A closed file is
+ * not notified any more. */
 static void handles_of_poll(void **state)
 {
 	const uint64_t stream = fs_node("stream");
@@ -300,7 +300,7 @@ static void handles_of_poll(void **state)
 			      b = fs_open(stream, O_RDONLY | O_NONBLOCK);
 
 	(void)state;
-	poll_with_handle(stream, &a, 0); /* 0: an old kernel does not say which events */
+	poll_with_handle(stream, &a, 0); /* 0: as an old kernel, which does not name events */
 	assert_true(requests[0].events & POLLIN);
 	chronfs_ops.read(fs_request(0, 0), stream, 1 << 16, 0, &a);
 	chronfs_ops.read(fs_request(0, 0), stream, 1 << 16, 0, &b);
@@ -311,7 +311,7 @@ static void handles_of_poll(void **state)
 	assert_int_equal(requests[0].events, 0);
 	assert_int_equal(handles_destroyed, 1);
 	assert_int_equal(chronfs_poll_step(&fs), -1);
-	assert_int_equal(handles_told, 1); /* the first did ask for more than POLLIN */
+	assert_int_equal(handles_told, 1); /* only the first asked for more than POLLIN */
 	poll_with_handle(stream, &a, POLLIN);
 	fs_release(stream, &a);
 	assert_int_equal(handles_told, 1);
@@ -324,7 +324,7 @@ static void handles_of_poll(void **state)
 	fs_release(stream, &b);
 }
 
-/* The handle of an open file is a number that another kind of file may have, too. */
+/* Open files of two kinds may have the same number as handle. */
 static void handles_of_two_kinds(void **state)
 {
 	struct fuse_file_info fi = { .fh = 1 };
@@ -340,7 +340,7 @@ static void handles_of_two_kinds(void **state)
 	assert_null(fs.polls.first);
 }
 
-/* A file that is not polled is closed, then the mount ends: the handle of the polled file is freed. */
+/* A file that is not polled is closed, then the mount ends: the polled file's handle is destroyed. */
 static void the_mount_ends_while_a_file_is_polled(void **state)
 {
 	struct fuse_file_info fi = { .fh = 1 };
@@ -362,7 +362,7 @@ static long ctl_write(int i, uint64_t node, struct fuse_file_info *fi, const cha
 	return requests[i].replies;
 }
 
-/* An interruption ends the job that it means, if nobody works on it yet. */
+/* An interruption ends its own job, if no thread works on that yet. */
 static void jobs_are_interrupted(void **state)
 {
 	const uint64_t node = fs_node("ctl");
@@ -375,7 +375,7 @@ static void jobs_are_interrupted(void **state)
 	}
 	fs_interrupt(1);
 	fs_expect(1, EINTR);
-	fs_interrupt(1); /* it has its answer */
+	fs_interrupt(1); /* it has its reply already */
 	fs_expect(1, EINTR);
 	assert_int_equal(chronfs_ctl_step(&fs), 0);
 	fs_expect(0, 0);
@@ -393,7 +393,7 @@ static void jobs_are_interrupted(void **state)
 	fs_expect(0, 0);
 	assert_int_equal(requests[0].size, 0);
 
-	/* the end of the mount answers the rest */
+	/* the end of the mount replies to the rest */
 	fs_request(0, 0);
 	assert_int_equal(ctl_write(0, node, &fi, "trim 1"), 0);
 	fs_end();
@@ -436,7 +436,7 @@ static void unlink_on_a_read_only_mount(void **state)
 
 /* ---- writes ---- */
 
-/* Of nothing there is no record. */
+/* A write of no bytes appends no record. */
 static void empty_writes(void **state)
 {
 	static const char *const names[] = { "append", "append.lines", "ctl" };
@@ -456,7 +456,7 @@ static void empty_writes(void **state)
 	assert_int_equal(requests[0].attr.st_size, 3 * FS_SEGMENTS * FS_PAYLOAD);
 }
 
-/* Without memory for what waits a write is refused, and nothing of it is appended later. */
+/* Without memory for its wait a write is refused, and none of it is appended later. */
 static void no_memory_to_wait(void **state)
 {
 	static const char *const names[] = { "append", "append.lines" };
@@ -481,7 +481,7 @@ static void no_memory_to_wait(void **state)
 	assert_int_equal(chronfs_room_wait_step(&fs), -1);
 }
 
-/* A line_timeout of more milliseconds than poll(2) counts is waited for in pieces. */
+/* A line_timeout of more milliseconds than poll(2) takes is waited for in pieces. */
 static void a_line_may_stay_open_for_months(void **state)
 {
 	const uint64_t node = fs_node("append.lines");
@@ -504,7 +504,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(names_through_small_buffers),
 		TEST(interrupted_opens_hold_nothing),
-		TEST(nodes_that_there_are_not),
+		TEST(nodes_that_do_not_exist),
 		TEST(times_are_compared_exactly),
 		READ_ONLY_TEST(two_changes_at_the_same_time),
 		TEST(attributes_need_their_room),

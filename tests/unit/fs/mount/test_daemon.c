@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_daemon.c - going to the background and ending by a signal, where the system does not go along
+ * test_daemon.c - going to the background and ending by a signal, with failing system calls
  *
- * Both sides of the fork are called in this process (--wrap): the parent's _exit() comes back here with
- * its code.  mount/life/life.sh and mount/life/messages.sh do the same with real processes.
+ * Both sides of the fork run in this process (--wrap): the parent's _exit() returns here with its code.
+ * mount/life/life.sh and mount/life/messages.sh do the same with real processes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -32,28 +32,28 @@ static struct chronfs fs;
 static jmp_buf exited;
 
 static struct {
-	bool on;                                /* else all is as the system says */
+	bool on;                                /* otherwise all calls are the real ones */
 	pid_t child;                            /* of fork(); -1: it fails */
 	int reads;                              /* bytes that the parent gets from the child */
-	int looks;                              /* at the mount point */
-	bool unmounted;                         /* at the second look nothing is mounted there */
+	int looks;                              /* calls of stat() */
+	bool unmounted;                         /* the second stat() finds no mount */
 	int read_error, stat_error, wait_error; /* of the first call */
 	int status;
-	int signal;      /* that comes while the parent waits for the child to be ready, */
-	int signal_late; /* looks whether the mount answers, */
-	int signal_last; /* or ends */
-	int killed;      /* what the child was sent */
-	int calls;       /* of the failing ones */
+	int signal;      /* comes while the parent waits until the child is ready, */
+	int signal_late; /* while it asks the mount, */
+	int signal_last; /* or while it exits */
+	int killed;      /* the signal that the child got */
+	int calls;       /* of the functions that fail once */
 	int setsid_error, chdir_error, null_error, write_error, mask_error;
 	int action_error; /* of the signal `action` */
 	int action;
 	int closed_streams; /* these standard streams are not open */
-	int wait_signals;   /* sigwait() fails so often */
-	int syslog;         /* so often messages were sent there */
+	int wait_signals;   /* sigwait() fails so many times */
+	int syslog;         /* so many times the log was switched to syslog */
 	char said[512];
 } made;
 
-static sem_t ended; /* the session was told to end */
+static sem_t ended; /* fuse_session_exit() was called */
 
 static int setup(void **state)
 {
@@ -69,7 +69,7 @@ static int setup(void **state)
 	made.on = true;
 	made.child = CHILD;
 	made.reads = 1;
-	/* a parent that has ended well has left them blocked */
+	/* a parent that has exited with success has left them blocked */
 	sigemptyset(&ends);
 	sigaddset(&ends, SIGTERM);
 	sigaddset(&ends, SIGINT);
@@ -179,11 +179,11 @@ int __wrap_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...)
 {
 	if (!made.on || strcmp(path, "/dev/null") != 0)
-		return __real_open64(path, flags, 0600); /* a profile's */
+		return __real_open64(path, flags, 0600); /* the file of a coverage profile */
 	return made.null_error ? failing(made.null_error) : __real_open64(path, flags);
 }
 
-/* Ours stay. */
+/* This process keeps its own streams. */
 REPLACED(int, dup2, (int old, int new))
 {
 	return made.on ? new : __real_dup2(old, new);
@@ -245,7 +245,7 @@ void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *
 
 /* ---- the parent ---- */
 
-/* The code that the one who started the mount gets. */
+/* The exit code of the process that started the mount. */
 static int started(void)
 {
 	int code = setjmp(exited);
@@ -257,7 +257,7 @@ static int started(void)
 	return code - 1;
 }
 
-/* Success is told when the child is ready, and is not dead by then. */
+/* The parent reports success when the child is ready and its mount answers. */
 static void the_child_is_ready(void **state)
 {
 	(void)state;
@@ -266,23 +266,23 @@ static void the_child_is_ready(void **state)
 	made.read_error = EINTR;
 	assert_int_equal(started(), CHRONFS_EXIT_OK);
 	setup(state);
-	made.stat_error = EACCES; /* a mount that its starter may not look at */
+	made.stat_error = EACCES; /* a mount that the parent may not stat */
 	assert_int_equal(started(), CHRONFS_EXIT_OK);
 	setup(state);
 	made.stat_error = ENOTCONN;
 	made.status = SIGKILL;
 	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
-	setup(state); /* it died while the starter's question waited for it */
+	setup(state); /* it died while the parent's stat() waited for it */
 	made.stat_error = ECONNABORTED;
 	made.status = SIGKILL;
 	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
-	setup(state); /* it has failed to serve, and has unmounted by then */
+	setup(state); /* it could not serve, and has unmounted again */
 	made.unmounted = true;
 	made.status = CHRONFS_EXIT_LOOP << 8;
 	assert_int_equal(started(), CHRONFS_EXIT_LOOP);
 }
 
-/* The child's code is the parent's. */
+/* The parent exits with the child's code. */
 static void the_child_has_failed(void **state)
 {
 	static const struct {
@@ -292,7 +292,7 @@ static void the_child_has_failed(void **state)
 		{ 0, 0, EINTR, CHRONFS_EXIT_MOUNT << 8, CHRONFS_EXIT_MOUNT },
 		{ 0, EIO, 0, CHRONFS_EXIT_LOCKED << 8, CHRONFS_EXIT_LOCKED },
 		{ 0, 0, 0, SIGSEGV, CHRONFS_EXIT_DAEMON },
-		{ 0, 0, 0, CHRONFS_EXIT_OK, CHRONFS_EXIT_DAEMON }, /* too early an end */
+		{ 0, 0, 0, CHRONFS_EXIT_OK, CHRONFS_EXIT_DAEMON }, /* it ended too early */
 		{ 0, 0, ECHILD, 0, CHRONFS_EXIT_DAEMON },
 	};
 
@@ -306,8 +306,8 @@ static void the_child_has_failed(void **state)
 	}
 }
 
-/* A signal while the child starts ends it, ready or not: the mount is not there when the parent ends. */
-static void a_signal_is_handed_on(void **state)
+/* A signal while the child starts ends the child, ready or not: no mount is left when the parent exits. */
+static void a_signal_is_passed_on(void **state)
 {
 	static const int numbers[] = { SIGTERM, SIGINT, SIGHUP };
 
@@ -325,7 +325,7 @@ static void a_signal_is_handed_on(void **state)
 	made.signal_late = SIGTERM;
 	assert_int_equal(started(), CHRONFS_EXIT_STOPPED);
 	assert_int_equal(made.killed, SIGTERM);
-	setup(state); /* its last flush failed, or it died of something else */
+	setup(state); /* its last flush failed; or it died of another signal */
 	made.signal = SIGTERM;
 	made.status = CHRONFS_EXIT_LOOP << 8;
 	assert_int_equal(started(), CHRONFS_EXIT_LOOP);
@@ -335,7 +335,7 @@ static void a_signal_is_handed_on(void **state)
 	assert_int_equal(started(), CHRONFS_EXIT_DAEMON);
 }
 
-/* Once the mount is reported it stays. */
+/* A mount that was reported stays. */
 static void a_signal_that_comes_too_late(void **state)
 {
 	const struct timespec now = { 0 };
@@ -377,7 +377,7 @@ static void no_session_or_directory_of_its_own(void **state)
 	assert_int_equal(fs.ready_fd, -1);
 }
 
-/* The mount goes on without the one who started it, and without /dev/null. */
+/* The mount works without the process that started it, and without /dev/null. */
 static void nobody_to_tell(void **state)
 {
 	(void)state;
@@ -421,7 +421,7 @@ static void signals_that_cannot_be_set(void **state)
 	}
 }
 
-/* Whatever sigwait() thinks of it, the session ends by a signal, and only then. */
+/* The session ends by a signal, also after sigwait() has failed, and not before. */
 static void a_signal_ends_the_session(void **state)
 {
 	struct chronfs_signals *signals;
@@ -432,7 +432,7 @@ static void a_signal_ends_the_session(void **state)
 	assert_int_equal(chronfs_signals_block(), 0);
 	assert_int_equal(chronfs_signals_start((struct fuse_session *)(void *)&fs, &signals), 0);
 	while (sem_wait(&ended) < 0)
-		assert_int_equal(errno, EINTR); /* the main thread is kicked */
+		assert_int_equal(errno, EINTR); /* the main thread is interrupted */
 	chronfs_signals_stop(signals);
 	sem_destroy(&ended);
 }
@@ -444,7 +444,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_child_is_ready),
 		TEST(the_child_has_failed),
-		TEST(a_signal_is_handed_on),
+		TEST(a_signal_is_passed_on),
 		TEST(a_signal_that_comes_too_late),
 		TEST(no_child),
 		TEST(no_session_or_directory_of_its_own),

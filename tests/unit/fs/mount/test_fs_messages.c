@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_fs_messages.c - what a mount says: one line for each message, whatever is in it, whoever says it
+ * test_fs_messages.c - the messages of a mount: each is one line, whatever it holds, from us or libfuse
  *
- * Messages go to syslog(3), which is replaced by ours (--wrap), through the log's thread; where they are to
- * go to stderr that is a file.
+ * Messages go through the log's thread to syslog(3), which the test replaces (--wrap), or to stderr,
+ * which is a file.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ static struct {
 	char text[8 * PATH_MAX];
 } logged;
 
-/* A log that is stuck: each message waits in syslog() until it is let go. */
+/* A log that is stuck: each message waits in syslog() until the test releases it. */
 static bool stuck;
 static sem_t reached, let_go;
 
@@ -73,7 +73,7 @@ void __wrap_syslog(int priority, const char *format, ...)
 	va_end(args);
 }
 
-/* What it is called with _FORTIFY_SOURCE. */
+/* Its name with _FORTIFY_SOURCE. */
 void __wrap___syslog_chk(int priority, int flag, const char *format, ...)
 {
 	va_list args;
@@ -156,7 +156,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Since the last look this was said, and nothing else; NULL: nothing was. */
+/* This is the only message since the last check; NULL: there was none. */
 static void expect(int priority, const char *text)
 {
 	chronfs_log_queue_to_syslog(fs.log_queue); /* all is written now */
@@ -187,7 +187,7 @@ static void each_has_its_level(void **state)
 	expect(LOG_NOTICE, "/q: a notice");
 }
 
-/* libfuse says some in several pieces; what never ends is one, too, as far as it goes. */
+/* libfuse gives some messages in several pieces; a line that never ends is one message, cut off. */
 static void pieces_become_lines(void **state)
 {
 	char piece[301], all[520] = "/q: ";
@@ -210,7 +210,7 @@ static void pieces_become_lines(void **state)
 	expect(LOG_ERR, "/q: the next");
 }
 
-/* What -d shows is not for the log, and not one line for each message. */
+/* The output of -d does not go to the log, and is not split into messages. */
 static void debugging_goes_to_stderr(void **state)
 {
 	FILE *file = tmpfile();
@@ -248,7 +248,7 @@ static void debugging_goes_to_stderr(void **state)
 	expect(0, NULL);
 }
 
-/* A control character is never written as it is, in UTF-8 neither; other characters are. */
+/* Control characters are always escaped, also in UTF-8; other characters never. */
 static void control_characters_are_escaped(void **state)
 {
 	static const struct {
@@ -267,7 +267,7 @@ static void control_characters_are_escaped(void **state)
 		{ "\xe2\x82\xac \xf0\x9f\x90\x9f", "/q: \xe2\x82\xac \xf0\x9f\x90\x9f" },
 		{ "a\xe2\x80\xae"
 		  "b\xe2\x81\xa6\xe2\x80\xa8",
-		  "/q: a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6\\xe2\\x80\\xa8" }, /* turns what follows */
+		  "/q: a\\xe2\\x80\\xaeb\\xe2\\x81\\xa6\\xe2\\x80\\xa8" }, /* changes the direction of the text */
 		{ "a\\x0ab", "/q: a\\x0ab" }, /* escaped by the library already */
 	};
 
@@ -278,7 +278,7 @@ static void control_characters_are_escaped(void **state)
 	}
 }
 
-/* The longest paths, each byte of them escaped: what does not fit is left out, and it is one line. */
+/* The longest paths with every byte escaped: the message is one line, and what does not fit is left out. */
 static void the_longest_message(void **state)
 {
 	char point[PATH_MAX] = "";
@@ -304,7 +304,7 @@ static void the_longest_message(void **state)
 		assert_memory_equal(logged.text + i, "\\x0a", 4);
 }
 
-/* The longest queue and the longest mount point leave room for what is said of them. */
+/* The longest queue and the longest mount point leave room for the rest of the message. */
 static void long_paths(void **state)
 {
 	static const char reason[] = ": No such file or directory";
@@ -321,16 +321,16 @@ static void long_paths(void **state)
 	assert_string_equal(logged.text + strlen(logged.text) - strlen(reason), reason);
 }
 
-/* ---- a log that nobody reads ---- */
+/* ---- a log that no process reads ---- */
 
-/* Lets all go that wait in syslog(), and those that will. */
+/* Releases all messages that wait in syslog(), and all later ones. */
 static void release(int count)
 {
 	for (int i = 0; i < count; i++)
 		(void)sem_post(&let_go);
 }
 
-/* What does not fit is counted, and told where it is missing; nobody has waited. */
+/* Messages without room are counted, and the count is logged in their place; no caller waits. */
 static void a_stuck_log_keeps_nobody(void **state)
 {
 	enum { MANY = 20000 };
@@ -362,7 +362,7 @@ static void a_stuck_log_keeps_nobody(void **state)
 	expect(LOG_ERR, "/q: and on");
 }
 
-/* A mount whose log is stuck ends all the same, and so does what was started from a terminal. */
+/* A mount whose log is stuck ends all the same, also one in the foreground. */
 static void the_end_does_not_wait_for_it(void **state)
 {
 	(void)state;
@@ -374,15 +374,15 @@ static void the_end_does_not_wait_for_it(void **state)
 	chronfs_log_queue_to_syslog(fs.log_queue);
 	chronfs_log_queue_stop(fs.log_queue);
 	assert_int_equal(logged.count, 0);
-	release(1); /* the thread that was left to itself still has what it needs */
+	release(1); /* the thread that was left behind still has its memory */
 	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
 	chronfs_log_queue_to_syslog(fs.log_queue);
 	stuck = false;
 }
 
-/* stderr is a pipe that others have made non-blocking, and full: the log's thread waits for room, and
- * all of the message is there then.  A write that is interrupted is made again; what stderr refuses
- * is left out, and the next message goes on. */
+/* stderr is a full pipe that another process has made non-blocking: the log's thread waits for room, and
+ * then writes the whole message.  It repeats an interrupted write; it leaves out a message that stderr
+ * refuses, and continues with the next. */
 static void stderr_that_takes_nothing(void **state)
 {
 	static const char wanted[] = "chronfs: /q: waits for room\n"
@@ -406,7 +406,7 @@ static void stderr_that_takes_nothing(void **state)
 	chronfs_log(&fs, CQ_ERROR, "waits for room");
 	while (sem_wait(&reached) != 0)
 		;
-	/* the pipe is read until all that filled it is gone */
+	/* the pipe is read until it is empty */
 	while (length < sizeof wanted - 1) {
 		ssize_t n = read(ends[0], block, sizeof block);
 		const char *begin = n > 0 ? memchr(block, 'c', (size_t)n) : NULL;
@@ -439,8 +439,7 @@ static void stderr_that_takes_nothing(void **state)
 	assert_string_equal(text, wanted);
 }
 
-/* A mount says that it has no log: nothing is left of what was begun.  Where none was begun, there is none
- * to end. */
+/* A log that cannot start leaves nothing behind.  To stop a log that was not started is no error. */
 static void no_log(void **state)
 {
 	struct chronfs_log_queue *log = NULL;

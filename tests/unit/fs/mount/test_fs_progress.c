@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_fs_progress.c - what is said of a recovery, to whom, and how often
+ * test_fs_progress.c - reports of a recovery: to a terminal, a log, the service manager, and how often
  *
  * The clock, the terminal and the signals are made up (--wrap); the service manager is a socket.
  */
@@ -35,7 +35,7 @@ static struct {
 	unsigned said;
 	char text[256];
 } made;
-static int manager = -1; /* what NOTIFY_SOCKET leads to */
+static int manager = -1; /* the socket of NOTIFY_SOCKET */
 
 int __real_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
@@ -75,7 +75,7 @@ void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *
 	made.said++;
 }
 
-/* A service manager under this name; '@' stands for the zero of an abstract one. */
+/* Makes a service manager with this name; '@' is the zero byte of an abstract one. */
 static void make_manager(const char *name)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -92,7 +92,7 @@ static void make_manager(const char *name)
 	assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
 }
 
-/* What it was sent next; "" if nothing. */
+/* Its next message; "": none. */
 static const char *received(void)
 {
 	static char text[512];
@@ -135,7 +135,7 @@ static int at(uint64_t done)
 	return chronfs_progress(&fs, &p);
 }
 
-/* A line in so many seconds, however often we are asked. */
+/* One line in so many seconds, however often there is progress. */
 static void lines(bool terminal, time_t interval)
 {
 	made.terminal = terminal;
@@ -207,7 +207,7 @@ static void more_time_is_asked_for(void **state)
 	}
 }
 
-/* A service manager that is not there, or is none, is no error. */
+/* A service manager that does not exist, or is another file, is no error. */
 static void nobody_to_notify(void **state)
 {
 	char name[300];

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_mountpoint.c - what is done about whatever stands at the mount point
+ * test_mountpoint.c - the check of the mount point: dead mounts, live mounts, directories
  *
- * The system is made up (--wrap): what stat(2) says of the mount point, the kernel's table of mounts,
- * who may unmount.  mount/life/recover.sh does the same to real mounts.
+ * The system is made up (--wrap): stat(2) of the mount point, the kernel's table of mounts, the right to
+ * unmount.  mount/life/recover.sh does the same with real mounts.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,14 +24,14 @@
 #include "chronfs.h"
 #include "mount/mountpoint.h"
 
-#define FD 1000 /* what open() gives */
+#define FD 1000 /* the result of open() */
 #define CHILD 4711
 
 static struct chronfs fs;
 
 static struct {
 	int stat_error;      /* of the mount point; ENOTCONN: dead, until it is unmounted */
-	mode_t mode;         /* else */
+	mode_t mode;         /* of a mount point that answers */
 	const char *reached; /* the only path that can be opened */
 	const char *fdinfo;  /* contents; NULL: there is none */
 	const char *mountinfo;
@@ -94,7 +94,7 @@ int __wrap_stat64(const char *path, struct stat *st)
 int __wrap_open64(const char *path, int flags, ...)
 {
 	if (!(flags & O_PATH))
-		return __real_open64(path, flags); /* a profile's */
+		return __real_open64(path, flags); /* the file of a coverage profile */
 	errno = ENOTCONN;
 	return made.reached && strcmp(path, made.reached) == 0 ? FD : -1;
 }
@@ -172,7 +172,7 @@ void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *
 
 /* ---- tests ---- */
 
-/* Ends so, and says so; "" is nothing. */
+/* The check gives this code and this message; "": no message. */
 static void check(int code, const char *text)
 {
 	assert_int_equal(chronfs_mountpoint_check(&fs), code);
@@ -194,7 +194,7 @@ static void a_directory(void **state)
 	made.stat_error = 0;
 	made.mountinfo = OTHERS;
 	check(CHRONFS_EXIT_OK, "");
-	fs.options.queue = beside; /* its name begins alike, and it lies elsewhere */
+	fs.options.queue = beside; /* its name begins alike, but it is elsewhere */
 	check(CHRONFS_EXIT_OK, "");
 	fs.options.queue = below;
 	check(CHRONFS_EXIT_NO_MOUNTPOINT, "would hide the queue");
@@ -202,14 +202,14 @@ static void a_directory(void **state)
 	check(CHRONFS_EXIT_NO_MOUNTPOINT, "a mount at / would hide the queue");
 }
 
-static void a_dead_mount_is_taken_away(void **state)
+static void a_dead_mount_is_unmounted(void **state)
 {
 	(void)state;
 	check(CHRONFS_EXIT_OK, "a dead mount was unmounted from /m");
 	assert_int_equal(made.closed, 2);
 }
 
-/* Who is not root asks fusermount3. */
+/* A user other than root unmounts with fusermount3. */
 static void by_fusermount3(void **state)
 {
 	(void)state;
@@ -219,7 +219,7 @@ static void by_fusermount3(void **state)
 	assert_int_equal(made.waits, 2);
 }
 
-static void it_cannot_be_taken_away(void **state)
+static void it_cannot_be_unmounted(void **state)
 {
 	static const struct {
 		int umount_error, fork_error, wait_error, status;
@@ -242,12 +242,12 @@ static void it_cannot_be_taken_away(void **state)
 	}
 }
 
-/* mount -f only tells whether it would be. */
+/* mount -f only says whether a mount would work. */
 static void only_tried(void **state)
 {
 	(void)state;
 	fs.options.fake = true;
-	made.umount_error = EIO; /* must not be asked */
+	made.umount_error = EIO; /* must not be called */
 	check(CHRONFS_EXIT_OK, "a mount of this queue whose process died");
 	setup(state);
 	fs.options.fake = true;
@@ -276,12 +276,12 @@ static void somebody_elses(void **state)
 	}
 }
 
-/* What is not as it should be in the kernel's files says nothing: nothing is unmounted. */
+/* Where the kernel's files make no sense nothing is unmounted. */
 static void a_table_that_makes_no_sense(void **state)
 {
 	static const char *const tables[] = {
 		NULL,
-		OTHERS, /* it is not in there: we are in a chroot */
+		OTHERS, /* without the mount: we are in a chroot */
 		"36 1 0:31 / /m rw fuse.chronfs /q rw\n", /* no separator */
 		"36 1 0:31 / /m rw - fuse.chronfs",       /* cut off */
 		"36 1 0:31 - fuse.chronfs /q rw\n",
@@ -299,14 +299,14 @@ static void a_table_that_makes_no_sense(void **state)
 		made.fdinfo = infos[i];
 		refused("/m: Transport endpoint is not connected");
 	}
-	/* at a mount point that answers it does not matter */
+	/* for a mount point that answers that does not matter */
 	setup(state);
 	made.stat_error = 0;
 	made.mountinfo = NULL;
 	check(CHRONFS_EXIT_OK, "");
 }
 
-/* Bytes that look like the beginning of an escape at the end of a name are as they are. */
+/* The beginning of an escape at the end of a name stays as it is. */
 static void half_an_escape(void **state)
 {
 	static const char *const sources[] = { "/q\\", "/q\\0", "/q\\04" };
@@ -323,7 +323,7 @@ static void half_an_escape(void **state)
 	}
 }
 
-/* As far as the path goes there is a mount; nowhere does it go. */
+/* The path leads as far as a dead mount; or nowhere. */
 static void a_path_below_a_dead_mount(void **state)
 {
 	static char deep[] = "/m/a/b", relative[] = "m";
@@ -350,7 +350,7 @@ static void a_live_mount(void **state)
 	refused("mounted at /m already, by a process that is alive");
 }
 
-/* Another may be mounted below it, in its segments/. */
+/* A queue may be mounted below a live mount, in its segments/. */
 static void below_a_live_mount(void **state)
 {
 	static char below[] = "/m/segments";
@@ -374,9 +374,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(a_directory),
-		TEST(a_dead_mount_is_taken_away),
+		TEST(a_dead_mount_is_unmounted),
 		TEST(by_fusermount3),
-		TEST(it_cannot_be_taken_away),
+		TEST(it_cannot_be_unmounted),
 		TEST(only_tried),
 		TEST(somebody_elses),
 		TEST(a_table_that_makes_no_sense),

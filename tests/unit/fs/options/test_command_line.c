@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_command_line.c - command lines of the mount that are seldom: odd paths, mount(8)'s types and
- * namespaces, no memory
+ * test_command_line.c - rare command lines of the mount: odd paths, mount(8)'s types and namespaces, no
+ * memory
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,7 +28,7 @@ static char base[PATH_SIZE], said[4096];
 
 static struct {
 	int made;
-	int failing; /* this one fails, 1, 2, ...; 0: none does */
+	int failing; /* the call that fails: 1, 2, ...; 0: none */
 } calls;
 
 static bool fails(void)
@@ -60,7 +60,7 @@ CALL(int, fuse_opt_add_opt_escaped, (char **text, const char *option), (text, op
 
 /* ---- parsing ---- */
 
-/* Parses the words of a line; what it says is in `said`.  The result is to be freed when it is 0. */
+/* Parses the words of a line; `said` has what it prints.  If it returns 0, the caller frees the result. */
 static int parse(const char *line, struct chronfs_options *ret_options)
 {
 	char *copy = __real_strdup(line), *argv[ARGUMENTS + 1] = { NULL }, *at = copy;
@@ -73,7 +73,7 @@ static int parse(const char *line, struct chronfs_options *ret_options)
 	(void)fflush(stderr);
 	saved = dup(STDERR_FILENO);
 	assert_true(saved >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
-	optind = 0; /* getopt() begins anew */
+	optind = 0; /* restarts getopt() */
 	calls.made = 0;
 	code = chronfs_mount8_called(argv[0])
 	               ? chronfs_mount8_parse(ret_options, argc, argv)
@@ -122,7 +122,7 @@ static void debugging_stays_in_the_foreground(void **state)
 	}
 }
 
-/* The last of several names is the one. */
+/* The last of several names counts. */
 static void names_are_replaced(void **state)
 {
 	struct chronfs_options o;
@@ -135,7 +135,7 @@ static void names_are_replaced(void **state)
 
 /* ---- paths ---- */
 
-/* The queue of this line. */
+/* The line has this queue. */
 static void queue_is(const char *line, const char *queue)
 {
 	struct chronfs_options o;
@@ -145,7 +145,7 @@ static void queue_is(const char *line, const char *queue)
 	chronfs_options_fini(&o);
 }
 
-/* Of a queue that is to be made only the parent has to be there. */
+/* Of a new queue only the parent directory must exist. */
 static void paths_become_absolute(void **state)
 {
 	char line[2 * PATH_SIZE], wanted[PATH_SIZE + 8];
@@ -178,7 +178,7 @@ static void paths_that_lead_nowhere(void **state)
 	refused(line, CHRONFS_EXIT_SETUP, "No such file");
 }
 
-/* As an unset variable gives it: not the current directory. */
+/* An empty argument, as of an unset variable, is not the current directory. */
 static void an_empty_path(void **state)
 {
 	(void)state;
@@ -217,7 +217,7 @@ static void a_namespace_that_is_none(void **state)
 
 /* ---- no memory ---- */
 
-/* Each call fails in turn: the line is refused, and never understood in another way. */
+/* Each call fails in turn: the line is refused with a message. */
 static void no_memory(void **state)
 {
 	static const char *const lines[] = {

@@ -2,7 +2,7 @@
 /*
  * test_stats.c - the status fields, stats.json and metrics, without a mount
  *
- * What is rendered is made up: every field at its largest, or missing.
+ * The state is made up: every field has its largest value, or is missing.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,7 +149,7 @@ static json_int_t number_in(const json_t *root, const char *group, const char *k
 	return json_integer_value(value);
 }
 
-/* Whatever the path: each byte of it may take six. */
+/* For paths of all lengths whose bytes are escaped, each to six. */
 static void largest_values_fit(void **state)
 {
 	json_t *root;
@@ -183,14 +183,14 @@ static void too_small_a_size_is_an_error(void **state)
 
 /* ---- no memory ---- */
 
-static long allocations; /* that jansson gets before one fails */
+static long allocations; /* that succeed before one fails */
 
 static void *allocate(size_t size)
 {
 	return allocations-- == 0 ? NULL : malloc(size);
 }
 
-/* There is a text, and then it is the same, or there is none. */
+/* The text is the same as with memory, or there is none. */
 static void without_memory_there_is_no_json(void **state)
 {
 	const size_t size = chronfs_json_size(&fs);
@@ -201,7 +201,7 @@ static void without_memory_there_is_no_json(void **state)
 	(void)state;
 	fill_all();
 	stats.writer.error = -EIO;
-	stats.readers_shown = 20; /* more than an array has room for at first */
+	stats.readers_shown = 20; /* more than a new array has room for */
 	json_set_alloc_funcs(allocate, free);
 	allocations = LONG_MAX;
 	assert_int_equal(chronfs_json_render(&stats, size, &whole), 0);

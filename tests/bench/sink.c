@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sink.c - write(2) to a file that is held open, each one timed: MNT/append, or any other sink */
+/*
+ * sink.c - write(2) to files that are held open: MNT/append, or any other sink
+ *
+ * Each run writes to one file after the other, so that all of them meet the same machine.  One
+ * writer times each write; of several, which open the file themselves, only the rate is measured.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,46 +16,120 @@
 #include "samples.h"
 
 #define MOST_RUNS 99
+#define MOST_FILES 4
+#define MOST_WRITERS 64
+
+struct writing {
+	pthread_barrier_t *start;
+	const char *path;
+	const char *bytes;
+	size_t size, count;
+};
+
+static int open_sink(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+
+	if (fd < 0)
+		must(path, -errno);
+	return fd;
+}
+
+static void write_timed(int fd, const char *bytes, size_t size, size_t count,
+                        struct samples *samples)
+{
+	for (size_t n = 0; n < count; n++) {
+		const uint64_t start = samples ? now_ns() : 0;
+
+		if (write(fd, bytes, size) != (ssize_t)size)
+			must("write", -errno);
+		if (samples)
+			samples_add(samples, now_ns() - start);
+	}
+}
+
+static void *write_beside_others(void *arg)
+{
+	const struct writing *w = arg;
+	const int fd = open_sink(w->path);
+
+	pthread_barrier_wait(w->start);
+	write_timed(fd, w->bytes, w->size, w->count, NULL);
+	close(fd);
+	return NULL;
+}
+
+static double rate_of_many(const char *path, const char *bytes, size_t size, size_t count,
+                           unsigned writers)
+{
+	pthread_t threads[MOST_WRITERS];
+	pthread_barrier_t start;
+	struct writing w = { &start, path, bytes, size, count };
+	uint64_t begin;
+
+	pthread_barrier_init(&start, NULL, writers + 1);
+	for (unsigned i = 0; i < writers; i++)
+		must("thread", -pthread_create(&threads[i], NULL, write_beside_others, &w));
+	pthread_barrier_wait(&start);
+	begin = now_ns();
+	for (unsigned i = 0; i < writers; i++)
+		pthread_join(threads[i], NULL);
+	pthread_barrier_destroy(&start);
+	return (double)(count * writers) / ((double)(now_ns() - begin) / 1e9);
+}
+
+static double rate_of_one(const char *path, const char *bytes, size_t size, size_t count,
+                          uint64_t ret_percentiles[PERCENTILES])
+{
+	const int fd = open_sink(path);
+	struct samples samples;
+	uint64_t begin;
+	double rate;
+
+	samples_init(&samples, count);
+	begin = now_ns();
+	write_timed(fd, bytes, size, count, &samples);
+	rate = (double)count / ((double)(now_ns() - begin) / 1e9);
+	samples_percentiles(&samples, ret_percentiles);
+	samples_fini(&samples);
+	close(fd);
+	return rate;
+}
 
 int main(int argc, char **argv)
 {
-	static uint64_t results[MOST_RUNS][PERCENTILES];
-	static double rates[MOST_RUNS];
-	const size_t size = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
-	const size_t count = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
-	const size_t runs = argc > 4 ? strtoul(argv[4], NULL, 10) : 5;
+	static uint64_t results[MOST_FILES][MOST_RUNS][PERCENTILES];
+	static double rates[MOST_FILES][MOST_RUNS];
+	const size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+	const size_t count = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
+	const size_t runs = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
+	const unsigned writers = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 0;
+	const int files = (argc - 5) / 2;
 	char *bytes = malloc(size + 1);
-	int fd;
 
-	if (size < 1 || count < 1 || runs < 1 || runs > MOST_RUNS || !bytes) {
-		fprintf(stderr, "usage: sink FILE BYTES COUNT [RUNS]\n");
+	if (size < 1 || count < 1 || runs < 1 || runs > MOST_RUNS || writers < 1 ||
+	    writers > MOST_WRITERS || files < 1 || files > MOST_FILES || !bytes) {
+		fprintf(stderr, "usage: sink BYTES COUNT RUNS WRITERS (LABEL FILE)...\n");
 		return 2;
 	}
 	memset(bytes, 'x', size);
-	fd = open(argv[1], O_WRONLY | O_APPEND | O_CLOEXEC);
-	if (fd < 0)
-		must(argv[1], -errno);
-	printf("writes of %zu bytes, %zu a run, %zu runs\n", size, count, runs);
 	for (size_t i = 0; i < runs; i++) {
-		struct samples samples;
-		uint64_t begin;
+		for (int f = 0; f < files; f++) {
+			const char *path = argv[6 + 2 * f];
 
-		samples_init(&samples, count);
-		begin = now_ns();
-		for (size_t n = 0; n < count; n++) {
-			uint64_t start = now_ns();
-
-			if (write(fd, bytes, size) != (ssize_t)size)
-				must("write", -errno);
-			samples_add(&samples, now_ns() - start);
+			if (writers > 1)
+				rates[f][i] = rate_of_many(path, bytes, size, count, writers);
+			else
+				rates[f][i] = rate_of_one(path, bytes, size, count, results[f][i]);
 		}
-		rates[i] = (double)count / ((double)(now_ns() - begin) / 1e9);
-		samples_percentiles(&samples, results[i]);
-		samples_fini(&samples);
 	}
-	print_percentiles(results, runs);
-	print_spread("rate", "writes/s", rates, runs);
-	close(fd);
+	for (int f = 0; f < files; f++) {
+		printf("%s: writes of %zu bytes, %u writer%s, %zu writes each a run, %zu runs\n",
+		       argv[5 + 2 * f], size, writers, writers > 1 ? "s" : "", count, runs);
+		if (writers == 1)
+			print_percentiles(results[f], runs);
+		print_spread("rate", "writes/s", rates[f], runs);
+	}
 	free(bytes);
 	return 0;
 }

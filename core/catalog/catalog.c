@@ -64,18 +64,20 @@ bool cq_catalog_next(const struct cq_catalog *c, uint32_t from, uint32_t *ret_id
 {
 	const size_t i = id_index(c, from);
 
-	if (i < c->id_count)
-		*ret_id = c->ids[i];
-	return i < c->id_count;
+	if (i == c->id_count)
+		return false;
+	*ret_id = c->ids[i];
+	return true;
 }
 
 bool cq_catalog_previous(const struct cq_catalog *c, uint32_t to, uint32_t *ret_id)
 {
 	const size_t i = id_index(c, to) + is_listed(c, to);
 
-	if (i > 0)
-		*ret_id = c->ids[i - 1];
-	return i > 0;
+	if (i == 0)
+		return false;
+	*ret_id = c->ids[i - 1];
+	return true;
 }
 
 struct cq_id_run cq_catalog_run(const struct cq_catalog *c, uint32_t id)
@@ -266,16 +268,18 @@ bool cq_catalog_lookup(struct cq_catalog *c, uint64_t position, struct cq_catalo
 {
 	struct cq_catalog_around around;
 	bool found = false;
-	uint32_t next;
+	size_t next;
 
 	pthread_mutex_lock(&c->lock);
 	find_around(c, position, &around);
-	if (around.have_before && around.before.id == c->ids[c->id_count - 1])
-		found = true;
-	else if (around.have_before && (around.before.flags & CQ_ENTRY_COUNTED))
-		found = position < cq_entry_end(&around.before) ||
-		        (around.have_behind && cq_catalog_next(c, around.before.id + 1, &next) &&
-		         next == around.behind.id);
+	if (around.have_before) {
+		next = id_index(c, around.before.id) + 1;
+		if (next == c->id_count)
+			found = true;
+		else if (around.before.flags & CQ_ENTRY_COUNTED)
+			found = position < cq_entry_end(&around.before) ||
+			        (around.have_behind && c->ids[next] == around.behind.id);
+	}
 	if (found)
 		*ret_entry = around.before;
 	pthread_mutex_unlock(&c->lock);

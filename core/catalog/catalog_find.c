@@ -19,6 +19,13 @@ static int fail(cq_queue *queue, uint32_t id, int error)
 	return error;
 }
 
+static int learn(cq_queue *queue, const struct cq_catalog_entry *entry)
+{
+	int r = cq_catalog_learn(&queue->catalog, entry);
+
+	return r < 0 ? fail(queue, entry->id, r) : 0;
+}
+
 /* 1 with *ret_entry if the place of the segment is known, or the segment itself tells it (the catalogue
  * then remembers it); else 0. */
 static int told(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
@@ -29,14 +36,13 @@ static int told(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry
 	if (cq_catalog_get(&queue->catalog, id, ret_entry))
 		return 1;
 	r = cq_catalog_ask(queue, id, &entry);
-	if (r > 0) {
-		r = cq_catalog_learn(&queue->catalog, &entry);
-		if (r == 0) {
-			*ret_entry = entry;
-			return 1;
-		}
-	}
-	return r < 0 ? fail(queue, id, r) : 0;
+	if (r <= 0)
+		return r < 0 ? fail(queue, id, r) : 0;
+	r = learn(queue, &entry);
+	if (r < 0)
+		return r;
+	*ret_entry = entry;
+	return 1;
 }
 
 /* Counts a segment whose place is known. */
@@ -67,56 +73,48 @@ static int count(cq_queue *queue, struct cq_catalog_entry *entry)
 /* ---- many ---- */
 
 /* From a segment that is known up to segment `id`: each begins where the one before it ends. */
-static int forward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
+static int forward(cq_queue *queue, struct cq_catalog_entry entry, uint32_t id,
                    struct cq_catalog_entry *ret_entry)
 {
-	struct cq_catalog_entry entry = from;
-	int r;
+	struct cq_catalog_entry next;
+	int r = 0;
 
-	while (entry.id != id) {
+	while (r == 0 && entry.id != id) {
 		r = count(queue, &entry);
-		if (r < 0)
-			return r;
-		from = entry;
-		entry = (struct cq_catalog_entry){ .base = cq_entry_end(&from) };
-		if (!cq_catalog_next(&queue->catalog, from.id + 1,
-		                     &entry.id)) /* GCOV_EXCL_BR_LINE: id is there */
-			return fail(queue, id, -ENOENT);
-		r = cq_catalog_learn(&queue->catalog, &entry);
-		if (r < 0)
-			return fail(queue, entry.id, r);
+		if (r == 0) {
+			next = (struct cq_catalog_entry){ .base = cq_entry_end(&entry) };
+			(void)cq_catalog_next(&queue->catalog, entry.id + 1, &next.id);
+			r = learn(queue, &next);
+			entry = next;
+		}
 	}
-	*ret_entry = entry;
-	return 0;
+	if (r == 0)
+		*ret_entry = entry;
+	return r;
 }
 
 /* From a segment that is known back to segment `id`: each ends where the one behind it begins. */
-static int backward(cq_queue *queue, struct cq_catalog_entry from, uint32_t id,
+static int backward(cq_queue *queue, struct cq_catalog_entry entry, uint32_t id,
                     struct cq_catalog_entry *ret_entry)
 {
-	struct cq_catalog_entry entry = from;
 	struct cq_catalog_count w;
 	uint64_t end;
-	int r;
+	int r = 0;
 
-	while (entry.id != id) {
-		r = cq_catalog_walk(queue, entry.id - 1, &w);
-		if (r < 0)
-			return fail(queue, entry.id - 1, r);
+	while (r == 0 && entry.id != id) {
 		end = entry.base;
-		entry = (struct cq_catalog_entry){
-			.id = entry.id - 1,
-			.flags = CQ_ENTRY_COUNTED | (w.damaged ? CQ_ENTRY_DAMAGED : 0),
-			.bytes = w.bytes,
-		};
-		if (end > cq_entry_end(&entry))
-			entry.base = end - cq_entry_end(&entry);
-		r = cq_catalog_learn(&queue->catalog, &entry);
+		entry = (struct cq_catalog_entry){ .id = entry.id - 1 };
+		r = cq_catalog_walk(queue, entry.id, &w);
 		if (r < 0)
 			return fail(queue, entry.id, r);
+		entry.flags = CQ_ENTRY_COUNTED | (w.damaged ? CQ_ENTRY_DAMAGED : 0);
+		entry.bytes = w.bytes;
+		if (end > cq_entry_end(&entry))
+			entry.base = end - cq_entry_end(&entry);
+		r = learn(queue, &entry);
 	}
 	*ret_entry = entry;
-	return 0;
+	return r;
 }
 
 /* The nearest segment at or before `id` that tells where it begins, if none is missing between: 1 with
@@ -144,9 +142,9 @@ static int told_by_record(cq_queue *queue, uint32_t id, struct cq_catalog_entry 
 	if (r < 0 || !w.told)
 		return r < 0 ? fail(queue, id, r) : 0;
 	entry.base = w.base;
-	r = cq_catalog_learn(&queue->catalog, &entry);
+	r = learn(queue, &entry);
 	if (r < 0)
-		return fail(queue, id, r);
+		return r;
 	*ret_entry = entry;
 	return 1;
 }
@@ -189,9 +187,7 @@ static int deduce(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_ent
 	}
 	if (r == 0) { /* back to the oldest */
 		entry = (struct cq_catalog_entry){ .id = at, .base = queue->catalog.origin };
-		r = cq_catalog_learn(&queue->catalog, &entry);
-		if (r < 0)
-			return fail(queue, at, r);
+		r = learn(queue, &entry);
 	}
 	return r < 0 ? r : forward(queue, entry, id, ret_entry);
 }

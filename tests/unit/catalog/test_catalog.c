@@ -307,6 +307,7 @@ static void unplaced_between(void **state)
 		put(f, id, 1, 0);
 	assert_int_equal(at(f, 0), UINT32_MAX);
 	place(f, 10, 100, CQ_ENTRY_COUNTED, 10);
+	assert_int_equal(at(f, 105), 10);
 	place(f, 700, 7000, CQ_ENTRY_COUNTED, 10);
 	place(f, 990, 9900, CQ_ENTRY_COUNTED, 10);
 	assert_int_equal(at(f, 99), UINT32_MAX);

@@ -369,7 +369,7 @@ static bool move_with(struct qs *q, const char *call, unsigned nth, int error, u
 		qs_close(q);
 		for (size_t i = 0; i < sizeof reading / sizeof reading[0]; i++)
 			excused |= strcmp(call, reading[i]) == 0;
-		if (qs_logged(q, "behind stands where") ||
+		if (qs_logged(q, "behind is at a place without") ||
 		    qs_logged(q, "readers cannot be looked at"))
 			++*told;
 		else if (!excused || error != EIO)

@@ -284,6 +284,8 @@ static void failing_calls_of_the_writer(void **state)
 			cq_stream *stream;
 			int r;
 
+			qs_close(q); /* another handle, whose catalogue is empty */
+			qs_open(q);
 			assert_int_equal(cq_stream_open(cq_writer_queue(q->writer), &stream), 0);
 			/* before the stream knows anything, then after the writer has appended more */
 			for (int again = 0; again < 2; again++) {

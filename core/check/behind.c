@@ -50,9 +50,9 @@ struct cq_behind_from cq_behind_start(const struct cq_order *order, uint64_t off
 {
 	return (struct cq_behind_from){
 		.offset = offset,
-		.seq = order->seq_known ? order->next_seq : 0,
+		.seq = order->known ? order->next_seq : 0,
 		.epoch = order->epoch,
-		.placed = order->seq_known && order->stream_known,
+		.placed = order->known,
 		.stream = order->stream,
 	};
 }
@@ -145,14 +145,14 @@ static bool find_start(const struct cq_candidate *c, struct cq_behind_from *from
 		if (c->act == CQ_ACT_KEEP)
 			cq_order_begin(&order, &c->header);
 		*from = cq_behind_start(&order, sizeof c->header);
-		if (!order.seq_known)
+		if (!order.known)
 			from->seq = before.seq;
 		return true;
 	}
 	*from = cq_behind_start(&c->contents.order, c->contents.tail);
 	if (from->epoch < before.epoch)
 		from->epoch = before.epoch;
-	if (!c->contents.order.seq_known && c->contents.records == 0)
+	if (!c->contents.order.known && c->contents.records == 0)
 		from->seq = before.seq;
 	/* the summary of a sealed segment says that it has no more records */
 	return c->act != CQ_ACT_KEEP &&

@@ -71,10 +71,9 @@ void cq_order_begin(struct cq_order *order, const struct cq_segment_header *head
 {
 	if (!cq_segment_ext_valid(header))
 		return;
-	order->seq_known = true;
+	order->known = true;
 	order->exact = !cq_placeholder_is(header);
 	order->next_seq = header->first_seq;
-	order->stream_known = true;
 	order->stream = header->stream_base;
 }
 
@@ -82,13 +81,13 @@ static unsigned judge_ours(struct cq_order *order, const struct cq_record_header
 {
 	unsigned faults = 0;
 
-	if (order->seq_known ? h->seq != order->next_seq : h->seq < order->next_seq)
+	if (order->known ? h->seq != order->next_seq : h->seq < order->next_seq)
 		faults |= CQ_ORDER_SEQ;
-	if (order->stream_known && h->stream_offset != order->stream)
+	if (order->known && h->stream_offset != order->stream)
 		faults |= CQ_ORDER_STREAM;
 	if (h->epoch < order->epoch)
 		faults |= CQ_ORDER_EPOCH;
-	order->seq_known = order->stream_known = true;
+	order->known = true;
 	order->stream = h->stream_offset;
 	order->epoch = h->epoch;
 	return faults;

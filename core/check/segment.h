@@ -53,14 +53,14 @@ int cq_segment_look(int dirfd, uint32_t id, uint64_t segment_size,
 
 /* What the next record has to be.  All zero: nothing is known of it. */
 struct cq_order {
-	bool seq_known;    /* this library's next record has exactly next_seq, else at least that */
+	bool known;        /* this library's next record has exactly next_seq and stream, else at
+	                    * least next_seq */
 	bool exact;        /* and no record of chronicle-rs has come since that was known */
 	uint64_t next_seq; /* the highest sequence number seen, plus 1 */
+	uint64_t stream;   /* the next record's stream offset */
 	bool run_known;    /* chronicle-rs's next record has run_seq, or 0 after a restart */
 	uint64_t run_seq;
-	bool stream_known;
-	uint64_t stream; /* the next record's stream offset */
-	uint32_t epoch;  /* of the last record of this library; epochs never decrease */
+	uint32_t epoch; /* of the last record of this library; epochs never decrease */
 };
 
 /* What is wrong with a record. */

@@ -79,13 +79,12 @@ static void check_header(struct cq_verifier *v)
 		CQ_NOTE(v, 0,
 		        "the records below %" PRIu64 " are gone: somebody has accepted their loss",
 		        h->first_seq);
-	else if (order->seq_known ? h->first_seq != order->next_seq
-	                          : h->first_seq < order->next_seq)
+	else if (order->known ? h->first_seq != order->next_seq : h->first_seq < order->next_seq)
 		CQ_DAMAGE(v, offsetof(struct cq_segment_header, first_seq),
 		          "the header says first sequence number %" PRIu64 " where %" PRIu64
 		          " should be",
 		          h->first_seq, order->next_seq);
-	if (order->stream_known && h->stream_base != order->stream)
+	if (order->known && h->stream_base != order->stream)
 		CQ_DAMAGE(v, offsetof(struct cq_segment_header, stream_base),
 		          "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
 		          h->stream_base, order->stream);
@@ -311,9 +310,8 @@ static void visit_all(struct cq_verifier *v, const uint32_t *ids, size_t count)
 {
 	v->oldest = ids[0];
 	if (ids[0] == 0) {
-		v->order.seq_known = true;
+		v->order.known = true;
 		v->order.run_known = true;
-		v->order.stream_known = true;
 	}
 	cq_meter_begin(&v->meter, CQ_PHASE_VERIFY, count, v->segment_size);
 	for (size_t i = 0; i < count && !v->meter.stopped && !is_at_the_end(v, ids[i]); i++) {

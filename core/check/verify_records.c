@@ -24,10 +24,9 @@
 
 void cq_verify_forget_order(struct cq_verifier *v)
 {
-	v->order.seq_known = false;
+	v->order.known = false;
 	v->order.exact = false;
 	v->order.run_known = false;
-	v->order.stream_known = false;
 }
 
 bool cq_verify_all_zero(const void *bytes, size_t length)

@@ -154,13 +154,13 @@ const struct cq_index_entry *cq_index_check_record(struct cq_index_check *check,
 	count(&check->seen, &record->header, nth);
 	if (check->next >= h->entries || entry->offset > record->offset)
 		return NULL;
-	if (!(h->flags & CQ_INDEX_PARTIAL) && nth != check->next * CQ_INDEX_STRIDE)
-		check->entry_misplaced = true;
 	check->next++;
-	return entry->offset == record->offset && entry->seq == record->header.seq &&
-	                       entry->time_ns == record->header.time_ns
-	               ? NULL
-	               : entry;
+	if (entry->offset != record->offset || entry->seq != record->header.seq ||
+	    entry->time_ns != record->header.time_ns)
+		return entry;
+	if (!(h->flags & CQ_INDEX_PARTIAL) && nth != (check->next - 1) * CQ_INDEX_STRIDE)
+		check->entry_misplaced = true;
+	return NULL;
 }
 
 enum cq_index_verdict cq_index_check_end(const struct cq_index_check *check, bool sealed)

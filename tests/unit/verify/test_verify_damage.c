@@ -166,7 +166,7 @@ static void index_values(void **state)
 	make(q);
 	assert_int_equal(cq_index_read(q->dirfd, 1, QS_SIZE, &right), 0);
 	index.header = right.header;
-	for (int what = 0; what < 6; what++) {
+	for (int what = 0; what < 7; what++) {
 		struct cq_index_entry entry = right.entries[0];
 
 		index.header = right.header;
@@ -181,15 +181,19 @@ static void index_values(void **state)
 			index.header.max_time_ns++;
 		else if (what == 4)
 			entry.seq++;
-		else
+		else if (what == 5)
 			entry.time_ns = right.header.max_time_ns;
+		else
+			entry.offset += 64;
 		assert_int_equal(cq_index_write(q->dirfd, &index), 0);
 		if (what < 4)
 			finds(q,
 			      "damage 1:0 the index does not cover the records of the segment\n");
 		else
-			finds(q,
-			      "damage 1:64 the index has an entry that is not of a record here\n");
+			finds(q, what < 6 ? "damage 1:64 the index has an entry that is not of a "
+			                    "record here\n"
+			                  : "damage 1:128 the index has an entry that is not of a "
+			                    "record here\n");
 	}
 	assert_int_equal(cq_index_write(q->dirfd, &right), 0);
 	finds(q, "");

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_fs_stream.c - `stream` without a kernel: data and holes, what is cached, which node is whose
+ * test_fs_stream.c - `stream` without a kernel: data and holes, caching, which inode an open gets
  *
- * Streams with bytes missing are made up; SEEK_DATA and SEEK_HOLE are compared with the rule written
- * down a second time, byte by byte.
+ * The test makes up streams with missing bytes, and compares SEEK_DATA and SEEK_HOLE with the rule
+ * written down a second time, byte by byte.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,7 +62,7 @@ static int made_next_hole(uint64_t position, uint64_t *ret_position)
 	return made_next(position, false, ret_position);
 }
 
-/* The same with an end that moves on meanwhile: data is found beyond the one that was asked for. */
+/* The same with an end that grows meanwhile: data is found beyond the end that the caller knows. */
 static int growing_next_data(uint64_t position, uint64_t *ret_position)
 {
 	made_next_data(position, ret_position);
@@ -79,7 +79,7 @@ static int growing_next_hole(uint64_t position, uint64_t *ret_position)
 	return 0;
 }
 
-/* Through the page cache a page is read whole or not at all. */
+/* A page is read through the page cache as a whole or not at all. */
 static void find_readable(bool cached)
 {
 	memcpy(readable, there, length);
@@ -111,7 +111,7 @@ static void check_seek(uint64_t node, struct fuse_file_info *fi, uint64_t offset
 		assert_int_equal(requests[0].offset, hole);
 }
 
-/* Some pieces of any length missing, or none, or all, the last byte once more than others. */
+/* Some pieces of any length are missing, or none, or all; the last byte more often than others. */
 static void make_up(void)
 {
 	length = (uint64_t)rand_r(&seed) % (PAGES * page) + 1;
@@ -171,7 +171,7 @@ static int last_extent(uint64_t *ret_begin, uint64_t *ret_end)
 	return 0;
 }
 
-/* Behind the last position that there can be is the end of the file, not the beginning of the stream. */
+/* Behind the last possible position is the end of the file, not the beginning of the stream. */
 static void positions_do_not_wrap(void **state)
 {
 	struct fuse_file_info fi;
@@ -191,7 +191,7 @@ static void positions_do_not_wrap(void **state)
 	fs_release(node, &fi);
 }
 
-/* ---- what is cached ---- */
+/* ---- caching ---- */
 
 static bool opens_cached(int flags)
 {
@@ -203,7 +203,7 @@ static bool opens_cached(int flags)
 	return cached;
 }
 
-/* Where retention moves the beginning in steps smaller than a page cache likes, whatever it goes by. */
+/* Retention of small segments, by whatever rule, rules out the page cache. */
 static void retention_of_small_segments_is_not_cached(void **state)
 {
 	struct cq_config *config = &fs.options.queue_config;
@@ -233,8 +233,8 @@ static unsigned events_of(uint64_t node, struct fuse_file_info *fi)
 	return requests[0].events;
 }
 
-/* A plain open is always ready, as a regular file is, page cache or not; an exact one while a byte is left
- * behind its last read. */
+/* A plain open is always ready, as a regular file is, with the page cache or without.  An exact open is
+ * ready while a byte is left behind its last read. */
 static void what_poll_says(void **state)
 {
 	const uint64_t nodes[] = { fs_node("stream"), fs_node("stream"), fs_node("stream") };
@@ -266,7 +266,7 @@ static void what_poll_says(void **state)
 	fs_release(nodes[2], &exact);
 }
 
-/* ---- which node is whose ---- */
+/* ---- which inode an open gets ---- */
 
 #define THREADS 100
 
@@ -287,7 +287,7 @@ static void look_up(struct opener *opener)
 	opener->node = requests[0].entry.ino;
 }
 
-/* As the kernel: one that is answered ESTALE is looked up anew, once. */
+/* The kernel looks a name up again after ESTALE, once: so the caller does. */
 static int try_open(struct opener *opener, int flags)
 {
 	fs_request(0, 0);
@@ -301,7 +301,7 @@ static int try_open(struct opener *opener, int flags)
 	return requests[0].error;
 }
 
-/* Of the open files of a node one at most is cached. */
+/* At most one open file of a node is cached. */
 static void check_caches(const struct opener *openers, size_t count)
 {
 	size_t cached = 0;
@@ -327,7 +327,7 @@ static void close_all(struct opener *openers, size_t count)
 	assert_int_equal(fs.stream_inodes.cached, 0);
 }
 
-/* More at once than are remembered, and than there are nodes: everybody gets in, at the second try. */
+/* More threads at once than we remember, and than there are instances: all get in, at the second try. */
 static void a_crowd_opens_it(void **state)
 {
 	static struct opener openers[THREADS];
@@ -354,7 +354,7 @@ static void a_crowd_opens_it(void **state)
 	}
 	close_all(openers, THREADS);
 
-	/* who comes one after another is never sent away, not even when all nodes are taken */
+	/* threads that come one after another are never sent away, even when all instances are open */
 	memset(openers, 0, sizeof openers);
 	for (int i = 0; i < THREADS; i++) {
 		openers[i].thread = 1000 + i;
@@ -366,7 +366,7 @@ static void a_crowd_opens_it(void **state)
 	close_all(openers, THREADS);
 }
 
-/* More are sent away at once than are remembered: the oldest is forgotten, and gets in all the same. */
+/* More threads are sent away than we remember: the oldest is forgotten, and gets in all the same. */
 static void more_are_sent_away_than_are_remembered(void **state)
 {
 	struct opener first = { .thread = 1 }, crowd[CHRONFS_ASKED + 8] = { 0 };
@@ -397,8 +397,8 @@ static void more_are_sent_away_than_are_remembered(void **state)
 	close_all(crowd, count);
 }
 
-/* One who was sent away is led to the node that is his, however often he asks, but to another when the
- * stream begins elsewhere by then. */
+/* A thread that was sent away gets the same instance however often it looks up, but another one when the
+ * stream has another beginning by then. */
 static void sent_away_while_it_is_trimmed(void **state)
 {
 	struct opener first = { .thread = 1 }, second = { .thread = 2 };
@@ -428,8 +428,8 @@ static void sent_away_while_it_is_trimmed(void **state)
 	fs_release(second.node, &second.fi);
 }
 
-/* A process that has it open is led to the beginning that it has open, by an inode number that says which;
- * another one, also a later one of the same number, is not. */
+/* A process that has `stream` open gets the beginning that it has open, and its inode number.  Another
+ * process, also a later one with the same number, does not. */
 static void each_beginning_has_its_inode_number(void **state)
 {
 	struct opener first = { .thread = getpid() }, other = { .thread = getppid() };
@@ -470,7 +470,7 @@ static void each_beginning_has_its_inode_number(void **state)
 	assert_null(chronfs_open_files_find_holder(&fs, (uint64_t)getpid()));
 }
 
-/* His node was opened by somebody else before he came: he is not sent away again, but shares it. */
+/* Another thread opens the instance of a thread that was sent away: that one shares it, not cached. */
 static void sent_away_once(void **state)
 {
 	struct opener first = { .thread = 1 }, second = { .thread = 2 }, third = { .thread = 3 };
@@ -491,8 +491,8 @@ static void sent_away_once(void **state)
 	fs_release(third.node, &third.fi);
 }
 
-/* An open by /proc/PID/fd has no name to look up again: it shares the node, whatever its thread has
- * looked up before; so does one from a process that the kernel has no number for. */
+/* An open of /proc/PID/fd has no name to look up again: it shares the node, whatever its thread has
+ * looked up before.  So does an open of a process that has no number here. */
 static void opens_that_cannot_be_sent_away(void **state)
 {
 	struct opener first = { .thread = 1 }, again = { .thread = 2 }, unknown = { .thread = 0 };
@@ -524,7 +524,7 @@ static uint64_t thread_ns(void)
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
-/* Of a lookup while all copies are open: the fastest of some, for the machine may be busy. */
+/* The time of a lookup while all instances are open: the fastest of some, since the machine may be busy. */
 static uint64_t lookup_ns(void)
 {
 	struct opener last = { .thread = 1 };
@@ -543,7 +543,7 @@ static uint64_t lookup_ns(void)
 	return best / LOOKUPS;
 }
 
-/* What is open besides does not matter to those who look for a copy that is not. */
+/* Other open files do not slow the search for an instance that is not open. */
 static void many_open_files_do_not_slow_lookups(void **state)
 {
 	static struct opener openers[THREADS];

@@ -389,6 +389,16 @@ bool qs_all_zero(const char *dir, const char *name, uint64_t from, uint64_t to)
 	return zero;
 }
 
+uint64_t qs_mtime_ns(const char *dir, const char *name)
+{
+	char path[PATH_SIZE];
+	struct stat st;
+
+	support_path(path, dir, name);
+	assert_int_equal(stat(path, &st), 0);
+	return (uint64_t)st.st_mtim.tv_sec * 1000000000U + (uint64_t)st.st_mtim.tv_nsec;
+}
+
 unsigned qs_count_names(const char *dir, const char *suffix)
 {
 	struct dirent *entry;

@@ -103,6 +103,8 @@ void qs_expect(const char *dir, unsigned first, unsigned count);
 uint32_t qs_peek32(const char *dir, const char *name, uint64_t offset);
 uint64_t qs_peek64(const char *dir, const char *name, uint64_t offset);
 bool qs_all_zero(const char *dir, const char *name, uint64_t from, uint64_t to);
+/* The modification time of a file. */
+uint64_t qs_mtime_ns(const char *dir, const char *name);
 unsigned qs_count_names(const char *dir, const char *suffix);
 bool qs_logged(const struct qs *q, const char *text);
 

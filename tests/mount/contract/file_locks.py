@@ -246,30 +246,27 @@ def a_flock_is_changed():
 
 
 def two_wait_for_each_other():
-    def cross(mine, meet):
-        fd = opened()
-        lock(fd, start=mine, length=1)
-        meet()
+    def waits_for(fd, start=0, length=0):
         try:
-            fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK, 1 - mine, 1))
+            fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK, start, length))
             return "got it"
         except OSError as error:
             return error.strerror
         finally:
             os.close(fd)
+
+    def cross(mine, meet):
+        fd = opened()
+        lock(fd, start=mine, length=1)
+        meet()
+        return waits_for(fd, 1 - mine, 1)
     say("two that wait for each other", in_two_processes(cross))
 
     def change(_, meet):
         fd = opened()
         lock(fd, fcntl.F_RDLCK)
         meet()
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETLKW, record(fcntl.F_WRLCK))
-            return "got it"
-        except OSError as error:
-            return error.strerror
-        finally:
-            os.close(fd)
+        return waits_for(fd)
     say("two that change theirs", in_two_processes(change))
 
 

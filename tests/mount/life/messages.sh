@@ -87,19 +87,23 @@ chatter() {
 ended_by() { # PID
 	timeout "$patience" tail -s 0.01 --pid="$1" -f /dev/null
 }
+# speaks_and_ends WAY PID: this daemon has something to say, answers all the same, and is told to end.
+speaks_and_ends() {
+	ok "$1: it has something to say" timeout "$patience" bash -c "$(declare -f chatter); chatter '$q' '$m'"
+	ok "$1: it answers" timeout "$patience" cat "$m/stats.json"
+	if [ "$1" = umount ]; then
+		ok "umount" timeout "$patience" umount "$m"
+	else
+		kill "$2"
+	fi
+}
 
 q=$tmp/deaf
 for way in umount SIGTERM; do
 	deaf socket /dev/log
 	ok "a mount beside a stuck log" timeout "$patience" "$CHRONFS" "$q" "$m" -o segment_size=64K
 	read -r pid _ <"$q/writer.lock"
-	ok "which has something to say" timeout "$patience" bash -c "$(declare -f chatter); chatter '$q' '$m'"
-	ok "answers" timeout "$patience" cat "$m/stats.json"
-	if [ "$way" = umount ]; then
-		ok "ends by umount" timeout "$patience" umount "$m"
-	else
-		kill "$pid"
-	fi
+	speaks_and_ends "$way" "$pid"
 	ok "$way: the daemon ends" ended_by "$pid"
 	ok "$way: the queue is unlocked" unlocked
 	ok "$way: nothing is mounted" not is_mounted "$m"
@@ -115,13 +119,7 @@ for way in umount SIGTERM; do
 	"$CHRONFS" "$q" "$m" -f -o segment_size=64K 2>"$tmp/pipe" &
 	daemon=$!
 	ok "in the foreground, stderr a full pipe: mounted" wait_for is_mounted "$m"
-	ok "with something to say" timeout "$patience" bash -c "$(declare -f chatter); chatter '$q' '$m'"
-	ok "it answers" timeout "$patience" cat "$m/stats.json"
-	if [ "$way" = umount ]; then
-		ok "ends by umount" timeout "$patience" umount "$m"
-	else
-		kill "$daemon"
-	fi
+	speaks_and_ends "$way" "$daemon"
 	ended
 	is "$way: it ends in order" $? 0
 	ok "$way: the queue is unlocked" unlocked

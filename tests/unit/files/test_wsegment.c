@@ -118,20 +118,33 @@ static void publish_over_an_existing_name(void **state)
 	cq_wsegment_free(s);
 }
 
+/* A segment of this id, with a byte of its own. */
+static void make_existing(struct qs *q, struct qs_snapshot *ret_before)
+{
+	qs_make_segment(q->dir, 7, QS_SIZE);
+	support_poke(q->dir, NAME, 4001, "S", 1);
+	qs_snapshot(q->dir, ret_before);
+}
+
+/* open_or_create() opens it, and changes nothing. */
+static void expect_opened(struct qs *q, struct qs_snapshot *before)
+{
+	struct cq_wsegment *s;
+
+	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
+	assert_int_equal(s->map.base[4001], 'S');
+	assert_true(s->published);
+	qs_unchanged(q->dir, before);
+	cq_wsegment_free(s);
+}
+
 static void open_or_create_opens_what_exists(void **state)
 {
 	struct qs *q = *state;
 	struct qs_snapshot before;
-	struct cq_wsegment *s;
 
-	qs_make_segment(q->dir, 7, QS_SIZE);
-	support_poke(q->dir, NAME, 4001, "S", 1);
-	qs_snapshot(q->dir, &before);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
-	assert_int_equal(s->map.base[4001], 'S');
-	assert_true(s->published);
-	qs_unchanged(q->dir, &before);
-	cq_wsegment_free(s);
+	make_existing(q, &before);
+	expect_opened(q, &before);
 }
 
 static void open_or_create_creates_what_is_missing(void **state)
@@ -288,17 +301,11 @@ static void open_or_create_opens_what_appeared_meanwhile(void **state)
 {
 	struct qs *q = *state;
 	struct qs_snapshot before;
-	struct cq_wsegment *s;
 
-	qs_make_segment(q->dir, 7, QS_SIZE);
-	support_poke(q->dir, NAME, 4001, "S", 1);
-	qs_snapshot(q->dir, &before);
+	make_existing(q, &before);
 	cq_fault_set("open", ENOENT, 0, 1);
-	assert_int_equal(cq_wsegment_open_or_create(q->dirfd, 7, QS_SIZE, &s), 0);
+	expect_opened(q, &before);
 	cq_fault_set(NULL, 0, 0, 0);
-	assert_int_equal(s->map.base[4001], 'S');
-	qs_unchanged(q->dir, &before);
-	cq_wsegment_free(s);
 }
 #endif
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# cli.sh - the command-line tool chronq, as its users meet it; prints TAP
+# cli.sh - chronq, as users call it; prints TAP
 . "$(dirname "$0")/cli_lib.sh"
 
 chronq() {
@@ -12,7 +12,7 @@ chronq() {
 
 golden() {
 	local queue=$GOLDEN/$1 text=$GOLDEN/$2
-	# its records have no newline: cat puts nothing between them, tail one behind each
+	# its records have no newline: cat writes nothing between them, tail a newline behind each
 	chronq cat "$queue" | cmp - <(tr -d '\n' <"$text") &&
 		chronq tail -n 1000000 "$queue" | cmp - "$text" &&
 		chronq tail -n 7 "$queue" | cmp - <(tail -n 7 "$text") &&
@@ -40,7 +40,7 @@ readers() {
 		rm -r behind/readers && : >behind/readers && exits 0 chronq info behind &&
 		grep -q '^readers          unknown: Not a directory$' exit.out
 }
-ok "info tells of the named readers" readers
+ok "info shows the named readers" readers
 unknown() {
 	local -r at='segment 000000000, offset 64'
 	cp -R "$GOLDEN/v2-reader" old && chmod -R u+w old && : >old/writer.lock &&
@@ -53,13 +53,13 @@ unknown() {
 		grep -q "^reader           older: $at\$" exit.out &&
 		grep -q '^position         unknown' exit.out
 }
-ok "info says what it cannot know" unknown
+ok "info says what is unknown" unknown
 nothing_lost() {
 	exits 0 chronq cat --json "$GOLDEN/v2-mixed" &&
 		[ "$(grep -c '"length":0,"payload":""}$' exit.out)" = 37 ]
 }
-ok "a record without a byte is one" nothing_lost
-ok "looking has changed nothing" diff -r "$GOLDEN" golden-before
+ok "an empty record counts" nothing_lost
+ok "reading has changed nothing" diff -r "$GOLDEN" golden-before
 ok "nor touched the directory" test "$before" = "$(snapshot "$GOLDEN/v2-small")"
 
 # ---- append and cat ----
@@ -75,7 +75,7 @@ ok "one record per line" test "$(chronq cat --json q | wc -l)" = 3003
 again() {
 	exits 0 chronq append q <lines && chronq cat q | cmp - <(cat lines lines)
 }
-ok "append goes on" again
+ok "a second append continues" again
 long_line() {
 	{
 		head -c 20000 /dev/zero | tr '\0' x
@@ -148,7 +148,7 @@ second_writer() {
 	exec 9>&-
 	wait "$pid" && grep -q "$pid" exit.err && return $r
 }
-ok "a second writer is told who has the queue" second_writer
+ok "a second writer learns which process has the queue" second_writer
 
 # ---- ranges and JSON ----
 
@@ -162,7 +162,7 @@ ranges() {
 	exits 1 chronq cat -s 999999 q && exits 2 chronq cat -s 5-4 q && exits 2 chronq cat -s x q &&
 		exits 2 chronq cat -s 99999999999999999999 q && exits 2 chronq cat -s 1-2-3 q
 }
-ok "ranges that are none" ranges
+ok "wrong ranges" ranges
 json() {
 	printf 'caf\xc3\xa9 "x"\\\t\x01\0\n\xff\xfe\n' | chronq append json-q &&
 		chronq cat --json json-q >json.out && python3 - json.out <<'PY'
@@ -192,13 +192,13 @@ followed() {
 }
 seq 1 10 | chronq append -s 4096 follow-q
 followed_term() {
-	local pid # signals go to it when its output shows that it is there
+	local pid # its output shows that it runs: then signals are sent
 	"$CHRONQ" tail -f -n 1 follow-q >ended &
 	pid=$!
 	until [ -s ended ]; do kill -0 "$pid" || return 1; done
 	kill -TERM "$pid" && wait "$pid" && [ "$(cat ended)" = 500 ]
 }
-ok "tail -f shows what comes, over rolls; SIGINT ends it" followed
+ok "tail -f prints new records, over rolls; SIGINT ends it" followed
 ok "SIGTERM ends tail -f" followed_term
 follow_pipe() {
 	local codes
@@ -206,7 +206,7 @@ follow_pipe() {
 	codes=("${PIPESTATUS[@]}")
 	[ "${codes[0]}" -eq 0 ]
 }
-ok "tail -f ends when nobody reads" follow_pipe
+ok "tail -f ends when its output is closed" follow_pipe
 ok "the last 0 records" test -z "$(chronq tail -n 0 follow-q)"
 pipe_closed() {
 	local codes
@@ -215,8 +215,8 @@ pipe_closed() {
 	[ "${codes[0]}" -eq 0 ] && [ "$(cat first)" = "record 1" ]
 }
 ok "cat into a closed pipe is no error" pipe_closed
-# Nobody takes what tail -f writes: one signal ends it behind a record, once that is taken; several end it
-# where it is.  Then: the other end of a socket is closed.
+# The output of tail -f is full: one signal ends it behind a record, once there is room for that; several end it at
+# once.  Then: the other end of a socket is closed.
 blocked() {
 	chronq append -s 1M blocked-q <<<first && python3 - "$CHRONQ" <<'PY'
 import os, select, signal, socket, subprocess, sys, time
@@ -256,12 +256,12 @@ ours.close()
 assert tail.wait(300) == 0
 PY
 }
-ok "tail -f ends when told to, though nobody reads; and when a socket is closed" blocked
+ok "a signal ends tail -f although its output is full; so does a closed socket" blocked
 full_disk() {
 	chronq cat q >/dev/full
 	[ $? -eq 3 ]
 }
-ok "a full disk is one" full_disk
+ok "a full disk is an error" full_disk
 
 # ---- damage ----
 
@@ -284,7 +284,7 @@ names() {
 }
 ok "names are escaped" names
 
-# What was given on the command line comes back so that no terminal obeys it; UTF-8 stays as it is.
+# Messages quote arguments in printable form; UTF-8 stays as it is.
 given() {
 	local esc=$'\033[31m'
 	exits 3 chronq info "$esc-ü-"$'\xff' && grep -qF 'chronq: \x1b[31m-ü-\xff: No such file' exit.err &&
@@ -297,7 +297,7 @@ given() {
 		exits 2 chronq append -s "$esc" q && grep -qF 'not a size: \x1b[31m' exit.err &&
 		exits 2 chronq cat q "$esc" && grep -qF 'more than one operand: \x1b[31m' exit.err
 }
-ok "what was given is escaped" given
+ok "arguments are escaped" given
 
 # ---- usage ----
 
@@ -324,26 +324,26 @@ no_queue() {
 	done
 	[ "$(ls foreign)" = file ]
 }
-ok "what is no queue: exit code 3" no_queue
+ok "no queue: exit code 3" no_queue
 empty() {
 	mkdir empty && exits 0 chronq cat empty && exits 0 chronq info empty && exits 0 chronq ls empty &&
 		exits 0 chronq tail empty && [ -z "$(ls empty)" ]
 }
 ok "an empty directory is an empty queue" empty
 locked() {
-	# the writer has begun, and its recovery has not decided to go on
+	# a writer in its recovery: it has the lock, and has not written its text
 	cp -R exact-q locked && : >locked/writer.lock &&
 		exits 0 flock locked/writer.lock "$CHRONQ" info locked
 	if grep -q 'FLOCK.*:'"$(stat -c %i locked/writer.lock)"' ' <(flock locked/writer.lock cat /proc/locks); then
 		grep -q '^writer           running' exit.out
 	fi
 }
-ok "info of a writer that has not said who it is" locked
+ok "info of a writer without a text in writer.lock" locked
 ending() {
 	python3 - "$CHRONQ" <<'PY'
 import ctypes, fcntl, os, select, subprocess, sys, time
 
-# a writer that lets go once it has been looked for a second time
+# a writer that releases the lock when writer.lock has been opened twice
 libc = ctypes.CDLL(None, use_errno=True)
 OPENED = 0x20
 
@@ -370,7 +370,7 @@ for command in ("append", "ending"), ("repair", "ending"):
     for _ in range(20):
         code, waited = run(command)
         if code == 0 or waited < 0.9:
-            break  # else this process was held up for as long as chronq waits
+            break  # else this process was delayed for as long as chronq waits
     if code != 0:
         sys.exit(f"{command}: exit code {code}")
 PY

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# cli_errors.sh - the command-line tool chronq where something is wrong; prints TAP
+# cli_errors.sh - chronq where something is wrong; prints TAP
 #
-# What is damaged, what cannot be written to, values that are none; and, in builds with planted
-# faults, each command with each of its system calls failing.
+# Damaged queues, outputs that cannot be written, wrong values; and, in builds with planted faults, each
+# command with each of its system calls failing.
 
-# A thousand times and more a queue is opened and synced: in memory, where that can be had.
+# A queue is opened and synced more than a thousand times: in memory, if possible.
 [ -w /dev/shm ] && base=/dev/shm
 . "$(dirname "$0")/cli_lib.sh"
 
-# shows DESCRIPTION CODE TEXT COMMAND...: it ends with this code, and what it prints has this text.
+# shows DESCRIPTION CODE TEXT COMMAND...: the command exits with this code, and prints this text.
 shows() {
 	local what=$1 wanted=$2 text=$3 code
 	shift 3
@@ -21,13 +21,13 @@ shows() {
 $(cat out err | head -n 10 | cut -c 1-100)"
 }
 
-# Twelve segments of ten records each or so.
+# Twelve segments of about ten records each.
 seq -f 'record %03g '"$(printf 'x%.0s' {1..270})" 0 119 >lines
 "$CHRONQ" append -s 4096 q <lines || exit 1
 
 # copy NAME: a queue to be damaged.
 copy() { rm -rf "$1" && cp -R q "$1"; }
-# poke FILE OFFSET: other bytes there.
+# poke FILE OFFSET: overwrites four bytes.
 poke() { printf 'XXXX' | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 # ---- damage ----
@@ -47,10 +47,10 @@ shows "cat of a range around it" 1 "record 060" "$CHRONQ" cat -s 15-60 middle
 shows "ls" 0 "000000002" "$CHRONQ" ls middle
 shows "info" 0 "newest record    119" "$CHRONQ" info middle
 copy header && poke header/000000001.q 0
-shows "ls of a segment that is none" 1 "damaged" "$CHRONQ" ls header
+shows "ls of a file that is no segment" 1 "damaged" "$CHRONQ" ls header
 copy newest
 for file in newest/*.q; do poke "$file" 4; done
-shows "ls, none of them being one" 1 "damaged" "$CHRONQ" ls newest
+shows "ls, no file being a segment" 1 "damaged" "$CHRONQ" ls newest
 shows "info" 1 "" "$CHRONQ" info newest
 copy short && truncate -s 100 short/000000003.q
 shows "cat of a segment that was cut short" 1 "record 119" "$CHRONQ" cat short
@@ -77,38 +77,38 @@ last_twenty() {
 ok "tail -n 20 where summaries promise more than can be read" last_twenty
 copy first && poke first/000000000.q 200
 shows "the oldest record is damaged: info" 1 "records          damaged" "$CHRONQ" info first
-stand_in() {
+placeholder() {
 	copy gap && rm gap/000000001.q && exits 0 "$CHRONQ" repair -a gap && rm gap/00000000[02].*
 }
-ok "the oldest segment only stands in for a lost one" stand_in
+ok "the oldest segment is a placeholder" placeholder
 shows "and one is missing behind it: info" 1 "records          damaged" "$CHRONQ" info gap
 copy last && poke last/000000011.q 1000
 shows "damage in the newest segment: ls" 1 "000000011  damaged" "$CHRONQ" ls last
 shows "info" 1 "newest record    111" "$CHRONQ" info last
 shows "cat" 1 "record 111" "$CHRONQ" cat last
 shows "append" 3 "the queue is damaged (see chronq verify)" "$CHRONQ" append last
-# tail -f stands before the damage until it is repaired, says so once, and goes on
-stands() {
+# tail -f waits at the damage until it is repaired, writes one message, and continues
+waits_at_damage() {
 	local pid r
-	"$CHRONQ" tail -f -n 5 last >stands.out 2>stands.err &
+	"$CHRONQ" tail -f -n 5 last >waits.out 2>waits.err &
 	pid=$!
-	until grep -q damaged stands.err; do kill -0 "$pid" || return 1; done
+	until grep -q damaged waits.err; do kill -0 "$pid" || return 1; done
 	until [ "$(awk '/^voluntary/ { print $2 }' "/proc/$pid/status")" -gt 3 ]; do :; done
 	exits 0 "$CHRONQ" repair -a last && echo more | "$CHRONQ" append last
-	until grep -q more stands.out; do kill -0 "$pid" || return 1; done
+	until grep -q more waits.out; do kill -0 "$pid" || return 1; done
 	kill -TERM "$pid"
 	wait "$pid"
 	r=$?
-	[ "$r" -eq 1 ] && [ "$(wc -l <stands.err)" -eq 1 ] &&
-		cmp stands.out <(sed -n 108,112p lines && echo more)
+	[ "$r" -eq 1 ] && [ "$(wc -l <waits.err)" -eq 1 ] &&
+		cmp waits.out <(sed -n 108,112p lines && echo more)
 }
-ok "tail -f waits at damage" stands
-unsealed_newest() { # as chronicle-rs writes it: no word of where it begins
-	copy untold && dd if=/dev/zero of=untold/000000011.q bs=1 seek=16 count=48 conv=notrunc status=none &&
-		exits 0 "$CHRONQ" info untold && grep -q '^newest record    119' exit.out &&
+ok "tail -f waits at damage" waits_at_damage
+unsealed_newest() { # as chronicle-rs writes it: its header has no stream_base
+	copy unknown && dd if=/dev/zero of=unknown/000000011.q bs=1 seek=16 count=48 conv=notrunc status=none &&
+		exits 0 "$CHRONQ" info unknown && grep -q '^newest record    119' exit.out &&
 		! grep -q '^payload' exit.out
 }
-ok "info does not tell a number of bytes that nothing says" unsealed_newest
+ok "info shows no number of bytes that is unknown" unsealed_newest
 shows "tail with more records than there are" 0 "record 000" "$CHRONQ" tail -n 1000 q
 shows "tail of a queue without summaries" 0 "9" "$CHRONQ" tail -n 3 "$GOLDEN/v2-small"
 
@@ -140,7 +140,7 @@ shows "a line larger than every buffer is split" 0 "split lines of more than 654
 shows "nothing of it is lost" 0 "3000000" sh -c '"$1" cat huge | tr -d "\n" | wc -c' sh "$CHRONQ"
 head -c 900000 /dev/zero | tr '\0' x | "$CHRONQ" append -s 1M larger
 shows "a line that is larger than the buffer and fits into a record" 0 '"length":900000,' "$CHRONQ" cat --json larger
-# tiny DIR BYTES: a queue of one segment of so few bytes, with nothing in it.
+# tiny DIR BYTES: an empty queue of one segment of this size.
 tiny() {
 	mkdir "$1" && printf '0GES\2\0\0\0' >"$1/000000000.q" && truncate -s "$2" "$1/000000000.q"
 }
@@ -156,8 +156,8 @@ shows "nor any damage" 0 "damage 0" "$CHRONQ" verify 128
 seventy() { { head -c 69 long-line && echo; } | timeout -s KILL "$patience" "$CHRONQ" append 192; }
 shows "records of 64 bytes" 0 "split lines of more than 64 bytes: 1" seventy
 ok "all of the line is there" cmp <("$CHRONQ" cat 192) <(head -c 69 long-line && echo)
-# What was read of a line for which there is no memory is appended all the same.  Segments are no
-# data to RLIMIT_DATA; a sanitizer does not start under it.
+# There is no memory for the whole line: the part that was read is appended nevertheless.  RLIMIT_DATA does not
+# count mapped segments; a sanitizer does not start under it.
 no_memory() {
 	(ulimit -d 24000 && head -c 6000000 /dev/zero | tr '\0' x | "$CHRONQ" append -s 8M no-memory)
 }
@@ -170,12 +170,12 @@ if (unset ASAN_OPTIONS UBSAN_OPTIONS && ulimit -d 24000 && "$CHRONQ" --version) 
 	shows "a line larger than memory" 3 "standard input: Cannot allocate memory" no_memory
 	ok "what was read of it is there" read_before
 fi
-# The last id there is: this one segment, and no more.
+# A segment with the last id.
 echo x | "$CHRONQ" append -s 4096 ids && rm ids/*.meta ids/000000001.q && mv ids/000000000.q ids/999999999.q
 printf '\377\311\232\073' | dd of=ids/999999999.q bs=1 seek=8 conv=notrunc status=none
 many() { seq 2000 | "$CHRONQ" append ids; }
 shows "segment ids are used up, and how many records are in" 3 "records appended: 30" many
-shows "what found room is there" 0 "damage 0" "$CHRONQ" verify ids
+shows "the records that fitted are there" 0 "damage 0" "$CHRONQ" verify ids
 ok "in order" cmp <("$CHRONQ" cat ids) <(echo x && seq 30)
 pieces() { { seq 511 && head -c 200000 long-line; } >pieces-lines && "$CHRONQ" append ids <pieces-lines; }
 shows "a line of many pieces" 3 "are used up" pieces
@@ -194,7 +194,7 @@ done
 
 # ---- failing calls ----
 
-# Every call failing with EIO; opening, also because a file is gone or there are no descriptors.
+# Each call fails with EIO; open also with ENOENT and EMFILE.
 failing="open:2 open:24"
 for call in open_dir open stat stat_at pread seek_data list next_name map lseek mkdir create_new \
 	allocate pwrite sync_data sync_dir rename_noreplace rename unlink populate lock set_times; do
@@ -202,8 +202,8 @@ for call in open_dir open stat stat_at pread seek_data list next_name map lseek 
 done
 skips="0 1 2 3 5 8 11 13"
 
-# each COMMAND...: with each call failing at one time or another, it ends by itself, says why
-# if it does not succeed, and leaves a queue that holds all that was in it.
+# each COMMAND...: each call fails at several times.  The command ends by itself, and prints the reason if it
+# does not succeed; the queue keeps all records.
 each() {
 	local failure skip code bad=0 runs=0 failed=0
 	for failure in $failing; do
@@ -237,9 +237,10 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 	done
 	failing="open:24 open:5 list:5 next_name:5 open_dir:5" skips="$(seq 2 3 30)" \
 		each_case "tail from the beginning, with failing calls" "$CHRONQ" tail -n 500 q
-	# From some sync on all fail: what is in is said, and what of it may not be on the disk.
+	# From some sync on all syncs fail: a message says how many records are appended, and how many of them may not be
+	# on the disk.
 	unsynced() {
-		local skip count last told=0
+		local skip count last runs=0
 		for skip in 0 1 2 3 4 5 6; do
 			rm -rf unsynced
 			seq 600 | CHRONQ_FAIL=sync_data:5:$skip:-1 exits 3 "$CHRONQ" append --sync -s 1M unsynced
@@ -247,10 +248,10 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 			last=$(sed -n 's/.*; the last \([0-9]*\) of them may not.*/\1/p' exit.err)
 			[ "${count:-0}" -gt 0 ] && [ "${last:-0}" -gt 0 ] || continue
 			[ "$last" -le "$count" ] && cmp <("$CHRONQ" cat unsynced) <(seq "$count") || return 1
-			told=$((told + 1))
+			runs=$((runs + 1))
 		done
-		echo "told $told times"
-		[ "$told" -ge 2 ]
+		echo "$runs runs"
+		[ "$runs" -ge 2 ]
 	}
 	ok "append --sync says how many records are in when a sync fails" unsynced
 	copy appended
@@ -264,19 +265,19 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 	ok "ls leaves out a segment that is deleted meanwhile" vanished
 	failing="open:24 stat_at:5 next_name:5 list:5" skips="$(seq 0 12)" \
 		each_case "ls where a segment is missing, with failing calls" "$CHRONQ" ls gone
-	# A new queue for which there is no room: what else one can do is said.
+	# No room for a new queue: the message says what helps.
 	for error in 28:"No space left on device" 122:"Disk quota exceeded" 27:"File too large"; do
 		no_room() { CHRONQ_FAIL=allocate:${error%%:*}:0:-1 "$CHRONQ" append no-room <one; }
 		shows "no room for a new queue: ${error#*:}" 3 "can have smaller segments" no_room
 		shows "the reason, too" 3 "${error#*:}" no_room
 	done
-	# A writer that is held in its close; the next one says so, and goes on behind it.
+	# A writer is held in its close: the next one writes a message, waits, and then appends.
 	closing() {
 		local first second r=0
 		rm -rf closing hold.reached hold.go && mkfifo hold.reached hold.go
 		CHRONQ_HOLD=close.drained:hold "$CHRONQ" append closing <one &
 		first=$!
-		: <hold.reached # until it is there
+		: <hold.reached # returns when the place is reached
 		exits 0 "$CHRONQ" info closing && grep -q "^writer           closing, process $first\$" exit.out || r=1
 		echo two | "$CHRONQ" append closing 2>second.err &
 		second=$!

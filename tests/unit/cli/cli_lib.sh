@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# cli_lib.sh - what the tests of the command-line tool share; sourced, never run.
+# cli_lib.sh - functions that the tests of chronq share; sourced, never run.
 #
-# They need CHRONQ (the program), GOLDEN (the queues of chronicle-rs) and FORMAT_CHECK (the second
-# implementation of the format), print TAP, and work in a directory of their own, below $TMPDIR or else
-# $base, which goes whatever way they end.
+# The tests need CHRONQ (the program), GOLDEN (queues of chronicle-rs) and FORMAT_CHECK (the second
+# implementation of the format), and print TAP.  Each works in a directory of its own, below $TMPDIR or else
+# $base, which is removed however the test ends.
 set -u
 export LC_ALL=C
 
@@ -18,7 +18,7 @@ trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP
 cd "$tmp" || exit 1
 
-# ok DESCRIPTION COMMAND...: the command has to succeed.  It runs in this shell, and leaves `out` and `err`.
+# ok DESCRIPTION COMMAND...: the command must succeed.  It runs in this shell; its output is in `out` and `err`.
 ok() {
 	local name=$1
 	shift
@@ -26,7 +26,7 @@ ok() {
 	check "$name" $? "$(cat out err | head -n 20)"
 }
 
-# exits CODE COMMAND...
+# exits CODE COMMAND...: the output is in exit.out and exit.err.
 exits() {
 	local expected=$1 code
 	shift
@@ -38,7 +38,7 @@ exits() {
 	return 1
 }
 
-# All there is to see of a directory, times included.
+# Contents, names, modes, inodes and times of a directory.
 snapshot() {
 	(cd "$1" && find . -type f -exec sha256sum {} + | sort)
 	(cd "$1" && find . -printf '%p %m %s %T@ %C@ %i\n' | sort)

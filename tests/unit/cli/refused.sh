@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# refused.sh - a queue that is refused is left as it is; prints TAP
+# refused.sh - an open or a repair that is refused changes nothing; prints TAP
 #
-# Each case puts something in the way of a queue that recovery and repair have much to do on: temp files,
-# bytes behind the last record, an unsealed segment, a control.meta that lies.  What is refused has to
-# be found before any of that is done: afterwards all files and all times are what they were.
+# Each case puts an obstacle into a queue on which recovery and repair have much to do: temp files, bytes
+# behind the last record, an unsealed segment, a false control.meta.  The obstacle must be found before any
+# of that is done: afterwards all files and all times are the same.
 
-# Some thousand files are made: in memory, where that can be had.
+# Some thousand files are made: in memory, if possible.
 [ -w /dev/shm ] && base=/dev/shm
 . "$(dirname "$0")/cli_lib.sh"
 : "${CHRONFS:?names the mount program}"
@@ -24,8 +24,8 @@ much_to_do() {
 	unseal 000000004.q
 }
 
-# refused DESCRIPTION TEXT OBSTACLE COMMAND...: each command is refused with this text, and changes nothing.
-# COMMAND is a word list; the queue is behind it.
+# refused DESCRIPTION TEXT OBSTACLE COMMAND...: each command fails with this text, and changes nothing.
+# COMMAND is a word list; the queue is its last argument.
 refused() {
 	local what=$1 text=$2 obstacle=$3 command before bad=
 	shift 3
@@ -51,7 +51,7 @@ $(diff <(echo "$before") <(snapshot d) | head -n 10)"
 mkdir m
 chronq() { "$CHRONQ" "$@"; } # a path with blanks is no word list
 append() { echo more | "$CHRONQ" append "$@"; }
-# It says so before it comes to the mount point; if it ever does come there, that is undone.
+# chronfs must fail before it uses the mount point; if it does mount, that is undone.
 chronfs_at() {
 	local queue=$1 code
 	shift
@@ -62,7 +62,7 @@ chronfs_at() {
 }
 everything=("append d" "append -t d" "chronq repair d" "chronq repair -n d" "chronq repair -a d" "chronfs_at d")
 
-# ---- what has one of our names and is no file ----
+# ---- names of the queue that are no files ----
 
 name=
 link() { rm -f "$name" && ln -s elsewhere "$name"; }
@@ -88,7 +88,7 @@ of_a_gap() { directory && rm 000000002.q; }
 name=000000002.idx
 refused "repair: $name is a directory, its segment gone" "$name is a directory" of_a_gap "chronq repair -a d"
 
-# ---- what is not written to ----
+# ---- files that must not be written ----
 
 second_name() { ln "$name" ../second; }
 for_everybody() { chmod 666 "$name"; }
@@ -102,7 +102,7 @@ rm -f second
 name=000000004.q
 refused "repair: $name has a second name" "second name" second_name "chronq repair d" "chronq repair -a d"
 
-# ---- what it is not opened for ----
+# ---- queues that are not opened ----
 
 loss() { poke 000000006.q 640 X; }
 refused "durable records are damaged" "missing or damaged" loss "append d" "chronq repair d" "chronfs_at d"
@@ -118,7 +118,7 @@ many_gone() {
 }
 refused "repair: too many segments are missing" "more than 10000 segments are missing" many_gone "chronq repair -a d" "chronq repair -n d"
 
-# The last id there is, sealed.
+# A sealed segment with the last id.
 used_up() {
 	local name=999999999.q
 	rm ./*.q ./*.idx durable.meta && cp ../q/000000005.q "$name" &&
@@ -128,11 +128,11 @@ refused "the last segment id is sealed" "the segment ids are used up: 999999999.
 nothing_behind() {
 	rm -rf d && cp -R q d && (cd d && used_up) && exits 3 "$CHRONQ" repair -n d && ! grep 1000000000 exit.out exit.err
 }
-ok "nothing is to be made behind it" nothing_behind
+ok "no segment is made behind it" nothing_behind
 
-# ---- no name is left to set something aside ----
+# ---- no name is left for setting bytes aside ----
 
-# taken NAME: other bytes under every name that the bytes of 000000006.q could get.
+# taken NAME: other files have all names that bytes of 000000006.q could get.
 taken() {
 	local n
 	printf 'other bytes' | dd of=../other bs=1 seek=3000 status=none
@@ -144,14 +144,14 @@ refused "nothing more of the end can be set aside" "move 000000006.q.broken" no_
 no_corrupt() { taken 000000002.q.corrupt && poke 000000002.q 640 X; }
 refused "no segment more can be set aside" "move 000000002.q.corrupt" no_corrupt "chronq repair -a d"
 
-# ---- what is in nobody's way ----
+# ---- no obstacles ----
 
-# carries_on DESCRIPTION OBSTACLE: append does what there is to do, then repair finds the rest.
+# carries_on OBSTACLE: repair and append work, and nothing is left to repair.
 carries_on() {
 	rm -rf d && cp -R q d && (cd d && much_to_do && "$1") && exits 0 "$CHRONQ" repair d && exits 0 append d &&
 		exits 0 "$CHRONQ" repair d && exits 0 "$CHRONQ" verify d && "$CHRONQ" cat d | cmp - <(cat lines && echo more)
 }
-ok "nothing but what there is to do" carries_on true
+ok "without an obstacle" carries_on true
 for name in 000000006.q.broken; do
 	for obstacle in link fifo directory a_socket; do ok "$name: $obstacle" carries_on "$obstacle"; done
 done

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# repair.sh - chronq repair, as its users meet it; prints TAP
+# repair.sh - chronq repair, as users call it; prints TAP
 #
-# Each case damages a copy of a small queue.  A dry run has to change nothing and to say what the
-# repair then says and does; behind it chronq verify and the second implementation of the format have
-# to find nothing.
+# Each case damages a copy of a small queue.  A dry run must change nothing and print the steps that the
+# repair then prints and does; after the repair chronq verify and the second implementation of the format
+# must find nothing.
 
-# Some hundred times a queue is copied and synced: in memory, where that can be had.
+# A queue is copied and synced some hundred times: in memory, if possible.
 [ -w /dev/shm ] && base=/dev/shm
 . "$(dirname "$0")/cli_lib.sh"
 
@@ -20,7 +20,7 @@ poke() {
 	printf '%s' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
 }
 
-# said LINE...: the output is these lines and a summary.
+# said LINE...: the output consists of these lines and a summary.
 said() {
 	diff <(head -n -1 exit.out) <([ $# = 0 ] || printf '%s\n' "$@")
 }
@@ -32,7 +32,7 @@ sound_format() {
 	sound && exits 0 "$FORMAT_CHECK" --closed d
 }
 
-# holds EXPRESSION...: the queue's records are the lines that sed prints, and it goes on.
+# holds EXPRESSION...: the queue's records are the lines that sed prints, and an append works.
 holds() {
 	chronq cat d 2>/dev/null | cmp - <(sed -n "$@" lines) && echo more | chronq append d &&
 		[ "$(chronq cat d 2>/dev/null | tail -n 1)" = more ] && exits 0 chronq verify d &&
@@ -43,7 +43,7 @@ holds() {
 seq 1001 1200 >lines
 chronq append -s 4096 q <lines || exit 1
 
-# repaired DAMAGE LINE...: nothing durable is lost; these are the steps.
+# repaired DAMAGE LINE...: no durable record is lost; these are the steps.
 repaired() {
 	local damage=$1 before
 	shift
@@ -54,7 +54,7 @@ repaired() {
 		tail -n 1 exit.out | grep -q '^repaired: ' && sound
 }
 
-# lost DAMAGE LINE...: without --accept-loss nothing happens.
+# lost DAMAGE LINE...: records are lost; without --accept-loss nothing changes.
 lost() {
 	local damage=$1 before
 	shift
@@ -77,9 +77,9 @@ nothing() {
 		exits 0 chronq repair g && said && [ "$before" = "$(snapshot g)" ] || return 1
 	done
 }
-ok "a sound queue is left as it is, chronicle-rs's too" nothing
+ok "a sound queue stays unchanged, chronicle-rs's too" nothing
 
-# ---- what is no loss ----
+# ---- no loss ----
 
 control() {
 	repaired no_control "rewrite: control.meta: it is missing" &&
@@ -131,7 +131,7 @@ bad_indexes() {
 	rm 000000002.idx
 	poke 000000004.idx 56 X # the lowest time
 }
-ok "indexes are built anew" indexes
+ok "indexes are rebuilt" indexes
 
 temp_files() {
 	touch 000000003.idx.tmp 000000008.q.new.tmp 000000008.q.tmp control.tmp
@@ -167,7 +167,7 @@ unsealed() {
 # flags, and the header's extension
 unseal() { dd if=/dev/zero of=000000004.q bs=1 seek=12 count=52 conv=notrunc status=none; }
 bad_summary() { poke 000000001.q 40 X; }
-ok "a segment that others follow is sealed, a bad summary written anew" unsealed
+ok "a segment that others follow is sealed, a bad summary is rewritten" unsealed
 
 killed() {
 	rm -rf d && cp -R "$GOLDEN/v2-killed" d && chmod -R u+w d && exits 0 chronq repair d &&
@@ -176,7 +176,7 @@ killed() {
 }
 ok "a queue of chronicle-rs whose writer was killed" killed
 
-# ---- what is one ----
+# ---- losses ----
 
 sealed_damage() {
 	lost flip_sealed "set aside: 000000002.q, 4096 bytes: it does not hold all of its records" \
@@ -204,7 +204,7 @@ oldest() {
 		"lost: records 0 to 30, 155 payload bytes, in the segment 000000000" && [ ! -e d/000000000.q ] && holds "32,\$p"
 }
 flip_oldest() { poke 000000000.q 128 X; }
-ok "the oldest segment needs no stand-in" oldest
+ok "the oldest segment needs no placeholder" oldest
 
 active_damage() {
 	lost flip_active "cut: 000000006.q from offset 704 on, 1093 bytes: they are behind the last sound record" \
@@ -232,7 +232,7 @@ everything() {
 }
 ok "everything at once" everything
 
-# Which records a loss is of, as far as that can be told: chronicle-rs's segments do not say.
+# The numbers of lost records, as far as they are known: chronicle-rs's segments do not have them.
 unknown_numbers() {
 	rm -rf d && cp -R q d && rm d/000000006.q d/durable.meta && (cd d && poke 000000005.q 640 X) &&
 		exits 1 chronq repair -n d && grep -qx 'lost: records from 155 on in the segment 000000005' exit.out &&
@@ -248,9 +248,9 @@ sys.stdout.buffer.write(slot + struct.pack("<II", zlib.crc32(slot), 0) + bytes(4
 PY
 		exits 1 chronq repair -n d && grep -qx 'lost: records up to 40 in the segment 000000001' exit.out
 }
-ok "what is lost, and nothing tells its number" unknown_numbers
+ok "losses of unknown numbers" unknown_numbers
 
-# A reader's file is its reader's: verify tells of it.
+# A repair leaves a damaged reader's file to its reader: verification reports it.
 others() {
 	rm -rf d && cp -R q d && mkdir d/readers && head -c 80 /dev/zero | tr '\0' x >d/readers/name.meta &&
 		exits 1 chronq repair d && said && grep -q '^damaged: steps 0' exit.out &&
@@ -258,7 +258,7 @@ others() {
 		said "rewrite: index.meta: it is missing" && grep -q '^still damaged: steps 1' exit.out &&
 		grep -q 'cannot be repaired' exit.err
 }
-ok "what a repair does not set right" others
+ok "damage that a repair does not correct" others
 
 # ---- usage ----
 
@@ -290,7 +290,7 @@ busy() {
 	echo first >&9
 	until chronq tail d 2>/dev/null | grep -q first; do :; done # it has opened the queue
 	until [ -e d/000000007.q ]; do kill -0 "$pid" || return 1; done # its next segment
-	before=$(sha256sum d/*.q) # the rest its writer may change at any time
+	before=$(sha256sum d/*.q) # the writer may change other files at any time
 	exits 3 chronq repair -a d && grep -q "process $pid" exit.err && exits 3 chronq repair -n d &&
 		[ "$before" = "$(sha256sum d/*.q)" ]
 	r=$?
@@ -304,7 +304,7 @@ refusals() {
 		exits 2 chronq repair && exits 2 chronq repair q q && exits 2 chronq repair --nonsense q &&
 		exits 0 chronq repair --help && grep -q '^Usage: chronq repair ' exit.out
 }
-ok "what is no queue, and usage" refusals
+ok "no queue, and usage" refusals
 everybody_may_write() {
 	rm -rf d && cp -R q d && printf x >>d/000000001.idx && chmod 666 d/control.meta && before=$(snapshot d) &&
 		exits 3 chronq repair d && grep -q 'control.meta is not written to: everybody' exit.err &&

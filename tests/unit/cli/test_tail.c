@@ -2,8 +2,8 @@
 /*
  * test_tail.c - chronq tail -n, with segments deleted and records appended after it has counted
  *
- * It counts the records, seeks back and prints.  What changes in between may cost it records that were
- * deleted, and no others.
+ * It counts the records, seeks back and prints.  Changes in between may cost it deleted records, but no
+ * others.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,13 +21,13 @@
 #include "cli.h"
 #include "queue_support.h"
 
-#define BEFORE (4 * SUPPORT_PER_SEGMENT + 9) /* records when it begins */
+#define BEFORE (4 * SUPPORT_PER_SEGMENT + 9) /* records at the start */
 
-/* What happens at the first seek after a record was read, the one back; and what is to be printed then. */
+/* The change is made at the first seek after a record was read, the seek back. */
 static struct {
 	const char *wanted;         /* -n */
 	unsigned deleted, appended; /* segments, from the oldest on; records */
-	unsigned first;             /* record that is printed */
+	unsigned first;             /* the first record that is then printed */
 	bool counted, changed;
 	struct qs *q;
 } course;
@@ -105,7 +105,7 @@ static void prints(struct qs *q)
 	free(text);
 }
 
-/* Counted from where the summaries say, in the middle of segment 2. */
+/* It counts from the place that the summaries give, in segment 2. */
 static void nothing_changes(void **state)
 {
 	course.wanted = "45";
@@ -132,7 +132,7 @@ static void deleted_with_some_of_them(void **state)
 	prints(*state);
 }
 
-/* Of those that were counted, few are left: fewer than were to be left out. */
+/* Fewer of the counted records are left than it would have left out. */
 static void appended_and_deleted(void **state)
 {
 	course.wanted = "45";
@@ -142,7 +142,7 @@ static void appended_and_deleted(void **state)
 	prints(*state);
 }
 
-/* Counted from the beginning of the queue. */
+/* It counts from the beginning of the queue. */
 static void deleted_of_all(void **state)
 {
 	course.wanted = "130";

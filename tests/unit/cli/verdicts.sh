@@ -3,30 +3,29 @@
 #
 # verdicts.sh - verify, cat, tail, ls and repair on the same queues, sound and damaged; prints TAP
 #
-# Each case is a queue and what has happened to it.  Whatever somebody asks, the answer is the same: the
-# records are all there (exit 0), or some are damaged or missing (exit 1), and where they end.  What a
-# killed writer leaves is bytes without a commit word: no damage.  A record that has its commit word and
-# fails a check is damage, wherever it stands.  Neither depends on control.meta, nor on what writer.lock
-# is.
+# Each case is a queue and what has happened to it.  All commands give the same verdict: all records are there
+# (exit 0), or some are damaged or missing (exit 1), and the same end of the queue.  Bytes without a commit
+# word, as a killed writer leaves them, are no damage.  A record that has its commit word and fails a check is
+# damage, wherever it is.  Neither depends on control.meta or on writer.lock.
 
-# Some hundred times a queue is copied: in memory, where that can be had.
+# A queue is copied some hundred times: in memory, if possible.
 [ -w /dev/shm ] && base=/dev/shm
 . "$(dirname "$0")/cli_lib.sh"
 
-# 31 records in each of the segments 0 to 2, 7 in segment 3; record N of them at 64 + 128 * N.
+# 31 records in each of the segments 0 to 2, 7 in segment 3; record N of a segment is at 64 + 128 * N.
 seq 1001 1100 >lines
 "$CHRONQ" append -s 4096 q <lines || exit 1
 poke() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
 # judged DESCRIPTION RECORDS VERDICT LS REPAIR STEP...: each STEP is done in a copy of the queue.
-# VERDICT: exit code of verify, cat and tail; LS: of ls; REPAIR: of a dry run.  cat prints so many records.
+# VERDICT: exit code of verify, cat and tail; LS: of ls; REPAIR: of a dry run.  RECORDS: how many cat prints.
 judged() {
 	local what=$1 records=$2 verdict=$3 ls=$4 repair=$5 step bad=
 	shift 5
 	rm -rf d && cp -R q d
 	for step in "$@"; do
 		if [ "$step" = locked ]; then
-			# by somebody who is no writer
+			# by a process that is no writer
 			exec 9<>d/writer.lock && flock 9
 		else
 			(cd d && $step) || bad="cannot be made: $step"
@@ -67,7 +66,7 @@ lock_gone() { rm writer.lock; }
 for state in "" no_control stale_control "no_control no_marks" "no_control lock_gone" "no_control no_marks lock_fifo" \
 	"no_control no_marks lock_link" "stale_control no_marks lock_fifo" "stale_control no_marks locked" \
 	"no_control no_marks locked" locked; do
-	# repair has something to do, or is refused, wherever that is not the queue as it was
+	# a repair has something to do, or is refused, unless the queue is the same as before
 	sound=1 any=1
 	[ -z "$state" ] && sound=0
 	case $state in *lock_[fl]i* | *locked*) sound=3 any=3 ;; esac

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: strace.sh SUBJECT
 #
-# Traces the system calls of strace_subject.c and looks at what they do to segments.  A final name is
+# Traces the system calls of strace_subject.c and checks those on segments.  A final name is
 # `NNNNNNNNN.q`.  Output: TAP.
 set -u
 shopt -s lastpipe
@@ -18,14 +18,14 @@ if ! strace -o /dev/null true 2>/dev/null; then
 	echo "1..0 # SKIP strace cannot trace here"
 	exit 0
 fi
-# none DESCRIPTION: reads the lines that should not be there.
+# none DESCRIPTION: there are no lines on standard input.
 none() {
 	local lines
 	lines=$(cat)
 	[ -z "$lines" ]
 	check "$1" $? "$(head -5 <<<"$lines")"
 }
-# some DESCRIPTION: reads lines of which there has to be one at least.
+# some DESCRIPTION: there is a line on standard input.
 some() {
 	[ -n "$(cat)" ]
 	check "$1" $?
@@ -45,7 +45,7 @@ grep -E "^${reader:-none} .*$final.*O_(RDWR|WRONLY)" "$log" | none "a reader doe
 grep -E "^${reader:-none} .*openat\(.*$final, O_RDONLY" "$log" | some "it opens them for reading"
 grep -E "(rename|renameat|renameat2|link|linkat)\(.*$final" "$log" | grep -v RENAME_NOREPLACE |
 	none "segments get their names by RENAME_NOREPLACE alone"
-# The appending thread, from one mark to the next: waking somebody up is all that it does.
+# The appending thread, from one mark to the next: it only wakes other threads.
 calls=$(awk '/"MARK-roll-begin"/ { inside[$1] = 1; rolls++; next }
 	/"MARK-roll-end"/ { delete inside[$1]; next }
 	/<\.\.\. faccessat2? resumed>/ { next } # the end of a mark

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * strace_subject.c - what strace.sh traces: the life of a queue, in processes of its own
+ * strace_subject.c - the program that strace.sh traces: the life of a queue, in several processes
  *
  * Rolls that take a ready segment, rolls that fall back, close, a kill that leaves residue, recovery,
- * a reader.  mark() makes a system call that shows in the trace.
+ * a reader.  mark() makes a system call that is visible in the trace.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -117,7 +117,7 @@ static void killed(void)
 	fill(w);
 	append(w);
 	memset(w->current->map.base + w->current->used + 8, 'r',
-	       100); /* an append that got no further */
+	       100); /* an append that was cut off */
 	kill(getpid(), SIGKILL);
 }
 

@@ -2,10 +2,10 @@
 /*
  * test_flips.c - every byte of every file of a small queue changed, every file cut at every length
  *
- * Of each byte its lowest bit is changed, or all of its bits, or some of them at random, in turn; all
- * three with FLIPS_ALL=1.  The contents of all records are known.  After each damage a reader, the
- * stream and verification look, then a writer opens the queue; and nothing that any of them delivers
- * was altered, nothing is delivered twice or out of order, and what is missing was reported.
+ * In turn the lowest bit of a byte is changed, or all of its bits, or some of them at random; all three with
+ * FLIPS_ALL=1.  The contents of all records are known.  After each damage a reader, the stream and
+ * verification read the queue, then a writer opens it.  No record that they deliver is altered, delivered
+ * twice or out of order, and all missing records are reported.
  *
  * FLIPS_SEED gives the random bits, FLIPS_STRIDE=N tries every Nth case only (the first of them
  * chosen by the seed).
@@ -28,24 +28,24 @@
 #include "queue_support.h"
 #include "write/writer.h"
 
-#define CASE_SECONDS 120 /* a case takes some hundred microseconds; one that hangs ends the test */
+#define CASE_SECONDS 120 /* a case takes some hundred microseconds; SIGALRM ends one that hangs */
 
-/* Smaller than the library makes segments, though it goes on with such: so all of a queue of several
- * segments can be tried, and every few bytes there is another field or border. */
+/* Smaller than the segments of a new queue, but accepted in an existing one: so all bytes of several segments can
+ * be tried, and there is another field or border every few bytes. */
 #define SEGMENT_SIZE 512U
 #define LAST_SEGMENT 3U /* three are sealed, one of them with room left, a fifth is prepared */
 
-/* What was appended: two segments are filled to their last byte. */
+/* Payload lengths: two segments are filled to their last byte. */
 static const uint8_t lengths[] = { 30, 0, 64, 1, /**/ 100, 127, /**/ 200, 1, /**/ 40, 0 };
 #define RECORDS (sizeof lengths)
-#define READER_AT 5U /* so many were taken by the named reader */
-#define SYNCED_AT 7U /* so many had been appended at the last sync */
+#define READER_AT 5U /* records that the named reader has taken */
+#define SYNCED_AT 7U /* records that were appended before the last sync */
 
 static struct {
 	struct held held;        /* the queue undamaged */
-	struct gathered records; /* and what it holds */
+	struct gathered records; /* of it */
 	struct gathered_stream stream;
-	struct cq_position mark; /* what is before it is durable */
+	struct cq_position mark; /* records before it are durable */
 } known;
 
 static struct gathered before, after;
@@ -99,13 +99,13 @@ static void take_some(const char *dir)
 	cq_reader_close(reader);
 }
 
-/* Closed, or as a killed writer leaves it. */
+/* A closed queue, or one that a killed writer has left. */
 static void make(struct qs *q, bool closed)
 {
 	struct cq_watermark_slot mark;
 
 	qs_make_segment(q->dir, 0, SEGMENT_SIZE);
-	q->config.segment_size = 0; /* what is there */
+	q->config.segment_size = 0; /* the existing one */
 	qs_open(q);
 	for (unsigned n = 0; n < RECORDS; n++) {
 		append(q->writer, n);
@@ -207,7 +207,7 @@ static void check_records(struct qs *q, const struct gathered *g, size_t count, 
 
 static void check_stream(struct qs *q)
 {
-	/* a damaged header may say where the stream begins and ends, not what its bytes are */
+	/* a damaged header may change the ends of the stream, but no byte of it */
 	for (uint64_t at = stream.begin; at < stream.end && at - stream.begin < GATHER_BYTES;
 	     at++) {
 		if (!stream.there[at - stream.begin])
@@ -239,12 +239,12 @@ static void look(struct qs *q, bool there[RECORDS])
 	check_stream(q);
 	EXPECT(before.count == RECORDS || said);
 	EXPECT(stream_complete() || said);
-	/* what a killed append may have left is no damage */
+	/* leftovers of a killed append are no damage */
 	said |= found.result.information > 0;
 	EXPECT((before.complaints == 0 && stream.complaints == 0) || said);
 }
 
-/* The records that had been delivered and stand before this place still are. */
+/* Records before this place that were delivered before still are. */
 static void check_kept(struct qs *q, const bool was[RECORDS], const bool is[RECORDS],
                        struct cq_position end)
 {
@@ -278,7 +278,7 @@ static void go_on(struct qs *q, const bool was[RECORDS], bool is[RECORDS])
 		EXPECT(last->seq > after.records[after.count - 2].seq);
 	for (size_t n = 0; n < RECORDS; n++)
 		EXPECT(was[n] || !is[n] || found.result.damage > 0);
-	/* what is still wrong was wrong before, and has been reported */
+	/* damage that is left was there before, and was reported */
 	EXPECT(found_after.error == 0);
 	EXPECT(found_after.result.damage == 0 || found.result.damage > 0);
 }
@@ -335,7 +335,7 @@ static bool skipped(void)
 	return run.turn++ % run.stride != 0;
 }
 
-/* Where the records are that damage in this file can hit: from that place on. */
+/* Damage in this file can hit records from this place on. */
 static struct cq_position place(const struct held_file *file, size_t at)
 {
 	struct cq_position p = { UINT32_MAX, 0 };

@@ -2,8 +2,8 @@
 /*
  * test_fork.c - handles of the library in a process that was forked after they were opened
  *
- * Every call on such a handle is refused, and changes nothing: the parent goes on as if there were no
- * child.  A handle that the child opens itself works.
+ * Every call on such a handle is refused and changes nothing, and the parent's handles work as before.  A handle
+ * that the child opens itself works.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,7 +38,7 @@ struct handles {
 
 /* ---- every call ---- */
 
-/* What the calls take, and what they would fill in. */
+/* Arguments of the calls, and results that they must not touch. */
 static char bytes[64] = "text";
 static const struct iovec pieces[1] = { { bytes, 4 } };
 static const struct cq_message messages[1] = { { bytes, 4, CQ_TYPE_DEFAULT } };
@@ -200,7 +200,7 @@ static void open_handles(struct qs *q, bool threads, struct handles *h)
 	assert_int_equal(cq_reader_commit(h->reader), 0);
 }
 
-/* Each works as if nothing had happened; closes all. */
+/* Each works as before; then all are closed. */
 static void they_work(struct qs *q, const struct handles *h)
 {
 	struct cq_verify_result verified = CQ_SIZED(verified);
@@ -236,7 +236,7 @@ static void they_work(struct qs *q, const struct handles *h)
 
 /* ---- tests ---- */
 
-/* The first open of a process needs a page for this.  First of the tests: later ones have it. */
+/* The first open of a process maps a page.  This is the first test: the page stays for the others. */
 static void a_kernel_that_refuses(void **state)
 {
 	struct qs *q = *state;
@@ -323,7 +323,7 @@ static void a_child_may_call_nothing(void **state)
 	}
 }
 
-/* A child of a child has none of either's; nor has one that knows nothing of handlers of fork(). */
+/* A child that was made by a bare system call, and a child of a child, which may use neither's handles. */
 static void any_kind_of_child(void **state)
 {
 	struct qs *q = *state;
@@ -362,7 +362,7 @@ static void any_kind_of_child(void **state)
 	they_work(q, &h);
 }
 
-/* The child's own: of this queue as far as the lock lets it, of another without a limit. */
+/* A child opens its own handles: a writer of this queue is refused by the lock, one of another is not. */
 static void a_child_opens_its_own(void **state)
 {
 	struct qs *q = *state;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_hostile.c - a directory that strangers have put things into: kinds of files, links, owners,
+ * test_hostile.c - other users have put things into the queue's directory: kinds of files, links, owners,
  * modes, names
  *
- * Whatever stands under one of our names: nothing hangs, nothing outside of the queue is read as a
- * queue or changed, and what opens all the same has lost nothing.  Contents: test_hostile_data.c.
+ * Whatever has the name of a file of the queue: nothing hangs, nothing outside of the queue is read as a
+ * queue or changed, and a queue that opens has lost nothing.  Contents of files: test_hostile_data.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +30,7 @@
 
 #define STRANGER 54321
 #define PRECIOUS "precious, and not the queue's"
-#define LIMIT_SECONDS 60 /* what hangs is ended by SIGALRM */
+#define LIMIT_SECONDS 60 /* SIGALRM ends a test that hangs */
 
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 
@@ -72,7 +72,7 @@ static void place_socket(struct qs *q, const char *name)
 
 enum kind { LINK, DANGLING, FIFO, SOCKET, DIRECTORY, DEVICE, KINDS };
 
-/* False: not possible here. */
+/* False: this process may not make such a file. */
 static bool place(struct qs *q, const char *name, enum kind kind)
 {
 	int r = unlinkat(q->dirfd, name, 0);
@@ -107,7 +107,7 @@ static bool place(struct qs *q, const char *name, enum kind kind)
 	return true;
 }
 
-/* Reads all that a reader gets, passing over what it cannot. */
+/* Reads all records, and passes over what it cannot read. */
 static unsigned read_all(struct qs *q, const char *name)
 {
 	struct cq_record record;
@@ -148,7 +148,7 @@ static void victim_is_unchanged(const struct qs *q)
 	assert_false(support_exists(q->base, "made"));
 }
 
-/* The names that a writer cannot do without: what else stands there is an error. */
+/* A writer needs these files: anything else with such a name is an error. */
 static bool needed(const char *name)
 {
 	return strcmp(name, "durable.meta") == 0 || strcmp(name, "index.meta") == 0 ||
@@ -202,7 +202,7 @@ static void no_kind_hangs_or_leads_elsewhere(void **state)
 	alarm(0);
 }
 
-/* The worst of them in a test of its own: the lock's text would overwrite the file. */
+/* The worst case has a test of its own: the lock's text would overwrite the file. */
 static void symbolic_links_are_not_followed(void **state)
 {
 	struct qs *q = *state;
@@ -213,7 +213,7 @@ static void symbolic_links_are_not_followed(void **state)
 	victim_is_unchanged(q);
 }
 
-/* What appears under the next id while the writer runs. */
+/* Something appears under the next id while the writer runs. */
 static void strange_successors(void **state)
 {
 	static const int errors[KINDS] = { -ELOOP, -ELOOP, -EBADMSG, -EBADMSG, -EBADMSG, -EBADMSG };
@@ -272,10 +272,10 @@ static void bad_reader_files_are_ignored(void **state)
 	q->config.retain_segments = 1;
 	qs_open(q);
 	qs_flush(q->writer);
-	assert_int_equal(qs_stats(q->writer).oldest, 0); /* the good one still holds it */
+	assert_int_equal(qs_stats(q->writer).oldest, 0); /* the good reader protects it */
 	assert_int_equal(unlinkat(q->dirfd, "readers/r.meta", 0), 0);
 	qs_flush(q->writer);
-	assert_int_equal(qs_stats(q->writer).oldest, 2); /* and the bad ones do not */
+	assert_int_equal(qs_stats(q->writer).oldest, 2); /* the bad ones do not */
 	assert_false(qs_logged(q, "not deleted"));
 	qs_close(q);
 	victim_is_unchanged(q);
@@ -328,7 +328,7 @@ static void reader_names(void **state)
 
 /* ---- links, owners, modes ---- */
 
-/* Opening is refused with EPERM, the log says so, and nothing has changed. */
+/* The open fails with EPERM, the log says so, and nothing has changed. */
 static void refused(struct qs *q, const char *name, const char *reason)
 {
 	struct qs_snapshot before;
@@ -343,7 +343,7 @@ static void refused(struct qs *q, const char *name, const char *reason)
 	assert_int_equal(read_all(q, NULL), 70);
 }
 
-/* Only what is written to: the older segments and their indexes are not, nor are readers' files. */
+/* Files that an open writes to: not older segments, their indexes, or readers' files. */
 static bool written(const char *name)
 {
 	return !strstr(name, ".idx") && !strchr(name, '/') && strcmp(name, "000000000.q") != 0 &&
@@ -370,7 +370,7 @@ static void hard_links_are_not_written_to(void **state)
 		}
 		assert_int_equal(unlink(second), 0);
 	}
-	q->config.trust_files = true; /* is no remedy */
+	q->config.trust_files = true; /* makes no difference */
 	assert_int_equal(linkat(q->dirfd, "writer.lock", q->dirfd, "second", 0), 0);
 	refused(q, "writer.lock", "it has a second name (a hard link)");
 	assert_int_equal(unlinkat(q->dirfd, "second", 0), 0);
@@ -378,7 +378,7 @@ static void hard_links_are_not_written_to(void **state)
 	qs_expect(q->dir, 0, 71);
 }
 
-/* An empty segment of our own making, with a second name, under the next id. */
+/* The next segment is a good empty one, but has a second name. */
 static void hard_linked_successor(void **state)
 {
 	struct qs *q = *state;
@@ -413,7 +413,7 @@ static void files_of_other_users(void **state)
 		refused(q, names[i], "it belongs to another user");
 		assert_int_equal(fchownat(q->dirfd, names[i], 0, (gid_t)-1, 0), 0);
 	}
-	/* who owns the directory could have put any file there: root opens that user's queue */
+	/* the directory's owner could have put any file there: root opens that user's queue */
 	assert_int_equal(fchown(q->dirfd, STRANGER, (gid_t)-1), 0);
 	for (size_t i = 0; i < COUNT(names); i += 2)
 		assert_int_equal(fchownat(q->dirfd, names[i], STRANGER, (gid_t)-1, 0), 0);
@@ -421,7 +421,7 @@ static void files_of_other_users(void **state)
 	qs_expect(q->dir, 0, 130);
 }
 
-static void find(void *arg, const struct cq_finding *finding)
+static void count_finding(void *arg, const struct cq_finding *finding)
 {
 	*(unsigned *)arg += strstr(finding->text, "everybody may write to it") != NULL;
 	assert_false(finding->damage);
@@ -442,8 +442,8 @@ static void files_that_everybody_may_write_to(void **state)
 	}
 	for (size_t i = 0; i < COUNT(names); i++)
 		assert_int_equal(fchmodat(q->dirfd, names[i], 0666, 0), 0);
-	assert_int_equal(cq_verify(q->dir, find, &found, NULL), 0);
-	assert_int_equal(found, 4); /* segments; for reading it is a remark */
+	assert_int_equal(cq_verify(q->dir, count_finding, &found, NULL), 0);
+	assert_int_equal(found, 4); /* segments: for verification this is no damage */
 	q->config.trust_files = true;
 	qs_write(q, 70, 60);
 	qs_expect(q->dir, 0, 130);
@@ -451,7 +451,7 @@ static void files_that_everybody_may_write_to(void **state)
 
 /* ---- names in messages ---- */
 
-static void find_printable(void *arg, const struct cq_finding *finding)
+static void check_printable(void *arg, const struct cq_finding *finding)
 {
 	(void)arg;
 	for (const char *c = finding->text; *c != '\0'; c++)
@@ -473,11 +473,11 @@ static void names_do_not_reach_the_terminal(void **state)
 	qs_append(q->writer, 70, 60);
 	qs_flush(q->writer);
 	qs_close(q);
-	assert_int_equal(cq_verify(q->dir, find_printable, NULL, NULL), 0);
+	assert_int_equal(cq_verify(q->dir, check_printable, NULL, NULL), 0);
 	assert_true(q->log_length > 0);
 	for (const char *c = q->log; *c != '\0'; c++)
 		assert_true(*c == '\n' || (*c >= ' ' && *c < 0x7F));
-	/* no message of ours has a stranger's name in it so far; should one come to have it: */
+	/* so far no message has such a name in it; if one gets it: */
 	q->log_length = 0;
 	cq_log(&q->config, CQ_NOTICE, "%s|", hostile[0]);
 	assert_string_equal(q->log, "notice \\x1b[2J|\n");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_hostile_cut.c - files cut short while they are mapped: by the writer, by readers in many threads
+ * test_hostile_cut.c - files are cut short while the writer, or readers in many threads, have them mapped
  *
- * EIO and no SIGBUS, nothing acknowledged that is not there, and all else goes on.
+ * The calls return EIO, no SIGBUS ends the process, no acknowledged record is missing from the file, and the
+ * rest of the queue works.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +24,7 @@
 #define COUNT(list) (sizeof(list) / sizeof(list)[0])
 #define AT(record) (64 + (uint64_t)(record)*128)
 
-/* Its atomic stores hold a lock that its signal handling wants, too. */
+/* ThreadSanitizer holds a lock in atomic stores that its signal handling needs, too. */
 #if defined(__SANITIZE_THREAD__)
 #define THREAD_SANITIZER 1
 #elif defined(__has_feature)
@@ -43,8 +44,8 @@ static void cut(const struct qs *q, const char *name, off_t size)
 	assert_int_equal(truncate(path, size), 0);
 }
 
-/* The current segment, at several places. */
-static void cut_beneath_the_writer(void **state)
+/* The current segment, cut at several places. */
+static void cut_under_the_writer(void **state)
 {
 	static const off_t sizes[] = { 0, 4096, 8192, 61440 };
 	struct qs *q = *state;
@@ -62,7 +63,7 @@ static void cut_beneath_the_writer(void **state)
 		assert_int_equal(cq_writer_roll(q->writer), 0);
 		qs_append(q->writer, 10, 30);
 		cut(q, "000000001.q", sizes[i]);
-		/* the first record that needs what is missing is refused */
+		/* the first record that needs missing bytes is refused */
 		for (taken = 0; taken < 600 && r == 0; taken += r == 0)
 			r = cq_writer_append(q->writer, 1, payload, sizeof payload, NULL);
 		assert_int_equal(r, -EIO);
@@ -89,7 +90,7 @@ static void cut_beneath_the_writer(void **state)
 	}
 }
 
-/* The record's beginning is in the file and its end is not: it is not committed, so nobody sees it. */
+/* The record's beginning is in the file, its end is not: it is not committed. */
 static void cut_within_a_record(void **state)
 {
 	static const char payload[8000];
@@ -105,7 +106,7 @@ static void cut_within_a_record(void **state)
 	q->writer = NULL;
 }
 
-/* Cut where the writer has no more business: what is synced is looked at all the same. */
+/* Cut within bytes that the writer no longer touches: a sync checks the size nevertheless. */
 static void sync_of_what_was_cut(void **state)
 {
 	struct qs *q = *state;
@@ -122,7 +123,7 @@ static void sync_of_what_was_cut(void **state)
 	q->writer = NULL;
 }
 
-/* The seal would be in no file. */
+/* The seal would not reach the file. */
 static void cut_before_the_roll(void **state)
 {
 	struct qs *q = *state;
@@ -182,7 +183,7 @@ static void answer(struct cq_sync_request *request, int result)
 	CHILD(sem_post(&asked->answered) == 0);
 }
 
-static void control_cut_beneath_the_threads_child(struct qs *q)
+static void control_cut_under_the_threads_child(struct qs *q)
 {
 	struct asked asked = { .request = { .done = answer } };
 	char path[PATH_SIZE];
@@ -192,7 +193,7 @@ static void control_cut_beneath_the_threads_child(struct qs *q)
 	support_path(path, q->dir, "control.meta");
 	CHILD(truncate(path, 0) == 0);
 	CHILD(sem_init(&asked.answered, 0, 0) == 0);
-	/* The flusher may have been on its way to the first; before the second it has come by. */
+	/* the flusher may have passed before the first; it passes again before the second */
 	for (int i = 0; i < 2; i++) {
 		cq_writer_sync_async(q->writer, &asked.request);
 		while (sem_wait(&asked.answered) < 0)
@@ -202,12 +203,12 @@ static void control_cut_beneath_the_threads_child(struct qs *q)
 	CHILD(cq_writer_close(q->writer) == 0);
 }
 
-/* The first to touch it is a thread of the library's own, for its sign of life. */
-static void control_cut_beneath_the_threads(void **state)
+/* A thread of the library touches it first, for the sign of life. */
+static void control_cut_under_the_threads(void **state)
 {
 	if (THREAD_SANITIZER)
 		NOT_HERE("an atomic store that faults is more than ThreadSanitizer can do");
-	qs_run(control_cut_beneath_the_threads_child, *state);
+	qs_run(control_cut_under_the_threads_child, *state);
 }
 
 struct cut_reader {
@@ -216,7 +217,7 @@ struct cut_reader {
 	unsigned records, errors;
 };
 
-/* Stands in segment 1 while that is cut. */
+/* Is in segment 1 while that is cut. */
 static void *read_on(void *arg)
 {
 	struct cut_reader *c = arg;
@@ -241,8 +242,8 @@ static void *read_on(void *arg)
 	return NULL;
 }
 
-/* Each thread has its own faults; the segment is poisoned for each, the others read on. */
-static void cut_beneath_many_readers(void **state)
+/* Each thread gets EIO once for the segment that was cut, and reads the others. */
+static void cut_under_many_readers(void **state)
 {
 	struct cut_reader readers[4];
 	pthread_barrier_t barrier;
@@ -268,10 +269,10 @@ static void cut_beneath_many_readers(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(cut_beneath_the_writer),   QS_TEST(cut_within_a_record),
-	QS_TEST(sync_of_what_was_cut),     QS_TEST(cut_before_the_roll),
-	QS_TEST(control_cut_short),        QS_TEST(control_cut_beneath_the_threads),
-	QS_TEST(cut_beneath_many_readers),
+	QS_TEST(cut_under_the_writer),   QS_TEST(cut_within_a_record),
+	QS_TEST(sync_of_what_was_cut),   QS_TEST(cut_before_the_roll),
+	QS_TEST(control_cut_short),      QS_TEST(control_cut_under_the_threads),
+	QS_TEST(cut_under_many_readers),
 };
 
 QS_MAIN(tests)

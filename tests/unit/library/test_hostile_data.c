@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_hostile_data.c - contents that lie, with every checksum right
+ * test_hostile_data.c - false contents with right checksums
  *
- * Lengths, offsets and numbers of files are claims.  Whoever believed one would read or write outside
- * of a mapping, wrap around, or give numbers twice.
+ * Lengths, offsets and numbers in files are claims.  A program that trusted one would read or write outside
+ * of a mapping, overflow, or give a sequence number twice.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,9 +25,9 @@
 
 /* ---- records ---- */
 
-/* Changes the record header at `offset`; its checksum is right again. */
-static void lie(struct qs *q, const char *name, uint64_t offset,
-                void (*change)(struct cq_record_header *h, uint64_t value), uint64_t value)
+/* Changes the record header at `offset`, and corrects its checksum. */
+static void forge(struct qs *q, const char *name, uint64_t offset,
+                  void (*change)(struct cq_record_header *h, uint64_t value), uint64_t value)
 {
 	struct cq_record_header h;
 
@@ -66,7 +66,7 @@ static void set_pad(struct cq_record_header *h, uint64_t value)
 	h->commit = (uint32_t)value;
 }
 
-/* What a reader, the stream and verify say to a queue whose record 10 lies: ten records, EIO. */
+/* Record 10 is false: a reader and the stream give ten records, then EIO; verification finds damage. */
 static void ten_records(struct qs *q)
 {
 	struct cq_verify_result result = CQ_SIZED(result);
@@ -105,7 +105,7 @@ static void lengths_are_checked(void **state)
 
 	for (size_t i = 0; i < 2 * COUNT(commits); i++) {
 		qs_killed_writer(q, 0, 20);
-		lie(q, "000000000.q", AT(10), i % 2 ? set_pad : set_commit, commits[i / 2]);
+		forge(q, "000000000.q", AT(10), i % 2 ? set_pad : set_commit, commits[i / 2]);
 		qs_other_boot(q->dir);
 		ten_records(q);
 		qs_open(q);
@@ -118,7 +118,7 @@ static void lengths_are_checked(void **state)
 	}
 }
 
-/* Recovery believes no payload whose checksum is wrong: neither the last one nor one before others. */
+/* Recovery rejects a payload with a wrong checksum: the last one, and one before others. */
 static void recovery_checks_payloads(void **state)
 {
 	struct qs *q = *state;
@@ -144,20 +144,20 @@ static void numbers_beyond_the_ceiling(void **state)
 
 	for (size_t i = 0; i < 2 * COUNT(values); i++) {
 		qs_killed_writer(q, 0, 20);
-		lie(q, "000000000.q", AT(10), i % 2 ? set_seq : set_stream, values[i / 2]);
+		forge(q, "000000000.q", AT(10), i % 2 ? set_seq : set_stream, values[i / 2]);
 		qs_other_boot(q->dir);
 		ten_records(q);
 		qs_write(q, 10, 60);
 		qs_expect(q->dir, 0, 70);
 		qs_anew(q);
 	}
-	/* chronicle-rs may count as it likes, but one cannot go on from there */
+	/* chronicle-rs may give any number, but no next one can follow these */
 	for (size_t i = 0; i < COUNT(values); i++) {
 		struct cq_record record = { 0 };
 		cq_reader *reader;
 
 		qs_killed_writer(q, 0, 20);
-		lie(q, "000000000.q", AT(19), set_foreign_seq, values[i]);
+		forge(q, "000000000.q", AT(19), set_foreign_seq, values[i]);
 		qs_open(q);
 		assert_int_equal(qs_stats(q->writer).next_seq, 19);
 		qs_append(q->writer, 19, 60);
@@ -217,7 +217,7 @@ static void impossible_headers(void **state)
 		cq_stream_close(stream);
 		cq_queue_close(queue);
 		assert_int_equal(cq_verify(q->dir, NULL, NULL, NULL), 0);
-		qs_open(q); /* it is below the watermark, and sealed */
+		qs_open(q); /* recovery does not read it: it is sealed, and below the watermark */
 		assert_int_equal(qs_stats(q->writer).next_seq, 70);
 		qs_append(q->writer, 70, 40);
 		(void)cq_writer_trim(q->writer, 65, 10);
@@ -226,13 +226,13 @@ static void impossible_headers(void **state)
 	}
 }
 
-/* The newest record says that the numbers are used up: no record gets one twice, or none. */
+/* The newest record has almost the last number: no number is given twice, and an append fails when none is left. */
 static void numbers_used_up(void **state)
 {
 	struct qs *q = *state;
 
 	qs_killed_writer(q, 0, 1);
-	lie(q, "000000000.q", AT(0), set_seq, CQ_COUNT_MAX - 3);
+	forge(q, "000000000.q", AT(0), set_seq, CQ_COUNT_MAX - 3);
 	poke_header(q, "000000000.q", 32, CQ_COUNT_MAX - 3);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, CQ_COUNT_MAX - 2);
@@ -269,7 +269,7 @@ static void epochs_of_control(void **state)
 	}
 }
 
-/* And one that is in the records already. */
+/* The highest epoch is in a record. */
 static void highest_epoch(void **state)
 {
 	struct qs *q = *state;
@@ -286,7 +286,7 @@ static void highest_epoch(void **state)
 	qs_expect(q->dir, 0, 15);
 }
 
-static void control_that_lies(void **state)
+static void false_control_files(void **state)
 {
 	/* segment_size, current_segment, write_offset, heartbeat, waiters */
 	static const size_t fields[] = { 24, 132, 256, 264, 388 };
@@ -319,9 +319,9 @@ static void control_that_lies(void **state)
 	}
 }
 
-/* A watermark that cannot be is none; one that can be and is not reached is a loss, and changes
- * nothing. */
-static void watermarks_that_lie(void **state)
+/* An impossible watermark is ignored.  A possible one behind the last record means a loss: the open is refused,
+ * and changes nothing. */
+static void false_watermarks(void **state)
 {
 	static const uint64_t impossible[][3] = {
 		{ 1000000001, 64, 0 },
@@ -352,7 +352,7 @@ static void watermarks_that_lie(void **state)
 		q->config.accept_loss = true;
 		qs_open(q);
 		q->config.accept_loss = false;
-		qs_append(q->writer, 20, 20); /* where a reader gets to it */
+		qs_append(q->writer, 20, 20); /* a reader reaches them */
 		qs_close(q);
 		qs_write(q, 40, 20);
 		qs_expect(q->dir, 0, 60);
@@ -368,8 +368,8 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(numbers_used_up),
 	QS_TEST(epochs_of_control),
 	QS_TEST(highest_epoch),
-	QS_TEST(control_that_lies),
-	QS_TEST(watermarks_that_lie),
+	QS_TEST(false_control_files),
+	QS_TEST(false_watermarks),
 };
 
 QS_MAIN(tests)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_hostile_limits.c - a machine that is short of things, and clocks that are wrong
+ * test_hostile_limits.c - resource limits, and wrong clocks
  *
- * Whatever a limit refuses is an error; nothing is lost, and the queue goes on, or can be opened
- * again, when it is lifted.  Limits are set in processes of their own.  Two calls are ours:
- * pthread_create(), which no limit stops for root, and clock_gettime(), for there is but one clock.
+ * A call that a limit refuses returns an error.  Nothing is lost, and when the limit is lifted the writer
+ * works, or the queue can be opened again.  Limits are set in child processes.  Two calls are wrapped:
+ * pthread_create(), since no limit stops it for root, and clock_gettime(), since the clock is the machine's.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -41,12 +41,12 @@
 #define LARGE (256U << 10)
 #define DESCRIPTORS 64
 
-/* ---- the calls that are ours ---- */
+/* ---- wrapped calls ---- */
 
-static int threads_left = -1; /* negative: as many as one likes */
+static int threads_left = -1; /* negative: no limit */
 static time_t realtime_shift; /* seconds */
-/* If it is set the clock shows that, a nanosecond more with each look: so that no machine is too slow
- * for the second that is meant. */
+/* If set, the clock shows this, plus a nanosecond with each call: so the second stays the same on a slow
+ * machine. */
 static struct timespec *realtime_is;
 
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *),
@@ -99,7 +99,7 @@ static unsigned open_descriptors(void)
 	return count;
 }
 
-/* Appends to the end of the current segment and one more; that one's result. */
+/* Appends until an append fails, and returns its error. */
 static int fill(struct qs *q, unsigned *count)
 {
 	char text[32];
@@ -116,7 +116,7 @@ static int fill(struct qs *q, unsigned *count)
 	return r;
 }
 
-/* SIGXFSZ would end the process. */
+/* Unhandled, SIGXFSZ would end the process. */
 static void below_the_segment_size(struct qs *q)
 {
 	unsigned count = 0;
@@ -128,7 +128,7 @@ static void below_the_segment_size(struct qs *q)
 	limit(RLIMIT_FSIZE, RLIM_INFINITY);
 	CHILD(cq_writer_open(q->dir, &q->config, &q->writer) == 0);
 	limit(RLIMIT_FSIZE, 1000);
-	CHILD(fill(q, &count) == -EFBIG); /* what was prepared is used */
+	CHILD(fill(q, &count) == -EFBIG); /* after the prepared segments */
 	CHILD(count >= 31);
 	CHILD(fill(q, &count) == -EFBIG);
 	CHILD(cq_writer_sync(q->writer) == 0);
@@ -136,7 +136,7 @@ static void below_the_segment_size(struct qs *q)
 	CHILD(cq_writer_append(q->writer, 1, "more", 4, NULL) == 0);
 	CHILD(qs_stats(q->writer).next_seq == count + 1);
 	CHILD(cq_writer_close(q->writer) == 0);
-	/* files of a few bytes are written too, each in its way */
+	/* small files cannot be written either */
 	limit(RLIMIT_FSIZE, 0);
 	CHILD(qs_try_open(q) == -EFBIG);
 	limit(RLIMIT_FSIZE, RLIM_INFINITY);
@@ -145,8 +145,8 @@ static void below_the_segment_size(struct qs *q)
 	CHILD(cq_writer_close(q->writer) == 0);
 }
 
-/* What stands in for a missing segment is of its size, too. */
-static void no_stand_in(struct qs *q)
+/* A placeholder has the size of a segment. */
+static void no_placeholder(struct qs *q)
 {
 	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
 	struct cq_repair_result result = CQ_SIZED(result);
@@ -166,10 +166,10 @@ static void file_size_limit(void **state)
 {
 	qs_run(below_the_segment_size, *state);
 	qs_anew(*state);
-	qs_run(no_stand_in, *state);
+	qs_run(no_placeholder, *state);
 }
 
-/* A program's own way of being told is not disturbed: the mask is as it was, none is pending. */
+/* The signals of the program are not disturbed: its mask is the same, and none is pending. */
 static void leaves_signals_alone(struct qs *q)
 {
 	sigset_t mask, pending;
@@ -189,7 +189,7 @@ static void file_size_signal(void **state)
 	qs_run(leaves_signals_alone, *state);
 }
 
-/* Each number of descriptors from none on, until it can be opened; then none for the roll. */
+/* Ever more descriptors until the queue can be opened; then none for a roll. */
 static void few_descriptors(struct qs *q)
 {
 	const unsigned before = open_descriptors();
@@ -235,7 +235,7 @@ static size_t address_space(void)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* No room for one more map: neither to open, nor to roll, nor to read. */
+/* No address space for one more mapping: in an open, in a roll, in a reader. */
 static void little_memory(struct qs *q)
 {
 	static char payload[LARGE / 3];
@@ -254,7 +254,7 @@ static void little_memory(struct qs *q)
 	CHILD(r == -ENOMEM);
 	CHILD(n >= 64 * 3 - 3);
 	CHILD(cq_writer_sync(q->writer) == 0);
-	limit(RLIMIT_AS, address_space() + 4 * LARGE); /* the sync has unmapped what was sealed */
+	limit(RLIMIT_AS, address_space() + 4 * LARGE); /* the sync has unmapped sealed segments */
 	CHILD(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader) == -ENOMEM);
 	limit(RLIMIT_AS, RLIM_INFINITY);
 	CHILD(cq_writer_append(q->writer, 1, payload, sizeof payload, NULL) == 0);
@@ -272,7 +272,7 @@ static void memory_limit(void **state)
 	qs_run(little_memory, *state);
 }
 
-static void no_thread_to_be_had(void **state)
+static void no_thread_left(void **state)
 {
 	struct qs *q = *state;
 	const unsigned before = open_descriptors();
@@ -282,7 +282,7 @@ static void no_thread_to_be_had(void **state)
 
 		assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), -EAGAIN);
 		assert_int_equal(open_descriptors(), before);
-		qs_open(q); /* without threads of its own */
+		qs_open(q); /* without threads */
 		qs_append(q->writer, 5U * (unsigned)allowed, 5);
 		qs_close(q);
 		threads_left = allowed + 1;
@@ -304,7 +304,7 @@ static time_t now(void)
 	return t.tv_sec;
 }
 
-/* The clock is a label: in whatever order it goes, records stand in theirs. */
+/* Times do not order anything: records keep their order, whatever the clock shows. */
 static void wrong_clocks(void **state)
 {
 	const time_t times[] = {
@@ -334,8 +334,7 @@ static void wrong_clocks(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
-/* Nothing is deleted for its age because the clock has been set, forwards within a run, before its
- * time; a clock set back makes nothing old.  Set ahead, it makes all old that is not in use. */
+/* A clock that is set back makes no segment old.  A clock that is set ahead makes all sealed segments old. */
 static void age_with_a_clock_set_back(void **state)
 {
 	struct qs *q = *state;
@@ -350,7 +349,7 @@ static void age_with_a_clock_set_back(void **state)
 	realtime_shift = -now() - 86400; /* before 1970 */
 	qs_flush(q->writer);
 	assert_int_equal(qs_stats(q->writer).oldest, 0);
-	/* and set five centuries ahead, where all that is sealed is old, for years beyond counting */
+	/* five centuries ahead */
 	realtime_shift = 500LL * 365 * 86400;
 	qs_flush(q->writer);
 	assert_int_equal(qs_stats(q->writer).oldest, 2);
@@ -359,8 +358,8 @@ static void age_with_a_clock_set_back(void **state)
 	qs_expect(q->dir, 62, 8);
 }
 
-/* A reader's life is counted by a clock that nobody sets. */
-static void reader_life_is_no_date(void **state)
+/* The time to live of a reader is measured by a clock that cannot be set. */
+static void reader_life_ignores_the_date(void **state)
 {
 	struct qs *q = *state;
 	cq_reader *reader;
@@ -384,10 +383,14 @@ static void reader_life_is_no_date(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(file_size_limit),           QS_TEST(file_size_signal),
-	QS_TEST(descriptor_limit),          QS_TEST(memory_limit),
-	QS_TEST(no_thread_to_be_had),       QS_TEST(wrong_clocks),
-	QS_TEST(age_with_a_clock_set_back), QS_TEST(reader_life_is_no_date),
+	QS_TEST(file_size_limit),
+	QS_TEST(file_size_signal),
+	QS_TEST(descriptor_limit),
+	QS_TEST(memory_limit),
+	QS_TEST(no_thread_left),
+	QS_TEST(wrong_clocks),
+	QS_TEST(age_with_a_clock_set_back),
+	QS_TEST(reader_life_ignores_the_date),
 };
 
 QS_MAIN(tests)

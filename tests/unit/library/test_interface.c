@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_interface.c - what programs that are built now can rely on later: versions, texts, sizes, handles */
+/* test_interface.c - guarantees for programs that are built now: versions, texts, sizes, handles */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -18,7 +18,7 @@
 #include "chronq.h"
 #include "queue_support.h"
 
-/* The numbers, the text, and the library that was linked are of one version. */
+/* The numbers, the text and the linked library have one version. */
 static void versions(void **state)
 {
 	char text[64];
@@ -102,9 +102,9 @@ static void errors_of_the_header(void **state)
 /* ---- structures that grow ---- */
 
 #define MORE 64    /* bytes that a later version of a structure has */
-#define GUARD 0xA5 /* of memory that is nobody's business */
+#define GUARD 0xA5 /* memory that the library must not touch */
 
-/* struct cq_config of a program that knows its first members only. */
+/* struct cq_config of a program that knows only its first members. */
 struct older_config {
 	size_t size;
 	uint64_t segment_size;
@@ -130,7 +130,7 @@ static void an_older_config(void **state)
 	for (size_t i = 0; i < sizeof older.beyond; i++)
 		assert_int_equal(older.beyond[i], GUARD);
 	older.config.segment_size = 8192;
-	/* what it does not know is as cq_config_init() leaves it, and not what is in memory there */
+	/* members that it does not know are as cq_config_init() leaves them, not as the memory behind */
 	assert_int_equal(cq_writer_open(q->dir, config, &writer), 0);
 	assert_int_equal(cq_writer_append(writer, 1, "x", 1, NULL), 0);
 	assert_int_equal(cq_writer_max_payload(writer), 8192 - 128);
@@ -153,13 +153,13 @@ static void a_newer_config(void **state)
 		assert_int_equal(newer.more[i], 0);
 	assert_int_equal(cq_writer_open(q->dir, &newer.config, &writer), 0);
 	assert_int_equal(cq_writer_discard(writer), 0);
-	newer.more[MORE - 1] = 1; /* something is wanted that nobody here can do */
+	newer.more[MORE - 1] = 1; /* a request that this library does not know */
 	assert_int_equal(cq_writer_open(q->dir, &newer.config, &writer), -EINVAL);
 	assert_int_equal(qs_count_names(q->dir, ".q"), 0);
 	assert_int_equal(qs_count_names(q->dir, ".lock"), 0);
 }
 
-/* Calls that fill a structure, in a queue of one sealed segment and one that is written. */
+/* Calls that fill a structure, in a queue of a sealed and a current segment. */
 struct calls {
 	const char *dir;
 	cq_writer *writer;
@@ -223,7 +223,7 @@ static int fill_verified(const struct calls *c, void *ret)
 	return cq_verify(c->dir, NULL, NULL, ret);
 }
 
-/* In a place of its own, where nothing is to be done. */
+/* Of an empty directory, where nothing is to be repaired. */
 static int fill_repaired(const struct calls *c, void *ret)
 {
 	char dir[PATH_SIZE];
@@ -257,7 +257,7 @@ static void check_sizes(const struct calls *c, int (*fill)(const struct calls *c
 	whole.size = known;
 	assert_int_equal(fill(c, &whole), 0);
 	assert_int_equal(whole.size, known);
-	/* a program that is older: it gets what it knows */
+	/* an older program gets the members that it knows */
 	for (size_t size = sizeof(size_t) + 1; size < known; size++) {
 		other = before;
 		other.size = size;
@@ -265,7 +265,7 @@ static void check_sizes(const struct calls *c, int (*fill)(const struct calls *c
 		assert_int_equal(other.size, size);
 		assert_memory_equal(&other.bytes[size], &before.bytes[size], sizeof other - size);
 	}
-	/* one that is newer: what only it knows is 0 */
+	/* a newer program gets 0 in members that only it knows */
 	other = before;
 	other.size = known + MORE;
 	assert_int_equal(fill(c, &other), 0);
@@ -313,7 +313,7 @@ static void results_of_all_sizes(void **state)
 	qs_close(q);
 }
 
-/* What a shorter structure gets is what a whole one has there. */
+/* A shorter structure gets the same values as a whole one. */
 static void an_older_result(void **state)
 {
 	struct qs *q = *state;
@@ -333,7 +333,7 @@ static void an_older_result(void **state)
 	qs_close(q);
 }
 
-/* The other two structures that are taken. */
+/* The other two structures that calls take. */
 static void other_configs(void **state)
 {
 	struct qs *q = *state;
@@ -355,7 +355,7 @@ static void other_configs(void **state)
 	repairing.more[0] = verifying.more[0] = 1;
 	assert_int_equal(cq_repair(q->dir, &repairing.config, &repaired), -EINVAL);
 	assert_int_equal(cq_verify_with(q->dir, &verifying.config, &verified), -EINVAL);
-	/* an older program's, which ends before that */
+	/* an older program's structure ends before these members */
 	repairing.config.size = offsetof(struct cq_repair_config, step);
 	verifying.config.size = offsetof(struct cq_verify_config, progress);
 	repairing.config.step = (cq_repair_fn)(uintptr_t)1;
@@ -369,7 +369,7 @@ static void other_configs(void **state)
 
 /* ---- handles ---- */
 
-/* The writer's queue is the writer's: closed by somebody who was lent it, it is there still. */
+/* cq_queue_close() leaves the writer's queue alone. */
 static void the_queue_of_a_writer(void **state)
 {
 	struct qs *q = *state;

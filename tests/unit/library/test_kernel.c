@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_kernel.c - what the kernel may answer: calls interrupted, calls refused, file systems that are
- * not known, a /proc that says little
+ * test_kernel.c - answers of the kernel: interrupted calls, refused calls, unknown file systems, an
+ * incomplete /proc
  *
- * Here the calls themselves fail (kernel.h); the failpoints of core/os/io.c stand before them.
+ * Here the system calls themselves fail (kernel.h); the failpoints of core/os/io.c are before them.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +47,7 @@ static int teardown(void **state)
 	return qs_teardown(state);
 }
 
-/* ---- one call after the other ---- */
+/* ---- each call ---- */
 
 /* A file of two pages whose first has data. */
 static int some_file(struct qs *q)
@@ -85,7 +85,7 @@ static int do_seek_data(int fd)
 	return cq_io_seek_data(fd, 0, &begin, &end);
 }
 
-/* Behind all data: then the file's size is asked for. */
+/* Behind all data: the answer is the file's size. */
 static int do_seek_end(int fd)
 {
 	uint64_t begin = 0, end = 0;
@@ -174,7 +174,7 @@ static const struct {
 	{ "fstat", do_open, ESTALE, false },
 };
 
-/* A refused call is its caller's error and leaves nothing open; an interrupted one is made again. */
+/* The error of a refused call is returned, and nothing stays open; an interrupted call is repeated. */
 static void refused_and_interrupted(void **state)
 {
 	int fd = some_file(*state);
@@ -194,33 +194,34 @@ static void refused_and_interrupted(void **state)
 		assert_int_equal(calls[i].run(fd), 0);
 		assert_int_equal(kernel_descriptors(), before);
 	}
-	/* the owner of the directory cannot be told */
+	/* the owner of the directory is unknown */
 	kernel_refuse("fstat", EIO, 1, 1);
 	assert_int_equal(do_open(fd), -EIO);
 	close(fd);
 }
 
-/* A disk that fails or is full fails the sync that had this written out.  A file system that cannot write
- * out a part fails nothing: the sync behind it writes all. */
+/* An error of the disk, or a full disk, fails the sync that this write-out is a part of.  A file system that
+ * cannot write out a part causes no error: the sync that follows writes everything. */
 static void written_out_in_part(void **state)
 {
-	static const int told[] = { EIO, ENOSPC, EDQUOT }, not_told[] = { EINVAL, ENOSYS, ESPIPE };
+	static const int reported[] = { EIO, ENOSPC, EDQUOT },
+			 not_reported[] = { EINVAL, ENOSYS, ESPIPE };
 	int fd = some_file(*state);
 
-	for (size_t i = 0; i < sizeof told / sizeof told[0]; i++) {
-		kernel_refuse("sync_file_range", told[i], 0, 1);
-		assert_int_equal(do_write_out(fd), -told[i]);
+	for (size_t i = 0; i < sizeof reported / sizeof reported[0]; i++) {
+		kernel_refuse("sync_file_range", reported[i], 0, 1);
+		assert_int_equal(do_write_out(fd), -reported[i]);
 	}
-	for (size_t i = 0; i < sizeof not_told / sizeof not_told[0]; i++) {
-		kernel_refuse("sync_file_range", not_told[i], 0, 1);
+	for (size_t i = 0; i < sizeof not_reported / sizeof not_reported[0]; i++) {
+		kernel_refuse("sync_file_range", not_reported[i], 0, 1);
 		assert_int_equal(do_write_out(fd), 0);
 		assert_int_equal(kernel_refused(), 1);
 	}
 	close(fd);
 }
 
-/* What a user sees of it: no writer, or one that takes nothing, never a sync that was none. */
-static void of_a_writer(void **state)
+/* What a user sees: an open fails, or the writer refuses appends; a failed sync never succeeds. */
+static void calls_of_a_writer(void **state)
 {
 	struct qs *q = *state;
 	const unsigned before = kernel_descriptors();
@@ -257,8 +258,7 @@ static void of_a_writer(void **state)
 	assert_int_equal(kernel_descriptors(), before);
 }
 
-/* A temp file that a dead writer left is not in the way, whatever is in it; nor written into: it may
- * have a second name. */
+/* A dead writer's temp file is replaced, whatever it holds, and never written to: it may have a second name. */
 static void small_file_replaced(void **state)
 {
 	struct qs *q = *state;
@@ -276,8 +276,8 @@ static void small_file_replaced(void **state)
 
 /* ---- file systems ---- */
 
-/* btrfs writes a changed page to a new place unless told not to; where it cannot be told, the file
- * serves all the same. */
+/* Btrfs writes a changed page to a new place, unless a flag of the file forbids it.  If the flag cannot be set,
+ * the file is used nevertheless. */
 static void in_place_on_btrfs(void **state)
 {
 	struct qs *q = *state;
@@ -302,8 +302,8 @@ static void in_place_on_btrfs(void **state)
 	assert_int_equal(kernel_flags, 0);
 }
 
-/* What is known is taken at its word; anything else has to show that it can do what a queue needs,
- * and nothing is left of that. */
+/* Known file systems are trusted.  On any other the probe tries the calls that a queue needs, and leaves nothing
+ * behind. */
 static void file_systems(void **state)
 {
 	static const long known[] = { EXT4_SUPER_MAGIC, XFS_SUPER_MAGIC, BTRFS_SUPER_MAGIC,
@@ -332,11 +332,11 @@ static void file_systems(void **state)
 		assert_int_equal(qs_count_names(q->dir, ""), 2); /* . and .. */
 		assert_int_equal(cq_fs_probe(q->dirfd), 0);
 	}
-	/* it does not even say what it is */
+	/* its kind is unknown */
 	kernel_refuse("fstatfs", ENOSYS, 0, 1);
 	assert_int_equal(cq_fs_probe(q->dirfd), 0);
 	assert_int_equal(qs_count_names(q->dir, ""), 2);
-	/* a queue that was copied there */
+	/* a queue that was copied to such a file system */
 	kernel_magic = 0;
 	qs_open(q);
 	qs_close(q);
@@ -346,7 +346,7 @@ static void file_systems(void **state)
 	kernel_refuse(NULL, 0, 0, 0);
 	qs_open(q);
 	qs_close(q);
-	/* the writer's own name, taken: it is nobody's to remove */
+	/* the name that the probe uses is taken: the file stays */
 	qs_write_file(q->dir, CQ_CONTROL_TEMP, "x", 1);
 	assert_int_equal(cq_fs_probe(q->dirfd), -EEXIST);
 	assert_true(support_exists(q->dir, CQ_CONTROL_TEMP));
@@ -362,8 +362,8 @@ static struct cq_holder holder_of(struct qs *q)
 	return holder;
 }
 
-/* The kernel's list of locks decides.  Where a file's device is not named as stat() does it (btrfs),
- * the process of the lock's text has to agree. */
+/* The kernel's list of locks decides.  Where its device number is not stat()'s (btrfs), the pid in the lock's
+ * text must agree. */
 static void list_of_locks(void **state)
 {
 	struct qs *q = *state;
@@ -377,7 +377,8 @@ static void list_of_locks(void **state)
 		{ "1: FLOCK ADVISORY WRITE", 1, 0, 0, 0, "", true },
 		{ "1: POSIX ADVISORY WRITE", 1, 0, 0, 0, "", false },
 		{ "1: FLOCK ADVISORY WRITE", 1, 0, 0, 1, "", false },
-		{ "1: -> FLOCK ADVISORY WRITE", 77, 0, 0, 0, "", false }, /* who waits for it */
+		{ "1: -> FLOCK ADVISORY WRITE", 77, 0, 0, 0, "",
+		  false }, /* a process that waits for it */
 		{ "1: FLOCK ADVISORY WRITE", 77, 3, 0, 0, "", true },
 		{ "1: FLOCK ADVISORY WRITE", 77, 0, 3, 0, "", true },
 		{ "1: FLOCK ADVISORY WRITE", 1, 3, 0, 0, "", false },
@@ -390,7 +391,7 @@ static void list_of_locks(void **state)
 	qs_write_file(q->dir, CQ_LOCK_NAME, "77 12 1\n", 8);
 	assert_int_equal(fstatat(q->dirfd, CQ_LOCK_NAME, &st, 0), 0);
 	kernel_proc = q->base;
-	assert_false(holder_of(q).locked); /* there is no list */
+	assert_false(holder_of(q).locked); /* no list */
 	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
 		int n = snprintf(text, sizeof text, "%s %d %02x:%02x:%ju 0 EOF\n%s",
 		                 lists[i].before, lists[i].pid,
@@ -404,9 +405,9 @@ static void list_of_locks(void **state)
 	}
 }
 
-/* A process whose beginning cannot be told is not taken for the one that the lock's text names; one
- * that cannot tell its own writes no text. */
-static void beginning_of_a_process(void **state)
+/* A process whose start time is unknown is not taken for the one in the lock's text; a writer that does not know
+ * its own writes no text. */
+static void start_time_of_a_process(void **state)
 {
 	static const char *const texts[] = {
 		"",
@@ -438,8 +439,8 @@ static void beginning_of_a_process(void **state)
 
 /* ---- the boot of the machine ---- */
 
-/* What does not tell which boot this is leaves it open: then a power cut is supposed. */
-static void number_of_the_boot(void **state)
+/* Without a valid boot id the id is all zero, which counts as another boot: a power cut is assumed. */
+static void boot_ids(void **state)
 {
 	static const char good[] = "01234567-89ab-cdef-0123-456789abcdef\n";
 	static const uint8_t number[CQ_BOOT_ID_SIZE] = { 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
@@ -466,7 +467,7 @@ static void number_of_the_boot(void **state)
 	qs_write_file(q->base, "boot_id", good, sizeof good - 1);
 	assert_int_equal(cq_boot_id(id), 0);
 	assert_memory_equal(id, number, sizeof id);
-	/* for want of descriptors or memory nobody can say that it is another one */
+	/* a lack of descriptors or memory is an error, not another boot */
 	for (size_t i = 0; i < sizeof wants / sizeof wants[0]; i++) {
 		kernel_refuse("openat", wants[i], 0, 1);
 		assert_int_equal(cq_boot_id(id), -wants[i]);
@@ -481,7 +482,7 @@ static void files_of_root(struct qs *q)
 
 	(void)q;
 	CHILD(setuid(4343) == 0);
-	/* root may write to it anyway */
+	/* root may write to any file anyway */
 	CHILD(!cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 0 }, &directory));
 	CHILD(!cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 4242 }, &directory));
 	CHILD(!cq_trust_why_not(&(struct stat){ .st_nlink = 1, .st_uid = 4343 }, &directory));
@@ -498,9 +499,9 @@ static void whose_files_are_trusted(void **state)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	TEST(refused_and_interrupted), TEST(of_a_writer),        TEST(small_file_replaced),
-	TEST(in_place_on_btrfs),       TEST(file_systems),       TEST(list_of_locks),
-	TEST(beginning_of_a_process),  TEST(number_of_the_boot), TEST(whose_files_are_trusted),
+	TEST(refused_and_interrupted), TEST(calls_of_a_writer), TEST(small_file_replaced),
+	TEST(in_place_on_btrfs),       TEST(file_systems),      TEST(list_of_locks),
+	TEST(start_time_of_a_process), TEST(boot_ids),          TEST(whose_files_are_trusted),
 	TEST(written_out_in_part),
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_means.c - those who look at a queue without memory, without descriptors, on a file system that
- * is read-only: a right answer, or an error
+ * test_means.c - calls that read a queue, without memory, without descriptors, on a read-only file system:
+ * each gives a right answer or an error
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -31,7 +31,7 @@ static int teardown(void **state)
 
 /* ---- memory ---- */
 
-/* Without room for the list there is none, and nobody takes a part of it for all. */
+/* Without memory the call fails: a part of the list never passes for all of it. */
 static void list_without_memory(void **state)
 {
 	struct qs *q = *state;
@@ -50,7 +50,7 @@ static void list_without_memory(void **state)
 	free(ids);
 }
 
-/* A queue is sound, or nobody knows. */
+/* Verification gives a right result or an error. */
 static void verification_without_memory(void **state)
 {
 	static const char *const names[] = { "malloc", "calloc", "realloc", "strdup" };
@@ -81,8 +81,8 @@ static void verification_without_memory(void **state)
 	assert_true(failed > 10);
 }
 
-/* What is not remembered is asked again; what was remembered before stays. */
-static void memory_of_segments_without_memory(void **state)
+/* A new entry is not stored, earlier entries stay. */
+static void catalog_without_memory(void **state)
 {
 	const struct cq_file_id file = { .inode = 7 };
 	static const char *const calls[] = { "calloc", "calloc", "realloc" };
@@ -109,9 +109,8 @@ static void memory_of_segments_without_memory(void **state)
 
 /* ---- descriptors, and a file system that is read-only ---- */
 
-/* A handle of a queue, not yet asked anything, and no descriptor for the answers: an error, and right
- * answers when there is one again. */
-static void looking_without_descriptors(void **state)
+/* Without a descriptor the calls on a new handle fail; with one they give right answers. */
+static void queue_without_descriptors(void **state)
 {
 	struct qs *q = *state;
 	const unsigned before = kernel_descriptors();
@@ -131,7 +130,7 @@ static void looking_without_descriptors(void **state)
 	kernel_refuse(NULL, 0, 0, 0);
 	assert_int_equal(cq_queue_segment_attr(queue, 0, NULL, &attr), 0);
 	assert_true(attr.sealed);
-	/* far from where it was looked for */
+	/* the ends have moved far */
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
 	(void)unlinkat(q->dirfd, "000000002.q", 0); /* the spare, if its writer came to that */
@@ -143,7 +142,7 @@ static void looking_without_descriptors(void **state)
 	cq_queue_close(queue);
 }
 
-/* Where control.meta cannot be written to, a reader looks for news by itself. */
+/* A reader that may not write to control.meta maps it read-only. */
 static void control_that_is_read_only(void **state)
 {
 	static const int errors[] = { EACCES, EROFS, EPERM };
@@ -165,10 +164,8 @@ static void control_that_is_read_only(void **state)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, qs_setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	TEST(list_without_memory),
-	TEST(verification_without_memory),
-	TEST(memory_of_segments_without_memory),
-	TEST(looking_without_descriptors),
+	TEST(list_without_memory),       TEST(verification_without_memory),
+	TEST(catalog_without_memory),    TEST(queue_without_descriptors),
 	TEST(control_that_is_read_only),
 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_predecessor.c - mistakes that were seen in chronicle-rs, not made here
+ * test_predecessor.c - this library does not repeat faults of chronicle-rs
  *
- * docs/testing.md has the whole list with the test of each; here are those that no other test is
- * about, in the order of that list.
+ * docs/testing.md has the whole list with the test of each.  The tests of faults that no other test is about
+ * are here, in the order of that list.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,7 +25,7 @@
 #include "queue_support.h"
 #include "write/writer.h"
 
-#define LIMIT_SECONDS 60 /* an endless loop is ended by SIGALRM */
+#define LIMIT_SECONDS 60 /* SIGALRM ends an endless loop */
 #define FIRST "000000000.q"
 #define AT(record) (64 + (uint64_t)(record)*128)
 
@@ -44,8 +44,8 @@ static unsigned read_all(struct qs *q, const char *name, int last)
 	return count;
 }
 
-/* A control file of zeros, and one in which a writer died in the middle of a move: whoever reads it
- * comes to an end, reader and writer, also one that has it mapped already. */
+/* control.meta is zero, or a writer died in the middle of a move: readers and writers do not loop, nor does a
+ * reader that has mapped the file before. */
 static void zeroed_control_or_odd_lock_is_an_endless_loop(void **state)
 {
 	static const uint8_t zeros[sizeof(struct cq_control_page)];
@@ -78,8 +78,8 @@ static void zeroed_control_or_odd_lock_is_an_endless_loop(void **state)
 	alarm(0);
 }
 
-/* Payloads that look like records wherever a record could begin, in front of a kill inside an
- * append: what is left of them is never delivered, however short the next record is. */
+/* A payload that looks like a record at each place where one can begin; the writer is killed in its append.  No
+ * reader ever gets the leftovers, however short the next record is. */
 struct forged {
 	struct cq_record_header header;
 	char text[64];
@@ -129,7 +129,7 @@ static void killed_append_leaves_a_forged_record(void **state)
 }
 #endif
 
-/* The record is committed: that its segment's index cannot be written is no error of anybody's. */
+/* The record is committed: a failure to write its segment's index is no error of a call. */
 static void failing_index_fails_a_committed_record(void **state)
 {
 	struct qs *q = *state;
@@ -148,8 +148,8 @@ static void failing_index_fails_a_committed_record(void **state)
 	assert_int_equal(unlinkat(q->dirfd, "000000000.idx", AT_REMOVEDIR), 0);
 }
 
-/* A reader that meets a segment which control.meta says has been left, of a writer without a sign of
- * life for years: it may go on, but segments are its writer's to repair. */
+/* A reader finds a segment that its writer has left according to control.meta, without a sign of life for years:
+ * it reads the next segment, but never repairs one. */
 static void reader_repairs_a_live_writers_segment(void **state)
 {
 	struct qs *q = *state;
@@ -168,7 +168,7 @@ static void reader_repairs_a_live_writers_segment(void **state)
 	assert_int_equal(read_all(q, NULL, 0), 40);
 	qs_unchanged(q->dir, &before);
 	assert_int_equal(read_all(&dir, "named", 0),
-	                 40); /* it counts itself in control.meta at most */
+	                 40); /* at most it counts itself in control.meta */
 	for (unsigned id = 0; id < 2; id++) {
 		char name[16], *bytes, *others, path[PATH_SIZE];
 		size_t size, others_size;
@@ -185,7 +185,7 @@ static void reader_repairs_a_live_writers_segment(void **state)
 	}
 }
 
-/* A segment that another publisher has put there already stops the preparer once, not for ever. */
+/* A segment that another program has published already stops the preparer once, not for ever. */
 static void existing_successor_ends_preparing(void **state)
 {
 	struct qs *q = *state;
@@ -194,7 +194,7 @@ static void existing_successor_ends_preparing(void **state)
 	qs_make_segment(q->dir, 2, QS_SIZE);
 	qs_append(q->writer, 0, 40); /* takes 1 */
 	qs_prepare(q->writer);
-	qs_append(q->writer, 40, 100); /* 2, and each one behind it */
+	qs_append(q->writer, 40, 100); /* 2, and the following ones */
 	qs_prepare(q->writer);
 	qs_append(q->writer, 140, 30);
 	assert_true(qs_stats(q->writer).rolls_ready >= 2);
@@ -220,14 +220,14 @@ static void damaged_commit_word_erases_what_follows(void **state)
 	support_path(path, q->dir, FIRST ".broken");
 	aside = support_slurp(path, &aside_size);
 	assert_true(aside_size > AT(19) + 64 &&
-	            aside_size <= AT(20)); /* but for zeros at its end */
+	            aside_size <= AT(20)); /* without zeros at its end */
 	assert_memory_equal(aside + AT(5), all + AT(5), aside_size - AT(5));
 	assert_true(qs_all_zero(q->dir, FIRST ".broken", 0, AT(5)));
 	free(all);
 	free(aside);
 }
 
-/* Default configuration: a named reader that has not moved for however long keeps its segments. */
+/* By default a named reader keeps its segments however long it does not move. */
 static void idle_reader_loses_its_segments(void **state)
 {
 	struct qs *q = *state;
@@ -245,14 +245,14 @@ static void idle_reader_loses_its_segments(void **state)
 	qs_append(q->writer, 0, 200);
 	qs_flush(q->writer);
 	qs_close(q);
-	qs_open(q); /* nor is it forgotten over a restart */
+	qs_open(q); /* also over a restart */
 	qs_flush(q->writer);
 	assert_int_equal(qs_stats(q->writer).oldest, 0);
 	qs_close(q);
 	assert_int_equal(read_all(q, "idle", 0), 200);
 }
 
-/* A preparer that was overtaken, and whose id has been used, left and deleted meanwhile. */
+/* The preparer is late: meanwhile its id has been used, left and deleted. */
 static void late_preparer_publishes_a_deleted_id(void **state)
 {
 	struct qs *q = *state;

@@ -215,7 +215,7 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	return r;
 }
 
-int cq_apply(struct cq_recovery *v, struct cq_recovered *out)
+int cq_apply(struct cq_recovery *v, struct cq_recover_result *out)
 {
 	struct cq_candidate fresh = { .kind = CQ_KIND_FRESH, .act = CQ_ACT_CONTINUE };
 	struct cq_candidate *current = NULL;

@@ -16,8 +16,6 @@
 #include "check/internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,7 +23,6 @@
 #include "format/place.h"
 #include "format/record.h"
 #include "format/window.h"
-#include "messages/log.h"
 #include "os/fault.h"
 #include "os/io.h"
 

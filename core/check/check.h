@@ -15,7 +15,7 @@
  *   refuse   a loss that the caller does not accept, or what would fail half way        recover.c, plan.c
  *            Up to here nothing has been changed.
  *   apply    seals, cuts, sets aside, makes, and continues the numbers                  apply.c, number.c
- *   readers  moves named readers that are behind the end                                readers.c
+ *   readers  moves named readers that are behind the end                                metadata.c
  * Killed anywhere, the next run comes to the same end.
  *
  * cq_verify() (verify.c) changes nothing and takes no lock; a writer may be at work.
@@ -33,7 +33,7 @@
 #include "files/wsegment.h"
 #include "meta/lock.h"
 
-struct cq_recovered {
+struct cq_recover_result {
 	uint64_t segment_size;
 	struct cq_wsegment *active; /* the caller's */
 	uint64_t next_seq, stream_end;
@@ -48,9 +48,9 @@ struct cq_recovered {
 
 /* Under the writer's lock.  Errors as cq_writer_open(); with EBADMSG, EINVAL and EPROTONOSUPPORT nothing
  * has been changed.  repairer (internal.h): NULL for a writer that opens.  ECANCELED: nothing to repair. */
-struct cq_repairer;
+struct cq_repair_job;
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
-               struct cq_repairer *repairer, struct cq_recovered *ret_recovered);
+               struct cq_repair_job *repairer, struct cq_recover_result *ret_recovered);
 
 /* cq_verify() on an open queue.  no_writer: no need to look for one, which takes some 20 ms. */
 int cq_verify_queue(cq_queue *queue, bool no_writer, cq_finding_fn finding, void *arg,

@@ -7,9 +7,7 @@
  * before the position was complete when the walk began.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -124,81 +122,18 @@ bool cq_verify_short_of_means(struct cq_verifier *v, int error)
 
 /* ---- before the walk ---- */
 
-/* Reads at most `size` bytes of a small file.  *ret_blank: it is empty, or holds only zeros, because a
- * power cut kept its contents from the disk. */
-static int read_small(int dirfd, const char *name, void *buffer, size_t size, size_t *ret_length,
-                      bool *ret_blank)
-{
-	const uint8_t *bytes = buffer;
-	bool blank = true;
-	ssize_t n;
-	int fd, r;
-
-	r = cq_io_open(dirfd, name, O_RDONLY, &fd);
-	if (r < 0)
-		return r;
-	n = cq_io_pread(fd, buffer, size, 0);
-	close(fd);
-	if (n < 0)
-		return (int)n;
-	for (ssize_t i = 0; i < n; i++)
-		blank = blank && bytes[i] == 0;
-	*ret_length = (size_t)n;
-	*ret_blank = blank;
-	return 0;
-}
-
-/* Reports a file that claims no place; error: the result of reading it, or 0. */
-static void report_useless(struct cq_verifier *v, int dirfd, const char *name, int error)
-{
-	uint8_t bytes[sizeof(struct cq_control_page)];
-	size_t length = 0;
-	bool blank = true;
-	int r;
-
-	if (cq_verify_short_of_means(v, error))
-		return;
-	r = read_small(dirfd, name, bytes, sizeof bytes, &length, &blank);
-	if (cq_verify_short_of_means(v, r))
-		return;
-	if (r == 0 && error != -ENOENT && error != -EBADMSG) /* it could not be read a moment ago */
-		r = error;
-	if (r < 0)
-		CQ_QUEUE_FINDING(v, true, "%s cannot be read: %s", name, strerrordesc_np(-r));
-	else if (blank)
-		CQ_QUEUE_FINDING(v, false, "%s is empty", name);
-	else
-		CQ_QUEUE_FINDING(v, true, "%s is damaged", name);
-}
-
-int cq_position_read(int dirfd, struct cq_position_file *ret_position)
-{
-	struct cq_position_file position;
-	size_t length = 0;
-	bool blank;
-	int r;
-
-	r = read_small(dirfd, CQ_POSITION_NAME, &position, sizeof position, &length, &blank);
-	if (r < 0)
-		return r;
-	if (length < sizeof position)
-		return -EBADMSG;
-	*ret_position = position;
-	return 0;
-}
-
 static int collect_position(struct cq_verifier *v)
 {
 	struct cq_position_file position;
 	int r;
 
-	r = cq_position_read(v->queue->dirfd, &position);
+	r = cq_metadata_read_position(v->queue->dirfd, &position);
 	if (r == -ENOENT)
 		return 0;
 	if (r == 0 && (position.current_segment | position.write_offset) != 0)
 		return add_claim(v, CQ_CLAIM_POSITION, CQ_POSITION_NAME, position.current_segment,
 		                 position.write_offset);
-	report_useless(v, v->queue->dirfd, CQ_POSITION_NAME, r);
+	cq_metadata_report_useless(v, v->queue->dirfd, CQ_POSITION_NAME, r);
 	return 0;
 }
 
@@ -225,7 +160,7 @@ static int collect_durable(struct cq_verifier *v)
 	if (r == 0)
 		r = -ENOENT;
 	if (cq_io_stat_at(v->queue->dirfd, CQ_DURABLE_NAME, &st) != -ENOENT)
-		report_useless(v, v->queue->dirfd, CQ_DURABLE_NAME, r);
+		cq_metadata_report_useless(v, v->queue->dirfd, CQ_DURABLE_NAME, r);
 	return 0;
 }
 
@@ -285,7 +220,7 @@ static int report_bad_readers(struct cq_verifier *v)
 				CQ_QUEUE_FINDING(v, false, "no reader can have the name of %s",
 				                 file);
 		} else if (!has_claim(v, name)) {
-			report_useless(v, dirfd, file, 0);
+			cq_metadata_report_useless(v, dirfd, file, 0);
 		}
 	closedir(stream);
 close_dir:
@@ -319,7 +254,7 @@ static int collect_control(struct cq_verifier *v)
 	if (r == -ENOENT)
 		CQ_QUEUE_FINDING(v, false, CQ_CONTROL_NAME " is missing");
 	else if (r < 0)
-		report_useless(v, v->queue->dirfd, CQ_CONTROL_NAME, r);
+		cq_metadata_report_useless(v, v->queue->dirfd, CQ_CONTROL_NAME, r);
 	if (r < 0)
 		return 0;
 	segment_size = control.page->segment_size;

@@ -86,7 +86,7 @@ struct cq_gap {
 };
 
 /* What a repair adds to a recovery. */
-struct cq_repairer {
+struct cq_repair_job {
 	const struct cq_repair_config *config;
 	struct cq_repair_result result;
 	bool stopped; /* the caller has ended it; else ECANCELED says that there is nothing to do */
@@ -95,7 +95,7 @@ struct cq_repairer {
 struct cq_recovery {
 	int dirfd;
 	const struct cq_config *config;
-	struct cq_repairer *repairer; /* NULL: a writer opens */
+	struct cq_repair_job *repairer; /* NULL: a writer opens */
 	struct cq_meter meter;
 
 	/* the queue */
@@ -217,8 +217,8 @@ void cq_report_step(struct cq_recovery *v, enum cq_repair_action action, const c
 /* apply.c: does what is planned */
 
 /* Fills in of *out what the segment to go on in says, and how many segments there are. */
-struct cq_recovered;
-int cq_apply(struct cq_recovery *v, struct cq_recovered *out);
+struct cq_recover_result;
+int cq_apply(struct cq_recovery *v, struct cq_recover_result *out);
 
 /* number.c */
 
@@ -228,14 +228,21 @@ int cq_number_at(struct cq_recovery *v, uint32_t id, uint64_t *ret_seq, uint64_t
 /* Gives a counted segment the numbers that it began with; *ret_end_seq: those that follow it. */
 int cq_number_segment(struct cq_recovery *v, struct cq_candidate *c, uint64_t *ret_end_seq);
 
-/* readers.c */
+/* metadata.c: the small files */
 
 /* Moves named readers that are behind the end, which is given, or in a segment that is gone.  After
  * cq_apply(). */
-int cq_readers_move(struct cq_recovery *v, uint32_t segment, uint64_t offset);
+int cq_metadata_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t offset);
 
-/* Of a repair: reports, as steps, which readers' files are going to be written. */
-int cq_readers_report(struct cq_recovery *v);
+/* Of a repair: reports, as steps, which small files are going to be written. */
+int cq_metadata_report(struct cq_recovery *v);
+
+/* What index.meta says; EBADMSG: it is too short. */
+int cq_metadata_read_position(int dirfd, struct cq_position_file *ret_position);
+
+/* Of a verification: reports a file that claims no place; error: the result of reading it, or 0. */
+struct cq_verifier;
+void cq_metadata_report_useless(struct cq_verifier *v, int dirfd, const char *name, int error);
 
 /* ---- a verification ---- */
 
@@ -351,8 +358,5 @@ void cq_claims_skip(struct cq_verifier *v, uint32_t segment);
 void cq_claims_judge(struct cq_verifier *v);
 
 void cq_claims_free(struct cq_verifier *v);
-
-/* What index.meta says; EBADMSG: it is too short. */
-int cq_position_read(int dirfd, struct cq_position_file *ret_position);
 
 #endif

@@ -8,7 +8,6 @@
 #include "check/internal.h"
 #include "files/dir.h"
 #include "files/fs_probe.h"
-#include "files/trust.h"
 #include "messages/log.h"
 #include "meta/lock.h"
 #include "os/fault.h"
@@ -97,7 +96,7 @@ static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 }
 
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
-               struct cq_repairer *repairer, struct cq_recovered *ret_recovered)
+               struct cq_repair_job *repairer, struct cq_recover_result *ret_recovered)
 {
 	struct cq_recovery v = {
 		.dirfd = dirfd,
@@ -105,7 +104,7 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 		.repairer = repairer,
 		.meter = { .report = config->progress, .arg = config->progress_arg },
 	};
-	struct cq_recovered out = { 0 };
+	struct cq_recover_result out = { 0 };
 	struct cq_watermark_slot remains;
 	bool loss;
 	int r;
@@ -144,7 +143,7 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 		r = store_watermark(&v, v.watermark);
 	cq_point("recover.mark_lowered");
 	if (r == 0)
-		r = cq_readers_move(&v, out.active->id, out.active->used);
+		r = cq_metadata_move_readers(&v, out.active->id, out.active->used);
 	if (r < 0) {
 		cq_wsegment_free(out.active);
 		goto out;

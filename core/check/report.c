@@ -6,7 +6,6 @@
  */
 #include "check/internal.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -15,8 +14,6 @@
 #include "files/quarantine.h"
 #include "format/record.h"
 #include "messages/log.h"
-#include "meta/watermark.h"
-#include "os/io.h"
 
 /* ---- the log ---- */
 
@@ -209,134 +206,6 @@ static void report_indexes(struct cq_recovery *v)
 	}
 }
 
-/* ---- the small files ----
- *
- * None of them decides anything, and every writer that opens and closes sets them right.
- */
-
-/* The queue cannot go on behind the last possible id: then any end that a file names will do. */
-static bool ends_at(const struct cq_recovery *v, uint64_t segment, uint64_t offset)
-{
-	return cq_plan_current(v) > CQ_SEGMENT_ID_MAX ||
-	       (segment == cq_plan_current(v) && offset == cq_plan_offset(v));
-}
-
-static const char other_end[] = "it does not say where the queue ends";
-
-static const char *control_wrong(const struct cq_recovery *v, const struct cq_control *control)
-{
-	struct cq_position position;
-
-	if (control->page->segment_size != v->segment_size)
-		return "it says another size of segments";
-	if (cq_control_position(control, &position) < 0)
-		return "it was left in the middle of a roll";
-	return ends_at(v, position.segment, position.offset) ? NULL : other_end;
-}
-
-/* The segment that the watermark is in, or the one that it is at the end of. */
-static const struct cq_candidate *watermark_segment(const struct cq_recovery *v)
-{
-	const struct cq_watermark_slot *w = &v->watermark;
-	const struct cq_candidate *before = NULL;
-
-	for (size_t i = 0; i < v->candidate_count; i++) {
-		const struct cq_candidate *c = &v->candidates[i];
-
-		if (c->act == CQ_ACT_SET_ASIDE || !c->scanned)
-			continue;
-		if (c->id == w->segment)
-			return c;
-		if ((uint64_t)c->id + 1 == w->segment &&
-		    w->offset == sizeof(struct cq_segment_header))
-			before = c;
-	}
-	return before;
-}
-
-/* Why the watermark cannot be right; NULL: it can. */
-static const char *watermark_misplaced(const struct cq_recovery *v)
-{
-	const struct cq_candidate *c = watermark_segment(v);
-	const struct cq_order *order;
-
-	if (!c || v->watermark.generation == 0 || cq_plan_is_loss(v))
-		return NULL;
-	if (c->id == v->watermark.segment && !c->contents.place_found)
-		return "it names a place where no record begins";
-	order = c->id == v->watermark.segment ? &c->contents.place_order : &c->contents.order;
-	return order->exact && order->next_seq != v->watermark.seq
-	               ? "it says another sequence number than the records"
-	               : NULL;
-}
-
-/* This library has written to the queue, so there was a watermark. */
-static bool is_ours(const struct cq_recovery *v)
-{
-	for (size_t i = 0; i < v->candidate_count; i++)
-		if (cq_segment_ext_valid(&v->candidates[i].header))
-			return true;
-	return false;
-}
-
-static int durable_wrong(const struct cq_recovery *v, const char **ret_why)
-{
-	struct stat st;
-	int r;
-
-	if (!v->have_watermark_file) {
-		*ret_why = is_ours(v) ? "it is missing" : NULL;
-		return 0;
-	}
-	r = cq_io_stat_at(v->dirfd, CQ_DURABLE_NAME, &st);
-	if (r < 0)
-		return r;
-	*ret_why = (uint64_t)st.st_size < 2 * sizeof v->watermark ? "it is cut short"
-	           : v->damaged_slots & 1                         ? "slot 0 is damaged"
-	           : v->damaged_slots                             ? "slot 1 is damaged"
-	           : v->watermark.generation == 0                 ? "it says nothing"
-	                                                          : watermark_misplaced(v);
-	return 0;
-}
-
-/* Why a file is rewritten; r: the result of reading it.  NULL: it is sound. */
-static const char *unusable(int r)
-{
-	return r == -ENOENT ? "it is missing" : r < 0 ? "it is damaged" : NULL;
-}
-
-static bool is_unusable(int r)
-{
-	return r == -ENOENT || r == -EBADMSG || r == -ELOOP;
-}
-
-static int report_metadata(struct cq_recovery *v)
-{
-	struct cq_position_file position;
-	struct cq_control control;
-	const char *why;
-	int r;
-
-	r = cq_control_open(&control, v->dirfd, false);
-	if (r < 0 && !is_unusable(r))
-		return r;
-	why = r < 0 ? unusable(r) : control_wrong(v, &control);
-	if (r == 0)
-		cq_control_close(&control);
-	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_CONTROL_NAME, why);
-	r = cq_position_read(v->dirfd, &position);
-	if (r < 0 && !is_unusable(r))
-		return r;
-	why = unusable(r);
-	if (!why && !ends_at(v, position.current_segment, position.write_offset))
-		why = other_end;
-	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_POSITION_NAME, why);
-	r = durable_wrong(v, &why);
-	if (r == 0)
-		cq_report_step(v, CQ_REPAIR_REWRITE, CQ_DURABLE_NAME, why);
-	return r;
-}
-
 /* ---- losses ---- */
 
 /* Where records begin or end, by number and by payload bytes; UINT64_MAX: not known. */
@@ -463,9 +332,7 @@ int cq_report_plan(struct cq_recovery *v, bool loss)
 	if (r < 0)
 		return r;
 	report_indexes(v);
-	r = report_metadata(v);
-	if (r == 0)
-		r = cq_readers_report(v);
+	r = cq_metadata_report(v);
 	if (r < 0)
 		return r;
 	report_losses_between(v);

@@ -7,7 +7,6 @@
  * the records that are committed when it comes to them.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>

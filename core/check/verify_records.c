@@ -11,7 +11,6 @@
  * while its writer lives and after it was killed.  A killed writer leaves bytes without a commit word
  * before them.  So readers, verification and recovery agree on where the records end.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

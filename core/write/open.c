@@ -164,7 +164,7 @@ int cq_writer_store_position(cq_writer *w)
 }
 
 /* A dry run of a repair does without the lock where there never was one. */
-static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
+static int take_lock(cq_writer *w, const struct cq_repair_job *repairer)
 {
 	int r;
 
@@ -176,7 +176,7 @@ static int take_lock(cq_writer *w, const struct cq_repairer *repairer)
 
 /* Makes the writer's state of what recovery has found.  Nothing here can fail, so cq_writer_free_state()
  * is right from here on. */
-static void init_state(cq_writer *w, const struct cq_recovered *found)
+static void init_state(cq_writer *w, const struct cq_recover_result *found)
 {
 	w->segment_size = found->segment_size;
 	w->current = found->active;
@@ -259,9 +259,9 @@ static int first_spare(cq_writer *w)
 /* For a repair, which never makes a queue: ECANCELED when there is nothing to do, or the repair was only
  * to look. */
 static int open_writer(const char *dir, const struct cq_config *config, bool threads,
-                       struct cq_repairer *repairer, cq_writer **ret_writer)
+                       struct cq_repair_job *repairer, cq_writer **ret_writer)
 {
-	struct cq_recovered found;
+	struct cq_recover_result found;
 	bool empty = false;
 	cq_writer *w;
 	int r;
@@ -347,7 +347,7 @@ int cq_repair(const char *dir, const struct cq_repair_config *config,
               struct cq_repair_result *ret_result)
 {
 	struct cq_repair_config all = CQ_SIZED(all);
-	struct cq_repairer repairer = { .config = &all };
+	struct cq_repair_job repairer = { .config = &all };
 	struct cq_config opening;
 	cq_writer *writer;
 	int r;

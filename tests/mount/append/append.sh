@@ -11,6 +11,9 @@ is "append is an empty file" "$(stat -c '%F %a %s %h %o' "$m/append")" \
 	"regular empty file 644 0 1 65536"
 is "ls shows all views" "$(ls "$m" | tr '\n' ' ')" \
 	"append append.lines ctl metrics payload segments stats.json stream "
+for view in $(ls "$m"); do
+	ok "chronfs.1 has $view" grep -qE "(^|[^a-z_-])${view//./\\.}([^a-z_.]|$)" "$here/../../../docs/chronfs.1"
+done
 before=$(stat -c '%i %X %Y %Z' "$m/append")
 
 echo hello >>"$m/append"

@@ -225,9 +225,9 @@ static size_t chunk_behind(const struct cq_catalog *c, uint64_t position)
 }
 
 static void find_around(const struct cq_catalog *c, uint64_t position,
-                        struct cq_catalog_around *ret_around)
+                        struct cq_neighbours *ret_around)
 {
-	struct cq_catalog_around around = { .have_before = false };
+	struct cq_neighbours around = { .have_before = false };
 	const size_t behind = chunk_behind(c, position);
 
 	for (size_t i = behind; i-- > 0 && !around.have_before;) {
@@ -256,8 +256,7 @@ static void find_around(const struct cq_catalog *c, uint64_t position,
 	*ret_around = around;
 }
 
-void cq_catalog_around(struct cq_catalog *c, uint64_t position,
-                       struct cq_catalog_around *ret_around)
+void cq_catalog_around(struct cq_catalog *c, uint64_t position, struct cq_neighbours *ret_around)
 {
 	pthread_mutex_lock(&c->lock);
 	find_around(c, position, ret_around);
@@ -266,7 +265,7 @@ void cq_catalog_around(struct cq_catalog *c, uint64_t position,
 
 bool cq_catalog_lookup(struct cq_catalog *c, uint64_t position, struct cq_catalog_entry *ret_entry)
 {
-	struct cq_catalog_around around;
+	struct cq_neighbours around;
 	bool found = false;
 	size_t next;
 

@@ -56,7 +56,7 @@ struct cq_file_id {
 	uint64_t changed_ns;
 };
 
-static inline struct cq_file_id cq_file_id(const struct stat *st)
+static inline struct cq_file_id cq_file_id_of(const struct stat *st)
 {
 	return (struct cq_file_id){
 		.inode = st->st_ino,
@@ -152,12 +152,12 @@ int cq_catalog_learn(struct cq_catalog *catalog, const struct cq_catalog_entry *
 
 /* The last listed and placed segment that begins at `position` or before, and the first that begins
  * behind it: false where there is none. */
-struct cq_catalog_around {
+struct cq_neighbours {
 	bool have_before, have_behind;
 	struct cq_catalog_entry before, behind;
 };
 void cq_catalog_around(struct cq_catalog *catalog, uint64_t position,
-                       struct cq_catalog_around *ret_around);
+                       struct cq_neighbours *ret_around);
 
 /* As cq_catalog_find(), if what is known suffices. */
 bool cq_catalog_lookup(struct cq_catalog *catalog, uint64_t position,
@@ -192,7 +192,7 @@ void cq_catalog_from_header(const struct cq_segment_header *header, uint64_t siz
  * with *ret_entry, counted if it tells that, too, else 0. */
 int cq_catalog_ask(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry);
 
-struct cq_catalog_count {
+struct cq_walk_count {
 	uint64_t bytes;
 	bool damaged;  /* they end before a damaged record, or the file was cut short */
 	bool told;     /* by a record in it: */
@@ -200,7 +200,7 @@ struct cq_catalog_count {
 };
 
 /* Looks at all records of a segment that its writer has left. */
-int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_catalog_count *ret_count);
+int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_walk_count *ret_count);
 
 /* ---- finding out (catalog_find.c): the caller holds `refresh` ---- */
 

@@ -83,15 +83,15 @@ void cq_catalog_from_header(const struct cq_segment_header *header, uint64_t siz
 int cq_catalog_ask(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	struct cq_catalog_entry entry = { .id = id };
-	struct cq_segment_counts live;
+	struct cq_segment_counts counts;
 	struct head head;
 	uint64_t size;
 	int r;
 
-	if (cq_queue_writer_counts(queue, id, &live)) {
-		entry.base = live.stream_base;
-		entry.bytes = live.payload_bytes;
-		entry.flags = CQ_ENTRY_PLACED | (live.sealed ? CQ_ENTRY_COUNTED : 0);
+	if (cq_queue_writer_counts(queue, id, &counts)) {
+		entry.base = counts.stream_base;
+		entry.bytes = counts.payload_bytes;
+		entry.flags = CQ_ENTRY_PLACED | (counts.sealed ? CQ_ENTRY_COUNTED : 0);
 		*ret_entry = entry;
 		return 1;
 	}
@@ -113,9 +113,9 @@ int cq_catalog_ask(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_en
 	return 1;
 }
 
-int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_catalog_count *ret_count)
+int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_walk_count *ret_count)
 {
-	struct cq_catalog_count count = { 0 };
+	struct cq_walk_count count = { 0 };
 	struct cq_record_at record;
 	struct cq_mapped mapped;
 	struct cq_walk walk;
@@ -123,7 +123,7 @@ int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_catalog_count *ret_c
 
 	r = cq_mapped_or_damage(queue, id, &mapped);
 	if (r > 0) {
-		*ret_count = (struct cq_catalog_count){ .damaged = true };
+		*ret_count = (struct cq_walk_count){ .damaged = true };
 		return 0;
 	}
 	if (r < 0)

@@ -49,7 +49,7 @@ static int told(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry
 static int count(cq_queue *queue, struct cq_catalog_entry *entry)
 {
 	struct cq_catalog_entry asked;
-	struct cq_catalog_count w;
+	struct cq_walk_count w;
 	int r;
 
 	if (entry->flags & CQ_ENTRY_COUNTED)
@@ -97,7 +97,7 @@ static int forward(cq_queue *queue, struct cq_catalog_entry entry, uint32_t id,
 static int backward(cq_queue *queue, struct cq_catalog_entry entry, uint32_t id,
                     struct cq_catalog_entry *ret_entry)
 {
-	struct cq_catalog_count w;
+	struct cq_walk_count w;
 	uint64_t end;
 	int r = 0;
 
@@ -135,7 +135,7 @@ static int told_before(cq_queue *queue, uint32_t id, struct cq_catalog_entry *re
 static int told_by_record(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	struct cq_catalog_entry entry = { .id = id };
-	struct cq_catalog_count w;
+	struct cq_walk_count w;
 	int r;
 
 	r = cq_catalog_walk(queue, id, &w);
@@ -233,7 +233,7 @@ static bool middle(const cq_queue *queue, int64_t from, int64_t to, uint32_t *re
  * between.  A segment that does not tell is placed only when none behind it is left to ask. */
 static int narrow(cq_queue *queue, uint64_t position)
 {
-	struct cq_catalog_around known;
+	struct cq_neighbours known;
 	bool untold = false;
 	uint32_t id, at = 0;
 	struct cq_catalog_entry entry;
@@ -275,7 +275,7 @@ static int narrow(cq_queue *queue, uint64_t position)
 
 int cq_catalog_find(cq_queue *queue, uint64_t position, struct cq_catalog_entry *ret_entry)
 {
-	struct cq_catalog_around known;
+	struct cq_neighbours known;
 	uint32_t first, last;
 	int r;
 

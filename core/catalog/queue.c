@@ -61,8 +61,8 @@ fail:
 	return r;
 }
 
-int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live,
-                             cq_bounds_fn live_queue, void *live_arg, cq_queue **ret_queue)
+int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn counts,
+                             cq_bounds_fn bounds, void *writer, cq_queue **ret_queue)
 {
 	cq_queue *queue = calloc(1, sizeof *queue);
 	int r;
@@ -77,9 +77,9 @@ int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live
 	(void)cq_process_number(
 		&queue->process); /* it cannot fail: the writer has read the number before */
 	queue->segment_size = segment_size;
-	queue->live = live;
-	queue->live_queue = live_queue;
-	queue->live_arg = live_arg;
+	queue->counts = counts;
+	queue->bounds = bounds;
+	queue->writer = writer;
 	cq_catalog_init(&queue->catalog);
 	*ret_queue = queue;
 	return 0;
@@ -95,7 +95,7 @@ void cq_queue_free(cq_queue *queue)
 void cq_queue_close(cq_queue *queue)
 {
 	if (queue && !cq_process_forked(queue->process) &&
-	    !queue->live) /* the writer frees its own */
+	    !queue->counts) /* the writer frees its own */
 		cq_queue_free(queue);
 }
 
@@ -186,12 +186,12 @@ int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count)
 
 uint32_t cq_queue_oldest(cq_queue *queue)
 {
-	struct cq_queue_bounds live;
+	struct cq_queue_bounds bounds;
 
-	if (!queue->live_queue)
+	if (!queue->bounds)
 		return __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
-	queue->live_queue(queue->live_arg, &live);
-	return live.oldest;
+	queue->bounds(queue->writer, &bounds);
+	return bounds.oldest;
 }
 
 /* ---- oldest and newest ---- */
@@ -242,18 +242,18 @@ int cq_queue_ends(cq_queue *queue, uint32_t *ret_oldest, uint32_t *ret_newest)
 {
 	uint32_t oldest = __atomic_load_n(&queue->oldest, __ATOMIC_RELAXED);
 	uint32_t newest = __atomic_load_n(&queue->newest, __ATOMIC_RELAXED);
-	struct cq_queue_bounds live;
+	struct cq_queue_bounds bounds;
 	uint32_t *ids;
 	size_t count;
 	int r;
 
 	if (cq_process_forked(queue->process))
 		return -ECHILD;
-	if (queue->live_queue) {
-		queue->live_queue(queue->live_arg, &live);
-		oldest = live.oldest;
-		if (newest < live.active)
-			newest = live.active;
+	if (queue->bounds) {
+		queue->bounds(queue->writer, &bounds);
+		oldest = bounds.oldest;
+		if (newest < bounds.active)
+			newest = bounds.active;
 	}
 	if (follow_ends(queue, &oldest, &newest)) {
 		saw_ends(queue, oldest, newest);

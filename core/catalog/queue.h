@@ -19,7 +19,7 @@
  * last_time_ns of its earlier answers.  So a caller that asks here first, and looks at the file only
  * after a false, sees times that never move once the segment is sealed.
  */
-typedef bool (*cq_counts_fn)(void *arg, uint32_t id, struct cq_segment_counts *ret_live);
+typedef bool (*cq_counts_fn)(void *arg, uint32_t id, struct cq_segment_counts *ret_counts);
 
 /* Where the queue begins and ends, as this process's writer knows it.  Called in the same way. */
 struct cq_queue_bounds {
@@ -27,16 +27,16 @@ struct cq_queue_bounds {
 	uint32_t active;     /* the segment that is being written; those above it are empty */
 	uint64_t stream_end; /* payload bytes of the queue so far, trimmed ones included */
 };
-typedef void (*cq_bounds_fn)(void *arg, struct cq_queue_bounds *ret_live);
+typedef void (*cq_bounds_fn)(void *arg, struct cq_queue_bounds *ret_bounds);
 
 struct cq_queue {
 	uint64_t process; /* that opened it (os/process.h) */
 	int dirfd;
 	uint64_t segment_size;   /* 0: not known yet; atomic, set once */
 	uint32_t oldest, newest; /* as seen last; atomic, each by itself */
-	cq_counts_fn live;       /* both NULL if this process is not the writer */
-	cq_bounds_fn live_queue;
-	void *live_arg;
+	cq_counts_fn counts;     /* both NULL if this process is not the writer */
+	cq_bounds_fn bounds;
+	void *writer;
 	struct cq_catalog catalog; /* has its own locks */
 };
 
@@ -48,10 +48,10 @@ struct cq_segment {
 	uint64_t size;
 };
 
-/* A handle for the writer's own queue: dirfd is duplicated; live and live_queue must stay callable until
+/* A handle for the writer's own queue: dirfd is duplicated; counts and bounds must stay callable until
  * cq_queue_free(), which the writer calls.  cq_queue_close() does nothing with it. */
-int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn live,
-                             cq_bounds_fn live_queue, void *live_arg, cq_queue **ret_queue);
+int cq_queue_open_for_writer(int dirfd, uint64_t segment_size, cq_counts_fn counts,
+                             cq_bounds_fn bounds, void *writer, cq_queue **ret_queue);
 void cq_queue_free(cq_queue *queue);
 
 /* Bytes of a segment file of this queue; 0 while neither a segment nor control.meta tells. */
@@ -61,9 +61,9 @@ int cq_queue_segment_size(cq_queue *queue, uint64_t *ret_size);
 uint32_t cq_queue_oldest(cq_queue *queue);
 
 static inline bool cq_queue_writer_counts(const cq_queue *queue, uint32_t id,
-                                          struct cq_segment_counts *ret_live)
+                                          struct cq_segment_counts *ret_counts)
 {
-	return queue->live && queue->live(queue->live_arg, id, ret_live);
+	return queue->counts && queue->counts(queue->writer, id, ret_counts);
 }
 
 /* A size that a segment of the format can have. */
@@ -72,12 +72,12 @@ bool cq_segment_size_possible(uint64_t size);
 /* Opens a regular file of a possible size with a valid header for id.  EBADMSG: it is not one. */
 int cq_segment_open_file(int dirfd, uint32_t id, int *ret_fd, uint64_t *ret_size);
 
-/* Changes a file's attributes to those that users see.  live NULL: this process does not write it. */
-void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_counts *live);
+/* Changes a file's attributes to those that users see.  counts NULL: this process does not write it. */
+void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_counts *counts);
 
 /* A consistent copy of the segment's header, also while a writer changes it.  EBADMSG: it is not valid for
  * the segment's id.  EIO: the file was cut short. */
-int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header);
+int cq_segment_read_header(cq_segment *segment, struct cq_segment_header *ret_header);
 
 uint64_t cq_segment_size(const cq_segment *segment);
 

@@ -163,7 +163,7 @@ ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint6
  * A writer may write the summary while the header is read: first the fields, then the seal.  So a copy
  * with SEALED has the final fields.  A copy with half-written fields fails its CRC and is taken again.
  */
-int cq_segment_header(cq_segment *segment, struct cq_segment_header *ret_header)
+int cq_segment_read_header(cq_segment *segment, struct cq_segment_header *ret_header)
 {
 	struct cq_segment_header header;
 
@@ -197,11 +197,11 @@ bool cq_segment_summary_possible(const struct cq_segment_header *header, uint64_
 	       header->payload_bytes <= room - header->records * sizeof(struct cq_record_header);
 }
 
-void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_counts *live)
+void cq_segment_show(struct stat *st, uint64_t size, const struct cq_segment_counts *counts)
 {
-	if (live && live->records > 0) {
-		st->st_mtim.tv_sec = (time_t)(live->last_time_ns / 1000000000);
-		st->st_mtim.tv_nsec = (long)(live->last_time_ns % 1000000000);
+	if (counts && counts->records > 0) {
+		st->st_mtim.tv_sec = (time_t)(counts->last_time_ns / 1000000000);
+		st->st_mtim.tv_nsec = (long)(counts->last_time_ns % 1000000000);
 	}
 	/* the inode's change time moves with each sync and chmod: users see the time of the data */
 	st->st_ctim = st->st_mtim;

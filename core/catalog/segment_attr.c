@@ -18,18 +18,18 @@
 #include "os/process.h"
 
 /* Completes attr, whose stat is the file's own: of a segment that this process writes. */
-static void tell_live(const struct cq_segment_counts *live, uint64_t size,
-                      struct cq_segment_attr *attr)
+static void attr_from_writer(const struct cq_segment_counts *counts, uint64_t size,
+                             struct cq_segment_attr *attr)
 {
-	cq_segment_show(&attr->stat, size, live);
-	attr->sealed = live->sealed;
+	cq_segment_show(&attr->stat, size, counts);
+	attr->sealed = counts->sealed;
 	attr->have_payload = true;
-	attr->payload_bytes = live->payload_bytes;
+	attr->payload_bytes = counts->payload_bytes;
 }
 
 /* The same of any other segment. */
-static void tell_final(const struct cq_catalog_entry *entry, bool sealed, uint64_t size,
-                       struct cq_segment_attr *attr)
+static void attr_from_file(const struct cq_catalog_entry *entry, bool sealed, uint64_t size,
+                           struct cq_segment_attr *attr)
 {
 	cq_segment_show(&attr->stat, size, NULL);
 	attr->sealed = sealed;
@@ -44,30 +44,30 @@ static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret
 	struct cq_segment_attr attr;
 	struct cq_segment_header header;
 	cq_segment *segment;
-	struct cq_segment_counts live;
-	bool is_live;
+	struct cq_segment_counts counts;
+	bool is_written;
 	int r;
 
 	r = cq_segment_open(queue, id, &segment);
 	if (r < 0)
 		return r;
-	r = cq_segment_header(segment, &header);
+	r = cq_segment_read_header(segment, &header);
 	if (r < 0)
 		goto close_segment;
-	is_live = cq_queue_writer_counts(queue, id, &live);
+	is_written = cq_queue_writer_counts(queue, id, &counts);
 	r = cq_io_stat(segment->fd, &attr.stat);
 	if (r < 0)
 		goto close_segment;
-	if (is_live) { /* the writer has begun it meanwhile */
-		tell_live(&live, segment->size, &attr);
+	if (is_written) { /* the writer has begun it meanwhile */
+		attr_from_writer(&counts, segment->size, &attr);
 	} else {
 		const bool sealed = (header.flags & CQ_SEALED) != 0;
 
-		found.file = cq_file_id(&attr.stat);
+		found.file = cq_file_id_of(&attr.stat);
 		cq_catalog_from_header(&header, segment->size, &found);
 		if (sealed)
 			cq_catalog_learn_sealed(&queue->catalog, &found, cq_queue_oldest(queue));
-		tell_final(&found, sealed, segment->size, &attr);
+		attr_from_file(&found, sealed, segment->size, &attr);
 	}
 	*ret_attr = attr;
 close_segment:
@@ -80,18 +80,18 @@ static int look_at_open(const cq_segment *segment, struct cq_segment_attr *ret_a
 {
 	static const struct cq_catalog_entry unknown;
 	struct cq_segment_attr attr;
-	struct cq_segment_counts live;
-	bool is_live;
+	struct cq_segment_counts counts;
+	bool is_written;
 	int r;
 
-	is_live = cq_queue_writer_counts(segment->queue, segment->id, &live);
+	is_written = cq_queue_writer_counts(segment->queue, segment->id, &counts);
 	r = cq_io_stat(segment->fd, &attr.stat);
 	if (r < 0)
 		return r;
-	if (is_live)
-		tell_live(&live, segment->size, &attr);
+	if (is_written)
+		attr_from_writer(&counts, segment->size, &attr);
 	else
-		tell_final(&unknown, false, segment->size, &attr);
+		attr_from_file(&unknown, false, segment->size, &attr);
 	*ret_attr = attr;
 	return 0;
 }
@@ -102,7 +102,7 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
 	struct cq_catalog_entry known;
 	struct cq_segment_attr attr;
 	char name[CQ_NAME_MAX];
-	struct cq_segment_counts live;
+	struct cq_segment_counts counts;
 	uint64_t size;
 	int r;
 
@@ -123,10 +123,10 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
 		return r;
 	if (!S_ISREG(attr.stat.st_mode) || (uint64_t)attr.stat.st_size != size)
 		return -EBADMSG;
-	if (cq_catalog_get_sealed(&queue->catalog, id, cq_file_id(&attr.stat), &known))
-		tell_final(&known, true, size, &attr);
-	else if (cq_queue_writer_counts(queue, id, &live))
-		tell_live(&live, size, &attr);
+	if (cq_catalog_get_sealed(&queue->catalog, id, cq_file_id_of(&attr.stat), &known))
+		attr_from_file(&known, true, size, &attr);
+	else if (cq_queue_writer_counts(queue, id, &counts))
+		attr_from_writer(&counts, size, &attr);
 	else
 		return look_inside(queue, id, ret_attr);
 	*ret_attr = attr;

@@ -77,17 +77,17 @@ static int count_all(cq_segment *segment, struct cq_segment_info *info)
 
 /* ---- without reading all ---- */
 
-static void from_writer(const struct cq_segment_counts *live, struct cq_segment_info *info)
+static void from_writer(const struct cq_segment_counts *counts, struct cq_segment_info *info)
 {
 	info->have_content = true;
-	info->records = live->records;
-	info->payload_bytes = live->payload_bytes;
-	info->used = live->used;
-	info->last_seq = live->last_seq;
-	info->first_time_ns = live->first_time_ns;
-	info->last_time_ns = live->last_time_ns;
-	if (live->records > 0)
-		info->first_seq = live->first_seq;
+	info->records = counts->records;
+	info->payload_bytes = counts->payload_bytes;
+	info->used = counts->used;
+	info->last_seq = counts->last_seq;
+	info->first_time_ns = counts->first_time_ns;
+	info->last_time_ns = counts->last_time_ns;
+	if (counts->records > 0)
+		info->first_seq = counts->first_seq;
 }
 
 /* The record of the first index entry is there, and has the first number of the summary. */
@@ -203,10 +203,10 @@ int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
 {
 	struct cq_segment_info info = { .id = segment->id, .file_bytes = segment->size };
 	struct cq_segment_header header;
-	struct cq_segment_counts live;
+	struct cq_segment_counts counts;
 	struct cq_file_id file;
 	struct stat st;
-	bool is_live;
+	bool is_written;
 	int r;
 
 	if (cq_process_forked(segment->process))
@@ -214,24 +214,25 @@ int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
 	r = cq_sized_check(ret_info);
 	if (r < 0)
 		return r;
-	is_live = cq_queue_writer_counts(segment->queue, segment->id, &live);
+	is_written = cq_queue_writer_counts(segment->queue, segment->id, &counts);
 	r = cq_io_stat(segment->fd, &st);
 	if (r < 0)
 		return r;
 	if ((uint64_t)st.st_size != segment->size)
 		return -EIO;
-	r = cq_segment_header(segment, &header);
+	r = cq_segment_read_header(segment, &header);
 	if (r < 0)
 		return r;
-	if (is_live && !live.sealed) /* it may have been sealed since the answer */
+	if (is_written && !counts.sealed) /* it may have been sealed since the answer */
 		header.flags &= ~CQ_SEALED;
 	from_header(&header, &info);
-	file = cq_file_id(&st);
-	info.modified_ns = is_live && live.records > 0 ? live.last_time_ns : file.modified_ns;
+	file = cq_file_id_of(&st);
+	info.modified_ns =
+		is_written && counts.records > 0 ? counts.last_time_ns : file.modified_ns;
 	if (source == CQ_SEGMENT_RECORDS)
 		r = count_all(segment, &info);
-	else if (source == CQ_SEGMENT_CONTENT && is_live)
-		from_writer(&live, &info);
+	else if (source == CQ_SEGMENT_CONTENT && is_written)
+		from_writer(&counts, &info);
 	else if (source == CQ_SEGMENT_CONTENT && info.sealed)
 		r = sealed_content(segment, file, &info);
 	else if (source == CQ_SEGMENT_CONTENT)

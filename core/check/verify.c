@@ -193,7 +193,7 @@ static void walk_segment(struct cq_verifier *v)
 
 	v->unreadable = v->behind_reported = false;
 	v->contents = (struct cq_contents){ .records = 0 };
-	r = cq_segment_header(v->segment, &v->header);
+	r = cq_segment_read_header(v->segment, &v->header);
 	if (r == 0)
 		r = cq_window_init(&v->window, cq_segment_fd(v->segment), v->segment_size);
 	if (r < 0) {
@@ -287,7 +287,7 @@ static bool is_sealed_or_used(struct cq_verifier *v, uint64_t id, uint64_t offse
 		return false;
 	if (cq_segment_pread(segment, &commit, sizeof commit, offset) == (ssize_t)sizeof commit)
 		result = commit != 0;
-	if (cq_segment_header(segment, &header) == 0)
+	if (cq_segment_read_header(segment, &header) == 0)
 		result |= (header.flags & CQ_SEALED) != 0;
 	cq_segment_close(segment);
 	return result;

@@ -46,12 +46,13 @@ int cq_stream_lost(struct cq_stream *s, uint32_t id)
 
 static struct cq_queue_bounds ask_writer(const cq_queue *queue)
 {
-	struct cq_queue_bounds live;
+	struct cq_queue_bounds bounds;
 
-	queue->live_queue(queue->live_arg, &live);
-	if (live.oldest > live.active) /* GCOV_EXCL_BR_LINE: between two changes of the writer's */
-		live.oldest = live.active;
-	return live;
+	queue->bounds(queue->writer, &bounds);
+	if (bounds.oldest >
+	    bounds.active) /* GCOV_EXCL_BR_LINE: between two changes of the writer's */
+		bounds.oldest = bounds.active;
+	return bounds;
 }
 
 static int list(cq_queue *queue, uint32_t active)
@@ -73,47 +74,47 @@ static int list(cq_queue *queue, uint32_t active)
 /* Makes the catalogue, and then the bounds, what the writer says now.  Under `refresh`. */
 static int agree(struct cq_stream *s)
 {
-	const struct cq_queue_bounds live = ask_writer(s->queue);
+	const struct cq_queue_bounds bounds = ask_writer(s->queue);
 	struct cq_catalog *catalog = &s->queue->catalog;
 	struct cq_catalog_entry entry;
 	uint32_t last;
 	int r = 0;
 
 	if (atomic_load(&s->active) == 0)
-		r = list(s->queue, live.active);
+		r = list(s->queue, bounds.active);
 	else if (!cq_catalog_previous(catalog, UINT32_MAX, &last))
-		r = cq_catalog_add(catalog, live.oldest, live.active);
-	else if (last < live.active)
-		r = cq_catalog_add(catalog, last + 1, live.active);
+		r = cq_catalog_add(catalog, bounds.oldest, bounds.active);
+	else if (last < bounds.active)
+		r = cq_catalog_add(catalog, last + 1, bounds.active);
 	if (r < 0)
 		return r;
 	/* now, while the writer tells where it begins */
-	r = cq_catalog_place(s->queue, live.active, &entry);
+	r = cq_catalog_place(s->queue, bounds.active, &entry);
 	if (r < 0 && !cq_stream_gone(r)) /* GCOV_EXCL_BR_LINE: the writer tells, not a file */
 		return r;
-	cq_stream_raise(&s->end, live.stream_end);
-	cq_catalog_drop_below(catalog, live.oldest);
-	cq_mapping_cache_drop_below(&s->cache, live.oldest);
+	cq_stream_raise(&s->end, bounds.stream_end);
+	cq_catalog_drop_below(catalog, bounds.oldest);
+	cq_mapping_cache_drop_below(&s->cache, bounds.oldest);
 	r = cq_stream_find_begin(s);
 	if (r < 0)
 		return r;
-	cq_stream_raise(&s->oldest, (uint64_t)live.oldest + 1);
-	cq_stream_raise(&s->active, (uint64_t)live.active + 1);
+	cq_stream_raise(&s->oldest, (uint64_t)bounds.oldest + 1);
+	cq_stream_raise(&s->active, (uint64_t)bounds.active + 1);
 	return 0;
 }
 
 static int refresh_from_writer(struct cq_stream *s)
 {
-	const struct cq_queue_bounds live = ask_writer(s->queue);
+	const struct cq_queue_bounds bounds = ask_writer(s->queue);
 	int r = 0;
 
-	if (live.active >= atomic_load(&s->active) || live.oldest >= atomic_load(&s->oldest)) {
+	if (bounds.active >= atomic_load(&s->active) || bounds.oldest >= atomic_load(&s->oldest)) {
 		pthread_mutex_lock(&s->queue->catalog.refresh);
 		r = agree(s);
 		pthread_mutex_unlock(&s->queue->catalog.refresh);
 	}
 	if (r == 0)
-		cq_stream_raise(&s->end, live.stream_end);
+		cq_stream_raise(&s->end, bounds.stream_end);
 	return r;
 }
 
@@ -121,7 +122,7 @@ int cq_stream_refresh(struct cq_stream *s)
 {
 	int r;
 
-	if (s->queue->live_queue)
+	if (s->queue->bounds)
 		return refresh_from_writer(s);
 	pthread_mutex_lock(&s->queue->catalog.refresh);
 	r = cq_tail_follow(s);

@@ -29,7 +29,7 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 	struct cq_contents contents;
 	int r;
 
-	r = cq_segment_header(segment, &header);
+	r = cq_segment_read_header(segment, &header);
 	if (r == 0)
 		r = cq_contents_scan(cq_segment_fd(segment), cq_segment_size(segment), &header,
 		                     NULL, &contents);

@@ -34,7 +34,7 @@ static void ends_as_the_writer_knows_them(void **state)
 	look_delete(q->dir, 0, 100);
 	qs_open(q);
 	queue = cq_writer_queue(q->writer);
-	queue->live_queue(queue->live_arg, &live);
+	queue->bounds(queue->writer, &live);
 	assert_int_equal(live.oldest, 100);
 	assert_int_equal(live.active, 200);
 	assert_int_equal(live.stream_end, qs_stats(q->writer).stream_end);

@@ -307,7 +307,7 @@ static void counted_ones_are_remembered(void **state)
 	assert_true(look_attr(queue, 0).have_payload);
 	assert_int_equal(cq_io_stat(segment->fd, &st), 0);
 	memset(&content, 0, sizeof content);
-	assert_true(cq_catalog_get_content(&queue->catalog, 0, cq_file_id(&st), &content));
+	assert_true(cq_catalog_get_content(&queue->catalog, 0, cq_file_id_of(&st), &content));
 	assert_int_equal(content.records, LOOK_PER_SEGMENT);
 	content.size = sizeof content;
 	damage(q, 0); /* by its times it is another file */

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -133,8 +134,7 @@ static int run(struct chronfs *fs)
 		goto close;
 	}
 	code = serve(fs, &served);
-	if (served)
-		chronfs_notify("STOPPING=1\nSTATUS=Flushing");
+	chronfs_notify("STOPPING=1\nSTATUS=Flushing");
 close:
 	chronfs_background_stop(fs);
 	if (chronfs_queue_close(fs, served) < 0 && code == CHRONFS_EXIT_OK)
@@ -170,6 +170,21 @@ out:
 	return code;
 }
 
+/* Prints what the command line asks for, and returns an exit code. */
+static int print_usage(const struct chronfs_options *options, const char *program, bool helper)
+{
+	if (options->version)
+		chronfs_usage_print_version();
+	else if (helper)
+		chronfs_usage_print_mount8(program);
+	else
+		chronfs_usage_print(program);
+	if (fflush(stdout) == 0)
+		return CHRONFS_EXIT_OK;
+	chronfs_print_error("standard output: %s", strerrordesc_np(errno));
+	return CHRONFS_EXIT_SETUP;
+}
+
 int main(int argc, char **argv)
 {
 	struct chronfs fs;
@@ -188,10 +203,8 @@ int main(int argc, char **argv)
 	              : chronfs_options_parse(&fs.options, argc, argv, false);
 	if (code != CHRONFS_EXIT_OK)
 		goto out;
-	if (fs.options.version)
-		chronfs_usage_print_version();
-	else if (fs.options.help)
-		helper ? chronfs_usage_print_mount8(argv[0]) : chronfs_usage_print(argv[0]);
+	if (fs.options.version || fs.options.help)
+		code = print_usage(&fs.options, argv[0], helper);
 	else
 		code = start(&fs);
 	chronfs_options_fini(&fs.options);

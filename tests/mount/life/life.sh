@@ -9,6 +9,11 @@ exits() { gives "${@:1:3}" "$CHRONFS" "${@:4}"; }
 
 exits 0 "usage:" "--help" --help
 exits 0 "libfuse" "-V" -V
+for option in --help --version; do
+	# shellcheck disable=SC2016 # the inner shell expands it
+	gives 3 "chronfs: standard output: No space left on device" "$option to a full disk" \
+		bash -c '"$@" >/dev/full' bash "$CHRONFS" "$option"
+done
 exits 1 "no queue" "no arguments"
 exits 1 "no mount point" "no mount point" "$q"
 exits 3 "No such file" "a queue whose parent is not there" "$tmp/no/such/queue" "$m"

@@ -178,7 +178,7 @@ static int apply_to_all(struct cq_recovery *v)
 			r = set_aside(v, &v->candidates[i]);
 	for (size_t i = 0; r == 0 && i < v->gap_count; i++)
 		r = make_placeholders(v, &v->gaps[i]);
-	if (r == 0 && v->repairer)
+	if (r == 0 && v->repair)
 		r = build_indexes(v);
 	return r;
 }

@@ -47,10 +47,10 @@ struct cq_recover_result {
 };
 
 /* Under the writer's lock.  Errors as cq_writer_open(); with EBADMSG, EINVAL and EPROTONOSUPPORT nothing
- * has been changed.  repairer (internal.h): NULL for a writer that opens.  ECANCELED: nothing to repair. */
+ * has been changed.  repair (internal.h): NULL for a writer that opens.  ECANCELED: nothing to repair. */
 struct cq_repair_job;
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
-               struct cq_repair_job *repairer, struct cq_recover_result *ret_recovered);
+               struct cq_repair_job *repair, struct cq_recover_result *ret_recovered);
 
 /* cq_verify() on an open queue.  no_writer: no need to look for one, which takes some 20 ms. */
 int cq_verify_queue(cq_queue *queue, bool no_writer, cq_finding_fn finding, void *arg,

@@ -162,7 +162,7 @@ static int inspect_all(struct cq_recovery *v)
 		first++;
 	if (v->seal_missing)
 		first--;
-	if (v->repairer) {
+	if (v->repair) {
 		v->trusted = first;
 		first = 0;
 	}
@@ -197,7 +197,7 @@ static uint64_t count_to_read(const struct cq_recovery *v)
 		const struct cq_candidate *c = &v->candidates[i];
 
 		count += cq_kind_is_sound(c->kind) &&
-		         (c->trusted ? v->repairer != NULL : c->kind != CQ_KIND_FRESH);
+		         (c->trusted ? v->repair != NULL : c->kind != CQ_KIND_FRESH);
 	}
 	return count;
 }

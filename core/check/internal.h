@@ -95,7 +95,7 @@ struct cq_repair_job {
 struct cq_recovery {
 	int dirfd;
 	const struct cq_config *config;
-	struct cq_repair_job *repairer; /* NULL: a writer opens */
+	struct cq_repair_job *repair; /* NULL: a writer opens */
 	struct cq_meter meter;
 
 	/* the queue */
@@ -207,7 +207,7 @@ void cq_behind_lost_numbers(const struct cq_recovery *v, uint64_t *ret_first, ui
 void cq_report_loss(struct cq_recovery *v);
 void cq_report_behind(struct cq_recovery *v);
 
-/* Of a repair: reports the whole plan as steps; counts them and the losses in v->repairer->result. */
+/* Of a repair: reports the whole plan as steps; counts them and the losses in v->repair->result. */
 int cq_report_plan(struct cq_recovery *v, bool loss);
 
 /* Counts one step and hands it on, unless there is no reason for it: why NULL. */

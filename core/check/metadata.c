@@ -2,6 +2,9 @@
 /*
  * metadata.c - the small files: control.meta, index.meta, durable.meta and readers/NAME.meta
  *
+ * What a verification and a repair say of files that cannot be used, which of them a repair reports as to be
+ * rewritten, and the move of named readers.  (What a verification says of the places that they name: claims.c.)
+ *
  * A power cut, or a loss that was accepted, takes records that a reader has read and committed.  The next
  * appends get their places, and a reader that opens later would skip them as read.  So a reader behind the
  * end is moved to the end, and its new position is on the disk before anything is appended.  A reader in a

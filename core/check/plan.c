@@ -302,5 +302,5 @@ int cq_plan_check(struct cq_recovery *v)
 	}
 	for (size_t i = 0; r == 0 && i < v->candidate_count; i++)
 		r = check_names(v, &v->candidates[i]);
-	return r == 0 && v->repairer ? check_indexes(v) : r;
+	return r == 0 && v->repair ? check_indexes(v) : r;
 }

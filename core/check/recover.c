@@ -64,21 +64,21 @@ static int consent(struct cq_recovery *v, bool loss)
 		cq_log(v->config, CQ_ERROR, "segment %09u is not a sound segment", v->active_id);
 	if (v->behind.records > 0 || cq_behind_is_loss(v))
 		cq_report_behind(v);
-	if (v->repairer) {
+	if (v->repair) {
 		r = cq_report_plan(v, loss);
 		if (r < 0)
 			return r;
 	}
 	if ((loss || v->durable_lost || cq_behind_is_loss(v) || (!v->have_watermark && v->hole)) &&
 	    !accepted) {
-		if (v->repairer)
-			v->repairer->result.refused = true;
+		if (v->repair)
+			v->repair->result.refused = true;
 		return -EBADMSG;
 	}
-	if (v->repairer && v->repairer->result.steps == 0)
+	if (v->repair && v->repair->result.steps == 0)
 		return -ECANCELED;
 	r = cq_planted("refused_too_late") ? 0 : cq_plan_check(v);
-	return r == 0 && v->repairer && v->repairer->config->dry_run ? -ECANCELED : r;
+	return r == 0 && v->repair && v->repair->config->dry_run ? -ECANCELED : r;
 }
 
 /* Files change from here on.  The first is the lock's text, which names the writer; temp files follow; then
@@ -96,12 +96,12 @@ static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 }
 
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
-               struct cq_repair_job *repairer, struct cq_recover_result *ret_recovered)
+               struct cq_repair_job *repair, struct cq_recover_result *ret_recovered)
 {
 	struct cq_recovery v = {
 		.dirfd = dirfd,
 		.config = config,
-		.repairer = repairer,
+		.repair = repair,
 		.meter = { .report = config->progress, .arg = config->progress_arg },
 	};
 	struct cq_recover_result out = { 0 };
@@ -112,7 +112,7 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	r = cq_inspect(&v);
 	if (r == 0)
 		r = cq_plan(&v);
-	if (r == 0 && repairer)
+	if (r == 0 && repair)
 		r = cq_plan_repair(&v);
 	if (r == 0)
 		r = cq_behind_count_all(&v);
@@ -157,8 +157,8 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	out.oldest = v.count > 0 ? v.ids[0] : out.active->id;
 	*ret_recovered = out;
 out:
-	if (repairer)
-		repairer->stopped = v.meter.stopped;
+	if (repair)
+		repair->stopped = v.meter.stopped;
 	free_recovery(&v);
 	return r;
 }

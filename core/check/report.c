@@ -80,8 +80,8 @@ void cq_report_behind(struct cq_recovery *v)
 
 static void take_step(struct cq_recovery *v, const struct cq_repair_step *step)
 {
-	const struct cq_repair_config *config = v->repairer->config;
-	struct cq_repair_result *result = &v->repairer->result;
+	const struct cq_repair_config *config = v->repair->config;
+	struct cq_repair_result *result = &v->repair->result;
 
 	if (step->action == CQ_REPAIR_LOSS)
 		result->losses++;

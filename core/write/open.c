@@ -164,11 +164,11 @@ int cq_writer_store_position(cq_writer *w)
 }
 
 /* A dry run of a repair does without the lock where there never was one. */
-static int take_lock(cq_writer *w, const struct cq_repair_job *repairer)
+static int take_lock(cq_writer *w, const struct cq_repair_job *repair)
 {
 	int r;
 
-	if (!repairer || !repairer->config->dry_run)
+	if (!repair || !repair->config->dry_run)
 		return cq_lock_acquire(w->dirfd, &w->owned);
 	r = cq_lock_try(w->dirfd, &w->owned);
 	return r == -ENOENT ? 0 : r;
@@ -259,7 +259,7 @@ static int first_spare(cq_writer *w)
 /* For a repair, which never makes a queue: ECANCELED when there is nothing to do, or the repair was only
  * to look. */
 static int open_writer(const char *dir, const struct cq_config *config, bool threads,
-                       struct cq_repair_job *repairer, cq_writer **ret_writer)
+                       struct cq_repair_job *repair, cq_writer **ret_writer)
 {
 	struct cq_recover_result found;
 	bool empty = false;
@@ -279,7 +279,7 @@ static int open_writer(const char *dir, const struct cq_config *config, bool thr
 		r = check_config(&w->config);
 	if (r < 0)
 		goto fail;
-	r = open_queue_dir(dir, !repairer, &w->made, &empty, &w->dirfd);
+	r = open_queue_dir(dir, !repair, &w->made, &empty, &w->dirfd);
 	if (r < 0)
 		goto fail;
 	w->path = realpath(dir, NULL);
@@ -290,13 +290,13 @@ static int open_writer(const char *dir, const struct cq_config *config, bool thr
 	r = check_files(w);
 	if (r < 0)
 		goto fail;
-	r = take_lock(w, repairer);
+	r = take_lock(w, repair);
 	if (r == -EBUSY)
 		report_holder(w);
 	if (r < 0)
 		goto fail;
 	w->fresh = empty && cq_unmake_possible(w->dirfd);
-	r = cq_recover(w->dirfd, &w->owned, &w->config, repairer, &found);
+	r = cq_recover(w->dirfd, &w->owned, &w->config, repair, &found);
 	if (r < 0)
 		goto fail;
 	cq_room_check(&w->config, found.segment_size);
@@ -347,7 +347,7 @@ int cq_repair(const char *dir, const struct cq_repair_config *config,
               struct cq_repair_result *ret_result)
 {
 	struct cq_repair_config all = CQ_SIZED(all);
-	struct cq_repair_job repairer = { .config = &all };
+	struct cq_repair_job repair = { .config = &all };
 	struct cq_config opening;
 	cq_writer *writer;
 	int r;
@@ -358,20 +358,20 @@ int cq_repair(const char *dir, const struct cq_repair_config *config,
 	if (r < 0)
 		return r;
 	cq_config_init(&opening);
-	opening.accept_loss = repairer.config->accept_loss;
-	opening.trust_files = repairer.config->trust_files;
-	opening.log = repairer.config->log;
-	opening.log_arg = repairer.config->log_arg;
-	opening.progress = repairer.config->progress;
-	opening.progress_arg = repairer.config->progress_arg;
-	r = open_writer(dir, &opening, false, &repairer, &writer);
+	opening.accept_loss = repair.config->accept_loss;
+	opening.trust_files = repair.config->trust_files;
+	opening.log = repair.config->log;
+	opening.log_arg = repair.config->log_arg;
+	opening.progress = repair.config->progress;
+	opening.progress_arg = repair.config->progress_arg;
+	r = open_writer(dir, &opening, false, &repair, &writer);
 	if (r == 0) {
 		r = cq_writer_close(writer);
-		repairer.result.done = r == 0;
-	} else if ((r == -ECANCELED && !repairer.stopped) || repairer.result.refused) {
+		repair.result.done = r == 0;
+	} else if ((r == -ECANCELED && !repair.stopped) || repair.result.refused) {
 		r = 0;
 	}
 	if (r == 0)
-		cq_sized_give(ret_result, &repairer.result, sizeof repairer.result);
+		cq_sized_give(ret_result, &repair.result, sizeof repair.result);
 	return r;
 }

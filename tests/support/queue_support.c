@@ -147,6 +147,20 @@ void qs_open_full(struct qs *q, unsigned count)
 	}
 }
 
+void qs_expect_oldest(struct qs *q, uint32_t oldest, uint32_t segments)
+{
+	char name[CQ_NAME_MAX];
+
+	for (uint32_t id = 0; id <= segments; id++) {
+		cq_segment_name(name, id);
+		assert_int_equal(support_exists(q->dir, name), id >= oldest);
+		cq_index_name(name, id);
+		assert_true(!support_exists(q->dir, name) || id >= oldest);
+	}
+	assert_int_equal(qs_stats(q->writer).oldest, oldest);
+	assert_int_equal(qs_stats(q->writer).file_bytes, (segments + 1 - oldest) * QS_SIZE);
+}
+
 void qs_place_reader(struct qs *q, const char *name, uint64_t segment)
 {
 	struct cq_reader_file cursor = { 0 };

@@ -50,6 +50,8 @@ void qs_append(cq_writer *writer, unsigned first, unsigned count);
 void qs_write(struct qs *q, unsigned first, unsigned count);
 /* Opens a writer and fills `count` segments, of which the last one is current; a spare follows. */
 void qs_open_full(struct qs *q, unsigned count);
+/* Of those, and the spare, only the ones from `oldest` on are there; no index is without its segment. */
+void qs_expect_oldest(struct qs *q, uint32_t oldest, uint32_t segments);
 /* Commits the beginning of this segment for the named reader, as another process would. */
 void qs_place_reader(struct qs *q, const char *name, uint64_t segment);
 struct cq_stats qs_stats(cq_writer *writer);

@@ -14,7 +14,6 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "files/dir.h"
 #include "queue_support.h"

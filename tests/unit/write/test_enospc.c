@@ -15,14 +15,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
-#include <pthread.h>
-#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_flush.c - syncs: when requests get their replies, what a flush covers, the watermark, a flush that
- * fails */
+/* test_flush.c - syncs: when requests get their replies, the watermark, a flush that fails */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,15 +8,9 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/dir.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -255,142 +248,9 @@ static void interval(void **state)
 		(void)cq_writer_flush_step(q->writer);
 }
 
-/* ---- sealed segments ---- */
-
-static void sealed_segments_are_finished(void **state)
-{
-	struct qs *q = *state;
-	struct qs_record *records;
-
-	qs_open(q);
-	qs_append(q->writer, 0, 70);
-	assert_false(support_exists(q->dir, "000000000.idx"));
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_flush(q->writer);
-	assert_true(support_exists(q->dir, "000000000.idx"));
-	assert_true(support_exists(q->dir, "000000001.idx"));
-	assert_false(support_exists(q->dir, "000000002.idx"));
-	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
-	assert_int_equal(qs_records(q->dir, &records), 70);
-	assert_int_equal(qs_mtime_ns(q->dir, "000000000.q"), records[30].time_ns);
-	free(records);
-}
-
-/* Without a request the flusher's thread syncs them after a while. */
-static void sealed_segments_without_a_request(void **state)
-{
-	struct qs *q = *state;
-
-	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
-	qs_append(q->writer, 0, 40);
-	while (qs_stats(q->writer).unsynced > 0 || !support_exists(q->dir, "000000000.idx"))
-		usleep(1000);
-	assert_true(qs_stats(q->writer).durable_seq >= 31);
-	assert_true(qs_stats(q->writer).durable_seq < 40);
-}
-
-static void deleted_segments_need_no_sync(void **state)
-{
-	struct qs *q = *state;
-
-	qs_open(q);
-	qs_append(q->writer, 0, 70);
-	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_flush(q->writer);
-	assert_false(support_exists(q->dir, "000000000.idx"));
-	assert_true(support_exists(q->dir, "000000001.idx"));
-	assert_int_equal(qs_stats(q->writer).unsynced, 0);
-}
+/* ---- flushes that fail ---- */
 
 #ifdef CQ_FAULTS
-/* Whether a sync makes at least `nth` of these calls: then the last one fails it. */
-static bool sync_reaches(struct qs *q, const char *call, int nth)
-{
-	int r;
-
-	qs_open(q);
-	cq_fault_set(call, EIO, nth - 1, 1);
-	r = cq_writer_sync(q->writer);
-	cq_fault_set(NULL, 0, 0, 0);
-	assert_true(r == 0 || r == -EIO);
-	(void)cq_writer_close(q->writer);
-	q->writer = NULL;
-	return r < 0;
-}
-
-static void first_flush_covers_an_earlier_process(void **state)
-{
-	struct qs *q = *state;
-
-	qs_killed_writer(q, 0, 70); /* segments 0 to 2 */
-	qs_mark(q->dir, 0, 64, 0);
-	assert_true(sync_reaches(q, "sync_data", 3));
-	qs_mark(q->dir, 0, 64, 0);
-	assert_false(sync_reaches(q, "sync_data", 4));
-	qs_mark(q->dir, 1, 64, 31); /* segment 0 is known to be durable */
-	assert_true(sync_reaches(q, "sync_data", 2));
-	qs_mark(q->dir, 1, 64, 31);
-	assert_false(sync_reaches(q, "sync_data", 3));
-}
-
-/* A failed sync of an earlier process's segment is as final as of our own; a second sync of it would
- * succeed. */
-static void sync_of_an_earlier_process_fails(void **state)
-{
-	struct cq_watermark_slot mark;
-	struct qs *q = *state;
-
-	qs_killed_writer(q, 0, 70);
-	qs_mark(q->dir, 0, 64, 0);
-	qs_open(q);
-	cq_fault_set("sync_data", EIO, 0, 1);
-	assert_int_equal(cq_writer_sync(q->writer), -EIO);
-	cq_fault_set(NULL, 0, 0, 0);
-	assert_int_equal(cq_writer_sync(q->writer), -EIO);
-	assert_int_equal(cq_writer_append(q->writer, 1, "x", 1, NULL), -EIO);
-	mark = qs_watermark(q->dirfd);
-	assert_int_equal(mark.segment, 0);
-	assert_int_equal(cq_writer_close(q->writer), -EIO);
-	q->writer = NULL;
-}
-
-/* Segments of an earlier process that are deleted before the first flush need no sync: all of them, or one
- * that is deleted while it is opened. */
-static void earlier_segments_deleted(void **state)
-{
-	struct qs *q = *state;
-
-	qs_killed_writer(q, 0, 70);
-	qs_mark(q->dir, 0, 64, 0);
-	qs_open(q);
-	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
-	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	expect_mark(q, 2, AT(70), 70);
-	qs_close(q);
-	qs_anew(q);
-	qs_killed_writer(q, 0, 70);
-	qs_mark(q->dir, 0, 64, 0);
-	qs_open(q);
-	cq_fault_set("open", ENOENT, 0, 1);
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	cq_fault_set(NULL, 0, 0, 0);
-	qs_close(q);
-	qs_anew(q);
-	qs_killed_writer(q, 0, 70);
-	qs_mark(q->dir, 0, 64, 0);
-	qs_open(q);
-	for (uint32_t id = 0; id < 4; id++) {
-		char name[CQ_NAME_MAX];
-
-		cq_segment_name(name, id);
-		assert_int_equal(unlinkat(q->dirfd, name, 0), 0);
-	}
-	/* the current one was among them: its records are gone */
-	assert_int_equal(cq_writer_sync(q->writer), -EIO);
-}
-
 /* The error of a flush that cannot begin goes to its requests alone. No data is lost, so the writer
  * continues, and the next flush covers everything, sealed segments too. */
 static void flush_that_cannot_begin(void **state)
@@ -417,29 +277,6 @@ static void flush_that_cannot_begin(void **state)
 	assert_int_equal(qs_stats(q->writer).unsynced, 0);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 131);
 	qs_close(q);
-}
-
-/* After the first sync that fails no other is tried: its result would prove nothing. */
-static void first_of_several_fails(void **state)
-{
-	struct qs *q = *state;
-	unsigned syncs = 0, count;
-	const char *call;
-
-	qs_open(q);
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_append(q->writer, 0, 100); /* seals 0, 1 and 2 */
-	cq_fault_forget();
-	cq_fault_set("sync_data", EIO, 1, 1);
-	assert_int_equal(cq_writer_sync(q->writer), -EIO);
-	cq_fault_set(NULL, 0, 0, 0);
-	for (size_t i = 0; (call = cq_fault_call(i, &count)) != NULL; i++)
-		if (strcmp(call, "sync_data") == 0)
-			syncs = count;
-	assert_int_equal(syncs, 2);
-	expect_mark(q, 0, 64, 0);
-	assert_int_equal(cq_writer_close(q->writer), -EIO);
-	q->writer = NULL;
 }
 
 /* No reply before the names of the segments are durable. */
@@ -541,15 +378,8 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(async_requests_once_and_in_order),
 	QS_TEST(always),
 	QS_TEST(interval),
-	QS_TEST(sealed_segments_are_finished),
-	QS_TEST(sealed_segments_without_a_request),
-	QS_TEST(deleted_segments_need_no_sync),
 #ifdef CQ_FAULTS
-	QS_TEST(first_flush_covers_an_earlier_process),
-	QS_TEST(sync_of_an_earlier_process_fails),
-	QS_TEST(earlier_segments_deleted),
 	QS_TEST(flush_that_cannot_begin),
-	QS_TEST(first_of_several_fails),
 	QS_TEST(directory_is_synced_before_the_answer),
 	QS_TEST(failed_flush_is_final),
 	QS_TEST(every_waiter_learns_of_a_failed_flush),

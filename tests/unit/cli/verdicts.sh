@@ -17,16 +17,39 @@ seq 1001 1100 >lines
 "$CHRONQ" append -s 4096 q <lines || exit 1
 poke() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
 
+# refused_later DESCRIPTION: a repair of a copy of d that somebody has locked, which waits a second for the lock;
+# all of these wait at the same time.  refused_by_now looks at what came of them.
+later=()
+refused_later() {
+	local copy=later${#later[@]}
+	later+=("$1")
+	cp -R d "$copy"
+	(
+		exec 9<>"$copy/writer.lock" && flock 9
+		"$CHRONQ" repair -n "$copy" 9>&- >"$copy.out" 2>&1
+		echo $? >"$copy.status"
+	) &
+}
+refused_by_now() {
+	local i
+	wait
+	for i in "${!later[@]}"; do
+		[ "$(cat "later$i.status")" -eq 3 ]
+		check "${later[i]}: a repair is refused" $? "$(cat "later$i.out")"
+	done
+}
+
 # judged DESCRIPTION RECORDS VERDICT LS REPAIR STEP...: each STEP is done in a copy of the queue.
 # VERDICT: exit code of verify, cat and tail; LS: of ls; REPAIR: of a dry run.  RECORDS: how many cat prints.
 judged() {
-	local what=$1 records=$2 verdict=$3 ls=$4 repair=$5 step bad=
+	local what=$1 records=$2 verdict=$3 ls=$4 repair=$5 step bad= locked=no
 	shift 5
 	rm -rf d && cp -R q d
 	for step in "$@"; do
 		if [ "$step" = locked ]; then
 			# by a process that is no writer
 			exec 9<>d/writer.lock && flock 9
+			locked=yes
 		else
 			(cd d && $step) || bad="cannot be made: $step"
 		fi
@@ -36,8 +59,12 @@ judged() {
 	[ "$(wc -l <exit.out)" -eq "$records" ] || bad="cat gives $(wc -l <exit.out) records, not $records"
 	exits "$verdict" "$CHRONQ" tail -n 1000 d >out || bad="tail: $(cat out)"
 	exits "$ls" "$CHRONQ" ls d >out || bad="ls: $(cat out)"
-	[ "$repair" = - ] || exits "$repair" "$CHRONQ" repair -n d >out || bad="repair: $(cat out)"
 	exec 9>&-
+	if [ "$locked" = yes ]; then
+		refused_later "$what"
+	else
+		exits "$repair" "$CHRONQ" repair -n d >out || bad="repair: $(cat out)"
+	fi
 	[ -z "$bad" ]
 	check "$what" $? "$(head -n 12 <<<"$bad")"
 }
@@ -93,4 +120,5 @@ judged "a missing segment" 69 1 1 1 gap
 judged "a missing segment, no control.meta" 69 1 1 1 gap no_control
 unsealed() { dd if=/dev/zero of=000000001.q bs=1 seek=12 count=52 conv=notrunc status=none; }
 judged "records behind an unsealed segment, no control.meta" 62 1 0 1 unsealed no_control
+refused_by_now
 finish

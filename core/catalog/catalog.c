@@ -330,11 +330,11 @@ int cq_catalog_learn(struct cq_catalog *c, const struct cq_catalog_entry *from)
 
 /* ---- files ---- */
 
-/* What is known of the segment's place in the stream stays, with its count. */
+/* What is known of a listed segment's place in the stream stays, with its count. */
 static void forget_file(struct cq_catalog *c, struct cq_catalog_entry *entry)
 {
 	entry->flags &= ~CQ_ENTRY_SEALED;
-	if (!(entry->flags & CQ_ENTRY_PLACED))
+	if (!is_placed(entry))
 		remove_entry(c, entry->id);
 }
 
@@ -364,7 +364,7 @@ void cq_catalog_learn_sealed(struct cq_catalog *c, const struct cq_catalog_entry
 	entry = make_entry(c, from->id, oldest);
 	if (entry) {
 		if ((entry->flags & CQ_ENTRY_SEALED) && !cq_same_file(entry->file, from->file))
-			entry->flags &= ~COUNT_FLAGS;
+			entry->flags &= is_placed(entry) ? ~COUNT_FLAGS : CQ_ENTRY_LISTED;
 		if (!(entry->flags & CQ_ENTRY_PLACED)) {
 			entry->base = from->base;
 			entry->flags |= from->flags & CQ_ENTRY_PLACED;

@@ -25,7 +25,8 @@
  *
  * For how long
  *   The stream base of a segment never changes while the segment is listed.  What a sealed file says
- *   is valid while the name leads to the same file, which its inode number and both its times tell.
+ *   is valid while the name leads to the same file, which its inode number and both its times tell; of
+ *   a segment that is not listed that includes its stream base.
  *   Nothing is remembered of the file of a segment that is not sealed, or whose times are not final.
  *   Without memory to remember a thing, it is found out again when it is needed.
  *

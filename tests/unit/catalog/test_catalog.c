@@ -256,6 +256,26 @@ static void place_and_file(void **state)
 	assert_int_equal(entry.base, 600);
 }
 
+/* The place of a segment that is not listed is forgotten with its file: another file by that name may be of
+ * another queue. */
+static void place_of_another_file(void **state)
+{
+	struct fixture *f = *state;
+	struct cq_catalog_entry entry = {
+		.id = 5, .base = 500, .flags = CQ_ENTRY_PLACED, .file = file_of(5, 1)
+	};
+
+	cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+	assert_true(cq_catalog_get(&f->catalog, 5, &entry));
+	entry.base = 700;
+	entry.file = file_of(5, 2);
+	cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+	assert_true(cq_catalog_get(&f->catalog, 5, &entry));
+	assert_int_equal(entry.base, 700);
+	assert_false(cq_catalog_get_sealed(&f->catalog, 5, file_of(5, 3), &entry));
+	assert_false(cq_catalog_get(&f->catalog, 5, &entry));
+}
+
 /* A segment that is not listed holds no position, also if its place is known. */
 static void listed_ones_alone(void **state)
 {
@@ -370,6 +390,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(payload_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(trimmed, setup, teardown),
 		cmocka_unit_test_setup_teardown(place_and_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(place_of_another_file, setup, teardown),
 		cmocka_unit_test_setup_teardown(listed_ones_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(unplaced_between, setup, teardown),
 		cmocka_unit_test_setup_teardown(last_contents, setup, teardown),

@@ -3,8 +3,8 @@
  * archive.h - several named files as one input of a fuzzer
  *
  * A byte of flags, then for each file: a byte, the length of its name; two bytes, its size (little
- * endian); the name; the bytes.  Whatever is left at the end, or has a name that no file of a queue
- * can have, is passed over.
+ * endian); the name; the bytes.  A rest at the end, and files with names that no file of a queue can have,
+ * are ignored.
  */
 #ifndef CQ_FUZZ_ARCHIVE_H
 #define CQ_FUZZ_ARCHIVE_H

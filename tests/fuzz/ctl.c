@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ctl.c - fuzzing target: what a write to ctl asks for
+ * ctl.c - fuzzing target: the parser of writes to ctl
  *
- * Input: the bytes of one write.  Compared with a reference that takes them apart in another way:
- * by words, the number as a text without its leading zeros.
+ * Input: the bytes of one write.  Compared with a reference that parses them in another way: by words, the
+ * number as a text without its leading zeros.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "chronfs.h"
 #include "fuzz.h"
 
-#define LONGEST 64U /* what is longer, blanks at the end apart, is no command */
+#define LONGEST 64U /* a longer text, without blanks at its end, is no command */
 
 static const char blanks[] = " \t\n";
 
@@ -27,7 +27,7 @@ static bool tells(const char *digits, uint64_t number)
 	return strcmp(digits, number == 0 ? "" : text) == 0;
 }
 
-/* Whether these digits are more than a sequence number can be. */
+/* Whether these digits are larger than any sequence number. */
 static bool too_large(const char *digits)
 {
 	static const char most[] = "18446744073709551615";
@@ -52,7 +52,7 @@ static char *text_of(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	/* a copy of exactly this size: what reads behind it is seen */
+	/* a copy of exactly this size: a sanitizer sees reads behind it */
 	char *copy = malloc(size > 0 ? size : 1), *text, *number = NULL;
 	const uint64_t untouched = 0x0123456789ABCDEF;
 	enum chronfs_ctl_command verb = CHRONFS_CTL_ROLL;

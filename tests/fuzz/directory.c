@@ -2,8 +2,8 @@
 /*
  * directory.c - fuzzing target: a whole directory of hostile files, as archive.h packs them
  *
- * A mutation changes what is in one of the files, or which files there are: one less, one more under
- * the name of the next segment, two with their names exchanged, one cut short.
+ * A mutation changes the contents of a file, or the set of files: it removes one, adds one with the name of the
+ * next segment, exchanges the names of two, or cuts one short.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* exercise.c - everything a program does with a queue, on a hostile one; see fuzz.h */
+/* exercise.c - all that a program can do with a queue, on a hostile one; see fuzz.h */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,9 +16,9 @@ static struct gathered before, after;
 static struct gathered_stream stream;
 static struct gathered_findings found, found_after;
 
-/* ---- looking ---- */
+/* ---- reading ---- */
 
-/* Nothing is wrong with the queue: everybody gives all of it. */
+/* In a sound queue each way of reading gives all of it. */
 static void check_sound(void)
 {
 	HELD_CHECK(before.error == 0 && before.complaints == 0);
@@ -155,7 +155,7 @@ static unsigned append(cq_writer *writer, uint64_t *ret_first)
 	return n;
 }
 
-/* What a failed check is about; libFuzzer's report alone does not tell. */
+/* Prints the failed check, which libFuzzer's report lacks. */
 static void tell(const char *when, const struct gathered *g, const struct gathered_findings *f)
 {
 	(void)fprintf(stderr, "%s: %zu records, %u complaints; %s", when, g->count, g->complaints,
@@ -183,7 +183,7 @@ static bool appended_last(unsigned count, uint64_t first)
 	return true;
 }
 
-/* The last records are those that were appended. */
+/* The appended records are the last ones. */
 static void check_appended(unsigned count, uint64_t first)
 {
 	const bool sound = appended_last(count, first);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz.c - the place and the queue that the targets work on; see fuzz.h */
+/* fuzz.c - the directory and the queue of the targets; see fuzz.h */
 #include "fuzz.h"
 
 #include <errno.h>
@@ -47,7 +47,7 @@ const char *fuzz_dir(void)
 	return queue_dir;
 }
 
-/* The library makes no segments this small, but goes on with them. */
+/* The library makes no segments this small, but accepts them. */
 static void make_first_segment(const char *dir)
 {
 	uint8_t bytes[FUZZ_SEGMENT_SIZE] = { 0 };

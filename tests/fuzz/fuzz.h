@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * fuzz.h - what the fuzzing targets that work on a queue's files share
+ * fuzz.h - shared by the fuzzing targets that work on files of a queue
  *
- * A target lays hostile files out as a queue, and fuzz_exercise() does with it what a program does.
- * It ends the program (libFuzzer then keeps the input) not only for what a sanitizer sees: what the
- * library tells must also agree, see fuzz_exercise().
+ * A target lays hostile files out as a queue, and fuzz_exercise() uses it as a program does.  It ends the
+ * program (libFuzzer then keeps the input) for findings of a sanitizer, and for answers of the library that
+ * do not agree, see fuzz_exercise().
  */
 #ifndef CQ_FUZZ_H
 #define CQ_FUZZ_H
@@ -32,18 +32,17 @@ void fuzz_make_queue(struct held *held);
 
 /* How fuzz_exercise() opens the queue for writing; the targets have bits of their own above. */
 #define FUZZ_ACCEPT_LOSS 1U
-#define FUZZ_FLAGS 2U /* the first bit that is a target's */
+#define FUZZ_FLAGS 2U /* the first bit for targets */
 
 /*
- * Lays the files out; reads them by every function there is; opens a writer, appends, closes.
- *   Where verification finds nothing to say, a reader and the stream give all of it, the same.
- *   An open that fails does so with an error that chronq.h names.
- *   A writer's records are the last ones of the queue, and verification finds nothing that was not
- *   wrong before.
+ * Lays the files out; reads them with all functions; opens a writer, appends, closes.
+ *   If verification finds nothing, a reader and the stream give all records, and the same.
+ *   An open that fails returns an error that chronq.h names.
+ *   A writer's records are the last ones of the queue, and verification finds no new damage.
  */
 void fuzz_exercise(const struct held *held, unsigned flags);
 
-/* Makes the checksums in a file of this name right, where there is enough of it. */
+/* Corrects the checksums in a file of this name, if it is large enough to have them. */
 void fuzz_mend(const char *name, uint8_t *bytes, size_t size);
 
 /* Changes the contents of a file of that name: as libFuzzer does, or one of its fields, then

@@ -2,9 +2,9 @@
 /*
  * line_splitter.c - fuzzing target: the line splitter against a simple reference
  *
- * Input: a byte for the limit of a line, one for how much memory there is, four that decide where the
- * text is cut into pieces and what is appended of each, then the text.  The reference cuts the whole
- * text at once.  Without enough memory nothing is compared but what was appended till then.
+ * Input: a byte for the limit of a line, one for the memory that is available, four that decide where the
+ * text is cut into pieces and how much of each is appended, then the text.  The reference cuts the whole
+ * text at once.  If memory runs out, only the records that were appended before are compared.
  */
 #include <errno.h>
 #include <stdbool.h>
@@ -21,7 +21,7 @@ struct text {
 	const uint8_t *bytes;
 	size_t size;
 	size_t limit;
-	size_t at; /* of the next record, as the reference has it */
+	size_t at; /* of the next record of the reference */
 };
 
 static uint32_t random_state;
@@ -57,7 +57,7 @@ static void appended(struct text *text, const struct cq_message *message)
 static bool feed(struct chronfs_line_splitter *splitter, struct text *text, const char *data,
                  size_t size, bool end)
 {
-	/* a copy of exactly this size: what reads behind it is seen */
+	/* a copy of exactly this size: a sanitizer sees reads behind it */
 	char *copy = malloc(size > 0 ? size : 1), *at = copy;
 	struct cq_message messages[BATCH];
 	bool enough = false;
@@ -116,7 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			n = text.size - fed;
 		enough = feed(&splitter, &text, (const char *)text.bytes + fed, n, false);
 		fed += n;
-		if (enough) /* nothing that was fed is anywhere else */
+		if (enough) /* no byte of the input is anywhere else */
 			HELD_CHECK(text.at + splitter.used == fed);
 	}
 	if (enough && feed(&splitter, &text, "", 0, true))

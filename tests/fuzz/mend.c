@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * mend.c - mutations that get past the checksums; see fuzz.h
+ * mend.c - mutations that pass the checksums; see fuzz.h
  *
- * Left to itself a fuzzer never finds a CRC: all its inputs would end at the first one.  So a
- * mutation is followed, three times of four, by making right the checksums of what is there then.
- * And since the numbers in these files are what they are made of, some mutations set one number to
- * a value that matters.
+ * A fuzzer alone never finds a right CRC: all its inputs would fail at the first one.  So three of four
+ * mutations are followed by a correction of the checksums.  The files consist of numbers, so some mutations
+ * set a number to a value that matters.
  */
 #include <string.h>
 
@@ -130,7 +129,7 @@ static void set_number(uint8_t *bytes, size_t size, unsigned random)
 	at = (random >> 2) % (size / width) * width;
 	memcpy(&old, bytes + at, width);
 	value = choose_value(random >> 14, size);
-	if ((random >> 2) % 5 == 0) /* near what is there */
+	if ((random >> 2) % 5 == 0) /* near the present value */
 		value = old + (random >> 20) % 5 - 2;
 	memcpy(bytes + at, &value, width);
 }

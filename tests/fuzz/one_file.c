@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * one_file.c - fuzzing target: one hostile file in a queue that is sound otherwise
+ * one_file.c - fuzzing target: one hostile file in an otherwise sound queue
  *
- * FUZZ_FILE is its name.  The first byte of the input says what else is to be (see below), the rest
- * is the file.
+ * FUZZ_FILE is its name.  The first byte of the input has flags (see below), the rest is the file.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
 /*
  * options.c - fuzzing target: chronfs's command line
  *
- * Input: the arguments, separated by newlines.  What the options accept has to be a configuration
- * that the library accepts.
+ * Input: the arguments, separated by newlines.  The library must accept each configuration that the options
+ * accept.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  *
  *   seeds TO QUEUE...
  *
- * From a queue that our writer makes and from those given (chronicle-rs's): one file a target, as
- * TO/TARGET/NAME.  Queues that are too large for an archive are passed over.
+ * From a queue that this library's writer makes, and from the given queues (chronicle-rs's): a file for each
+ * target, as TO/TARGET/NAME.  Leaves out queues that are too large for an archive.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -80,11 +80,12 @@ until_stopped &
 writer=$!
 status=0
 for round in 1 2 3 4 5 6 7 8; do
+	rm -rf "$tmp/copy" && mkdir "$tmp/copy"
 	for name in $(ls "$m/segments" | tail -n 3); do
-		# What was committed when it was copied stays as it is.
 		cp "$m/segments/$name" "$tmp/copy" || status=1
-		python3 "$here/prefix.py" "$tmp/copy" "$q/$name" || status=1
 	done
+	# What was committed when it was copied stays as it is.
+	python3 "$here/prefix.py" "$tmp/copy" "$q" || status=1
 done
 : >"$tmp/stop"
 wait "$writer"

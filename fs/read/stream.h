@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stream.h - `stream`: all live payloads as one growing file */
+/* stream.h - `stream`: the payloads of all segments as one growing file */
 #ifndef CHRONFS_STREAM_H
 #define CHRONFS_STREAM_H
 

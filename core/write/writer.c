@@ -2,14 +2,13 @@
 /*
  * writer.c - append, batch, sync, statistics
  *
- * The way of a record: cq_writer_append() > append_locked() > place_record(), by way of
- * cq_writer_roll_locked() (roll.c) where it does not fit any more.  Under the writer lock
- * nothing allocates and nothing calls the system, but for the wake-up of a waiting reader and, once
- * in a segment or a prefault window, of the preparer; the one exception is a roll that found no
- * segment prepared.
+ * The way of a record: cq_writer_append() > append_locked() > place_record(), and cq_writer_roll_locked()
+ * (roll.c) before that where the record does not fit.  Under the writer lock nothing allocates and nothing
+ * calls the system, with three exceptions: the wake-up of a waiting reader; once in a segment or a prefault
+ * window, the wake-up of the preparer; and a roll that found no segment prepared.
  *
  * Crash contract of place_record(): the commit word behind the record is zero before the record's
- * bytes are stored, and the record's own commit word is stored last.  Killed in between, the bytes
+ * bytes are stored, and the record's own commit word is stored last.  After a kill in between, the bytes
  * lie behind the tail, where recovery removes them.
  */
 #include "write/writer.h"
@@ -51,7 +50,7 @@ int cq_writer_cut_short(cq_writer *w)
 	return -EIO;
 }
 
-/* The record fits behind the tail of the active segment. */
+/* The record fits behind the tail of the current segment. */
 static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                         size_t length, uint64_t now_ns)
 {

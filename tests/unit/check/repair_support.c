@@ -13,44 +13,45 @@
 
 static void hear(void *arg, const struct cq_repair_step *step)
 {
-	struct told *told = arg;
+	struct reported *reported = arg;
 
-	assert_true(told->count < RS_MOST_STEPS);
+	assert_true(reported->count < RS_MOST_STEPS);
 	assert_non_null(step->text);
-	snprintf(told->files[told->count], CQ_NAME_MAX, "%s", step->file);
-	told->steps[told->count++] = *step;
+	snprintf(reported->files[reported->count], CQ_NAME_MAX, "%s", step->file);
+	reported->steps[reported->count++] = *step;
 }
 
-struct cq_repair_result rs_repair(struct qs *q, bool accept_loss, struct told *told)
+struct cq_repair_result rs_repair(struct qs *q, bool accept_loss, struct reported *reported)
 {
-	const struct cq_repair_config config = {
-		.size = sizeof config, .accept_loss = accept_loss, .step = hear, .step_arg = told
-	};
+	const struct cq_repair_config config = { .size = sizeof config,
+		                                 .accept_loss = accept_loss,
+		                                 .step = hear,
+		                                 .step_arg = reported };
 	struct cq_repair_result result = CQ_SIZED(result);
 
-	told->count = 0;
+	reported->count = 0;
 	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
 	return result;
 }
 
-const struct cq_repair_step *rs_find(const struct told *told, enum cq_repair_action action,
+const struct cq_repair_step *rs_find(const struct reported *reported, enum cq_repair_action action,
                                      const char *file)
 {
-	for (size_t i = 0; i < told->count; i++)
-		if (told->steps[i].action == action && strcmp(told->files[i], file) == 0)
-			return &told->steps[i];
+	for (size_t i = 0; i < reported->count; i++)
+		if (reported->steps[i].action == action && strcmp(reported->files[i], file) == 0)
+			return &reported->steps[i];
 	return NULL;
 }
 
 void rs_finds_nothing(struct qs *q)
 {
 	struct cq_verify_result result = CQ_SIZED(result);
-	struct told told;
+	struct reported reported;
 
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 	assert_int_equal(result.damage, 0);
-	assert_int_equal(rs_repair(q, false, &told).steps, 0);
-	assert_int_equal(told.count, 0);
+	assert_int_equal(rs_repair(q, false, &reported).steps, 0);
+	assert_int_equal(reported.count, 0);
 }
 
 void rs_is_sound(struct qs *q)

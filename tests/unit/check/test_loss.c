@@ -215,8 +215,8 @@ static void a_kill_is_no_loss(void **state)
 	assert_false(qs_logged(q, "warning"));
 }
 
-/* The same, of the first record of a segment: nothing in that tells where numbers and stream are but its
- * header; and, where the watermark is at its beginning, nothing before it is looked at. */
+/* The same with the first record of a segment: only its header says where numbers and stream are; and where
+ * the watermark is at its beginning, nothing before it is read. */
 static void a_kill_at_the_beginning(void **state)
 {
 	static const uint32_t none;
@@ -245,9 +245,9 @@ static void a_kill_at_the_beginning(void **state)
 }
 
 /*
- * chronicle-rs does not see to it that nothing stands behind a record: of a payload that was stored and
- * given up (its closure failed, its process was killed) the next record covers the beginning alone, and what
- * comes then stands where a record would begin.  The position in control.meta tells that none was committed there.
+ * chronicle-rs does not clear what is behind a record.  It may have stored a payload and given it up (its
+ * closure failed, its process was killed): the next record covers only the payload's beginning, and the rest
+ * is where a record would begin.  The position in control.meta says that none was committed there.
  */
 static void what_another_writer_leaves(void **state)
 {
@@ -282,26 +282,26 @@ static void repair_counts_the_losses(void **state)
 	struct cq_repair_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	struct qs_snapshot before;
-	struct told told;
+	struct reported reported;
 
 	for (size_t i = 0; i < COUNT; i++) {
 		const struct damage *d = &damages[i];
 
 		make(q, d);
 		qs_snapshot(q->dir, &before);
-		assert_true(rs_repair(q, false, &told).refused);
+		assert_true(rs_repair(q, false, &reported).refused);
 		qs_unchanged(q->dir, &before);
-		loss = &told.steps[told.count - 1];
+		loss = &reported.steps[reported.count - 1];
 		assert_int_equal(loss->action, CQ_REPAIR_LOSS);
 		assert_int_equal(loss->first_seq, d->seq);
 		assert_int_equal(loss->last_seq, 69);
-		result = rs_repair(q, true, &told);
+		result = rs_repair(q, true, &reported);
 		assert_true(result.done && result.losses > 0);
 		goes_on(q, d);
 
 		make(q, d); /* a power cut may have done that: it is said all the same */
 		qs_other_boot(q->dir);
-		result = rs_repair(q, false, &told);
+		result = rs_repair(q, false, &reported);
 		assert_true(result.done);
 		assert_int_equal(result.losses, d->sound > 0);
 		goes_on(q, d);
@@ -409,7 +409,7 @@ static void no_watermark_is_known(void **state)
 	goes_on(q, &(struct damage){ .seq = 68 });
 }
 
-/* Where all that is there is sound, nobody has to be asked, and the slot is written again. */
+/* Where everything is sound, no consent is needed, and the slot is written again. */
 static void damaged_slot_is_mended(void **state)
 {
 	static const char *const whos[] = { "a writer", "a repair", "a writer behind a kill" };
@@ -417,7 +417,7 @@ static void damaged_slot_is_mended(void **state)
 	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char name[20], text[4000] = "";
-	struct told told;
+	struct reported reported;
 
 	for (int who = 0; who < 3; who++) {
 		print_message("# %s\n", whos[who]);
@@ -426,9 +426,9 @@ static void damaged_slot_is_mended(void **state)
 		assert_int_equal(result.damage, 1);
 		assert_non_null(strstr(text, name));
 		if (who == 1) {
-			assert_true(rs_repair(q, false, &told).done);
-			assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "durable.meta"));
-			assert_int_equal(rs_repair(q, false, &told).steps, 0);
+			assert_true(rs_repair(q, false, &reported).done);
+			assert_non_null(rs_find(&reported, CQ_REPAIR_REWRITE, "durable.meta"));
+			assert_int_equal(rs_repair(q, false, &reported).steps, 0);
 		} else {
 			if (who == 2) /* bytes of a record that was not committed */
 				support_poke(q->dir, NAME(2), AT(70) + 8, "half a header", 13);
@@ -450,7 +450,7 @@ static void reader_goes_back(void **state)
 	struct cq_verify_result result = CQ_SIZED(result);
 	struct qs *q = *state;
 	char text[4000] = "";
-	struct told told;
+	struct reported reported;
 	int fd;
 
 	qs_write(q, 0, 10);
@@ -466,8 +466,8 @@ static void reader_goes_back(void **state)
 		                                     : "readers/r.meta: slot 0 is damaged"));
 		q->log_length = 0;
 		if (repair) {
-			assert_true(rs_repair(q, false, &told).done);
-			assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "readers/r.meta"));
+			assert_true(rs_repair(q, false, &reported).done);
+			assert_non_null(rs_find(&reported, CQ_REPAIR_REWRITE, "readers/r.meta"));
 		} else {
 			qs_open(q);
 			assert_true(qs_logged(q, "warning reader r: slot "));

@@ -2,10 +2,10 @@
 /*
  * test_made_up.c - small files that somebody has made up, with the right checksums
  *
- * durable.meta, control.meta, index.meta and readers' files say what was never so, in ways that no
- * checksum tells.  A writer that opens the queue, and a repair, either set that right, for good, or refuse
- * the queue and change nothing.  Afterwards verification finds nothing, also behind what is appended, and
- * a second repair has nothing to do.
+ * durable.meta, control.meta, index.meta and readers' files say what was never true, with right checksums.
+ * A writer that opens the queue, and a repair, either set that right for good, or refuse the queue and
+ * change nothing.  Afterwards verification finds nothing, also after more appends, and a second repair has
+ * nothing to do.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -91,7 +91,7 @@ static unsigned findings(struct qs *q)
 	return (unsigned)result.damage;
 }
 
-/* The records are there, it goes on with the next number, and is sound. */
+/* The records are there, the next one has the next number, and the queue is sound. */
 static void goes_on(struct qs *q, unsigned count)
 {
 	assert_int_equal(findings(q), 0);

@@ -81,7 +81,7 @@ static void killed_many_times(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
-/* ---- what stands behind the tail ---- */
+/* ---- what is behind the tail ---- */
 
 static void leave_residue(struct qs *q)
 {
@@ -221,8 +221,8 @@ static void hole_does_not_resurrect(void **state)
 	assert_int_equal(qs_peek64(q->dir, BROKEN, AT(9) + 8), 9);
 }
 
-/* After a power cut an older record may stand where the next one of now belongs: right number, right
- * checksums, but of a writer before. */
+/* After a power cut an older record may be where the next record belongs: right number, right checksums,
+ * but of an earlier writer. */
 static void record_of_an_earlier_epoch(void **state)
 {
 	struct qs *q = *state;

@@ -256,7 +256,7 @@ static void an_open_costs_the_same_whatever_the_size(void **state)
 	of_sizes(q, q->dir, is_in_memory(q->dir) ? in_memory : on_disk, 2);
 }
 
-/* There SEEK_DATA tells other things of the same files. */
+/* SEEK_DATA gives other answers for the same files there. */
 static void in_memory_too(void **state)
 {
 	char template[] = "/dev/shm/chronq-cost-XXXXXX";

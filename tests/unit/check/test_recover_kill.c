@@ -2,13 +2,13 @@
 /*
  * test_recover_kill.c - recovery and repair, killed at every place, end where they would have ended
  *
- * And a repair of which any call has failed, once, is no worse than one that was killed there.
+ * A repair of which one call has failed is no worse than one that was killed there.
  *
- * A queue is damaged and copied.  The first copy is opened and closed (or repaired) undisturbed,
- * while the places that it comes by are noted.  Another copy for each of them, and for each time that
- * one is passed, is opened by a process that is killed there, then opened undisturbed: the directory
- * has to be that of the first, byte for byte, but for times and epochs.  And once more with a second
- * kill, at each place of recovery, before the undisturbed one.
+ * A queue is damaged and copied.  The first copy is opened and closed (or repaired) undisturbed, and the
+ * test notes the places that the recovery passes.  For each of them, and for each time that it is passed, a
+ * process opens another copy and is killed there; then the copy is opened undisturbed.  Its directory must
+ * equal that of the first copy, byte for byte, except times and epochs.  The same follows with a second
+ * kill, at each place of recovery, before the undisturbed open.
  */
 #include <setjmp.h>
 #include <stdarg.h>

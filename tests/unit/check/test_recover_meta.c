@@ -2,8 +2,8 @@
 /*
  * test_recover_meta.c - control.meta, index.meta, durable.meta and the indexes are hints
  *
- * Whatever a crash, or somebody, has done to them: the records are all there, numbering goes on, and
- * they are right again afterwards.
+ * A crash or a user may have done anything to them: all records are there, the numbers continue, and the
+ * files are right again afterwards.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -263,7 +263,7 @@ static void epoch_survives_the_loss_of_control(void **state)
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).epoch, 6);
 	qs_close(q);
-	lose(q, "control.meta"); /* durable.meta tells as well */
+	lose(q, "control.meta"); /* durable.meta says it, too */
 	qs_zero(q->dir, "000000000.q", 64, QS_SIZE);
 	q->config.accept_loss = true;
 	qs_open(q);

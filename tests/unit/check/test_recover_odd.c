@@ -54,7 +54,7 @@ static void refuses(struct qs *q, int error, const char *why)
 	assert_true(qs_logged(q, why));
 }
 
-/* Opens with `seq` as the next number; goes on; what is there then is sound. */
+/* Opens with `seq` as the next number; appends; the queue is sound then. */
 static void goes_on_at(struct qs *q, unsigned seq)
 {
 	struct cq_verify_result result = CQ_SIZED(result);
@@ -139,14 +139,14 @@ static void one_segment_has_a_size(void **state)
 static void many_gaps(void **state)
 {
 	struct qs *q = *state;
-	unsigned told = 0;
+	unsigned reported = 0;
 
 	for (uint32_t id = 0; id < 30; id += 2)
 		qs_make_segment(q->dir, id, QS_SIZE);
 	qs_open(q);
 	for (const char *at = q->log; (at = strstr(at, "warning segments ")) != NULL; at++)
-		told++;
-	assert_int_equal(told, 10); /* of 14: the others are no news */
+		reported++;
+	assert_int_equal(reported, 10); /* of 14: the others are no news */
 }
 
 /* The newest segment is in use still, and the mark says that it was left: records are gone. */
@@ -212,7 +212,7 @@ static void mark_of_no_segment(void **state)
 	goes_on_at(q, 62);
 }
 
-/* The same with no segment at all: which numbers were given it tells all the same. */
+/* The same with no segment at all: the watermark still says which numbers were given. */
 static void mark_alone(void **state)
 {
 	struct qs *q = *state;
@@ -256,7 +256,7 @@ static void ids_are_used_up(void **state)
 	cq_reader_close(reader);
 }
 
-/* A mark just where a stand-in ends does not tell where the next segment begins. */
+/* A watermark just where a placeholder ends does not say where the next segment begins. */
 static void mark_in_a_stand_in(void **state)
 {
 	struct qs *q = *state;
@@ -290,7 +290,7 @@ static void summary_lies(void **state)
 	}
 }
 
-/* ---- what stands behind the end ---- */
+/* ---- what is behind the end ---- */
 
 /* Other bytes are in the way under every name: they are not written over, nothing is removed. */
 static void no_name_is_left_for_residue(void **state)
@@ -354,7 +354,7 @@ static void make_newest_gone(struct qs *q)
 	q->config.accept_loss = true;
 	qs_killed_writer(q, 0, 70);
 	qs_mark(q->dir, 2, AT(70), 70);
-	qs_zero(q->dir, NAME(1), 16, 64); /* the one before it does not tell where it ends */
+	qs_zero(q->dir, NAME(1), 16, 64); /* the one before it does not say where it ends */
 	drop(q, NAME(2));
 	drop(q, NAME(3));
 }

@@ -44,7 +44,7 @@ static void all_durable(struct qs *q)
 	make(q, 2, AT(70), 70);
 }
 
-/* Opens; there are `count` records; goes on; all is sound. */
+/* Opens; there are `count` records; appends; all is sound. */
 static void goes_on_with(struct qs *q, unsigned count)
 {
 	qs_open(q);
@@ -58,7 +58,7 @@ static void goes_on_with(struct qs *q, unsigned count)
 	qs_close(q);
 }
 
-/* Refuses, changing nothing; *q->log tells. */
+/* Refuses and changes nothing; *q->log says why. */
 static void refuses(struct qs *q, int error)
 {
 	struct qs_snapshot before;
@@ -185,7 +185,7 @@ static void unwritten_segment_in_the_middle(void **state)
 	goes_on_with(q, 31);
 }
 
-/* One that was durable and sealed long ago: people are told, the queue goes on. */
+/* One that was durable and sealed long ago: the log says so, and the queue can be used. */
 static void missing_segment_far_below(void **state)
 {
 	struct qs *q = *state;
@@ -234,13 +234,13 @@ static void set_aside_again(void **state)
 	assert_int_equal(qs_peek32(q->dir, NAME(3) ".corrupt.3", 3000), 2);
 }
 
-/* ---- durable records are gone: not without being told to ---- */
+/* ---- durable records are gone: not without consent ---- */
 
 struct damage {
 	const char *name;
 	void (*make)(struct qs *q);
 	unsigned remain;
-	const char *told;
+	const char *reported;
 };
 
 static void flip_a_payload(struct qs *q)
@@ -301,9 +301,9 @@ static void damage_below_the_watermark(void **state)
 		damages[i].make(q);
 		q->log_length = 0;
 		refuses(q, -EBADMSG);
-		if (!qs_logged(q, damages[i].told))
+		if (!qs_logged(q, damages[i].reported))
 			print_error("%s: %s", damages[i].name, q->log);
-		assert_true(qs_logged(q, damages[i].told));
+		assert_true(qs_logged(q, damages[i].reported));
 		refuses(q, -EBADMSG);
 		q->config.accept_loss = true;
 		q->log_length = 0;

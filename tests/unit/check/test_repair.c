@@ -29,7 +29,7 @@
 /* Records 100 to 285, six full segments, and five more; segments 2 and 3 are gone. */
 static void make_gap(struct qs *q)
 {
-	struct told told;
+	struct reported reported;
 	struct cq_repair_result result = CQ_SIZED(result);
 
 	qs_open(q);
@@ -38,21 +38,21 @@ static void make_gap(struct qs *q)
 	qs_close(q);
 	assert_int_equal(unlinkat(q->dirfd, NAME(2), 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, NAME(3), 0), 0);
-	result = rs_repair(q, false, &told);
+	result = rs_repair(q, false, &reported);
 	assert_true(result.refused);
 	assert_false(result.done);
 	assert_false(support_exists(q->dir, NAME(2)));
-	result = rs_repair(q, true, &told);
+	result = rs_repair(q, true, &reported);
 	assert_true(result.done);
 	assert_int_equal(result.steps, 2);
 	assert_int_equal(result.losses, 1);
-	assert_int_equal(told.count, 3);
-	assert_string_equal(told.files[0], NAME(2));
-	assert_int_equal(told.steps[0].action, CQ_REPAIR_STAND_IN);
-	assert_int_equal(told.steps[2].action, CQ_REPAIR_LOSS);
-	assert_int_equal(told.steps[2].first_seq, 62);
-	assert_int_equal(told.steps[2].last_seq, 123);
-	assert_int_equal(told.steps[2].bytes, 62 * TEXT);
+	assert_int_equal(reported.count, 3);
+	assert_string_equal(reported.files[0], NAME(2));
+	assert_int_equal(reported.steps[0].action, CQ_REPAIR_STAND_IN);
+	assert_int_equal(reported.steps[2].action, CQ_REPAIR_LOSS);
+	assert_int_equal(reported.steps[2].first_seq, 62);
+	assert_int_equal(reported.steps[2].last_seq, 123);
+	assert_int_equal(reported.steps[2].bytes, 62 * TEXT);
 	rs_is_sound(q);
 }
 
@@ -125,8 +125,8 @@ static void stream_has_a_hole(void **state)
 	cq_queue_close(queue);
 }
 
-/* It goes on, deletes the stand-ins as any segment, and looks at them after a loss of the watermark:
- * they are no segment that was cut to nothing, behind which nothing may stay. */
+/* A writer continues, deletes placeholders as any segment, and reads them after a loss of the watermark:
+ * they are not taken for segments that were cut to nothing, behind which nothing may stay. */
 static void writer_goes_on(void **state)
 {
 	struct qs *q = *state;
@@ -153,7 +153,7 @@ static void writer_goes_on(void **state)
 static void last_segments_are_gone(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	qs_open(q);
 	qs_append(q->writer, 0, 3 * 31);
@@ -165,11 +165,11 @@ static void last_segments_are_gone(void **state)
 	if (support_exists(q->dir, NAME(3)))
 		assert_int_equal(unlinkat(q->dirfd, NAME(3), 0), 0);
 	assert_int_equal(qs_try_open(q), -EBADMSG);
-	assert_true(rs_repair(q, false, &told).refused);
-	assert_true(rs_repair(q, true, &told).done);
-	assert_int_equal(told.steps[told.count - 1].action, CQ_REPAIR_LOSS);
-	assert_int_equal(told.steps[told.count - 1].first_seq, 31);
-	assert_int_equal(told.steps[told.count - 1].last_seq, 92);
+	assert_true(rs_repair(q, false, &reported).refused);
+	assert_true(rs_repair(q, true, &reported).done);
+	assert_int_equal(reported.steps[reported.count - 1].action, CQ_REPAIR_LOSS);
+	assert_int_equal(reported.steps[reported.count - 1].first_seq, 31);
+	assert_int_equal(reported.steps[reported.count - 1].last_seq, 92);
 	rs_is_sound(q);
 	qs_write(q, 31, 40);
 	qs_expect(q->dir, 0, 71);
@@ -180,7 +180,7 @@ static void last_segments_are_gone(void **state)
 static void emptied_segment(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	qs_open(q);
 	qs_append(q->writer, 0, 4 * 31);
@@ -188,8 +188,8 @@ static void emptied_segment(void **state)
 	qs_close(q);
 	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
 	qs_make_segment(q->dir, 1, QS_SIZE);
-	assert_true(rs_repair(q, false, &told).refused);
-	assert_true(rs_repair(q, true, &told).done);
+	assert_true(rs_repair(q, false, &reported).refused);
+	assert_true(rs_repair(q, true, &reported).done);
 	assert_true(support_exists(q->dir, NAME(1) ".corrupt"));
 	rs_is_sound(q);
 }
@@ -213,12 +213,12 @@ static void too_many_are_missing(void **state)
 	qs_unchanged(q->dir, &before);
 }
 
-/* Those that stand where no record is any more. */
+/* Readers at places without records. */
 static void readers_are_moved(void **state)
 {
 	struct qs *q = *state;
 	struct cq_record record;
-	struct told told;
+	struct reported reported;
 	cq_reader *reader;
 
 	qs_open(q);
@@ -231,13 +231,13 @@ static void readers_are_moved(void **state)
 	place_reader(q, "border", 1, 64);
 	rs_is_sound(q);
 	place_reader(q, "behind", 3, 64 + 9 * 128);
-	assert_int_equal(rs_repair(q, false, &told).steps, 1);
-	assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "readers/behind.meta"));
+	assert_int_equal(rs_repair(q, false, &reported).steps, 1);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_REWRITE, "readers/behind.meta"));
 	rs_is_sound(q);
 
 	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
-	assert_int_equal(rs_repair(q, true, &told).steps, 2);
-	assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "readers/gone.meta"));
+	assert_int_equal(rs_repair(q, true, &reported).steps, 2);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_REWRITE, "readers/gone.meta"));
 	rs_is_sound(q);
 	assert_int_equal(cq_reader_open(q->dir, "gone", CQ_START_RESUME, 0, &reader), 0);
 	assert_int_equal(cq_reader_next(reader, &record), -ENODATA);

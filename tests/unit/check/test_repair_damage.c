@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* test_repair_damage.c - each kind of damage: what a repair tells of it, gives up, and keeps */
+/* test_repair_damage.c - each kind of damage: what a repair reports of it, gives up, and keeps */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,15 +42,15 @@ static void damage_record(struct qs *q, const char *name)
 	support_poke(q->dir, name, 64 + 3 * 128 + 64, "RECORD", 6);
 }
 
-/* Without accept_loss it does nothing, with it what is wanted; what is told is the same. */
-static void loses(struct qs *q, struct told *told)
+/* A repair does nothing without accept_loss, and repairs with it; both report the same. */
+static void loses(struct qs *q, struct reported *reported)
 {
 	struct qs_snapshot before;
 
 	qs_snapshot(q->dir, &before);
-	assert_true(rs_repair(q, false, told).refused);
+	assert_true(rs_repair(q, false, reported).refused);
 	qs_unchanged(q->dir, &before);
-	assert_true(rs_repair(q, true, told).done);
+	assert_true(rs_repair(q, true, reported).done);
 }
 
 static void goes_on_at(struct qs *q, unsigned seq)
@@ -68,17 +68,17 @@ static void newest_is_damaged(void **state)
 {
 	struct qs *q = *state;
 	const struct cq_repair_step *loss;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 3);
 	drop(q, NAME(3));
 	qs_mark(q->dir, 3, 64, 93);
 	damage_record(q, NAME(2));
-	loses(q, &told);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(2)));
-	assert_non_null(rs_find(&told, CQ_REPAIR_STAND_IN, NAME(2)));
-	assert_non_null(rs_find(&told, CQ_REPAIR_MAKE, NAME(3)));
-	loss = rs_find(&told, CQ_REPAIR_LOSS, NAME(2));
+	loses(q, &reported);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(2)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_STAND_IN, NAME(2)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_MAKE, NAME(3)));
+	loss = rs_find(&reported, CQ_REPAIR_LOSS, NAME(2));
 	assert_non_null(loss);
 	assert_int_equal(loss->first_seq, 62);
 	assert_true(loss->last_seq == UINT64_MAX);
@@ -130,16 +130,16 @@ static void numbers_are_not_given_twice(void **state)
 static void the_only_one_is_damaged(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 1);
 	drop(q, NAME(1));
 	qs_mark(q->dir, 1, 64, 31);
 	damage_record(q, NAME(0));
-	loses(q, &told);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(0)));
-	assert_null(rs_find(&told, CQ_REPAIR_STAND_IN, NAME(0)));
-	assert_non_null(rs_find(&told, CQ_REPAIR_LOSS, NAME(0)));
+	loses(q, &reported);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(0)));
+	assert_null(rs_find(&reported, CQ_REPAIR_STAND_IN, NAME(0)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_LOSS, NAME(0)));
 	goes_on_at(q, 31);
 }
 
@@ -147,7 +147,7 @@ static void the_only_one_is_damaged(void **state)
 static void watermark_alone_is_left(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 	struct cq_repair_result result = CQ_SIZED(result);
 
 	make_full(q, 1);
@@ -155,10 +155,10 @@ static void watermark_alone_is_left(void **state)
 	drop(q, "000000000.idx");
 	drop(q, NAME(1));
 	qs_mark(q->dir, 1, 64, 31);
-	result = rs_repair(q, false, &told);
+	result = rs_repair(q, false, &reported);
 	assert_true(result.done);
 	assert_int_equal(result.losses, 0);
-	assert_non_null(rs_find(&told, CQ_REPAIR_MAKE, NAME(1)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_MAKE, NAME(1)));
 	goes_on_at(q, 31);
 }
 
@@ -166,34 +166,34 @@ static void watermark_alone_is_left(void **state)
 static void watermark_behind_the_last_record(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 1);
 	qs_mark(q->dir, 1, 64 + 6 * 128, 36);
-	loses(q, &told);
-	assert_int_equal(told.count, 1);
-	assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "durable.meta"));
+	loses(q, &reported);
+	assert_int_equal(reported.count, 1);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_REWRITE, "durable.meta"));
 	goes_on_at(q, 36);
 }
 
-/* Segments below the watermark that were never sealed: one whose records end too early, one of which
- * only the name is there, and one before an empty one, which is whole as far as anybody can tell. */
+/* Segments below the watermark that were never sealed: one whose records end too early, one with nothing but
+ * its name, and one before an empty one, which nothing shows to be incomplete. */
 static void unsealed_below_the_watermark(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 5);
 	qs_unseal(q->dir, 1);
 	qs_zero(q->dir, NAME(1), 64 + 20 * 128, QS_SIZE);
 	qs_zero(q->dir, NAME(3), 0, QS_SIZE);
-	loses(q, &told);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(1)));
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(3)));
-	assert_int_equal(told.steps[told.count - 2].first_seq, 31);
-	assert_int_equal(told.steps[told.count - 2].last_seq, 61);
-	assert_int_equal(told.steps[told.count - 1].first_seq, 93);
-	assert_int_equal(told.steps[told.count - 1].last_seq, 123);
+	loses(q, &reported);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(1)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(3)));
+	assert_int_equal(reported.steps[reported.count - 2].first_seq, 31);
+	assert_int_equal(reported.steps[reported.count - 2].last_seq, 61);
+	assert_int_equal(reported.steps[reported.count - 1].first_seq, 93);
+	assert_int_equal(reported.steps[reported.count - 1].last_seq, 123);
 	rs_finds_nothing(q);
 
 	qs_anew(q);
@@ -202,8 +202,8 @@ static void unsealed_below_the_watermark(void **state)
 	qs_make_segment(q->dir, 2, QS_SIZE);
 	qs_mark(q->dir, 2, 64, 62);
 	qs_unseal(q->dir, 1);
-	assert_true(rs_repair(q, false, &told).done);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SEAL, NAME(1)));
+	assert_true(rs_repair(q, false, &reported).done);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SEAL, NAME(1)));
 	goes_on_at(q, 62);
 }
 
@@ -212,44 +212,44 @@ static void unsealed_below_the_watermark(void **state)
 static void residue_of_a_sealed_one_above_the_watermark(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	for (uint64_t at = 4032; at < 4096; at += 16) {
 		qs_anew(q);
 		make_full(q, 3);
 		qs_mark(q->dir, 0, 64, 0);
 		support_poke(q->dir, NAME(1), at, "\5", 1);
-		assert_true(rs_repair(q, false, &told).done);
-		assert_non_null(rs_find(&told, CQ_REPAIR_CUT, NAME(1)));
+		assert_true(rs_repair(q, false, &reported).done);
+		assert_non_null(rs_find(&reported, CQ_REPAIR_CUT, NAME(1)));
 		rs_finds_nothing(q);
 	}
 	goes_on_at(q, 98);
 }
 
-/* Without a watermark a repair has to see for itself what goes on where. */
+/* Without a watermark a repair compares the numbers of the segments. */
 static void without_a_watermark(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 3); /* a segment that was left unsealed, but is whole */
 	drop(q, "durable.meta");
 	qs_unseal(q->dir, 1);
-	assert_true(rs_repair(q, false, &told).done);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SEAL, NAME(1)));
+	assert_true(rs_repair(q, false, &reported).done);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SEAL, NAME(1)));
 
 	drop(q, "durable.meta"); /* one that is not */
 	qs_unseal(q->dir, 1);
 	qs_zero(q->dir, NAME(1), 64 + 20 * 128, QS_SIZE);
-	loses(q, &told);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(1)));
-	assert_non_null(rs_find(&told, CQ_REPAIR_LOSS, NAME(1)));
+	loses(q, &reported);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(1)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_LOSS, NAME(1)));
 
 	drop(q, "durable.meta"); /* the newest */
 	support_poke(q->dir, NAME(3), 0, "rubbish", 7);
-	loses(q, &told);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(3)));
-	assert_non_null(rs_find(&told, CQ_REPAIR_LOSS, NAME(3)));
+	loses(q, &reported);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(3)));
+	assert_non_null(rs_find(&reported, CQ_REPAIR_LOSS, NAME(3)));
 	rs_finds_nothing(q);
 
 	qs_anew(q); /* a spare of which only the name is there was never used */
@@ -257,8 +257,8 @@ static void without_a_watermark(void **state)
 	drop(q, "durable.meta");
 	qs_make_segment(q->dir, 3, QS_SIZE);
 	qs_zero(q->dir, NAME(3), 0, 64);
-	assert_true(rs_repair(q, false, &told).done);
-	assert_non_null(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(3)));
+	assert_true(rs_repair(q, false, &reported).done);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(3)));
 	goes_on_at(q, 67);
 }
 
@@ -267,7 +267,7 @@ static void epoch_from_the_records(void **state)
 {
 	struct qs_record *records;
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 	size_t count;
 
 	for (int i = 0; i < 3; i++) {
@@ -278,7 +278,7 @@ static void epoch_from_the_records(void **state)
 	}
 	drop(q, "control.meta");
 	drop(q, "durable.meta");
-	assert_true(rs_repair(q, false, &told).done);
+	assert_true(rs_repair(q, false, &reported).done);
 	drop(q, "control.meta"); /* what it found out is of use at once */
 	qs_write(q, 93, 1);
 	count = qs_records(q->dir, &records);
@@ -287,13 +287,13 @@ static void epoch_from_the_records(void **state)
 	free(records);
 }
 
-/* Of chronicle-rs's segments nothing tells how many records, and which, a damaged one held. */
+/* Nothing says how many records, and which, a damaged segment of chronicle-rs held. */
 static void loss_in_a_queue_of_chronicle_rs(void **state)
 {
 	const struct cq_repair_step *loss;
 	struct qs *q = *state;
 	char golden[PATH_SIZE];
-	struct told told;
+	struct reported reported;
 
 	support_golden(golden, "v1-small"); /* 31 records, and 9 */
 	for (int i = 0; i < 2; i++) {
@@ -302,14 +302,14 @@ static void loss_in_a_queue_of_chronicle_rs(void **state)
 			damage_record(q, NAME(0));
 		else /* ours came behind them, and are gone */
 			qs_mark(q->dir, 1, 64 + 10 * 128, 41);
-		loses(q, &told);
-		assert_int_equal(rs_find(&told, CQ_REPAIR_SET_ASIDE, NAME(0)) != NULL, i == 0);
-		loss = &told.steps[told.count - 1];
+		loses(q, &reported);
+		assert_int_equal(rs_find(&reported, CQ_REPAIR_SET_ASIDE, NAME(0)) != NULL, i == 0);
+		loss = &reported.steps[reported.count - 1];
 		assert_int_equal(loss->action, CQ_REPAIR_LOSS);
 		assert_true(loss->first_seq == UINT64_MAX);
 		assert_true(loss->last_seq == (i == 0 ? UINT64_MAX : 40));
 		assert_int_equal(loss->bytes, 0);
-		assert_int_equal(rs_repair(q, false, &told).steps, 0);
+		assert_int_equal(rs_repair(q, false, &reported).steps, 0);
 		qs_anew(q);
 	}
 }
@@ -350,7 +350,7 @@ static void indexes_that_lie(void **state)
 {
 	struct qs *q = *state;
 	char path[PATH_SIZE];
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 2);
 	support_path(path, q->dir, "000000001.idx");
@@ -364,9 +364,9 @@ static void indexes_that_lie(void **state)
 			drop(q, "000000001.idx");
 			assert_int_equal(symlinkat("/etc/passwd", q->dirfd, "000000001.idx"), 0);
 		}
-		assert_true(rs_repair(q, false, &told).done);
-		assert_int_equal(told.count, 1);
-		assert_non_null(rs_find(&told, CQ_REPAIR_INDEX, "000000001.idx"));
+		assert_true(rs_repair(q, false, &reported).done);
+		assert_int_equal(reported.count, 1);
+		assert_non_null(rs_find(&reported, CQ_REPAIR_INDEX, "000000001.idx"));
 		now = support_slurp(path, &now_size);
 		assert_int_equal(now_size, size);
 		assert_memory_equal(now, right, size);
@@ -382,7 +382,7 @@ static void index_of_the_segment_in_use(void **state)
 	struct cq_index index;
 	struct qs *q = *state;
 	char path[PATH_SIZE];
-	struct told told;
+	struct reported reported;
 	int fd;
 
 	make_full(q, 2);
@@ -393,7 +393,7 @@ static void index_of_the_segment_in_use(void **state)
 	close(fd);
 	index.header.max_seq--; /* without the last record: right */
 	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
-	assert_int_equal(rs_repair(q, false, &told).steps, 0);
+	assert_int_equal(rs_repair(q, false, &reported).steps, 0);
 	for (int what = 0; what < 3; what++) {
 		if (what == 0)
 			index.header.max_seq += 2;
@@ -403,8 +403,8 @@ static void index_of_the_segment_in_use(void **state)
 			support_poke(q->dir, NAME(2), 64 + 5 * 128, "a header, torn", 14);
 		qs_other_boot(q->dir);
 		assert_int_equal(cq_index_write(q->dirfd, &index), 0);
-		assert_true(rs_repair(q, false, &told).done);
-		assert_non_null(rs_find(&told, CQ_REPAIR_REMOVE, "000000002.idx"));
+		assert_true(rs_repair(q, false, &reported).done);
+		assert_non_null(rs_find(&reported, CQ_REPAIR_REMOVE, "000000002.idx"));
 		assert_false(support_exists(q->dir, "000000002.idx"));
 		if (what == 0)
 			index.header.max_seq -= 2;
@@ -415,22 +415,22 @@ static void index_of_the_segment_in_use(void **state)
 	cq_index_fini(&index);
 }
 
-/* An index of something, where a segment stands in for one that is gone and holds nothing. */
+/* A placeholder holds nothing, and there is an index of its id. */
 static void index_of_a_stand_in(void **state)
 {
 	struct cq_index index;
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 3);
 	assert_int_equal(cq_index_read(q->dirfd, 1, QS_SIZE, &index), 0);
 	drop(q, NAME(1));
-	loses(q, &told);
+	loses(q, &reported);
 	assert_false(support_exists(q->dir, "000000001.idx"));
 	assert_int_equal(cq_index_write(q->dirfd, &index), 0);
 	cq_index_fini(&index);
-	assert_true(rs_repair(q, false, &told).done);
-	assert_non_null(rs_find(&told, CQ_REPAIR_INDEX, "000000001.idx"));
+	assert_true(rs_repair(q, false, &reported).done);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_INDEX, "000000001.idx"));
 	rs_finds_nothing(q);
 }
 
@@ -438,15 +438,15 @@ static void control_of_another_kind(void **state)
 {
 	static const uint32_t version = 9, initialising = 1;
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make_full(q, 1);
 	for (int i = 0; i < 2; i++) {
 		support_poke(q->dir, "control.meta", i == 0 ? 4 : 8,
 		             i == 0 ? &version : &initialising, 4);
-		assert_true(rs_repair(q, false, &told).done);
-		assert_int_equal(told.count, 1);
-		assert_non_null(rs_find(&told, CQ_REPAIR_REWRITE, "control.meta"));
+		assert_true(rs_repair(q, false, &reported).done);
+		assert_int_equal(reported.count, 1);
+		assert_non_null(rs_find(&reported, CQ_REPAIR_REWRITE, "control.meta"));
 	}
 	rs_finds_nothing(q);
 }
@@ -461,7 +461,7 @@ static void large_residue(void **state)
 	enum { FROM = 8192, LENGTH = 150000 };
 	struct qs *q = *state;
 	char *residue = malloc(LENGTH), *aside, path[PATH_SIZE];
-	struct told told;
+	struct reported reported;
 	size_t size;
 
 	assert_non_null(residue);
@@ -475,8 +475,8 @@ static void large_residue(void **state)
 		if (round == 2)
 			residue[LENGTH - 1] ^= 0x55;
 		support_poke(q->dir, NAME(0), FROM, residue, LENGTH);
-		assert_true(rs_repair(q, false, &told).done);
-		assert_non_null(rs_find(&told, CQ_REPAIR_CUT, NAME(0)));
+		assert_true(rs_repair(q, false, &reported).done);
+		assert_non_null(rs_find(&reported, CQ_REPAIR_CUT, NAME(0)));
 		assert_true(qs_all_zero(q->dir, NAME(0), FROM, LARGE));
 		assert_int_equal(support_exists(q->dir, NAME(0) ".broken.2"), round == 2);
 		if (round == 1)

@@ -88,7 +88,7 @@ static void copy_of_hard_links(void **state)
 	assert_int_equal(repair(q, false, false, &result), 0);
 	assert_true(result.done);
 	rs_is_sound(q);
-	/* what stands behind its records would have to be removed, in the copy as well */
+	/* what is behind its records would be removed, in the copy as well */
 	support_poke(q->dir, NAME(1), QS_SIZE - 8, "x", 1);
 	refused(q, -EPERM, "error " NAME(1) " is not written to: it has a second name");
 	support_path(path, q->base, NAME(1));
@@ -114,7 +114,7 @@ static void linked_without_a_watermark(void **state)
 	qs_expect(q->dir, 0, 80);
 }
 
-/* A file system that shows all files so can only be told apart by its owner. */
+/* Only the queue's owner can know whether a file system shows all files so. */
 static void everybody_may_write(void **state)
 {
 	static const char *const names[] = { NAME(0),      NAME(1),        NAME(2),
@@ -249,7 +249,7 @@ static void crowded(struct qs *q, const char *kind)
 	assert_true(support_exists(q->dir, name));
 	assert_int_equal(cq_verify(q->dir, NULL, NULL, &result), 0);
 	assert_int_equal(result.damage, 0);
-	assert_int_equal(result.information, MOST); /* each is told of */
+	assert_int_equal(result.information, MOST); /* each is reported */
 }
 
 static void too_many_bytes_set_aside(void **state)

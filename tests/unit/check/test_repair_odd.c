@@ -31,7 +31,7 @@ static void drop(struct qs *q, const char *name)
 	assert_int_equal(unlinkat(q->dirfd, name, 0), 0);
 }
 
-/* `count` records, in segments of 31; closed; nothing beside the segments tells anything. */
+/* `count` records, in segments of 31; closed; only the segments are left. */
 static void make(struct qs *q, unsigned count)
 {
 	qs_open(q);
@@ -42,16 +42,16 @@ static void make(struct qs *q, unsigned count)
 	drop(q, "index.meta");
 }
 
-/* The records themselves tell where each segment begins and ends, and how often the queue was opened. */
+/* The records themselves show where each segment begins and ends, and how often the queue was opened. */
 static void records_tell(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make(q, 70);
 	qs_zero(q->dir, NAME(0), 16, 64);
 	qs_zero(q->dir, NAME(1), 16, 64);
-	assert_int_equal(rs_repair(q, false, &told).losses, 0);
+	assert_int_equal(rs_repair(q, false, &reported).losses, 0);
 	rs_finds_nothing(q);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 70);
@@ -60,20 +60,19 @@ static void records_tell(void **state)
 	qs_expect(q->dir, 0, 70);
 }
 
-/* One that holds nothing and says nothing stands between two: what was in it is lost for all that its
- * neighbours tell. */
+/* A segment that holds nothing and says nothing is between two: by its neighbours, its records are lost. */
 static void empty_between_two(void **state)
 {
 	const struct cq_repair_step *loss;
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make(q, 70);
 	qs_zero(q->dir, NAME(0), 16, 64);
 	qs_zero(q->dir, NAME(1), 16, 64);
 	qs_zero(q->dir, NAME(1), 64, QS_SIZE);
-	assert_int_equal(rs_repair(q, true, &told).losses, 1);
-	loss = rs_find(&told, CQ_REPAIR_LOSS, NAME(1));
+	assert_int_equal(rs_repair(q, true, &reported).losses, 1);
+	loss = rs_find(&reported, CQ_REPAIR_LOSS, NAME(1));
 	assert_non_null(loss);
 	assert_int_equal(loss->first_seq, 31);
 	assert_int_equal(loss->last_seq, 61);
@@ -84,12 +83,12 @@ static void empty_between_two(void **state)
 static void one_segment_alone(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make(q, 40);
 	drop(q, NAME(1));
 	qs_zero(q->dir, NAME(0), 16, 64);
-	assert_int_equal(rs_repair(q, false, &told).losses, 0);
+	assert_int_equal(rs_repair(q, false, &reported).losses, 0);
 	rs_finds_nothing(q);
 	qs_expect(q->dir, 0, 31);
 }
@@ -99,13 +98,13 @@ static void one_segment_alone(void **state)
 static void ends_too_early(void **state)
 {
 	struct qs *q = *state;
-	struct told told;
+	struct reported reported;
 
 	make(q, 70);
 	qs_unseal(q->dir, 1);
 	support_poke(q->dir, NAME(1), AT(10) + 64, "X", 1);
-	assert_int_equal(rs_repair(q, true, &told).losses, 1);
-	assert_non_null(rs_find(&told, CQ_REPAIR_LOSS, NAME(1)));
+	assert_int_equal(rs_repair(q, true, &reported).losses, 1);
+	assert_non_null(rs_find(&reported, CQ_REPAIR_LOSS, NAME(1)));
 	rs_finds_nothing(q);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 70);
@@ -134,7 +133,7 @@ static void make_empty_at_the_end(struct qs *q)
 	qs_write_file(q->dir, "000000005.q.tmp", "x", 1);
 }
 
-/* Whatever call fails while it looks, tells or acts: it says so, and the next repair ends the same. */
+/* Any call fails while a repair inspects, reports or applies: it says so, and the next one ends the same. */
 static void calls_fail(void **state)
 {
 	static const char *const calls[] = { "open", "pread",     "stat",     "stat_at",
@@ -145,7 +144,7 @@ static void calls_fail(void **state)
 	struct qs *q = *state;
 	struct cq_repair_result result = CQ_SIZED(result);
 	char start[PATH_SIZE];
-	struct told told;
+	struct reported reported;
 	unsigned failed = 0;
 
 	support_path(start, q->base, "start");
@@ -175,7 +174,7 @@ static void calls_fail(void **state)
 			given = cq_fault_given() > 0;
 			failed += r < 0;
 			assert_true(r == 0 || given);
-			(void)rs_repair(q, true, &told);
+			(void)rs_repair(q, true, &reported);
 			rs_finds_nothing(q);
 			qs_expect(q->dir, 0, 62);
 		}

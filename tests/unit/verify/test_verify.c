@@ -73,7 +73,7 @@ static void golden_queues(void **state)
 	}
 }
 
-/* A queue that chronicle-rs began and this library goes on with. */
+/* A queue that chronicle-rs began and this library continues. */
 static void continued_queues(void **state)
 {
 	struct vs *f = *state;
@@ -128,8 +128,8 @@ static void hints_may_be_missing(void **state)
 
 /* ---- what is not ---- */
 
-/* Every bit of every byte of the segments counts: no flip goes unseen, and where records stand, or
- * the segment is sealed, it is damage. */
+/* Every bit of every byte of the segments counts: each flip is found, and is damage where records are, or
+ * where the segment is sealed. */
 static void every_flipped_byte_is_found(void **state)
 {
 	static const uint8_t masks[] = { 0x01, 0x80, 0xFF };
@@ -239,7 +239,7 @@ static void missing_segments(void **state)
 	use_golden(f, "v2-mixed");
 	vs_delete(f, "000000005.q");
 	vs_delete(f, "000000006.q");
-	assert_true(vs_verify(f) >= 10); /* control.meta tells that there was more */
+	assert_true(vs_verify(f) >= 10); /* control.meta says that there was more */
 	use_golden(f, "v2-mixed");
 	vs_flip(f, "000000005.q", 64, 0xFF); /* its first record vanishes, and all behind it */
 	assert_true(vs_verify(f) >= 10);
@@ -381,7 +381,7 @@ static void residue_of_a_killed_writer(void **state)
 	vs_delete(f, "control.meta");
 	assert_int_equal(vs_verify(f), 2);
 	support_poke(f->dir, "000000002.q", tail, &torn, sizeof torn);
-	assert_int_equal(vs_verify(f), 12); /* index.meta stands before it */
+	assert_int_equal(vs_verify(f), 12); /* index.meta names a place before it */
 	support_append(f->dir, 0, 1);
 	assert_int_equal(vs_verify(f), 1); /* recovery has set it aside */
 	assert_non_null(strstr(f->text, "set bytes aside"));

@@ -268,7 +268,7 @@ static void sectors_of_an_index(void **state)
 	finds(q, hollow);
 }
 
-/* Behind a gap it is the records themselves that tell where they stand. */
+/* Behind a gap the records themselves say where they belong. */
 static void header_without_extension_behind_a_gap(void **state)
 {
 	struct qs *q = *state;
@@ -346,7 +346,7 @@ static void reserved_bytes(void **state)
 
 /* ---- files ---- */
 
-/* The first segment, and there is no other: nothing tells how large it should be. */
+/* There is only the first segment: nothing says how large it should be. */
 static void no_sound_segment(void **state)
 {
 	struct qs *q = *state;
@@ -506,7 +506,7 @@ static void writer_comes_in_the_middle(void **state)
 	for (size_t i = 0; i < sizeof damages / sizeof damages[0]; i++) {
 		qs_anew(q);
 		make(q);
-		drop(q, "control.meta"); /* told before the walk */
+		drop(q, "control.meta"); /* reported before the walk */
 		drop(q, "index.meta");
 		damages[i](q);
 		assert_int_equal(verify(q, false, NULL, &f), 0);
@@ -533,7 +533,7 @@ static void hole_beside_a_writer(void **state)
 	                               "behind it\n"));
 }
 
-/* Without the oldest segment nothing tells what number the first record has. */
+/* Without the oldest segment nothing says what number the first record has. */
 static void damage_where_no_number_is_known(void **state)
 {
 	static const uint32_t too_long = UINT32_MAX;

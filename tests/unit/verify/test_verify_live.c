@@ -117,8 +117,8 @@ static void come_and_go(struct vs *f)
 	support_append(f->dir, 0, 40);
 }
 
-/* What goes on in the middle of the walk, each time while the finding of a damaged payload is told:
- * that finding, and no other. */
+/* The queue changes in the middle of the walk, each time while the finding of a damaged payload is reported:
+ * there is that finding, and no other. */
 static void changes_during_the_walk(void **state)
 {
 	struct vs *f = *state;

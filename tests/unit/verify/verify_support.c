@@ -48,7 +48,7 @@ uint64_t vs_verify(struct vs *f)
 {
 	cq_queue *queue;
 
-	/* the segment size is found anew each time */
+	/* the segment size is found again each time */
 	assert_int_equal(cq_queue_open(f->dir, &queue), 0);
 	assert_int_equal(cq_verify_queue(queue, true, vs_note, f, &f->result), 0);
 	cq_queue_close(queue);

@@ -146,7 +146,7 @@ static void many_gaps(void **state)
 	qs_open(q);
 	for (const char *at = q->log; (at = strstr(at, "warning segments ")) != NULL; at++)
 		reported++;
-	assert_int_equal(reported, 10); /* of 14: the others are no news */
+	assert_int_equal(reported, 10); /* of 14: the log names no more */
 }
 
 /* The newest segment is in use still, and the mark says that it was left: records are gone. */

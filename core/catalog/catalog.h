@@ -5,30 +5,31 @@
  * The catalogue has two parts.
  *   Listed ids   the segments that the stream of payload bytes consists of.  The last one is the
  *                segment that the writer is in: prepared segments are not listed.
- *   Entries      what was found out about a segment that somebody asked about: where it begins in the
- *                stream, how many bytes it holds, and which file it was when it was found sealed.  A
- *                segment without an entry has not been asked about.
- * They take 4 bytes and 48 bytes for a segment.
+ *   Entries      what is known of a segment that a caller has asked about: where it begins in the stream,
+ *                how many bytes it holds, and which file it was when it was found sealed.
+ * A segment takes 4 bytes in the one and 48 bytes in the other.
  *
  * Who changes what
- *   This process's writer, where there is one, says which segments there are (stream/bounds.c asks it);
- *   for a queue of another process the tail follower finds out (stream/tail_follower.c), and a seek
- *   lists the directory (read/seek.c).  Each of them holds `refresh` while it changes the ids, looks at
- *   the directory, or reads headers and records to find out where a segment begins.  So one thread
- *   finds a thing out, and the others that want to know it wait for that thread.
- *   The attributes of sealed segments (segment_attr.c, segment_info.c) are learned by any thread, without `refresh`.
+ *   This process's writer, if there is one, says which segments there are: stream/bounds.c asks it.  For
+ *   a queue of another process the tail follower finds out (stream/tail_follower.c).  A seek lists the
+ *   directory (read/seek.c).
+ *   A thread holds `refresh` while it changes the ids, looks at the directory, or reads headers and
+ *   records to find out where a segment begins.  So one thread finds that out, and others that need
+ *   it wait for that thread.  A reader's seek needs no `refresh`: the reader has its own queue handle.
+ *   Any thread adds the attributes of sealed segments (segment_attr.c, segment_info.c), without
+ *   `refresh`.
  *
  * Locks
- *   `lock` guards memory alone.  Each function here takes it and does nothing under it but read and
- *   change the catalogue; entries are copied out.  Whoever holds `refresh` may read the ids without
- *   `lock`.  Order: refresh, then the writer's locks or `lock`.
+ *   `lock` guards memory.  Each function here takes it, and under it only reads and changes the
+ *   catalogue; entries are copied out.  A thread that holds `refresh` may read the ids without `lock`.
+ *   Order: `refresh`, then the writer's locks or `lock`.
  *
  * For how long
- *   The stream base of a segment never changes while the segment is listed.  What a sealed file says
- *   is valid while the name leads to the same file, which its inode number and both its times tell; of
- *   a segment that is not listed that includes its stream base.
+ *   The stream base of a segment does not change while the segment is listed.  What a sealed file says
+ *   is valid while the name leads to the same file: its inode number and both its times tell.  For a
+ *   segment that is not listed that includes the stream base.
  *   Nothing is remembered of the file of a segment that is not sealed, or whose times are not final.
- *   Without memory to remember a thing, it is found out again when it is needed.
+ *   If there is no memory to remember an attribute, it is read again when it is needed.
  *
  * Where a segment begins in the stream is told by the first of these that can tell:
  *   its own header or first record, if this library wrote them;

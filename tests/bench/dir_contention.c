@@ -124,18 +124,18 @@ int main(int argc, char **argv)
 	const uint64_t period_us = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
 	const size_t runs = argc > 4 ? strtoul(argv[4], NULL, 10) : 5;
 	const uint32_t spares = argc > 5 ? (uint32_t)strtoul(argv[5], NULL, 10) : 1;
-	char dir[4096];
+	char dir[4096], period[64] = "back to back";
 
+	if (period_us > 0)
+		snprintf(period, sizeof period, "one every %llu us", (unsigned long long)period_us);
 	if (runs < 1 || runs > MOST_RUNS || rolls < 1) {
 		fprintf(stderr,
 		        "usage: dir_contention [DIR [ROLLS [PERIOD_US [RUNS [SPARES]]]]]\n");
 		return 2;
 	}
-	printf("%zu rolls of %u-byte segments, %s, %u prepared ahead, listed and deleted from every "
-	       "millisecond, %zu runs\n",
-	       rolls, SEGMENT_SIZE, period_us ? "one a period" : "back to back", spares, runs);
-	if (period_us)
-		printf("  period %llu us\n", (unsigned long long)period_us);
+	print_heading("%zu rolls of %u-byte segments, %s, %u prepared ahead, listed and deleted "
+	              "from every millisecond",
+	              rolls, SEGMENT_SIZE, period, spares);
 	for (size_t i = 0; i < runs; i++) {
 		struct samples samples;
 		struct outcome out = { .stats = CQ_SIZED(out.stats) };

@@ -86,10 +86,11 @@ int main(int argc, char **argv)
 		        "usage: roll [DIR [MIB [ROLLS [MB_PER_SECOND|0 [prealloc|none [RUNS]]]]]]\n");
 		return 2;
 	}
-	printf("rolls of %llu MiB segments, %zu a run, records of 1 KiB at %llu MB/s (0: full speed), %s, "
-	       "%zu runs\n",
-	       (unsigned long long)mib, rolls, (unsigned long long)rate,
-	       prealloc ? "with preallocation" : "without preallocation", runs);
+	print_heading(
+		"rolls of %llu MiB segments, %zu a run, records of 1 KiB at %llu MB/s (0: full "
+		"speed), %s",
+		(unsigned long long)mib, rolls, (unsigned long long)rate,
+		prealloc ? "with preallocation" : "without preallocation");
 	for (size_t i = 0; i < runs; i++) {
 		struct cq_stats stats = CQ_SIZED(stats);
 		struct samples samples;

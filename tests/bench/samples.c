@@ -2,7 +2,9 @@
 /* samples.c - see samples.h */
 #include "samples.h"
 
+#include <errno.h>
 #include <ftw.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,11 +52,41 @@ void samples_percentiles(struct samples *s, uint64_t ret[PERCENTILES])
 	}
 }
 
+static char heading[256];
+
+void print_heading(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(heading, sizeof heading, format, arguments);
+	va_end(arguments);
+	puts(heading);
+}
+
+static void add_to_results(const char *name, const char *unit, const double *values, size_t count)
+{
+	const char *path = getenv("BENCH_RESULTS"); // NOLINT(concurrency-mt-unsafe)
+	FILE *file = path ? fopen(path, "ae") : NULL;
+
+	if (path && !file)
+		must(path, -errno);
+	if (!file)
+		return;
+	fprintf(file, "%s\t%s\t%s", heading, name, unit);
+	for (size_t i = 0; i < count; i++)
+		fprintf(file, "\t%.4f", values[i]);
+	fputc('\n', file);
+	fclose(file);
+}
+
 void print_spread(const char *name, const char *unit, double *values, size_t count)
 {
+	add_to_results(name, unit, values, count);
 	qsort(values, count, sizeof *values, compare_double);
 	printf("  %-28s min %10.2f   median %10.2f   max %10.2f %s\n", name, values[0],
 	       values[count / 2], values[count - 1], unit);
+	fflush(stdout);
 }
 
 void print_percentiles(uint64_t (*runs)[PERCENTILES], size_t count)

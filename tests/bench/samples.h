@@ -36,7 +36,11 @@ void samples_percentiles(struct samples *samples, uint64_t ret[PERCENTILES]);
 /* A row per percentile: minimum, median and maximum over the runs, in microseconds. */
 void print_percentiles(uint64_t (*runs)[PERCENTILES], size_t count);
 
-/* Sorts, and prints minimum, median and maximum under a name. */
+/* Prints the heading of the figures that follow. */
+void print_heading(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Sorts, and prints minimum, median and maximum under a name.  If the environment has BENCH_RESULTS,
+ * the figures of all runs are added to that file: heading, name, unit, values, with tabs between. */
 void print_spread(const char *name, const char *unit, double *values, size_t count);
 
 uint64_t now_ns(void);

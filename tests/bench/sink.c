@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct writing {
 	const char *path;
 	const char *bytes;
 	size_t size, count;
+	bool sync; /* an fsync(2) after each write */
 };
 
 static int open_sink(const char *path)
@@ -35,14 +37,15 @@ static int open_sink(const char *path)
 	return fd;
 }
 
-static void write_timed(int fd, const char *bytes, size_t size, size_t count,
-                        struct samples *samples)
+static void write_timed(const struct writing *w, int fd, struct samples *samples)
 {
-	for (size_t n = 0; n < count; n++) {
+	for (size_t n = 0; n < w->count; n++) {
 		const uint64_t start = samples ? now_ns() : 0;
 
-		if (write(fd, bytes, size) != (ssize_t)size)
+		if (write(fd, w->bytes, w->size) != (ssize_t)w->size)
 			must("write", -errno);
+		if (w->sync && fsync(fd) < 0)
+			must("fsync", -errno);
 		if (samples)
 			samples_add(samples, now_ns() - start);
 	}
@@ -54,42 +57,40 @@ static void *write_beside_others(void *arg)
 	const int fd = open_sink(w->path);
 
 	pthread_barrier_wait(w->start);
-	write_timed(fd, w->bytes, w->size, w->count, NULL);
+	write_timed(w, fd, NULL);
 	close(fd);
 	return NULL;
 }
 
-static double rate_of_many(const char *path, const char *bytes, size_t size, size_t count,
-                           unsigned writers)
+static double rate_of_many(struct writing *w, unsigned writers)
 {
 	pthread_t threads[MOST_WRITERS];
 	pthread_barrier_t start;
-	struct writing w = { &start, path, bytes, size, count };
 	uint64_t begin;
 
 	pthread_barrier_init(&start, NULL, writers + 1);
+	w->start = &start;
 	for (unsigned i = 0; i < writers; i++)
-		must("thread", -pthread_create(&threads[i], NULL, write_beside_others, &w));
+		must("thread", -pthread_create(&threads[i], NULL, write_beside_others, w));
 	pthread_barrier_wait(&start);
 	begin = now_ns();
 	for (unsigned i = 0; i < writers; i++)
 		pthread_join(threads[i], NULL);
 	pthread_barrier_destroy(&start);
-	return (double)(count * writers) / ((double)(now_ns() - begin) / 1e9);
+	return (double)(w->count * writers) / ((double)(now_ns() - begin) / 1e9);
 }
 
-static double rate_of_one(const char *path, const char *bytes, size_t size, size_t count,
-                          uint64_t ret_percentiles[PERCENTILES])
+static double rate_of_one(const struct writing *w, uint64_t ret_percentiles[PERCENTILES])
 {
-	const int fd = open_sink(path);
+	const int fd = open_sink(w->path);
 	struct samples samples;
 	uint64_t begin;
 	double rate;
 
-	samples_init(&samples, count);
+	samples_init(&samples, w->count);
 	begin = now_ns();
-	write_timed(fd, bytes, size, count, &samples);
-	rate = (double)count / ((double)(now_ns() - begin) / 1e9);
+	write_timed(w, fd, &samples);
+	rate = (double)w->count / ((double)(now_ns() - begin) / 1e9);
 	samples_percentiles(&samples, ret_percentiles);
 	samples_fini(&samples);
 	close(fd);
@@ -104,28 +105,30 @@ int main(int argc, char **argv)
 	const size_t count = argc > 2 ? strtoul(argv[2], NULL, 10) : 0;
 	const size_t runs = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
 	const unsigned writers = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 0;
-	const int files = (argc - 5) / 2;
+	const bool sync = argc > 5 && strcmp(argv[5], "fsync") == 0;
+	const int files = (argc - 6) / 2;
 	char *bytes = malloc(size + 1);
+	struct writing w = { .bytes = bytes, .size = size, .count = count, .sync = sync };
 
 	if (size < 1 || count < 1 || runs < 1 || runs > MOST_RUNS || writers < 1 ||
 	    writers > MOST_WRITERS || files < 1 || files > MOST_FILES || !bytes) {
-		fprintf(stderr, "usage: sink BYTES COUNT RUNS WRITERS (LABEL FILE)...\n");
+		fprintf(stderr,
+		        "usage: sink BYTES COUNT RUNS WRITERS fsync|plain (LABEL FILE)...\n");
 		return 2;
 	}
 	memset(bytes, 'x', size);
 	for (size_t i = 0; i < runs; i++) {
 		for (int f = 0; f < files; f++) {
-			const char *path = argv[6 + 2 * f];
-
+			w.path = argv[7 + 2 * f];
 			if (writers > 1)
-				rates[f][i] = rate_of_many(path, bytes, size, count, writers);
+				rates[f][i] = rate_of_many(&w, writers);
 			else
-				rates[f][i] = rate_of_one(path, bytes, size, count, results[f][i]);
+				rates[f][i] = rate_of_one(&w, results[f][i]);
 		}
 	}
 	for (int f = 0; f < files; f++) {
-		printf("%s: writes of %zu bytes, %u writer%s, %zu writes each a run, %zu runs\n",
-		       argv[5 + 2 * f], size, writers, writers > 1 ? "s" : "", count, runs);
+		print_heading("%s: writes of %zu bytes%s, %u writer%s", argv[6 + 2 * f], size,
+		              sync ? " with an fsync" : "", writers, writers > 1 ? "s" : "");
 		if (writers == 1)
 			print_percentiles(results[f], runs);
 		print_spread("rate", "writes/s", rates[f], runs);

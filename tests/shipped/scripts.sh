@@ -43,6 +43,60 @@ for path in "$top"/scripts/*; do
 	rm "$dir/link"
 done
 
+# ---- figures of the benchmarks ----
+
+refused 2 "no-such-benchmark" "bench: an unknown name" "$top/scripts/bench" no-such-benchmark
+refused 1 "which benchmark" "bench without a name" "$top/scripts/bench"
+refused 1 "which file" "bench --json without a file" "$top/scripts/bench" roll --json
+refused 2 "too-much" "bench: a word too many" "$top/scripts/bench" roll "$dir" too-much
+refused 1 "none: No such file" "bench --compare with a file that does not exist" "$top/scripts/bench" --compare "$dir/none"
+echo '{"figures": [{"heading": "a"}]}' >"$dir/foreign.json"
+refused 1 "not a file that scripts/bench --json has written" "bench --compare with a foreign file" \
+	"$top/scripts/bench" --compare "$dir/foreign.json"
+
+# figures FILE LATENCY... : a file of scripts/bench with these latencies, and a rate and another latency that are
+# always the same.
+results=$top/tests/bench/results.py
+figures() {
+	local file=$1
+	shift
+	printf 'an append\tp50\tus%s\n' "$(printf '\t%s' "$@")" >"$dir/results"
+	printf 'a read\trate\tGB/s\t2\t2.1\t1.9\na read\tp50\tus\t7\n' >>"$dir/results"
+	python3 "$results" json "$dir/results" roll "a machine" >"$file"
+}
+# compared CODE TEXT DESCRIPTION: --compare of old.json and new.json ends with CODE and its output has TEXT.
+compared() {
+	output=$("$top/scripts/bench" --compare "$dir/old.json" "$dir/new.json" 2>&1 </dev/null)
+	status=$?
+	[ "$status" -eq "$1" ] && [[ $output == *"$2"* ]]
+	check "bench --compare: $3" $? "status $status: $output"
+}
+figures "$dir/old.json" 10 11 12 10 11
+python3 -c 'import json, sys
+data = json.load(open(sys.argv[1]))
+assert data["bench"] == "roll" and data["machine"] == "a machine"
+assert data["figures"][0] == {"heading": "an append", "name": "p50", "unit": "us", "runs": [10, 11, 12, 10, 11]}
+assert len(data["figures"]) == 3' "$dir/old.json"
+check "the JSON has every figure with all its runs" $?
+cp "$dir/old.json" "$dir/new.json"
+compared 0 "3 figures compared: 0 slower, 0 faster" "nothing changed"
+figures "$dir/new.json" 11 12 13 11 12
+compared 0 "3 figures compared: 0 slower, 0 faster" "runs that overlap are noise"
+figures "$dir/new.json" 20 21 22 20 21
+compared 1 "slower: an append: p50: 11.00 > 21.00 us (+91 %, median of 5 and 5 runs)" "a latency that grew"
+figures "$dir/new.json" 5 6 5 6 5
+compared 0 "faster: an append: p50: 11.00 > 5.00 us" "a latency that fell"
+sed -i 's/1\.9/0.9/; s/2\.1/1.1/; s/2\.0/1.0/' "$dir/new.json"
+compared 1 "slower: a read: rate: 2.00 > 1.00 GB/s" "a rate that fell"
+sed 's/"heading": "/&other /' "$dir/old.json" >"$dir/new.json"
+compared 1 "no figure in common" "files of different benchmarks"
+
+# merge: lines of the same figure are its runs.
+printf 'a cat\tchronfs\ts\t%s\n' 3 1 2 >"$dir/results"
+output=$(env -u BENCH_RESULTS python3 "$results" merge "$dir/results")
+[[ $output =~ ^a\ cat$'\n'\ +chronfs\ +min\ +1.00\ +median\ +2.00\ +max\ +3.00\ s$ ]]
+check "the spread of three runs" $? "$output"
+
 # ---- a tree ----
 
 tree="$dir/a tree"

@@ -57,7 +57,7 @@ check "ldconfig finds libchronq.so.0: ${library#"$dir"}" "$status"
 
 header=$root/include/chronq.h
 declared=$(grep -v '^#' "$header" | tr '\n' ' ' | grep -o 'CQ_API [^;]*;' | grep -o '\bcq_[a-z_]*(' | tr -d '(' | sort -u)
-# the linker's own marks and a sanitizer's are nobody's API
+# the marks of the linker and of a sanitizer are no API
 exported=$(nm -D --defined-only "$library" | awk '$2 ~ /^[TDBR]$/ {print $3}' | grep -vE '^(_|__)' | sort -u)
 unversioned=$(grep -v '@@CHRONQ_0$' <<<"$exported")
 [ -z "$unversioned" ]

@@ -105,7 +105,7 @@ tar -C "$top" --exclude=./build --exclude='./build-*' --exclude=./.git -c . | ta
 output=$(PATH=$dir/none:/usr/bin:/bin "$tree/scripts/check" 2>&1 </dev/null)
 [[ $output == *"no git"* ]]
 check "check without git looks at every file, and says so" $? "$output"
-# ---- who includes whom ----
+# ---- includes ----
 
 output=$("$top/scripts/layers" 2>&1 </dev/null)
 check "layers finds nothing in this tree" $? "$output"
@@ -184,7 +184,7 @@ fi
 
 # ---- without a network ----
 
-# apt's own, with servers that nobody is at and directories of the test's own.
+# apt itself, with an address without a server and directories of the test's own.
 if command -v apt-get >/dev/null && [ "$(id -u)" -eq 0 ]; then
 	mkdir -p "$dir/apt/lists/partial" "$dir/apt/parts" "$dir/cache/archives/partial"
 	echo 'deb [trusted=yes] http://127.0.0.1:9/debian none main' >"$dir/apt/sources.list"

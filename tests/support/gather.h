@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gather.h - all that a reader, the stream and verification say of a small queue, as data
+ * gather.h - everything that a reader, the stream and verification return for a small queue, as data
  *
- * For tests that compare it with what they know.  The queue may be damaged in any way; what does
- * not come to an end within a bound ends the program.
+ * For tests that compare it with what they know.  The queue may be damaged in any way; a loop that
+ * exceeds its bound ends the program.
  */
 #ifndef CQ_TEST_GATHER_H
 #define CQ_TEST_GATHER_H
@@ -32,7 +32,7 @@ struct gathered {
 	size_t count;
 	uint8_t bytes[GATHER_BYTES];
 	size_t used;
-	unsigned complaints; /* errors that the reader gave on its way */
+	unsigned complaints; /* errors that the reader returned */
 	int error;           /* it could not be opened */
 };
 

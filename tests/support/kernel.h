@@ -11,10 +11,10 @@
 
 #include <stdbool.h>
 
-/* From now on this call, by the name that kernel.c gives it, is refused with this error (a positive
- * errno) `times` times after `skip` good ones; no other call is.  NULL: none is. */
+/* From now on this call, by the name that kernel.c gives it, fails with this error (a positive
+ * errno) `times` times after `skip` successes, and no other call does.  NULL: no call fails. */
 void kernel_refuse(const char *call, int error, unsigned skip, unsigned times);
-/* How many were, since then. */
+/* How many calls have failed since then. */
 unsigned kernel_refused(void);
 
 /* true: from now on every allocation is a call "malloc" of fault.h, which can fail in builds with planted
@@ -24,15 +24,15 @@ void kernel_watch_memory(bool watch);
 /* How many descriptors, of the first hundred, this process has open. */
 unsigned kernel_descriptors(void);
 
-/* What fstatfs() says the file system is; then the flags of its files are kept here, too.  0: what it
- * is. */
+/* What fstatfs() returns as the type of the file system; the flags of its files are then kept here, too.  0: the
+ * real one. */
 extern long kernel_magic;
 extern int kernel_flags;
 
-/* This directory's `stat` and `locks` are read for /proc/PID/stat and /proc/locks.  NULL: not so. */
+/* The directory whose `stat` and `locks` replace /proc/PID/stat and /proc/locks.  NULL: none. */
 extern const char *kernel_proc;
 
-/* Called once, in the next calloc(). */
+/* If set, the next calloc() calls it, once. */
 extern void (*kernel_allocating)(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* places.c - see places.h; whatever fails in making a queue fails the test */
+/* places.c - see places.h; a failure to make a queue fails the test */
 #include "places.h"
 
 #include <setjmp.h>
@@ -173,7 +173,7 @@ static uint32_t holder(const struct mixture *m, uint64_t position)
 	return id;
 }
 
-/* The bytes at a position, or ENODATA where nothing stands. */
+/* The bytes at a position, or ENODATA where there are none. */
 static int expect_bytes(cq_stream *stream, const struct mixture *m, uint64_t position)
 {
 	const uint32_t begins = holder(m, position);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * places.h - queues of a few segments of which only some tell where they stand in the stream, and
- * the rules of catalog.h for where they then stand, written down a second time
+ * places.h - queues of a few segments of which only some have a stream offset, and the rules of catalog.h
+ * for the offsets of the others, written down a second time
  */
 #ifndef CQ_TEST_PLACES_H
 #define CQ_TEST_PLACES_H
@@ -28,20 +28,20 @@ enum kind {
 
 struct mixture {
 	enum kind kinds[SEGMENTS];
-	uint64_t base[SEGMENTS]; /* where it stands, by the rules */
+	uint64_t base[SEGMENTS]; /* its stream offset, by the rules */
 	uint64_t begin, end;
 };
 
-/* Lets a writer make the queue that mixtures are made from. */
+/* A writer makes the queue from which the mixtures are made. */
 void places_make(struct stream_fixture *f);
-/* Makes the queue such a mixture; a stream that is open stays so.  Fills in the rest of it. */
+/* Makes the queue this mixture, and fills in the other fields.  An open stream stays open. */
 void places_put(struct stream_fixture *f, struct mixture *m);
-/* Fills in where the segments of a mixture without BEGUN and UNUSED stand. */
+/* Fills in the stream offsets of a mixture without BEGUN and UNUSED. */
 void places_by_rule(struct mixture *m);
 
 #define WRONG (-EILSEQ) /* an answer that is not by the rules */
 
-/* Asks the stream in so many ways, until a call fails (gives its error), or is WRONG. */
+/* Asks the stream `times` questions.  Returns the error of the first call that fails, or WRONG for a wrong answer. */
 int places_ask(cq_stream *stream, const struct mixture *m, uint64_t *sequence, unsigned times);
 
 void places_print(const struct mixture *m, uint64_t sequence);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* queue_support.c - see queue_support.h; whatever fails here fails the test */
+/* queue_support.c - see queue_support.h; a failure here fails the test */
 #include "queue_support.h"
 
 #include <setjmp.h>

@@ -22,7 +22,7 @@ struct qs {
 	char base[PATH_SIZE];
 	char dir[PATH_SIZE];
 	int dirfd;
-	char log[16384]; /* what the library said: "LEVEL text\n" and so on */
+	char log[16384]; /* the library's messages: "LEVEL text\n" each */
 	size_t log_length;
 	struct cq_config config; /* QS_SIZE, no waiting, log to the above */
 	cq_writer *writer;
@@ -30,7 +30,7 @@ struct qs {
 
 int qs_setup(void **state);
 int qs_teardown(void **state); /* closes the writer, if any */
-/* An empty directory and an empty log again. */
+/* Empties the directory and the log. */
 void qs_anew(struct qs *q);
 
 #define QS_MAIN(tests) SUPPORT_MAIN(tests)
@@ -41,12 +41,12 @@ void qs_anew(struct qs *q);
 void qs_open(struct qs *q);
 int qs_try_open(struct qs *q);
 void qs_close(struct qs *q);
-/* Does the background work until there is none: the preparer's, the flusher's. */
+/* Do the background work of the preparer and of the flusher until nothing is left to do. */
 void qs_prepare(cq_writer *writer);
 void qs_flush(cq_writer *writer);
 /* Appends "record FIRST", "record FIRST+1", ...: 31 to a segment. */
 void qs_append(cq_writer *writer, unsigned first, unsigned count);
-/* The same by a writer that is opened for it, and closed. */
+/* Opens a writer, appends these records, and closes it. */
 void qs_write(struct qs *q, unsigned first, unsigned count);
 /* Opens a writer and fills `count` segments, of which the last one is current; a spare follows. */
 void qs_open_full(struct qs *q, unsigned count);
@@ -58,7 +58,7 @@ struct cq_stats qs_stats(cq_writer *writer);
 
 /* ---- processes ---- */
 
-/* For children of a test: a failed check ends the child with status 99. */
+/* For child processes of a test: a failed check ends the child with status 99. */
 #define CHILD(condition)                                                                \
 	do {                                                                            \
 		if (!(condition)) {                                                     \
@@ -67,9 +67,9 @@ struct cq_stats qs_stats(cq_writer *writer);
 		}                                                                       \
 	} while (0)
 
-/* Runs it in a process of its own; returns what waitpid() tells. */
+/* Runs the function in a child process; returns its wait status. */
 int qs_child(void (*run)(struct qs *q), struct qs *q);
-/* The same; the child has to end well, or to be killed by SIGKILL. */
+/* The same; qs_run() requires exit status 0, qs_run_killed() an end by SIGKILL. */
 void qs_run(void (*run)(struct qs *q), struct qs *q);
 void qs_run_killed(void (*run)(struct qs *q), struct qs *q);
 /* A writer that appends "record FIRST" and so on, and is killed. */
@@ -81,7 +81,7 @@ void qs_hold(struct qs *q, const char *point);
 void qs_hold_reached(struct qs *q); /* returns when it is there */
 void qs_hold_go(struct qs *q);
 
-/* Returns when that thread of that process sleeps. */
+/* Returns when this thread of this process sleeps. */
 void qs_await_sleep(pid_t pid, pid_t tid);
 
 /* ---- looking at what is on the disk ---- */
@@ -99,7 +99,7 @@ struct qs_record {
 
 /* Every record of every segment, in order, PAD left out; *ret_records is to be freed. */
 size_t qs_records(const char *dir, struct qs_record **ret_records);
-/* All that is there is "record FIRST" to "record FIRST+count-1" with those sequence numbers. */
+/* The queue's records are "record FIRST" to "record FIRST+count-1", with these sequence numbers, and no others. */
 void qs_expect(const char *dir, unsigned first, unsigned count);
 
 uint32_t qs_peek32(const char *dir, const char *name, uint64_t offset);
@@ -116,7 +116,7 @@ struct qs_snapshot {
 	size_t length;
 };
 void qs_snapshot(const char *dir, struct qs_snapshot *ret_snapshot);
-/* It is still like that; frees the snapshot. */
+/* The directory is as it was in the snapshot, which is freed. */
 void qs_unchanged(const char *dir, struct qs_snapshot *snapshot);
 
 /* tests/support/programs/format_check.py with this option finds nothing. */
@@ -130,14 +130,14 @@ uint32_t qs_crc32(const void *bytes, size_t length);
 void qs_write_file(const char *dir, const char *name, const void *bytes, size_t length);
 /* The watermark in durable.meta, which must have one. */
 struct cq_watermark_slot qs_watermark(int dirfd);
-/* durable.meta: everything before this place is durable, and a power cut has come. */
+/* durable.meta says that everything before this place is durable, and a power cut has come. */
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq);
-/* The last writer was at work before the machine was started anew, as far as control.meta tells. */
+/* control.meta says that the last writer ran before the machine was restarted. */
 void qs_other_boot(const char *dir);
-/* Puts a segment's header back to what it was before it was sealed. */
+/* Restores a segment's header to its state before the seal. */
 void qs_unseal(const char *dir, uint32_t id);
 void qs_zero(const char *dir, const char *name, uint64_t from, uint64_t to);
-/* An empty segment as a preallocation leaves it. */
+/* Makes an empty segment, as a preallocation leaves it. */
 void qs_make_segment(const char *dir, uint32_t id, uint64_t size);
 
 #endif

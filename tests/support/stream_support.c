@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* stream_support.c - see stream_support.h; whatever fails here fails the test */
+/* stream_support.c - see stream_support.h; a failure here fails the test */
 #include "stream_support.h"
 
 #include <setjmp.h>

@@ -18,7 +18,7 @@ bool stream_right(const uint8_t *bytes, size_t length, uint64_t position);
 /* Pseudo-random: the next of a sequence, below `limit`. */
 uint64_t stream_random(uint64_t *sequence, uint64_t limit);
 
-/* A writer of segments of this size, which are synced by nobody. */
+/* A writer of segments of this size; no thread syncs them. */
 void stream_writer(const char *dir, uint64_t segment_size, cq_writer **ret_writer);
 
 /* Appends one record of `length` bytes at *end, which it moves: 0 or the error. */
@@ -48,7 +48,7 @@ void stream_expect_extent(cq_stream *stream, uint64_t begin, uint64_t end);
 void stream_expect(cq_stream *stream, const uint8_t *reference, uint64_t begin, uint64_t end,
                    size_t piece);
 
-/* Nothing but this error, at each of these positions. */
+/* A read at each of these positions gives this error. */
 void stream_expect_error(cq_stream *stream, uint64_t from, uint64_t to, int error);
 
 /* ---- fixture ---- */
@@ -62,7 +62,7 @@ int stream_setup(void **state);
 int stream_teardown(void **state);
 #define STREAM_TEST(test) cmocka_unit_test_setup_teardown(test, stream_setup, stream_teardown)
 
-/* A new stream of the same queue; the directory empty again. */
+/* stream_reopen(): a new stream of the same queue.  stream_anew(): the directory is empty again, too. */
 void stream_reopen(struct stream_fixture *f);
 void stream_anew(struct stream_fixture *f);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* support.c - see support.h; whatever fails here fails the test */
+/* support.c - see support.h; a failure here fails the test */
 #include "support.h"
 
 #include <setjmp.h>

@@ -11,12 +11,13 @@
 
 #define PATH_SIZE 512
 
-/* A fresh directory; support_remove() deletes it with all that is in it. */
+/* Makes an empty directory.  support_remove() deletes a directory and everything in it. */
 void support_temp_dir(char path[PATH_SIZE]);
-/* From here on they are in memory where there is any (/dev/shm), if TMPDIR is not set. */
+/* From now on these directories are in /dev/shm, if that exists and TMPDIR is not set. */
 void support_in_memory(void);
 void support_remove(const char *path);
-/* For cmocka: a zeroed structure of this size, whose first member is `char dir[PATH_SIZE]`: one such. */
+/* For cmocka: allocates a zeroed structure of this size, whose first member is `char dir[PATH_SIZE]`, and makes
+ * that directory. */
 int support_setup(void **state, size_t size);
 /* A fixture that is such a directory, and open. */
 struct support_dir {
@@ -51,7 +52,7 @@ void support_unfinish(const char *dir, uint64_t offset, size_t size,
 
 bool support_exists(const char *dir, const char *name);
 
-/* fork(), but the child ends with its parent, however that ends: no test leaves a process behind. */
+/* fork(); the kernel kills the child when its parent ends, so that no test leaves a process behind. */
 pid_t support_fork(void);
 
 /* Appends `count` records "record FIRST", "record FIRST+1" and so on with a writer of 4096-byte
@@ -59,7 +60,7 @@ pid_t support_fork(void);
 #define SUPPORT_PER_SEGMENT 31
 void support_append(const char *dir, unsigned first, unsigned count);
 
-/* Ends a test that cannot do its work here, and says why.  (The skip() of cmocka 1.1.5 writes "not ok",
+/* Returns from a test that is not possible here, and prints why.  (The skip() of cmocka 1.1.5 writes "not ok",
  * which is a failure in TAP.) */
 #define NOT_HERE(reason)                                             \
 	do {                                                         \
@@ -67,10 +68,10 @@ void support_append(const char *dir, unsigned first, unsigned count);
 		return;                                              \
 	} while (0)
 
-/* Runs all tests, or the one whose name stands on the command line. */
+/* Runs all tests, or the one that the command line names. */
 #define SUPPORT_MAIN(tests) SUPPORT_MAIN_AFTER((void)0, tests)
-/* The same in memory (support_in_memory()): for thousands of small queues, where it does not matter what a
- * disk would say to their syncs; a kill takes nothing from its cache. */
+/* The same in memory (support_in_memory()): for thousands of small queues, in tests that do not depend on the
+ * syncs of a disk; a kill loses nothing in memory. */
 #define SUPPORT_MAIN_IN_MEMORY(tests) SUPPORT_MAIN_AFTER(support_in_memory(), tests)
 #define SUPPORT_MAIN_AFTER(first, tests)                          \
 	int main(int argc, char **argv)                           \

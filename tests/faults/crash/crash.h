@@ -10,7 +10,7 @@
  *   crash_check.c   the test itself, when the writer is dead: compares the queue with what was said
  *
  * What a record must hold follows from the seed of the queue, the round that wrote it, and its
- * sequence number.  So nobody has to remember records, and no wrong one passes: altered, repeated,
+ * sequence number.  So no process has to remember records, and no wrong one passes: altered, repeated,
  * moved, or from an earlier round that was killed before it was committed.
  */
 #ifndef CQ_TEST_CRASH_H
@@ -70,7 +70,7 @@ struct crash_shared {
 	_Atomic uint64_t read; /* records */
 
 	_Atomic bool failed;
-	char problem[400]; /* the first; whoever has set `failed` */
+	char problem[400]; /* the first; written by the process that has set `failed` */
 };
 
 /* Says what is wrong; false, for the caller to return. */

@@ -173,7 +173,7 @@ static void killed_at_each_pass(void **state)
 
 /* ---- every place by its name ---- */
 
-/* Whoever adds a place on the writer's way adds it here: a test that no longer passes a place shows
+/* A new place on the writer's way is added here: a test that no longer passes a place shows
  * nothing about it.  Those of recovery are test_recover_kill's. */
 static const char *const names[] = {
 	"append.cleared",
@@ -234,7 +234,7 @@ static const char *const names[] = {
 };
 #define NAMES (sizeof names / sizeof *names)
 
-/* What stands before the round. */
+/* What is there before the round. */
 enum before { NOTHING, CLOSED, KILLED, BEFORES };
 
 static const struct crash_round in_append = { .steps = STEPS,
@@ -272,7 +272,7 @@ static bool kill_at_last(enum before before, struct crash_round round)
 	for (int i = 0; i < 6 && round.pass > 0; i++) {
 		bring_about(before);
 		if (run(round, false)) {
-			/* goes on with what the first kill has left, and tidies up nothing */
+			/* continues with what the first kill has left, and tidies up nothing */
 			if (before == CLOSED)
 				run(in_append, false);
 			return true;

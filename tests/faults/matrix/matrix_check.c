@@ -184,7 +184,7 @@ static bool is_sync(const char *call)
 	                strcmp(call, "sync_dir") == 0);
 }
 
-/* The same writer goes on as if nothing had been, unless what failed was a sync: then never again. */
+/* The same writer continues as if nothing had failed.  After a failed sync it refuses everything. */
 static void go_on(struct mx *m, bool failed_sync)
 {
 	cq_writer *w = m->q->writer;

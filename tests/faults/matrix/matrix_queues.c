@@ -33,7 +33,7 @@ static void keep(struct qs *q, enum mx_queue queue)
 	support_copy(q->dir, path);
 }
 
-/* Where record `number` stands. */
+/* The offset of record `number`. */
 static struct qs_record place(const char *dir, unsigned number)
 {
 	struct qs_record *records, found;

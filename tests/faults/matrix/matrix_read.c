@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* matrix_read.c - the operations of readers, streams, and whoever looks; see matrix.h */
+/* matrix_read.c - the operations of readers, of streams, and of inspection; see matrix.h */
 #include "matrix.h"
 
 #include <setjmp.h>
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FROM 5U    /* where a reader stands before it seeks */
+#define FROM 5U    /* a reader's position before it seeks */
 #define TARGET 50U /* a record in the second segment */
 
 /* ---- readers ---- */

@@ -162,7 +162,7 @@ struct mx_op mx_sync_interval = { MX_CLOSED, MX_SYNCS, interval, flush, NULL };
 
 /* ---- deleting ---- */
 
-/* A reader that nobody can see any more is one that is gone; want of means is no such thing. */
+/* A reader whose file is gone is gone.  A look for it that fails for want of memory or descriptors proves nothing. */
 static bool reader_may_be_lost(const struct mx *m)
 {
 	if (!m->call || m->error == EMFILE || m->error == ENFILE || m->error == ENOMEM)

@@ -38,7 +38,7 @@ struct pc_change { /* of one file */
 };
 
 struct pc_file {
-	int fd; /* ours: so its inode number is nobody else's */
+	int fd; /* ours: so no other file gets its inode number */
 	ino_t ino;
 	uint64_t size;
 	uint32_t *pages; /* their versions now */
@@ -103,7 +103,7 @@ void pc_append(struct pc_trace *trace, cq_writer *writer, const size_t *lengths,
                uint64_t seed);
 /* A sync of all records that returns 0. */
 void pc_sync(struct pc_trace *trace, cq_writer *writer);
-/* They all are durable, by whatever told so. */
+/* They all are durable, by every place that records it. */
 void pc_promised(struct pc_trace *trace);
 
 void pc_payload(uint8_t *payload, size_t length, uint64_t seed);
@@ -145,7 +145,7 @@ struct pc_disk {
 
 void pc_disk_make(const struct pc_trace *trace, struct pc_choice choice, struct pc_disk *ret_disk);
 void pc_disk_free(struct pc_disk *disk);
-/* As directory base/q, whatever was there before. */
+/* As directory base/q, which it replaces. */
 void pc_disk_write(const struct pc_disk *disk, const char *base);
 
 /* Gives the disk its files: their names, and in .size, for now, their numbers in the trace. */

@@ -256,7 +256,7 @@ void pc_disk_free(struct pc_disk *d)
 	*d = (struct pc_disk){ .count = 0 };
 }
 
-/* Who comes after the cut runs on another boot of the machine than the one in control.meta. */
+/* A process after the cut runs in another boot of the machine than the one in control.meta. */
 static void start_anew(const struct pc_disk_file *f, int fd)
 {
 	static const uint8_t boot_id[CQ_BOOT_ID_SIZE] = { 'b', 'e', 'f', 'o', 'r', 'e' };

@@ -211,7 +211,7 @@ static void add_record(struct pc_trace *t, struct pc_record record)
 }
 
 static struct pc_trace *watched;
-static cq_writer *appending; /* of the append that goes on */
+static cq_writer *appending; /* of the append that is under way */
 
 static void at_place(const char *place)
 {

@@ -5,7 +5,7 @@
  * Each test records a run of a writer, then checks disks that a cut may have left: first the
  * extreme ones at each promise, then others by chance; and of every few, the recovery is recorded
  * and cut, too.  POWERCUT_STATES=N: so many different disks in all; POWERCUT_SEED=S: others.  A
- * disk that fails is told by its number: POWERCUT_ONLY=NUMBER, with the same seed and the test's
+ * failed disk has a number: POWERCUT_ONLY=NUMBER, with the same seed and the test's
  * name on the command line, checks it alone, and cuts in its recovery.
  */
 #include <setjmp.h>
@@ -177,7 +177,7 @@ struct run {
 	struct qs *q;
 	struct pc_trace trace;
 	uint64_t random;
-	cq_writer *dead[DEAD]; /* killed; closed when nobody looks any more */
+	cq_writer *dead[DEAD]; /* killed; closed at the end */
 	unsigned dead_count;
 };
 
@@ -376,7 +376,7 @@ static void continued(void **state)
 	continue_golden(*state, "v2-small");
 }
 
-/* Its sequence numbers begin anew in the middle. */
+/* Its sequence numbers begin again in the middle. */
 static void restarted(void **state)
 {
 	continue_golden(*state, "v2-reopened");

@@ -3,8 +3,8 @@
  * test_powercut_recovery.c - power cuts in a recovery after which nothing is appended (powercut.h)
  *
  * In every state of the disk, what the recovery moves is in its old place or in its new one; and
- * once an open or a repair has returned, it is in the new one whatever was not synced.  The flushes
- * of a writer that goes on would make up for a sync that was left out, so here none goes on.
+ * once an open or a repair has returned, it is in the new one, even if nothing else was synced.  The flushes
+ * of a writer that continues would make up for a missing sync, so here no writer continues.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,7 +113,7 @@ static int teardown(void **state)
 	return qs_teardown(state);
 }
 
-/* ---- what stands behind the tail ---- */
+/* ---- what is behind the tail ---- */
 
 static const uint64_t residue[] = { 2000, 5000, 9000, 13000 };
 #define RESIDUES (sizeof residue / sizeof residue[0])
@@ -271,7 +271,7 @@ static void consent_is_durable(void **state)
 	cut_open(q, opens_without_consent);
 }
 
-/* ---- a segment that a repair stands in for ---- */
+/* ---- a segment that a repair replaces by a placeholder ---- */
 
 static const char *stand_in_is_there(const struct pc_disk *disk, bool done)
 {
@@ -281,7 +281,7 @@ static const char *stand_in_is_there(const struct pc_disk *disk, bool done)
 	if (segment && (segment->size != SIZE || memcmp(segment->bytes, &none, 4) == 0))
 		return "a name without its bytes";
 	if (done && !segment)
-		return "no stand-in";
+		return "no placeholder";
 	return NULL;
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# ctl.sh - ctl: its verbs, what it refuses, who may use it, and that what takes time can be ended
+# ctl.sh - ctl: its verbs, what it refuses, its users, and that long commands can be ended
 . "$(dirname "$0")/../lib/lib.sh"
 
 start_mount -o segment_size=64K,allow_other
@@ -38,7 +38,7 @@ is "the mount goes on" "$(echo more >"$m/append" && "$CHRONQ" tail -n 1 "$q")" m
 stop_mount "after interruptions"
 ok "the queue is sound" "$CHRONQ" verify "$q"
 
-# The mount ends while somebody waits.
+# The mount ends while a command waits.
 start_mount
 first=$(find "$q" -maxdepth 1 -name '*.q' | sort | head -n 1)
 bash -c 'echo trim 7900 >"$1"' bash "$m/ctl" 2>"$tmp/said" &

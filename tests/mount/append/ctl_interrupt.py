@@ -110,7 +110,7 @@ def end_in_time(child, number):
 def ended():
     for name in "SIGTERM", "SIGKILL":
         status, took = end_in_time(trim_begun(7000), getattr(signal, name))
-        case(f"{name} of who waits for trim ends it", os.WIFSIGNALED(status) and took < PATIENCE,
+        case(f"{name} ends a client that waits for trim", os.WIFSIGNALED(status) and took < PATIENCE,
              (status, took))
         case(f"{name}: the trim has ended, too", comes_to_rest() and there(7000))
     status, took = end_in_time(trim_begun(7000, True), signal.SIGUSR1)
@@ -133,7 +133,7 @@ def ended_behind():
     still = os.waitpid(child, os.WNOHANG)[0] == 0
     if not still and took_read >= 1:  # served behind it, or the machine was busy
         raise Late
-    case("who waits behind it is interrupted", not still or (
+    case("a client that waits behind it is interrupted", not still or (
         os.WEXITSTATUS(status) == 1 and took < PATIENCE), (status, took))
     case("others are served meanwhile", True)
     if still:

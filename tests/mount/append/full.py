@@ -150,7 +150,7 @@ def in_order():
     processes = [blocked(append if i % 2 else lines, name, already=i)
                  for i, name in enumerate(names)]
     fd = opened(append, os.O_WRONLY | os.O_NONBLOCK)
-    is_("who may not wait is told so", outcome(os.write, fd, b"x"), "EAGAIN")
+    is_("O_NONBLOCK: EAGAIN", outcome(os.write, fd, b"x"), "EAGAIN")
     os.close(fd)
 
     begin = time.monotonic()
@@ -234,7 +234,7 @@ def signals():
             name = f"{number.name}, {os.path.basename(path)}"
             prelude = "import signal; signal.signal(signal.SIGINT, signal.SIG_DFL)"
             dies_soon(path, name, number, prelude, SOON)
-    case("and nobody waits any more", waiting(mount, 0))
+    case("and no request waits any more", waiting(mount, 0))
     trim()
     fd = opened(append)
     os.write(fd, b"behind")
@@ -258,7 +258,7 @@ def signals():
         got = "EINTR"
     signal.setitimer(signal.ITIMER_REAL, 0)
     is_("a handler's signal: EINTR", got, "EINTR")
-    case("nobody waits", waiting(mount, 0))
+    case("no request waits", waiting(mount, 0))
     os.close(fd)
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# full.sh - a full queue: errors, waiting for room, who is served when, signals
+# full.sh - a full queue: errors, waiting for room, the order of service, signals
 . "$(dirname "$0")/../lib/lib.sh"
 
 small=segment_size=4K,max_bytes=16K
@@ -20,7 +20,7 @@ ok "what is lost at the end is said" \
 	grep -q '3000 bytes that were written without a newline are lost: Disk quota exceeded' "$log"
 ok "the queue is sound" "$CHRONQ" verify "$q"
 
-# So long that no writer is told to give up while a busy machine comes to what it waits for.
+# So long a limit that no waiting write fails on a busy machine.
 q=$tmp/block
 start_mount -o $small,full=block=150000,line_timeout=0
 cases_of python3 "$here/full.py" block "$m" "$q"
@@ -37,7 +37,7 @@ start_mount -o $small,full=block=150000,retain_segments=1
 cases_of python3 "$here/full.py" reader "$m" "$q"
 stop_mount
 
-# The end of the mount answers who waits.
+# The end of the mount answers a waiting write.
 q=$tmp/end
 start_mount -o $small,full=block
 blocked() {

@@ -137,7 +137,7 @@ def large():
     is_("and its lines are the records", log.new(), lines_of(data, limit))
 
 
-# ---- who ends a line ----
+# ---- what ends a line ----
 
 def children():
     fd = opened()

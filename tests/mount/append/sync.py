@@ -43,7 +43,7 @@ def modes():
 
 
 def interval():
-    """What nobody asked for becomes durable all the same."""
+    """Records become durable without a request."""
     fd = os.open(append, os.O_WRONLY)
     os.write(fd, b"at last\n")
     case("what was not asked for becomes durable after the interval", wait_for(

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""wake.py MOUNT QUEUE - chronq tail -f beside a mount sees each record at once, whatever came before."""
+"""wake.py MOUNT QUEUE - chronq tail -f beside a mount sees each record at once, also behind bursts."""
 
 import os
 import signal
@@ -62,7 +62,7 @@ def burst(process, name, lines):
 
 def sees_single_ones(process):
     """Most of them at once: a busy machine may hold up some, and is asked again if it held up many.  A follower
-    that nobody wakes has just begun its slice, and takes the rest of it each time."""
+    without a wake-up has just begun its slice, and takes the rest of it each time."""
     return any(sees_in_time(process) for _ in range(5))
 
 

@@ -19,7 +19,7 @@ WRITERS, EACH = 32, 25
 
 
 def record(writer, number, newline):
-    """Tells who wrote it, and whether it is whole; some are very small."""
+    """A record names its writer, and shows whether it is whole; some are very small."""
     chance = random.Random(writer * 1000 + number)
     head = b"%d %d " % (writer, number)
     if chance.random() < 0.2:

@@ -5,13 +5,13 @@
 Each NAME is a module contract_NAME.py with
 
   TABLES  a list of (title, table).  A table is text: the first line names its columns, each further
-          one an operation and what it has to give there.  What stands apart by two blanks or more
+          one an operation and what it has to give there.  What is separated by two blanks or more
           is a cell of its own.
   CALLS   what the operations are: functions of a path.
 
 A column is a kind of file, or a group of kinds (below), where every one has to give the same; with
 "ro." in front of it that is on a read-only mount.  A cell is what root sees, and behind a slash what
-nobody sees where that differs; further possibilities stand behind commas:
+nobody sees where that differs; commas separate further possibilities:
 
   ok       no error
   =VALUE   no error, and this value
@@ -46,7 +46,7 @@ GROUPS = {
 
 
 class World:
-    """The mount under test: what stands where, and what it has to hold."""
+    """The mount under test: where things are, and what it has to hold."""
 
     def __init__(self, mode, queue, mount):
         self.mode, self.queue, self.mount = mode, queue, mount
@@ -115,7 +115,7 @@ def acting_as(who):
 
 
 def outcome(who, call, *args):
-    """What a call gave, as it stands in a cell."""
+    """What a call gave, as a cell has it."""
     with acting_as(who):
         try:
             value = call(*args)

@@ -13,7 +13,7 @@ import select
 import syscalls
 from contract import GROUPS, outcome
 
-# Numbers stand for how many bytes came; "all" reads to the end of the file.
+# A number is how many bytes came; "all" reads to the end of the file.
 READ = """
 read                  dir     sink     ctl        file       ro.dir  ro.file
 at the beginning      EISDIR  =0       =0/EACCES  =100       EISDIR  =100
@@ -36,7 +36,7 @@ copy_file_range out   EISDIR  EXDEV,=0  EXDEV,=0/EACCES  EXDEV  EISDIR  EXDEV
 getdents              ok      ENOTDIR  ENOTDIR    ENOTDIR    ok      ENOTDIR
 """
 
-# SEEK_END is the size; "size" in a value stands for that, "used" for where the records end.
+# SEEK_END is the size; "size" in a value means that, "used" for where the records end.
 SEEK = """
 lseek               sink    ctl         stream    segment.sealed  segment.live  payloads  info   ro.stream  ro.segment.sealed  ro.payloads
 SEEK_SET 10         =10     =10/EACCES  =10       =10             =10           =10       =10    =10        =10                =10

@@ -119,7 +119,7 @@ CALLS = {
 
 # ---- which names there are ----
 
-# Of the queue's directory: what is its own, and what somebody else has put there.
+# Of the queue's directory: what is its own, and foreign files.
 OWN = ["control.meta", "index.meta", "durable.meta", "writer.lock", "readers", "000000000.idx",
        "000000000.q.tmp", "000000000.q.new.tmp", "000000000.idx.tmp", "control.tmp",
        "000000000.q.broken", "000000000.q.corrupt"]

@@ -12,7 +12,7 @@ from contract_names import CALLS as NAME_CALLS, DIRECTORY, MAKE, MOVE
 from records import place_reader, records, segment_ids
 from testlib import wait_for
 
-# The mode bits of segments/ let root through to us; nobody, who does not own it, not.
+# The mode bits of segments/ let root through to the mount; not the user nobody, who does not own it.
 UNLINK = """
 unlink                   segments       payload        root
 of the second            EBUSY/EACCES   EPERM/EACCES   EPERM/EACCES

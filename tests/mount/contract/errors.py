@@ -238,11 +238,11 @@ def subject_damaged():
     damaged_at = sum(len(r.payload) for r in all_records if r.segment < 1) + length
     fd = os.open(stream, os.O_RDONLY | os.O_NONBLOCK)
     before = b"".join(r.payload for r in all_records)[:damaged_at]
-    case("what stands before it is read", os.pread(fd, damaged_at, 0) == before)
+    case("what is before it is read", os.pread(fd, damaged_at, 0) == before)
     is_error("the record that is damaged", "EIO", os.pread, fd, 10, damaged_at)
     last = all_records[-1].payload
     end = os.fstat(fd).st_size
-    case("what stands behind it is read", os.pread(fd, len(last), end - len(last)) == last)
+    case("what is behind it is read", os.pread(fd, len(last), end - len(last)) == last)
     fd = os.open(f"{mount}/payload/000000001", os.O_RDONLY)
     is_error("in its payload file", "EIO", os.pread, fd, 10, length)
     case("the segment file is what it is",

@@ -19,7 +19,7 @@ q=$tmp/blocking
 start_mount -o segment_size=4K,max_bytes=40K,allow_trim,full=block=1000
 errors blocking
 stop_mount
-# Full as it is; now nobody who waits is told to give up while a busy machine comes to what it waits for.
+# The full queue again, with so long a limit that no waiting write fails on a busy machine.
 start_mount -o segment_size=4K,max_bytes=40K,allow_trim,full=block=150000
 errors waiting
 stop_mount

@@ -40,7 +40,7 @@ def lock_open_file(fd):
 
 
 def held(start=0, length=0):
-    """Who keeps another process out."""
+    """Who holds a lock that keeps another process out."""
     mine = os.getpid()
 
     def ask():

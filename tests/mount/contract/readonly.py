@@ -44,7 +44,7 @@ case("and ends", os.read(stream, 100) == b"")
 append(1)
 case("a record of a foreign writer can be read at once", os.read(stream, 100) == b"foreign 1\n")
 
-# Somebody who waits is woken.
+# A waiting poll is woken.
 for name, flag in (("O_NONBLOCK", os.O_NONBLOCK), ("O_DIRECT", os.O_DIRECT)):
     fd = os.open(mount + "/stream", os.O_RDONLY | flag)
     poll = select.poll()

@@ -59,7 +59,7 @@ is "the rest can be used" "$(df_of avail)" $((31 * 65536))
 ok "and is" sh -c 'cat "$1" >"$2"' sh "$tmp/record" "$m/append"
 stop_mount
 
-# Looking only: nobody told that mount of a cap.
+# A read-only mount does not know of a cap.
 start_mount -o ro
 is "read-only: the file system below" "$(stat -f -c '%S %b' "$m")" "$(stat -f -c '%S %b' "$q")"
 stop_mount

@@ -53,7 +53,7 @@ all_in_place() {
 	flags=$(lsattr "$q"/*.q "$q/control.meta") && ! grep -v '^[^ ]*C' <<<"$flags"
 }
 
-# fill: somebody else's files take what is free, large ones first.
+# fill: foreign files take what is free, large ones first.
 fill() {
 	local size
 	for ((size = 512 << 20; size >= 64 << 10; size /= 2)); do
@@ -71,7 +71,7 @@ kill_mount() {
 	umount -l "$m"
 }
 
-# foreign_next: somebody else's file under the name behind the segment that is made ahead, which has to be
+# foreign_next: a foreign file under the name behind the segment that is made ahead, which has to be
 # there before: else that name would be the writer's own by the time that the file is written.
 foreign_next() {
 	local current

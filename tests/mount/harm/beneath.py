@@ -219,7 +219,7 @@ def part_next_emptied():
 
 def part_next_deleted():
     """The writer has it open, and goes through it to the next one.  (That a segment which has been left
-    is gone before its flush is taken for somebody's trim.)"""
+    is gone before its flush counts as trimmed.)"""
     views, fd = Views(), os.open(append, os.O_WRONLY)
     os.unlink(path(3))
     for _ in range(6):
@@ -275,7 +275,7 @@ def part_directory_deleted():
 
 
 def part_live_size():
-    """What the kernel is told of a live segment it does not keep."""
+    """The kernel does not cache the attributes of a live segment."""
     name = mount + "/payload/000000002"
     fd = os.open(append, os.O_WRONLY)
     sizes = []

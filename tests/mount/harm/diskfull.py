@@ -55,7 +55,7 @@ def all_there(count):
 
 
 def is_full(fd, count):
-    """Who reads notices nothing, who writes is told each time."""
+    """Readers notice nothing; each write fails."""
     is_("again", outcome(os.write, fd, record(count)), "ENOSPC")
     is_("an open line stays", outcome(os.write, os.open(mount + "/append.lines", os.O_WRONLY), b"x"), 1)
     all_there(count)

@@ -33,7 +33,7 @@ if make_disk 2>"$tmp/said"; then
 	stop_mount "full"
 	ok "full: the queue is sound" "$CHRONQ" verify "$q"
 
-	# What it has is there for who mounts it anew, too; what is written waits for room as before.
+	# A new mount has all of it, too; a write waits for room as before.
 	start_mount
 	cases_of python3 "$here/diskfull.py" again "$q" "$m"
 	stop_mount "again"

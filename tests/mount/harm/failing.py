@@ -2,7 +2,7 @@
 """failing.py PART QUEUE MOUNT - a mount whose disk fails, as failing.sh has arranged; prints a line per
 case.
 
-waiters  the next flush fails: all who wait for it are told, nobody is told otherwise later
+waiters  the next flush fails: all who wait for it get EIO, and so does every later request
 quota    the disk's quota is exceeded when the next segments are made, for a while
 """
 
@@ -41,13 +41,13 @@ def part_waiters():
     start.wait()
     for thread in threads:
         thread.join(PATIENCE)
-    is_("all who wait for the flush that fails are told", results, ["EIO"] * WAITERS)
+    is_("all who wait for the flush that fails get EIO", results, ["EIO"] * WAITERS)
     flushes = stats(mount)["syncs"]["count"]
     is_("it is not tried again", [outcome(os.fsync, fd) for fd in fds[:5]], ["EIO"] * 5)
     is_("no flush was counted", (flushes, stats(mount)["syncs"]["count"]), (0, 0))
     for what, fd in ("append", plain), ("append with O_DSYNC", durable), ("append.lines", line):
         is_(what + " takes nothing", outcome(os.write, fd, b"after\n"), "EIO")
-    is_("not even what opens it anew", outcome(os.write, os.open(append, os.O_WRONLY), b"a"), "EIO")
+    is_("not even a new open file", outcome(os.write, os.open(append, os.O_WRONLY), b"a"), "EIO")
     with open(mount + "/ctl", "wb", buffering=0) as ctl:
         is_("nor is there another segment", outcome(ctl.write, b"roll"), "EIO")
         is_("nor a sync by command", outcome(ctl.write, b"sync"), "EIO")
@@ -64,7 +64,7 @@ def part_quota():
     """Of the segments of 4 KiB no more than the first two can be made; later all can."""
     fd = os.open(append, os.O_WRONLY)
     got = [outcome(os.write, fd, b"q" * 3900) for _ in range(4)]
-    is_("a disk's quota is told as what it is", got, [3900, 3900, "EDQUOT", "EDQUOT"])
+    is_("a disk's quota gives EDQUOT", got, [3900, 3900, "EDQUOT", "EDQUOT"])
     is_("reading goes on", len(open(stream, "rb").read()), 7800)
     is_("fsync, too", outcome(os.fsync, fd), None)
     is_("and no error of the writer is shown", stats(mount)["writer_error"], 0)

@@ -77,7 +77,7 @@ waiters() {
 	end_failed
 	is "it is said once, when it happens" "$(grep -c 'sync failed: Input/output error' "$log")" 1
 	start_mount
-	ok "mounted anew it takes records" bash -c 'echo anew >"$1"' sh "$m/append"
+	ok "mounted again it takes records" bash -c 'echo anew >"$1"' sh "$m/append"
 	ok "and makes them durable" sync "$m/append"
 	# A write that was to be durable and was told EIO is appended all the same: only its end is not known.
 	ok "what could be read before is there, and nothing else" \

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""hostile.py PART QUEUE MOUNT - users who mean harm, on a mount that hostile.sh has made; prints a
+"""hostile.py PART QUEUE MOUNT - hostile users, on a mount that hostile.sh has made; prints a
 line per case.
 
 access         what the modes forbid stays forbidden
@@ -126,7 +126,7 @@ def forbidden():
     fd = os.open(append, os.O_RDONLY)
     is_("what is open to read is not written to", outcome(os.write, fd, b"x"), "EBADF")
     other = outcome(os.open, f"/proc/self/fd/{fd}", os.O_WRONLY)
-    is_("nor opened anew to write", other, "EACCES")
+    is_("nor opened again to write", other, "EACCES")
     is_("others may ask for durability, which changes nothing", outcome(os.fsync, fd), None)
 
 
@@ -294,7 +294,7 @@ def part_waiting():
     case("three hundred writers wait", waiting(mount, 300))
     is_("reading goes on", len(open(stream, "rb").read()) % 3900, 0)
     is_("fsync goes on", outcome(os.fsync, fill), None)
-    is_("who does not want to wait is told at once", outcome(os.write, fill, b"n"), "EAGAIN")
+    is_("O_NONBLOCK: EAGAIN at once", outcome(os.write, fill, b"n"), "EAGAIN")
     # what is written to append.lines may be larger than a record, and is held whole
     large, answers = writers_that_wait(80, lines, b"l" * 1000000)
     got = os.read(answers, 7)

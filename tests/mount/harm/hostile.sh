@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Usage: hostile.sh [PART...]
 #
-# hostile.sh - users who mean harm: what they may reach, how much of the daemon they may hold, whatever
-# they ask for; each PART is a function here or of hostile.py, and a case of its name ends it
+# hostile.sh - hostile users: what they may reach, and how much of the daemon they may hold, however strange
+# their requests are; each PART is a function here or of hostile.py, and a case of its name ends it
 #
 # FUZZ_SEED=N repeats a run of the part `fuzz`, FUZZ_SECONDS=N lengthens it.
 . "$(dirname "$0")/../lib/lib.sh"

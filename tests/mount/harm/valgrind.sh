@@ -43,7 +43,7 @@ for pid in "${pids[@]}"; do
 done
 sort "$m/stream" >"$tmp/read"
 ok "every line is there" all_read
-ok "who follows gets all of it" wait_for cmp "$m/stream" "$tmp/followed"
+ok "a follower gets all of it" wait_for cmp "$m/stream" "$tmp/followed"
 kill "$follower"
 wait "$follower" 2>/dev/null
 ok "a lock is taken" flock -n "$m/append" true
@@ -53,7 +53,7 @@ ok "another is refused" not sh -c 'echo "trim all" >"$1"' sh "$m/ctl"
 stop_mount
 ok "nothing from valgrind" no_report
 
-# A full queue: who waits is served, who is killed while waiting goes.
+# A full queue: a waiting writer is served, a waiting writer that is killed ends.
 q=$tmp/full
 start_mount -o segment_size=4K,max_bytes=16K,full=block,line_timeout=1
 (

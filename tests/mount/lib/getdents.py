@@ -30,7 +30,7 @@ def pieces(fd, size):
 
 
 def names(fd, size=32768):
-    """All names from where the directory stands."""
+    """All names from the directory's offset on."""
     return [name for entries in pieces(fd, size) for name, _ in entries]
 
 

@@ -4,7 +4,7 @@
 # lib.sh - what the tests on a real mount share; sourced, never run.
 #
 # A test is one script, its cases are TAP lines.  It works in a directory of its own, $tmp, with a
-# queue $q and a mount point $m; whatever way it ends, its mounts, its daemons and the directory go.
+# queue $q and a mount point $m.  At its end, however it ends, its mounts, its daemons and the directory go.
 # It needs CHRONFS and CHRONQ, the programs to test, which may be sanitizer builds: when a mount ends,
 # its exit status and what it wrote to stderr are cases, too.
 #
@@ -16,7 +16,7 @@ export LC_ALL=C
 # shellcheck disable=SC2034 # for the tests, as are $tmp, $q, $m
 here=$(cd "$(dirname "$0")" && pwd)
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1 # this is somebody's source tree
+export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1 # writes nothing into the source tree
 # shellcheck source=../../support/tap.sh
 . "$lib/../../support/tap.sh"
 helper=  # the process id of what cases_of runs

@@ -3,9 +3,9 @@
 #
 # namespace.sh - for tests that change what the system looks like; sourced before lib.sh, never run.
 #
-# The test goes on in a mount namespace and a process namespace of its own: what it mounts over
-# /usr/sbin or /dev is seen by nobody else, and is gone with its last process, which is killed with
-# the first, whatever way that ends.
+# The test runs in a mount namespace and a process namespace of its own: no other process sees what it mounts over
+# /usr/sbin or /dev.  The namespace ends with its last process; the kernel kills that with
+# the first one, however the test ends.
 
 # shellcheck source-path=SCRIPTDIR/../../.. source=scripts/mounts.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../../scripts/mounts.sh"

@@ -107,7 +107,7 @@ def client(source, *args):
 
 
 def write_all(fd, data, step):
-    """In pieces of `step` bytes; a short write goes on where it ended."""
+    """In pieces of `step` bytes; after a short write the rest is written."""
     for at in range(0, len(data), step):
         piece = data[at:at + step]
         while piece:

@@ -7,7 +7,7 @@
 rounds=50
 
 # mount_next: a mount waits for the last one's end, for a second; when a disk takes longer over that, the
-# next try waits on.  Who is told "in use" at once has not waited.
+# next try waits on.  A mount that says "in use" at once has not waited.
 mount_next() {
 	local end=$((SECONDS + patience)) begun
 	while begun=$(date +%s%N) && ! "$CHRONFS" "$q" "$m" -o segment_size=64K 2>"$log"; do

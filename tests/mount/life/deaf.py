@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""deaf.py KIND PATH READY - holds the end of a socket or FIFO that nobody reads
+"""deaf.py KIND PATH READY - holds the end of a socket or FIFO, and reads nothing
 
 Fills it first, so that the next who writes to it waits; then makes the file READY and stays until
 it is killed."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# life.sh - start and stop: what the parent waits for, exit codes, who holds the queue, read-only
+# life.sh - start and stop: what the parent waits for, exit codes, the owner of the queue, read-only
 . "$(dirname "$0")/../lib/lib.sh"
 
 # exits STATUS TEXT DESCRIPTION ARGUMENT...: the start ends so, and says so.

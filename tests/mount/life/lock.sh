@@ -33,7 +33,7 @@ ok "the first writes" append_durable "$m" one
 rm "$q/writer.lock"
 ok "a second writer comes in, if only after a while" wait_for mounts_second
 ok "it writes" append_durable "$second" two
-refused "the first one is told: EIO" "Input/output error" append_durable "$m" lost
+refused "the first one gets EIO" "Input/output error" append_durable "$m" lost
 refused "and its fsync" "Input/output error" sync "$m/append"
 ok "its log says why" wait_for grep -qF "writer.lock was removed or replaced" "$log"
 is "its state, too" "$(grep -oE '"writer_error": "[A-Z]+"' "$m/stats.json")" '"writer_error": "EIO"'
@@ -53,7 +53,7 @@ mv "$q" "$q.old"
 ok "a queue that was only moved goes on" append_durable "$m" six
 mkdir "$q"
 ok "a second writer on the new one" wait_for mounts_second
-refused "the first one is told" "Input/output error" append_durable "$m" lost
+refused "the first one gets EIO" "Input/output error" append_durable "$m" lost
 ok "its log says why" wait_for grep -qF "the queue's directory was moved" "$log"
 ok "the second writes" append_durable "$second" seven
 umount "$m"

@@ -50,7 +50,7 @@ output=$("$CHRONFS" "$q" "$m" 2>&1)
 ok "before it is in the background, on stderr, too" test -n "$output"
 ok "each line names program and queue" not grep -qvF "chronfs: $q: " <<<"$output"
 
-# In the background: a file of somebody else's under the next segment's name.
+# In the background: a foreign file has the next segment's name.
 read -r pid _ <"$q/writer.lock"
 for ((id = 2; id < 12; id++)); do
 	echo foreign >"$q/$(printf '%09d.q' $id)"
@@ -62,7 +62,7 @@ note "$(cat "$tmp/syslog")"
 ok "unmount" umount "$m"
 ok "the daemon ends" wait_for unlocked
 
-# ---- a log that nobody reads keeps nobody waiting ----
+# ---- a log without a reader keeps no request waiting ----
 
 kill "$listener"
 wait "$listener" 2>/dev/null
@@ -73,7 +73,7 @@ deaf() {
 	listener=$!
 	wait_for [ -e "$tmp/deaf.ready" ] && rm "$tmp/deaf.ready"
 }
-# chatter QUEUE MOUNTPOINT: rolls again and again to where files of somebody else's are, each time with a message.
+# chatter QUEUE MOUNTPOINT: rolls again and again to names of foreign files, each time with a message.
 chatter() {
 	local id newest
 	newest=$(find "$1" -name '*.q' | sort | tail -n 1)
@@ -87,7 +87,7 @@ chatter() {
 ended_by() { # PID
 	timeout "$patience" tail -s 0.01 --pid="$1" -f /dev/null
 }
-# speaks_and_ends WAY PID: this daemon has something to say, answers all the same, and is told to end.
+# speaks_and_ends WAY PID: this daemon has messages to write, answers all the same, and ends.
 speaks_and_ends() {
 	ok "$1: it has something to say" timeout "$patience" bash -c "$(declare -f chatter); chatter '$q' '$m'"
 	ok "$1: it answers" timeout "$patience" cat "$m/stats.json"

@@ -10,7 +10,7 @@
 need_namespace
 
 build=$(dirname "$(dirname "$CHRONFS")")
-[ -d "$build/meson-info" ] || skip_all "needs the build directory that CHRONFS stands in"
+[ -d "$build/meson-info" ] || skip_all "needs CHRONFS in its build directory"
 if ! DESTDIR=$tmp/root meson install -C "$build" --no-rebuild >"$tmp/install.log" 2>&1; then
 	fail "meson install"
 	note "$(cat "$tmp/install.log")"
@@ -73,7 +73,7 @@ is "mount -o sync is sync=always" "$(grep -o '"sync": "[a-z]*"' "$m/stats.json")
 umount "$m"
 wait_for unlocked
 mount -t chronfs "$q" "$m" -o noatime,sync,noexec
-is "what the kernel is told" "$(options | grep -oE 'noatime|sync|noexec' | sort | tr '\n' ' ')" \
+is "the kernel's mount options" "$(options | grep -oE 'noatime|sync|noexec' | sort | tr '\n' ' ')" \
 	"noatime noexec sync "
 mounted "options for the kernel"
 gives 1 "remount" "mount -o remount" mount -t chronfs "$q" "$m" -o remount,ro

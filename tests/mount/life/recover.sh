@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# recover.sh - a daemon that was killed: what its clients see, what survives, and who may clear the
+# recover.sh - a daemon that was killed: what its clients see, what survives, and which mounts may clear the
 # dead mount away
 . "$(dirname "$0")/../lib/namespace.sh"
 . "$(dirname "$0")/../lib/lib.sh"
@@ -104,7 +104,7 @@ gives 0 "unmounted" "one that it shows" "$CHRONFS" "$odd" "$m" -o fsname=named,r
 ok "unmount" umount "$m"
 ok "its daemon ends" released "$odd"
 
-# ---- somebody else's ----
+# ---- a foreign mount ----
 
 # Another program's file system with our queue as its source; its process has ended.
 python3 - "$odd" "$m" <<'END' || fail "a mount of another type"

@@ -24,7 +24,7 @@ import time
 from testlib import PATIENCE, case
 
 
-# A test that is told to stop ends its round, so that no daemon is left.
+# On SIGTERM the test ends its round, so that no daemon is left.
 stopped = []
 signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
 
@@ -132,7 +132,7 @@ def open_append():
 
 
 def close(fd):
-    """The daemon may be dead; what was acknowledged is in the queue whatever close() says."""
+    """The daemon may be dead; what was acknowledged is in the queue even if close() fails."""
     try:
         os.close(fd)
     except OSError as e:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """model.py QUEUE MOUNT SEED SECONDS - random operations on a mount, each compared with a reference.
 
-The reference (reference.py) knows all that was ever appended and where every record stands; after
+The reference (reference.py) knows all that was ever appended and where every record is; after
 each operation the records in the segment files are compared with it, and what an operation gives,
 be it a count, an error or bytes, is compared with what it should.  The same seed gives the same
 operations.  The mount is ended in every way, too: unmounted, by SIGTERM, by SIGKILL.
@@ -71,7 +71,7 @@ class Model:
             parts.append(b"\n" * chance.choice([0, 1, 1, 1, 2]))
         return b"".join(parts)[chance.randrange(3):]
 
-    # ---- operations: each is tried as often as it stands in OPERATIONS ----
+    # ---- operations: each is as likely as it is frequent in OPERATIONS ----
 
     def open_sink(self):
         if len(self.sinks) > 6:

@@ -50,7 +50,7 @@ class Readers:
         return self.chance.randint(self.reference.oldest, self.reference.current)
 
     def stream_begin(self):
-        """Byte 0 of the path `stream`: for who has it open, as the file that was opened last."""
+        """Byte 0 of the path `stream`: for a process that has it open, that of the file that was opened last."""
         streams = [h.base for h in self.handles if h.kind == "stream"]
         return streams[-1] if streams else self.reference.begin()
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""coherence.py MOUNT QUEUE - whatever way a file of the mount is read, it is what was written: by read
+"""coherence.py MOUNT QUEUE - every way to read a file of the mount gives what was written: by read
 and by mapping, for each kind of file; the mount has segments of 64 KiB; prints a line per case."""
 
 import mmap

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# coherence.sh - what is read is what was written, through whatever cache
+# coherence.sh - a read returns what was written, through every cache
 . "$(dirname "$0")/../lib/lib.sh"
 
 for way in auto off; do

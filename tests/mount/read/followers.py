@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""followers.py MOUNT COUNT SECONDS - many who read stream at its growing end; prints a line per case.
+"""followers.py MOUNT COUNT SECONDS - many readers at the growing end of stream; prints a line per case.
 
 The kernel fills the page with the end of a file up with zeros.  A reader at the end must never see
 them, whatever the others do at the same time: some keep their file open, some open it again each time,

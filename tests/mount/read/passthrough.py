@@ -26,7 +26,7 @@ def open_read(name):
 
 
 class Stopped:
-    """The daemon does nothing: whatever works now works without it.  Should it not, it goes on after
+    """The daemon is stopped: what works now works without it.  It continues after
     a while, and the case fails."""
 
     def __enter__(self):
@@ -84,7 +84,7 @@ for kind, name in (("sealed", sealed), ("live", live)):
         case("live: sealed while it is open",
              os.pread(fd, SIZE, 0) == mapping.bytes() == content(f"{queue}/{name}"))
         new = open_read(name)
-        case("and opened anew", os.pread(new, SIZE, 0) == os.pread(fd, SIZE, 0))
+        case("and opened again", os.pread(new, SIZE, 0) == os.pread(fd, SIZE, 0))
         os.close(new)
     os.close(second)
     os.close(fd)

@@ -132,14 +132,14 @@ def read_new(length):
 
 number = os.fstat(first).st_ino
 got, new_number, path_number = elsewhere(lambda: read_new(1000))
-case("who opens it now reads from the edge", got == reference(edge, 1000))
-case("and can tell: it has another inode number", new_number == path_number != number)
+case("a new open reads from the edge", got == reference(edge, 1000))
+case("and it has another inode number", new_number == path_number != number)
 case("as ls -i shows", new_number == elsewhere(
     lambda: {entry.name: entry.inode() for entry in os.scandir(mount)}["stream"]))
 case("which stays", elsewhere(lambda: read_new(10))[1:] == (new_number, new_number))
 case("an open file keeps its own", os.fstat(first).st_ino == os.fstat(direct).st_ino == number)
 again = os.open(path, os.O_RDONLY)
-case("who has it open is led to the same file", (os.stat(path).st_ino, os.fstat(again).st_ino) ==
+case("the path leads a process that has it open to the same file", (os.stat(path).st_ino, os.fstat(again).st_ino) ==
      (number, number) and os.fstat(again).st_size == end)
 results = []
 thread = threading.Thread(target=lambda: results.append(os.stat(path).st_ino))
@@ -151,7 +151,7 @@ case("at the same offset of the same inode number is the same byte",
      os.pread(again, 100, page) == reference(page, 100))
 for fd in (first, other, direct, again):
     os.close(fd)
-case("who has closed it sees the new one", os.stat(path).st_ino == new_number)
+case("after the close the path leads to the new one", os.stat(path).st_ino == new_number)
 new = os.open(path, os.O_RDONLY)
 case("and reads it", os.read(new, 1000) == reference(edge, 1000))
 os.close(new)

@@ -49,7 +49,7 @@ for tool in "pv -q $m/stream" "socat -u OPEN:$m/stream,rdonly STDOUT" "busybox c
 	fi
 done
 
-# Those who follow it.
+# Followers.
 tail -n +1 -f -s 0.05 "$m/stream" >"$tmp/followed" 2>"$tmp/followed.err" &
 one=$!
 tail -c +1 -F -s 0.05 "$m/stream" >"$tmp/followed2" 2>>"$tmp/followed.err" &

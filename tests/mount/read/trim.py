@@ -28,7 +28,7 @@ def open_file_goes_on():
     first = oldest()
     fd = os.open(name(first), os.O_RDONLY)
     before = os.read(fd, 1 << 20)
-    # The clock of file times stands still for some milliseconds, and the writer's threads make files, too:
+    # The clock of file times has steps of some milliseconds, and the writer's threads make files, too:
     # so this begins when they are done.
     current = stats(mount)["position"]["segment"]
     while not (all(os.path.exists(f"{queue}/{n:09}.idx") for n in range(first, current)) and

@@ -41,7 +41,7 @@ refused "mv within segments/" "Operation not permitted" \
 refused "touch of a new name" "Operation not permitted" touch "$m/segments/000000100.q"
 refused "mkdir" "Operation not permitted" mkdir "$m/segments/dir"
 
-# The oldest goes, at once and for all who look.
+# The oldest goes, at once and for everybody.
 cat "$m/segments/000000000.q" >/dev/null
 ok "rm of the oldest" rm -f "$m/segments/000000000.q"
 ok "its file is gone" not [ -e "$q/000000000.q" ]

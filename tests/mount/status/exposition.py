@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """exposition.py - a strict reader of the text format 0.0.4 of Prometheus; imported, never run.
 
-Stricter than Prometheus: every metric has its HELP and its TYPE before its samples, which stand
+Stricter than Prometheus: every metric has its HELP and its TYPE before its samples, which are
 together; no sample comes twice; histograms are complete and cumulative.
 """
 

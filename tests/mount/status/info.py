@@ -78,12 +78,12 @@ def form():
     case("read in small pieces it is of one moment", len(b"".join(pieces)) == size)
     before = json.loads(b"".join(pieces))["appended"]["records"]
     again = json.loads(os.pread(fd, size, 0))["appended"]["records"]
-    case("read again from its beginning it is anew", again >= before + len(pieces),
+    case("read again from its beginning it is new", again >= before + len(pieces),
          (before, again))
     append(b"not seen by a read further on")
     head = os.pread(fd, size, 0)
     append(b"not seen by a read further on")
-    case("a read further on goes on in the same", head[100:] == os.pread(fd, size, 100))
+    case("a read at a later offset gives the same text", head[100:] == os.pread(fd, size, 100))
     os.close(fd)
     fd = os.open(path, os.O_RDONLY)
     case("a first read at the end", os.pread(fd, size, size - 3) == b"  \n")

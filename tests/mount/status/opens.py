@@ -12,7 +12,7 @@ import sys
 import threading
 
 IN_OPEN = 0x20
-SEALED_BELOW_NEWEST = 3  # the current segment and prepared ones are looked at anew
+SEALED_BELOW_NEWEST = 3  # the current segment and prepared ones are looked at again
 
 queue = sys.argv[1]
 libc = ctypes.CDLL(None, use_errno=True)

@@ -67,7 +67,7 @@ ok "mounting many segments takes little longer than mounting few" [ "$of_large" 
 
 anonymous_kib() { sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$daemon/status"; }
 
-# what a person does who looks around
+# what a person does to look around
 look_around() {
 	ls -l "$m" "$m/segments" "$m/payload"
 	tail -c 100 "$m/stream"

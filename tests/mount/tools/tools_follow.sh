@@ -133,14 +133,14 @@ pid=${followers[tail.sed]}
 ok "tail -f | sed q: what was there" sees tail.sed "last words"
 echo "second" >>"$m/append"
 ok "tail -f | sed q" sees tail.sed second
-echo "third" >>"$m/append" # tail sees that nobody reads it any more
+echo "third" >>"$m/append" # tail sees that its pipe has no reader any more
 ok "tail -f | sed q: ends" wait_for not kill -0 "$pid"
 
 cases_of python3 "$here/less.py" "$m"
 
 stop_mount
 
-# While somebody writes, sealed files stay as they are: nobody says that they changed.  Without retention,
+# While a process writes, sealed files stay as they are: tar sees no change.  Without retention,
 # which may take them before tar comes by.
 start_mount -o segment_size=64K
 write_on() { while [ ! -e "$tmp/stop" ]; do cat "$tmp/hundred"; done >>"$m/append.lines"; }
@@ -156,7 +156,7 @@ for ((round = 0; round < 5; round++)); do
 done
 touch "$tmp/stop"
 wait "$writer"
-is "he has written all the time" $? 0
+is "the writer has written all the time" $? 0
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"
 finish

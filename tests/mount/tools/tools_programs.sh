@@ -88,7 +88,7 @@ chmod 644 "$tmp/file"
 appends "cp -p, the same mode" 'cp -p $T/file append' '"text\n"'
 appends "cp --preserve=timestamps instead" 'cp --preserve=timestamps $T/file append' '"text\n"'
 
-# An ordinary user, who has no right to write here, sees that.
+# An ordinary user without the right to write here gets errors.
 sh="setpriv --reuid=nobody --regid=nogroup --clear-groups bash"
 says "a user: echo >>" 1 "Permission denied" 'echo x >> append'
 says "a user: touch" 1 "Permission denied" 'touch new'

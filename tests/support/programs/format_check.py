@@ -72,7 +72,7 @@ class Segment:
         self.times = array("Q")
         self.offsets = array("Q")
         self.ours = array("B")     # 1: the record has our extension
-        self.ends = {ALIGN}        # every offset at which a reader may stand
+        self.ends = {ALIGN}        # every offset at which a reader's position may be
 
 
 class Checker:
@@ -135,7 +135,7 @@ class Checker:
         previous = None
         for number in ids:
             if previous is not None and number != previous + 1:
-                self.base, self.stream, self.next_seq = None, 0, None  # numbering starts anew
+                self.base, self.stream, self.next_seq = None, 0, None  # numbering starts again
             self.check_segment(number)
             previous = number
         self.check_order(ids)
@@ -224,7 +224,7 @@ class Checker:
         if not summary:
             return
         if segment.sealed and not segment.seqs and segment.tail == 2 * ALIGN:
-            # It stands in for one that is gone: numbering starts anew behind it.
+            # A placeholder for one that is gone: numbering starts again behind it.
             self.base, self.stream, self.next_seq = None, 0, None
         actual_first = segment.seqs[0] if segment.seqs else expected_seq
         if actual_first is not None and first_seq != actual_first:

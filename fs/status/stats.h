@@ -5,7 +5,7 @@
  * chronfs_stats_take() (stats.c) fills the struct.  chronfs_fields() (fields.c) names each field
  * once, with its type, unit and value, as it is called in stats.json and in metrics.  json.c and
  * prometheus.c write what that list has, and know no field by name.  So a new field is a member of
- * the struct and a line of the list.
+ * the struct and a line of the list; semantics.md lists the fields, and test_fs_queue.c checks them.
  */
 #ifndef CHRONFS_STATS_H
 #define CHRONFS_STATS_H

@@ -10,6 +10,11 @@
 #include "meta/reader_file.h"
 #include "os/fault.h"
 
+/* From so many readers on there is a pause between two readings, of 200 us a reader.  Otherwise the flusher
+ * of a queue with small segments would do little else, and syncs would wait for it. */
+#define MANY 64
+#define PAUSE_MS(count) ((count) / 5)
+
 struct reading {
 	struct cq_reader_table *table;
 	const struct cq_situation *situation;
@@ -120,6 +125,14 @@ bool cq_reader_table_needs_oldest(struct cq_reader_table *t, int dirfd,
 			return true;
 	}
 	return false;
+}
+
+int cq_reader_table_pause_ms(const struct cq_reader_table *t, uint64_t now_ms)
+{
+	const uint64_t since = now_ms - t->read_ms;
+
+	return t->count >= MANY && since < PAUSE_MS(t->count) ? (int)(PAUSE_MS(t->count) - since)
+	                                                      : 0;
 }
 
 void cq_reader_table_fini(struct cq_reader_table *t)

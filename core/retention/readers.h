@@ -29,6 +29,9 @@ bool cq_reader_table_needs_oldest(struct cq_reader_table *table, int dirfd,
                                   const struct cq_config *config,
                                   const struct cq_situation *situation);
 
+/* Milliseconds to wait before all files are read again, for there are many; 0: none. */
+int cq_reader_table_pause_ms(const struct cq_reader_table *table, uint64_t now_ms);
+
 void cq_reader_table_fini(struct cq_reader_table *table);
 
 #endif

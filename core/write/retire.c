@@ -152,6 +152,18 @@ static int retire_oldest(cq_writer *w, struct cq_situation *situation)
 	return r < 0 ? r : 1;
 }
 
+/* Whether all readers' files are worth reading now. */
+static bool may_read_all(cq_writer *w, const struct cq_situation *situation)
+{
+	struct cq_retention *t = &w->retention;
+
+	if (cq_reader_table_needs_oldest(&t->readers, w->dirfd, &w->config, situation))
+		return false;
+	if (!atomic_load(&w->quota.at_limit))
+		t->wait_ms = cq_reader_table_pause_ms(&t->readers, situation->now_ms);
+	return t->wait_ms == 0;
+}
+
 /* Cheap first: what the rules want costs no reading; whether the reader that needed the oldest segment
  * still does costs a reading of that one.  A deletion is decided by a reading of all. */
 static int retire(cq_writer *w)
@@ -163,7 +175,7 @@ static int retire(cq_writer *w)
 	r = look_at_segments(w, &situation);
 	if (r == 0)
 		r = is_wanted(w, &situation);
-	if (r > 0 && !cq_reader_table_needs_oldest(&t->readers, w->dirfd, &w->config, &situation)) {
+	if (r > 0 && may_read_all(w, &situation)) {
 		/* if a reader may be missing: better keep too much */
 		r = cq_reader_table_read(&t->readers, w->dirfd, &situation);
 		while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, &situation)) > 0)
@@ -204,6 +216,7 @@ int cq_retire_step(cq_writer *w)
 		return 0;
 	pthread_mutex_lock(&t->lock);
 	check_for_external_deletions(w);
+	t->wait_ms = 0;
 	if (cq_rules_any(&w->config))
 		done = retire(w);
 	/* a sign of life is a change, so only regular readings find it */
@@ -215,7 +228,9 @@ int cq_retire_step(cq_writer *w)
 
 int cq_retire_due(cq_writer *w)
 {
+	const int wait = w->retention.wait_ms;
+
 	if (!atomic_load(&w->quota.at_limit))
-		return TICK_MS;
+		return wait > 0 && wait < TICK_MS ? wait : TICK_MS;
 	return cq_rules_any(&w->config) ? AT_LIMIT_TICK_MS : EXTERNAL_MS;
 }

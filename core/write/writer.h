@@ -32,6 +32,7 @@ struct cq_retention {
 	pthread_mutex_t lock; /* the retention lock: all but `retired`, and writer->oldest */
 	struct cq_reader_table readers;
 	struct cq_age age;
+	int wait_ms; /* the flusher's: > 0: until all readers' files may be read again */
 	uint64_t external_check_ms; /* of the last check for external deletions */
 	bool warned;
 	_Atomic uint64_t retired;

@@ -189,12 +189,36 @@ static void readers_that_leave_one_by_one(void **state)
 	assert_true(opened <= 10 * 60);
 }
 
+/* While segments are deleted all the time, each reader's file is read once in 200 us for each reader at most. */
+static void many_readers_are_read_with_pauses(void **state)
+{
+	const uint64_t pause_ns = READERS * 200000U;
+	struct qs *q = *state;
+	uint64_t start, elapsed;
+
+	q->config.retain_segments = 50;
+	make(q, READERS);
+	q->writer->config.retain_segments = 1;
+	q->writer->config.reader_max_lag_bytes = QS_SIZE; /* none keeps a segment */
+	opened = 0;
+	start = cq_monotonic_ns();
+	for (unsigned i = 7; cq_monotonic_ns() - start < 5 * pause_ns; i++) {
+		qs_append(q->writer, i * SUPPORT_PER_SEGMENT, SUPPORT_PER_SEGMENT);
+		qs_prepare(q->writer);
+		cq_writer_flush_step(q->writer);
+	}
+	elapsed = cq_monotonic_ns() - start;
+	assert_true(opened <= READERS * (elapsed / pause_ns + 2));
+	assert_true(oldest(q) > 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(readers_cost_nothing_while_nothing_is_to_go),
 	QS_TEST(signs_of_life_are_looked_for_now_and_then),
 	QS_TEST(other_readers_cost_nothing_while_one_is_in_the_way),
 	QS_TEST(what_is_remembered_lets_nothing_go),
 	QS_TEST(readers_that_leave_one_by_one),
+	QS_TEST(many_readers_are_read_with_pauses),
 };
 
 QS_MAIN(tests)

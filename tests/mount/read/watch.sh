@@ -172,11 +172,12 @@ append_unseen() {
 	[ -z "$between" ]
 }
 # What the rolls before it have left to do (the next segment, indexes) may come at any time, but it ends.
-ok "appending shows nothing in the queue's directory" wait_for append_unseen
+# In this shell, which counts the marks.
+wait_for append_unseen
+check "appending shows nothing in the queue's directory" $?
 roll_past "$oldest"
-mark
-ok "publishing does" grep -qE 'queue/ MOVED_TO 0[0-9]{8}\.q' <<<"$between"
-ok "retention does" grep -q "queue/ DELETE $oldest" <<<"$between"
+ok "publishing does" wait_for grep -qE "^$q/ MOVED_TO 0[0-9]{8}\.q\$" "$events"
+ok "retention does" wait_for grep -q "^$q/ DELETE $oldest\$" "$events"
 unwatch
 ok "unmount of the second" umount "$tmp/second"
 wait "$second"

@@ -17,21 +17,10 @@
 #define SEGMENT_SIZE 4096U
 #define PAYLOAD (SEGMENT_SIZE - 128U) /* fills a segment */
 
-static cq_writer *open_writer(const char *dir)
-{
-	struct cq_config config;
-	cq_writer *w;
-
-	cq_config_init(&config);
-	config.segment_size = SEGMENT_SIZE;
-	must("open", cq_writer_open(dir, &config, &w));
-	return w;
-}
-
 static void make_queue(const char *dir, size_t segments)
 {
 	static const char payload[PAYLOAD] = { 'x' };
-	cq_writer *w = open_writer(dir);
+	cq_writer *w = open_writer(dir, SEGMENT_SIZE);
 
 	for (size_t i = 0; i < segments; i++)
 		must("append", cq_writer_append(w, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL));
@@ -44,7 +33,7 @@ static double writer_us(const char *dir)
 
 	for (int i = 0; i < OPENS; i++) {
 		const uint64_t start = now_ns();
-		cq_writer *w = open_writer(dir);
+		cq_writer *w = open_writer(dir, SEGMENT_SIZE);
 
 		spent += now_ns() - start;
 		must("close", cq_writer_close(w));

@@ -119,6 +119,17 @@ void must(const char *what, long result)
 	exit(1);
 }
 
+cq_writer *open_writer(const char *dir, uint64_t segment_size)
+{
+	struct cq_config config;
+	cq_writer *w;
+
+	cq_config_init(&config);
+	config.segment_size = segment_size;
+	must("open", cq_writer_open(dir, &config, &w));
+	return w;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
 	(void)st;

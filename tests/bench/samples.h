@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chronq.h"
+
 struct samples {
 	uint64_t *ns;
 	size_t count;
@@ -47,6 +49,9 @@ uint64_t now_ns(void);
 
 /* Ends the program with a message if result < 0. */
 void must(const char *what, long result);
+
+/* A writer of segments of this size. */
+cq_writer *open_writer(const char *dir, uint64_t segment_size);
 
 /* Removes the directory and everything in it. */
 void remove_tree(const char *path);

@@ -53,17 +53,6 @@ static void touch_pages(uint8_t *base, size_t size)
 	}
 }
 
-static cq_writer *open_queue(const char *dir)
-{
-	struct cq_config config;
-	cq_writer *w;
-
-	cq_config_init(&config);
-	config.segment_size = SEGMENT_SIZE;
-	must("open", cq_writer_open(dir, &config, &w));
-	return w;
-}
-
 static double append_single(cq_writer *w, size_t length, size_t count)
 {
 	uint64_t start = now_ns();
@@ -152,13 +141,13 @@ static void measure(const struct shape *shape, const char *dir)
 		cq_writer *w;
 
 		copy_floor(dir, shape->payload, half, &copied[i], &checked[i]);
-		w = open_queue(dir);
+		w = open_writer(dir, SEGMENT_SIZE);
 		touch_pages(w->current->map.base, w->current->map.size);
 		single[i] = append_single(w, shape->payload, half);
 		batched[i] = append_batched(w, shape->payload, half / BATCH * BATCH);
 		must("close", cq_writer_close(w));
 		remove_tree(dir);
-		w = open_queue(dir);
+		w = open_writer(dir, SEGMENT_SIZE);
 		running[i] = append_single(w, shape->payload, shape->running);
 		/* once, so that the pages are mapped from a warm cache */
 		(void)read_all(dir);

@@ -147,6 +147,14 @@ void qs_open_full(struct qs *q, unsigned count)
 	}
 }
 
+void qs_open_synced(struct qs *q, unsigned count)
+{
+	qs_open_full(q, count);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_flush(q->writer);
+	assert_int_equal(qs_count_names(q->dir, ".idx"), count - 1);
+}
+
 void qs_expect_oldest(struct qs *q, uint32_t oldest, uint32_t segments)
 {
 	char name[CQ_NAME_MAX];
@@ -584,6 +592,16 @@ struct cq_watermark_slot qs_watermark(int dirfd)
 	assert_int_equal(cq_watermark_read(dirfd, &state), 0);
 	assert_true(state.found);
 	return state.slot;
+}
+
+void qs_expect_watermark(struct qs *q, uint64_t segment, uint64_t offset, uint64_t seq)
+{
+	const struct cq_watermark_slot mark = qs_watermark(q->dirfd);
+
+	assert_int_equal(mark.segment, segment);
+	assert_int_equal(mark.offset, offset);
+	assert_int_equal(mark.seq, seq);
+	assert_int_equal(mark.epoch, qs_stats(q->writer).epoch);
 }
 
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq)

@@ -50,6 +50,8 @@ void qs_append(cq_writer *writer, unsigned first, unsigned count);
 void qs_write(struct qs *q, unsigned first, unsigned count);
 /* Opens a writer and fills `count` segments, of which the last one is current; a spare follows. */
 void qs_open_full(struct qs *q, unsigned count);
+/* The same, all synced; each segment but the last has its index. */
+void qs_open_synced(struct qs *q, unsigned count);
 /* Of those, and the spare, only the ones from `oldest` on are there; no index is without its segment. */
 void qs_expect_oldest(struct qs *q, uint32_t oldest, uint32_t segments);
 /* Commits the beginning of this segment for the named reader, as another process would. */
@@ -130,6 +132,8 @@ uint32_t qs_crc32(const void *bytes, size_t length);
 void qs_write_file(const char *dir, const char *name, const void *bytes, size_t length);
 /* The watermark in durable.meta, which must have one. */
 struct cq_watermark_slot qs_watermark(int dirfd);
+/* It is this place, of the writer's epoch. */
+void qs_expect_watermark(struct qs *q, uint64_t segment, uint64_t offset, uint64_t seq);
 /* durable.meta says that everything before this place is durable, and a power cut has come. */
 void qs_mark(const char *dir, uint64_t segment, uint64_t offset, uint64_t seq);
 /* control.meta says that the last writer ran before the machine was restarted. */

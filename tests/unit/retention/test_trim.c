@@ -18,22 +18,13 @@
 #define PER_SEGMENT ((unsigned)SUPPORT_PER_SEGMENT)
 #define SEGMENTS 7U
 
-/* Segments 0 to 6, the last one current, all synced and indexed; and a spare. */
-static void make_synced(struct qs *q)
-{
-	qs_open_full(q, SEGMENTS);
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_flush(q->writer);
-	assert_int_equal(qs_count_names(q->dir, ".idx"), SEGMENTS - 1);
-}
-
 /* ---- by sequence number ---- */
 
 static void at_the_borders(void **state)
 {
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	assert_int_equal(cq_writer_trim(q->writer, 0, 100), 0);
 	assert_int_equal(cq_writer_trim(q->writer, PER_SEGMENT - 1, 100), 0);
 	qs_expect_oldest(q, 0, SEGMENTS);
@@ -106,7 +97,7 @@ static void damaged_segment(void **state)
 	const uint32_t rubbish = 0xDEADBEEF;
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	support_poke(q->dir, "000000000.q", 0, &rubbish, sizeof rubbish);
 	assert_int_equal(cq_writer_trim(q->writer, PER_SEGMENT - 1, 1), 0);
 	assert_int_equal(cq_writer_trim(q->writer, PER_SEGMENT, 1), 1);
@@ -130,7 +121,7 @@ static void a_reader_keeps_what_it_needs(void **state)
 {
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	qs_place_reader(q, "a", 2);
 	qs_place_reader(q, "b", 4);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 100), 2);
@@ -154,7 +145,7 @@ static void only_live_readers_count(void **state)
 
 	q->config.reader_max_lag_bytes = 4 * QS_SIZE;
 	q->config.reader_ttl_ms = 20;
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	qs_place_reader(q, "far", 1);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 2), 2); /* five behind */
 	qs_place_reader(q, "near", 2);
@@ -182,7 +173,7 @@ static void unreadable_readers(void **state)
 {
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	qs_write_file(q->dir, "readers", "not a directory", 15);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 1), -ENOTDIR);
 	assert_int_equal(cq_writer_remove(q->writer, 0), -ENOTDIR);
@@ -193,7 +184,7 @@ static void remove_one(void **state)
 {
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	assert_int_equal(cq_writer_remove(q->writer, 99), -ENOENT);
 	assert_int_equal(cq_writer_remove(q->writer, UINT32_MAX), -ENOENT);
 	assert_int_equal(cq_writer_remove(q->writer, 1), -EBUSY); /* not the oldest */
@@ -216,7 +207,7 @@ static void others_delete_too(void **state)
 {
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, "000000000.idx", 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, "000000002.q", 0), 0);

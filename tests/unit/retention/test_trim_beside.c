@@ -19,15 +19,6 @@
 #define PER_SEGMENT ((unsigned)SUPPORT_PER_SEGMENT)
 #define SEGMENTS 7U
 
-/* Segments 0 to 6, the last one current, all synced and indexed; and a spare. */
-static void make_synced(struct qs *q)
-{
-	qs_open_full(q, SEGMENTS);
-	assert_int_equal(cq_writer_sync(q->writer), 0);
-	qs_flush(q->writer);
-	assert_int_equal(qs_count_names(q->dir, ".idx"), SEGMENTS - 1);
-}
-
 static void reader_meets_one_gap(void **state)
 {
 	struct qs *q = *state;
@@ -35,7 +26,7 @@ static void reader_meets_one_gap(void **state)
 	struct cq_record record;
 	cq_reader *reader;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(cq_reader_next(reader, &record), 1);
@@ -64,7 +55,7 @@ static void positions_stay(void **state)
 	cq_reader *reader;
 	uint64_t end, skip;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	end = qs_stats(q->writer).stream_end;
 	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
 	assert_int_equal(cq_reader_seek_seq(reader, 4 * PER_SEGMENT), 0);
@@ -139,7 +130,7 @@ static void index_goes_first(void **state)
 {
 	struct qs *q = *state;
 
-	make_synced(q);
+	qs_open_synced(q, SEGMENTS);
 	cq_fault_set("unlink", EIO, 1, -1);
 	assert_int_equal(cq_writer_trim(q->writer, UINT64_MAX, 1), -EIO);
 	cq_fault_set(NULL, 0, 0, 0);

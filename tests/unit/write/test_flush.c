@@ -17,39 +17,28 @@
 
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 
-static void expect_mark(struct qs *q, uint64_t segment, uint64_t offset, uint64_t seq)
-{
-	struct cq_watermark_slot mark;
-
-	mark = qs_watermark(q->dirfd);
-	assert_int_equal(mark.segment, segment);
-	assert_int_equal(mark.offset, offset);
-	assert_int_equal(mark.seq, seq);
-	assert_int_equal(mark.epoch, qs_stats(q->writer).epoch);
-}
-
 /* The watermark is where the last good flush left it: never ahead, and not behind once a sync has returned. */
 static void watermark(void **state)
 {
 	struct qs *q = *state;
 
 	qs_open(q);
-	expect_mark(q, 0, 64, 0); /* a new queue: nothing can be missing */
+	qs_expect_watermark(q, 0, 64, 0); /* a new queue: nothing can be missing */
 	qs_append(q->writer, 0, 5);
-	expect_mark(q, 0, 64, 0);
+	qs_expect_watermark(q, 0, 64, 0);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
-	expect_mark(q, 0, AT(5), 5);
+	qs_expect_watermark(q, 0, AT(5), 5);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 5);
 	qs_append(q->writer, 5, 40);
-	expect_mark(q, 0, AT(5), 5);
+	qs_expect_watermark(q, 0, AT(5), 5);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 5);
 	assert_int_equal(cq_flush_sealed(q->writer) < 0, 0);
 	assert_true(qs_stats(q->writer).durable_seq <= 31); /* not the current segment */
 	assert_int_equal(cq_writer_sync(q->writer), 0);
-	expect_mark(q, 1, AT(45), 45);
+	qs_expect_watermark(q, 1, AT(45), 45);
 	qs_append(q->writer, 45, 1);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
-	expect_mark(q, 1, AT(46), 46);
+	qs_expect_watermark(q, 1, AT(46), 46);
 }
 
 static void nothing_new_needs_no_flush(void **state)
@@ -217,7 +206,7 @@ static void always(void **state)
 	qs_open(q);
 	qs_append(q->writer, 0, 1);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 1);
-	expect_mark(q, 0, AT(1), 1);
+	qs_expect_watermark(q, 0, AT(1), 1);
 	assert_int_equal(cq_writer_append_batch(q->writer, two, 2, NULL), 2);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 3);
 	assert_int_equal(qs_stats(q->writer).syncs, 2);
@@ -288,7 +277,7 @@ static void directory_is_synced_before_the_answer(void **state)
 	qs_append(q->writer, 0, 1);
 	cq_fault_set("sync_dir", EIO, 0, 1);
 	assert_int_equal(cq_writer_sync(q->writer), -EIO);
-	expect_mark(q, 0, 64, 0);
+	qs_expect_watermark(q, 0, 64, 0);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	qs_open(q);
 	qs_append(q->writer, 1, 1);
@@ -330,7 +319,7 @@ static void failed_flush_is_final(void **state)
 	assert_int_equal(request.result, -EIO);
 	assert_int_equal(qs_stats(q->writer).error, -EIO);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 5);
-	expect_mark(q, 0, AT(5), 5);
+	qs_expect_watermark(q, 0, AT(5), 5);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	qs_open(q);
 	assert_int_equal(qs_stats(q->writer).next_seq, 10);
@@ -364,7 +353,7 @@ static void mark_that_cannot_be_stored(void **state)
 	cq_fault_set("pwrite", ENOSPC, 0, 1);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	cq_fault_set(NULL, 0, 0, 0);
-	expect_mark(q, 0, 64, 0);
+	qs_expect_watermark(q, 0, 64, 0);
 	assert_int_equal(qs_stats(q->writer).durable_seq, 5);
 }
 #endif

@@ -66,17 +66,6 @@ static void deleted_segments_need_no_sync(void **state)
 #ifdef CQ_FAULTS
 #define AT(record) (64 + (uint64_t)((record) % 31) * 128)
 
-static void expect_mark(struct qs *q, uint64_t segment, uint64_t offset, uint64_t seq)
-{
-	struct cq_watermark_slot mark;
-
-	mark = qs_watermark(q->dirfd);
-	assert_int_equal(mark.segment, segment);
-	assert_int_equal(mark.offset, offset);
-	assert_int_equal(mark.seq, seq);
-	assert_int_equal(mark.epoch, qs_stats(q->writer).epoch);
-}
-
 /* Whether a sync makes at least `nth` of these calls: then the last one fails it. */
 static bool sync_reaches(struct qs *q, const char *call, int nth)
 {
@@ -140,7 +129,7 @@ static void earlier_segments_deleted(void **state)
 	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
 	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
-	expect_mark(q, 2, AT(70), 70);
+	qs_expect_watermark(q, 2, AT(70), 70);
 	qs_close(q);
 	qs_anew(q);
 	qs_killed_writer(q, 0, 70);
@@ -182,7 +171,7 @@ static void first_of_several_fails(void **state)
 		if (strcmp(call, "sync_data") == 0)
 			syncs = count;
 	assert_int_equal(syncs, 2);
-	expect_mark(q, 0, 64, 0);
+	qs_expect_watermark(q, 0, 64, 0);
 	assert_int_equal(cq_writer_close(q->writer), -EIO);
 	q->writer = NULL;
 }

@@ -90,19 +90,24 @@ static const struct chronfs_file_lock *find_conflict(const struct chronfs *fs,
 /*
  * Removes the range of `wanted` from its owner's locks, then adds `wanted` unless it is an unlock.
  * A lock that reaches beyond the range on both sides becomes two, and `spare` its second half.  An
- * owner's locks do not overlap, so this happens to one at most.  Consumes both.
+ * owner's locks do not overlap, so this happens to one at most.  Consumes both.  Returns whether the
+ * owner gave up an exclusive lock for a shared one: then others may get in.
  */
-static void apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
+static bool apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
                   struct chronfs_file_lock *spare)
 {
 	struct chronfs_file_lock **link = &fs->file_locks.held;
+	bool weakened = false;
 
 	while (*link) {
 		struct chronfs_file_lock *l = *link;
 
 		if (!same_owner(l, wanted) || !overlaps(l, wanted)) {
 			link = &l->next;
-		} else if (l->start < wanted->start) {
+			continue;
+		}
+		weakened |= l->type == F_WRLCK && wanted->type == F_RDLCK;
+		if (l->start < wanted->start) {
 			if (spare && l->end > wanted->end) { /* GCOV_EXCL_BR_LINE: one at most */
 				*spare = *l;
 				spare->start = wanted->end + 1;
@@ -127,6 +132,7 @@ static void apply(struct chronfs *fs, struct chronfs_file_lock *wanted,
 		fs->file_locks.held = wanted;
 		chronfs_user_limit_add(&fs->user_limits.locks);
 	}
+	return weakened;
 }
 
 /* Whether the limit refuses the request.  A lock always counts as one more, an unlock only if it
@@ -159,7 +165,8 @@ static struct chronfs_parked *grant(struct chronfs *fs, uint64_t path)
 		}
 		(void)chronfs_parked_take(&fs->file_locks.waiters, link);
 		chronfs_user_limit_release(&fs->user_limits.locks);
-		apply(fs, w->wanted, w->spare);
+		if (apply(fs, w->wanted, w->spare))
+			link = &fs->file_locks.waiters.first; /* also for those before it */
 		w->wanted = w->spare = NULL;
 		w->parked.next = granted;
 		granted = &w->parked;
@@ -270,7 +277,7 @@ static void set_lock(fuse_req_t req, const struct chronfs_file_lock *request, bo
 	if (is_too_many(fs, req, wanted)) {
 		r = -ENOLCK;
 	} else if (wanted->type == F_UNLCK || !find_conflict(fs, wanted)) {
-		apply(fs, wanted, spare);
+		(void)apply(fs, wanted, spare);
 		wanted = spare = NULL;
 		granted = grant(fs, request->path); /* a weaker lock lets others in */
 	} else {

@@ -118,6 +118,19 @@ static void who_waits_gets_it_in_turn(void **state)
 	assert_int_equal(answer_of(0), 0);
 }
 
+/* A waiter that gets a shared lock in place of its exclusive one lets in a request that came before it. */
+static void one_who_waits_lets_an_earlier_one_in(void **state)
+{
+	(void)state;
+	assert_int_equal(set(0, B, 1, range(F_WRLCK, 0, 5)), 0);
+	assert_int_equal(set(0, B, 2, range(F_WRLCK, 6, 10)), 0);
+	assert_int_equal(await(0, B, 3, range(F_RDLCK, 0, 5)), NO_ANSWER);
+	assert_int_equal(await(1, B, 1, range(F_RDLCK, 0, 10)), NO_ANSWER);
+	assert_int_equal(set(2, B, 2, range(F_UNLCK, 6, 10)), 0);
+	assert_int_equal(answer_of(1), 0);
+	assert_int_equal(answer_of(0), 0);
+}
+
 /* A close of any descriptor of a file ends its owner's POSIX locks on the file, and no other lock. */
 static void a_close_drops_the_owners_locks(void **state)
 {
@@ -223,10 +236,15 @@ static void the_mount_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(who_holds_it_is_told),           TEST(who_waits_gets_it_in_turn),
-		TEST(a_close_drops_the_owners_locks), TEST(interrupted_while_waiting),
-		TEST(interrupted_before_waiting),     TEST(unlocking_when_there_are_too_many),
-		TEST(an_operation_that_there_is_not), TEST(the_mount_ends),
+		TEST(who_holds_it_is_told),
+		TEST(who_waits_gets_it_in_turn),
+		TEST(one_who_waits_lets_an_earlier_one_in),
+		TEST(a_close_drops_the_owners_locks),
+		TEST(interrupted_while_waiting),
+		TEST(interrupted_before_waiting),
+		TEST(unlocking_when_there_are_too_many),
+		TEST(an_operation_that_there_is_not),
+		TEST(the_mount_ends),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

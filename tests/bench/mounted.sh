@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# mounted.sh - the benchmarks of scripts/bench that need a mount; sourced by it, never run.
+# mounted.sh - the benchmarks of scripts/bench that need a mount or a disk of their own; sourced by it, never run.
 #
 # Peers run in turn in each of five rounds, so that all of them meet the same machine.  A round adds its
 # figures to $rounds; report prints them.
@@ -67,7 +67,7 @@ report() { python3 "$results" merge "$rounds"; }
 # seconds COMMAND: how long it takes, made in $work because its path may have blanks.
 seconds() {
 	local TIMEFORMAT=%R
-	{ time (cd "$work" && sh -c "$1") >/dev/null 2>&1; } 2>&1
+	{ time sh -c "cd \"\$0\" && { $1; } >/dev/null 2>&3" "$work"; } 3>&2 2>&1
 }
 
 # rate BYTES COMMAND: GB/s
@@ -251,22 +251,34 @@ drop_cgroup() {
 	cgroup=''
 }
 
+# ext4 skips deleted inodes for some time when it makes a file, so each series needs a new one.
+bench_dir_contention() {
+	local series
+	for series in '10000 0 5 1' '10000 0 5 4' '5000 1000 5 1' '5000 1000 5 4'; do
+		[ "$(id -u)" -ne 0 ] || loop_disk 2048
+		# shellcheck disable=SC2086 # four words
+		program dir-contention "${disk:-$work}" $series
+		[ -z "$disk" ] || drop_disk
+	done
+}
+
 append_once() {
-	BENCH_RESULTS=$rounds "$build/tests/bench/bench-sink" 64 20000 1 1 plain "$1" "$mnt/append" >/dev/null
+	BENCH_RESULTS=$rounds "$build/tests/bench/bench-sink" 64 10000 1 1 plain "$1" "$mnt/append" >/dev/null
 }
 
 # Each round appends alone, and then beside three greps that wait for the disk.
 appends_beside_greps() {
-	local file greps
+	local files greps
 	for _ in 1 2 3 4 5; do
-		append_once alone
+		append_once "alone: a slow disk"
 		greps=()
-		for file in segments/000000003.q payload/000000001 stream; do
-			grep -c no-such-text "$mnt/$file" >/dev/null &
+		for files in 'segments/00000000[6-9].q' 'payload/00000000[345]' stream; do
+			# shellcheck disable=SC2086 # a pattern
+			(cd "$mnt" && exec grep -c no-such-text $files >/dev/null) &
 			greps+=($!)
 		done
 		sleep 0.5 # they have read what is cached, and wait for the disk
-		append_once "beside three greps of cold segments"
+		append_once "beside three greps: a slow disk"
 		kill "${greps[@]}" 2>/dev/null || say "a grep had ended: the disk was not slow enough"
 		wait "${greps[@]}" 2>/dev/null || true
 	done
@@ -276,13 +288,13 @@ appends_beside_greps() {
 bench_cold() {
 	loop_disk 3072
 	mount_queue "$all_cpus" ''
-	head -c 671088640 /dev/urandom >"$mnt/append"
+	head -c 1342177280 /dev/urandom >"$mnt/append"
 	echo roll >"$mnt/ctl"
 	unmount_queue
 	as_root umount "$disk" # drops its cache
 	as_root mount -o loop "$work/image" "$disk"
 	mount_queue "$all_cpus" ''
-	throttle_reads "$(daemon)" 20000000
+	throttle_reads "$(daemon)" 10000000
 	appends_beside_greps
 	unmount_queue
 	drop_cgroup

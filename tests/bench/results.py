@@ -6,19 +6,21 @@ A benchmark adds lines to a file: heading, name, unit and a value for each run, 
 Lines with the same heading, name and unit are runs of the same figure.
 
 usage: results.py merge FILE                  print the spread of each figure; add it to $BENCH_RESULTS
-       results.py json FILE NAME MACHINE      print the figures as JSON
+       results.py json FOLDER NAME MACHINE    print the figures of FOLDER, a file for each benchmark, as JSON
        results.py compare OLD.json NEW.json   print what changed; 1 if a figure got slower, else 0
        results.py plot FILE.json FOLDER       draw SVG files with gnuplot
 """
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
 
 # A difference of the medians that is smaller than this is noise, whatever the runs say.
 NOISE = 0.05
+
+# What names a figure.
+PARTS = ["bench", "heading", "name", "unit"]
 
 
 def read(path):
@@ -45,9 +47,10 @@ def merge(path):
     os.unlink(path)
 
 
-def to_json(path, bench, machine):
-    figures = [{"heading": heading, "name": name, "unit": unit, "runs": runs}
-               for (heading, name, unit), runs in read(path).items()]
+def to_json(folder, bench, machine):
+    figures = [{"bench": file, "heading": heading, "name": name, "unit": unit, "runs": runs}
+               for file in sorted(os.listdir(folder))
+               for (heading, name, unit), runs in read(os.path.join(folder, file)).items()]
     json.dump({"bench": bench, "machine": machine, "figures": figures}, sys.stdout, indent=1)
     print()
 
@@ -58,7 +61,7 @@ def load(path):
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
         for figure in data["figures"]:
-            if not figure["runs"] or not isinstance(figure["heading"] + figure["name"] + figure["unit"], str):
+            if not figure["runs"] or not isinstance("".join(figure[part] for part in PARTS), str):
                 raise ValueError("a figure without runs")
             float(sum(figure["runs"]))
         return data
@@ -90,10 +93,10 @@ def compare(old_path, new_path):
     old, new = load(old_path), load(new_path)
     if old["machine"] != new["machine"]:
         print(f"other machines: {old['machine']} | {new['machine']}")
-    new_runs = {(f["heading"], f["name"], f["unit"]): f["runs"] for f in new["figures"]}
+    new_runs = {tuple(f[part] for part in PARTS): f["runs"] for f in new["figures"]}
     compared = slower = faster = 0
     for figure in old["figures"]:
-        key = figure["heading"], figure["name"], figure["unit"]
+        key = tuple(figure[part] for part in PARTS)
         if key not in new_runs:
             continue
         compared += 1
@@ -114,51 +117,63 @@ def compare(old_path, new_path):
 PERCENTILES = ["p50", "p90", "p99", "p99.9", "max"]
 
 
-def gnuplot(folder, name, title, rows, commands):
-    """Runs gnuplot over rows of a label and values; label in column 1."""
-    data = "".join("\t".join(f'"{cell}"' if isinstance(cell, str) else f"{cell:.4g}" for cell in row) + "\n"
-                   for row in rows)
-    path = os.path.join(folder, name + ".svg")
-    script = (f'set terminal svg size 900,{240 + 26 * len(rows)} font "sans,12" background "white"\n'
-              f'set output "{path}"\nset title "{title}" noenhanced\n'
-              f'set datafile separator "\\t"\nset key top left noenhanced\nset grid\n'
-              f"$data << END\n{data}END\n{commands}\n")
-    subprocess.run(["gnuplot"], input=script, text=True, check=True)
-    print(path)
+def latency_panel(block, title, peers):
+    """Percentiles of a latency, a line for each peer."""
+    rows = [[p] + [statistics.median(figures[p]) for figures in peers.values()] for p in PERCENTILES]
+    lines = ", ".join(f'{block} using 0:{i + 2}:xtic(1) with linespoints lw 2 title "{peer}"'
+                      for i, peer in enumerate(peers))
+    return title, rows, f'set logscale y\nset key top left noenhanced\nset ylabel "microseconds"\nplot {lines}'
 
 
-def file_name(heading):
-    return re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")[:60]
+def bars_panel(block, title, unit, bars):
+    """A bar for each median, with lines from the least to the most."""
+    rows = [[label, statistics.median(runs), min(runs), max(runs)] for label, runs in bars]
+    return title, rows, (f'set yrange [0:*]\nunset key\nset style fill solid 0.6\nset boxwidth 0.5\n'
+                         f'set ylabel "{unit}" noenhanced\nset xtics rotate by -12 noenhanced\n'
+                         f'plot {block} using 0:2:xtic(1) with boxes lc "#5577aa", '
+                         f'{block} using 0:2:3:4 with yerrorbars lc "black" pt 0')
+
+
+def panels(figures):
+    """The panels of one benchmark.  "chronfs: writes of 64 bytes" and "null FUSE: writes of 64 bytes" share one."""
+    by_heading, latencies, bars = {}, {}, {}
+    for figure in figures:
+        by_heading.setdefault(figure["heading"], {})[figure["name"], figure["unit"]] = figure["runs"]
+    for heading, named in by_heading.items():
+        peer, colon, title = heading.partition(": ")
+        if not colon:
+            peer, title = "", heading
+        if all((p, "us") in named for p in PERCENTILES):
+            latencies.setdefault(title, {})[peer or "chronfs"] = {p: named.pop((p, "us")) for p in PERCENTILES}
+        for (name, unit), runs in named.items():
+            bars.setdefault((title, unit), []).append((f"{peer}: {name}" if peer else name, runs))
+    made = [lambda block, t=t, p=p: latency_panel(block, t, p) for t, p in latencies.items()]
+    made += [lambda block, t=t, u=u, b=b: bars_panel(block, t, u, b) for (t, u), b in bars.items()]
+    return [make(f"$panel{i}") for i, make in enumerate(made)]
 
 
 def plot(path, folder):
+    """One SVG file for each benchmark, its panels one below the other."""
     os.makedirs(folder, exist_ok=True)
-    by_heading = {}
+    by_bench = {}
     for figure in load(path)["figures"]:
-        by_heading.setdefault(figure["heading"], {})[figure["name"]] = figure
-    # Percentiles of a latency: one line for each peer.  "chronfs: writes of 64 bytes" and "null FUSE:
-    # writes of 64 bytes" go into one plot.
-    latencies, bars = {}, {}
-    for heading, figures in by_heading.items():
-        peer, _, rest = heading.rpartition(": ")
-        if all(p in figures for p in PERCENTILES):
-            latencies.setdefault(rest, {})[peer or "chronfs"] = [figures[p] for p in PERCENTILES]
-        for name, figure in figures.items():
-            if name not in PERCENTILES:
-                label = f"{peer}: {name}" if peer else name
-                bars.setdefault((rest, figure["unit"]), []).append((label, figure["runs"]))
-    for heading, peers in latencies.items():
-        rows = [[p] + [statistics.median(peers[peer][i]["runs"]) for peer in peers] for i, p in enumerate(PERCENTILES)]
-        lines = ", ".join(f'$data using 0:{i + 2}:xtic(1) with linespoints lw 2 title "{peer}"'
-                          for i, peer in enumerate(peers))
-        gnuplot(folder, "latency-" + file_name(heading), heading, rows,
-                f'set logscale y\nset ylabel "microseconds"\nplot {lines}')
-    for (heading, unit), items in bars.items():
-        rows = [[label, statistics.median(runs), min(runs), max(runs)] for label, runs in items]
-        gnuplot(folder, "bars-" + file_name(heading + " " + unit), heading, rows,
-                f'set style fill solid 0.6\nset boxwidth 0.6\nset yrange [0:*]\nset ylabel "{unit}" noenhanced\n'
-                'set xtics rotate by -20 noenhanced\nunset key\n'
-                'plot $data using 0:2:xtic(1) with boxes, $data using 0:2:3:4 with yerrorbars lc "black" lw 1')
+        by_bench.setdefault(figure["bench"], []).append(figure)
+    for bench, figures in by_bench.items():
+        drawn = panels(figures)
+        svg = os.path.join(folder, bench + ".svg")
+        script = ['set datafile separator "\t"', "set grid"]
+        for i, (_, rows, _) in enumerate(drawn):
+            script.append(f"$panel{i} << END")
+            script += ["\t".join(f'"{c}"' if isinstance(c, str) else f"{c:.6g}" for c in row) for row in rows]
+            script.append("END")
+        script += [f'set terminal svg size 900,{300 * len(drawn)} font "sans,12" background "white"',
+                   f'set output "{svg}"', f"set multiplot layout {len(drawn)},1"]
+        for title, rows, commands in drawn:
+            script += ["unset logscale", "set autoscale", "set xtics norotate", f"set xrange [-0.5:{len(rows) - 0.5}]",
+                       f'set title "{title}" noenhanced', commands]
+        script.append("unset multiplot")
+        subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
+        print(svg)
 
 
 def main():

@@ -79,18 +79,18 @@ int main(int argc, char **argv)
 	const uint64_t rate = argc > 4 ? strtoul(argv[4], NULL, 10) : 200;
 	const bool prealloc = !(argc > 5 && strcmp(argv[5], "none") == 0);
 	const size_t runs = argc > 6 ? strtoul(argv[6], NULL, 10) : 5;
-	char dir[4096];
+	char dir[4096], speed[64] = "full speed";
 
+	if (rate > 0)
+		snprintf(speed, sizeof speed, "%llu MB/s", (unsigned long long)rate);
 	if (mib < 1 || rolls < 1 || runs < 1 || runs > MOST_RUNS) {
 		fprintf(stderr,
 		        "usage: roll [DIR [MIB [ROLLS [MB_PER_SECOND|0 [prealloc|none [RUNS]]]]]]\n");
 		return 2;
 	}
-	print_heading(
-		"rolls of %llu MiB segments, %zu a run, records of 1 KiB at %llu MB/s (0: full "
-		"speed), %s",
-		(unsigned long long)mib, rolls, (unsigned long long)rate,
-		prealloc ? "with preallocation" : "without preallocation");
+	print_heading("rolls of %llu MiB segments, %zu a run, records of 1 KiB at %s, %s",
+	              (unsigned long long)mib, rolls, speed,
+	              prealloc ? "with preallocation" : "without preallocation");
 	for (size_t i = 0; i < runs; i++) {
 		struct cq_stats stats = CQ_SIZED(stats);
 		struct samples samples;

@@ -60,9 +60,9 @@ results=$top/tests/bench/results.py
 figures() {
 	local file=$1
 	shift
-	printf 'an append\tp50\tus%s\n' "$(printf '\t%s' "$@")" >"$dir/results"
-	printf 'a read\trate\tGB/s\t2\t2.1\t1.9\na read\tp50\tus\t7\n' >>"$dir/results"
-	python3 "$results" json "$dir/results" roll "a machine" >"$file"
+	printf 'an append\tp50\tus%s\n' "$(printf '\t%s' "$@")" >"$dir/figures/roll"
+	printf 'a read\trate\tGB/s\t2\t2.1\t1.9\na read\tp50\tus\t7\n' >"$dir/figures/waiting"
+	python3 "$results" json "$dir/figures" all "a machine" >"$file"
 }
 # compared CODE TEXT DESCRIPTION: --compare of old.json and new.json ends with CODE and its output has TEXT.
 compared() {
@@ -71,11 +71,12 @@ compared() {
 	[ "$status" -eq "$1" ] && [[ $output == *"$2"* ]]
 	check "bench --compare: $3" $? "status $status: $output"
 }
+mkdir "$dir/figures"
 figures "$dir/old.json" 10 11 12 10 11
 python3 -c 'import json, sys
 data = json.load(open(sys.argv[1]))
-assert data["bench"] == "roll" and data["machine"] == "a machine"
-assert data["figures"][0] == {"heading": "an append", "name": "p50", "unit": "us", "runs": [10, 11, 12, 10, 11]}
+assert data["bench"] == "all" and data["machine"] == "a machine"
+assert data["figures"][0] == {"bench": "roll", "heading": "an append", "name": "p50", "unit": "us", "runs": [10, 11, 12, 10, 11]}
 assert len(data["figures"]) == 3' "$dir/old.json"
 check "the JSON has every figure with all its runs" $?
 cp "$dir/old.json" "$dir/new.json"
@@ -96,6 +97,16 @@ printf 'a cat\tchronfs\ts\t%s\n' 3 1 2 >"$dir/results"
 output=$(env -u BENCH_RESULTS python3 "$results" merge "$dir/results")
 [[ $output =~ ^a\ cat$'\n'\ +chronfs\ +min\ +1.00\ +median\ +2.00\ +max\ +3.00\ s$ ]]
 check "the spread of three runs" $? "$output"
+
+# plot, with a gnuplot that keeps what it is told
+mkdir "$dir/bin"
+printf '#!/bin/sh\ncat >>%s/commands\n' "$dir" >"$dir/bin/gnuplot"
+chmod +x "$dir/bin/gnuplot"
+output=$(PATH=$dir/bin:$PATH python3 "$results" plot "$dir/old.json" "$dir/images")
+[ "$output" = "$dir/images/roll.svg"$'\n'"$dir/images/waiting.svg" ]
+check "an SVG file for each benchmark" $? "$output"
+grep -qx 'set output ".*/roll.svg"' "$dir/commands" && grep -qx '"p50"[[:blank:]]11[[:blank:]]10[[:blank:]]12' "$dir/commands"
+check "with the median, the least and the most of the runs" $? "$(cat "$dir/commands")"
 
 # ---- a tree ----
 
@@ -133,7 +144,6 @@ cp -r "$tree/scripts" "$dir/empty"
 refused 1 "not the source tree" "a copy of scripts/ alone" "$dir/empty/scripts/fuzz"
 
 # What is installed does not matter here.
-mkdir "$dir/bin"
 printf '#!/bin/sh\nexit 0\n' >"$dir/bin/install-deps"
 chmod +x "$dir/bin/install-deps"
 cp "$dir/bin/install-deps" "$tree/scripts/install-deps"

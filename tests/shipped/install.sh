@@ -7,8 +7,8 @@
 set -uo pipefail
 
 build=$1
-# shellcheck source=tests/support/tap.sh
-. "$(dirname "$0")/../support/tap.sh"
+# shellcheck source=tests/support/programs/tap.sh
+. "$(dirname "$0")/../support/programs/tap.sh"
 
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

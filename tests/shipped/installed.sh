@@ -8,8 +8,8 @@
 set -uo pipefail
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-# shellcheck source=tests/support/tap.sh
-. "$(dirname "$0")/../support/tap.sh"
+# shellcheck source=tests/support/programs/tap.sh
+. "$(dirname "$0")/../support/programs/tap.sh"
 
 unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR LD_LIBRARY_PATH LIBRARY_PATH CPATH
 dir=$(mktemp -d)

@@ -7,8 +7,8 @@ set -uo pipefail
 export LC_ALL=C
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-# shellcheck source=tests/support/tap.sh
-. "$(dirname "$0")/../support/tap.sh"
+# shellcheck source=tests/support/programs/tap.sh
+. "$(dirname "$0")/../support/programs/tap.sh"
 
 # missing PAGE WORD...: those words that the page does not have.
 missing() {

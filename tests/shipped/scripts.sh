@@ -8,8 +8,8 @@ export LC_ALL=C
 unset BUILD_DIR
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
-# shellcheck source=tests/support/tap.sh
-. "$(dirname "$0")/../support/tap.sh"
+# shellcheck source=tests/support/programs/tap.sh
+. "$(dirname "$0")/../support/programs/tap.sh"
 
 # refused STATUS TEXT DESCRIPTION COMMAND...: it ends with this, and says this in one line.
 refused() {

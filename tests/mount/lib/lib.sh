@@ -17,8 +17,8 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd)
 lib=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH=$lib PYTHONDONTWRITEBYTECODE=1 # writes nothing into the source tree
-# shellcheck source=../../support/tap.sh
-. "$lib/../../support/tap.sh"
+# shellcheck source=../../support/programs/tap.sh
+. "$lib/../../support/programs/tap.sh"
 helper=  # the process id of what cases_of runs
 daemon=  # the process id of the mount that start_mount started
 mounts=() # mount points in use

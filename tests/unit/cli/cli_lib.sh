@@ -11,8 +11,8 @@ export LC_ALL=C
 
 : "${CHRONQ:?names the program to test}" "${GOLDEN:?names the golden queues}"
 : "${FORMAT_CHECK:?names the checker of the format}"
-# shellcheck source=tests/support/tap.sh
-. "$(dirname "${BASH_SOURCE[0]}")/../../support/tap.sh"
+# shellcheck source=tests/support/programs/tap.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../support/programs/tap.sh"
 tmp=$(mktemp -d "${TMPDIR:-${base:-/tmp}}/chronq-test.XXXXXX") || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM HUP

@@ -11,8 +11,8 @@ unset CMOCKA_MESSAGE_OUTPUT
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 log=$tmp/log
-# shellcheck source=tests/support/tap.sh
-. "$(dirname "$0")/../../support/tap.sh"
+# shellcheck source=tests/support/programs/tap.sh
+. "$(dirname "$0")/../../support/programs/tap.sh"
 
 if ! strace -o /dev/null true 2>/dev/null; then
 	echo "1..0 # SKIP strace cannot trace here"

@@ -364,11 +364,7 @@ void cq_catalog_learn_sealed(struct cq_catalog *c, const struct cq_catalog_entry
 	entry = make_entry(c, from->id, oldest);
 	if (entry) {
 		if ((entry->flags & CQ_ENTRY_SEALED) && !cq_same_file(entry->file, from->file))
-			entry->flags &= is_placed(entry) ? ~COUNT_FLAGS : CQ_ENTRY_LISTED;
-		if (!(entry->flags & CQ_ENTRY_PLACED)) {
-			entry->base = from->base;
-			entry->flags |= from->flags & CQ_ENTRY_PLACED;
-		}
+			entry->flags &= ~COUNT_FLAGS;
 		set_count(entry, from);
 		entry->file = from->file;
 		entry->flags |= CQ_ENTRY_SEALED;
@@ -458,9 +454,10 @@ unlock:
 /* Removes the ids from index `from` up to, not including, `to`. */
 static void remove_ids(struct cq_catalog *c, size_t from, size_t to)
 {
+	if (from == to)
+		return;
 	c->id_count -= to - from;
-	if (c->id_count > from)
-		memmove(c->ids + from, c->ids + to, (c->id_count - from) * sizeof *c->ids);
+	memmove(c->ids + from, c->ids + to, (c->id_count - from) * sizeof *c->ids);
 }
 
 void cq_catalog_remove(struct cq_catalog *c, uint32_t id)
@@ -480,4 +477,10 @@ void cq_catalog_drop_below(struct cq_catalog *c, uint32_t id)
 	if (c->chunk_count > 0 && !sweep(c, c->chunks[0]))
 		remove_chunks(c, 0, 1);
 	pthread_mutex_unlock(&c->lock);
+}
+
+void cq_catalog_forget_all(struct cq_catalog *c)
+{
+	cq_catalog_drop_below(c, UINT32_MAX);
+	c->origin = 0;
 }

@@ -17,7 +17,7 @@
  *   records to find out where a segment begins.  So one thread finds that out, and others that need
  *   it wait for that thread.  A reader's seek needs no `refresh`: the reader has its own queue handle.
  *   Any thread adds the attributes of sealed segments (segment_attr.c, segment_info.c), without
- *   `refresh`.
+ *   `refresh`.  Attributes never place a segment in the stream.
  *
  * Locks
  *   `lock` guards memory.  Each function here takes it, and under it only reads and changes the
@@ -25,9 +25,11 @@
  *   Order: `refresh`, then the writer's locks or `lock`.
  *
  * For how long
- *   The stream base of a segment does not change while the segment is listed.  What a sealed file says
- *   is valid while the name leads to the same file: its inode number and both its times tell.  For a
- *   segment that is not listed that includes the stream base.
+ *   The stream base of a segment does not change while the segment is listed and a stream is open.  What
+ *   a sealed file says is valid while the name leads to the same file: its inode number and both its
+ *   times tell.
+ *   When the last stream of the handle is closed, all is forgotten: before the next one is opened, another
+ *   queue may have taken the place of this one.  A seek forgets nothing: its reader is open.
  *   Nothing is remembered of the file of a segment that is not sealed, or whose times are not final.
  *   If there is no memory to remember an attribute, it is read again when it is needed.
  *
@@ -105,7 +107,8 @@ struct cq_catalog_content {
 struct cq_catalog_chunk;
 
 struct cq_catalog {
-	pthread_mutex_t refresh; /* see above; also the two below */
+	pthread_mutex_t refresh; /* see above; also the three below */
+	unsigned streams;        /* that are open */
 	uint64_t origin;         /* where the oldest segment begins if nothing tells */
 	uint32_t failed; /* the segment that the last error of a call with a queue was about */
 
@@ -129,6 +132,7 @@ int cq_catalog_list(struct cq_catalog *catalog, const uint32_t *ids, size_t coun
 int cq_catalog_add(struct cq_catalog *catalog, uint32_t first, uint32_t last);
 void cq_catalog_remove(struct cq_catalog *catalog, uint32_t id);
 void cq_catalog_drop_below(struct cq_catalog *catalog, uint32_t id);
+void cq_catalog_forget_all(struct cq_catalog *catalog);
 
 /* The listed ids around `id` without a gap; `id` alone if it is not listed. */
 struct cq_id_run cq_catalog_run(const struct cq_catalog *catalog, uint32_t id);
@@ -169,9 +173,8 @@ bool cq_catalog_lookup(struct cq_catalog *catalog, uint64_t position,
 bool cq_catalog_get_sealed(struct cq_catalog *catalog, uint32_t id, struct cq_file_id file,
                            struct cq_catalog_entry *ret_entry);
 
-/* Remembers a sealed segment's file and, as far as the flags say that they are known, where the segment
- * begins and what it holds.  No segment below `oldest` is there any more: when the catalogue has to
- * grow, those go first. */
+/* Remembers a sealed segment's file and, if the flags say that this is known, what the segment holds.  No
+ * segment below `oldest` is there any more: when the catalogue has to grow, those go first. */
 void cq_catalog_learn_sealed(struct cq_catalog *catalog, const struct cq_catalog_entry *entry,
                              uint32_t oldest);
 

@@ -32,6 +32,9 @@ int cq_stream_open(cq_queue *queue, cq_stream **ret_stream)
 	s->process = queue->process;
 	s->queue = queue;
 	cq_mapping_cache_init(&s->cache, queue);
+	pthread_mutex_lock(&queue->catalog.refresh);
+	queue->catalog.streams++;
+	pthread_mutex_unlock(&queue->catalog.refresh);
 	*ret_stream = s;
 	return 0;
 }
@@ -42,6 +45,10 @@ void cq_stream_close(cq_stream *s)
 		return;
 	cq_tail_fini(s);
 	cq_mapping_cache_fini(&s->cache);
+	pthread_mutex_lock(&s->queue->catalog.refresh);
+	if (--s->queue->catalog.streams == 0)
+		cq_catalog_forget_all(&s->queue->catalog);
+	pthread_mutex_unlock(&s->queue->catalog.refresh);
 	free(s);
 }
 

@@ -256,24 +256,37 @@ static void place_and_file(void **state)
 	assert_int_equal(entry.base, 600);
 }
 
-/* The place of a segment that is not listed is forgotten with its file: another file by that name may be of
- * another queue. */
-static void place_of_another_file(void **state)
+/* Attributes do not place a segment: its file may be another queue's when the stream comes to it. */
+static void file_without_a_place(void **state)
 {
 	struct fixture *f = *state;
 	struct cq_catalog_entry entry = {
 		.id = 5, .base = 500, .flags = CQ_ENTRY_PLACED, .file = file_of(5, 1)
 	};
 
-	cq_catalog_learn_sealed(&f->catalog, &entry, 0);
-	assert_true(cq_catalog_get(&f->catalog, 5, &entry));
-	entry.base = 700;
-	entry.file = file_of(5, 2);
-	cq_catalog_learn_sealed(&f->catalog, &entry, 0);
-	assert_true(cq_catalog_get(&f->catalog, 5, &entry));
-	assert_int_equal(entry.base, 700);
-	assert_false(cq_catalog_get_sealed(&f->catalog, 5, file_of(5, 3), &entry));
-	assert_false(cq_catalog_get(&f->catalog, 5, &entry));
+	for (int listed = 0; listed < 2; listed++) {
+		cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+		assert_false(cq_catalog_get(&f->catalog, 5, &entry));
+		assert_int_equal(at(f, 500), UINT32_MAX);
+		list(f, 0, 9, UINT32_MAX);
+	}
+}
+
+static void all_is_forgotten(void **state)
+{
+	struct fixture *f = *state;
+
+	list(f, 0, 299, UINT32_MAX);
+	place(f, 3, 300, CQ_ENTRY_COUNTED, 100);
+	put(f, 200, 1, 0);
+	f->catalog.origin = 7;
+	cq_catalog_forget_all(&f->catalog);
+	is_known(f, 200, false);
+	assert_int_equal(at(f, 350), UINT32_MAX);
+	assert_int_equal(f->catalog.id_count, 0);
+	assert_int_equal(f->catalog.chunk_count, 0);
+	assert_int_equal(f->catalog.origin, 0);
+	cq_catalog_forget_all(&f->catalog);
 }
 
 /* A segment that is not listed holds no position, also if its place is known. */
@@ -285,16 +298,14 @@ static void listed_ones_alone(void **state)
 
 	for (entry.id = 0; entry.id < 400; entry.id++) {
 		entry.base = entry.id * 10;
-		entry.file = file_of(entry.id, 1);
-		cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+		assert_int_equal(cq_catalog_learn(&f->catalog, &entry), 0);
 	}
 	assert_int_equal(at(f, 1005), UINT32_MAX); /* none is listed */
 	list(f, 90, 299, 200);
 	for (uint32_t id = 300; id < 400; id++) { /* learned before it is listed */
 		entry.id = id;
 		entry.base = id * 10;
-		entry.file = file_of(id, 1);
-		cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+		assert_int_equal(cq_catalog_learn(&f->catalog, &entry), 0);
 	}
 	for (uint32_t id = 90; id < 300; id++)
 		if (id != 199 && id != 200)
@@ -390,7 +401,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(payload_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(trimmed, setup, teardown),
 		cmocka_unit_test_setup_teardown(place_and_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(place_of_another_file, setup, teardown),
+		cmocka_unit_test_setup_teardown(file_without_a_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(all_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(listed_ones_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(unplaced_between, setup, teardown),
 		cmocka_unit_test_setup_teardown(last_contents, setup, teardown),

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "chronq-fs.h"
 #include "chronq.h"
 #include "format/format.h"
 #include "format/record.h"
@@ -74,6 +75,38 @@ static void last_ones_go(void **state)
 	places_put(f, &m);
 	stream_expect_extent(f->view.stream, 4 * PER, 8 * PER);
 	stream_expect(f->view.stream, NULL, 4 * PER, 8 * PER, PER);
+}
+
+static struct mixture ours_then_theirs[2] = {
+	{ .kinds = { MISSING, MISSING, OURS, OURS, MISSING, MISSING, MISSING, MISSING } },
+	{ .kinds = { MISSING, MISSING, THEIRS, THEIRS, MISSING, MISSING, MISSING, MISSING } },
+};
+
+/* Another queue with the same ids takes the place of this one while no stream is open: whatever the queue
+ * handle has seen of the first one, a new stream is the second one's. */
+static void queue_is_replaced(void **state)
+{
+	struct stream_fixture *f = *state;
+	struct cq_segment_attr attr;
+	uint8_t byte;
+
+	places_make(f);
+	for (int seen_by_stream = 0; seen_by_stream < 2; seen_by_stream++) {
+		places_put(f, &ours_then_theirs[0]);
+		stream_reopen(f);
+		for (uint32_t id = 2; id < 4; id++) {
+			assert_int_equal(cq_queue_segment_attr(f->view.queue, id, NULL, &attr), 0);
+			assert_true(attr.have_payload);
+		}
+		if (seen_by_stream)
+			stream_expect(f->view.stream, NULL, 2 * PER, 4 * PER, PER);
+		cq_stream_close(f->view.stream);
+		places_put(f, &ours_then_theirs[1]);
+		assert_int_equal(cq_stream_open(f->view.queue, &f->view.stream), 0);
+		stream_expect_extent(f->view.stream, 0, 2 * PER);
+		assert_int_equal(cq_stream_pread(f->view.stream, &byte, 1, PER), 1);
+		assert_int_equal(byte, stream_byte(3 * PER));
+	}
 }
 
 /* A copy takes the last segment's name (cp, then mv): the stream follows the copy, not the file that has
@@ -379,15 +412,11 @@ static void impossible_positions(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	STREAM_TEST(last_ones_go),
-	STREAM_TEST(last_one_is_replaced),
-	STREAM_TEST(left_damaged),
-	STREAM_TEST(prepared_behind_a_gap),
-	STREAM_TEST(lying_summary_of_the_last),
-	STREAM_TEST(old_directory_times),
-	STREAM_TEST(only_segment_cut_short),
-	STREAM_TEST(strange_segments),
-	STREAM_TEST(impossible_positions),
+	STREAM_TEST(last_ones_go),          STREAM_TEST(queue_is_replaced),
+	STREAM_TEST(last_one_is_replaced),  STREAM_TEST(left_damaged),
+	STREAM_TEST(prepared_behind_a_gap), STREAM_TEST(lying_summary_of_the_last),
+	STREAM_TEST(old_directory_times),   STREAM_TEST(only_segment_cut_short),
+	STREAM_TEST(strange_segments),      STREAM_TEST(impossible_positions),
 };
 
 SUPPORT_MAIN(tests)

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "catalog/successor.h"
 #include "files/dir.h"
 #include "format/format.h"
 #include "messages/sized.h"
@@ -285,7 +286,7 @@ static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 {
 	uint64_t stated = 0, newest = 0, size;
 	struct cq_control control;
-	uint32_t *ids;
+	uint32_t *ids, current;
 	size_t count;
 	bool borne_out = false;
 	int fd, r;
@@ -293,9 +294,18 @@ static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 	r = cq_control_open(&control, queue->dirfd, false);
 	if (r == 0) {
 		stated = control.page->segment_size;
+		current = cq_successor_current(&control);
 		cq_control_close(&control);
 		if (!cq_segment_size_possible(stated))
 			stated = 0;
+		/* the usual answer needs no listing */
+		if (stated != 0 && cq_segment_open_file(queue->dirfd, current, &fd, &size) == 0) {
+			close(fd);
+			if (size == stated) {
+				*ret_size = stated;
+				return 0;
+			}
+		}
 	}
 	r = cq_dir_list(queue->dirfd, &ids, &count);
 	if (r < 0)

@@ -77,6 +77,19 @@ bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
 	return cq_successor_current(control) > mapped->id && successor_begun(queue, mapped->id);
 }
 
+bool cq_successor_none(const cq_queue *queue, const struct cq_control *control,
+                       const struct cq_mapped *mapped)
+{
+	char name[CQ_NAME_MAX];
+	struct stat st;
+
+	if (!control->page || cq_successor_current(control) != mapped->id ||
+	    cq_mapped_sealed(mapped) || mapped->id == CQ_SEGMENT_ID_MAX)
+		return false;
+	cq_segment_name(name, mapped->id + 1);
+	return cq_io_stat_at(queue->dirfd, name, &st) == -ENOENT;
+}
+
 bool cq_successor_unused(const struct cq_mapped *mapped)
 {
 	struct cq_record_header h;

@@ -31,6 +31,14 @@ int cq_successor_next(int dirfd, uint32_t from, uint32_t *ret_id);
 bool cq_successor_left(cq_queue *queue, const struct cq_control *control,
                        const struct cq_mapped *mapped);
 
+/*
+ * True: the segment has no seal, control.meta says that the writer is in it, and no file has the next id.
+ * So nothing follows it, and the directory need not be listed.  (The writer seals a segment before it
+ * moves the position.  A later file behind a missing id is none of the queue: recovery sets it aside.)
+ */
+bool cq_successor_none(const cq_queue *queue, const struct cq_control *control,
+                       const struct cq_mapped *mapped);
+
 /* The segment has no record and no seal: it is the end of the queue, or behind it. */
 bool cq_successor_unused(const struct cq_mapped *mapped);
 

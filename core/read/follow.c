@@ -127,9 +127,11 @@ static bool left(cq_reader *reader)
 
 int cq_reader_follow(cq_reader *reader)
 {
+	const bool full = !cq_record_fits(reader->size, reader->offset);
+
 	if (!reader->base)
 		return enter_first(reader);
-	if (cq_record_fits(reader->size, reader->offset)) {
+	if (!full) {
 		if (!left(reader))
 			return 0;
 		cq_point("reader.left_seen");
@@ -138,6 +140,8 @@ int cq_reader_follow(cq_reader *reader)
 	}
 	if (cq_mapped_ends_early(&reader->mapped, reader->offset))
 		return -EIO;
+	if (full && cq_successor_none(reader->queue, &reader->control, &reader->mapped))
+		return 0;
 	return enter(reader, reader->segment + 1);
 }
 

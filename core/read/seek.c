@@ -3,7 +3,8 @@
  * seek.c - a reader goes somewhere else
  *
  * Each seek lists the segments once, finds the one in question, and looks inside it.  If retention deletes
- * one of them meanwhile (ENOENT), the seek starts again.  The reader moves only when the place is found.
+ * one of them meanwhile (ENOENT), the seek starts again.  A seek to the end lists them only if control.meta
+ * cannot tell where that is.  The reader moves only when the place is found.
  *
  * The writer may append meanwhile.  A seek that finds nothing ends where its walk reached the end of the
  * last listed segment, and does not walk there again: so the reader still gets what was appended
@@ -111,6 +112,32 @@ static int run(cq_reader *reader, seek_fn seek, uint64_t target, void *arg)
 
 /* ---- ends ---- */
 
+/*
+ * Where the queue ends, without a listing: the segment that control.meta names, if it has no seal and
+ * only spares follow it.  control.meta may be wrong: so this is false in all other cases.
+ */
+static bool end_by_control(cq_reader *reader, uint32_t *ret_id)
+{
+	struct cq_mapped mapped;
+	bool open;
+	int r;
+
+	cq_reader_control(reader);
+	if (!reader->control.page)
+		return false;
+	*ret_id = cq_successor_current(&reader->control);
+	if (cq_reader_mapped(reader, *ret_id, &mapped) < 0)
+		return false;
+	open = !cq_mapped_sealed(&mapped);
+	cq_mapped_close(&mapped);
+	for (uint32_t id = *ret_id + 1; open && id <= CQ_SEGMENT_ID_MAX; id++) {
+		r = is_spare(reader, id);
+		if (r != 1)
+			return r == -ENOENT;
+	}
+	return false;
+}
+
 static int place_end(cq_reader *reader, const struct listing *l, uint64_t target, void *arg)
 {
 	struct cq_segment_header summary;
@@ -142,8 +169,13 @@ static int place_end(cq_reader *reader, const struct listing *l, uint64_t target
 
 int cq_reader_seek_end(cq_reader *reader)
 {
+	uint32_t id;
+	const struct listing end = { &id, 1 };
+
 	if (cq_process_forked(reader->process))
 		return -ECHILD;
+	if (end_by_control(reader, &id) && place_end(reader, &end, 0, NULL) == 0)
+		return 0;
 	return run(reader, place_end, 0, NULL);
 }
 

@@ -98,7 +98,7 @@ output=$(env -u BENCH_RESULTS python3 "$results" merge "$dir/results")
 [[ $output =~ ^a\ cat$'\n'\ +chronfs\ +min\ +1.00\ +median\ +2.00\ +max\ +3.00\ s$ ]]
 check "the spread of three runs" $? "$output"
 
-# plot, with a gnuplot that keeps what it is told
+# plot, with a gnuplot that only keeps its commands
 mkdir "$dir/bin"
 printf '#!/bin/sh\ncat >>%s/commands\n' "$dir" >"$dir/bin/gnuplot"
 chmod +x "$dir/bin/gnuplot"

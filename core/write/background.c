@@ -6,6 +6,11 @@
  * writer lock, so the preparer never takes that lock, and calls no function that might.  The flusher syncs,
  * finalizes and deletes segments, stores the sign of life, makes up for wake-ups that were left out
  * (control.c), and calls config.space when there is room again.
+ *
+ * An idle writer wakes once a second: the flusher does, for its sign of life.  The preparer sleeps while
+ * no segment is missing, until it is kicked: each roll kicks it, a write into the last pages that are
+ * present, and a deletion.  While one is missing (it failed, was refused, or waits for a roll that makes one
+ * itself), the preparer tries once a second.
  */
 #include "write/writer.h"
 
@@ -16,6 +21,7 @@
 #include "os/clock.h"
 
 #define TICK_MS 1000     /* sign of life of an idle writer; chronicle-rs's readers allow 5 s */
+#define IDLE_MS 60000    /* of a preparer with nothing to do, if no kick comes */
 #define DISK_FULL_MS 100 /* between two tries to prepare, while the disk is full */
 
 void cq_writer_call_space(cq_writer *w)
@@ -47,7 +53,9 @@ static int prepare(cq_writer *w)
 		cq_room_log(&w->config, CQ_WARNING, "next segment not prepared", r, w->dirfd,
 		            w->segment_size);
 	cq_prefault_step(&w->prefault);
-	return atomic_load(&w->quota.disk_full) ? DISK_FULL_MS : TICK_MS;
+	if (atomic_load(&w->quota.disk_full))
+		return DISK_FULL_MS;
+	return cq_prealloc_complete(&w->prealloc) ? IDLE_MS : TICK_MS;
 }
 
 int cq_writer_prepare_step(void *writer)

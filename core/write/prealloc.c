@@ -324,6 +324,20 @@ void cq_prealloc_retry(struct cq_prealloc *p)
 	pthread_mutex_unlock(&p->lock);
 }
 
+bool cq_prealloc_complete(struct cq_prealloc *p)
+{
+	bool complete = true;
+	uint32_t expected;
+
+	pthread_mutex_lock(&p->lock);
+	expected = atomic_load(&p->expected);
+	for (uint32_t id = expected; id - expected < p->depth && id <= CQ_SEGMENT_ID_MAX; id++)
+		complete = complete && slot_of(p, id)->state == CQ_SLOT_READY &&
+		           slot_of(p, id)->id == id;
+	pthread_mutex_unlock(&p->lock);
+	return complete;
+}
+
 bool cq_prealloc_possible(struct cq_prealloc *p, uint32_t id)
 {
 	struct cq_slot *slot = slot_of(p, id);

@@ -72,6 +72,9 @@ void cq_prealloc_fini(struct cq_prealloc *prealloc);
  * if there was nothing to do, or no file to reserve (`refused`); the error of a failed preparation. */
 int cq_prealloc_step(struct cq_prealloc *prealloc);
 
+/* Preparer: all expected segments are ready.  The next work comes with a roll. */
+bool cq_prealloc_complete(struct cq_prealloc *prealloc);
+
 /* What a roll gets. */
 struct cq_taken {
 	struct cq_wsegment *segment;

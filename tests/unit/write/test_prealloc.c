@@ -213,11 +213,45 @@ static void require_prealloc(void **state)
 	qs_expect(q->dir, 0, 63);
 }
 
+static double wake_ups_a_second(int preparer_ms, int flusher_ms)
+{
+	return 1000.0 / preparer_ms + 1000.0 / flusher_ms;
+}
+
+/* A writer that has nothing to do wakes once a second, with both threads together, also when it has all of
+ * its spares.  While a segment is missing, the preparer tries every second. */
+static void an_idle_writer_sleeps(void **state)
+{
+	struct qs *q = *state;
+	int preparer;
+
+	for (unsigned spares = 1; spares <= 3; spares += 2) {
+		qs_anew(q);
+		q->config.spares = spares;
+		qs_open(q);
+		qs_append(q->writer, 0, 40); /* one roll */
+		while ((preparer = cq_writer_prepare_step(q->writer)) == 0)
+			;
+		qs_flush(q->writer);
+		assert_int_equal(cq_writer_sync(q->writer), 0);
+		qs_flush(q->writer);
+		assert_true(wake_ups_a_second(preparer, cq_writer_flush_step(q->writer)) < 1.05);
+		qs_close(q);
+	}
+	qs_anew(q);
+	q->config.spares = 1;
+	q->config.max_bytes = 2 * QS_SIZE; /* no spare fits */
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	assert_in_range(cq_writer_prepare_step(q->writer), 1, 1000);
+	qs_close(q);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(the_ordinary_way),          QS_TEST(several_spares),
 	QS_TEST(stale_prealloc_is_ignored), QS_TEST(stale_slot_of_a_writer),
 	QS_TEST(unfit_file_is_left_alone),  QS_TEST(bounded_wait),
-	QS_TEST(require_prealloc),
+	QS_TEST(require_prealloc),          QS_TEST(an_idle_writer_sleeps),
 };
 
 QS_MAIN(tests)

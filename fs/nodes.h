@@ -17,12 +17,14 @@
  *     their own (stream.c says why).
  *   - A sealed segment is another node than the same segment before the seal.  So the kernel's page
  *     cache of a sealed node has sealed bytes only, and the kernel may keep it from one open to the
- *     next.
+ *     next.  Another file that takes the name of a sealed segment (of a queue that was made again, or
+ *     by a repair, or from a backup) is another node, too: its page cache is its own.
  */
 #ifndef CHRONFS_NODES_H
 #define CHRONFS_NODES_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 enum chronfs_kind {
 	CHRONFS_NONE = 0,
@@ -32,10 +34,10 @@ enum chronfs_kind {
 	CHRONFS_CTL = 4,
 	CHRONFS_SEGMENTS = 5,         /* value 0: the directory */
 	CHRONFS_SEGMENT_UNSEALED = 6, /* value: segment id */
-	CHRONFS_SEGMENT_SEALED = 7,   /* value: segment id */
+	CHRONFS_SEGMENT_SEALED = 7,   /* value: chronfs_sealed_value() */
 	CHRONFS_PAYLOADS = 8,         /* value 0: the directory payload/ */
 	CHRONFS_PAYLOAD_UNSEALED = 9, /* value: segment id */
-	CHRONFS_PAYLOAD_SEALED = 10,  /* value: segment id */
+	CHRONFS_PAYLOAD_SEALED = 10,  /* value: chronfs_sealed_value() */
 	CHRONFS_STREAM = 11,          /* value: chronfs_stream_value() */
 	CHRONFS_STATS = 12,           /* stats.json */
 	CHRONFS_METRICS = 13,
@@ -63,6 +65,16 @@ static inline uint64_t chronfs_node_value(uint64_t node)
 static inline uint32_t chronfs_node_segment(uint64_t node)
 {
 	return (uint32_t)chronfs_node_value(node);
+}
+
+/* The value of a sealed segment's node: the id, and above it 24 bits that tell the segment's file from
+ * another one.  `file` has its inode number below and the time that users see, which never moves. */
+static inline uint64_t chronfs_sealed_value(uint32_t id, const struct stat *file)
+{
+	const uint64_t time =
+		(uint64_t)file->st_mtim.tv_sec * 1000000000U + (uint64_t)file->st_mtim.tv_nsec;
+
+	return (file->st_ino ^ time) * 0x9e3779b97f4a7c15 >> 40 << 32 | id;
 }
 
 /*
@@ -106,9 +118,9 @@ static inline uint64_t chronfs_node_path(uint64_t node)
 	case CHRONFS_STREAM:
 		return chronfs_node(kind, 0);
 	case CHRONFS_SEGMENT_SEALED:
-		return chronfs_node(CHRONFS_SEGMENT_UNSEALED, chronfs_node_value(node));
+		return chronfs_node(CHRONFS_SEGMENT_UNSEALED, chronfs_node_segment(node));
 	case CHRONFS_PAYLOAD_SEALED:
-		return chronfs_node(CHRONFS_PAYLOAD_UNSEALED, chronfs_node_value(node));
+		return chronfs_node(CHRONFS_PAYLOAD_UNSEALED, chronfs_node_segment(node));
 	case CHRONFS_NONE:
 	case CHRONFS_ROOT:
 	case CHRONFS_SEGMENTS:

@@ -48,7 +48,8 @@ int chronfs_segment_find(struct chronfs *fs, uint32_t id, enum chronfs_kind unse
 	r = cq_queue_segment_attr(fs->queue, id, NULL, &attr);
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
-	entry.ino = chronfs_node(attr.sealed ? sealed : unsealed, id);
+	entry.ino = attr.sealed ? chronfs_node(sealed, chronfs_sealed_value(id, &attr.stat))
+	                        : chronfs_node(unsealed, id);
 	segment_attr(fs, entry.ino, &attr.stat, &entry.attr);
 	if (attr.sealed || chronfs_planted("size_cached")) {
 		entry.entry_timeout = CHRONFS_NAME_TIMEOUT;

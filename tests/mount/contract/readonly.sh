@@ -90,4 +90,20 @@ ok "nothing differs" diff -r "$m/payload" "$tmp/looking/payload"
 ok "nor here" diff -r "$m/segments" "$tmp/looking/segments"
 ok "its unmount" umount "$tmp/looking"
 stop_mount
+
+# Another queue takes the place of the first; all its files have the same names and sizes.
+q=$tmp/again
+make_queue() { yes "$1" | head -n 2000 | "$CHRONQ" append --segment-size 64K "$q"; }
+same_as_files() {
+	cmp -s "$q/000000000.q" "$m/segments/000000000.q" && [ "$(head -n 1 "$m/payload/000000000")" = "$1" ]
+}
+make_queue one
+start_mount -o ro
+ok "a queue that is made again: the first one" same_as_files one
+number=$(stat -c %i "$m/segments/000000000.q" "$m/payload/000000000")
+rm -r "$q"/*
+make_queue two
+ok "and the second one, not the first one's page cache" wait_for same_as_files two
+is "the inode numbers are the same" "$(stat -c %i "$m/segments/000000000.q" "$m/payload/000000000")" "$number"
+stop_mount
 finish

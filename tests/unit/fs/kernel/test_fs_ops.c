@@ -89,13 +89,20 @@ static void node_arithmetic(void **state)
 	assert_int_equal(CHRONFS_NODE_ROOT, FUSE_ROOT_ID);
 	for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
 		uint64_t live = chronfs_node(CHRONFS_SEGMENT_UNSEALED, ids[i]);
-		uint64_t sealed = chronfs_node(CHRONFS_SEGMENT_SEALED, ids[i]);
+		const struct stat one = { .st_ino = 7, .st_mtim = { 1, 2 } };
+		const struct stat other = { .st_ino = 7, .st_mtim = { 1, 3 } };
+		uint64_t sealed =
+			chronfs_node(CHRONFS_SEGMENT_SEALED, chronfs_sealed_value(ids[i], &one));
+		uint64_t again =
+			chronfs_node(CHRONFS_SEGMENT_SEALED, chronfs_sealed_value(ids[i], &other));
 
 		assert_int_equal(chronfs_node_kind(live), CHRONFS_SEGMENT_UNSEALED);
 		assert_int_equal(chronfs_node_kind(sealed), CHRONFS_SEGMENT_SEALED);
 		assert_int_equal(chronfs_node_segment(live), ids[i]);
 		assert_int_equal(chronfs_node_segment(sealed), ids[i]);
 		assert_int_not_equal(live, sealed);
+		assert_int_not_equal(again, sealed);
+		assert_int_equal(chronfs_node_ino(again), chronfs_node_ino(sealed));
 		assert_int_equal(chronfs_node_ino(live), chronfs_node_ino(sealed));
 		assert_int_not_equal(chronfs_node_ino(live), FUSE_ROOT_ID);
 	}

@@ -62,7 +62,7 @@ static void visit(void *arg, const struct cq_reader_position *position)
 {
 	(void)arg;
 	(void)position;
-	CHILD(!"no reader is visited");
+	CHILD(false); /* no reader is visited */
 }
 
 #define CALLS(CALL)                                                               \

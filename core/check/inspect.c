@@ -275,12 +275,15 @@ bool cq_inspect_summary_agrees(const struct cq_candidate *c)
 
 bool cq_inspect_first_seq(const struct cq_candidate *c, uint64_t *ret_seq)
 {
+	const bool foreign = c->scanned && c->contents.first_foreign;
+
 	if (cq_segment_ext_valid(&c->header)) {
 		*ret_seq = c->header.first_seq;
-		return true;
+		/* a writer that continued the segment may have entered chronicle-rs's number there */
+		return !foreign || c->header.first_seq != c->contents.first_seq;
 	}
 	*ret_seq = c->contents.first_seq;
-	return c->scanned && c->contents.records > 0 && c->contents.has_stream_offset;
+	return c->scanned && c->contents.has_stream_offset && !foreign;
 }
 
 bool cq_inspect_end_seq(const struct cq_candidate *c, uint64_t *ret_seq)

@@ -156,7 +156,8 @@ bool cq_inspect_is_placeholder(const struct cq_candidate *c);
 /* A sealed segment's summary is right, or it has none and no damage. */
 bool cq_inspect_summary_agrees(const struct cq_candidate *c);
 
-/* The sequence numbers that segment c begins with and that follow it, if it has them. */
+/* The sequence numbers that segment c begins with and that follow it, if it has them.  chronicle-rs's
+ * count from 0 after each open of its writer, so they do not say what was before them. */
 bool cq_inspect_first_seq(const struct cq_candidate *c, uint64_t *ret_seq);
 bool cq_inspect_end_seq(const struct cq_candidate *c, uint64_t *ret_seq);
 

@@ -126,6 +126,7 @@ void cq_contents_add(struct cq_contents *contents, const struct cq_record_at *re
 
 	if (contents->records == 0) {
 		contents->first_seq = h->seq;
+		contents->first_foreign = h->ext != 1;
 		contents->max_seq = seq;
 	}
 	if (seq > contents->max_seq)

@@ -85,6 +85,7 @@ struct cq_contents {
 	uint64_t records; /* PAD excluded, as in all that follows */
 	uint64_t payload_bytes;
 	uint64_t first_seq, max_seq; /* valid when records > 0 */
+	bool first_foreign;          /* the first record is chronicle-rs's, and so is first_seq */
 	uint64_t last_time;
 	bool has_stream_offset; /* stream_end is known from a record's own stream offset */
 	uint64_t stream_end;

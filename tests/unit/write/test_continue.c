@@ -13,9 +13,11 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "files/dir.h"
+#include "format/format.h"
 #include "queue_support.h"
 #include "write/writer.h"
 
@@ -176,9 +178,80 @@ static void version_1(void **state)
 	free(records);
 }
 
+/* ---- chronicle-rs has begun a segment and ours has gone on in it ---- */
+
+#define AT(record) (64 + (uint64_t)(record)*128)
+
+struct in_turn {
+	unsigned ours;   /* records in segment 0 */
+	unsigned theirs; /* behind those, at the beginning of segment 1, with numbers from 0 on */
+};
+
+static void append_and_die(struct qs *q)
+{
+	CHILD(qs_try_open(q) == 0);
+	qs_append(q->writer, 100, 4);
+	raise(SIGKILL);
+}
+
+static void write_in_turn(struct qs *q, const struct in_turn *turn)
+{
+	const struct cq_segment_header sealed = { .magic = CQ_SEGMENT_MAGIC,
+		                                  .version = CQ_SEGMENT_VERSION,
+		                                  .flags = CQ_SEALED };
+	struct {
+		struct cq_record_header header;
+		char text[64];
+	} record = { .text = "theirs" };
+
+	qs_write(q, 0, turn->ours);
+	support_poke(q->dir, "000000000.q", 0, &sealed, sizeof sealed);
+	if (!support_exists(q->dir, "000000001.q"))
+		qs_make_segment(q->dir, 1, QS_SIZE);
+	for (unsigned i = 0; i < turn->theirs; i++) {
+		record.header = (struct cq_record_header){ .commit = 7,
+			                                   .version = 1,
+			                                   .seq = i,
+			                                   .time_ns = 1795372341687122503 + i,
+			                                   .type = 1,
+			                                   .payload_crc = qs_crc32("theirs", 6) };
+		support_poke(q->dir, "000000001.q", AT(i), &record, sizeof record);
+	}
+	qs_run_killed(append_and_die, q);
+}
+
+/* The number of the segment's first record is chronicle-rs's: it does not say that records are missing
+ * before it, wherever the watermark is. */
+static void begun_by_the_other(void **state)
+{
+	static const struct in_turn turns[] = { { 31, 5 }, { 5, 10 }, { 5, 5 }, { 10, 2 } };
+	struct qs *q = *state;
+	struct qs_record *records;
+
+	for (size_t i = 0; i < sizeof turns / sizeof turns[0]; i++) {
+		const unsigned ours = turns[i].ours, theirs = turns[i].theirs;
+		const uint64_t next = ours > theirs ? ours : theirs;
+
+		for (unsigned durable = 0; durable <= ours; durable += ours) {
+			qs_anew(q);
+			write_in_turn(q, &turns[i]);
+			qs_mark(q->dir, 0, AT(durable), durable);
+			qs_open(q);
+			assert_int_equal(qs_stats(q->writer).next_seq, next + 4);
+			qs_append(q->writer, 104, 40);
+			qs_close(q);
+			assert_int_equal(qs_records(q->dir, &records), ours + theirs + 44);
+			check_new(records + ours + theirs, 44, next, 100);
+			free(records);
+			assert_int_equal(qs_count_names(q->dir, ".corrupt"), 0);
+			qs_format_check(q->dir, "--closed");
+		}
+	}
+}
+
 static const struct CMUnitTest tests[] = {
-	QS_TEST(small),         QS_TEST(reopened), QS_TEST(mixed_sizes),
-	QS_TEST(with_a_reader), QS_TEST(killed),   QS_TEST(version_1),
+	QS_TEST(small),  QS_TEST(reopened),  QS_TEST(mixed_sizes),        QS_TEST(with_a_reader),
+	QS_TEST(killed), QS_TEST(version_1), QS_TEST(begun_by_the_other),
 };
 
 QS_MAIN(tests)

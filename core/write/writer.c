@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "catalog/queue.h"
+#include "format/put.h"
 #include "format/record.h"
 #include "messages/sized.h"
 #include "os/clock.h"
@@ -28,6 +29,8 @@ static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 {
 	uint32_t crc = 0;
 
+	if (iovcnt == 1)
+		return cq_put_payload(to, iov[0].iov_base, iov[0].iov_len);
 	for (int i = 0; i < iovcnt; i++) {
 		crc = cq_crc32_copy(crc, to, iov[i].iov_base, iov[i].iov_len);
 		to += iov[i].iov_len;
@@ -58,31 +61,24 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 	const uint64_t at = s->used;
 	const uint64_t next = at + cq_record_span(length);
 	uint8_t *p = s->map.base + at;
-	struct cq_record_header h = {
-		.commit = (uint32_t)length + 1,
-		.version = (uint8_t)(s->version == CQ_SEGMENT_VERSION_1 ? 0 : CQ_RECORD_VERSION),
-		.seq = w->next_seq,
-		.time_ns = now_ns,
-		.type = type,
-		.ext = 1,
-		.stream_offset = w->stream_end,
-		.epoch = w->epoch,
-	};
+	const uint32_t commit = (uint32_t)length + 1;
+	const uint8_t version =
+		(uint8_t)(s->version == CQ_SEGMENT_VERSION_1 ? 0 : CQ_RECORD_VERSION);
+	uint32_t payload_crc;
 
-	if (next <= s->map.size - sizeof h && cq_commit_load(s->map.base + next) != 0)
+	if (cq_record_fits(s->map.size, next) && cq_commit_load(s->map.base + next) != 0)
 		cq_commit_store(s->map.base + next, 0);
 	cq_point("append.cleared");
 	if (cq_planted("commit_before_payload"))
-		cq_commit_store(p, h.commit);
-	h.payload_crc = copy_payload(p + sizeof h, iov, iovcnt);
+		cq_commit_store(p, commit);
+	payload_crc = copy_payload(p + sizeof(struct cq_record_header), iov, iovcnt);
 	cq_point("append.payload");
-	h.header_crc = cq_crc32(0, &h, sizeof h);
-	memcpy(p + sizeof h.commit, (const uint8_t *)&h + sizeof h.commit,
-	       sizeof h - sizeof h.commit);
+	cq_put_header(p, commit, version, w->next_seq, now_ns, type, payload_crc, w->stream_end,
+	              w->epoch);
 	cq_point("append.before_commit");
 	if (cq_mapping_cut(&s->map))
 		return cq_writer_cut_short(w);
-	cq_commit_store(p, h.commit);
+	cq_commit_store(p, commit);
 	if (cq_mapping_cut(&s->map)) /* since: the commit word is in no file */
 		return cq_writer_cut_short(w);
 	cq_point("append.committed");

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_put.c - a record's header and payload, stored by the portable and by the fast functions */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#include "format/put.h"
+#include "format/record.h"
+#include "support.h"
+
+static uint64_t any(void)
+{
+	/* many zeros and ones in a row, too */
+	const uint64_t v = (uint64_t)random() << 40 ^ (uint64_t)random() << 20 ^ (uint64_t)random();
+
+	return random() % 8 == 0 ? v & 1 : random() % 8 == 0 ? UINT64_MAX - (v & 1) : v;
+}
+
+static void header_is_as_in_the_format(void **state)
+{
+	static const struct cq_record_header none;
+	struct cq_record_header want, got;
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		want = (struct cq_record_header){
+			.commit = (uint32_t)any(),
+			.version = (uint8_t)(i % 2),
+			.seq = any(),
+			.time_ns = any(),
+			.type = (uint16_t)any(),
+			.payload_crc = (uint32_t)any(),
+			.ext = 1,
+			.stream_offset = any(),
+			.epoch = (uint32_t)any(),
+		};
+		want.header_crc = libdeflate_crc32(0, &want, sizeof want);
+		got = none;
+		cq_put_header((uint8_t *)&got, want.commit, want.version, want.seq, want.time_ns,
+		              want.type, want.payload_crc, want.stream_offset, want.epoch);
+		/* the commit word is the caller's, who stores it last */
+		assert_int_equal(got.commit, 0);
+		got.commit = want.commit;
+		assert_memory_equal(&got, &want, sizeof want);
+	}
+}
+
+/* Of every length, at every place in a word: all its bytes, none beside it, and their checksum. */
+static void payload_is_copied_and_summed(void **state)
+{
+	static uint8_t from[800], to[800];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof from; i++)
+		from[i] = (uint8_t)random();
+	for (size_t length = 0; length < 600; length++) {
+		for (size_t skew = 0; skew < 16; skew++) {
+			memset(to, 0xEE, sizeof to);
+			assert_int_equal(cq_put_payload(to + 64, from + skew, length),
+			                 libdeflate_crc32(0, from + skew, length));
+			assert_memory_equal(to + 64, from + skew, length);
+			for (size_t i = 0; i < 64; i++) {
+				assert_int_equal(to[i], 0xEE);
+				assert_int_equal(to[64 + length + i], 0xEE);
+			}
+		}
+	}
+}
+
+#define CHANGING 100U
+
+/* Another process changes the payload meanwhile: the checksum is that of the bytes that were stored. */
+static void payload_that_changes(void **state)
+{
+	uint8_t *from =
+		mmap(NULL, CHANGING, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint8_t to[CHANGING];
+	uint32_t crc;
+	pid_t child;
+
+	(void)state;
+	assert_true(from != MAP_FAILED);
+	child = support_fork();
+	assert_true(child >= 0);
+	for (uint8_t v = 0; child == 0; v++) /* until it is killed */
+		memset(from, v, CHANGING);
+	for (int i = 0; i < 100000; i++) {
+		crc = cq_put_payload(to, from, CHANGING);
+		assert_int_equal(crc, libdeflate_crc32(0, to, CHANGING));
+	}
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	munmap(from, CHANGING);
+}
+
+static int portable(void **state)
+{
+	(void)state;
+	cq_put_portable = true;
+	return 0;
+}
+
+static int fastest(void **state)
+{
+	(void)state;
+	cq_put_portable = false;
+	return 0;
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(header_is_as_in_the_format, fastest),
+		cmocka_unit_test_setup(payload_is_copied_and_summed, fastest),
+		cmocka_unit_test_setup(payload_that_changes, fastest),
+		{ "header_is_as_in_the_format, portable", header_is_as_in_the_format, portable,
+		  NULL, NULL },
+		{ "payload_is_copied_and_summed, portable", payload_is_copied_and_summed, portable,
+		  NULL, NULL },
+		{ "payload_that_changes, portable", payload_that_changes, portable, NULL, NULL },
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -64,22 +64,27 @@ add() { printf '%s\t%s\t%s\t%s\n' "$@" >>"$rounds"; }
 
 report() { python3 "$results" merge "$rounds"; }
 
-# seconds COMMAND: how long it takes, made in $work because its path may have blanks.
+# seconds COMMAND: how long it takes, made in $work because its path may have blanks.  Fails if the command fails.
 seconds() {
 	local TIMEFORMAT=%R
 	{ time sh -c "cd \"\$0\" && { $1; } >/dev/null 2>&3" "$work"; } 3>&2 2>&1
 }
 
-# rate BYTES COMMAND: GB/s
-rate() { awk "BEGIN { printf \"%.4f\", $1 / $(seconds "$2") / 1e9 }"; }
+# add_rate HEADING NAME BYTES COMMAND: one run of a rate.
+add_rate() {
+	local spent
+	spent=$(seconds "$4") || die "failed: $4"
+	add "$1" "$2" GB/s "$(awk "BEGIN { printf \"%.4f\", $3 / $spent / 1e9 }")"
+}
 
 # in_turn HEADING (NAME COMMAND)...: seconds of five runs of each.
 in_turn() {
-	local n
+	local n spent
 	for _ in 1 2 3 4 5; do
 		for ((n = 2; n < $#; n += 2)); do
 			sync
-			add "$1" "${!n}" s "$(seconds "${*:n+1:1}")"
+			spent=$(seconds "${*:n+1:1}") || die "failed: ${*:n+1:1}"
+			add "$1" "${!n}" s "$spent"
 		done
 	done
 	report
@@ -146,7 +151,7 @@ bench_lines() {
 	mounted "$all_cpus" retain_segments=4 in_turn "1 GiB of lines of 100 bytes" \
 		"chronfs: cat > append.lines" "cat source > mnt/append.lines" \
 		"file system: cat >> a file" "rm -f copy; cat source >> copy" \
-		"s6-log" "cat source | s6-log -b n20 s268435455 s6"
+		"s6-log" "cat source | s6-log -b n20 s268435455 ./s6"
 	rm -rf "$work/source" "$work/copy" "$work/s6"
 }
 
@@ -167,8 +172,8 @@ bench_fsync() { mounted "$all_cpus" '' fsyncs; }
 
 # read_round HEADING NAME FILES BYTES: the first time in a new mount, and again.
 read_round() {
-	add "$1" "$2, first" GB/s "$(rate "$4" "cat $3")"
-	add "$1" "$2, warm" GB/s "$(rate "$4" "cat $3")"
+	add_rate "$1" "$2, first" "$4" "cat $3"
+	add_rate "$1" "$2, warm" "$4" "cat $3"
 }
 
 bench_reading() {
@@ -183,11 +188,11 @@ bench_reading() {
 	for _ in 1 2 3 4 5; do
 		mount_queue "$all_cpus" ''
 		seconds "cat source" >/dev/null # the second time counts, as of the others
-		add "$heading" "plain file, warm" GB/s "$(rate $bytes "cat source")"
+		add_rate "$heading" "plain file, warm" $bytes "cat source"
 		read_round "$heading" stream mnt/stream $bytes
 		read_round "$heading" payload/ 'mnt/payload/*' $bytes
 		read_round "$heading" segments/ 'mnt/segments/*' "$(cat "$queue"/*.q | wc -c)"
-		add "$heading" "the segment files, warm" GB/s "$(rate "$(cat "$queue"/*.q | wc -c)" 'cat queue/*.q')"
+		add_rate "$heading" "the segment files, warm" "$(cat "$queue"/*.q | wc -c)" 'cat queue/*.q'
 		unmount_queue
 	done
 	rm -rf "$queue" "$work/source"

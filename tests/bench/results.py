@@ -170,7 +170,7 @@ def plot(path, folder):
                    f'set output "{svg}"', f"set multiplot layout {len(drawn)},1"]
         for title, rows, commands in drawn:
             script += ["unset logscale", "set autoscale", "set xtics norotate", f"set xrange [-0.5:{len(rows) - 0.5}]",
-                       f'set title "{title}" noenhanced', commands]
+                       f'set title "{title}" noenhanced font ",10"', commands]
         script.append("unset multiplot")
         subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)
         print(svg)

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "catalog/successor.h"
 #include "files/dir.h"
 #include "format/format.h"
 #include "messages/sized.h"
@@ -294,7 +293,7 @@ static int find_geometry(cq_queue *queue, uint64_t *ret_size)
 	r = cq_control_open(&control, queue->dirfd, false);
 	if (r == 0) {
 		stated = control.page->segment_size;
-		current = cq_successor_current(&control);
+		current = __atomic_load_n(&control.page->current_segment, __ATOMIC_ACQUIRE);
 		cq_control_close(&control);
 		if (!cq_segment_size_possible(stated))
 			stated = 0;

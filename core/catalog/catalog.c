@@ -365,6 +365,10 @@ void cq_catalog_learn_sealed(struct cq_catalog *c, const struct cq_catalog_entry
 	if (entry) {
 		if ((entry->flags & CQ_ENTRY_SEALED) && !cq_same_file(entry->file, from->file))
 			entry->flags &= ~COUNT_FLAGS;
+		if ((entry->flags & CQ_ENTRY_LISTED) && !(entry->flags & CQ_ENTRY_PLACED)) {
+			entry->base = from->base;
+			entry->flags |= from->flags & CQ_ENTRY_PLACED;
+		}
 		set_count(entry, from);
 		entry->file = from->file;
 		entry->flags |= CQ_ENTRY_SEALED;
@@ -385,7 +389,8 @@ void cq_catalog_forget_file(struct cq_catalog *c, uint32_t id)
 
 /* ---- which segments there are ---- */
 
-/* Forgets those segments of a chunk that are not listed.  False: nothing is left in it. */
+/* Forgets those segments of a chunk that are not listed, or were not when they were learned.  False:
+ * nothing is left in it. */
 static bool sweep(const struct cq_catalog *c, struct cq_catalog_chunk *chunk)
 {
 	bool left = false;
@@ -393,9 +398,8 @@ static bool sweep(const struct cq_catalog *c, struct cq_catalog_chunk *chunk)
 	for (size_t k = 0; k < CHUNK; k++) {
 		struct cq_catalog_entry *entry = &chunk->entries[k];
 
-		if (entry->flags == 0)
-			continue;
-		entry->flags = is_listed(c, entry->id) ? entry->flags | CQ_ENTRY_LISTED : 0;
+		if (!(entry->flags & CQ_ENTRY_LISTED) || !is_listed(c, entry->id))
+			entry->flags = 0;
 		left = left || entry->flags != 0;
 	}
 	return left;
@@ -428,7 +432,6 @@ int cq_catalog_list(struct cq_catalog *c, const uint32_t *ids, size_t count)
 
 int cq_catalog_add(struct cq_catalog *c, uint32_t first, uint32_t last)
 {
-	struct cq_catalog_entry *entry;
 	uint32_t *ids;
 	int r = -ENOMEM;
 
@@ -441,9 +444,7 @@ int cq_catalog_add(struct cq_catalog *c, uint32_t first, uint32_t last)
 		if (is_listed(c, id)) /* another stream has added it */
 			continue;
 		ids[c->id_count++] = id;
-		entry = find_entry(c, id);
-		if (entry)
-			entry->flags |= CQ_ENTRY_LISTED;
+		remove_entry(c, id);
 	}
 	r = 0;
 unlock:

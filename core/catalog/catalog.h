@@ -17,7 +17,7 @@
  *   records to find out where a segment begins.  So one thread finds that out, and others that need
  *   it wait for that thread.  A reader's seek needs no `refresh`: the reader has its own queue handle.
  *   Any thread adds the attributes of sealed segments (segment_attr.c, segment_info.c), without
- *   `refresh`.  Attributes never place a segment in the stream.
+ *   `refresh`.  Attributes of a listed segment place it, too.
  *
  * Locks
  *   `lock` guards memory.  Each function here takes it, and under it only reads and changes the
@@ -126,9 +126,10 @@ void cq_catalog_fini(struct cq_catalog *catalog);
 
 /* ---- which segments there are: the caller holds `refresh` ---- */
 
-/* These are all, ascending.  What is known of others is forgotten. */
+/* These are all, ascending.  What is known of others is forgotten; also what was learned of these before they
+ * were listed, since their files may be others now. */
 int cq_catalog_list(struct cq_catalog *catalog, const uint32_t *ids, size_t count);
-/* All of these ids are there, too; they are above all others. */
+/* All of these ids are there, too; they are above all others.  As above. */
 int cq_catalog_add(struct cq_catalog *catalog, uint32_t first, uint32_t last);
 void cq_catalog_remove(struct cq_catalog *catalog, uint32_t id);
 void cq_catalog_drop_below(struct cq_catalog *catalog, uint32_t id);
@@ -173,8 +174,9 @@ bool cq_catalog_lookup(struct cq_catalog *catalog, uint64_t position,
 bool cq_catalog_get_sealed(struct cq_catalog *catalog, uint32_t id, struct cq_file_id file,
                            struct cq_catalog_entry *ret_entry);
 
-/* Remembers a sealed segment's file and, if the flags say that this is known, what the segment holds.  No
- * segment below `oldest` is there any more: when the catalogue has to grow, those go first. */
+/* Remembers a sealed segment's file and, as far as the flags say that they are known, what the segment holds
+ * and, if it is listed, where it begins.  No segment below `oldest` is there any more: when the catalogue
+ * has to grow, those go first. */
 void cq_catalog_learn_sealed(struct cq_catalog *catalog, const struct cq_catalog_entry *entry,
                              uint32_t oldest);
 

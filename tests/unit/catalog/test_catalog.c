@@ -256,20 +256,31 @@ static void place_and_file(void **state)
 	assert_int_equal(entry.base, 600);
 }
 
-/* Attributes do not place a segment: its file may be another queue's when the stream comes to it. */
-static void file_without_a_place(void **state)
+/* A file that is seen before its segment is listed does not place it: the file may be another queue's when
+ * the stream comes to it. */
+static void file_before_the_listing(void **state)
 {
 	struct fixture *f = *state;
-	struct cq_catalog_entry entry = {
+	struct cq_catalog_entry entry = { .flags = CQ_ENTRY_PLACED };
+
+	for (entry.id = 0; entry.id < 300; entry.id++) {
+		entry.base = entry.id;
+		entry.file = file_of(entry.id, 1);
+		cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+		assert_true(cq_catalog_get_sealed(&f->catalog, entry.id, entry.file, &entry));
+	}
+	list(f, 0, 99, UINT32_MAX);
+	assert_int_equal(cq_catalog_add(&f->catalog, 100, 299), 0);
+	for (uint32_t id = 0; id < 300; id++) {
+		assert_false(cq_catalog_get(&f->catalog, id, &entry));
+		assert_false(cq_catalog_get_sealed(&f->catalog, id, file_of(id, 1), &entry));
+	}
+	entry = (struct cq_catalog_entry){
 		.id = 5, .base = 500, .flags = CQ_ENTRY_PLACED, .file = file_of(5, 1)
 	};
-
-	for (int listed = 0; listed < 2; listed++) {
-		cq_catalog_learn_sealed(&f->catalog, &entry, 0);
-		assert_false(cq_catalog_get(&f->catalog, 5, &entry));
-		assert_int_equal(at(f, 500), UINT32_MAX);
-		list(f, 0, 9, UINT32_MAX);
-	}
+	cq_catalog_learn_sealed(&f->catalog, &entry, 0);
+	assert_true(cq_catalog_get(&f->catalog, 5, &entry));
+	assert_int_equal(entry.base, 500);
 }
 
 static void all_is_forgotten(void **state)
@@ -302,9 +313,9 @@ static void listed_ones_alone(void **state)
 	}
 	assert_int_equal(at(f, 1005), UINT32_MAX); /* none is listed */
 	list(f, 90, 299, 200);
-	for (uint32_t id = 300; id < 400; id++) { /* learned before it is listed */
-		entry.id = id;
-		entry.base = id * 10;
+	assert_int_equal(at(f, 1005), UINT32_MAX); /* none was when it was learned */
+	for (entry.id = 0; entry.id < 400; entry.id++) {
+		entry.base = entry.id * 10;
 		assert_int_equal(cq_catalog_learn(&f->catalog, &entry), 0);
 	}
 	for (uint32_t id = 90; id < 300; id++)
@@ -316,6 +327,8 @@ static void listed_ones_alone(void **state)
 	assert_int_equal(at(f, 895), UINT32_MAX);
 	assert_int_equal(at(f, 3005), 299); /* the last one, whatever it will hold */
 	assert_int_equal(cq_catalog_add(&f->catalog, 300, 300), 0);
+	assert_int_equal(at(f, 3005), UINT32_MAX);
+	place(f, 300, 3000, 0, 0);
 	assert_int_equal(at(f, 3005), 300);
 	assert_int_equal(cq_catalog_add(&f->catalog, 299, 300), 0); /* they are listed already */
 	assert_int_equal(at(f, 3005), 300);
@@ -401,7 +414,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(payload_is_kept, setup, teardown),
 		cmocka_unit_test_setup_teardown(trimmed, setup, teardown),
 		cmocka_unit_test_setup_teardown(place_and_file, setup, teardown),
-		cmocka_unit_test_setup_teardown(file_without_a_place, setup, teardown),
+		cmocka_unit_test_setup_teardown(file_before_the_listing, setup, teardown),
 		cmocka_unit_test_setup_teardown(all_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(listed_ones_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(unplaced_between, setup, teardown),

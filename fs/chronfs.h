@@ -40,7 +40,8 @@
 #include "status/files.h"
 
 /* For how many seconds the kernel may keep a reply. */
-#define CHRONFS_NAME_TIMEOUT 1.0 /* a sealed segment's name: retention may delete the file */
+/* a sealed segment's name: retention may delete the file; a sink's; the root's attributes */
+#define CHRONFS_NAME_TIMEOUT 1.0
 #define CHRONFS_FROZEN_TIMEOUT \
 	3600. /* attributes that never change: a sealed segment's, a sink's */
 

@@ -4,8 +4,8 @@
  *
  * A node id is the kernel's name for an inode.  Its low eight bits are the kind.  The rest is a
  * value whose meaning depends on the kind: a segment's id, a position in the stream, or a number
- * that makes each lookup of a sink a new node.  chronfs stores nothing per node, so it has nothing
- * to forget.
+ * that tells the nodes of a sink apart.  chronfs stores nothing per node, so it has nothing to
+ * forget.
  *
  * Three rules for all kinds:
  *   - A path keeps its inode number, except `stream`: st_ino does not depend on what makes nodes of
@@ -29,7 +29,7 @@
 enum chronfs_kind {
 	CHRONFS_NONE = 0,
 	CHRONFS_ROOT = 1,   /* value 0: FUSE_ROOT_ID */
-	CHRONFS_APPEND = 2, /* value: number of the lookup, as of all sinks */
+	CHRONFS_APPEND = 2, /* value: a number, as of all sinks */
 	CHRONFS_LINES = 3,  /* append.lines */
 	CHRONFS_CTL = 4,
 	CHRONFS_SEGMENTS = 5,         /* value 0: the directory */

@@ -106,34 +106,12 @@ static void append_write(fuse_req_t req, uint64_t node, const char *data, size_t
 	chronfs_sink_reply(fs, req, sync_wait, r < 0 ? 0 : size, r);
 }
 
-static void append_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
-{
-	struct chronfs_sink_file *file = calloc(1, sizeof *file);
-
-	if (!file) {
-		fuse_reply_err(req, ENOMEM);
-		return;
-	}
-	chronfs_open_files_add(chronfs_of(req), &file->open_file, node);
-	/* every access mode is allowed; O_TRUNC means nothing */
-	fi->fh = (uintptr_t)file;
-	fi->direct_io = 1;
-	chronfs_reply_open(req, node, fi);
-}
-
-static void append_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
-{
-	(void)node;
-	chronfs_open_files_remove(fs, &append_handle(fi)->open_file);
-	free(append_handle(fi));
-}
-
 const struct chronfs_node_ops chronfs_append_ops = {
 	.stat = chronfs_sink_stat,
-	.open = append_open,
+	.open = chronfs_sink_open,
 	.write = append_write,
 	.ready = chronfs_sink_ready,
-	.release = append_release,
+	.release = chronfs_sink_release,
 	.xattr = chronfs_sink_xattr,
 	.attributes = FS_APPEND_FL,
 	.sink = true,

@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "append/sink.h"
 #include "append/wait_for_sync.h"
 #include "chronfs.h"
 #include "held/background.h"
@@ -132,16 +133,6 @@ static int ctl_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, do
 	return 0;
 }
 
-static void ctl_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
-{
-	struct chronfs *fs = chronfs_of(req);
-
-	/* as for a sink: the number tells opens apart, and O_TRUNC means nothing */
-	fi->fh = __atomic_add_fetch(&fs->ctl.opens, 1, __ATOMIC_RELAXED);
-	fi->direct_io = 1;
-	chronfs_reply_open(req, node, fi);
-}
-
 static bool is_blank(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n';
@@ -212,7 +203,8 @@ static void ctl_write(fuse_req_t req, uint64_t node, const char *data, size_t si
 
 const struct chronfs_node_ops chronfs_ctl_ops = {
 	.stat = ctl_stat,
-	.open = ctl_open,
+	.open = chronfs_sink_open,
 	.write = ctl_write,
+	.release = chronfs_sink_release,
 	.sink = true,
 };

@@ -15,7 +15,6 @@ struct chronfs;
 
 struct chronfs_ctl {
 	struct chronfs_parked_list jobs; /* requests of ctl and unlink */
-	uint64_t opens;                  /* numbers the opens of ctl; atomic */
 };
 
 extern const struct chronfs_node_ops chronfs_ctl_ops;

@@ -332,10 +332,14 @@ static void lines_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 		fuse_reply_err(req, ENOMEM);
 		return;
 	}
+	if (!chronfs_sink_admit(req, &file->sink, node, fi->flags)) {
+		free(file);
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
 	pthread_mutex_init(&file->lock, NULL);
 	chronfs_line_splitter_init(&file->splitter, fs->write_limit, &fs->lines.memory);
 	file->references = 1;
-	chronfs_open_files_add(fs, &file->sink.open_file, node);
 	/* every access mode is allowed; O_TRUNC means nothing */
 	fi->fh = (uintptr_t)file;
 	fi->direct_io = 1;

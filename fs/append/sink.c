@@ -1,14 +1,36 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sink.c - what append and append.lines have in common
+ * sink.c - what append, append.lines and ctl have in common
  *
- * Both files are opened for direct IO, so the kernel sends a write(2) in one WRITE request.  (It
+ * The files are opened for direct IO, so the kernel sends a write(2) in one WRITE request.  (It
  * would cut a write to a cached file into pages.)
  *
- * Each lookup makes a new node.  The kernel holds an inode's lock during a write, so writers that
- * shared a node would wait for each other's syncs.  A request finds its open file by its handle, or
- * by its node if the kernel gives no handle.  A node has two open files only if a program opened
- * /proc/PID/fd/N.
+ * The kernel holds an inode's lock during a write, so writers that shared a node would wait for each
+ * other's syncs and for each other's room.  So each open file has a node of its own.  But an `echo >>`
+ * in a shell's loop should ask for nothing twice: while nobody has the newest node open, the name
+ * keeps leading to it, and the kernel keeps the name for CHRONFS_NAME_TIMEOUT.
+ *
+ * So a second opener may come by a name that the kernel kept, and ask for a node that is in use.  It
+ * gets ESTALE.  The kernel then walks the path a second time, in the same thread: it looks the name
+ * up again, whatever it kept, and opens what it finds (do_filp_open() with LOOKUP_REVAL).  No program
+ * sees the ESTALE of a first attempt, and each would see that of a second.
+ *
+ * Invariants, under fs->open_files.lock:
+ *   - A thread that was refused has a place in `retries` until its next open.  Its next open
+ *     succeeds, whatever the node.
+ *   - Each lookup of such a thread gives a new node, which is reserved for it.  A node is in use if
+ *     it has an open file or is reserved: no other thread gets it from a lookup, or may open it.
+ *
+ * Two open files share a node in these cases only.  A program opened /proc/PID/fd/N, or a bind
+ * mount of the sink itself, which looks no name up.  The file is opened only to read: a thread that opens files inside the kernel for others
+ * (fanotify) does not try again, and a read locks nothing; only an fsync of such a file delays a
+ * write through the other.  No place is free in `retries`.  The thread has no number in the daemon's
+ * pid namespace.
+ *
+ * The kernel does not keep a name that such a thread looks up, nor one of a reserved node: that node
+ * is about to be open.
+ *
+ * A request finds its open file by its handle, or by its node if the kernel gives no handle.
  *
  * The attributes of a sink never change, so the kernel keeps them.  After a write the kernel makes
  * up a file size, drops it by itself, and asks for the size when a program wants to know it.
@@ -19,6 +41,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "append/wait_for_room.h"
@@ -26,7 +49,8 @@
 #include "held/poll.h"
 #include "shared/counters.h"
 
-#define BLKSIZE 65536 /* Python and awk use it as their buffer size */
+#define BLKSIZE 65536  /* Python and awk use it as their buffer size */
+#define RETRY_MS 60000 /* a thread that has not tried again by then will not */
 
 int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
@@ -36,16 +60,128 @@ int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, 
 	return 0;
 }
 
-void chronfs_sink_new_node(struct chronfs *fs, enum chronfs_kind kind,
-                           struct fuse_entry_param *ret_entry)
+/* ---- nodes; the caller of the static functions holds fs->open_files.lock ---- */
+
+static struct chronfs_sink_retry *find_retry(struct chronfs *fs, pid_t thread)
 {
-	uint64_t number = __atomic_add_fetch(&fs->sinks.lookups, 1, __ATOMIC_RELAXED);
+	for (size_t i = 0; i < fs->sinks.retrying; i++)
+		if (fs->sinks.retries[i].thread == thread)
+			return &fs->sinks.retries[i];
+	return NULL;
+}
+
+static void remove_retry(struct chronfs *fs, struct chronfs_sink_retry *retry)
+{
+	*retry = fs->sinks.retries[--fs->sinks.retrying];
+}
+
+/* False: there is no place. */
+static bool add_retry(struct chronfs *fs, pid_t thread)
+{
+	const uint64_t now = chronfs_now_ms();
+
+	for (size_t i = fs->sinks.retrying; i-- > 0;)
+		if (now - fs->sinks.retries[i].since_ms >= RETRY_MS)
+			remove_retry(fs, &fs->sinks.retries[i]); /* it was killed */
+	if (fs->sinks.retrying == CHRONFS_SINK_RETRIES)
+		return false;
+	fs->sinks.retries[fs->sinks.retrying++] =
+		(struct chronfs_sink_retry){ .thread = thread, .since_ms = now };
+	return true;
+}
+
+static bool is_in_use(struct chronfs *fs, uint64_t node)
+{
+	for (size_t i = 0; i < fs->sinks.retrying; i++)
+		if (fs->sinks.retries[i].node == node)
+			return true;
+	return chronfs_open_files_find(fs, node) != NULL;
+}
+
+void chronfs_sink_lookup(struct chronfs *fs, enum chronfs_kind kind, pid_t thread,
+                         struct fuse_entry_param *ret_entry)
+{
+	uint64_t *newest = &fs->sinks.newest[kind];
+	struct chronfs_sink_retry *retry;
 
 	memset(ret_entry, 0, sizeof *ret_entry);
-	ret_entry->ino = chronfs_node(kind, number);
+	pthread_mutex_lock(&fs->open_files.lock);
+	retry = thread != 0 ? find_retry(fs, thread) : NULL;
+	if (retry || *newest == 0 || is_in_use(fs, *newest))
+		*newest = chronfs_node(kind, ++fs->sinks.nodes);
+	if (retry)
+		retry->node = *newest;
+	ret_entry->ino = *newest;
+	pthread_mutex_unlock(&fs->open_files.lock);
+	ret_entry->entry_timeout = thread == 0 || retry ? 0 : CHRONFS_NAME_TIMEOUT;
 	(void)chronfs_ops_of_node(ret_entry->ino)
 		->stat(fs, ret_entry->ino, &ret_entry->attr, &ret_entry->attr_timeout);
 }
+
+bool chronfs_sink_admit(fuse_req_t req, struct chronfs_sink_file *file, uint64_t node, int flags)
+{
+	const pid_t thread = fuse_req_ctx(req)->pid;
+	const bool only_reads = (flags & O_ACCMODE) == O_RDONLY;
+	struct chronfs *fs = chronfs_of(req);
+	struct chronfs_sink_retry *retry = NULL;
+	bool admitted = true;
+
+	pthread_mutex_lock(&fs->open_files.lock);
+	if (thread != 0)
+		retry = find_retry(fs, thread);
+	if (retry)
+		remove_retry(fs, retry);
+	else if (thread != 0 && !only_reads && is_in_use(fs, node))
+		admitted = !add_retry(fs, thread);
+	if (admitted) {
+		file->open_file.node = node;
+		chronfs_open_files_add_locked(fs, &file->open_file);
+	}
+	pthread_mutex_unlock(&fs->open_files.lock);
+	return admitted;
+}
+
+/* ---- open and release ---- */
+
+/* A shell opens a file for `>>` to write only, and without O_CLOEXEC, and closes two descriptors of it
+ * for each command: the kernel would send FLUSH for both.  Only POSIX locks need FLUSH
+ * (file_locks.c), and a program that locks rarely opens a file in this way. */
+static bool needs_flush(const struct chronfs *fs, int flags)
+{
+	return (flags & (O_ACCMODE | O_CLOEXEC)) != O_WRONLY ||
+	       __atomic_load_n(&fs->file_locks.posix_used, __ATOMIC_RELAXED);
+}
+
+void chronfs_sink_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_sink_file *file = calloc(1, sizeof *file);
+
+	if (!file) {
+		fuse_reply_err(req, ENOMEM);
+		return;
+	}
+	if (!chronfs_sink_admit(req, file, node, fi->flags)) {
+		free(file);
+		fuse_reply_err(req, ESTALE);
+		return;
+	}
+	/* every access mode is allowed; O_TRUNC means nothing */
+	fi->fh = (uintptr_t)file;
+	fi->direct_io = 1;
+	fi->noflush = !needs_flush(chronfs_of(req), fi->flags);
+	chronfs_reply_open(req, node, fi);
+}
+
+void chronfs_sink_release(struct chronfs *fs, uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_sink_file *file = (struct chronfs_sink_file *)(uintptr_t)fi->fh;
+
+	(void)node;
+	chronfs_open_files_remove(fs, &file->open_file);
+	free(file);
+}
+
+/* ---- writes ---- */
 
 void chronfs_sink_appended(struct chronfs *fs, struct chronfs_sink_file *file, uint64_t seq)
 {

@@ -11,10 +11,12 @@
  * the check for it and the parking.
  *
  * A POSIX lock ends when its owner closes any descriptor of the file, even if a child has another
- * one.  The kernel tells this only by FLUSH, for every descriptor; so chronfs opens every file that
- * can be written with FLUSH.  Files that can only be read are opened without it (FOPEN_NOFLUSH):
- * they can only have read locks, which never conflict, and which end with an unlock or with the
- * open file.
+ * one.  The kernel tells this only by FLUSH, for every descriptor, and decides at the open whether it
+ * sends FLUSH.  So chronfs opens a file that can be written with FLUSH, with one exception: a file
+ * that is opened as a shell opens it for `>>` (sink.c), until a process of this mount first asks for
+ * a POSIX lock.  A POSIX lock through such a file ends with an unlock or with the open file.
+ * Files that can only be read are opened without FLUSH (FOPEN_NOFLUSH), too: they can only have read
+ * locks, which never conflict, and which end the same way.
  * A flock, and a lock of an open file (F_OFD_SETLK), end with the open file.
  *
  * As in the kernel, a change of a flock that has to wait first drops the old one: otherwise two
@@ -374,6 +376,7 @@ void chronfs_op_setlk(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi
 {
 	const struct chronfs_file_lock request = posix_request(node, fi, lock);
 
+	__atomic_store_n(&chronfs_of(req)->file_locks.posix_used, true, __ATOMIC_RELAXED);
 	set_lock(req, &request, sleep != 0);
 }
 

@@ -3,6 +3,7 @@
 #ifndef CHRONFS_FILE_LOCKS_H
 #define CHRONFS_FILE_LOCKS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "held/parked.h"
@@ -14,6 +15,7 @@ struct chronfs_file_lock;
 struct chronfs_file_locks {
 	struct chronfs_parked_list waiters;
 	struct chronfs_file_lock *held; /* under waiters.lock */
+	bool posix_used;                /* a process has asked for a POSIX lock; atomic */
 };
 
 void chronfs_op_flock(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi, int op);

@@ -62,7 +62,7 @@ static int entry_for_lookup(struct chronfs *fs, const struct root_entry *e, pid_
 	if (e->kind == CHRONFS_STREAM)
 		return chronfs_stream_entry(fs, thread, ret_entry);
 	if (e->per_lookup) {
-		chronfs_sink_new_node(fs, e->kind, ret_entry);
+		chronfs_sink_lookup(fs, e->kind, thread, ret_entry);
 		return 0;
 	}
 	entry.ino = chronfs_node(e->kind, 0);

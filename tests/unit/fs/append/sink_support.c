@@ -23,6 +23,7 @@ struct queue queue;
 /* ---- replacements ---- */
 
 void *__wrap_fuse_req_userdata(fuse_req_t req);
+const struct fuse_ctx *__wrap_fuse_req_ctx(fuse_req_t req);
 int __wrap_fuse_reply_err(fuse_req_t req, int error);
 int __wrap_fuse_reply_write(fuse_req_t req, size_t count);
 int __wrap_fuse_reply_open(fuse_req_t req, const struct fuse_file_info *fi);
@@ -49,6 +50,11 @@ void *__wrap_fuse_req_userdata(fuse_req_t req)
 {
 	(void)req;
 	return &fs;
+}
+
+const struct fuse_ctx *__wrap_fuse_req_ctx(fuse_req_t req)
+{
+	return &of(req)->from;
 }
 
 int __wrap_fuse_reply_err(fuse_req_t req, int error)

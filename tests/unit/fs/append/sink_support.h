@@ -21,6 +21,7 @@ extern struct request {
 	int replies;
 	int result; /* NONE, 0, or a positive errno */
 	size_t written;
+	struct fuse_ctx from;
 	bool interrupted;
 	fuse_interrupt_func_t func;
 	void *data;

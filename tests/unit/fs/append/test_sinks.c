@@ -16,6 +16,149 @@
 #include "kernel/dispatch.h"
 #include "sink_support.h"
 
+/* ---- nodes ---- */
+
+static bool kept; /* by the kernel: the last name that was looked up */
+
+/* The node that a thread gets by the name `append`. */
+static uint64_t looked_up(pid_t thread)
+{
+	struct fuse_entry_param entry;
+
+	chronfs_sink_lookup(&fs, CHRONFS_APPEND, thread, &entry);
+	assert_int_equal(chronfs_node_kind(entry.ino), CHRONFS_APPEND);
+	assert_int_equal(entry.attr.st_ino, chronfs_node(CHRONFS_APPEND, 0));
+	kept = entry.entry_timeout > 0;
+	return entry.ino;
+}
+
+/* Opens the node in request i: 0, or ERROR(errno). */
+static long opens(int i, uint64_t node, pid_t thread, struct fuse_file_info *fi)
+{
+	requests[i] = (struct request){ .from.pid = thread };
+	chronfs_ops.open(REQ(i), node, fi);
+	return reply_to(i);
+}
+
+static void a_closed_sink_keeps_its_node(void **state)
+{
+	struct fuse_file_info fi = { .flags = O_WRONLY };
+	const uint64_t node = looked_up(1);
+	uint64_t next;
+
+	(void)state;
+	assert_int_equal(looked_up(2), node);
+	assert_true(kept);
+	assert_int_equal(opens(0, node, 1, &fi), 0);
+	next = looked_up(2);
+	assert_int_not_equal(next, node);
+	assert_int_equal(looked_up(3), next);
+	released(node, &fi);
+	assert_int_equal(looked_up(2), next);
+}
+
+/* As the kernel does for two that both know the node. */
+static void a_second_opener_gets_a_node_of_its_own(void **state)
+{
+	struct fuse_file_info first = { .flags = O_WRONLY }, second = first, third = first;
+	const uint64_t shared = looked_up(1);
+	uint64_t own;
+
+	(void)state;
+	assert_int_equal(opens(0, shared, 1, &first), 0);
+	assert_int_equal(opens(0, shared, 2, &second), ERROR(ESTALE));
+	own = looked_up(2);
+	assert_int_not_equal(own, shared);
+	assert_false(kept); /* it is about to be open */
+
+	/* a third that is faster than the second does not get the second's node */
+	assert_int_not_equal(looked_up(3), own);
+	assert_int_equal(opens(0, own, 3, &third), ERROR(ESTALE));
+	assert_int_equal(opens(0, own, 2, &second), 0);
+	own = looked_up(3);
+	assert_int_equal(opens(0, own, 3, &third), 0);
+	assert_int_equal(write_text(0, own, &third, "third"), 5);
+	released(shared, &first);
+	released(own, &third);
+}
+
+static void a_second_attempt_succeeds(void **state)
+{
+	struct fuse_file_info first = { .flags = O_RDWR }, second = first;
+	const uint64_t node = looked_up(1);
+
+	(void)state;
+	assert_int_equal(opens(0, node, 1, &first), 0);
+	assert_int_equal(opens(0, node, 2, &second), ERROR(ESTALE));
+	assert_int_equal(opens(0, node, 2, &second), 0); /* by /proc/PID/fd/N */
+	released(node, &second);
+	assert_int_equal(opens(0, node, 2, &second), ERROR(ESTALE));
+	assert_int_equal(opens(0, LINES, 1, &first), 0);
+	assert_int_equal(opens(0, LINES, 3, &second), ERROR(ESTALE));
+	assert_int_equal(opens(0, LINES, 3, &second), 0);
+}
+
+static void who_will_not_try_again_is_let_in(void **state)
+{
+	struct fuse_file_info first = { .flags = O_WRONLY }, nameless = first;
+	struct fuse_file_info reader = { .flags = O_RDONLY };
+	uint64_t node = looked_up(0);
+
+	(void)state;
+	assert_false(kept); /* a thread without a number cannot be sent back */
+	assert_int_equal(opens(0, node, 1, &first), 0);
+	assert_int_equal(opens(0, node, 0, &nameless), 0);
+	assert_int_equal(opens(0, node, 2, &reader), 0);
+	released(node, &first);
+	released(node, &nameless);
+	/* the reader has the node open still */
+	assert_int_equal(opens(0, node, 1, &first), ERROR(ESTALE));
+	node = looked_up(1);
+	assert_int_equal(opens(0, node, 1, &first), 0);
+}
+
+/* More threads than there are places for share a node.  A place is free again if its thread has not
+ * come back for long. */
+static void many_second_openers(void **state)
+{
+	struct fuse_file_info fi[CHRONFS_SINK_RETRIES + 2] = { 0 };
+	const uint64_t node = looked_up(1);
+	pid_t thread = 1;
+
+	(void)state;
+	for (size_t i = 0; i < CHRONFS_SINK_RETRIES + 2; i++)
+		fi[i].flags = O_WRONLY;
+	assert_int_equal(opens(0, node, thread++, &fi[0]), 0);
+	for (size_t i = 1; i <= CHRONFS_SINK_RETRIES; i++)
+		assert_int_equal(opens(0, node, thread++, &fi[i]), ERROR(ESTALE));
+	assert_int_equal(opens(0, node, thread, &fi[CHRONFS_SINK_RETRIES + 1]), 0);
+	fs.sinks.retries[3].since_ms -= 60000;
+	assert_int_equal(opens(0, node, thread + 1, &fi[1]), ERROR(ESTALE));
+	assert_int_equal(fs.sinks.retrying, CHRONFS_SINK_RETRIES);
+}
+
+/* The kernel reports a close, which ends POSIX locks, but for what a shell opens for >>; and for that
+ * too once there may be a lock. */
+static void closes_of_what_a_shell_opens_are_not_reported(void **state)
+{
+	const int flags[] = { O_WRONLY | O_APPEND, O_WRONLY | O_CLOEXEC, O_RDWR, O_RDONLY };
+	struct flock lock = { .l_type = F_WRLCK };
+
+	(void)state;
+	for (unsigned i = 0; i < 8; i++) {
+		struct fuse_file_info fi = { .flags = flags[i % 4] };
+
+		assert_int_equal(opens(0, looked_up(1), 1, &fi), 0);
+		assert_int_equal(fi.noflush, i == 0);
+		if (i == 3) {
+			fs.user_limits.locks.most = 10;
+			requests[1] = (struct request){ 0 };
+			chronfs_ops.setlk(REQ(1), looked_up(1), &fi, &lock, 0);
+			assert_int_equal(reply_to(1), 0);
+		}
+	}
+}
+
 /* ---- append ---- */
 
 static void a_write_is_one_record(void **state)
@@ -279,6 +422,12 @@ static void an_open_line_times_out(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(a_closed_sink_keeps_its_node),
+		TEST(a_second_opener_gets_a_node_of_its_own),
+		TEST(a_second_attempt_succeeds),
+		TEST(who_will_not_try_again_is_let_in),
+		TEST(many_second_openers),
+		TEST(closes_of_what_a_shell_opens_are_not_reported),
 		TEST(a_write_is_one_record),
 		TEST(a_write_over_the_limit_appends_nothing),
 		TEST(errors_of_the_queue_pass_through),

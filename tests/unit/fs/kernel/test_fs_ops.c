@@ -19,7 +19,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "append/sink.h"
 #include "chronfs.h"
 #include "kernel/dispatch.h"
 #include "kernel/request.h"
@@ -106,19 +105,6 @@ static void node_arithmetic(void **state)
 		assert_int_equal(chronfs_node_ino(live), chronfs_node_ino(sealed));
 		assert_int_not_equal(chronfs_node_ino(live), FUSE_ROOT_ID);
 	}
-}
-
-static void each_lookup_of_a_sink_is_a_node(void **state)
-{
-	struct fuse_entry_param a, b;
-
-	(void)state;
-	chronfs_sink_new_node(&fs, CHRONFS_APPEND, &a);
-	chronfs_sink_new_node(&fs, CHRONFS_APPEND, &b);
-	assert_int_not_equal(a.ino, b.ino);
-	assert_int_equal(a.attr.st_ino, b.attr.st_ino);
-	assert_true(a.entry_timeout <= 0); /* its attributes never change */
-	assert_int_equal(chronfs_node_kind(b.ino), CHRONFS_APPEND);
 }
 
 /* ---- fsync, limits ---- */
@@ -258,7 +244,6 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(node_arithmetic, setup),
-		cmocka_unit_test_setup(each_lookup_of_a_sink_is_a_node, setup),
 		cmocka_unit_test_setup(fsync_waits_for_the_flush, setup),
 		cmocka_unit_test_setup(fsync_of_a_read_only_mount, setup),
 		cmocka_unit_test_setup(limit_is_the_smaller, setup),

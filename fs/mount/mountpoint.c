@@ -280,7 +280,7 @@ static bool is_queue(const char *path)
 int chronfs_mountpoint_check(struct chronfs *fs)
 {
 	const struct chronfs_options *options = &fs->options;
-	struct stat st;
+	struct statx st;
 	int code;
 
 	if (hides_queue(options)) {
@@ -288,7 +288,8 @@ int chronfs_mountpoint_check(struct chronfs *fs)
 		            options->mountpoint);
 		return CHRONFS_EXIT_NO_MOUNTPOINT;
 	}
-	while (stat(options->mountpoint, &st) < 0) {
+	/* asks the daemon: the kernel keeps the attributes of the root of a dead mount for a second */
+	while (statx(AT_FDCWD, options->mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0) {
 		if (errno != ENOTCONN) {
 			chronfs_log(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
 			            strerrordesc_np(errno));
@@ -298,7 +299,7 @@ int chronfs_mountpoint_check(struct chronfs *fs)
 		if (code != CHRONFS_EXIT_OK || options->fake)
 			return code;
 	}
-	if (!S_ISDIR(st.st_mode)) {
+	if (!S_ISDIR(st.stx_mode)) {
 		chronfs_log(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
 		            strerrordesc_np(ENOTDIR));
 		return CHRONFS_EXIT_NO_MOUNTPOINT;

@@ -42,7 +42,10 @@ gives 2 "$q: at $m there is a mount of this queue whose process died" "without t
 gives 2 "-o recover" "the way out is said" "$CHRONFS" "$q" "$m"
 gives 2 "below a mount whose process died: $m" "a mount point below it" \
 	"$CHRONFS" "$q" "$m/segments" -o recover
-gives 2 "not connected" "one deeper below it" "$CHRONFS" "$q" "$m/segments/deeper" -o recover
+output=$("$CHRONFS" "$q" "$m/segments/deeper" -o recover 2>&1)
+is "one deeper below it: exit status" $? 2
+# the kernel may keep the name "segments" for a second, and chronfs then finds the dead mount above it
+ok "one deeper below it: says why" grep -qE "not connected|below a mount whose process died" <<<"$output"
 gives 2 "not one of this queue: fuse.chronfs of $q" "another queue does not take it away" \
 	"$CHRONFS" "$tmp/other" "$m" -o recover
 ok "the dead mount is still there" [ "$(mount_count "$m")" -eq 1 ]

@@ -118,6 +118,8 @@ static void version_of_what_is_no_segment(void **state)
 	assert_int_equal(cq_queue_open(f->dir, &queue), 0);
 #ifdef CQ_FAULTS
 	/* nor are there no readers when readers/ cannot be listed */
+	path_of(path, f, "readers");
+	assert_int_equal(mkdir(path, 0700), 0);
 	cq_fault_set("list", EMFILE, 0, 1);
 	assert_int_equal(cq_queue_readers(queue, NULL, NULL), -EMFILE);
 	cq_fault_set(NULL, 0, 0, 0);

@@ -2,7 +2,7 @@
 /*
  * test_mountpoint.c - the check of the mount point: dead mounts, live mounts, directories
  *
- * The system is made up (--wrap): stat(2) of the mount point, the kernel's table of mounts, the right to
+ * The system is made up (--wrap): statx(2) of the mount point, the kernel's table of mounts, the right to
  * unmount.  mount/life/recover.sh does the same with real mounts.
  */
 #include <setjmp.h>
@@ -68,7 +68,7 @@ static int setup(void **state)
 
 /* ---- replacements ---- */
 
-int __wrap_stat64(const char *path, struct stat *st);
+int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st);
 int __real_open64(const char *path, int flags, ...);
 int __wrap_open64(const char *path, int flags, ...);
 int __real_close(int fd);
@@ -83,10 +83,13 @@ pid_t __wrap_waitpid(pid_t child, int *status, int flags);
 void __wrap_chronfs_log(struct chronfs *mount, enum cq_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-int __wrap_stat64(const char *path, struct stat *st)
+int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st)
 {
+	(void)dirfd;
+	(void)mask;
 	assert_string_equal(path, fs.options.mountpoint);
-	*st = (struct stat){ .st_mode = made.mode };
+	assert_int_equal(flags, AT_STATX_FORCE_SYNC); /* the kernel would answer for a dead mount */
+	*st = (struct statx){ .stx_mode = (uint16_t)made.mode };
 	errno = made.stat_error;
 	return made.stat_error ? -1 : 0;
 }

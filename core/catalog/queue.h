@@ -12,12 +12,13 @@
 #include "format/format.h"
 
 /*
- * Asks this process's writer what a segment holds.  False: the writer does not write it (any more), and
- * has given its file the final times.  Called from any thread, with none of the writer's locks held.
+ * Asks this process's writer what a segment holds.  False: the writer has not begun it, or has given its file
+ * the final times.  Called from any thread, with none of the writer's locks held.
  *
  * Before a writer answers false for a segment that it wrote, it sets the file's modification time to the
- * last_time_ns of its earlier answers.  So a caller that asks here first, and looks at the file only
- * after a false, sees times that never move once the segment is sealed.
+ * last_time_ns of its earlier answers.  So a caller that reads the seal first, then asks here, and looks at
+ * the file's times only after a false, sees times that never move once the segment is sealed.  (A caller that
+ * reads the seal after a false may meet a segment that was begun and sealed in between.)
  */
 typedef bool (*cq_counts_fn)(void *arg, uint32_t id, struct cq_segment_counts *ret_counts);
 

@@ -197,7 +197,7 @@ static int sealed_content(cq_segment *segment, struct cq_file_id file, struct cq
 	return 0;
 }
 
-/* The writer is asked before the file is looked at: see cq_counts_fn. */
+/* The seal is read before the writer is asked, and the file's times after that: see cq_counts_fn. */
 int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
                     struct cq_segment_info *ret_info)
 {
@@ -214,17 +214,15 @@ int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
 	r = cq_sized_check(ret_info);
 	if (r < 0)
 		return r;
+	r = cq_segment_read_header(segment, &header);
+	if (r < 0)
+		return r;
 	is_written = cq_queue_writer_counts(segment->queue, segment->id, &counts);
 	r = cq_io_stat(segment->fd, &st);
 	if (r < 0)
 		return r;
 	if ((uint64_t)st.st_size != segment->size)
 		return -EIO;
-	r = cq_segment_read_header(segment, &header);
-	if (r < 0)
-		return r;
-	if (is_written && !counts.sealed) /* it may have been sealed since the answer */
-		header.flags &= ~CQ_SEALED;
 	from_header(&header, &info);
 	file = cq_file_id_of(&st);
 	info.modified_ns =

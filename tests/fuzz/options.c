@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "mount/options.h"
+#include "options/options.h"
 
 #define MOST_ARGUMENTS 32
 

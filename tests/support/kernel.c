@@ -127,9 +127,9 @@ void *__wrap_calloc(size_t count, size_t size);
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-	void (*hook)(void) = kernel_allocating;
+	/* any thread allocates */
+	void (*hook)(void) = __atomic_exchange_n(&kernel_allocating, NULL, __ATOMIC_ACQ_REL);
 
-	kernel_allocating = NULL;
 	if (hook)
 		hook();
 	return no_memory("calloc") ? NULL : __real_calloc(count, size);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "chronq.h"
+#include "format/place.h"
 #include "format/record.h"
 #include "os/fault.h"
 #include "os/io.h"
@@ -30,7 +31,7 @@ static bool is_later(const struct cq_watermark_slot *a, const struct cq_watermar
 {
 	if (a->generation != b->generation)
 		return (int32_t)(a->generation - b->generation) > 0;
-	return a->segment > b->segment || (a->segment == b->segment && a->offset > b->offset);
+	return cq_place_compare(a->segment, a->offset, b->segment, b->offset, 0) > 0;
 }
 
 static void judge_slots(const struct cq_watermark_slot slots[2], struct cq_watermark_state *state)

@@ -65,5 +65,5 @@ int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg)
 		v.have_writer = cq_control_position(&control, &v.writer) == 0;
 		cq_control_close(&control);
 	}
-	return cq_reader_file_each(queue->dirfd, see, &v);
+	return cq_reader_file_each(queue->dirfd, see, NULL, &v);
 }

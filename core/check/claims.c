@@ -233,7 +233,7 @@ static int collect_readers(struct cq_verifier *v)
 	struct reader_visit visit = { .v = v };
 	int r;
 
-	r = cq_reader_file_each(v->queue->dirfd, visit_reader, &visit);
+	r = cq_reader_file_each(v->queue->dirfd, visit_reader, NULL, &visit);
 	if (r == 0 && visit.result == 0)
 		r = report_bad_readers(v);
 	if (visit.result < 0)

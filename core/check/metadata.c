@@ -180,7 +180,7 @@ int cq_metadata_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t o
 
 	if (cq_planted("reader_not_moved"))
 		return 0;
-	r = cq_reader_file_each(v->dirfd, move, &visit);
+	r = cq_reader_file_each(v->dirfd, move, NULL, &visit);
 	if (visit.result < 0)
 		return visit.result;
 	if (is_short_of_means(r))
@@ -217,7 +217,7 @@ static int report_readers(struct cq_recovery *v)
 	};
 	int r;
 
-	r = cq_reader_file_each(v->dirfd, report, &visit);
+	r = cq_reader_file_each(v->dirfd, report, NULL, &visit);
 	return is_short_of_means(r) ? r : 0;
 }
 

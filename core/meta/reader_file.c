@@ -280,11 +280,17 @@ int cq_reader_file_read_named(int dirfd, const char *name, struct cq_reader_file
 	return r;
 }
 
+bool cq_reader_file_is_unreadable(int error)
+{
+	return error < 0 && error != -ENOENT && error != -EBADMSG && error != -ELOOP;
+}
+
 /*
  * Visits one file.  Damage to a file concerns that reader alone.  A shortage of descriptors or memory is an
  * error, since retention would take a reader that was not visited for one that does not exist.
  */
-static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit, void *arg)
+static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit,
+                      cq_reader_file_unreadable_fn unreadable, void *arg)
 {
 	char name[CQ_READER_NAME_MAX + 1];
 	struct cq_reader_file cursor;
@@ -295,12 +301,15 @@ static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit, 
 	r = read_file(dir, file, &cursor);
 	if (r == 0)
 		visit(arg, name, &cursor);
+	else if (unreadable && cq_reader_file_is_unreadable(r))
+		unreadable(arg, name, r);
 	if (cq_planted("bad_reader_is_fatal"))
 		return r < 0 ? r : 0; /* GCOV_EXCL_BR_LINE: the planted fault alone comes here */
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : 0;
 }
 
-int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit, void *arg)
+int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
+                        cq_reader_file_unreadable_fn unreadable, void *arg)
 {
 	const char *file;
 	DIR *stream;
@@ -313,7 +322,7 @@ int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit, void *arg)
 	if (r < 0)
 		goto close_dir;
 	while ((r = cq_io_next_name(stream, &file)) > 0) {
-		r = visit_file(dir, file, visit, arg);
+		r = visit_file(dir, file, visit, unreadable, arg);
 		if (r < 0)
 			break;
 	}

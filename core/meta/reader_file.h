@@ -43,9 +43,17 @@ int cq_reader_file_read_named(int dirfd, const char *name, struct cq_reader_file
 /* Stores *cursor with a generation above its own and above the file's, which *cursor gets. */
 int cq_reader_file_write(int fd, struct cq_reader_file *cursor);
 
-/* Calls visit for every reader file with a valid position; skips all other files. */
+/* Whether, after this error, there may be a position in a reader's file that this process cannot read (EACCES,
+ * EIO, ...): any but those of a file that is missing or holds none (ENOENT), or is no reader's (EBADMSG, ELOOP). */
+bool cq_reader_file_is_unreadable(int error);
+
+/* Calls visit for every reader file with a valid position, and unreadable, if not NULL, for every one that
+ * cannot be read (cq_reader_file_is_unreadable()); skips all other files.  EMFILE, ENFILE, ENOMEM: some may
+ * not have been visited. */
 typedef void (*cq_reader_file_visit_fn)(void *arg, const char *name,
                                         const struct cq_reader_file *cursor);
-int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit, void *arg);
+typedef void (*cq_reader_file_unreadable_fn)(void *arg, const char *name, int error);
+int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
+                        cq_reader_file_unreadable_fn unreadable, void *arg);
 
 #endif

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "format/place.h"
+#include "messages/log.h"
 #include "meta/reader_file.h"
 #include "os/fault.h"
 
@@ -17,6 +18,7 @@
 
 struct reading {
 	struct cq_reader_table *table;
+	const struct cq_config *config;
 	const struct cq_situation *situation;
 	size_t next;
 	int error;
@@ -37,6 +39,7 @@ static void update(struct cq_reader_seen *reader, const struct cq_reader_file *c
 	cq_place_level(&segment, &offset, situation->segment_size);
 	reader->segment = segment;
 	reader->present = true;
+	reader->unreadable = false;
 }
 
 static struct cq_reader_seen *add(struct cq_reader_table *t, const char *name)
@@ -59,9 +62,9 @@ static struct cq_reader_seen *add(struct cq_reader_table *t, const char *name)
 	return reader;
 }
 
-static void see_reader(void *arg, const char *name, const struct cq_reader_file *cursor)
+/* The reader of this name, which is added if it is new; NULL: no memory. */
+static struct cq_reader_seen *find_or_add(struct reading *reading, const char *name)
 {
-	struct reading *reading = arg;
 	struct cq_reader_table *t = reading->table;
 	struct cq_reader_seen *reader = NULL;
 
@@ -76,22 +79,56 @@ static void see_reader(void *arg, const char *name, const struct cq_reader_file 
 	}
 	if (!reader)
 		reader = add(t, name);
-	if (reader)
-		update(reader, cursor, reading->situation);
-	else
+	if (!reader)
 		reading->error = -ENOMEM;
+	return reader;
 }
 
-int cq_reader_table_read(struct cq_reader_table *t, int dirfd, struct cq_situation *situation)
+static void see_reader(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
-	struct reading reading = { .table = t, .situation = situation };
+	struct reading *reading = arg;
+	struct cq_reader_seen *reader = find_or_add(reading, name);
+
+	if (reader)
+		update(reader, cursor, reading->situation);
+}
+
+static void see_unreadable(void *arg, const char *name, int error)
+{
+	struct reading *reading = arg;
+	const struct cq_situation *situation = reading->situation;
+	const uint64_t lag = reading->config->reader_max_lag_bytes / situation->segment_size;
+	struct cq_reader_seen *reader = find_or_add(reading, name);
+
+	if (!reader)
+		return;
+	if (!reader->unreadable)
+		cq_log(reading->config, CQ_WARNING,
+		       "retention: the position of reader %s cannot be read: %s; the segments that it "
+		       "may have still to read are kept",
+		       name, strerrordesc_np(-error));
+	if (reader->changed_ms == 0) /* never read */
+		reader->changed_ms = situation->now_ms;
+	if (reader->segment == UINT64_MAX) /* its file held no position when it was read last */
+		reader->segment = 0;
+	/* it may be further: at the lowest place at which the limit lets it count */
+	if (reading->config->reader_max_lag_bytes > 0 && reader->segment + lag < situation->current)
+		reader->segment = situation->current - lag;
+	reader->present = true;
+	reader->unreadable = true;
+}
+
+int cq_reader_table_read(struct cq_reader_table *t, int dirfd, const struct cq_config *config,
+                         struct cq_situation *situation)
+{
+	struct reading reading = { .table = t, .config = config, .situation = situation };
 	size_t kept = 0;
 	int r;
 
 	if (t->count == 0 || !cq_planted("remembered_readers")) {
 		for (size_t i = 0; i < t->count; i++)
 			t->readers[i].present = false;
-		r = cq_reader_file_each(dirfd, see_reader, &reading);
+		r = cq_reader_file_each(dirfd, see_reader, see_unreadable, &reading);
 		if (r == 0)
 			r = reading.error;
 		if (r < 0)
@@ -114,12 +151,14 @@ bool cq_reader_table_needs_oldest(struct cq_reader_table *t, int dirfd,
 	for (size_t i = 0; i < t->count; i++) {
 		struct cq_reader_seen *reader = &t->readers[i];
 		struct cq_reader_file cursor;
+		int r;
 
 		if (!cq_rules_reader_needs_oldest(config, situation, reader))
 			continue;
-		if (cq_reader_file_read_named(dirfd, reader->name, &cursor) == 0)
+		r = cq_reader_file_read_named(dirfd, reader->name, &cursor);
+		if (r == 0)
 			update(reader, &cursor, situation);
-		else
+		else if (!cq_reader_file_is_unreadable(r))
 			reader->segment = UINT64_MAX; /* the reading of all files decides */
 		if (cq_rules_reader_needs_oldest(config, situation, reader))
 			return true;

@@ -6,6 +6,10 @@
  * So what is remembered saves readings where it can only keep a segment; a deletion always has a reading
  * of all files before it (retire.c).
  *
+ * A reader whose file cannot be read (EACCES, EIO, ...) keeps what it needed when its file was read last,
+ * or every segment if it never was, as far back as reader_max_lag lets a reader be, and for reader_ttl at most.
+ * A file that holds no position (empty, damaged, a link) is no reader.
+ *
  * All of it is under the retention lock.
  */
 #ifndef CQ_READERS_H
@@ -21,7 +25,8 @@ struct cq_reader_table {
 
 /* Reads all readers' files, and puts the table into the situation.  An error: a reader may be missing in
  * the table, and the situation is as before. */
-int cq_reader_table_read(struct cq_reader_table *table, int dirfd, struct cq_situation *situation);
+int cq_reader_table_read(struct cq_reader_table *table, int dirfd, const struct cq_config *config,
+                         struct cq_situation *situation);
 
 /* Whether a reader that needed the oldest segment in the last reading needs it still.  Reads the files of
  * such readers, up to the first that does. */

@@ -21,6 +21,7 @@ struct cq_reader_seen {
 	uint64_t heartbeat_ns;
 	uint64_t changed_ms; /* CLOCK_BOOTTIME when generation or heartbeat last changed */
 	bool present;        /* its file was there in the reading under way */
+	bool unreadable;     /* its file cannot be read, which is logged; segment may be too low */
 };
 
 /* What the rules judge. */

@@ -76,7 +76,7 @@ int cq_retire_look(cq_writer *w, struct cq_situation *ret_situation)
 	int r = look_at_segments(w, &situation);
 
 	if (r == 0)
-		r = cq_reader_table_read(&w->retention.readers, w->dirfd, &situation);
+		r = cq_reader_table_read(&w->retention.readers, w->dirfd, &w->config, &situation);
 	if (r == 0)
 		*ret_situation = situation;
 	return r;
@@ -177,7 +177,7 @@ static int retire(cq_writer *w)
 		r = is_wanted(w, &situation);
 	if (r > 0 && may_read_all(w, &situation)) {
 		/* if a reader may be missing: better keep too much */
-		r = cq_reader_table_read(&t->readers, w->dirfd, &situation);
+		r = cq_reader_table_read(&t->readers, w->dirfd, &w->config, &situation);
 		while (r >= 0 && done < MOST_AT_ONCE && (r = retire_oldest(w, &situation)) > 0)
 			done++;
 	}

@@ -319,7 +319,7 @@ static void each_skips_what_is_no_position(void **state)
 	char name[200];
 	int fd;
 
-	assert_int_equal(cq_reader_file_each(f->dirfd, see, &seen), 0);
+	assert_int_equal(cq_reader_file_each(f->dirfd, see, NULL, &seen), 0);
 	assert_int_equal(cq_reader_file_open(f->dirfd, "good", true, &fd), 0);
 	assert_int_equal(cq_reader_file_write(fd, &c), 0);
 	close(fd);
@@ -332,7 +332,7 @@ static void each_skips_what_is_no_position(void **state)
 	make_file(f, name, both, sizeof both);
 	assert_int_equal(symlinkat("good.meta", f->dirfd, "readers/soft.meta"), 0);
 	assert_int_equal(mkdirat(f->dirfd, "readers/dir.meta", 0700), 0);
-	assert_int_equal(cq_reader_file_each(f->dirfd, see, &seen), 0);
+	assert_int_equal(cq_reader_file_each(f->dirfd, see, NULL, &seen), 0);
 	assert_int_equal(seen.count, 2);
 	assert_int_equal(seen.segments, 14);
 }

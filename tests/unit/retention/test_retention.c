@@ -232,6 +232,73 @@ static void unreadable_readers(void **state)
 }
 
 #ifdef CQ_FAULTS
+/* A reader's file that this process may not read, or that the disk does not give: the reader may need what it
+ * needed when its file was read last, or anything.  That is said once. */
+static void unreadable_reader(void **state)
+{
+	static const int errors[] = { EACCES, EUCLEAN, EIO };
+	struct qs *q = *state;
+
+	for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+		qs_anew(q);
+		q->config.retain_segments = 1;
+		make(q);
+		qs_place_reader(q, "r", 2);
+		cq_fault_set(errors[i] == EIO ? "pread" : "open", errors[i], 0, -1);
+		retire_all(q);
+		retire_all(q);
+		expect_oldest(q, 0);
+		assert_true(qs_logged(q, "warning retention: the position of reader r cannot be "
+		                         "read: "));
+		assert_null(strstr(strstr(q->log, "reader r") + 1, "reader r"));
+		cq_fault_set(NULL, 0, 0, 0);
+		retire_all(q);
+		expect_oldest(q, 2);
+		qs_place_reader(q, "r", 4);
+		cq_fault_set("open", errors[i], 0, -1);
+		retire_all(q);
+		expect_oldest(q, 2);
+		cq_fault_set(NULL, 0, 0, 0);
+		retire_all(q);
+		expect_oldest(q, 4);
+		assert_int_equal(unlinkat(q->dirfd, "readers/r.meta", 0), 0);
+		retire_all(q);
+		expect_oldest(q, 6);
+		qs_close(q);
+	}
+}
+
+/* reader_max_lag bounds what such a file keeps: where the reader could be and count. */
+static void unreadable_reader_counts_up_to_the_lag(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	q->config.reader_max_lag_bytes = 4 * QS_SIZE;
+	make(q);
+	qs_place_reader(q, "r", 2);
+	cq_fault_set("open", EACCES, 0, -1);
+	retire_all(q);
+	cq_fault_set(NULL, 0, 0, 0);
+	expect_oldest(q, 2);
+}
+
+/* A file that held no position a moment ago, and cannot be read now: it may hold one again. */
+static void unreadable_after_it_held_nothing(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	make(q);
+	qs_place_reader(q, "r", 0);
+	retire_all(q);
+	cq_fault_set("open", EBADMSG, 0, 1); /* the reader that needs the oldest segment */
+	cq_fault_add("open", EACCES, 0, -1); /* all readers */
+	retire_all(q);
+	cq_fault_set(NULL, 0, 0, 0);
+	expect_oldest(q, 0);
+}
+
 static int heard_dirfd;
 
 static void delete_first(const char *place)
@@ -325,6 +392,9 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(bad_reader_files_do_not_matter),
 	QS_TEST(unreadable_readers),
 #ifdef CQ_FAULTS
+	QS_TEST(unreadable_reader),
+	QS_TEST(unreadable_reader_counts_up_to_the_lag),
+	QS_TEST(unreadable_after_it_held_nothing),
 	QS_TEST(others_are_faster),
 	QS_TEST(oldest_is_not_known),
 #endif

@@ -174,6 +174,8 @@ int cq_plan_repair(struct cq_recovery *v);
  *   EOVERFLOW  the segment to go on in would be behind the last id
  *   EEXIST     every name is taken under which something is to be set aside (quarantine.h)
  *   EBADMSG    of a repair: a directory has the name of an index
+ *   EPROTONOSUPPORT, EIO, ...  a segment below the candidates, of which numbers are needed, is of a later
+ *              version of the format, or cannot be read
  */
 int cq_plan_check(struct cq_recovery *v);
 

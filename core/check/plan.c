@@ -289,9 +289,44 @@ static int check_indexes(const struct cq_recovery *v)
 	return r;
 }
 
+/* The numbering (number.c) goes below the candidates: no candidate has a number at or before the first one
+ * that needs it. */
+static bool needs_numbers_below(const struct cq_recovery *v)
+{
+	for (size_t i = 0; i < v->candidate_count; i++) {
+		const struct cq_candidate *c = &v->candidates[i];
+
+		if (c->act == CQ_ACT_SET_ASIDE ||
+		    (c->act == CQ_ACT_KEEP && c->kind == CQ_KIND_FRESH))
+			continue; /* has no number then */
+		if (cq_segment_ext_valid(&c->header))
+			return false;
+		if (c->act != CQ_ACT_KEEP)
+			return true;
+	}
+	return true; /* for the segment to continue in */
+}
+
+/* What the numbering reads below the candidates can be read, and is of no later version of the format. */
+static int check_below(const struct cq_recovery *v)
+{
+	size_t below = needs_numbers_below(v) ? v->count - v->candidate_count : 0;
+
+	while (below-- > 0) {
+		struct cq_candidate c = { .id = v->ids[below] };
+		int r = cq_inspect_segment(v, &c);
+
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (r == 0 && cq_kind_is_sound(c.kind) && cq_segment_ext_valid(&c.header))
+			break;
+	}
+	return 0;
+}
+
 int cq_plan_check(struct cq_recovery *v)
 {
-	int r = 0;
+	int r = check_below(v);
 
 	if (cq_plan_current(v) > CQ_SEGMENT_ID_MAX) {
 		cq_log(v->config, CQ_ERROR,

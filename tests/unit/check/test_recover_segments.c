@@ -414,6 +414,22 @@ static void format_of_the_future(void **state)
 	refuses(q, -EPROTONOSUPPORT);
 }
 
+/* Below the watermark, where only the numbering looks: the current segment says no number. */
+static void format_of_the_future_below_the_mark(void **state)
+{
+	static const uint32_t version = 3;
+	struct qs *q = *state;
+
+	qs_killed_writer(q, 0, 70);
+	qs_mark(q->dir, 2, AT(8), 70);
+	qs_zero(q->dir, NAME(2), 16, 64);
+	support_poke(q->dir, NAME(2), AT(8) + 64, "residue", 7);
+	support_poke(q->dir, NAME(1), 4, &version, sizeof version);
+	refuses(q, -EPROTONOSUPPORT);
+	q->config.accept_loss = true;
+	refuses(q, -EPROTONOSUPPORT);
+}
+
 /* What is no file at all under a segment's name. */
 static void strange_files(void **state)
 {
@@ -477,6 +493,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(accepted_loss_stays_accepted),
 	QS_TEST(truncated_segment_of_a_small_queue),
 	QS_TEST(format_of_the_future),
+	QS_TEST(format_of_the_future_below_the_mark),
 	QS_TEST(strange_files),
 	QS_TEST(temp_names_are_swept_and_no_others),
 };

@@ -44,7 +44,7 @@ mkdir "$m"
 
 # shellcheck disable=SC2317 # called by trap
 cleanup() {
-	local status=$? dir
+	local status=$? dir children=()
 	trap - EXIT
 	trap '' INT TERM HUP
 	IFS=$' \t\n' # a read interrupted by a signal leaves its own
@@ -55,7 +55,9 @@ cleanup() {
 		[ -n "$dir" ] && is_mounted "$dir" && umount -l "$dir"
 	done
 	if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
-		kill -9 "$daemon"
+		# without -f the one that mounts is a child, for which this one waits
+		read -ra children <"/proc/$daemon/task/$daemon/children"
+		kill -9 "$daemon" "${children[@]}"
 		wait "$daemon" 2>/dev/null
 	fi
 	rm -rf --one-file-system "$tmp"

@@ -22,6 +22,7 @@ with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             to.write(manager.recv(65536).replace(b"\n", b" ") + b"\n")
 ' "$tmp/manager" "$tmp/told" &
 manager=$!
+helper=$manager # for cleanup
 wait_for [ -e "$tmp/told" ]
 export NOTIFY_SOCKET=$tmp/manager
 
@@ -86,11 +87,14 @@ for way in terminal file; do
 	[ $way = file ] || how=(python3 "$tmp/terminal.py")
 	CHRONQ_HOLD=recover.reading:$tmp/hold "${how[@]}" "$CHRONQ" repair -n "$q" >"$tmp/said" 2>&1 </dev/null &
 	tool=$!
+	daemon=$tool # for cleanup
 	timeout "$patience" cat "$tmp/hold.reached" >/dev/null || fail "repair is held"
 	sleep 2
 	let_go
 	wait "$tool"
-	is "$way: chronq repair -n" $? 1
+	status=$?
+	daemon=
+	is "$way: chronq repair -n" "$status" 1
 	lines=$(grep -cE "^chronq: $q: 0 of [0-9]+ segments read" "$tmp/said")
 	if [ $way = file ]; then
 		is "file: no line of progress" "$lines" 0

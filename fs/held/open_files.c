@@ -44,6 +44,13 @@ void chronfs_open_files_add_locked(struct chronfs *fs, struct chronfs_open_file 
 void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file *holder)
 {
 	table_add(fs->open_files.holders, holder);
+	fs->open_files.holder_count++;
+}
+
+void chronfs_open_files_remove_holder(struct chronfs *fs, struct chronfs_open_file *holder)
+{
+	chronfs_open_files_remove_locked(holder);
+	fs->open_files.holder_count--;
 }
 
 void chronfs_open_files_remove_locked(struct chronfs_open_file *file)

@@ -4,6 +4,7 @@
 #define CHRONFS_OPEN_FILES_H
 
 #include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct chronfs;
@@ -17,6 +18,7 @@ struct chronfs_open_files {
 	/* Hash tables: open files by node, and holders of `stream` by process; under lock. */
 	struct chronfs_open_file *files[CHRONFS_OPEN_FILES_BUCKETS];
 	struct chronfs_open_file *holders[CHRONFS_OPEN_FILES_BUCKETS];
+	size_t holder_count;
 };
 
 /* The first member of an open file of any kind; fi->fh is its address. */
@@ -41,6 +43,7 @@ struct chronfs_open_file *chronfs_open_files_find(struct chronfs *fs, uint64_t n
 struct chronfs_open_file *chronfs_open_files_next(const struct chronfs_open_file *file);
 /* The same for struct chronfs_stream_holder, whose `node` is a process. */
 void chronfs_open_files_add_holder(struct chronfs *fs, struct chronfs_open_file *holder);
+void chronfs_open_files_remove_holder(struct chronfs *fs, struct chronfs_open_file *holder);
 struct chronfs_open_file *chronfs_open_files_find_holder(struct chronfs *fs, uint64_t process);
 
 #endif

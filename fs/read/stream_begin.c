@@ -19,6 +19,7 @@
 #include "read/stream_begin.h"
 
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -87,15 +88,23 @@ void chronfs_stream_hold(struct chronfs *fs, struct chronfs_stream_holder *holde
 
 void chronfs_stream_let_go(struct chronfs *fs, struct chronfs_stream_holder *holder)
 {
-	chronfs_open_files_remove(fs, &holder->open_file);
+	pthread_mutex_lock(&fs->open_files.lock);
+	chronfs_open_files_remove_holder(fs, &holder->open_file);
+	pthread_mutex_unlock(&fs->open_files.lock);
 }
 
 uint64_t chronfs_stream_begin_of(struct chronfs *fs, pid_t thread, uint64_t begin)
 {
 	const struct chronfs_stream_holder *holder;
 	uint64_t process, since = 0, its = begin;
+	bool open;
 
 	if (thread == 0) /* it has no number in our process namespace */
+		return begin;
+	pthread_mutex_lock(&fs->open_files.lock);
+	open = fs->open_files.holder_count > 0;
+	pthread_mutex_unlock(&fs->open_files.lock);
+	if (!open) /* by nobody: then /proc is not worth reading */
 		return begin;
 	process = process_of(thread);
 	pthread_mutex_lock(&fs->open_files.lock);

@@ -470,6 +470,44 @@ static void each_beginning_has_its_inode_number(void **state)
 	assert_null(chronfs_open_files_find_holder(&fs, (uint64_t)getpid()));
 }
 
+/* How many system calls that read this thread has made. */
+static unsigned long reads_made(void)
+{
+	FILE *file = fopen("/proc/thread-self/io", "re");
+	unsigned long reads = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "rchar: %*u wchar: %*u syscr: %lu", &reads), 1);
+	fclose(file);
+	return reads;
+}
+
+/* While nobody has `stream` open, a lookup asks /proc nothing. */
+static void lookups_without_open_files(void **state)
+{
+	struct opener file = { .thread = getpid() };
+	unsigned long before, unopened, opened;
+
+	(void)state;
+	look_up(&file);
+	before = reads_made();
+	for (int i = 0; i < 100; i++)
+		look_up(&file);
+	unopened = reads_made() - before;
+	assert_int_equal(try_open(&file, O_RDONLY), 0);
+	before = reads_made();
+	for (int i = 0; i < 100; i++)
+		look_up(&file);
+	opened = reads_made() - before;
+	assert_true(opened >= unopened + 100);
+	fs_release(file.node, &file.fi);
+	look_up(&file);
+	before = reads_made();
+	for (int i = 0; i < 100; i++)
+		look_up(&file);
+	assert_int_equal(reads_made() - before, unopened);
+}
+
 /* Another thread opens the instance of a thread that was sent away: that one shares it, not cached. */
 static void sent_away_once(void **state)
 {
@@ -585,6 +623,7 @@ int main(void)
 		TEST(more_are_sent_away_than_are_remembered),
 		TEST(sent_away_while_it_is_trimmed),
 		TEST(each_beginning_has_its_inode_number),
+		TEST(lookups_without_open_files),
 		TEST(sent_away_once),
 		TEST(opens_that_cannot_be_sent_away),
 		TEST(many_open_files_do_not_slow_lookups),

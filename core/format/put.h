@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * put.h - stores a record's header and payload in mapped memory, with their checksums
+ * put.h - stores a record's header and payload, with their checksums
  *
  * What is stored and what is summed are the same registers.  A checksum that loads, in wide words, what was
  * just stored in narrow ones waits until those stores have left the processor's store buffer, behind all
  * older ones that missed the cache; and so no two records overlap.
  *
- * Both functions are two: one for x86-64 processors with PCLMULQDQ, found at run time, and a portable one on
- * libdeflate.  They store the same bytes.
+ * These functions, and cq_record_header_crc(), are two each: one for x86-64 processors with PCLMULQDQ, found
+ * at run time, and a portable one on libdeflate.  They store the same bytes and give the same checksums.
  */
 #ifndef CQ_PUT_H
 #define CQ_PUT_H

@@ -63,15 +63,8 @@ static inline void cq_commit_store(uint8_t *at, uint32_t commit)
 	__atomic_store_n(&h->commit, commit, __ATOMIC_RELEASE);
 }
 
-/* CRC of the header with this commit word. */
-static inline uint32_t cq_record_header_crc(const struct cq_record_header *header, uint32_t commit)
-{
-	struct cq_record_header h = *header;
-
-	h.commit = commit;
-	h.header_crc = 0;
-	return cq_crc32(0, &h, sizeof h);
-}
+/* CRC of the header with this commit word (put.c). */
+uint32_t cq_record_header_crc(const struct cq_record_header *header, uint32_t commit);
 
 /* The state of a committed record. */
 enum cq_record_state {

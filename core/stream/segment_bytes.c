@@ -13,6 +13,7 @@
 
 #include "catalog/locate.h"
 #include "catalog/queue.h"
+#include "format/put.h"
 #include "format/record.h"
 #include "format/walk.h"
 #include "os/io.h"
@@ -226,6 +227,8 @@ static inline int give(const struct cq_mapped *mapped, const struct cq_record_at
 		memcpy(to, from + skip, n);
 		return 0;
 	}
+	if (n == length)
+		return cq_put_payload(to, from, n) == record->header.payload_crc ? 0 : -EIO;
 	if (skip > 0)
 		crc = cq_crc32(crc, from, skip);
 	crc = cq_crc32_copy(crc, to, from + skip, n);

@@ -54,6 +54,25 @@ static void header_is_as_in_the_format(void **state)
 	}
 }
 
+/* The checksum of a header that is there, whatever its commit word and its checksum are by now. */
+static void header_is_summed(void **state)
+{
+	struct cq_record_header whole, given;
+	uint8_t bytes[sizeof whole];
+
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		for (size_t k = 0; k < sizeof bytes; k++)
+			bytes[k] = (uint8_t)any();
+		memcpy(&given, bytes, sizeof given);
+		whole = given;
+		whole.header_crc = 0;
+		whole.commit = i % 2 ? (uint32_t)any() : given.commit;
+		assert_int_equal(cq_record_header_crc(&given, whole.commit),
+		                 libdeflate_crc32(0, &whole, sizeof whole));
+	}
+}
+
 /* Of every length, at every place in a word: all its bytes, none beside it, and their checksum. */
 static void payload_is_copied_and_summed(void **state)
 {
@@ -122,10 +141,12 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup(header_is_as_in_the_format, fastest),
+		cmocka_unit_test_setup(header_is_summed, fastest),
 		cmocka_unit_test_setup(payload_is_copied_and_summed, fastest),
 		cmocka_unit_test_setup(payload_that_changes, fastest),
 		{ "header_is_as_in_the_format, portable", header_is_as_in_the_format, portable,
 		  NULL, NULL },
+		{ "header_is_summed, portable", header_is_summed, portable, NULL, NULL },
 		{ "payload_is_copied_and_summed, portable", payload_is_copied_and_summed, portable,
 		  NULL, NULL },
 		{ "payload_that_changes, portable", payload_that_changes, portable, NULL, NULL },

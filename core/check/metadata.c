@@ -133,33 +133,54 @@ static bool is_short_of_means(int r)
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM;
 }
 
+/* Writes both slots.  *moved: the position in the file, which may have changed since it was read last; gets
+ * the one that is stored, with what was found `damaged`.  *ret_gone: it has been moved. */
+static int move_locked(const struct visit *visit, int fd, struct cq_reader_file *moved,
+                       bool *ret_gone)
+{
+	int r = cq_reader_file_read(fd, moved);
+
+	if (r < 0)
+		return r;
+	*ret_gone = misplaced(visit, moved);
+	if (!*ret_gone && moved->damaged == 0)
+		return 0;
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = cq_reader_file_store_locked(fd, moved);
+	return r == 0 ? cq_io_sync_data(fd) : r;
+}
+
 /* A cq_reader_file_visit_fn. */
 static void move(void *arg, const char *name, const struct cq_reader_file *cursor)
 {
 	struct visit *visit = arg;
 	struct cq_reader_file moved = *cursor;
-	const bool gone = misplaced(visit, &moved);
+	bool gone = misplaced(visit, &moved);
 	int fd, r;
 
 	if ((!gone && cursor->damaged == 0) || visit->result < 0)
 		return;
 	r = cq_reader_file_open(visit->v->dirfd, name, true, &fd);
 	if (r == 0) {
-		for (int i = 0; r == 0 && i < 2; i++) /* both slots */
-			r = cq_reader_file_write(fd, &moved);
-		if (r == 0)
-			r = cq_io_sync_data(fd);
+		cq_point("recover.reader_misplaced");
+		r = cq_reader_file_lock(fd, true);
+		if (r == 0) {
+			r = move_locked(visit, fd, &moved, &gone);
+			cq_io_unlock_bytes(fd);
+		}
 		close(fd);
 	}
+	if (r == 0 && !gone && moved.damaged == 0)
+		return; /* its reader has written it meanwhile */
 	if (r == 0 && !gone)
 		cq_log(visit->v->config, CQ_WARNING,
 		       "reader %s: slot %u of its file was damaged and is written again; it may be given "
 		       "records a second time",
-		       name, cursor->damaged - 1);
+		       name, moved.damaged - 1);
 	else if (!gone)
 		cq_log(visit->v->config, CQ_WARNING,
 		       "reader %s: slot %u of its file is damaged, and cannot be written again: %s",
-		       name, cursor->damaged - 1, strerrordesc_np(-r));
+		       name, moved.damaged - 1, strerrordesc_np(-r));
 	else if (r == 0)
 		cq_log(visit->v->config, CQ_WARNING,
 		       "reader %s is moved to segment %09" PRIu64 " offset %" PRIu64

@@ -648,7 +648,7 @@ enum cq_start {
  *
  * name NULL: an anonymous reader, which retention does not wait for.  A named reader (characters A-Z a-z
  * 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the queue; only one process at a
- * time should use a name.
+ * time should use a name.  (If several do, each commit counts until the next one of any of them.)
  *   EINVAL           bad name, start or flags
  *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
  *   ENOTEMPTY        a directory with files but no queue
@@ -725,6 +725,8 @@ CQ_API int cq_reader_seek_end(cq_reader *reader);
 /*
  * Makes the current position (behind the last record taken) the named reader's committed one, also if
  * another position has been stored in the reader's file meanwhile, as by a recovery.
+ *   EAGAIN     another handle of this name has been in the middle of a commit for a second: its process
+ *              was stopped there
  *   EINVAL     the reader has no name
  *   ELOOP, EBADMSG  the name of the reader's file belongs to something else
  */

@@ -5,6 +5,11 @@
  * Invariant: the newest slot is never the one being written: if a reader dies in a write, the position
  * before that write is still there.  Nothing in the file is trusted: only a possible position with a right
  * CRC counts.
+ *
+ * Invariant: between the reading of the slots and the write of one, nobody else writes: each write is under
+ * a lock of the file (cq_io_lock_bytes()), which excludes other handles of this process as it does other
+ * processes, and which ends with the process (and the children that it has forked).  So of two commits the later one counts, and a sign of life
+ * stores the position that is in the file then.  Reading needs no lock.
  */
 #include "meta/reader_file.h"
 
@@ -12,10 +17,12 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chronq.h"
 #include "format/record.h"
+#include "os/clock.h"
 #include "os/fault.h"
 #include "os/io.h"
 
@@ -201,7 +208,29 @@ int cq_reader_file_read(int fd, struct cq_reader_file *ret_cursor)
 	return read_newest(fd, ret_cursor, &at);
 }
 
-int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
+/* A lock is held for some microseconds.  One that is held for longer is that of a stopped process. */
+#define LOCK_WAIT_NS 1000000000U
+#define LOCK_PAUSE_NS_MIN 20000
+#define LOCK_PAUSE_NS_MAX 5000000
+
+int cq_reader_file_lock(int fd, bool wait)
+{
+	const uint64_t start = cq_monotonic_ns();
+	struct timespec pause = { .tv_nsec = LOCK_PAUSE_NS_MIN };
+	int r;
+
+	if (cq_planted("reader_unlocked"))
+		return 0;
+	while ((r = cq_io_lock_bytes(fd)) == -EBUSY && wait &&
+	       cq_monotonic_ns() - start < LOCK_WAIT_NS) {
+		(void)nanosleep(&pause, NULL);
+		if (pause.tv_nsec < LOCK_PAUSE_NS_MAX)
+			pause.tv_nsec *= 2;
+	}
+	return r == -EBUSY ? -EAGAIN : r;
+}
+
+int cq_reader_file_store_locked(int fd, struct cq_reader_file *cursor)
 {
 	struct cq_reader_slot slot = {
 		.segment = cursor->segment,
@@ -230,6 +259,7 @@ int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
 	if (slot.generation % 2 == at && !cq_planted("cursor_overwritten"))
 		slot.generation++;
 	slot.crc = cq_crc32(0, &slot, offsetof(struct cq_reader_slot, crc));
+	cq_point("reader.slots_read");
 	/* The first generation is 1, in the second slot: so the first write gives a new file, or an older
 	 * one of 8 or 16 bytes, its full size. */
 	r = cq_io_pwrite(fd, &slot, sizeof slot, slot.generation % 2 * sizeof slot);
@@ -239,6 +269,34 @@ int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
 		return r;
 	cursor->generation = slot.generation;
 	return 0;
+}
+
+int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
+{
+	int r = cq_reader_file_lock(fd, true);
+
+	if (r < 0)
+		return r;
+	r = cq_reader_file_store_locked(fd, cursor);
+	cq_io_unlock_bytes(fd);
+	return r;
+}
+
+int cq_reader_file_beat(int fd, uint64_t now_ns, struct cq_reader_file *cursor)
+{
+	struct cq_reader_file there;
+	int r = cq_reader_file_lock(fd, false);
+
+	if (r < 0)
+		return r;
+	if (cq_reader_file_read(fd, &there) < 0)
+		there = *cursor;
+	there.heartbeat_ns = now_ns;
+	r = cq_reader_file_store_locked(fd, &there);
+	cq_io_unlock_bytes(fd);
+	if (r == 0)
+		*cursor = there;
+	return r;
 }
 
 bool cq_reader_file_name_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char *file)

@@ -40,8 +40,20 @@ int cq_reader_file_read(int fd, struct cq_reader_file *ret_cursor);
 /* The same by the name of the reader. */
 int cq_reader_file_read_named(int dirfd, const char *name, struct cq_reader_file *ret_cursor);
 
-/* Stores *cursor with a generation above its own and above the file's, which *cursor gets. */
+/*
+ * Stores *cursor with a generation above its own and above the file's, which *cursor gets.
+ *   EAGAIN  another process, or another handle of this one, has held the lock of the file for a second
+ */
 int cq_reader_file_write(int fd, struct cq_reader_file *cursor);
+
+/* Stores a sign of life with the position that is in the file, or with that of *cursor if there is none;
+ * *cursor gets what is stored.  EAGAIN: another has the lock now. */
+int cq_reader_file_beat(int fd, uint64_t now_ns, struct cq_reader_file *cursor);
+
+/* For a caller that reads the file before it decides what to store; cq_io_unlock_bytes() ends it.  EAGAIN: another
+ * has the lock, and with `wait` has had it for a second. */
+int cq_reader_file_lock(int fd, bool wait);
+int cq_reader_file_store_locked(int fd, struct cq_reader_file *cursor);
 
 /* Whether, after this error, there may be a position in a reader's file that this process cannot read (EACCES,
  * EIO, ...): any but those of a file that is missing or holds none (ENOENT), or is no reader's (EBADMSG, ELOOP). */

@@ -304,6 +304,23 @@ int cq_io_lock(int fd)
 	return 0;
 }
 
+int cq_io_lock_bytes(int fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	FAILPOINT("lock_bytes");
+	if (RETRY(fcntl(fd, F_OFD_SETLK, &lock)) < 0)
+		return errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+	return 0;
+}
+
+void cq_io_unlock_bytes(int fd)
+{
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+
+	(void)RETRY(fcntl(fd, F_OFD_SETLK, &lock));
+}
+
 int cq_io_duplicate(int fd, int *ret_fd)
 {
 	int copy;

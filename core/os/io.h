@@ -56,6 +56,10 @@ int cq_io_set_times(int fd, const struct timespec times[2]);
 
 /* flock() for this open file alone, without waiting; EBUSY: another has it. */
 int cq_io_lock(int fd);
+/* A lock of the whole file for this open file alone (F_OFD_SETLK), without waiting; EBUSY: another has it.  Only
+ * a process that may write to the file can have it.  It ends with the open file, so with the process. */
+int cq_io_lock_bytes(int fd);
+void cq_io_unlock_bytes(int fd);
 int cq_io_duplicate(int fd, int *ret_fd);
 
 /* Starts writing the file's dirty pages, so that several files share what a sync costs. */

@@ -60,16 +60,10 @@ static bool ready_soon(cq_reader *reader)
 static void heartbeat(cq_reader *reader)
 {
 	const uint64_t now = cq_realtime_ns();
-	struct cq_reader_file committed;
 
 	if (!reader->have_committed || now - reader->committed.heartbeat_ns < HEARTBEAT_NS)
 		return;
-	/* the position in the file: a recovery may have changed it */
-	if (cq_reader_file_read(reader->committed_fd, &committed) < 0)
-		committed = reader->committed;
-	committed.heartbeat_ns = now;
-	if (cq_reader_file_write(reader->committed_fd, &committed) == 0)
-		reader->committed = committed;
+	(void)cq_reader_file_beat(reader->committed_fd, now, &reader->committed);
 }
 
 /* Sleeps for at most `ns`, or until the writer notifies. -EINTR: a signal came. */

@@ -38,6 +38,7 @@ static const struct {
 	{ "malloc", { ENOMEM } },
 	/* the rest */
 	{ "lock", { ENOLCK, EBUSY } },
+	{ "lock_bytes", { ENOLCK, ENOMEM } },
 	{ "duplicate", { EMFILE } },
 	{ "thread", { EAGAIN } },
 };

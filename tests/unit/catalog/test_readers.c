@@ -190,6 +190,35 @@ static void moved_to_the_end(void **state)
 	cq_reader_close(reader);
 }
 
+#ifdef CQ_FAULTS
+
+static struct qs *heard_queue;
+
+static void commit_elsewhere(const char *place_name)
+{
+	if (strcmp(place_name, "recover.reader_misplaced") == 0)
+		place(heard_queue, "behind", 0, AT(4));
+}
+
+/* A reader commits a place with records just when recovery is about to move it: the commit counts. */
+static void commits_while_it_is_moved(void **state)
+{
+	struct qs *q = *state;
+	struct seen seen;
+
+	qs_write(q, 0, 10);
+	place(q, "behind", 0, AT(15));
+	heard_queue = q;
+	cq_point_heard = commit_elsewhere;
+	qs_open(q);
+	cq_point_heard = NULL;
+	seen = look(cq_writer_queue(q->writer));
+	assert_int_equal(find(&seen, "behind")->offset, AT(4));
+	assert_false(qs_logged(q, "behind"));
+}
+
+#endif
+
 static void take(cq_reader *reader, uint64_t seq)
 {
 	struct cq_record record;
@@ -414,6 +443,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(commits_after_a_move),
 	QS_TEST(who_cannot_commit),
 #ifdef CQ_FAULTS
+	QS_TEST(commits_while_it_is_moved),
 	QS_TEST(moving_fails),
 #endif
 };

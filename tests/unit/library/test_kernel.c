@@ -167,6 +167,7 @@ static const struct {
 	{ "futimens", do_set_times, EPERM, false },
 	{ "flock", cq_io_lock, ENOLCK, true },
 	{ "fcntl", do_duplicate, EMFILE, false },
+	{ "fcntl", cq_io_lock_bytes, ENOLCK, true },
 	{ "fdatasync", cq_io_sync_data, EIO, true },
 	{ "fsync", cq_io_sync_dir, EIO, true },
 	{ "sync_file_range", do_write_out, EIO, true },

@@ -24,6 +24,10 @@ void cq_put_header(uint8_t *at, uint32_t commit, uint8_t version, uint64_t seq, 
 /* Copies a payload and returns its CRC-32, of the bytes in `to`: the owner of `from` may be changing those. */
 uint32_t cq_put_payload(uint8_t *to, const void *from, size_t length);
 
+/* Both, for a payload of `length` bytes that is in one piece. */
+void cq_put_record(uint8_t *at, uint8_t version, uint64_t seq, uint64_t time_ns, uint16_t type,
+                   uint64_t stream_offset, uint32_t epoch, const void *payload, size_t length);
+
 /* For tests: from now on the portable functions, also where there are faster ones. */
 extern bool cq_put_portable;
 

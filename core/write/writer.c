@@ -29,8 +29,6 @@ static uint32_t copy_payload(uint8_t *to, const struct iovec *iov, int iovcnt)
 {
 	uint32_t crc = 0;
 
-	if (iovcnt == 1)
-		return cq_put_payload(to, iov[0].iov_base, iov[0].iov_len);
 	for (int i = 0; i < iovcnt; i++) {
 		crc = cq_crc32_copy(crc, to, iov[i].iov_base, iov[i].iov_len);
 		to += iov[i].iov_len;
@@ -85,10 +83,15 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 	cq_point("append.cleared");
 	if (cq_planted("commit_before_payload"))
 		cq_commit_store(p, commit);
-	payload_crc = copy_payload(p + sizeof(struct cq_record_header), iov, iovcnt);
-	cq_point("append.payload");
-	cq_put_header(p, commit, version, w->next_seq, now_ns, type, payload_crc, w->stream_end,
-	              w->epoch);
+	if (iovcnt == 1) {
+		cq_put_record(p, version, w->next_seq, now_ns, type, w->stream_end, w->epoch,
+		              iov[0].iov_base, length);
+	} else {
+		payload_crc = copy_payload(p + sizeof(struct cq_record_header), iov, iovcnt);
+		cq_point("append.payload");
+		cq_put_header(p, commit, version, w->next_seq, now_ns, type, payload_crc,
+		              w->stream_end, w->epoch);
+	}
 	cq_point("append.before_commit");
 	if (cq_mapping_cut(&s->map))
 		return cq_writer_cut_short(w);

@@ -95,6 +95,43 @@ static void payload_is_copied_and_summed(void **state)
 	}
 }
 
+/* Header and payload in one go, of every length: the bytes of the format, and none behind them. */
+static void record_is_as_in_the_format(void **state)
+{
+	static const struct cq_record_header none;
+	static uint8_t from[800], to[800];
+	struct cq_record_header want;
+
+	(void)state;
+	for (size_t i = 0; i < 64 * sizeof from; i++) {
+		const size_t length = i % 700;
+
+		from[i % sizeof from] = (uint8_t)any();
+		want = (struct cq_record_header){
+			.commit = (uint32_t)length + 1,
+			.version = (uint8_t)(i % 2),
+			.seq = any(),
+			.time_ns = any(),
+			.type = (uint16_t)any(),
+			.payload_crc = libdeflate_crc32(0, from + i % 16, length),
+			.ext = 1,
+			.stream_offset = any(),
+			.epoch = (uint32_t)any(),
+		};
+		want.header_crc = libdeflate_crc32(0, &want, sizeof want);
+		memset(to, 0xEE, sizeof to);
+		memcpy(to, &none, sizeof none);
+		cq_put_record(to, want.version, want.seq, want.time_ns, want.type,
+		              want.stream_offset, want.epoch, from + i % 16, length);
+		assert_int_equal(cq_commit_load(to), 0);
+		cq_commit_store(to, want.commit);
+		assert_memory_equal(to, &want, sizeof want);
+		assert_memory_equal(to + sizeof want, from + i % 16, length);
+		for (size_t k = sizeof want + length; k < sizeof to; k++)
+			assert_int_equal(to[k], 0xEE);
+	}
+}
+
 #define CHANGING 100U
 
 /* Another process changes the payload meanwhile: the checksum is that of the bytes that were stored. */
@@ -102,7 +139,8 @@ static void payload_that_changes(void **state)
 {
 	uint8_t *from =
 		mmap(NULL, CHANGING, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	uint8_t to[CHANGING];
+	uint8_t to[sizeof(struct cq_record_header) + CHANGING] __attribute__((aligned(64)));
+	struct cq_record_header header;
 	uint32_t crc;
 	pid_t child;
 
@@ -117,6 +155,11 @@ static void payload_that_changes(void **state)
 	for (int i = 0; i < 100000; i++) {
 		crc = cq_put_payload(to, from, CHANGING);
 		assert_int_equal(crc, libdeflate_crc32(0, to, CHANGING));
+		cq_put_record(to, 1, 0, 0, 0, 0, 1, from, CHANGING);
+		memcpy(&header, to, sizeof header);
+		assert_int_equal(header.payload_crc,
+		                 libdeflate_crc32(0, to + sizeof header, CHANGING));
+		assert_int_equal(header.header_crc, cq_record_header_crc(&header, CHANGING + 1));
 	}
 	assert_int_equal(kill(child, SIGKILL), 0);
 	assert_int_equal(waitpid(child, NULL, 0), child);
@@ -143,12 +186,15 @@ int main(void)
 		cmocka_unit_test_setup(header_is_as_in_the_format, fastest),
 		cmocka_unit_test_setup(header_is_summed, fastest),
 		cmocka_unit_test_setup(payload_is_copied_and_summed, fastest),
+		cmocka_unit_test_setup(record_is_as_in_the_format, fastest),
 		cmocka_unit_test_setup(payload_that_changes, fastest),
 		{ "header_is_as_in_the_format, portable", header_is_as_in_the_format, portable,
 		  NULL, NULL },
 		{ "header_is_summed, portable", header_is_summed, portable, NULL, NULL },
 		{ "payload_is_copied_and_summed, portable", payload_is_copied_and_summed, portable,
 		  NULL, NULL },
+		{ "record_is_as_in_the_format, portable", record_is_as_in_the_format, portable, NULL,
+		  NULL },
 		{ "payload_that_changes, portable", payload_that_changes, portable, NULL, NULL },
 	};
 

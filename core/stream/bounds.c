@@ -71,6 +71,10 @@ static int list(cq_queue *queue, uint32_t active)
 	return r;
 }
 
+/* The ids of so many rolls are added without a look at the directory.  More of them at once are rather a gap
+ * there, which may be of millions of ids: a listing has only those that there are. */
+#define MOST_ADDED 1000
+
 /* Makes the catalogue, and then the bounds, what the writer says now.  Under `refresh`. */
 static int agree(struct cq_stream *s)
 {
@@ -80,10 +84,9 @@ static int agree(struct cq_stream *s)
 	uint32_t last;
 	int r = 0;
 
-	if (atomic_load(&s->active) == 0)
+	if (atomic_load(&s->active) == 0 || !cq_catalog_previous(catalog, UINT32_MAX, &last) ||
+	    (last < bounds.active && bounds.active - last > MOST_ADDED))
 		r = list(s->queue, bounds.active);
-	else if (!cq_catalog_previous(catalog, UINT32_MAX, &last))
-		r = cq_catalog_add(catalog, bounds.oldest, bounds.active);
 	else if (last < bounds.active)
 		r = cq_catalog_add(catalog, last + 1, bounds.active);
 	if (r < 0)

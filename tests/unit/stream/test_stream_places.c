@@ -24,6 +24,7 @@
 #include "queue_support.h"
 #include "stream/stream.h"
 #include "stream_support.h"
+#include "write/writer.h"
 
 static void put(struct stream_fixture *f, struct mixture *m)
 {
@@ -332,6 +333,35 @@ static void all_deleted_under_the_writer(void **state)
 	cq_stream_close(stream);
 }
 
+static void far_away(void *writer, struct cq_queue_bounds *ret_bounds)
+{
+	cq_writer_bounds(writer, ret_bounds);
+	ret_bounds->active = 5000000;
+}
+
+/* The writer is millions of ids behind the last segment that the stream knows, and the directory has none of
+ * those between: they are not gone through one by one. */
+static void gap_of_millions(void **state)
+{
+	struct qs *q = *state;
+	uint64_t end = 0, begin, stream_end;
+	cq_queue *queue;
+	cq_stream *stream;
+
+	qs_open(q);
+	stream_append(q->writer, &end, EACH);
+	queue = cq_writer_queue(q->writer);
+	assert_int_equal(cq_stream_open(queue, &stream), 0);
+	stream_expect_extent(stream, 0, end);
+	queue->bounds = far_away;
+	assert_int_equal(cq_stream_extent(stream, &begin, &stream_end), 0);
+	assert_int_equal(begin, 0);
+	assert_int_equal(stream_end, end);
+	assert_true(queue->catalog.id_count <= 8);
+	queue->bounds = cq_writer_bounds;
+	cq_stream_close(stream);
+}
+
 static const struct CMUnitTest tests[] = {
 	STREAM_TEST(mixtures),
 #ifdef CQ_FAULTS
@@ -341,6 +371,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(failing_calls_of_the_writer),
 #endif
 	QS_TEST(all_deleted_under_the_writer),
+	QS_TEST(gap_of_millions),
 };
 
 SUPPORT_MAIN(tests)

@@ -40,8 +40,33 @@ static int end_by_reading(cq_segment *segment, uint64_t *ret_end)
 	return r;
 }
 
+/* The same, remembered: while the rules keep such a segment, each trim asks about it. */
+static int end_by_reading_once(cq_segment *segment, struct cq_trim_read *read, uint64_t *ret_end)
+{
+	struct cq_file_id file;
+	struct stat st;
+	int r;
+
+	r = cq_io_stat(cq_segment_fd(segment), &st);
+	if (r < 0)
+		return r;
+	file = cq_file_id_of(&st);
+	if (!read->valid || read->id != segment->id || !cq_same_file(read->file, file)) {
+		read->valid = false;
+		read->id = segment->id;
+		read->file = file;
+		read->result = end_by_reading(segment, &read->end);
+		if (read->result < 0 && read->result != -EBADMSG)
+			return read->result;
+		read->valid = true;
+	}
+	if (read->result == 0)
+		*ret_end = read->end;
+	return read->result;
+}
+
 /* All records of the segment are below *ret_end.  EBADMSG, EIO: it does not say. */
-static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
+static int own_end(cq_queue *queue, struct cq_trim_read *read, uint32_t id, uint64_t *ret_end)
 {
 	struct cq_segment_info info = CQ_SIZED(info);
 	cq_segment *segment;
@@ -54,7 +79,7 @@ static int own_end(cq_queue *queue, uint32_t id, uint64_t *ret_end)
 	if (r == 0 && info.have_content)
 		*ret_end = info.records > 0 ? behind(info.first_seq, info.records) : 0;
 	else if (r == 0)
-		r = end_by_reading(segment, ret_end);
+		r = end_by_reading_once(segment, read, ret_end);
 	cq_segment_close(segment);
 	return r;
 }
@@ -88,7 +113,7 @@ static int all_below(cq_writer *w, uint32_t id, uint64_t seq)
 	uint64_t end = 0;
 	int r;
 
-	r = own_end(w->queue, id, &end);
+	r = own_end(w->queue, &w->retention.trim_read, id, &end);
 	if (r == -EBADMSG || r == -EIO)
 		r = end_by_successor(w, id, &end);
 	return r < 0 ? r : end <= seq;

@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "catalog/catalog.h"
 #include "chronq.h"
 #include "files/wsegment.h"
 #include "meta/control.h"
@@ -28,12 +29,23 @@
 #include "write/prealloc.h"
 #include "write/prefault.h"
 
+/* What a trim found when it read a whole segment, because the header does not say it: only the oldest segment is
+ * ever asked about, so one is enough. */
+struct cq_trim_read {
+	bool valid;
+	uint32_t id;
+	struct cq_file_id file;
+	int result;   /* EBADMSG: damage hides the end */
+	uint64_t end; /* behind its highest number */
+};
+
 struct cq_retention {
 	pthread_mutex_t lock; /* the retention lock: all but `retired`, and writer->oldest */
 	struct cq_reader_table readers;
 	struct cq_age age;
 	int wait_ms; /* the flusher's: > 0: until all readers' files may be read again */
 	uint64_t external_check_ms; /* of the last check for external deletions */
+	struct cq_trim_read trim_read;
 	bool warned;
 	_Atomic uint64_t retired;
 };

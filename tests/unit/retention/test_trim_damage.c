@@ -8,6 +8,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "os/fault.h"
@@ -37,6 +39,51 @@ static void neither_says_what_it_holds(void **state)
 	qs_open(q);
 	assert_int_equal(cq_writer_trim(q->writer, 10000, 10), -EBADMSG);
 	assert_true(support_exists(q->dir, OLDEST));
+}
+
+/* Bytes that this thread has read. */
+static unsigned long long bytes_read(void)
+{
+	FILE *file = fopen("/proc/thread-self/io", "re");
+	unsigned long long bytes = 0;
+
+	assert_non_null(file);
+	assert_int_equal(fscanf(file, "rchar: %llu", &bytes), 1);
+	fclose(file);
+	return bytes;
+}
+
+static unsigned long long bytes_of_a_trim(struct qs *q, int result)
+{
+	const unsigned long long before = bytes_read();
+
+	assert_int_equal(cq_writer_trim(q->writer, 5, 10), result);
+	return bytes_read() - before;
+}
+
+/* A segment whose header does not say what it holds is read once for all trims, until its file changes. */
+static void read_once(void **state)
+{
+	static const struct timespec times[2] = { { .tv_sec = 77 }, { .tv_sec = 77 } };
+	struct qs *q = *state;
+
+	for (int damaged = 0; damaged < 2; damaged++) {
+		const int result = damaged ? -EBADMSG : 0;
+		unsigned long long first, again = 0;
+
+		make_foreign(q, damaged ? "v2-killed" : "v1-small");
+		if (damaged)
+			support_poke(q->dir, OLDEST, 64 + 64, "X", 1);
+		qs_open(q);
+		(void)bytes_of_a_trim(q, result);
+		for (int i = 0; i < 3; i++)
+			again = bytes_of_a_trim(q, result);
+		assert_int_equal(utimensat(q->dirfd, OLDEST, times, 0), 0);
+		first = bytes_of_a_trim(q, result);
+		assert_true(again + 2000 < first);
+		assert_int_equal(bytes_of_a_trim(q, result), again);
+		qs_close(q);
+	}
 }
 
 /* Sealed without a record: below every number. */
@@ -189,6 +236,7 @@ static void calls_fail(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(neither_says_what_it_holds),
+	QS_TEST(read_once),
 	QS_TEST(empty_one),
 	QS_TEST(number_beyond_counting),
 	QS_TEST(unsealed_under_the_writer),

@@ -15,6 +15,7 @@
 
 struct cq_catalog_chunk {
 	uint32_t number;                        /* the first id, divided by CHUNK */
+	uint64_t placed;                        /* bit N: is_placed(&entries[N]) */
 	struct cq_catalog_entry entries[CHUNK]; /* by id; flags 0: there is no entry */
 };
 
@@ -110,6 +111,19 @@ static size_t chunk_index(const struct cq_catalog *c, uint32_t number)
 	return low;
 }
 
+static bool is_placed(const struct cq_catalog_entry *entry)
+{
+	return (entry->flags & CQ_ENTRY_PLACED) && (entry->flags & CQ_ENTRY_LISTED);
+}
+
+/* After a change of an entry's flags. */
+static void note_placed(struct cq_catalog_chunk *chunk, const struct cq_catalog_entry *entry)
+{
+	const uint64_t bit = UINT64_C(1) << (entry - chunk->entries);
+
+	chunk->placed = is_placed(entry) ? chunk->placed | bit : chunk->placed & ~bit;
+}
+
 /* NULL: there is no entry. */
 static struct cq_catalog_entry *find_entry(const struct cq_catalog *c, uint32_t id)
 {
@@ -181,6 +195,7 @@ static void remove_entry(struct cq_catalog *c, uint32_t id)
 	if (!entry)
 		return;
 	entry->flags = 0;
+	note_placed(c->chunks[i], entry);
 	for (size_t k = 0; k < CHUNK; k++)
 		if (c->chunks[i]->entries[k].flags != 0)
 			return;
@@ -189,18 +204,12 @@ static void remove_entry(struct cq_catalog *c, uint32_t id)
 
 /* ---- places in the stream ---- */
 
-static bool is_placed(const struct cq_catalog_entry *entry)
-{
-	return (entry->flags & CQ_ENTRY_PLACED) && (entry->flags & CQ_ENTRY_LISTED);
-}
-
 /* The first placed segment of a chunk; NULL if there is none. */
 static const struct cq_catalog_entry *first_placed(const struct cq_catalog *c, size_t chunk)
 {
-	for (size_t k = 0; k < CHUNK; k++)
-		if (is_placed(&c->chunks[chunk]->entries[k]))
-			return &c->chunks[chunk]->entries[k];
-	return NULL;
+	const uint64_t placed = c->chunks[chunk]->placed;
+
+	return placed != 0 ? &c->chunks[chunk]->entries[__builtin_ctzll(placed)] : NULL;
 }
 
 /* Index behind the last chunk whose first placed segment begins at `position` or before. */
@@ -231,11 +240,12 @@ static void find_around(const struct cq_catalog *c, uint64_t position,
 	const size_t behind = chunk_behind(c, position);
 
 	for (size_t i = behind; i-- > 0 && !around.have_before;) {
-		for (size_t k = 0; k < CHUNK && !around.have_behind; k++) {
-			const struct cq_catalog_entry *entry = &c->chunks[i]->entries[k];
+		uint64_t left = c->chunks[i]->placed;
 
-			if (!is_placed(entry))
-				continue;
+		for (; left != 0 && !around.have_behind; left &= left - 1) {
+			const struct cq_catalog_entry *entry =
+				&c->chunks[i]->entries[__builtin_ctzll(left)];
+
 			if (entry->base <= position) {
 				around.have_before = true;
 				around.before = *entry;
@@ -320,6 +330,7 @@ int cq_catalog_learn(struct cq_catalog *c, const struct cq_catalog_entry *from)
 	if (entry) {
 		entry->base = from->base;
 		entry->flags |= CQ_ENTRY_PLACED;
+		note_placed(c->chunks[chunk_index(c, from->id / CHUNK)], entry);
 		set_count(entry, from);
 	} else {
 		r = -ENOMEM;
@@ -368,6 +379,7 @@ void cq_catalog_learn_sealed(struct cq_catalog *c, const struct cq_catalog_entry
 		if ((entry->flags & CQ_ENTRY_LISTED) && !(entry->flags & CQ_ENTRY_PLACED)) {
 			entry->base = from->base;
 			entry->flags |= from->flags & CQ_ENTRY_PLACED;
+			note_placed(c->chunks[chunk_index(c, from->id / CHUNK)], entry);
 		}
 		set_count(entry, from);
 		entry->file = from->file;
@@ -400,6 +412,7 @@ static bool sweep(const struct cq_catalog *c, struct cq_catalog_chunk *chunk)
 
 		if (!(entry->flags & CQ_ENTRY_LISTED) || !is_listed(c, entry->id))
 			entry->flags = 0;
+		note_placed(chunk, entry);
 		left = left || entry->flags != 0;
 	}
 	return left;

@@ -13,7 +13,7 @@
 #include "catalog/catalog.h"
 
 #define IDS 20000U
-#define CHUNK_BYTES (64 * sizeof(struct cq_catalog_entry) + sizeof(size_t))
+#define CHUNK_BYTES (64 * sizeof(struct cq_catalog_entry) + 2 * sizeof(size_t))
 
 struct fixture {
 	struct cq_catalog catalog;
@@ -95,6 +95,49 @@ static void ascending(void **state)
 		put(f, id, 1, 0);
 	as_in_the_model(f);
 	assert_true(bytes(f) <= (size_t)IDS * 50);
+}
+
+/* Where a position is, among segments of which only few are placed, as a search through all of them says. */
+static void around_among_unplaced(void **state)
+{
+	struct fixture *f = *state;
+	uint32_t *ids = malloc(IDS * sizeof *ids);
+	bool *placed = calloc(IDS, sizeof *placed);
+
+	assert_non_null(ids);
+	assert_non_null(placed);
+	for (uint32_t id = 0; id < IDS; id++)
+		ids[id] = id;
+	assert_int_equal(cq_catalog_list(&f->catalog, ids, IDS), 0);
+	for (uint32_t id = 0; id < IDS; id++)
+		put(f, id, 1, 0); /* without a place */
+	for (unsigned round = 0; round < 300; round++) {
+		const uint32_t id = any(f, IDS), position = any(f, IDS);
+		struct cq_catalog_entry entry = { .id = id, .base = id };
+		struct cq_neighbours around;
+		uint32_t before = position, behind = position + 1;
+
+		if (round % 3 < 2) {
+			assert_int_equal(cq_catalog_learn(&f->catalog, &entry), 0);
+			placed[id] = true;
+		} else {
+			cq_catalog_remove(&f->catalog, id);
+			placed[id] = false;
+		}
+		while (before > 0 && !placed[before])
+			before--;
+		while (behind < IDS && !placed[behind])
+			behind++;
+		cq_catalog_around(&f->catalog, position, &around);
+		assert_int_equal(around.have_before, placed[before]);
+		assert_int_equal(around.have_behind, behind < IDS);
+		if (around.have_before)
+			assert_int_equal(around.before.id, before);
+		if (around.have_behind)
+			assert_int_equal(around.behind.id, behind);
+	}
+	free(ids);
+	free(placed);
 }
 
 static void descending(void **state)
@@ -408,6 +451,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(ascending, setup, teardown),
 		cmocka_unit_test_setup_teardown(descending, setup, teardown),
+		cmocka_unit_test_setup_teardown(around_among_unplaced, setup, teardown),
 		cmocka_unit_test_setup_teardown(into_a_gap, setup, teardown),
 		cmocka_unit_test_setup_teardown(in_any_order, setup, teardown),
 		cmocka_unit_test_setup_teardown(another_file, setup, teardown),

@@ -120,7 +120,7 @@ static long futex(uint32_t *word, int operation, uint32_t value, const struct ti
 
 static bool wake_all(struct cq_control *control)
 {
-	control->idle.owed = false;
+	__atomic_store_n(&control->idle.owed, false, __ATOMIC_RELAXED);
 	return futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL) > 0;
 }
 
@@ -211,7 +211,7 @@ void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arri
 	     __atomic_load_n(&control->page->arrivals, __ATOMIC_SEQ_CST) != control->idle.arrivals))
 		control->idle.any = false;
 	if (control->idle.any && control->idle.stale) {
-		control->idle.owed = true;
+		__atomic_store_n(&control->idle.owed, true, __ATOMIC_RELAXED);
 		return;
 	}
 	if (wake_all(control)) {
@@ -226,6 +226,11 @@ void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arri
 		control->idle.since_ns = now;
 	}
 	control->idle.stale = now - control->idle.since_ns >= STALE_NS;
+}
+
+bool cq_control_owes_wake(const struct cq_control *control)
+{
+	return __atomic_load_n(&control->idle.owed, __ATOMIC_RELAXED);
 }
 
 void cq_control_wake_owed(struct cq_control *control)

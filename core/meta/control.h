@@ -25,7 +25,7 @@ struct cq_control {
 		uint32_t waiters;
 		uint64_t since_ns; /* time of the first of them, CLOCK_MONOTONIC */
 		bool stale; /* the waiters that are counted are stale: their processes died */
-		bool owed;  /* since the last wake-up one was omitted for that reason */
+		bool owed;  /* since the last wake-up one was omitted for that reason; atomic */
 	} idle;
 };
 
@@ -77,6 +77,9 @@ static inline void cq_control_notify(struct cq_control *control)
 /* Writer: makes up for the wake-ups that cq_control_notify() has omitted.  To be called about once a second,
  * and at the end, under the same lock. */
 void cq_control_wake_owed(struct cq_control *control);
+
+/* Any thread, without that lock: there is something to make up for. */
+bool cq_control_owes_wake(const struct cq_control *control);
 
 /*
  * Reader: waits for a notification after `seen`, at most timeout_ms.  The caller calls, in this order,

@@ -114,9 +114,12 @@ int cq_writer_flush_step(void *writer)
 		cq_log(&w->config, CQ_ERROR,
 		       "the current segment's file was cut short; the queue accepts nothing until it is "
 		       "opened again");
-	pthread_mutex_lock(&w->lock);
-	cq_control_wake_owed(&w->control);
-	pthread_mutex_unlock(&w->lock);
+	/* rolls that follow each other closely hold the writer lock all the time */
+	if (cq_control_owes_wake(&w->control)) {
+		pthread_mutex_lock(&w->lock);
+		cq_control_wake_owed(&w->control);
+		pthread_mutex_unlock(&w->lock);
+	}
 	wait = cq_flush_step(w);
 	/* in each step, however much there is to sync and to finalize */
 	busy = cq_retire_step(w) > 0;

@@ -49,6 +49,22 @@ static void sealed_segments_without_a_request(void **state)
 	assert_true(qs_stats(q->writer).durable_seq < 40);
 }
 
+/* A roll that waits for a segment holds the writer lock, again and again where rolls follow each other closely.
+ * Meanwhile the flusher's thread finishes what is sealed. */
+static void sealed_segments_during_a_roll(void **state)
+{
+	struct qs *q = *state;
+	cq_writer *w;
+
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	w = q->writer;
+	qs_append(w, 0, 70);
+	pthread_mutex_lock(&w->lock);
+	while (!support_exists(q->dir, "000000001.idx"))
+		usleep(1000);
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void deleted_segments_need_no_sync(void **state)
 {
 	struct qs *q = *state;
@@ -181,6 +197,7 @@ static void first_of_several_fails(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(sealed_segments_are_finished),
 	QS_TEST(sealed_segments_without_a_request),
+	QS_TEST(sealed_segments_during_a_roll),
 	QS_TEST(deleted_segments_need_no_sync),
 #ifdef CQ_FAULTS
 	QS_TEST(first_flush_covers_an_earlier_process),

@@ -118,10 +118,11 @@ PERCENTILES = ["p50", "p90", "p99", "p99.9", "max"]
 
 
 def latency_panel(block, title, peers):
-    """Percentiles of a latency, a line for each peer."""
-    rows = [[p] + [statistics.median(figures[p]) for figures in peers.values()] for p in PERCENTILES]
-    lines = ", ".join(f'{block} using 0:{i + 2}:xtic(1) with linespoints lw 2 title "{peer}"'
-                      for i, peer in enumerate(peers))
+    """Percentiles of a latency: for each peer a line of the medians, with lines from the least to the most."""
+    rows = [[p] + [f(figures[p]) for figures in peers.values() for f in (statistics.median, min, max)]
+            for p in PERCENTILES]
+    lines = ", ".join(f'{block} using 0:{i}:{i + 1}:{i + 2}:xtic(1) with yerrorlines lw 2 title "{peer}"'
+                      for i, peer in zip(range(2, len(rows[0]), 3), peers))
     return title, rows, f'set logscale y\nset key top left noenhanced\nset ylabel "microseconds"\nplot {lines}'
 
 

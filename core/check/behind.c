@@ -2,8 +2,8 @@
 /*
  * behind.c - committed records behind the end of the queue, which a recovery gives up; see internal.h
  *
- * A killed writer leaves no records behind the end: it stores a record's commit word last, and one record
- * after the other.  A power cut may leave any, because pages come to the disk in any order.  So after a
+ * A killed writer leaves no records behind the end, but for those of a run that was not committed yet: it stores
+ * a record's or a run's first commit word last, and one after the other.  A power cut may leave any, because pages come to the disk in any order.  So after a
  * power cut, records above the watermark that are given up are no loss.  They are a loss
  *
  *   when the machine has not been rebooted since the writer was at work (control.meta has the id of the
@@ -43,6 +43,15 @@ static bool follows(void *arg, const struct cq_record_header *h, uint64_t offset
 	       bytes <= gap - records * sizeof *h;
 }
 
+/* Does the record begin where the one before it ended, as the next one of the same writer? */
+static bool continues(const struct cq_behind_from *from, const struct cq_record_at *record)
+{
+	const struct cq_record_header *h = &record->header;
+
+	return from->placed && record->offset == from->offset && h->seq == from->seq &&
+	       h->epoch == from->epoch && h->stream_offset == from->stream;
+}
+
 struct cq_behind_from cq_behind_start(const struct cq_order *order, uint64_t offset)
 {
 	return (struct cq_behind_from){
@@ -73,8 +82,13 @@ int cq_behind_count(int fd, uint64_t size, struct cq_behind_from *from, struct c
 	while (r == 0 && (r = cq_window_find(&scan, at, follows, from, &record)) > 0) {
 		const struct cq_record_header *h = &record.header;
 
-		if (behind->records == 0)
+		if (behind->records == 0) {
 			behind->first_seq = h->seq;
+			behind->first = record;
+			behind->one_run = true;
+		}
+		behind->one_run = behind->one_run && h->time_ns == behind->first.header.time_ns &&
+		                  (behind->records == 0 || continues(from, &record));
 		behind->last_seq = h->seq;
 		behind->records++;
 		*from = (struct cq_behind_from){
@@ -90,6 +104,20 @@ int cq_behind_count(int fd, uint64_t size, struct cq_behind_from *from, struct c
 	cq_window_fini(&scan);
 	from->placed = false;
 	return r;
+}
+
+bool cq_behind_is_unfinished(const struct cq_behind *behind, const struct cq_record_header *end,
+                             uint64_t offset, uint64_t size)
+{
+	const struct cq_record_header *next = &behind->first.header;
+	const uint64_t length = next->stream_offset - end->stream_offset;
+
+	if (behind->records == 0 || !behind->one_run || end->commit != 0 || end->ext != 1)
+		return false;
+	if (end->seq + 1 != next->seq || end->epoch != next->epoch || end->time_ns != next->time_ns)
+		return false;
+	return length < size && offset + cq_record_span(length) == behind->first.offset &&
+	       cq_record_check_header(end, (uint32_t)length + 1, offset, size) == CQ_RECORD_OK;
 }
 
 /*

@@ -33,7 +33,9 @@
 /* What has been found so far. */
 struct cq_behind {
 	uint64_t records;
-	uint64_t first_seq, last_seq; /* valid when records > 0 */
+	uint64_t first_seq, last_seq; /* valid when records > 0, as the next two */
+	struct cq_record_at first;
+	bool one_run; /* they follow one another, with one time: all may be of one run (write/run.c) */
 };
 
 /* Where to look from, and what a record there has to have. */
@@ -57,6 +59,14 @@ struct cq_behind_from cq_behind_start(const struct cq_order *order, uint64_t off
  */
 int cq_behind_count(int fd, uint64_t size, struct cq_behind_from *from, struct cq_meter *meter,
                     struct cq_behind *behind, uint64_t *ret_first);
+
+/*
+ * They are the rest of a run (write/run.c) that a writer was killed in, or is at work on: no record of it was
+ * ever visible.  `end` is the header at `offset`, where the records end: the run's first record, which
+ * lacks nothing but its commit word.
+ */
+bool cq_behind_is_unfinished(const struct cq_behind *behind, const struct cq_record_header *end,
+                             uint64_t offset, uint64_t size);
 
 /* ---- an opening writer, and a repair ---- */
 

@@ -9,7 +9,7 @@
  * All committed records are checked, whether or not a writer holds the lock, and whatever control.meta
  * says: a commit word is stored last and never changes, so a record that has one is whole or damaged,
  * while its writer lives and after it was killed.  A killed writer leaves bytes without a commit word
- * before them.  So readers, verification and recovery agree on where the records end.
+ * before them; only the rest of a run (write/run.c) may have records among them.  So readers, verification and recovery agree on where the records end.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -137,7 +137,8 @@ static void check_record(struct cq_verifier *v, const struct cq_record_at *recor
 
 /* Sets `text`, the end of a finding's text, to how many sound records are behind this place: a writer that
  * opens the queue gives them up.  1; 0: there are none; or an error. */
-static int describe_behind(struct cq_verifier *v, uint64_t offset, char text[BEHIND_SIZE])
+static int describe_behind(struct cq_verifier *v, uint64_t offset, char text[BEHIND_SIZE],
+                           struct cq_behind *ret_found)
 {
 	struct cq_behind_from from = cq_behind_start(&v->order, offset);
 	struct cq_behind found = { .records = 0 };
@@ -157,6 +158,7 @@ static int describe_behind(struct cq_verifier *v, uint64_t offset, char text[BEH
 		               found.records, found.first_seq, found.last_seq);
 	else
 		text[0] = '\0';
+	*ret_found = found;
 	return r < 0 ? r : found.records > 0;
 }
 
@@ -173,13 +175,14 @@ static void step_over(struct cq_verifier *v, const struct cq_record_at *record, 
 static bool unsound(struct cq_verifier *v, const struct cq_record_at *record)
 {
 	uint64_t offset = v->walk.offset;
+	struct cq_behind found;
 	char text[BEHIND_SIZE] = "";
 
 	/* a writer that has opened the queue since may be setting it aside */
 	if (!v->sealed && cq_verify_writer_came(v, v->id, offset))
 		return false;
 	if (!v->behind_reported)
-		(void)describe_behind(v, offset, text);
+		(void)describe_behind(v, offset, text, &found);
 	v->behind_reported = true;
 	if (v->walk.state == CQ_RECORD_PAYLOAD) {
 		step_over(v, record, text);
@@ -197,16 +200,25 @@ static bool unsound(struct cq_verifier *v, const struct cq_record_at *record)
 /* In an unsealed segment, from `at` on, there is residue of a killed writer, or records are missing. */
 static void judge_residue(struct cq_verifier *v, uint64_t end, uint64_t at)
 {
+	struct cq_behind found = { .records = 0 };
 	struct cq_record_header h = { 0 };
 	char text[BEHIND_SIZE];
-	int r = describe_behind(v, end, text);
+	bool unfinished;
+	uint64_t before;
+	int r;
 
-	/* a writer at work may have appended records since; it never leaves a place out */
-	if (r > 0 && v->live)
-		r = (int)cq_segment_pread(v->segment, &h, sizeof h, end);
+	/* a writer at work may have appended records since; it never leaves a place out.  If it is
+	 * storing a run, the next look finds more of that. */
+	do {
+		before = found.records;
+		r = describe_behind(v, end, text, &found);
+		if (r > 0)
+			r = (int)cq_segment_pread(v->segment, &h, sizeof h, end);
+		unfinished = r > 0 && cq_behind_is_unfinished(&found, &h, end, v->window.size);
+	} while (r > 0 && v->live && h.commit == 0 && !unfinished && found.records != before);
 	if (r < 0)
 		cq_verify_unreadable(v, end, r);
-	else if (r > 0 && h.commit == 0 && !cq_verify_writer_came(v, v->id, at))
+	else if (r > 0 && h.commit == 0 && !unfinished && !cq_verify_writer_came(v, v->id, at))
 		CQ_DAMAGE(
 			v, at,
 			"there are records here, behind the last one: those between are missing%s",

@@ -166,6 +166,7 @@ void cq_writer_free_state(cq_writer *w)
 	cq_worker_fini(&w->flusher);
 	cq_prealloc_fini(&w->prealloc);
 	cq_prefault_fini(&w->prefault);
+	cq_run_fini(&w->run);
 	cq_flush_fini(w);
 	if (w->queue)
 		cq_queue_free(w->queue);

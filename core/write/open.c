@@ -302,7 +302,9 @@ static int open_writer(const char *dir, const struct cq_config *config, bool thr
 	cq_room_check(&w->config, found.segment_size);
 	init_state(w, &found);
 	cq_point("open.recovered");
-	r = open_meta_files(w);
+	r = cq_run_init(&w->run);
+	if (r == 0)
+		r = open_meta_files(w);
 	if (r == 0 && !found.have_watermark)
 		r = first_mark(w, found.created);
 	cq_point("open.marked");

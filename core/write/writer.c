@@ -3,9 +3,10 @@
  * writer.c - append, batch, sync, statistics
  *
  * The way of a record: cq_writer_append() > append_locked() > place_record(), and cq_writer_roll_locked()
- * (roll.c) before that where the record does not fit.  Under the writer lock nothing allocates and nothing
- * calls the system, with three exceptions: the wake-up of a waiting reader; once in a segment or a prefault
- * window, the wake-up of the preparer; and a roll that found no segment prepared.
+ * (roll.c) before that where the record does not fit.  Large records, and those of a batch, are written by
+ * pwrite (run.c).  Under the writer lock nothing allocates, and nothing else calls the system, with three
+ * exceptions: the wake-up of a waiting reader; once in a segment or a prefault window, the wake-up of the
+ * preparer; and a roll that found no segment prepared.
  *
  * Crash contract of place_record(): the commit word behind the record is zero before the record's
  * bytes are stored, and the record's own commit word is stored last.  After a kill in between, the bytes
@@ -142,7 +143,10 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 		if (r < 0)
 			return r;
 	}
-	r = place_record(w, type, iov, iovcnt, length, now_ns);
+	if (length >= w->run.least_record)
+		r = cq_run_place(w, type, iov, length, now_ns);
+	else
+		r = place_record(w, type, iov, iovcnt, length, now_ns);
 	if (left != w->current && cq_planted("seal_after_first_append"))
 		cq_wsegment_seal(left);
 	if (left != w->current && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
@@ -209,12 +213,39 @@ int cq_writer_append(cq_writer *w, uint16_t type, const void *payload, size_t le
 	return cq_writer_appendv(w, type, &iov, 1, ret_appended);
 }
 
+/* Under the writer lock, as the next.  Counts in *count what it has appended. */
+static int append_each(cq_writer *w, const struct cq_message *messages, size_t n, uint64_t now_ns,
+                       size_t *count)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct iovec iov = readonly_iovec(messages[i].payload, messages[i].length);
+		const int r = append_locked(w, messages[i].type, &iov, 1, iov.iov_len, now_ns);
+
+		if (r < 0)
+			return r;
+		++*count;
+		cq_point("batch.appended");
+	}
+	return 0;
+}
+
+static int append_run(cq_writer *w, const struct cq_message *messages, size_t n, uint64_t now_ns,
+                      size_t *count)
+{
+	const int r = cq_run_append(w, messages, n, now_ns);
+
+	if (r == 0)
+		*count += n;
+	return r;
+}
+
 ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, size_t count,
                                struct cq_appended *ret_appended)
 {
 	const uint64_t now_ns = cq_realtime_ns();
 	struct cq_appended appended = { 0 };
 	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
+	bool run;
 
 	if (cq_process_forked(w->process)) {
 		(void)finish_append(w, appended, ret_appended);
@@ -223,14 +254,13 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 	pthread_mutex_lock(&w->lock);
 	appended.seq = w->next_seq;
 	while (r == 0 && appended.count < count) {
-		const struct cq_message *message = &messages[appended.count];
-		const struct iovec iov = readonly_iovec(message->payload, message->length);
+		const struct cq_message *next = &messages[appended.count];
+		const size_t n = cq_run_choose(w, next, count - appended.count, &run);
 
-		r = append_locked(w, message->type, &iov, 1, iov.iov_len, now_ns);
-		if (r < 0)
-			break;
-		appended.count++;
-		cq_point("batch.appended");
+		if (run)
+			r = append_run(w, next, n, now_ns, &appended.count);
+		else
+			r = append_each(w, next, n, now_ns, &appended.count);
 	}
 	cq_writer_announce(w);
 	pthread_mutex_unlock(&w->lock);

@@ -4,9 +4,9 @@
  *
  * Lock order: retention lock (retire.c) > writer lock > slot lock (prealloc.h), flush lock,
  * prefault lock > quota lock (quota.h).  The three in the middle are never held together.  No lock is held
- * during a system call on a file, with three exceptions: the retention lock while segments are looked at
- * and deleted, the writer lock in a roll that found no segment prepared, and `preparing`, for which only
- * cq_owner_let_go() waits.  A roll waits for the preparer under the writer lock.  So the preparer never
+ * during a system call on a file, with these exceptions: the retention lock while segments are looked at
+ * and deleted, the writer lock in a roll that found no segment prepared and while a large record or a run is
+ * written (run.c), and `preparing`, for which only cq_owner_let_go() waits.  A roll waits for the preparer under the writer lock.  So the preparer never
  * takes that lock or the retention lock, and never waits for a thread that holds one.
  */
 #ifndef CQ_WRITER_H
@@ -18,6 +18,7 @@
 
 #include "catalog/catalog.h"
 #include "chronq.h"
+#include "files/prefault.h"
 #include "files/wsegment.h"
 #include "meta/control.h"
 #include "meta/lock.h"
@@ -27,7 +28,6 @@
 #include "retention/readers.h"
 #include "write/flush.h"
 #include "write/prealloc.h"
-#include "write/prefault.h"
 
 /* What a trim found when it read a whole segment, because the header does not say it: only the oldest segment is
  * ever asked about, so one is enough. */
@@ -48,6 +48,15 @@ struct cq_retention {
 	struct cq_trim_read trim_read;
 	bool warned;
 	_Atomic uint64_t retired;
+};
+
+/* Large records, and records of a batch, are written by pwrite from a buffer (run.c). */
+struct cq_run {
+	uint8_t *buffer;
+	/* constant, but for tests */
+	size_t piece;        /* most that is written at once; a page at least */
+	size_t least_record; /* a payload of so many bytes is written so, */
+	size_t least_batch;  /* and records of a batch that take so many bytes together */
 };
 
 struct cq_writer {
@@ -73,6 +82,7 @@ struct cq_writer {
 	bool unannounced; /* waiting readers have not been notified of the newest record */
 	uint64_t refused; /* appends and rolls, for config.max_bytes */
 	struct cq_control control;
+	struct cq_run run;
 
 	_Atomic int error;         /* 0, or why every call is refused */
 	_Atomic bool ousted;       /* the queue is not this writer's any more (owner.c) */
@@ -109,6 +119,23 @@ int cq_writer_roll_locked(cq_writer *writer);
 
 /* Under the writer lock: notifies waiting readers of the records that they were not notified of yet. */
 void cq_writer_announce(cq_writer *writer);
+
+/* -ENOMEM. */
+int cq_run_init(struct cq_run *run);
+void cq_run_fini(struct cq_run *run);
+
+/* Under the writer lock: the record fits behind the tail of the current segment. */
+int cq_run_place(cq_writer *writer, uint16_t type, const struct iovec *iov, size_t length,
+                 uint64_t now_ns);
+
+/* Under the writer lock: how many of these messages, at least one, are appended in the same way.  *ret_run: by
+ * cq_run_append(); else one by one. */
+size_t cq_run_choose(const cq_writer *writer, const struct cq_message *messages, size_t count,
+                     bool *ret_run);
+
+/* Under the writer lock: appends all of the messages, as chosen, or none. */
+int cq_run_append(cq_writer *writer, const struct cq_message *messages, size_t count,
+                  uint64_t now_ns);
 
 /* From now on every call gets EIO.  False: an earlier error has done that already. */
 bool cq_writer_poison(cq_writer *writer);

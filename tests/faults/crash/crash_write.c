@@ -296,6 +296,11 @@ static void open_queue(struct script *t)
 
 	expect(t, "open", cq_writer_open_with(s->dir, &t->config, t->round->threads, &t->writer),
 	       0);
+	if (crash_below(&t->random, 3)) { /* else few are so large (run.c) */
+		t->writer->run.piece = 4096;
+		t->writer->run.least_record = 100 + crash_below(&t->random, 900);
+		t->writer->run.least_batch = 100 + crash_below(&t->random, 900);
+	}
 	cq_writer_stats(t->writer, &stats);
 	t->next = stats.next_seq;
 	if (t->next != atomic_load(&s->end)) {

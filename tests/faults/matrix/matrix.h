@@ -120,9 +120,9 @@ const char *mx_call(size_t nth);
 
 extern struct mx_op mx_open_absent, mx_open_new, mx_open_closed, mx_open_torn, mx_open_several,
 	mx_open_damaged, mx_open_accept_loss, mx_prepare, mx_prepare_taken, mx_append_fits,
-	mx_append_always, mx_batch, mx_roll_ready, mx_roll_fallback, mx_roll_taken, mx_seal,
-	mx_sync, mx_sync_async, mx_sync_interval, mx_retention, mx_retention_held, mx_trim,
-	mx_remove, mx_close, mx_threads;
+	mx_append_always, mx_append_large, mx_batch, mx_runs, mx_roll_ready, mx_roll_fallback,
+	mx_roll_taken, mx_seal, mx_sync, mx_sync_async, mx_sync_interval, mx_retention,
+	mx_retention_held, mx_trim, mx_remove, mx_close, mx_threads;
 extern struct mx_op mx_reader_open, mx_reader_next, mx_reader_seek_seq, mx_reader_seek_time,
 	mx_reader_seek_stream, mx_reader_seek_end, mx_reader_commit, mx_reader_commit_first,
 	mx_stream_read, mx_stream_ends, mx_queue_look, mx_verify;

@@ -85,6 +85,22 @@ static void just_open(struct mx *m)
 	qs_open(m->q);
 }
 
+/* What is large enough for a pwrite is small here (run.c). */
+static void open_for_large(struct mx *m)
+{
+	qs_open(m->q);
+	m->q->writer->run.least_record = 1;
+}
+
+static void open_for_runs(struct mx *m)
+{
+	qs_open(m->q);
+	m->q->writer->run.piece = 2048;
+	m->q->writer->run.least_batch = 1024;
+}
+
+struct mx_op mx_append_large = { MX_CLOSED, 0, open_for_large, append_one, NULL };
+struct mx_op mx_runs = { MX_CLOSED, 0, open_for_runs, append_batch, NULL };
 struct mx_op mx_append_fits = { MX_CLOSED, 0, just_open, append_one, NULL };
 struct mx_op mx_append_always = { MX_CLOSED, MX_SYNCS, always, append_one, NULL };
 struct mx_op mx_batch = { MX_CLOSED, 0, just_open, append_batch, NULL };

@@ -211,14 +211,19 @@ static void add_record(struct pc_trace *t, struct pc_record record)
 }
 
 static struct pc_trace *watched;
-static cq_writer *appending; /* of the append that is under way */
+static cq_writer *appending;     /* in an append that is under way, */
+static uint64_t appended_before; /* it had appended so many records */
 
 static void at_place(const char *place)
 {
+	const char *what = strchr(place, '.');
+
 	look(watched);
-	/* only here it is sure which segment a record of a batch has come to */
-	if (appending && strcmp(place, "append.committed") == 0)
-		add_record(watched, (struct pc_record){ .segment = appending->current->id });
+	/* only here it is sure which segment the records of a batch have come to */
+	if (appending && what && strcmp(what, ".advanced") == 0)
+		for (; appended_before < appending->records; appended_before++)
+			add_record(watched,
+			           (struct pc_record){ .segment = appending->current->id });
 }
 
 void pc_payload(uint8_t *payload, size_t length, uint64_t seed)
@@ -248,6 +253,7 @@ void pc_append(struct pc_trace *t, cq_writer *w, const size_t *lengths, size_t c
 			                           .type = CQ_TYPE_DEFAULT };
 	}
 	appending = w;
+	appended_before = w->records;
 	if (count > 1)
 		assert_int_equal(cq_writer_append_batch(w, messages, count, &appended), count);
 	else

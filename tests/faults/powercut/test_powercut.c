@@ -25,7 +25,7 @@
 #include "write/writer.h"
 
 #define STATES 1500U /* of all tests together */
-#define TESTS 9U
+#define TESTS 10U
 #define NESTED_EVERY 16U
 #define NESTED_DISKS 6U /* of each recovery */
 #define TRIES 20U       /* for each different disk */
@@ -274,6 +274,39 @@ static void batches(void **state)
 	finish(&run, "batches");
 }
 
+/* Large records, and batches, are written by pwrite (run.c), in pieces of a page; some of it is killed. */
+static void runs(void **state)
+{
+	static const size_t lengths[] = { 500, 64, 0, 700, 300, 1, 900, 128, 2000, 65 };
+	struct run run;
+
+	begin(&run, *state, 16384);
+	for (unsigned i = 0; i < 3; i++) {
+		struct cq_run *sizes;
+
+		qs_open(run.q);
+		sizes = &run.q->writer->run;
+		sizes->piece = 4096;
+		sizes->least_record = 600;
+		sizes->least_batch = 200;
+		for (unsigned n = 0; n < 3; n++) {
+			const size_t large = 2048 - n;
+
+			pc_append(&run.trace, run.q->writer, lengths + n, 10 - n, 1000);
+			pc_append(&run.trace, run.q->writer, &large, 1, 1000);
+			append(&run, 2);
+			if (n == 1)
+				pc_sync(&run.trace, run.q->writer);
+			qs_prepare(run.q->writer);
+		}
+		if (i == 1)
+			kill_writer(&run);
+		else
+			close_writer(&run);
+	}
+	finish(&run, "runs");
+}
+
 /* Segments are deleted by rule and on request, synced or not. */
 static void retention(void **state)
 {
@@ -383,9 +416,9 @@ static void restarted(void **state)
 }
 
 static const struct CMUnitTest tests[TESTS] = {
-	QS_TEST(rolls),      QS_TEST(fallback),  QS_TEST(batches),
-	QS_TEST(retention),  QS_TEST(reopened),  QS_TEST(killed),
-	QS_TEST(background), QS_TEST(continued), QS_TEST(restarted),
+	QS_TEST(rolls),     QS_TEST(fallback), QS_TEST(batches),    QS_TEST(retention),
+	QS_TEST(reopened),  QS_TEST(killed),   QS_TEST(background), QS_TEST(continued),
+	QS_TEST(restarted), QS_TEST(runs),
 };
 
 SUPPORT_MAIN_IN_MEMORY(tests)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prefault.c - makes the pages ahead of the writer present; see prefault.h */
-#include "write/prefault.h"
+#include "files/prefault.h"
 
 #include "os/fault.h"
 

@@ -4,10 +4,15 @@
  *
  * A write that leaves a line open puts its file last into a list.  All files wait equally long, so
  * the first is due first.  The background thread appends the lines that are due.  When a line ends,
- * its file stays in the list until it is due, so ending a line costs nothing here.
+ * its file stays in the list until it is due, so ending a line costs nothing here.  And a write wakes
+ * the background thread only if that thread would look too late: not each write of a long text,
+ * whose pieces all leave a line open.
  *
- * Invariant: a file with an open line is in the list, unless a request of it waits for room (the
- * end of the wait puts the file into the list), the file is closed, or there is no line_timeout.
+ * Invariants, under fs->lines.lock:
+ *   - A file with an open line is in the list, unless a request of it waits for room (the end of the
+ *     wait puts the file into the list), the file is closed, or there is no line_timeout.
+ *   - The background thread looks at the list at looks_ms, or is woken before.  It may look earlier
+ *     than the first file is due: that file was written to since, or another one was the first.
  */
 #include "chronfs.h"
 
@@ -49,18 +54,18 @@ static void list_add_last(struct chronfs *fs, struct chronfs_lines_file *file)
 
 void chronfs_line_timeout_start(struct chronfs *fs, struct chronfs_lines_file *file)
 {
-	bool alone;
+	bool late;
 
 	if (fs->options.line_timeout_ms == 0 || file->splitter.used == 0)
 		return;
 	pthread_mutex_lock(&fs->lines.lock);
 	list_remove(fs, file);
-	alone = !fs->lines.first;
 	file->due_ms = chronfs_now_ms() + fs->options.line_timeout_ms;
 	list_add_last(fs, file);
+	late = fs->lines.looks_ms > file->due_ms;
 	pthread_mutex_unlock(&fs->lines.lock);
-	if (alone)
-		chronfs_background_wake(fs); /* it may sleep without a time limit */
+	if (late)
+		chronfs_background_wake(fs);
 }
 
 void chronfs_line_timeout_cancel(struct chronfs *fs, struct chronfs_lines_file *file)
@@ -80,6 +85,7 @@ static struct chronfs_lines_file *first_due(struct chronfs *fs, int *ret_next_ms
 
 	pthread_mutex_lock(&fs->lines.lock);
 	file = fs->lines.first;
+	fs->lines.looks_ms = file ? file->due_ms : UINT64_MAX;
 	if (file && file->due_ms > now) {
 		next = file->due_ms - now < INT32_MAX ? (int)(file->due_ms - now) : INT32_MAX;
 		file = NULL;

@@ -17,6 +17,9 @@ struct chronfs_lines {
 	pthread_mutex_t lock;
 	/* Files that may have an open line, in the order of their last write; under lock. */
 	struct chronfs_lines_file *first, *last;
+	/* When the background thread looks at the first file again, at the latest; UINT64_MAX: not
+	 * until it is woken.  Under lock. */
+	uint64_t looks_ms;
 
 	struct chronfs_line_memory memory;
 	uint64_t open;  /* files with an open line; atomic */

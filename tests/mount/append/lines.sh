@@ -10,6 +10,20 @@ is "append.lines is an empty file" "$(stat -c '%F %a %s %h %o' "$m/append.lines"
 cases_of python3 "$here/lines.py" "$m" "$q" 1044480
 cases_of python3 "$here/wake.py" "$m" "$q"
 
+# line_timeout is far away, so nothing has to be done about a line that is open for a moment.
+ok "writes that leave a line open wake no other thread" python3 -c 'import os, sys
+path, task = sys.argv[1], "/proc/%s/task/" % sys.argv[2]
+[background] = [t for t in os.listdir(task) if open(task + t + "/comm").read() == "chronfs-bg\n"]
+def sleeps():
+    status = open(task + background + "/status").read()
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+fd = os.open(path, os.O_WRONLY)
+os.write(fd, b"open")
+before = sleeps()
+for _ in range(2000):
+    os.write(fd, b"\nopen")
+sys.exit(sleeps() - before > 100)' "$m/append.lines" "$daemon"
+
 seq 1 100000 >"$tmp/text"
 head -c 3000000 /dev/urandom >"$tmp/binary"
 for f in text binary; do

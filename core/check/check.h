@@ -8,6 +8,7 @@
  *
  * cq_recover() (recover.c) opens a queue for its writer.  A repair is the same, and takes nothing on trust.
  *   inspect  lists the segments; finds their size, the watermark, what each file is     inspect.c
+ *            (the list: the last close's, if the directory has not changed)            files/listing.c
  *   plan     reads the segments from the watermark on and decides about each            plan.c
  *            of a repair: reads and judges the others, and the indexes                  plan_repair.c
  *            counts the committed records that the plan gives up                        behind.c

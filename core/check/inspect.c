@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "files/dir.h"
+#include "files/listing.h"
 #include "files/quarantine.h"
 #include "files/trust.h"
 #include "format/record.h"
@@ -52,17 +53,12 @@ static int size_of_any(const struct cq_recovery *v, uint64_t *ret_size)
 	return empty ? 0 : -EBADMSG;
 }
 
-static int same_boot(const struct cq_control_page *page, bool *ret_same)
+static bool same_boot(const struct cq_recovery *v, const struct cq_control_page *page)
 {
 	static const uint8_t unknown[CQ_BOOT_ID_SIZE];
-	uint8_t now[CQ_BOOT_ID_SIZE];
-	int r;
 
-	r = cq_boot_id(now);
-	if (r == 0)
-		*ret_same = memcmp(now, unknown, sizeof now) != 0 &&
-		            memcmp(now, page->boot_id, sizeof now) == 0;
-	return r;
+	return memcmp(v->boot_id, unknown, sizeof unknown) != 0 &&
+	       memcmp(v->boot_id, page->boot_id, sizeof unknown) == 0;
 }
 
 /* The segment size: what the files agree on, else control.meta's, else the caller's wish. */
@@ -78,10 +74,8 @@ static int find_geometry(struct cq_recovery *v)
 		if (control.page->epoch <= CQ_EPOCH_HINT_MAX)
 			v->epoch = control.page->epoch;
 		v->have_position = cq_control_position(&control, &v->position) == 0;
-		r = same_boot(control.page, &v->same_boot);
+		v->same_boot = same_boot(v, control.page);
 		cq_control_close(&control);
-		if (r < 0)
-			return r;
 	}
 	if (v->count > 0) {
 		r = file_size(v->dirfd, v->ids[0], &first);
@@ -343,33 +337,66 @@ static int check_temp(void *arg, const char *name)
 	return cq_trust_no_directory(v->dirfd, name, v->config);
 }
 
-int cq_inspect(struct cq_recovery *v)
+static int read_directory(struct cq_recovery *v)
 {
-	struct cq_watermark_state state;
 	int r;
 
 	r = cq_dir_list_and_temps(v->dirfd, &v->ids, &v->count, &v->leftovers);
-	if (r == 0 && v->leftovers)
-		r = cq_dir_each_temp(v->dirfd, check_temp, v);
+	return r == 0 && v->leftovers ? cq_dir_each_temp(v->dirfd, check_temp, v) : r;
+}
+
+/* All that follows from the segments' ids, and what durable.meta says. */
+static int inspect_listed(struct cq_recovery *v, const struct cq_watermark_state *state)
+{
+	int r;
+
+	r = find_geometry(v);
 	if (r < 0)
 		return r;
-	r = find_geometry(v);
+	v->have_watermark = state->found;
+	v->damaged_slots = !cq_planted("slot_not_missed") ? state->damaged : 0;
+	if (v->have_watermark)
+		v->watermark = state->slot;
+	if (v->watermark.epoch > v->epoch)
+		v->epoch = v->watermark.epoch;
+	r = look_before_watermark(v);
+	return r == 0 ? inspect_all(v) : r;
+}
+
+static void forget_listed(struct cq_recovery *v)
+{
+	free(v->candidates);
+	free(v->ids);
+	v->candidates = NULL;
+	v->candidate_count = 0;
+	v->ids = NULL;
+	v->count = 0;
+	v->seal_missing = v->watermark_ahead = false;
+}
+
+int cq_inspect(struct cq_recovery *v)
+{
+	struct cq_watermark_state state = { .found = false };
+	bool recalled;
+	int r;
+
+	r = cq_boot_id(v->boot_id);
 	if (r < 0)
 		return r;
 	r = cq_watermark_read(v->dirfd, &state);
 	if (r < 0 && r != -ENOENT) /* without it a loss could not be seen */
 		return r;
-	if (r == 0) {
-		v->have_watermark_file = true;
-		v->have_watermark = state.found;
-		v->damaged_slots = !cq_planted("slot_not_missed") ? state.damaged : 0;
-	}
-	if (v->have_watermark)
-		v->watermark = state.slot;
-	if (v->watermark.epoch > v->epoch)
-		v->epoch = v->watermark.epoch;
-	r = look_before_watermark(v);
+	v->have_watermark_file = r == 0;
+	/* a repair takes nothing on trust */
+	recalled = !v->repair && cq_listing_holds(v->dirfd, &state.listing, v->boot_id);
+	r = recalled ? cq_listing_ids(&state.listing, &v->ids, &v->count) : read_directory(v);
 	if (r == 0)
-		r = inspect_all(v);
+		r = inspect_listed(v, &state);
+	if (r == -ENOENT && recalled) { /* the list is wrong after all */
+		forget_listed(v);
+		r = read_directory(v);
+		if (r == 0)
+			r = inspect_listed(v, &state);
+	}
 	return r == 0 ? announce(v) : r;
 }

@@ -109,6 +109,7 @@ struct cq_recovery {
 	struct cq_meter meter;
 
 	/* the queue */
+	uint8_t boot_id[CQ_BOOT_ID_SIZE]; /* of now; all zero: not known */
 	uint64_t segment_size;
 	uint32_t *ids; /* all that are published */
 	size_t count;

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <linux/magic.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -14,7 +13,7 @@
 
 #define TRIED_SIZE 4096
 
-static bool is_known(int dirfd)
+bool cq_fs_is_known(int dirfd)
 {
 	struct statfs fs;
 
@@ -29,7 +28,7 @@ int cq_fs_probe(int dirfd)
 	char renamed[CQ_NAME_MAX];
 	int fd = -1, r;
 
-	if (is_known(dirfd))
+	if (cq_fs_is_known(dirfd))
 		return 0;
 	/* Both are temp names, so the next writer removes what a kill leaves here. */
 	snprintf(renamed, sizeof renamed, CQ_SEGMENT_TEMP_FALLBACK, 0U);

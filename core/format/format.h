@@ -180,7 +180,7 @@ CQ_SIZE(cq_position_file, 16);
 CQ_AT(cq_position_file, current_segment, 0);
 CQ_AT(cq_position_file, write_offset, 8);
 
-/* ---- durable.meta (ours, 0.1.0): two slots of the watermark ---- */
+/* ---- durable.meta (ours, 0.1.0): two slots of the watermark, and a listing ---- */
 
 struct cq_watermark_slot {
 	uint64_t segment; /* the place up to which all records are on stable storage */
@@ -199,6 +199,35 @@ CQ_AT(cq_watermark_slot, epoch, 24);
 CQ_AT(cq_watermark_slot, generation, 28);
 CQ_AT(cq_watermark_slot, crc, 32);
 CQ_AT(cq_watermark_slot, reserved, 36);
+
+/* Behind the slots: which segments there were when a writer closed the queue (files/listing.c). */
+struct cq_listing_record {
+	uint8_t boot_id[CQ_BOOT_ID_SIZE]; /* the machine's */
+	uint64_t device;                  /* of the queue's directory: st_dev, st_ino */
+	uint64_t inode;
+	uint64_t changed_ns; /* st_ctim of the directory; 0: the record says nothing */
+	uint32_t oldest;     /* each id from this one to `newest` has a segment, and no other has */
+	uint32_t newest;
+	uint32_t crc; /* CRC-32 of bytes 0 to 47 */
+	uint32_t reserved;
+};
+CQ_SIZE(cq_listing_record, 56);
+CQ_AT(cq_listing_record, boot_id, 0);
+CQ_AT(cq_listing_record, device, 16);
+CQ_AT(cq_listing_record, inode, 24);
+CQ_AT(cq_listing_record, changed_ns, 32);
+CQ_AT(cq_listing_record, oldest, 40);
+CQ_AT(cq_listing_record, newest, 44);
+CQ_AT(cq_listing_record, crc, 48);
+CQ_AT(cq_listing_record, reserved, 52);
+
+struct cq_durable_file {
+	struct cq_watermark_slot slots[2];
+	struct cq_listing_record listing;
+};
+CQ_SIZE(cq_durable_file, 136);
+CQ_AT(cq_durable_file, slots, 0);
+CQ_AT(cq_durable_file, listing, 80);
 
 /* ---- readers/NAME.meta: two slots of the committed position ---- */
 

@@ -59,19 +59,21 @@ static void judge_slots(const struct cq_watermark_slot slots[2], struct cq_water
 
 static int read_watermark_slots(int fd, struct cq_watermark_state *ret_state)
 {
-	struct cq_watermark_slot slots[2], before[2];
+	struct cq_watermark_slot before[2];
+	struct cq_durable_file file;
 	ssize_t n;
 
 	memset(before, 0, sizeof before);
 	for (int i = 0; i < SAME_TWICE; i++) {
-		memset(slots, 0, sizeof slots);
-		n = cq_io_pread(fd, slots, sizeof slots, 0);
+		memset(&file, 0, sizeof file);
+		n = cq_io_pread(fd, &file, sizeof file, 0);
 		if (n < 0)
 			return (int)n;
-		judge_slots(slots, ret_state);
-		if (ret_state->damaged == 0 || memcmp(slots, before, sizeof slots) == 0)
+		judge_slots(file.slots, ret_state);
+		ret_state->listing = file.listing;
+		if (ret_state->damaged == 0 || memcmp(file.slots, before, sizeof before) == 0)
 			break;
-		memcpy(before, slots, sizeof slots);
+		memcpy(before, file.slots, sizeof before);
 	}
 	return 0;
 }

@@ -18,10 +18,11 @@ bool cq_watermark_slot_valid(const struct cq_watermark_slot *slot);
 /* The contents of the file.  A slot that is neither valid nor all zero is damaged: it may have held the
  * newest watermark, so the other slot is only a lower bound. */
 struct cq_watermark_state {
-	bool found;                    /* there is a valid slot */
-	struct cq_watermark_slot slot; /* the newest valid one */
-	unsigned newest;               /* its number; 0 if there is none */
-	unsigned damaged;              /* bit N: slot N is damaged */
+	bool found;                       /* there is a valid slot */
+	struct cq_watermark_slot slot;    /* the newest valid one */
+	unsigned newest;                  /* its number; 0 if there is none */
+	unsigned damaged;                 /* bit N: slot N is damaged */
+	struct cq_listing_record listing; /* as it is there; zero behind the file's end */
 };
 
 /* -ENOENT: no file. */

@@ -3,7 +3,8 @@
  * close.c - closes a writer; and removes a queue that came to nothing
  *
  * The preparer ends; everything is synced; the flusher ends; the remaining requests get their replies, the
- * remaining segments are finalized; index.meta gets the position; the lock is released last.
+ * remaining segments are finalized; index.meta gets the position; durable.meta the list of segments for the
+ * next open (files/listing.c); the lock is released last.
  *
  * On a slow disk this takes a while, and another process may wait for the queue already: after `umount`, or
  * a service that is restarted.  So writer.lock says from the beginning that the queue is being closed, with
@@ -29,6 +30,7 @@
 #include "catalog/queue.h"
 #include "files/dir.h"
 #include "files/index.h"
+#include "files/listing.h"
 #include "format/format.h"
 #include "os/fault.h"
 #include "os/io.h"
@@ -206,6 +208,8 @@ static int close_writer(cq_writer *w, bool discard)
 	else if (r == 0)
 		r = -EIO;
 	discard = discard && w->next_seq == 0 && !atomic_load(&w->ousted);
+	if (r == 0 && !discard)
+		cq_listing_store(w->dirfd, w->flush.durable.fd);
 	cq_point("close.position");
 	cq_writer_free_state(w);
 	cq_point("close.freed");

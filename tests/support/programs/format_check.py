@@ -39,11 +39,11 @@ SEGMENT_HEADER = struct.Struct("<IIII II QQQQQ")
 RECORD_HEADER = struct.Struct("<I B3s QQ HHI II Q I12s")
 SLOT = struct.Struct("<QQQQII")          # readers/NAME.meta
 DURABLE_SLOT = struct.Struct("<QQQIIII")  # durable.meta
-NAMES_RECORD = struct.Struct("<QQQIIII")  # behind its slots
+LISTING = struct.Struct("<16sQQQIIII")     # behind its slots
 INDEX_HEADER = struct.Struct("<8sHHIQQIIQQQQQ")
 INDEX_ENTRY = struct.Struct("<QQQ")
 for layout, size in ((SEGMENT_HEADER, 64), (RECORD_HEADER, 64), (SLOT, 40), (DURABLE_SLOT, 40),
-                     (INDEX_HEADER, 80), (INDEX_ENTRY, 24)):
+                     (LISTING, 56), (INDEX_HEADER, 80), (INDEX_ENTRY, 24)):
     assert layout.size == size
 
 
@@ -526,11 +526,11 @@ class Checker:
         data = self.read(name)
         if data is None:
             return
-        if len(data) not in (80, 120):
-            self.bad_unless_crashed(name, f"{len(data)} bytes long, should be 80 or 120")
+        if len(data) not in (80, 136):
+            self.bad_unless_crashed(name, f"{len(data)} bytes long, should be 80 or 136")
             return
-        if len(data) == 120:
-            self.check_names(name, data[80:])
+        if len(data) == 136:
+            self.check_listing(name, data[80:])
         valid = self.valid_slots(name, data, DURABLE_SLOT, 5)
         for slot, (number, offset, seq, epoch, _, _, _) in valid:
             where = f"{name} slot {slot}"
@@ -548,15 +548,15 @@ class Checker:
             elif step not in (1, (1 << 32) - 1):
                 self.bad(name, f"generations {older[4]} and {newer[4]}")
 
-    def check_names(self, name, data):
-        inode, modified, changed, oldest, newest, crc, reserved = NAMES_RECORD.unpack(data)
-        if crc != zlib.crc32(data[:32]):
-            self.bad_unless_crashed(name, "the record of names has a wrong CRC")
+    def check_listing(self, name, data):
+        _, device, inode, changed, oldest, newest, crc, reserved = LISTING.unpack(data)
+        if crc != zlib.crc32(data[:48]):
+            self.bad_unless_crashed(name, "the list of segments has a wrong CRC")
             return
         if reserved:
-            self.bad(name, "the record of names: the last four bytes are not zero")
+            self.bad(name, "the list of segments: the last four bytes are not zero")
         st = os.stat(self.path)
-        if (inode, modified, changed) != (st.st_ino, st.st_mtime_ns, st.st_ctime_ns):
+        if (device, inode, changed) != (st.st_dev, st.st_ino, st.st_ctime_ns):
             return
         if sorted(self.segments) != list(range(oldest, newest + 1)):
             self.bad(name, f"says that there are segments {oldest} to {newest}")

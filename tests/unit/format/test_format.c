@@ -89,6 +89,13 @@ static const struct field {
 	FIELD(cq_watermark_slot, epoch),
 	FIELD(cq_watermark_slot, generation),
 	FIELD(cq_watermark_slot, crc),
+	FIELD(cq_listing_record, boot_id),
+	FIELD(cq_listing_record, device),
+	FIELD(cq_listing_record, inode),
+	FIELD(cq_listing_record, changed_ns),
+	FIELD(cq_listing_record, oldest),
+	FIELD(cq_listing_record, newest),
+	FIELD(cq_listing_record, crc),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 

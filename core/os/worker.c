@@ -20,11 +20,24 @@ static void sleep_until_kicked(struct cq_worker *w, int ms)
 	pthread_mutex_unlock(&w->lock);
 }
 
+static void spin(struct cq_worker *w)
+{
+	const uint64_t end = cq_monotonic_ns() + w->spin_ns;
+
+	do {
+		for (int i = 0; i < 32; i++) {
+			if (atomic_load(&w->kicked))
+				return;
+			cq_pause();
+		}
+	} while (cq_monotonic_ns() < end);
+}
+
 static void *run(void *arg)
 {
 	const struct sched_param none = { 0 };
 	struct cq_worker *w = arg;
-	bool stop;
+	bool stop, worked = false;
 
 	/* A thread of this policy does not preempt the thread that wakes it: the appending thread,
 	 * in the middle of a roll.  A failure changes nothing but speed. */
@@ -39,16 +52,19 @@ static void *run(void *arg)
 		if (stop)
 			return NULL;
 		ms = w->step(w->arg);
+		if (ms > 0 && worked && w->spin_ns > 0)
+			spin(w);
 		if (ms > 0)
 			sleep_until_kicked(w, ms);
+		worked = ms == 0;
 	}
 }
 
-void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg)
+void cq_worker_init(struct cq_worker *w, cq_step_fn step, void *arg, uint32_t spin_ns)
 {
 	pthread_condattr_t attr;
 
-	*w = (struct cq_worker){ .step = step, .arg = arg };
+	*w = (struct cq_worker){ .step = step, .arg = arg, .spin_ns = spin_ns };
 	pthread_mutex_init(&w->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

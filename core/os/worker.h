@@ -10,7 +10,9 @@
 #define CQ_WORKER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Does a piece of work.  Returns 0 to be called again at once, or the milliseconds after which to be
  * called again; cq_worker_kick() calls it earlier. */
@@ -20,16 +22,18 @@ struct cq_worker {
 	cq_step_fn step;
 	void *arg;
 	pthread_t thread;
+	uint32_t spin_ns;
 	bool running; /* only the thread that starts and stops it uses this */
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool kicked; /* under lock */
+	_Atomic bool kicked; /* set under lock */
 	bool stop;   /* under lock */
 };
 
-/* Initialises it; from here on it may be kicked.  Workers that kick each other are all initialised before
+/* Initialises it; from here on it may be kicked.  spin_ns: before the thread falls asleep after a piece of work,
+ * it watches this long for a kick: for work that comes in a quick series.  Workers that kick each other are all initialised before
  * the first is started, and all stopped before the first is released. */
-void cq_worker_init(struct cq_worker *worker, cq_step_fn step, void *arg);
+void cq_worker_init(struct cq_worker *worker, cq_step_fn step, void *arg, uint32_t spin_ns);
 
 /* Starts its thread.  name: up to 15 characters, shown by tools.  EAGAIN: the system has no thread left. */
 int cq_worker_start(struct cq_worker *worker, const char *name);

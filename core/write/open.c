@@ -174,6 +174,10 @@ static int take_lock(cq_writer *w, const struct cq_repair_job *repair)
 	return r == -ENOENT ? 0 : r;
 }
 
+/* Measured: rolls back to back take half as long as with a preparer that falls asleep after each segment.  A
+ * wake-up often has to interrupt an idle processor, and costs both threads more than this. */
+#define PREPARER_SPIN_NS 20000U
+
 /* Makes the writer's state of what recovery has found.  Nothing here can fail, so cq_writer_free_state()
  * is right from here on. */
 static void init_state(cq_writer *w, const struct cq_recover_result *found)
@@ -194,8 +198,8 @@ static void init_state(cq_writer *w, const struct cq_recover_result *found)
 	cq_prefault_init(&w->prefault, w->current);
 	cq_prealloc_init(&w->prealloc, w->dirfd, w->segment_size, w->config.spares,
 	                 w->current->id + 1, &w->quota);
-	cq_worker_init(&w->preparer, cq_writer_prepare_step, w);
-	cq_worker_init(&w->flusher, cq_writer_flush_step, w);
+	cq_worker_init(&w->preparer, cq_writer_prepare_step, w, PREPARER_SPIN_NS);
+	cq_worker_init(&w->flusher, cq_writer_flush_step, w, 0);
 }
 
 /* What readers and the next writer see. */

@@ -38,6 +38,8 @@ static bool parse_range(const char *text, struct range *ret_range)
 int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int error)
 {
 	struct cq_reader_stats stats = CQ_SIZED(stats);
+	struct cq_record record;
+	int r;
 
 	cq_reader_stats(reader, &stats);
 	switch (-error) {
@@ -48,6 +50,13 @@ int cli_step_over(cq_reader *reader, const struct cq_reader_stats *before, int e
 		         stats.gap_records - before->gap_records);
 		return 1;
 	case EIO:
+		r = cq_reader_skip_record(reader, &record);
+		if (r > 0)
+			cli_note("damaged at segment %09" PRIu32 " offset %" PRIu64
+			         ": record %" PRIu64 " is left out",
+			         stats.segment, stats.offset, record.seq);
+		if (r != 0)
+			return r;
 		cli_note("damaged at segment %09" PRIu32 " offset %" PRIu64
 		         ": the rest of this segment is left out",
 		         stats.segment, stats.offset);

@@ -88,6 +88,14 @@ static int count_one(struct tally *tally, uint32_t segment)
 	return 0;
 }
 
+/* Moves past what cq_reader_next() has failed on, as cli_step_over() does, without a message. */
+static int pass(cq_reader *reader, int error)
+{
+	const int r = error == -EIO ? cq_reader_skip_record(reader, NULL) : 0;
+
+	return r != 0 ? r : cq_reader_skip_segment(reader);
+}
+
 /* Counts the records from the reader's position to the end. */
 static int count_records(cq_reader *reader, struct tally *tally)
 {
@@ -99,7 +107,7 @@ static int count_records(cq_reader *reader, struct tally *tally)
 	while ((r = cq_reader_next(reader, &record)) != 0) {
 		if (r > 0)
 			r = count_one(tally, record.segment);
-		else if ((r == -EIO || r == -EBADMSG) && cq_reader_skip_segment(reader) <= 0)
+		else if ((r == -EIO || r == -EBADMSG) && pass(reader, r) <= 0)
 			break;
 		if (r < 0 && r != -ENODATA && r != -EIO && r != -EBADMSG)
 			return r;
@@ -173,7 +181,7 @@ static int step_over(cq_reader *reader, struct course *c, int error)
 
 	c->status = CLI_PROBLEM;
 	if (error == c->stuck)
-		r = cq_reader_skip_segment(reader);
+		r = pass(reader, error);
 	else
 		r = cli_step_over(reader, &c->before, error);
 	c->stuck = r == 0 ? error : 0;

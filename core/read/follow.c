@@ -145,6 +145,47 @@ int cq_reader_follow(cq_reader *reader)
 	return enter(reader, reader->segment + 1);
 }
 
+int cq_reader_skip_record(cq_reader *reader, struct cq_record *ret_record)
+{
+	const uint64_t offset = reader->offset;
+	enum cq_record_state state;
+	struct cq_record_header h;
+	const uint8_t *at;
+	uint64_t length;
+
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
+	if (!reader->base || reader->pending != 0 || !left(reader) ||
+	    cq_record_load(reader->base, reader->size, offset, &h, &state) <= 0)
+		return 0;
+	at = reader->base + offset;
+	length = (uint64_t)h.commit - 1;
+	if (h.type == CQ_TYPE_PAD || cq_crc32(0, at + sizeof h, length) == h.payload_crc)
+		return 0; /* it is not this that is wrong */
+	reader->offset = offset + cq_record_span(length);
+	if (h.ext != 1) {
+		reader->seq_state = CQ_SEQ_UNKNOWN;
+	} else if (reader->seq_state == CQ_SEQ_UNKNOWN || h.seq == reader->next_seq) {
+		reader->seq_state = CQ_SEQ_NEXT;
+		reader->next_seq = h.seq + 1;
+	} else {
+		reader->next_seq++; /* the record behind it shows how many are missing */
+	}
+	if (ret_record)
+		*ret_record = (struct cq_record){
+			.seq = h.seq,
+			.time_ns = h.time_ns,
+			.length = length,
+			.type = h.type,
+			.have_stream = h.ext == 1,
+			.epoch = h.epoch,
+			.stream_offset = h.stream_offset,
+			.segment = reader->segment,
+			.offset = offset,
+		};
+	return 1;
+}
+
 int cq_reader_skip_segment(cq_reader *reader)
 {
 	const enum cq_seq_state state = reader->seq_state;

@@ -115,7 +115,11 @@ for state in "" no_control stale_control "no_control no_marks" "no_control lock_
 		judged "$at: a length that leads out of the segment" 99 1 1 $any $state wrong_length
 	}
 done
-judged "a sealed segment, which ls does not read" 78 1 0 1 sealed_payload
+judged "a sealed segment, which ls does not read" 99 1 0 1 sealed_payload
+sealed_header() { poke 000000001.q $((64 + 9 * 128 + 9)) X; }
+judged "the same, and the header is damaged" 78 1 0 1 sealed_header
+middle_payload() { poke $last $((64 + 3 * 128 + 64)) X; }
+judged "records behind a damaged one, where the next writer ends the queue" 96 1 1 1 middle_payload
 judged "a missing segment" 69 1 1 1 gap
 judged "a missing segment, no control.meta" 69 1 1 1 gap no_control
 unsealed() { dd if=/dev/zero of=000000001.q bs=1 seek=12 count=52 conv=notrunc status=none; }

@@ -258,6 +258,109 @@ static void damaged_record_stops_the_reader(void **state)
 	}
 }
 
+/* Where the payload alone is damaged, and the segment is sealed, only that record is lost. */
+static void damaged_payload_is_passed(void **state)
+{
+	struct read_fixture *f = *state;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
+	struct cq_record record;
+
+	support_append(f->dir, 0, 2 * SUPPORT_PER_SEGMENT + 9);
+	/* in the middle of a segment, at its end, at the beginning of the next one; in the last segment */
+	flip(f, "000000000.q", 64 + 128 * 5 + 64);
+	flip(f, "000000000.q", 64 + 128 * 30 + 64);
+	flip(f, "000000001.q", 64 + 64);
+	flip(f, "000000002.q", 64 + 128 * 3 + 64);
+	/* a header */
+	flip(f, "000000001.q", 64 + 128 * 7 + 8);
+	read_open(f, NULL, CQ_START_OLDEST);
+	assert_int_equal(cq_reader_skip_record(f->reader, NULL), 0); /* nothing is wrong there */
+	expect_records(f->reader, 0, 5);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, &record), 1);
+	assert_int_equal(record.seq, 5);
+	assert_int_equal(record.offset, 64 + 128 * 5);
+	assert_null(record.payload);
+	expect_records(f->reader, 6, 24);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, NULL), 1);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, NULL), 1);
+	expect_records(f->reader, SUPPORT_PER_SEGMENT + 1, 6);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, NULL), 0);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_segment(f->reader), 1);
+	expect_records(f->reader, 2 * SUPPORT_PER_SEGMENT, 3);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, NULL), 0);
+	assert_int_equal(cq_reader_skip_segment(f->reader), 0);
+	cq_reader_stats(f->reader, &stats);
+	assert_int_equal(stats.gap_records, SUPPORT_PER_SEGMENT - 7);
+	assert_int_equal(stats.gaps, 0);
+}
+
+/* The first record behind missing ones is damaged: how many are missing is known all the same. */
+static void damaged_payload_behind_a_gap(void **state)
+{
+	struct read_fixture *f = *state;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
+	char path[PATH_SIZE];
+
+	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT + 1);
+	flip(f, "000000002.q", 64 + 64);
+	read_open(f, NULL, CQ_START_OLDEST);
+	expect_records(f->reader, 0, SUPPORT_PER_SEGMENT);
+	support_path(path, f->dir, "000000001.q");
+	assert_int_equal(unlink(path), 0);
+	expect_error(f->reader, ENODATA);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, NULL), 1);
+	expect_records(f->reader, 2 * SUPPORT_PER_SEGMENT + 1, SUPPORT_PER_SEGMENT);
+	cq_reader_stats(f->reader, &stats);
+	assert_int_equal(stats.gap_records, SUPPORT_PER_SEGMENT);
+	assert_int_equal(stats.gaps, 1);
+}
+
+/* Numbers are missing before a segment, which only its records say; the first of them is damaged. */
+static void damaged_payload_before_a_jump(void **state)
+{
+	struct cq_reader_stats stats = CQ_SIZED(stats);
+	struct cq_config config = CQ_SIZED(config);
+	static const uint8_t payload[500];
+	char other[PATH_SIZE], path[PATH_SIZE];
+	struct read_fixture *f = *state;
+	struct cq_record record;
+	cq_writer *writer;
+	char *segment;
+	size_t size;
+
+	support_append(f->dir, 0, 2 * SUPPORT_PER_SEGMENT + 1);
+	flip(f, "000000001.q", 64 + 64);
+	support_temp_dir(other);
+	cq_config_init(&config);
+	config.segment_size = 4096;
+	assert_int_equal(cq_writer_open(other, &config, &writer), 0);
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(cq_writer_append(writer, 1, payload, sizeof payload, NULL), 0);
+	assert_int_equal(cq_writer_close(writer), 0);
+	support_path(path, other, "000000000.q");
+	segment = support_slurp(path, &size);
+	support_poke(f->dir, "000000000.q", 0, segment, size);
+	free(segment);
+	support_remove(other);
+	read_open(f, NULL, CQ_START_OLDEST);
+	for (unsigned i = 0; i < 7; i++)
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+	expect_error(f->reader, EIO);
+	assert_int_equal(cq_reader_skip_record(f->reader, &record), 1);
+	assert_int_equal(record.seq, SUPPORT_PER_SEGMENT);
+	expect_error(f->reader, ENODATA);
+	expect_records(f->reader, SUPPORT_PER_SEGMENT + 1, SUPPORT_PER_SEGMENT);
+	cq_reader_stats(f->reader, &stats);
+	assert_int_equal(stats.gap_records, SUPPORT_PER_SEGMENT - 7);
+}
+
 /* A record that is all zeros looks like the end of its segment; the seal's summary says otherwise. */
 static void wiped_record_is_no_end(void **state)
 {
@@ -500,6 +603,9 @@ int main(void)
 		READ_TEST(stays_in_unsealed_segment),
 		READ_TEST(wrong_control_leads_nowhere),
 		READ_TEST(damaged_record_stops_the_reader),
+		READ_TEST(damaged_payload_is_passed),
+		READ_TEST(damaged_payload_behind_a_gap),
+		READ_TEST(damaged_payload_before_a_jump),
 		READ_TEST(wiped_record_is_no_end),
 		READ_TEST(misplaced_record_is_damage),
 		READ_TEST(file_cut_short_is_an_error),

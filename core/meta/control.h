@@ -74,6 +74,21 @@ static inline void cq_control_notify(struct cq_control *control)
 		cq_control_wake(control, waiters, arrivals);
 }
 
+/* Writer: a notification in two halves, between which the caller makes a full barrier: a waiting reader sees the
+ * new number, or the second half sees the reader.  If either returns true, cq_control_notify() is to be called. */
+static inline bool cq_control_count(struct cq_control *control)
+{
+	uint32_t *seq = &control->page->notify_seq;
+
+	__atomic_store_n(seq, __atomic_load_n(seq, __ATOMIC_RELAXED) + 1, __ATOMIC_RELEASE);
+	return control->idle.any;
+}
+
+static inline bool cq_control_awaited(const struct cq_control *control)
+{
+	return __atomic_load_n(&control->page->waiters, __ATOMIC_SEQ_CST) != 0;
+}
+
 /* Writer: makes up for the wake-ups that cq_control_notify() has omitted.  To be called about once a second,
  * and at the end, under the same lock. */
 void cq_control_wake_owed(struct cq_control *control);

@@ -116,9 +116,9 @@ int cq_writer_flush_step(void *writer)
 		       "opened again");
 	/* rolls that follow each other closely hold the writer lock all the time */
 	if (cq_control_owes_wake(&w->control)) {
-		pthread_mutex_lock(&w->lock);
+		cq_mutex_lock(&w->lock);
 		cq_control_wake_owed(&w->control);
-		pthread_mutex_unlock(&w->lock);
+		cq_mutex_unlock(&w->lock);
 	}
 	wait = cq_flush_step(w);
 	/* in each step, however much there is to sync and to finalize */

@@ -178,7 +178,6 @@ void cq_writer_free_state(cq_writer *w)
 	cq_quota_fini(&w->quota);
 	pthread_mutex_destroy(&w->retention.lock);
 	pthread_mutex_destroy(&w->preparing);
-	pthread_mutex_destroy(&w->lock);
 }
 
 static int close_writer(cq_writer *w, bool discard)
@@ -198,9 +197,9 @@ static int close_writer(cq_writer *w, bool discard)
 	rest = cq_flush_drain(w);
 	if (r == 0)
 		r = rest;
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	cq_control_wake_owed(&w->control);
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	cq_point("close.drained");
 	(void)cq_owner_check(w);
 	if (!atomic_load(&w->ousted))

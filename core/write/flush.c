@@ -283,12 +283,12 @@ int cq_flush_upto(cq_writer *w, uint64_t seq)
 		}
 		/* the writer lock comes first */
 		pthread_mutex_unlock(&f->lock);
-		pthread_mutex_lock(&w->lock);
+		cq_mutex_lock(&w->lock);
 		pthread_mutex_lock(&f->lock);
 		mine = !f->running;
 		if (mine)
 			e = take_extent(w, true);
-		pthread_mutex_unlock(&w->lock);
+		cq_mutex_unlock(&w->lock);
 		if (mine) {
 			r = run_flush(w, e);
 			if (r < 0)

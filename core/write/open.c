@@ -190,7 +190,6 @@ static void init_state(cq_writer *w, const struct cq_recover_result *found)
 	w->epoch = found->epoch;
 	w->control.map = CQ_MAPPING_NONE;
 	atomic_init(&w->oldest, found->oldest);
-	pthread_mutex_init(&w->lock, NULL);
 	pthread_mutex_init(&w->retention.lock, NULL);
 	pthread_mutex_init(&w->preparing, NULL);
 	cq_quota_init(&w->quota, w->config.max_bytes, w->segment_size, found->segments);

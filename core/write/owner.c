@@ -77,8 +77,8 @@ void cq_owner_let_go(cq_writer *w)
 		return;
 	/* A thread that holds one of these locks may have begun before `ousted` was set; none begins now. */
 	pthread_mutex_lock(&w->retention.lock);
-	pthread_mutex_lock(&w->lock);
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_lock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	pthread_mutex_unlock(&w->retention.lock);
 	pthread_mutex_lock(&w->flush.lock);
 	while (w->flush.running)

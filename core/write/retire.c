@@ -60,10 +60,10 @@ static int look_at_segments(cq_writer *w, struct cq_situation *ret_situation)
 
 	if (atomic_load(&w->ousted)) /* the segments there are another writer's */
 		return -EIO;
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	situation.current = w->current->id;
 	situation.first_empty = w->current->id + (w->current->records > 0);
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	r = cq_retire_find_oldest(w, &situation.oldest);
 	if (r == 0)
 		*ret_situation = situation;

@@ -133,11 +133,11 @@ int cq_writer_roll(cq_writer *w)
 
 	if (cq_process_forked(w->process))
 		return -ECHILD;
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	r = atomic_load(&w->error);
 	if (r == 0 && w->current->records > 0)
 		r = cq_writer_roll_locked(w);
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	return r;
 }
 
@@ -147,13 +147,13 @@ int cq_writer_room(cq_writer *w, size_t length)
 
 	if (cq_process_forked(w->process))
 		return -ECHILD;
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	r = atomic_load(&w->error);
 	if (r == 0 && length > cq_record_max_payload(w->segment_size))
 		r = -EMSGSIZE;
 	if (r == 0 && cq_record_span(length) > w->segment_size - w->current->used &&
 	    !cq_prealloc_possible(&w->prealloc, w->current->id + 1))
 		r = refuse_for_limit(w); /* the caller waits for config.space */
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	return r;
 }

@@ -123,7 +123,32 @@ void cq_writer_announce(cq_writer *w)
 	cq_control_notify(&w->control);
 }
 
-/* The caller announces the record before it releases the lock. */
+/* Releases the writer lock, which is the barrier between the two halves of a notification.  Readers that wait are
+ * woken under the lock. */
+static void unlock_and_announce(cq_writer *w)
+{
+	const bool announce = w->unannounced;
+	bool whole = false;
+
+	w->unannounced = false;
+	if (announce)
+		whole = cq_control_count(&w->control);
+	cq_mutex_unlock(&w->lock);
+	if (announce && (whole || cq_control_awaited(&w->control))) {
+		cq_mutex_lock(&w->lock);
+		cq_control_notify(&w->control);
+		cq_mutex_unlock(&w->lock);
+	}
+}
+
+/* The time of a record, under the writer lock.  The clock was read before the lock was taken, as the processor then
+ * waits for both at once.  Another thread may have appended meanwhile, with a later time. */
+static uint64_t record_time(const cq_writer *w, uint64_t before_ns)
+{
+	return before_ns >= w->last_time ? before_ns : cq_realtime_ns();
+}
+
+/* The caller announces the record. */
 static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
                          size_t length, uint64_t now_ns)
 {
@@ -175,6 +200,7 @@ int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int 
 	struct cq_appended appended = { 0 };
 	size_t length = 0;
 	int r = cq_process_forked(w->process) ? -ECHILD : 0, synced;
+	const uint64_t now_ns = cq_realtime_ns();
 
 	for (int i = 0; i < iovcnt && r == 0; i++) {
 		if (iov[i].iov_len > UINT32_MAX - length)
@@ -183,11 +209,10 @@ int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int 
 			length += iov[i].iov_len;
 	}
 	if (r == 0) {
-		pthread_mutex_lock(&w->lock);
+		cq_mutex_lock(&w->lock);
 		appended.seq = w->next_seq;
-		r = append_locked(w, type, iov, iovcnt, length, cq_realtime_ns());
-		cq_writer_announce(w);
-		pthread_mutex_unlock(&w->lock);
+		r = append_locked(w, type, iov, iovcnt, length, record_time(w, now_ns));
+		unlock_and_announce(w);
 		appended.count = r == 0;
 	}
 	synced = finish_append(w, appended, ret_appended);
@@ -242,7 +267,7 @@ static int append_run(cq_writer *w, const struct cq_message *messages, size_t n,
 ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, size_t count,
                                struct cq_appended *ret_appended)
 {
-	const uint64_t now_ns = cq_realtime_ns();
+	uint64_t now_ns = cq_realtime_ns();
 	struct cq_appended appended = { 0 };
 	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
 	bool run;
@@ -251,8 +276,9 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 		(void)finish_append(w, appended, ret_appended);
 		return -ECHILD;
 	}
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	appended.seq = w->next_seq;
+	now_ns = record_time(w, now_ns);
 	while (r == 0 && appended.count < count) {
 		const struct cq_message *next = &messages[appended.count];
 		const size_t n = cq_run_choose(w, next, count - appended.count, &run);
@@ -262,8 +288,7 @@ ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, 
 		else
 			r = append_each(w, next, n, now_ns, &appended.count);
 	}
-	cq_writer_announce(w);
-	pthread_mutex_unlock(&w->lock);
+	unlock_and_announce(w);
 	synced = finish_append(w, appended, ret_appended);
 	if (synced < 0)
 		return synced;
@@ -276,9 +301,9 @@ uint64_t cq_writer_appended(cq_writer *w)
 {
 	uint64_t seq;
 
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	seq = w->next_seq;
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	return seq;
 }
 
@@ -329,7 +354,7 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	r = cq_sized_check(ret_stats);
 	if (r < 0)
 		return r;
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	s.next_seq = w->next_seq;
 	s.records = w->records;
 	s.bytes = w->bytes;
@@ -341,7 +366,7 @@ int cq_writer_stats(cq_writer *w, struct cq_stats *ret_stats)
 	s.rolls_waited = w->rolls_waited;
 	s.rolls_fallback = w->rolls_fallback;
 	s.full = w->refused;
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	pthread_mutex_lock(&p->lock);
 	s.prealloc_made = p->made;
 	s.prealloc_stale = p->stale;
@@ -371,11 +396,11 @@ bool cq_writer_counts(void *writer, uint32_t id, struct cq_segment_counts *ret_c
 	cq_writer *w = writer;
 	bool found;
 
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	found = w->current->id == id;
 	if (found)
 		cq_wsegment_get_counts(w->current, false, ret_counts);
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	return found || cq_sealed_counts(w, id, ret_counts);
 }
 
@@ -383,9 +408,9 @@ void cq_writer_bounds(void *writer, struct cq_queue_bounds *ret_bounds)
 {
 	cq_writer *w = writer;
 
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	ret_bounds->active = w->current->id;
 	ret_bounds->stream_end = w->stream_end;
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 	ret_bounds->oldest = atomic_load(&w->oldest);
 }

@@ -22,6 +22,7 @@
 #include "files/wsegment.h"
 #include "meta/control.h"
 #include "meta/lock.h"
+#include "os/mutex.h"
 #include "os/worker.h"
 #include "retention/age.h"
 #include "retention/quota.h"
@@ -72,7 +73,7 @@ struct cq_writer {
 	uint64_t segment_size;
 	cq_queue *queue;
 
-	pthread_mutex_t lock; /* the writer lock: all of the following */
+	struct cq_mutex lock; /* the writer lock: all of the following */
 	struct cq_wsegment *current;
 	uint64_t next_seq;
 	uint64_t stream_end; /* payload bytes of the queue so far */

@@ -59,10 +59,10 @@ static void sealed_segments_during_a_roll(void **state)
 	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
 	w = q->writer;
 	qs_append(w, 0, 70);
-	pthread_mutex_lock(&w->lock);
+	cq_mutex_lock(&w->lock);
 	while (!support_exists(q->dir, "000000001.idx"))
 		usleep(1000);
-	pthread_mutex_unlock(&w->lock);
+	cq_mutex_unlock(&w->lock);
 }
 
 static void deleted_segments_need_no_sync(void **state)

@@ -53,6 +53,13 @@ static struct stream_file *stream_handle(const struct fuse_file_info *fi)
 	return (struct stream_file *)(uintptr_t)fi->fh;
 }
 
+/* Bytes from `begin` to `end`.  The end can be before an open file's beginning only if somebody has put
+ * a shorter queue in the place of this one, behind a read-only mount. */
+static uint64_t size_from(uint64_t begin, uint64_t end)
+{
+	return end > begin ? end - begin : 0;
+}
+
 /* ---- the name ---- */
 
 static void fill_stat(struct chronfs *fs, uint64_t node, uint64_t size, struct stat *ret_stat)
@@ -86,7 +93,7 @@ int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_par
 	begin = chronfs_stream_begin_of(fs, thread, oldest);
 	memset(ret_entry, 0, sizeof *ret_entry);
 	ret_entry->ino = chronfs_stream_inode_choose(fs, begin, end, thread, begin != oldest);
-	fill_stat(fs, ret_entry->ino, end - begin, &ret_entry->attr);
+	fill_stat(fs, ret_entry->ino, size_from(begin, end), &ret_entry->attr);
 	return 0;
 }
 
@@ -115,7 +122,7 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 	if (r < 0)
 		return r;
 	chronfs_stream_inode_told(fs, node, end);
-	fill_stat(fs, node, end - node_begin(fs, node, end), ret_stat);
+	fill_stat(fs, node, size_from(node_begin(fs, node, end), end), ret_stat);
 	return 0;
 }
 
@@ -319,7 +326,7 @@ static void stream_lseek(fuse_req_t req, uint64_t node, off_t offset, int whence
 
 	(void)node;
 	r = cq_stream_extent(stream, &begin, &end);
-	if (r == 0 && (offset < 0 || (uint64_t)offset >= end - file->begin))
+	if (r == 0 && (offset < 0 || (uint64_t)offset >= size_from(file->begin, end)))
 		r = -ENXIO;
 	if (r == 0)
 		r = (whence == SEEK_DATA ? find_data : find_hole)(

@@ -191,6 +191,42 @@ static void positions_do_not_wrap(void **state)
 	fs_release(node, &fi);
 }
 
+static int far_extent(uint64_t *ret_begin, uint64_t *ret_end)
+{
+	*ret_begin = 1000;
+	*ret_end = 2000;
+	return 0;
+}
+
+static int shorter_extent(uint64_t *ret_begin, uint64_t *ret_end)
+{
+	*ret_begin = 0;
+	*ret_end = 500;
+	return 0;
+}
+
+/* Somebody puts a shorter queue in the place of the one that is mounted read-only: an open file is empty then. */
+static void replaced_by_a_shorter_queue(void **state)
+{
+	struct fuse_file_info fi;
+	uint64_t node;
+
+	(void)state;
+	made_up.extent = far_extent;
+	node = fs_node("stream");
+	fi = fs_open(node, O_RDONLY | O_NONBLOCK);
+	chronfs_ops.getattr(fs_request(0, 0), node, &fi);
+	assert_int_equal(requests[0].attr.st_size, 1000);
+	made_up.extent = shorter_extent;
+	chronfs_ops.getattr(fs_request(0, 0), node, &fi);
+	assert_int_equal(requests[0].attr.st_size, 0);
+	chronfs_ops.lseek(fs_request(0, 0), node, 0, SEEK_DATA, &fi);
+	fs_expect(0, ENXIO);
+	chronfs_ops.lseek(fs_request(0, 0), node, 0, SEEK_HOLE, &fi);
+	fs_expect(0, ENXIO);
+	fs_release(node, &fi);
+}
+
 /* ---- caching ---- */
 
 static bool opens_cached(int flags)
@@ -617,6 +653,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(seeks_are_by_the_rule),
 		TEST(positions_do_not_wrap),
+		TEST(replaced_by_a_shorter_queue),
 		TEST(retention_of_small_segments_is_not_cached),
 		TEST(what_poll_says),
 		TEST(a_crowd_opens_it),

@@ -206,7 +206,11 @@ static const struct chronfs_file_lock *find_wanted(const struct chronfs *fs, uin
 	return NULL;
 }
 
-/* Whether a chain of waits leads from the holder of the wanted lock back to its owner. */
+/*
+ * Whether a chain of waits leads from the holder of the wanted lock back to its owner.  Of locks of open files
+ * (F_OFD_SETLKW) the system lets such chains wait, because their owners are no processes.  The kernel does not
+ * tell which locks these are; two owners in one process have locks of that kind.
+ */
 static bool closes_circle(const struct chronfs *fs, const struct chronfs_file_lock *wanted)
 {
 	const struct chronfs_file_lock *next = wanted, *holder;
@@ -215,7 +219,7 @@ static bool closes_circle(const struct chronfs *fs, const struct chronfs_file_lo
 		return false;
 	for (unsigned i = 0; i < DEADLOCK_STEPS && next; i++) {
 		holder = find_conflict(fs, next);
-		if (!holder)
+		if (!holder || (holder->pid == next->pid && next->pid != 0))
 			return false;
 		if (holder->owner == wanted->owner)
 			return true;

@@ -218,6 +218,32 @@ static void an_operation_that_there_is_not(void **state)
 	assert_null(fs.file_locks.held);
 }
 
+/* A circle of waits is EDEADLK, except of locks that belong to open files of one process (F_OFD_SETLKW). */
+static void circles_of_waits(void **state)
+{
+	struct flock low = range(F_WRLCK, 0, 9), high = range(F_WRLCK, 10, 19);
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		const bool one_process = i == 1;
+
+		low.l_pid = high.l_pid = 100;
+		assert_int_equal(set(0, A, 1, low), 0);
+		low.l_pid = high.l_pid = one_process ? 100 : 200;
+		assert_int_equal(set(0, A, 2, high), 0);
+		low.l_pid = high.l_pid = 100;
+		assert_int_equal(await(1, A, 1, high), NO_ANSWER);
+		low.l_pid = high.l_pid = one_process ? 100 : 200;
+		assert_int_equal(await(2, A, 2, low), one_process ? NO_ANSWER : EDEADLK);
+		chronfs_file_locks_close(&fs, A, 2);
+		assert_int_equal(answer_of(1), 0);
+		chronfs_file_locks_close(&fs, A, 1);
+		assert_int_equal(answer_of(2), one_process ? 0 : EDEADLK);
+		chronfs_file_locks_close(&fs, A, 2);
+		assert_null(fs.file_locks.held);
+	}
+}
+
 /* The end of the mount replies to the requests that wait. */
 static void the_mount_ends(void **state)
 {
@@ -244,6 +270,7 @@ int main(void)
 		TEST(interrupted_before_waiting),
 		TEST(unlocking_when_there_are_too_many),
 		TEST(an_operation_that_there_is_not),
+		TEST(circles_of_waits),
 		TEST(the_mount_ends),
 	};
 

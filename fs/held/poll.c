@@ -5,7 +5,8 @@
  * A process that polls a file which is not ready leaves a handle.  When something may have changed,
  * the background thread asks the files and notifies the kernel of those that are ready; the kernel
  * then polls again.  On a read-only mount nothing tells the daemon of a change, so the background
- * thread asks the files at intervals while they are polled.
+ * thread asks the files at intervals while they are polled: the longer nothing has come, the less
+ * often, so that a change is seen late by an eighth of the time that it took, and by a second at most.
  *
  * Invariants: a poller is in fs->polls.first before the daemon replies "not ready" and until it is
  * notified.  The thread that removes it, under the lock, notifies and frees it.  The poller is in
@@ -17,12 +18,14 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "chronfs.h"
 #include "held/background.h"
 #include "shared/node_ops.h"
 
-#define READ_ONLY_INTERVAL_MS 50
+#define READ_ONLY_MS_MIN 50
+#define READ_ONLY_MS_MAX 1000
 #define ALWAYS (POLLIN | POLLRDNORM | POLLOUT | POLLWRNORM) /* the events of a regular file */
 
 struct chronfs_poller {
@@ -40,6 +43,27 @@ static unsigned ready_events(struct chronfs *fs, uint64_t node, const struct fus
 	const struct chronfs_node_ops *ops = chronfs_ops_of_node(node);
 
 	return ops && ops->ready ? ops->ready(fs, node, fi, events) : events & ALWAYS;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Under the lock: in how many milliseconds to ask again.  -1: when somebody says so. */
+static int next_step(const struct chronfs *fs)
+{
+	uint64_t wait;
+
+	if (fs->writer || !fs->polls.first)
+		return -1;
+	wait = (now_ms() - fs->polls.changed_ms) / 8;
+	return wait < READ_ONLY_MS_MIN   ? READ_ONLY_MS_MIN
+	       : wait > READ_ONLY_MS_MAX ? READ_ONLY_MS_MAX
+	                                 : (int)wait;
 }
 
 /* Under the lock: the link to the poller of this open file; *link is NULL if there is none.
@@ -81,6 +105,8 @@ static bool add_poller(struct chronfs *fs, uint64_t node, const struct fuse_file
 	if (!poller) {
 		poller = calloc(1, sizeof *poller);
 		if (poller) {
+			if (!fs->polls.first)
+				fs->polls.changed_ms = now_ms();
 			poller->next = fs->polls.first;
 			__atomic_store_n(&fs->polls.first, poller, __ATOMIC_SEQ_CST);
 		}
@@ -122,6 +148,7 @@ void chronfs_poll_changed(struct chronfs *fs)
 int chronfs_poll_step(struct chronfs *fs)
 {
 	struct chronfs_poller **link = &fs->polls.first, *ready = NULL, *poller;
+	int next;
 
 	if (!__atomic_load_n(&fs->polls.first, __ATOMIC_SEQ_CST))
 		return -1;
@@ -134,14 +161,16 @@ int chronfs_poll_step(struct chronfs *fs)
 		(void)remove_poller(link);
 		poller->next = ready;
 		ready = poller;
+		fs->polls.changed_ms = now_ms();
 	}
+	next = next_step(fs);
 	pthread_mutex_unlock(&fs->polls.lock);
 	while ((poller = ready)) {
 		ready = poller->next;
 		(void)fuse_lowlevel_notify_poll(poller->handle);
 		free_poller(poller);
 	}
-	return fs->writer ? -1 : READ_ONLY_INTERVAL_MS;
+	return next;
 }
 
 void chronfs_poll_release(struct chronfs *fs, uint64_t node, const struct fuse_file_info *fi)

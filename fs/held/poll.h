@@ -13,6 +13,9 @@ struct chronfs_poller;
 
 struct chronfs_polls {
 	pthread_mutex_t lock;
+	uint64_t
+		changed_ms; /* of a read-only mount, CLOCK_MONOTONIC: when a polled file was found ready last, or
+	                      * polling began; under lock */
 	struct chronfs_poller
 		*first; /* polled files; under lock, atomic to see whether there is one */
 };

@@ -324,6 +324,37 @@ static void handles_of_poll(void **state)
 	fs_release(stream, &b);
 }
 
+/* Nothing tells a read-only mount of a change: it asks, the longer nothing comes the less often, down to once a
+ * second, and as often as at first after a change. */
+static void asked_less_and_less_often(void **state)
+{
+	cq_writer *const writer = fs.writer;
+	const uint64_t stream = fs_node("stream");
+	struct fuse_file_info fi = fs_open(stream, O_RDONLY | O_NONBLOCK);
+
+	(void)state;
+	fs.writer = NULL;
+	assert_int_equal(chronfs_poll_step(&fs), -1); /* nobody polls */
+	chronfs_ops.read(fs_request(0, 0), stream, 1 << 16, 0, &fi);
+	poll_with_handle(stream, &fi, POLLIN);
+	assert_in_range(chronfs_poll_step(&fs), 50, 1000);
+	fs.polls.changed_ms -= 4000;
+	assert_in_range(chronfs_poll_step(&fs), 500, 1000);
+	fs.polls.changed_ms -= 100000;
+	assert_int_equal(chronfs_poll_step(&fs), 1000);
+	assert_int_equal(handles_told, 0);
+	fs.writer = writer;
+	assert_int_equal(cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, "x", 1, NULL), 0);
+	fs.writer = NULL;
+	assert_int_equal(chronfs_poll_step(&fs), -1); /* it has been told */
+	assert_int_equal(handles_told, 1);
+	chronfs_ops.read(fs_request(0, 0), stream, 1 << 16, 0, &fi);
+	poll_with_handle(stream, &fi, POLLIN);
+	assert_in_range(chronfs_poll_step(&fs), 50, 1000);
+	fs.writer = writer;
+	fs_release(stream, &fi);
+}
+
 /* Open files of two kinds may have the same number as handle. */
 static void handles_of_two_kinds(void **state)
 {
@@ -509,6 +540,7 @@ int main(void)
 		READ_ONLY_TEST(two_changes_at_the_same_time),
 		TEST(attributes_need_their_room),
 		TEST(handles_of_poll),
+		TEST(asked_less_and_less_often),
 		TEST(handles_of_two_kinds),
 		TEST(the_mount_ends_while_a_file_is_polled),
 		TEST(jobs_are_interrupted),

@@ -32,14 +32,18 @@ void cq_writer_call_space(cq_writer *w)
 
 static int prepare(cq_writer *w)
 {
-	int r;
+	int r = 0;
 
-	if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
+	if (atomic_load(&w->ousted))
 		return TICK_MS;
 	while (atomic_load(&w->flush.open_count) > CQ_SEALED_OPEN_MAX)
 		if (!cq_sealed_finalize_one(w) && cq_flush_sealed(w) <= 0)
 			break;
-	r = cq_prealloc_step(&w->prealloc);
+	if (!cq_prealloc_complete(&w->prealloc)) {
+		if (cq_owner_check(w) == -EIO && atomic_load(&w->ousted))
+			return TICK_MS;
+		r = cq_prealloc_step(&w->prealloc);
+	}
 	/* a deletion by retention makes room for the next segment before that is needed */
 	if (atomic_exchange(&w->flush.wake_due, false) || w->prealloc.refused)
 		cq_worker_kick(&w->flusher);

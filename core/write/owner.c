@@ -8,8 +8,8 @@
  *
  * The check compares two names with two descriptors.  These check:
  *   a flush, after its syncs and before it stores the watermark and replies;
- *   the preparer, at the beginning of each step, so also directly after each roll (a roll that takes
- *   a ready segment makes no call itself);
+ *   the preparer, before it makes a segment, so directly after each roll (a roll that takes a ready
+ *   segment makes no call itself);
  *   a roll that has to make its segment, before it makes it;
  *   the flusher, once a second; and close.
  *

@@ -21,6 +21,7 @@ void cq_prealloc_init(struct cq_prealloc *prealloc, int dirfd, uint64_t segment_
 		.depth = depth,
 		.quota = quota,
 		.expected = expected,
+		.look_first = true,
 		.error_id = UINT32_MAX,
 	};
 	pthread_mutex_init(&prealloc->lock, NULL);
@@ -92,13 +93,15 @@ static bool next_to_prepare(struct cq_prealloc *p, uint32_t *ret_id, struct cq_w
 	return false;
 }
 
-/* Opens segment `id`, which an earlier run or a roll may have published; else makes it under its temp
- * name.  -ENOENT without a reservation: there is no file, and none may be made. */
+/* Opens segment `id`, if an earlier run, a roll or somebody else may have published it; else makes it under its
+ * temp name.  Where the last one was not there, this one hardly is: if it is all the same, the rename that
+ * replaces nothing finds out.  -ENOENT without a reservation: there is no file, and none may be made. */
 static int make(struct cq_prealloc *p, uint32_t id, bool reserved, struct cq_wsegment **ret_segment)
 {
-	int r;
+	int r = -ENOENT;
 
-	r = cq_wsegment_open(p->dirfd, id, p->segment_size, ret_segment);
+	if (p->look_first || !reserved)
+		r = cq_wsegment_open(p->dirfd, id, p->segment_size, ret_segment);
 	if (r == -ENOENT && reserved)
 		r = cq_wsegment_prepare(p->dirfd, id, p->segment_size, CQ_BY_PREPARER, ret_segment);
 	return r;
@@ -180,7 +183,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 	pthread_mutex_lock(&p->lock);
 	expected = is_expected(p, id);
 	if (r == 0 && expected)
-		settle(p, slot, CQ_SLOT_PUBLISHING);
+		slot->state = CQ_SLOT_PUBLISHING; /* a roll that waits goes on waiting */
 	pthread_mutex_unlock(&p->lock);
 
 	if (r == 0 && expected) {
@@ -192,6 +195,7 @@ int cq_prealloc_step(struct cq_prealloc *p)
 		if (r == 0 && !made)
 			(void)cq_wsegment_prefault(segment, 0);
 	}
+	p->look_first = !made;
 	if (segment && (r < 0 || !expected))
 		cq_wsegment_discard(p->dirfd, segment);
 

@@ -45,6 +45,7 @@ struct cq_prealloc {
 
 	_Atomic uint32_t expected;  /* stored under lock, loaded anywhere */
 	bool refused;               /* the preparer's: its last step could not reserve a file */
+	bool look_first;            /* the preparer's: the next segment may be published already */
 	_Atomic uint64_t published; /* final names given since open; the flusher compares */
 
 	pthread_mutex_t lock;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "os/clock.h"
@@ -324,11 +325,84 @@ static void failed_publish_leaves_no_temp(void **state)
 	cq_prealloc_fini(&p);
 }
 
+static unsigned calls(const char *name)
+{
+	unsigned count = 0;
+	const char *call;
+
+	for (size_t i = 0; (call = cq_fault_call(i, &count)) != NULL; i++)
+		if (strcmp(call, name) == 0)
+			return count;
+	return 0;
+}
+
+static void take_and_step(struct cq_prealloc *p, uint32_t id)
+{
+	struct cq_wsegment *s = NULL;
+	bool waited;
+
+	assert_int_equal(ps_take(p, id, 0, &s, &waited), 1);
+	cq_wsegment_free(s);
+	cq_fault_forget();
+	assert_int_equal(cq_prealloc_step(p), 1);
+}
+
+/* Segments that are there already, as after an open, are opened and no temp file is made for them.  From the
+ * first one that is missing on, each is made without a look at its final name. */
+static void no_call_in_vain(void **state)
+{
+	struct qs *q = *state;
+	struct cq_prealloc p;
+
+	ps_init(q, &p, 1, 1);
+	qs_make_segment(q->dir, 1, QS_SIZE);
+	qs_make_segment(q->dir, 2, QS_SIZE);
+	cq_fault_forget();
+	assert_int_equal(cq_prealloc_step(&p), 1);
+	assert_int_equal(calls("create_new"), 0);
+	take_and_step(&p, 1);
+	assert_int_equal(calls("create_new"), 0);
+	take_and_step(&p, 2);
+	assert_int_equal(calls("open"), 1);
+	for (uint32_t id = 3; id < 6; id++) {
+		take_and_step(&p, id);
+		assert_int_equal(calls("open"), 0);
+		assert_int_equal(calls("create_new"), 1);
+		assert_int_equal(calls("rename_noreplace"), 1);
+	}
+	/* somebody else's, beside which a file was made in vain: the next one may be there, too */
+	qs_make_segment(q->dir, 7, QS_SIZE);
+	qs_make_segment(q->dir, 8, QS_SIZE);
+	take_and_step(&p, 6);
+	assert_int_equal(calls("create_new"), 1);
+	take_and_step(&p, 7);
+	assert_int_equal(calls("create_new"), 0);
+	cq_prealloc_fini(&p);
+	assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
+}
+
+/* Whether the queue is still this writer's is found out once for each segment that is made. */
+static void one_check_of_the_owner(void **state)
+{
+	struct qs *q = *state;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 32); /* a roll */
+	cq_fault_forget();
+	qs_prepare(q->writer);
+	assert_int_equal(calls("create_new"), 1);
+	assert_int_equal(calls("stat_at"), 1);
+	cq_fault_forget();
+	qs_prepare(q->writer);
+	assert_int_equal(calls("stat_at"), 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(roll_while_preparing),         QS_TEST(roll_while_publishing),
 	QS_TEST(publish_finds_the_name_taken), QS_TEST(failure_ends_the_wait),
 	QS_TEST(roll_waits_for_the_preparer),  QS_TEST(nothing_is_begun_beside_a_fallback),
 	QS_TEST(roll_before_the_prefault),     QS_TEST(failed_publish_leaves_no_temp),
+	QS_TEST(no_call_in_vain),              QS_TEST(one_check_of_the_owner),
 };
 
 QS_MAIN(tests)

@@ -205,15 +205,10 @@ size_t cq_run_choose(const cq_writer *w, const struct cq_message *messages, size
 static void put(const cq_writer *w, uint8_t *at, const struct cq_message *message, uint64_t seq,
                 uint64_t stream, uint64_t now_ns, uint32_t word)
 {
-	const size_t end = (size_t)cq_record_span(message->length);
-	const size_t filled = sizeof(struct cq_record_header) + message->length;
-	uint32_t crc;
-
-	crc = cq_put_payload(at + sizeof(struct cq_record_header), message->payload,
-	                     message->length);
-	memset(at + filled, 0, end - filled);
-	cq_put_header(at, (uint32_t)message->length + 1, record_version(w), seq, now_ns,
-	              message->type, crc, stream, w->epoch);
+	/* first, and always as many bytes: behind the payload are at most so many */
+	memset(at + cq_record_span(message->length) - CQ_ALIGN, 0, CQ_ALIGN);
+	cq_put_record(at, record_version(w), seq, now_ns, message->type, stream, w->epoch,
+	              message->payload, message->length);
 	cq_commit_store(at, word);
 }
 

@@ -27,7 +27,7 @@ struct cq_worker {
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
 	_Atomic bool kicked; /* set under lock */
-	bool stop;   /* under lock */
+	bool stop;           /* under lock */
 };
 
 /* Initialises it; from here on it may be kicked.  spin_ns: before the thread falls asleep after a piece of work,

@@ -398,11 +398,16 @@ static void one_check_of_the_owner(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(roll_while_preparing),         QS_TEST(roll_while_publishing),
-	QS_TEST(publish_finds_the_name_taken), QS_TEST(failure_ends_the_wait),
-	QS_TEST(roll_waits_for_the_preparer),  QS_TEST(nothing_is_begun_beside_a_fallback),
-	QS_TEST(roll_before_the_prefault),     QS_TEST(failed_publish_leaves_no_temp),
-	QS_TEST(no_call_in_vain),              QS_TEST(one_check_of_the_owner),
+	QS_TEST(roll_while_preparing),
+	QS_TEST(roll_while_publishing),
+	QS_TEST(publish_finds_the_name_taken),
+	QS_TEST(failure_ends_the_wait),
+	QS_TEST(roll_waits_for_the_preparer),
+	QS_TEST(nothing_is_begun_beside_a_fallback),
+	QS_TEST(roll_before_the_prefault),
+	QS_TEST(failed_publish_leaves_no_temp),
+	QS_TEST(no_call_in_vain),
+	QS_TEST(one_check_of_the_owner),
 };
 
 QS_MAIN(tests)

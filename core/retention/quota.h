@@ -33,6 +33,7 @@ struct cq_quota {
 	uint64_t changes;      /* of the two, ever */
 
 	_Atomic bool at_limit;       /* an append was refused for `limit`; no room seen since */
+	_Atomic uint64_t refused_ms; /* CLOCK_BOOTTIME when that was so last */
 	_Atomic bool disk_full;      /* the disk refused one; nothing has been prepared since */
 	_Atomic bool wake_pending;   /* a retry may succeed, and config.space was not called yet */
 	_Atomic bool recount_needed; /* the count is known to be wrong */

@@ -29,10 +29,12 @@
 #define MOST_AT_ONCE 16
 
 /* Milliseconds between two steps: as a rule; while an append waits for what retention may delete;
- * and between two checks for external deletions, while one waits for those. */
+ * and between two checks for external deletions, while one waits for those.  The last two grow with the time
+ * for which no append has been refused: so room is found late by a part of the time that it took. */
 #define TICK_MS 1000
 #define AT_LIMIT_TICK_MS 10
 #define EXTERNAL_MS 100
+#define AT_LIMIT_PART 32
 
 int cq_retire_find_oldest(cq_writer *w, uint32_t *ret_id)
 {
@@ -228,9 +230,12 @@ int cq_retire_step(cq_writer *w)
 
 int cq_retire_due(cq_writer *w)
 {
+	const int least = cq_rules_any(&w->config) ? AT_LIMIT_TICK_MS : EXTERNAL_MS;
 	const int wait = w->retention.wait_ms;
+	uint64_t idle;
 
 	if (!atomic_load(&w->quota.at_limit))
 		return wait > 0 && wait < TICK_MS ? wait : TICK_MS;
-	return cq_rules_any(&w->config) ? AT_LIMIT_TICK_MS : EXTERNAL_MS;
+	idle = (cq_boottime_ms() - atomic_load(&w->quota.refused_ms)) / AT_LIMIT_PART;
+	return idle < (uint64_t)least ? least : idle < TICK_MS ? (int)idle : TICK_MS;
 }

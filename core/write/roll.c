@@ -14,13 +14,18 @@
 #include <errno.h>
 
 #include "format/record.h"
+#include "os/clock.h"
 #include "os/fault.h"
 #include "os/process.h"
 
 /* For the limit.  The flusher may make room. */
 static int refuse_for_limit(cq_writer *w)
 {
-	if (!atomic_exchange(&w->quota.at_limit, true))
+	const uint64_t now = cq_boottime_ms();
+	const uint64_t last = atomic_exchange(&w->quota.refused_ms, now);
+
+	/* after a pause the flusher sleeps for longer, too (retire.c) */
+	if (!atomic_exchange(&w->quota.at_limit, true) || now - last > 1000)
 		cq_worker_kick(&w->flusher);
 	return -EDQUOT;
 }

@@ -51,6 +51,33 @@ static void refused_at_the_limit(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
+/* While appends are refused room is looked for often; when nobody has asked for a while, once a second. */
+static void looked_for_less_and_less_often(void **state)
+{
+	struct qs *q = *state;
+
+	for (int rule = 0; rule < 2; rule++) {
+		const int least = rule ? 10 : 100;
+
+		cap_limit(q, 4 * QS_SIZE);
+		q->config.retain_segments = rule ? 2 : 0;
+		qs_open(q);
+		assert_int_equal(cq_retire_due(q->writer), 1000);
+		atomic_store(&q->writer->quota.refused_ms, 0);
+		cap_fill(q, true, 4);
+		assert_int_equal(cap_append_one(q), -EDQUOT);
+		assert_in_range(cq_retire_due(q->writer), least, 999);
+		atomic_fetch_sub(&q->writer->quota.refused_ms, 16000);
+		assert_in_range(cq_retire_due(q->writer), 500, 1000);
+		atomic_fetch_sub(&q->writer->quota.refused_ms, 100000);
+		assert_int_equal(cq_retire_due(q->writer), 1000);
+		assert_int_equal(cap_append_one(q), -EDQUOT);
+		assert_in_range(cq_retire_due(q->writer), least, 999);
+		qs_close(q);
+		qs_anew(q);
+	}
+}
+
 /* Whichever thread makes the segments, and however many are made ahead. */
 static void exact_boundary(void **state)
 {
@@ -341,6 +368,7 @@ static void failure_keeps_no_reservation(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(refused_at_the_limit),
+	QS_TEST(looked_for_less_and_less_often),
 	QS_TEST(exact_boundary),
 	QS_TEST(what_fits_is_taken),
 	QS_TEST(retention_that_never_deletes),

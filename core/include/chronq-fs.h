@@ -31,4 +31,10 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
 /* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
 int cq_segment_fd(const cq_segment *segment);
 
+/*
+ * From now on the memory of a payload does not change while it is appended: the caller promises that.  So large
+ * payloads are written from there, without a copy.
+ */
+void cq_writer_payloads_are_stable(cq_writer *writer);
+
 #endif

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -248,6 +249,31 @@ int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset)
 		return r;
 	cq_io_trace_call(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
 	return 0;
+}
+
+int cq_io_pwrite_two(int fd, const void *first, size_t first_length, const void *second,
+                     size_t second_length, uint64_t offset)
+{
+	union {
+		const void *from;
+		void *to;
+	} a = { .from = first }, b = { .from = second };
+	const struct iovec iov[2] = { { a.to, first_length }, { b.to, second_length } };
+	sigset_t old;
+	ssize_t n;
+	int r = 0;
+
+	FAILPOINT("pwrite_two");
+	hold_sigxfsz(&old);
+	n = RETRY(pwritev(fd, iov, 2, (off_t)offset));
+	if (n < 0)
+		r = -errno;
+	else if ((size_t)n < first_length + second_length)
+		r = -EIO;
+	let_go_sigxfsz(&old, r);
+	if (n > 0)
+		cq_io_trace_call(CQ_EVENT_WRITE, -1, fd, NULL, NULL);
+	return r;
 }
 
 int cq_io_seek_data(int fd, uint64_t offset, uint64_t *ret_begin, uint64_t *ret_end)

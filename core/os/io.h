@@ -38,11 +38,14 @@ int cq_io_stat(int fd, struct stat *ret_stat);
 int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
 
 /* fallocate() of the whole file: the space is reserved, or the call fails.  Beyond RLIMIT_FSIZE it
- * gives EFBIG, as cq_io_pwrite() and cq_io_truncate() do; none of the three raises SIGXFSZ. */
+ * gives EFBIG, as the writes and cq_io_truncate() do; none of them raises SIGXFSZ. */
 int cq_io_allocate(int fd, uint64_t size);
 
 /* Reads until length, end of file, or error; returns the bytes read. */
 ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset);
+/* Writes both, one behind the other, by one call; -EIO if the system wrote less.  As cq_io_pwrite() otherwise. */
+int cq_io_pwrite_two(int fd, const void *first, size_t first_length, const void *second,
+                     size_t second_length, uint64_t offset);
 /* Writes all of it. */
 int cq_io_pwrite(int fd, const void *buffer, size_t length, uint64_t offset);
 /* The first piece at or behind `offset` that may hold data; the file's end, twice, when only a hole

@@ -5,7 +5,8 @@
  * A store to a page that the process has not touched yet faults, and the kernel clears the page that is then
  * overwritten.  A pwrite fills whole pages without either.  So the bytes of a large record, and those of a
  * run (records of a batch, one behind the other), are put together in a buffer that stays in the cache, and
- * are written from there.  The checksums are of the buffer: nobody else can change it.
+ * are written from there.  The checksums are of the buffer: nobody else can change it.  A caller that promises
+ * not to change a payload either (chronq-fs.h) saves the copy of a large one.
  *
  * Crash contract: all bytes of a run or a large record are in the file, with 64 zero bytes behind them where
  * they fit, before the first commit word is stored, through the mapping.  In a run the later commit words
@@ -28,26 +29,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chronq-fs.h"
 #include "format/put.h"
 #include "format/record.h"
 #include "os/fault.h"
 #include "os/io.h"
 
-/* From these sizes on a pwrite is faster than stores (docs/benchmarks.md).  A piece leaves room in the
- * second-level cache for what it is copied from. */
+/* Below these sizes stores are faster, if the pages are there and a second processor has made them.  A piece leaves
+ * room in the second-level cache for what it is copied from. */
 #define PIECE (256U << 10)
 #define LEAST_RECORD (96U << 10)
-#define LEAST_BATCH (16U << 10)
+#define LEAST_BATCH (128U << 10)
 #define PAGE 4096U
 
 int cq_run_init(struct cq_run *run)
 {
-	/* a record's end may be 63 bytes behind its payload, and 64 zero bytes follow */
-	run->buffer = malloc(PIECE + 2 * CQ_ALIGN);
+	run->buffer = malloc(PIECE);
 	run->piece = PIECE;
 	run->least_record = LEAST_RECORD;
 	run->least_batch = LEAST_BATCH;
 	return run->buffer ? 0 : -ENOMEM;
+}
+
+void cq_writer_payloads_are_stable(cq_writer *w)
+{
+	cq_mutex_lock(&w->lock);
+	w->run.stable = true;
+	cq_mutex_unlock(&w->lock);
 }
 
 void cq_run_fini(struct cq_run *run)
@@ -55,28 +63,33 @@ void cq_run_fini(struct cq_run *run)
 	free(run->buffer);
 }
 
-static void store(struct cq_wsegment *s, uint64_t offset, const uint8_t *bytes, size_t length)
+/* How many of `length` bytes at `offset` are before `end`. */
+static size_t before(uint64_t end, uint64_t offset, size_t length)
 {
-	const uint64_t end = s->map.size - CQ_ALIGN;
-	size_t n = 0;
-
-	if (offset < end)
-		n = length < end - offset ? length : (size_t)(end - offset);
-	if (cq_planted("cut_file_grows"))
-		n = length;
-	if (n > 0 && cq_io_pwrite(s->map.fd, bytes, n, offset) < 0)
-		n = 0;
-	memcpy(s->map.base + offset + n, bytes + n, length - n);
+	if (offset >= end)
+		return 0;
+	return length < end - offset ? length : (size_t)(end - offset);
 }
 
-/* Behind the bytes of the buffer: zero up to `next`, the end of their last record, and the commit word there.
- * Returns how many they are now. */
-static size_t close_buffer(const cq_writer *w, size_t length, uint64_t offset, uint64_t next)
+/* Stores these bytes, and zeros behind them. */
+static void store(struct cq_wsegment *s, uint64_t offset, const uint8_t *bytes, size_t length,
+                  size_t zeros)
 {
-	const uint64_t end = cq_record_fits(w->segment_size, next) ? next + CQ_ALIGN : next;
+	static const uint8_t zero[2 * CQ_ALIGN];
+	const uint64_t end = s->map.size - (cq_planted("cut_file_grows") ? 0 : CQ_ALIGN);
+	size_t written = before(end, offset, length);
+	size_t cleared = before(end, offset + length, zeros);
 
-	memset(w->run.buffer + length, 0, (size_t)(end - offset) - length);
-	return (size_t)(end - offset);
+	if (written > 0 && cq_io_pwrite_two(s->map.fd, bytes, written, zero, cleared, offset) < 0)
+		written = cleared = 0;
+	memcpy(s->map.base + offset + written, bytes + written, length - written);
+	memset(s->map.base + offset + length + cleared, 0, zeros - cleared);
+}
+
+/* From `offset` to the end of the last record, `next`, and the commit word there. */
+static size_t zeros_behind(const cq_writer *w, uint64_t offset, uint64_t next)
+{
+	return (size_t)(next - offset) + (cq_record_fits(w->segment_size, next) ? CQ_ALIGN : 0);
 }
 
 /* Everything but the commit word of the record at the tail is stored: makes the records visible. */
@@ -142,6 +155,16 @@ static uint32_t take(struct source *from, uint8_t *to, size_t length, uint32_t c
 	return crc;
 }
 
+/* The same of bytes that do not change, and are all in one place: without a copy. */
+static uint32_t use(struct source *from, const uint8_t **ret_bytes, size_t length, uint32_t crc)
+{
+	*ret_bytes = (const uint8_t *)from->iov->iov_base + from->done;
+	from->done += length;
+	if (from->done == from->iov->iov_len)
+		*from = (struct source){ .iov = from->iov + 1 };
+	return cq_crc32(crc, *ret_bytes, length);
+}
+
 int cq_run_place(cq_writer *w, uint16_t type, const struct iovec *iov, size_t length,
                  uint64_t now_ns)
 {
@@ -156,14 +179,17 @@ int cq_run_place(cq_writer *w, uint16_t type, const struct iovec *iov, size_t le
 	if (cq_planted("commit_before_payload"))
 		cq_commit_store(s->map.base + at, word);
 	for (size_t left = length, n; left > 0; to += n) {
+		const uint8_t *bytes = w->run.buffer;
+
 		n = w->run.piece - to % PAGE; /* so that the next piece begins with a page */
 		if (n > left)
 			n = left;
-		crc = take(&from, w->run.buffer, n, crc);
+		if (w->run.stable && n <= from.iov->iov_len - from.done)
+			crc = use(&from, &bytes, n, crc);
+		else
+			crc = take(&from, w->run.buffer, n, crc);
 		left -= n;
-		if (left == 0)
-			n = close_buffer(w, n, to, next);
-		store(s, to, w->run.buffer, n);
+		store(s, to, bytes, n, left > 0 ? 0 : zeros_behind(w, to + n, next));
 		cq_point("large.piece");
 	}
 	if (cq_planted("checksum_of_the_source"))
@@ -229,11 +255,10 @@ int cq_run_append(cq_writer *w, const struct cq_message *messages, size_t count,
 		length += (size_t)cq_record_span(messages[i].length);
 		stream += messages[i].length;
 	}
-	length = close_buffer(w, length, at, at + length);
 	if (cq_planted("run_before_its_bytes"))
 		cq_commit_store(s->map.base + at, first);
 	cq_point("run.built");
-	store(s, at, w->run.buffer, length);
+	store(s, at, w->run.buffer, length, zeros_behind(w, at + length, at + length));
 	cq_point("run.stored");
 	r = commit(w, first);
 	if (r < 0)

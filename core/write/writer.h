@@ -54,6 +54,7 @@ struct cq_retention {
 /* Large records, and records of a batch, are written by pwrite from a buffer (run.c). */
 struct cq_run {
 	uint8_t *buffer;
+	bool stable; /* payloads do not change while they are appended: the caller's promise */
 	/* constant, but for tests */
 	size_t piece;        /* most that is written at once; a page at least */
 	size_t least_record; /* a payload of so many bytes is written so, */

@@ -175,6 +175,8 @@ int chronfs_queue_open(struct chronfs *fs)
 			return exit_code(r);
 		r = cq_writer_open(fs->options.queue, config, &fs->writer);
 		if (r == 0)
+			cq_writer_payloads_are_stable(fs->writer); /* each is in a buffer of ours */
+		if (r == 0)
 			fs->queue = cq_writer_queue(fs->writer);
 	}
 	if (r == 0)

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 
 #include "os/fault.h"
@@ -99,6 +100,8 @@ CALL(int, -1, "fstat", fstat64, (int fd, struct stat *st), (fd, st))
 CALL(ssize_t, -1, "pread", pread64, (int fd, void *to, size_t n, off_t at), (fd, to, n, at))
 CALL(ssize_t, -1, "pwrite", pwrite64, (int fd, const void *from, size_t n, off_t at),
      (fd, from, n, at))
+CALL(ssize_t, -1, "pwritev", pwritev64, (int fd, const struct iovec *iov, int n, off_t at),
+     (fd, iov, n, at))
 CALL(off_t, -1, "lseek", lseek64, (int fd, off_t at, int from), (fd, at, from))
 CALL(int, -1, "ftruncate", ftruncate64, (int fd, off_t size), (fd, size))
 CALL(int, -1, "fallocate", fallocate64, (int fd, int mode, off_t at, off_t n), (fd, mode, at, n))

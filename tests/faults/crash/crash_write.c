@@ -300,6 +300,7 @@ static void open_queue(struct script *t)
 		t->writer->run.piece = 4096;
 		t->writer->run.least_record = 100 + crash_below(&t->random, 900);
 		t->writer->run.least_batch = 100 + crash_below(&t->random, 900);
+		t->writer->run.stable = crash_below(&t->random, 2);
 	}
 	cq_writer_stats(t->writer, &stats);
 	t->next = stats.next_seq;

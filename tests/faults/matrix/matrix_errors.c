@@ -21,6 +21,7 @@ static const struct {
 	{ "allocate", { ENOSPC, EDQUOT, EFBIG, EIO, EOPNOTSUPP } },
 	{ "pread", { EIO, ENOMEM } },
 	{ "pwrite", { ENOSPC, EDQUOT, EFBIG, EIO } },
+	{ "pwrite_two", { ENOSPC, EDQUOT, EFBIG, EIO } },
 	{ "seek_data", { EIO } },
 	{ "truncate", { EIO, ENOSPC } },
 	{ "set_times", { EIO, EPERM, EROFS } },

@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "chronq.h"
+#include "chronq-fs.h"
 #include "format/format.h"
 #include "kernel.h"
 #include "os/fault.h"
@@ -33,6 +33,8 @@
 
 /* ---- a queue, and what is in it ---- */
 
+static bool stable; /* the payloads are written without a copy */
+
 static void open_small_pieces(struct qs *q)
 {
 	q->config.segment_size = SIZE;
@@ -40,6 +42,8 @@ static void open_small_pieces(struct qs *q)
 	q->writer->run.piece = PIECE;
 	q->writer->run.least_record = 1000;
 	q->writer->run.least_batch = 300;
+	if (stable)
+		cq_writer_payloads_are_stable(q->writer);
 }
 
 static uint8_t byte_of(uint64_t seq, size_t at)
@@ -201,12 +205,12 @@ static void refused_writes(void **state)
 	open_small_pieces(q);
 	for (size_t e = 0; e < sizeof errors / sizeof *errors; e++) {
 		for (unsigned skip = 0; skip < 3; skip++) {
-			kernel_refuse("pwrite", errors[e], skip, 3 - skip);
+			kernel_refuse("pwritev", errors[e], skip, 3 - skip);
 			assert_int_equal(append_large(q->writer, count, 20000), 0);
 			assert_int_equal(kernel_refused(), 3 - skip);
 			lengths[count++] = 20000;
 		}
-		kernel_refuse("pwrite", errors[e], 0, 1);
+		kernel_refuse("pwritev", errors[e], 0, 1);
 		assert_int_equal(append_batch(q->writer, count, batch, 2), 2);
 		assert_int_equal(kernel_refused(), 1);
 		memcpy(lengths + count, batch, 2 * sizeof *batch);
@@ -330,6 +334,21 @@ static void size_is_not_known(void **state)
 	assert_int_equal(append_batch(q->writer, 1, lengths + 1, 2), 2);
 	assert_int_equal(kernel_refused(), 1);
 	expect(q->dir, lengths, 3);
+}
+
+/* ---- without a copy ---- */
+
+static void without_a_copy(void **state)
+{
+	static void (*const again[])(void **) = { batches, large_records, refused_writes,
+		                                  cut_short };
+
+	stable = true;
+	for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
+		qs_anew(*state);
+		again[i](state);
+	}
+	stable = false;
 }
 
 #ifdef CQ_FAULTS
@@ -518,6 +537,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(file_size_limit),
 	QS_TEST(cut_short),
 	QS_TEST(size_is_not_known),
+	QS_TEST(without_a_copy),
 #ifdef CQ_FAULTS
 	QS_TEST(visible_at_once),
 	QS_TEST(payload_that_changes),

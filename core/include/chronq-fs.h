@@ -28,6 +28,14 @@ struct cq_segment_attr {
 int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
                           struct cq_segment_attr *ret_attr);
 
+/*
+ * As cq_stream_extent() of a queue that this process writes, from memory: waits neither for a file nor
+ * for a thread that reads one.  1: segments were deleted, and *ret_begin is where the stream began
+ * before.
+ *   EAGAIN  this process does not write the queue
+ */
+int cq_stream_extent_now(cq_stream *stream, uint64_t *ret_begin, uint64_t *ret_end);
+
 /* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
 int cq_segment_fd(const cq_segment *segment);
 

@@ -10,6 +10,7 @@
 
 #include "catalog/queue.h"
 #include "files/dir.h"
+#include "os/process.h"
 #include "stream/stream.h"
 
 int cq_stream_find_begin(struct cq_stream *s)
@@ -118,6 +119,32 @@ static int refresh_from_writer(struct cq_stream *s)
 	}
 	if (r == 0)
 		cq_stream_raise(&s->end, bounds.stream_end);
+	return r;
+}
+
+/* `oldest` is raised after `begin`: loaded the other way round, `begin` belongs to it or is newer. */
+int cq_stream_extent_now(cq_stream *s, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	struct cq_queue_bounds bounds;
+	struct cq_catalog_entry first;
+	uint64_t oldest, begin;
+	int r = 0;
+
+	if (cq_process_forked(s->process))
+		return -ECHILD;
+	if (!s->queue->bounds)
+		return -EAGAIN;
+	oldest = atomic_load(&s->oldest);
+	bounds = ask_writer(s->queue);
+	begin = atomic_load(&s->begin);
+	if (bounds.oldest >= oldest) {
+		if (!cq_catalog_get(&s->queue->catalog, bounds.oldest, &first))
+			r = 1;
+		else if (first.base > begin)
+			begin = first.base < bounds.stream_end ? first.base : bounds.stream_end;
+	}
+	*ret_begin = begin;
+	*ret_end = bounds.stream_end;
 	return r;
 }
 

@@ -6,9 +6,11 @@
  * of node (nodes.h) has a table of its operations (shared/node_ops.h); kernel/dispatch.c chooses
  * the table.  A module's own header declares what others may use.
  *
- * Handlers run on several threads at once.  Two rules hold for all of them:
- *   - a serving thread never waits for a sync, for room or for a lock: it parks the request, and
+ * Handlers run on several threads at once.  Three rules hold for all of them:
+ *   - a handler never waits for a sync, for room or for a lock: it parks the request, and
  *     another thread replies later (wait_for_sync.c, parked.c, poll.c)
+ *   - a handler that reads the disk has its requests in kernel/request_class.c, and holds no lock
+ *     meanwhile that a request needs which does not read the disk
  *   - no thread replies while it holds one of our mutexes: the reply may end the life of what the
  *     mutex guards, and the client's next request may need the mutex.
  */
@@ -63,6 +65,7 @@ enum chronfs_exit {
 struct chronfs_backings;
 struct chronfs_log_queue;
 struct chronfs_background;
+struct chronfs_disk_requests;
 
 struct chronfs {
 	/* What all modules share; constant while requests are served. */
@@ -84,6 +87,7 @@ struct chronfs {
 	struct chronfs_counters counters;
 	struct chronfs_directory directory;
 	struct chronfs_background *background;
+	struct chronfs_disk_requests *disk_requests; /* NULL: no request is served */
 	struct chronfs_open_files open_files;
 	struct chronfs_file_locks file_locks;
 	struct chronfs_polls polls;

@@ -25,6 +25,7 @@
 #include "held/background.h"
 #include "held/poll.h"
 #include "kernel/dispatch.h"
+#include "kernel/loop.h"
 #include "kernel/request.h"
 #include "mount/daemon.h"
 #include "mount/mountpoint.h"
@@ -35,12 +36,6 @@
 #include "shared/log.h"
 #include "shared/log_queue.h"
 #include "shared/user_limits.h"
-
-/* Threads that serve requests.  With two, a read need not wait behind an append that waits for a
- * new segment file; docs/benchmarks.md has the measurement. */
-#ifndef CHRONFS_THREADS
-#define CHRONFS_THREADS 2
-#endif
 
 /*
  * Serves INIT, the kernel's first request.  libfuse may refuse what the kernel offers, so this
@@ -64,31 +59,23 @@ static int accept_mount(struct chronfs *fs)
 /* Reports that the mount is ready, and serves requests until the session ends. */
 static int serve(struct chronfs *fs, bool *ret_served)
 {
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
 	struct chronfs_signals *signals;
 	int r;
 
-	if (!config) /* GCOV_EXCL_BR_LINE: fails only without a few bytes */
-		return CHRONFS_EXIT_LOOP;
-	fuse_loop_cfg_set_max_threads(config, CHRONFS_THREADS);
-	fuse_loop_cfg_set_idle_threads(config, CHRONFS_THREADS);
 	r = chronfs_signals_start(fs->session, &signals);
 	if (r < 0) {
 		chronfs_log(fs, CQ_ERROR, "signals: %s", strerrordesc_np(-r));
-		fuse_loop_cfg_destroy(config);
 		return CHRONFS_EXIT_SIGNALS;
 	}
 	chronfs_daemon_ready(fs);
 	*ret_served = true;
-	r = fuse_session_loop_mt(fs->session, config);
+	r = chronfs_loop(fs);
 	chronfs_signals_stop(signals);
-	fuse_loop_cfg_destroy(config);
 	/* a normal end: the last file of a lazy unmount was closed, or umount -f */
 	if (r == -ECONNABORTED)
 		r = 0;
-	if (r != 0)
-		chronfs_log(fs, CQ_ERROR, "serving requests: %s",
-		            r < 0 ? strerrordesc_np(-r) : "failed");
+	if (r < 0)
+		chronfs_log(fs, CQ_ERROR, "serving requests: %s", strerrordesc_np(-r));
 	return r == 0 ? CHRONFS_EXIT_OK : CHRONFS_EXIT_LOOP;
 }
 

@@ -33,6 +33,9 @@
 #include "shared/user_limits.h"
 #include "status/files.h"
 
+#define BACKGROUND_MAX 1024
+#define BACKGROUND_CONGESTED 64 /* from then on the kernel reads ahead only what it must */
+
 /* Since libfuse 3.17 there are functions for this, and mixing both ways is an error. */
 static void want(struct fuse_conn_info *conn, unsigned flags, bool wanted)
 {
@@ -61,6 +64,11 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 	             FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_ASYNC_DIO,
 	     false);
 	want(conn, FUSE_CAP_READDIRPLUS, true);
+
+	/* Readers that wait for the disk fill the kernel's list of requests for which no process
+	 * waits.  RELEASE is one of these, too: kept back, it would keep files open. */
+	conn->max_background = BACKGROUND_MAX;
+	conn->congestion_threshold = BACKGROUND_CONGESTED;
 
 	chronfs_request_init(fs, conn);
 	/* libfuse refuses any other value than the one it gave the kernel */

@@ -82,6 +82,14 @@ static int root_lookup(struct chronfs *fs, const char *name, pid_t thread,
 	return -ENOENT;
 }
 
+bool chronfs_root_shows_state(const char *name)
+{
+	for (size_t i = 0; i < ROOT_ENTRIES; i++)
+		if (strcmp(name, root_entries[i].name) == 0)
+			return !root_entries[i].writing;
+	return false;
+}
+
 void chronfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct chronfs *fs = chronfs_of(req);

@@ -3,10 +3,15 @@
 #ifndef CHRONFS_ROOT_DIR_H
 #define CHRONFS_ROOT_DIR_H
 
+#include <stdbool.h>
+
 #include "libfuse.h"
 #include "shared/node_ops.h"
 
 extern const struct chronfs_node_ops chronfs_root_ops;
+
+/* Whether a lookup of this name in the root asks for more than memory has: of all but the sinks. */
+bool chronfs_root_shows_state(const char *name);
 
 void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi);
 void chronfs_op_readdir(fuse_req_t req, fuse_ino_t node, size_t size, off_t offset,

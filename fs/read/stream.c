@@ -60,6 +60,13 @@ static uint64_t size_from(uint64_t begin, uint64_t end)
 	return end > begin ? end - begin : 0;
 }
 
+int chronfs_stream_bounds(struct chronfs *fs, uint64_t *ret_begin, uint64_t *ret_end)
+{
+	if (cq_stream_extent_now(fs->stream, ret_begin, ret_end) == 0)
+		return 0;
+	return cq_stream_extent(fs->stream, ret_begin, ret_end);
+}
+
 /* ---- the name ---- */
 
 static void fill_stat(struct chronfs *fs, uint64_t node, uint64_t size, struct stat *ret_stat)
@@ -74,7 +81,7 @@ int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino)
 	uint64_t begin, end;
 	int r;
 
-	r = cq_stream_extent(fs->stream, &begin, &end);
+	r = chronfs_stream_bounds(fs, &begin, &end);
 	if (r < 0)
 		return r;
 	begin = chronfs_stream_begin_of(fs, thread, begin);
@@ -87,7 +94,7 @@ int chronfs_stream_entry(struct chronfs *fs, pid_t thread, struct fuse_entry_par
 	uint64_t oldest, begin, end;
 	int r;
 
-	r = cq_stream_extent(fs->stream, &oldest, &end);
+	r = chronfs_stream_bounds(fs, &oldest, &end);
 	if (r < 0)
 		return r;
 	begin = chronfs_stream_begin_of(fs, thread, oldest);
@@ -118,7 +125,7 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 	int r;
 
 	(void)ret_timeout;
-	r = cq_stream_extent(fs->stream, &begin, &end);
+	r = chronfs_stream_bounds(fs, &begin, &end);
 	if (r < 0)
 		return r;
 	chronfs_stream_inode_told(fs, node, end);
@@ -150,7 +157,7 @@ static void stream_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	uint64_t begin, end;
 	int r;
 
-	r = cq_stream_extent(fs->stream, &begin, &end);
+	r = chronfs_stream_bounds(fs, &begin, &end);
 	if (r < 0) {
 		fuse_reply_err(req, -r);
 		return;
@@ -227,11 +234,16 @@ static unsigned stream_ready(struct chronfs *fs, uint64_t node, const struct fus
                              unsigned events)
 {
 	uint64_t begin, end;
+	int r;
 
 	(void)node;
-	if (stream_handle(fi)->exact && cq_stream_extent(fs->stream, &begin, &end) == 0 &&
-	    end <= __atomic_load_n(&stream_handle(fi)->seen, __ATOMIC_RELAXED))
-		events &= ~IN;
+	if (stream_handle(fi)->exact) {
+		r = cq_stream_extent_now(fs->stream, &begin, &end); /* 1: the end is right, too */
+		if (r < 0)
+			r = cq_stream_extent(fs->stream, &begin, &end);
+		if (r >= 0 && end <= __atomic_load_n(&stream_handle(fi)->seen, __ATOMIC_RELAXED))
+			events &= ~IN;
+	}
 	return events & (IN | POLLOUT | POLLWRNORM);
 }
 

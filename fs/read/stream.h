@@ -12,6 +12,9 @@
 struct chronfs;
 
 extern const struct chronfs_node_ops chronfs_stream_ops;
+/* As cq_stream_extent().  Where this process writes the queue, it waits for the disk only after a
+ * deletion, and for a thread that reads only then. */
+int chronfs_stream_bounds(struct chronfs *fs, uint64_t *ret_begin, uint64_t *ret_end);
 /* The inode number of `stream` for this thread. */
 int chronfs_stream_ino(struct chronfs *fs, pid_t thread, uint64_t *ret_ino);
 /* The entry for a lookup by this thread. */

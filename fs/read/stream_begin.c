@@ -18,61 +18,34 @@
  */
 #include "read/stream_begin.h"
 
-#include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "chronfs.h"
 #include "held/open_files.h"
+#include "held/proc.h"
 #include "shared/parse_number.h"
 
-/* The first bytes of a file of /proc; "" if it cannot be read. */
-static void read_proc(pid_t pid, const char *name, char text[1024])
-{
-	char path[64];
-	ssize_t n = -1;
-	int fd;
-
-	(void)snprintf(path, sizeof path, "/proc/%ld/%s", (long)pid, name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0) {
-		n = read(fd, text, 1023);
-		close(fd);
-	}
-	text[n > 0 ? n : 0] = '\0';
-}
+#define STAT_STARTED 22 /* when the process started, in clock ticks */
 
 static uint64_t process_of(pid_t thread)
 {
 	static const char key[] = "\nTgid:\t";
 	const char *line, *end;
-	char text[1024];
+	char text[CHRONFS_PROC_TEXT];
 	uint64_t process;
 
-	read_proc(thread, "status", text);
+	chronfs_proc_read(thread, "status", text);
 	line = strstr(text, key); /* /proc escapes a newline in a process's name */
 	if (line && chronfs_parse_number(line + strlen(key), &process, &end))
 		return process;
 	return (uint64_t)thread;
 }
 
-/* Field 22 of /proc/PID/stat; the name before it may hold any character.  0: not known. */
+/* 0: not known. */
 static uint64_t started(uint64_t process)
 {
-	const char *field, *end;
-	char text[1024];
-	uint64_t ticks;
-
-	read_proc((pid_t)process, "stat", text);
-	field = strrchr(text, ')');
-	for (int i = 2; field && i < 22; i++) {
-		field = strchr(field, ' ');
-		if (field)
-			field++;
-	}
-	return field && chronfs_parse_number(field, &ticks, &end) ? ticks : 0;
+	return chronfs_proc_stat_field((pid_t)process, STAT_STARTED);
 }
 
 void chronfs_stream_hold(struct chronfs *fs, struct chronfs_stream_holder *holder, pid_t thread,

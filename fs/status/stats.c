@@ -12,6 +12,7 @@
 #include "append/wait_for_room.h"
 #include "chronfs.h"
 #include "read/passthrough.h"
+#include "read/stream.h"
 #include "shared/user_limits.h"
 
 #define NS_PER_S 1000000000
@@ -169,7 +170,7 @@ void chronfs_stats_take(struct chronfs *fs, struct chronfs_stats *ret_stats)
 		take_writer(fs, ret_stats);
 	else
 		take_files(fs, ret_stats);
-	if (cq_stream_extent(fs->stream, &ret_stats->stream_begin, &ret_stats->stream_end) == 0)
+	if (chronfs_stream_bounds(fs, &ret_stats->stream_begin, &ret_stats->stream_end) == 0)
 		ret_stats->sources |= CHRONFS_FROM_STREAM;
 	take_readers(fs, ret_stats);
 }

@@ -123,6 +123,15 @@ LIBRARY_CALL(ssize_t, cq_segment_pread,
 
 MADE_UP_CALL(cq_stream_extent, (cq_stream * stream, uint64_t *ret_begin, uint64_t *ret_end),
              (stream, ret_begin, ret_end), made_up.extent, (ret_begin, ret_end))
+/* Then cq_stream_extent() is asked, which can fail. */
+REPLACED(int, cq_stream_extent_now, (cq_stream * stream, uint64_t *ret_begin, uint64_t *ret_end))
+{
+	(void)stream;
+	(void)ret_begin;
+	(void)ret_end;
+	return -EAGAIN;
+}
+
 MADE_UP_CALL(cq_stream_next_data, (cq_stream * stream, uint64_t position, uint64_t *ret_position),
              (stream, position, ret_position), made_up.next_data, (position, ret_position))
 MADE_UP_CALL(cq_stream_next_hole, (cq_stream * stream, uint64_t position, uint64_t *ret_position),

@@ -69,6 +69,49 @@ static void grows_with_each_append(void **state)
 	stream_close(&other);
 }
 
+/* From memory, while another thread reads a header for the catalogue, that is, holds `refresh`. */
+static void bounds_without_waiting(void **state)
+{
+	struct qs *q = *state;
+	struct stream_view other;
+	uint64_t end = 0, begin, to, second = 0;
+	cq_stream *own;
+
+	assert_int_equal(cq_writer_open(q->dir, &q->config, &q->writer), 0);
+	assert_int_equal(cq_stream_open(cq_writer_queue(q->writer), &own), 0);
+	stream_open(q->dir, &other);
+	assert_int_equal(cq_stream_extent(own, &begin, &to), 0);
+	for (int i = 0; i < 4; i++) {
+		stream_append(q->writer, &end, 500);
+		assert_int_equal(cq_writer_roll(q->writer), 0);
+		pthread_mutex_lock(&own->queue->catalog.refresh);
+		assert_int_equal(cq_stream_extent_now(own, &begin, &to), 0);
+		assert_int_equal(begin, 0);
+		assert_int_equal(to, end);
+		pthread_mutex_unlock(&own->queue->catalog.refresh);
+		if (i == 0)
+			second = end;
+	}
+	assert_int_equal(cq_stream_extent_now(other.stream, &begin, &to), -EAGAIN);
+	/* where it begins now, only a file tells */
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	assert_int_equal(cq_writer_remove(q->writer, 0), 0);
+	assert_int_equal(cq_stream_extent_now(own, &begin, &to), 1);
+	assert_int_equal(begin, 0);
+	assert_int_equal(to, end);
+	assert_int_equal(cq_stream_extent(own, &begin, &to), 0);
+	assert_int_equal(begin, second);
+	assert_int_equal(cq_stream_extent_now(own, &begin, &to), 0);
+	assert_int_equal(begin, second);
+	/* that of the third is remembered */
+	assert_int_equal(cq_stream_pread(own, &(uint8_t){ 0 }, 1, 1100), 1);
+	assert_int_equal(cq_writer_remove(q->writer, 1), 0);
+	assert_int_equal(cq_stream_extent_now(own, &begin, &to), 0);
+	assert_int_equal(begin, 1000);
+	cq_stream_close(own);
+	stream_close(&other);
+}
+
 /* Parts of the stream in a queue with prepared segments. */
 static void spans_of_a_live_queue(void **state)
 {
@@ -546,6 +589,7 @@ static void many_threads_other(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(grows_with_each_append),    QS_TEST(spans_of_a_live_queue),
+	QS_TEST(bounds_without_waiting),
 	QS_TEST(share_a_catalogue),         QS_TEST(left_far_behind),
 	QS_TEST(changes_nothing),           QS_TEST(last_segment_is_replaced),
 	QS_TEST(stays_in_unsealed_segment),

@@ -264,6 +264,47 @@ static void damaged_payload(void **state)
 	}
 }
 
+#define SIZES 401U /* a record of each length below that */
+
+/* The same in a long read over small records, whichever of them it is, and whichever of its bytes. */
+static void damaged_among_small_ones(void **state)
+{
+	struct stream_fixture *f = *state;
+	static uint8_t bytes[SIZES * SIZES / 2];
+	uint64_t end = 0, offset = 64, begin = 0;
+	cq_writer *writer;
+
+	stream_writer(f->dir, 128U << 10, &writer);
+	for (unsigned i = 0; i < SIZES; i++)
+		stream_append(writer, &end, i);
+	assert_int_equal(cq_writer_close(writer), 0);
+	for (unsigned i = 0; i < SIZES; i++) {
+		const uint64_t at = offset + 64 + (i % 3 == 0 ? 0 : i % 3 == 1 ? i / 2 : i - 1);
+		uint8_t byte, bad;
+
+		if (i > 0) {
+			support_peek(f->dir, "000000000.q", at, &byte, 1);
+			bad = byte ^ 0x20;
+			support_poke(f->dir, "000000000.q", at, &bad, 1);
+			stream_reopen(f);
+			assert_int_equal(cq_stream_pread(f->view.stream, bytes, sizeof bytes, 0),
+			                 begin > 0 ? (ssize_t)begin : -EIO);
+			assert_true(stream_right(bytes, begin, 0));
+			assert_int_equal(
+				cq_stream_pread(f->view.stream, bytes, sizeof bytes, begin + i - 1),
+				-EIO);
+			assert_int_equal(
+				cq_stream_pread(f->view.stream, bytes, sizeof bytes, begin + i),
+				i + 1 < SIZES ? (ssize_t)(end - begin - i) : 0);
+			support_poke(f->dir, "000000000.q", at, &byte, 1);
+		}
+		begin += i;
+		offset += cq_record_span(i);
+	}
+	stream_reopen(f);
+	stream_expect(f->view.stream, NULL, 0, end, sizeof bytes);
+}
+
 /* A damaged header hides the rest of its segment, too. */
 static void damaged_header(void **state)
 {
@@ -453,6 +494,7 @@ int main(void)
 		STREAM_TEST(counted_before_the_writer_came),
 		STREAM_TEST(directory_time_stands_still),
 		STREAM_TEST(damaged_payload),
+		STREAM_TEST(damaged_among_small_ones),
 		STREAM_TEST(damaged_header),
 		STREAM_TEST(damaged_foreign_header),
 		STREAM_TEST(summary_that_lies),

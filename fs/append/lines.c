@@ -39,7 +39,7 @@
 #include "shared/counters.h"
 #include "shared/node_ops.h"
 
-#define BATCH 2048                 /* records of one append: the more, the fewer pwrites (core/write/run.c) */
+#define BATCH 2048                 /* records of one append */
 #define MEMORY ((size_t)256 << 20) /* for the open lines of all files */
 
 /* A request that may append lines: a WRITE, or a close or fsync, which append the open line. */

@@ -135,6 +135,11 @@ def large():
     case("a write(2) much over the limit is whole", os.write(fd, data) == len(data))
     os.close(fd)
     is_("and its lines are the records", log.new(), lines_of(data, limit))
+    many = b"".join(b"%d\n" % i for i in range(5000))  # several appends of the daemon
+    fd = opened()
+    os.write(fd, many)
+    is_("a write of many lines", log.new(), lines_of(many, limit))
+    os.close(fd)
 
 
 # ---- what ends a line ----

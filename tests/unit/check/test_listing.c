@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "files/fs_probe.h"
+#include "os/fault.h"
 #include "os/io.h"
 #include "queue_support.h"
 
@@ -666,6 +667,28 @@ static void killed_beside_the_store(void **state)
 		assert_false(qs_logged(q, "missing"));
 	}
 }
+
+/* A close that cannot leave a list is a good close, and the next open reads the directory. */
+static void list_that_cannot_be_made(void **state)
+{
+	static const char *const calls[] = { "list", "next_name", "pwrite" };
+	struct qs *q = *state;
+
+	make(q);
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		gone(q->dir, (uint32_t)i);
+		qs_open(q);
+		cq_fault_set(calls[i], EIO, 0, -1);
+		clock_ns = UINT64_MAX / 2;
+		qs_close(q);
+		clock_ns = 0;
+		assert_true(cq_fault_given() > 0);
+		cq_fault_set(NULL, 0, 0, 0);
+		cq_fault_forget();
+		assert_true(open_and_close(q) > 0);
+		qs_expect(q->dir, 31 * (unsigned)(i + 1), 155 - 31 * (unsigned)(i + 1));
+	}
+}
 #endif
 
 static const struct CMUnitTest tests[] = {
@@ -683,6 +706,7 @@ static const struct CMUnitTest tests[] = {
 	LISTING_TEST(repair_reads_the_directory),
 #ifdef CQ_FAULTS
 	LISTING_TEST(killed_beside_the_store),
+	LISTING_TEST(list_that_cannot_be_made),
 #endif
 };
 

@@ -59,7 +59,8 @@ static int prepare(cq_writer *w)
 	cq_prefault_step(&w->prefault);
 	if (atomic_load(&w->quota.disk_full))
 		return DISK_FULL_MS;
-	return cq_prealloc_complete(&w->prealloc) ? IDLE_MS : TICK_MS;
+	/* at the limit there is nothing to do, either: every deletion that is noticed comes with a kick */
+	return w->prealloc.refused || cq_prealloc_complete(&w->prealloc) ? IDLE_MS : TICK_MS;
 }
 
 int cq_writer_prepare_step(void *writer)

@@ -99,7 +99,7 @@ static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
  * only then the first record.  (docs/format.md, Roll) */
 int cq_writer_roll_locked(cq_writer *w)
 {
-	struct cq_wsegment *old = w->current, *next;
+	struct cq_wsegment *old = w->current, *next = NULL;
 	int r;
 
 	cq_writer_announce(w); /* the first part of a batch: finding a segment may take a while */

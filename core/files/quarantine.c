@@ -38,6 +38,8 @@ struct mover {
 	uint8_t *there; /* the same place of .q.broken */
 	uint64_t bytes;
 	bool conflict;
+	struct cq_extent *pieces; /* of the segment, in order */
+	size_t piece_count, piece_capacity;
 };
 
 /* Reads `length` bytes of .q.broken into m->there; behind its end they are zero. */
@@ -84,13 +86,36 @@ static int copy_block(struct mover *m, uint64_t offset, size_t length)
 	return r;
 }
 
-static int zero_block(struct mover *m, uint64_t offset, size_t length)
+static int note_piece(struct mover *m, uint64_t offset, size_t length)
 {
-	int r;
+	struct cq_extent *more;
+	size_t capacity;
 
-	memset(m->there, 0, length);
-	r = cq_io_pwrite(m->from, m->there, length, offset);
-	cq_point("recover.block_zeroed");
+	if (m->piece_count == m->piece_capacity) {
+		capacity = m->piece_capacity ? m->piece_capacity * 2 : 16;
+		more = realloc(m->pieces, capacity * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		m->pieces = more;
+		m->piece_capacity = capacity;
+	}
+	m->pieces[m->piece_count++] = (struct cq_extent){ .begin = offset, .end = offset + length };
+	return 0;
+}
+
+/* The last piece first: so what a kill leaves is a beginning of what was there.  The rest of a run (write/run.c)
+ * without its beginning would look like records behind some that are missing. */
+static int zero_pieces(struct mover *m)
+{
+	int r = 0;
+
+	memset(m->there, 0, BLOCK);
+	while (r == 0 && m->piece_count > 0) {
+		const struct cq_extent *piece = &m->pieces[--m->piece_count];
+
+		r = cq_io_pwrite(m->from, m->there, (size_t)(piece->end - piece->begin), piece->begin);
+		cq_point("recover.block_zeroed");
+	}
 	return r;
 }
 
@@ -147,6 +172,7 @@ static void close_mover(struct mover *m)
 	if (m->to >= 0)
 		close(m->to);
 	free(m->block);
+	free(m->pieces);
 }
 
 int cq_quarantine_first_residue(int fd, uint64_t size, uint64_t tail, uint64_t *ret_first)
@@ -280,7 +306,9 @@ int cq_quarantine_tail(int dirfd, struct cq_wsegment *segment, uint64_t tail, ui
 		goto out;
 	cq_point("recover.residue_copied");
 	if (!cq_planted("residue_not_zeroed"))
-		r = each_block(&m, zero_block, first, size);
+		r = each_block(&m, note_piece, first, size);
+	if (r == 0)
+		r = zero_pieces(&m);
 	cq_point("recover.zeroes_written");
 	if (r == 0)
 		r = cq_io_sync_data(m.from);

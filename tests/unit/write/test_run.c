@@ -493,6 +493,44 @@ static void rest_of_a_run(void **state)
 	assert_int_equal(verify(q->dir), 0);
 }
 
+static void killed_in_a_long_run(struct qs *q)
+{
+	size_t lengths[MOST];
+
+	for (size_t i = 0; i < MOST; i++)
+		lengths[i] = 3000;
+	qs_open(q);
+	(void)setenv("CHRONQ_KILL", "run.stored", 1);
+	(void)append_batch(q->writer, 0, lengths, MOST);
+}
+
+static void killed_while_zeroing(struct qs *q)
+{
+	(void)setenv("CHRONQ_KILL", "recover.block_zeroed", 1);
+	qs_open(q);
+}
+
+/* A recovery that is killed while it removes the rest of a run leaves no damage, either. */
+static void rest_of_a_run_half_removed(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.segment_size = 1U << 20;
+	qs_run_killed(killed_in_a_long_run, q);
+	assert_int_equal(verify(q->dir), 0);
+	for (int i = 0; i < 2; i++) { /* it has more pieces than that */
+		qs_run_killed(killed_while_zeroing, q);
+		assert_false(qs_all_zero(q->dir, NAME(0), 64, 1U << 20));
+		assert_int_equal(verify(q->dir), 0);
+	}
+	qs_open(q);
+	assert_false(qs_logged(q, "given up"));
+	assert_true(qs_all_zero(q->dir, NAME(0), 64, 1U << 20));
+	assert_int_equal(qs_stats(q->writer).next_seq, 0);
+	qs_close(q);
+	assert_int_equal(verify(q->dir), 0);
+}
+
 /* Without control.meta, too; and in a segment that has nothing else. */
 static void rest_of_a_run_alone(void **state)
 {
@@ -542,6 +580,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(visible_at_once),
 	QS_TEST(payload_that_changes),
 	QS_TEST(rest_of_a_run),
+	QS_TEST(rest_of_a_run_half_removed),
 	QS_TEST(rest_of_a_run_alone),
 	QS_TEST(damaged_run),
 #endif

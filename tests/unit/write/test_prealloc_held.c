@@ -278,27 +278,34 @@ static void expect_present(const struct cq_wsegment *s)
 	close(fd);
 }
 
+/* Records that are stored: a large one is written by pwrite, and its pages are then in no page table. */
+static void append_million(cq_writer *w, int count)
+{
+	static const char record[50000] = "";
+
+	for (int i = 0; i < 20 * count; i++)
+		CHILD(cq_writer_append(w, 1, record, sizeof record, NULL) == 0);
+}
+
 /* The writer rolls while the preparer is about to touch the pages ahead of it. */
 static void roll_before_the_prefault_child(struct qs *q)
 {
-	static const char record[1000000] = "";
 	pthread_t thread;
 
 	q->config.segment_size = 12 * MIB;
 	CHILD(qs_try_open(q) == 0);
 	qs_prepare(q->writer);
-	for (int i = 0; i < 7; i++)
-		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
+	append_million(q->writer, 7);
 	qs_hold(q, "prefault.begun");
 	CHILD(pthread_create(&thread, NULL, prepare_all, q->writer) == 0);
 	qs_hold_reached(q);
 	while (q->writer->current->id == 0)
-		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
+		append_million(q->writer, 1);
 	qs_hold_go(q);
 	pthread_join(thread, NULL);
 	expect_present(q->writer->current);
 	for (int i = 0; i < 10; i++) {
-		CHILD(cq_writer_append(q->writer, 1, record, sizeof record, NULL) == 0);
+		append_million(q->writer, 1);
 		qs_prepare(q->writer);
 	}
 	expect_present(q->writer->current);

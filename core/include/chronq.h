@@ -687,9 +687,9 @@ CQ_API int cq_reader_next(cq_reader *reader, struct cq_record *ret_record);
 /*
  * Moves past the damaged record for which cq_reader_next() returned EIO, and no further: its payload is wrong,
  * and its header, which is sound, says where the next record begins.  Returns 1 with what the header says in
- * *ret_record (payload NULL), unless that is NULL; 0, without moving, if the header is damaged, too, or if the
- * writer has not left the segment: the next writer may end the queue before that record, and store other
- * records there.
+ * *ret_record (payload NULL), unless that is NULL; 0, without moving, if the header is damaged, too, or has no
+ * checksum (a record of chronicle-rs: its length may be what is wrong), or if the writer has not left the
+ * segment: the next writer may end the queue before that record, and store other records there.
  */
 CQ_API int cq_reader_skip_record(cq_reader *reader, struct cq_record *ret_record);
 

@@ -158,14 +158,14 @@ int cq_reader_skip_record(cq_reader *reader, struct cq_record *ret_record)
 	if (!reader->base || reader->pending != 0 || !left(reader) ||
 	    cq_record_load(reader->base, reader->size, offset, &h, &state) <= 0)
 		return 0;
+	if (h.ext != 1)
+		return 0; /* its header has no checksum: the length may be what is wrong */
 	at = reader->base + offset;
 	length = (uint64_t)h.commit - 1;
 	if (h.type == CQ_TYPE_PAD || cq_crc32(0, at + sizeof h, length) == h.payload_crc)
 		return 0; /* it is not this that is wrong */
 	reader->offset = offset + cq_record_span(length);
-	if (h.ext != 1) {
-		reader->seq_state = CQ_SEQ_UNKNOWN;
-	} else if (reader->seq_state == CQ_SEQ_UNKNOWN || h.seq == reader->next_seq) {
+	if (reader->seq_state == CQ_SEQ_UNKNOWN || h.seq == reader->next_seq) {
 		reader->seq_state = CQ_SEQ_NEXT;
 		reader->next_seq = h.seq + 1;
 	} else {
@@ -177,7 +177,7 @@ int cq_reader_skip_record(cq_reader *reader, struct cq_record *ret_record)
 			.time_ns = h.time_ns,
 			.length = length,
 			.type = h.type,
-			.have_stream = h.ext == 1,
+			.have_stream = true,
 			.epoch = h.epoch,
 			.stream_offset = h.stream_offset,
 			.segment = reader->segment,

@@ -300,6 +300,30 @@ static void damaged_payload_is_passed(void **state)
 	assert_int_equal(stats.gaps, 0);
 }
 
+/* A record of chronicle-rs has no checksum of its header.  Its payload may fail because the length is wrong, which
+ * then leads past sound records: to one of them, or to a place that looks like the end. */
+static void damaged_length_is_not_followed(void **state)
+{
+	static const uint32_t wrong[] = { 7 ^ 2048, 4032 - 64 - 64 + 1 };
+	struct read_fixture *f = *state;
+	struct cq_record record;
+	char golden[PATH_SIZE];
+
+	support_golden(golden, "v2-small");
+	support_copy(golden, f->dir);
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		support_poke(f->dir, "000000000.q", 64, &wrong[i], sizeof wrong[i]);
+		read_open(f, NULL, CQ_START_OLDEST);
+		expect_error(f->reader, EIO);
+		assert_int_equal(cq_reader_skip_record(f->reader, &record), 0);
+		expect_error(f->reader, EIO);
+		assert_int_equal(cq_reader_skip_segment(f->reader), 1);
+		assert_int_equal(cq_reader_next(f->reader, &record), 1);
+		assert_int_equal(record.segment, 1);
+		assert_int_equal(record.offset, 64);
+	}
+}
+
 /* The first record behind missing ones is damaged: how many are missing is known all the same. */
 static void damaged_payload_behind_a_gap(void **state)
 {
@@ -604,6 +628,7 @@ int main(void)
 		READ_TEST(wrong_control_leads_nowhere),
 		READ_TEST(damaged_record_stops_the_reader),
 		READ_TEST(damaged_payload_is_passed),
+		READ_TEST(damaged_length_is_not_followed),
 		READ_TEST(damaged_payload_behind_a_gap),
 		READ_TEST(damaged_payload_before_a_jump),
 		READ_TEST(wiped_record_is_no_end),

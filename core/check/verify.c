@@ -22,6 +22,7 @@
 #include "format/record.h"
 #include "messages/log.h"
 #include "messages/sized.h"
+#include "os/fault.h"
 #include "os/io.h"
 
 void cq_verify_report(struct cq_verifier *v, bool damage, uint64_t segment, uint64_t offset,
@@ -384,9 +385,16 @@ static int verify(cq_queue *queue, bool no_writer, const struct cq_verify_config
 	r = cq_claims_collect(&v);
 	if (r < 0)
 		goto free_claims;
+	cq_point("verify.claims_collected");
 	r = list(&v, &ids, &count);
 	if (r < 0)
 		goto free_claims;
+	if (count > 0 && v.segment_size == 0) /* they have come since */
+		r = cq_queue_segment_size(queue, &v.segment_size);
+	if (r < 0) {
+		free(ids);
+		goto free_claims;
+	}
 	if (count > 0) {
 		visit_all(&v, ids, count);
 	} else {

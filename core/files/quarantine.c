@@ -113,7 +113,8 @@ static int zero_pieces(struct mover *m)
 	while (r == 0 && m->piece_count > 0) {
 		const struct cq_extent *piece = &m->pieces[--m->piece_count];
 
-		r = cq_io_pwrite(m->from, m->there, (size_t)(piece->end - piece->begin), piece->begin);
+		r = cq_io_pwrite(m->from, m->there, (size_t)(piece->end - piece->begin),
+		                 piece->begin);
 		cq_point("recover.block_zeroed");
 	}
 	return r;

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "os/clock.h"
+#include "os/fault.h"
 #include "verify_support.h"
 
 static pid_t start_writer(struct vs *f, void (*work)(cq_writer *writer, int started))
@@ -151,6 +152,31 @@ static void changes_during_the_walk(void **state)
 	assert_int_equal(vs_verify(f), 0);
 }
 
+#ifdef CQ_FAULTS
+static char *empty_dir;
+
+static void make_queue(const char *place)
+{
+	if (strcmp(place, "verify.claims_collected") != 0)
+		return;
+	cq_point_heard = NULL;
+	support_append(empty_dir, 0, 3);
+}
+
+/* The first writer comes when it was clear already that there is nothing. */
+static void queue_is_made_meanwhile(void **state)
+{
+	struct vs *f = *state;
+
+	f->show = true;
+	empty_dir = f->dir;
+	cq_point_heard = make_queue;
+	assert_int_equal(vs_verify_live(f), 1); /* the note that there is no control.meta */
+	assert_null(cq_point_heard);
+	assert_int_equal(f->result.records, 3);
+}
+#endif
+
 #define WITH(test) cmocka_unit_test_setup_teardown(test, vs_setup, vs_teardown)
 
 int main(void)
@@ -158,6 +184,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(running_writer_is_no_damage),
 		WITH(changes_during_the_walk),
+#ifdef CQ_FAULTS
+		WITH(queue_is_made_meanwhile),
+#endif
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

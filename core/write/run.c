@@ -38,7 +38,7 @@
 /* Below these sizes stores are faster, if the pages are there and a second processor has made them.  A piece leaves
  * room in the second-level cache for what it is copied from. */
 #define PIECE (256U << 10)
-#define LEAST_RECORD (96U << 10)
+#define LEAST_RECORD (512U << 10)
 #define LEAST_BATCH (128U << 10)
 #define PAGE 4096U
 

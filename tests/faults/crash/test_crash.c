@@ -157,13 +157,14 @@ static void killed_at_each_pass(void **state)
 	unsigned passes, rolls;
 
 	(void)state;
-	do { /* one with rolls in it, by either thread's segments */
+	do { /* one with runs in it, and with rolls by either thread's segments */
 		begin_queue(++queue_seed);
 		assert_false(run(round, false));
 		rolls = crash_passes(s, "roll.sealed");
 		passes = atomic_load(&s->passes);
 		end_queue();
-	} while (rolls < 2 || crash_passes(s, "open_or_create.before_publish") < 2);
+	} while (rolls < 2 || crash_passes(s, "open_or_create.before_publish") < 2 ||
+	         crash_passes(s, "run.committed") < 2);
 	for (round.pass = 1; round.pass <= passes; round.pass++) {
 		begin_queue(queue_seed);
 		run(round, false);

@@ -2,17 +2,22 @@
 /*
  * disk_requests.c - requests that may wait for the disk, and the threads that wait with them
  *
- * An append never waits for a read.  So at least one serving thread is always free of requests that
- * may read the disk (kernel/request_class.c says which these are): a serving thread serves such a
- * request itself only while another serving thread is left.  Otherwise it copies the request, as it
- * came from the kernel, into a queue, and a reading thread serves it.  Nothing is asked about the
- * request's bytes beforehand: whether they are in the page cache is known only after they were read.
- * So a single reader costs no change of threads, cold or warm.
+ * An append never waits for a read.  So at least one serving thread is always free: it reads requests
+ * from the kernel, or serves one that cannot wait for the disk (kernel/request_class.c says which can).
+ * A thread that would be the last free one, and has a request that may wait for the disk, first calls
+ * another thread to its place, and then serves the request itself.  So the request does not wait until
+ * that thread runs, and a single reader calls nobody.  Nothing is asked about the request's bytes
+ * beforehand: whether they are in the page cache is known only after they were read.
  *
- * A reading thread is started when more requests are in the queues than reading threads are idle.
- * Some threads are kept for requests of the class STATE: stats.json can be read while all others wait.
- * Beyond that, requests stay in the queue.  A queued request takes some hundred bytes, and each
- * process that waits has one, and the kernel a few for its read-ahead.
+ * A thread that is free beside enough others rests until it is called.  Enough are CHRONFS_THREADS, and
+ * some more until a second after the last call: so several readers at once cost a call a second, not
+ * one for each request.
+ *
+ * A thread is started when one is called and none rests.  At most BUSY_MAX requests are served at a
+ * time, and fewer of segments: so stats.json can be read while all readers of segments wait.  Further
+ * requests are copied as they came from the kernel into a queue, and a thread that is done with one
+ * takes the next from there.  A queued request takes some hundred bytes, and each process that waits
+ * has one, and the kernel a few for its read-ahead.
  *
  * Requests that are served have no order: neither has the kernel's queue, from which several threads
  * take.
@@ -25,31 +30,34 @@
  * first waits for the disk when it is killed.
  *
  * Invariants, under the lock:
- *  1. `inside` is below CHRONFS_THREADS.
+ *  1. Each thread is free, busy with a request of these, or resting.  At least one is free; one that
+ *     was called counts as free from then on, since it waits only for a processor.
  *  2. A request is in one queue, or in `running`, or its thread has not come here yet or is done with
  *     it.  An INTERRUPT that finds it nowhere may have overtaken it: its number is kept in `early`,
  *     and the thread of the request looks there first.
  *  3. A request that got EINTR while it was running is marked as abandoned before the reply.  So the
  *     RELEASE of its open file, which the kernel sends after the reply, finds it, and is served after
  *     it: the thread may use the open file.
- *  4. A queued request that could be served has an idle thread that was woken for it, or all threads
- *     that may serve it are busy and look into the queues when they are done.
+ *  4. A request is queued only while others are busy, and each of these takes one from the queues when
+ *     it is done, if one is there that may be served.
  */
 #include "held/disk_requests.h"
 
 #include <errno.h>
 #include <linux/fuse.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "chronfs.h"
 #include "held/proc.h"
 
-#define READERS 16      /* reading threads */
-#define FOR_STATE 4     /* of them, that serve no request of the class DATA */
+#define BUSY_MAX (CHRONFS_THREADS_MAX - 1)
+#define DATA_MAX (BUSY_MAX - 4)        /* of these, of the class DATA */
+#define FREE_MAX (CHRONFS_THREADS + 1) /* until QUIET seconds after a call */
+#define QUIET 1
 #define EARLY 64        /* interrupts that are remembered */
 #define RELEASE_MAX 128 /* bytes of a RELEASE */
 
@@ -66,23 +74,24 @@ struct disk_request {
 
 struct queue {
 	struct disk_request *first, **end;
-	size_t count;
 };
 
 struct chronfs_disk_requests {
 	pthread_mutex_t lock; /* of all below */
-	pthread_cond_t due;   /* a request was queued that an idle thread may serve; `stop` */
+	pthread_cond_t call;  /* for a resting thread; `stop` */
 	struct queue queues[CHRONFS_DISK_CLASSES];
 	struct disk_request *running;
 	size_t abandoned;                    /* of these; atomic, changed under lock */
-	unsigned inside;                     /* serving threads that serve one */
-	unsigned busy[CHRONFS_DISK_CLASSES]; /* reading threads that serve one */
-	unsigned idle;
-	unsigned threads;
+	unsigned busy[CHRONFS_DISK_CLASSES]; /* threads that serve one */
+	unsigned free;                       /* atomic, changed under lock */
+	unsigned resting, called; /* threads; a called one is in `free`, not in `resting` */
+	time_t last_call;         /* CLOCK_MONOTONIC */
 	bool stop;
 	uint64_t early[EARLY];
 	unsigned next_early;
-	pthread_t thread[READERS];
+	unsigned threads;
+	int (*start_thread)(void *arg);
+	void *arg;
 };
 
 static const struct fuse_in_header *header_of(const struct fuse_buf *request)
@@ -182,7 +191,6 @@ static void add(struct chronfs_disk_requests *d, struct disk_request *r)
 	r->next = NULL;
 	*queue->end = r;
 	queue->end = &r->next;
-	queue->count++;
 }
 
 static struct disk_request *take(struct queue *queue, struct disk_request **link)
@@ -192,91 +200,85 @@ static struct disk_request *take(struct queue *queue, struct disk_request **link
 	*link = r->next;
 	if (!*link)
 		queue->end = link;
-	queue->count--;
 	return r;
 }
 
-/* How many of the queued requests may be served now. */
-static size_t due(const struct chronfs_disk_requests *d)
+/* ---- threads ---- */
+
+static time_t now(void)
 {
-	const size_t data = d->queues[CHRONFS_DISK_DATA].count;
-	const size_t most = READERS - FOR_STATE - d->busy[CHRONFS_DISK_DATA];
+	struct timespec t;
 
-	return d->queues[CHRONFS_DISK_STATE].count + (data < most ? data : most);
-}
-
-/* ---- reading threads ---- */
-
-static struct disk_request *take_due(struct chronfs_disk_requests *d)
-{
-	struct queue *queue = &d->queues[CHRONFS_DISK_STATE];
-
-	if (due(d) == 0)
-		return NULL;
-	if (!queue->first)
-		queue = &d->queues[CHRONFS_DISK_DATA];
-	return take(queue, &queue->first);
-}
-
-static void *run_reader(void *arg)
-{
-	struct chronfs *fs = arg;
-	struct chronfs_disk_requests *d = fs->disk_requests;
-	struct disk_request *r;
-
-	pthread_mutex_lock(&d->lock);
-	while (!d->stop) {
-		r = take_due(d);
-		if (!r) {
-			d->idle++;
-			pthread_cond_wait(&d->due, &d->lock);
-			d->idle--;
-			continue;
-		}
-		d->busy[r->kind]++;
-		begin(d, r);
-		if (d->idle > 0 && due(d) > 0) /* this thread has made room for one of DATA */
-			pthread_cond_signal(&d->due);
-		pthread_mutex_unlock(&d->lock);
-		fuse_session_process_buf(fs->session, &r->bytes);
-		pthread_mutex_lock(&d->lock);
-		end(d, r);
-		d->busy[r->kind]--;
-		pthread_mutex_unlock(&d->lock);
-		serve_release(fs, r);
-		free(r);
-		pthread_mutex_lock(&d->lock);
-	}
-	pthread_mutex_unlock(&d->lock);
-	return NULL;
+	(void)clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
+	return t.tv_sec;
 }
 
 /* Under the lock. */
-static int start_reader(struct chronfs *fs)
+static void change_free(struct chronfs_disk_requests *d, unsigned n)
 {
-	struct chronfs_disk_requests *d = fs->disk_requests;
+	__atomic_store_n(&d->free, d->free + n, __ATOMIC_RELAXED);
+}
+
+/* Under the lock. */
+static int start_thread(struct chronfs_disk_requests *d)
+{
 	int r;
 
-	r = pthread_create(&d->thread[d->threads], NULL, run_reader, fs);
-	if (r != 0)
-		return -r;
-	(void)pthread_setname_np(d->thread[d->threads], "chronfs-read");
+	if (d->stop || d->threads == CHRONFS_THREADS_MAX)
+		return -EAGAIN;
+	r = d->start_thread(d->arg);
+	if (r < 0)
+		return r;
 	d->threads++;
+	change_free(d, 1);
 	return 0;
 }
 
-/* Without a further thread, the request waits for one of those that there are. */
-static void wake_reader(struct chronfs *fs)
+/* Under the lock.  False: there is none. */
+static bool call_thread(struct chronfs_disk_requests *d)
+{
+	if (d->resting > 0) {
+		d->resting--;
+		d->called++;
+		change_free(d, 1);
+		pthread_cond_signal(&d->call);
+	} else if (start_thread(d) < 0) {
+		return false;
+	}
+	d->last_call = now();
+	return true;
+}
+
+static bool is_too_many(const struct chronfs_disk_requests *d, enum chronfs_disk_class kind)
+{
+	if (d->free <= CHRONFS_THREADS)
+		return false;
+	return kind == CHRONFS_DISK_NEVER || d->free > FREE_MAX || now() > d->last_call + QUIET;
+}
+
+void chronfs_disk_requests_rest(struct chronfs *fs, enum chronfs_disk_class kind)
 {
 	struct chronfs_disk_requests *d = fs->disk_requests;
 
-	if (due(d) > d->idle && d->threads < READERS)
-		(void)start_reader(fs);
-	if (d->idle > 0)
-		pthread_cond_signal(&d->due);
+	if (__atomic_load_n(&d->free, __ATOMIC_RELAXED) <= CHRONFS_THREADS)
+		return;
+	pthread_mutex_lock(&d->lock);
+	if (!d->stop && is_too_many(d, kind)) {
+		change_free(d, -1U);
+		d->resting++;
+		while (d->called == 0 && !d->stop)
+			pthread_cond_wait(&d->call, &d->lock);
+		if (d->called > 0) {
+			d->called--;
+		} else {
+			d->resting--;
+			change_free(d, 1);
+		}
+	}
+	pthread_mutex_unlock(&d->lock);
 }
 
-/* ---- serving threads ---- */
+/* ---- beginning and ending a request ---- */
 
 static struct disk_request *copy_request(enum chronfs_disk_class kind,
                                          const struct fuse_buf *request)
@@ -304,47 +306,78 @@ static bool take_early(struct chronfs_disk_requests *d, uint64_t unique)
 	return false;
 }
 
-static void serve_here(struct chronfs *fs, enum chronfs_disk_class kind,
-                       const struct fuse_buf *request)
+/* Under the lock. */
+static bool may_begin(struct chronfs_disk_requests *d, enum chronfs_disk_class kind)
+{
+	if (kind == CHRONFS_DISK_DATA && d->busy[kind] == DATA_MAX)
+		return false;
+	return d->free > 1 || call_thread(d);
+}
+
+/* Under the lock, by a thread that is done with a request. */
+static struct disk_request *take_next(struct chronfs_disk_requests *d)
+{
+	struct queue *queue = &d->queues[CHRONFS_DISK_STATE];
+
+	if (!queue->first && d->busy[CHRONFS_DISK_DATA] < DATA_MAX)
+		queue = &d->queues[CHRONFS_DISK_DATA];
+	return queue->first && !d->stop ? take(queue, &queue->first) : NULL;
+}
+
+/* Under the lock, without it meanwhile. */
+static void serve(struct chronfs *fs, struct disk_request *r)
 {
 	struct chronfs_disk_requests *d = fs->disk_requests;
-	struct disk_request r = { .kind = kind, .bytes = *request };
 
-	begin(d, &r);
+	d->busy[r->kind]++;
+	begin(d, r);
 	pthread_mutex_unlock(&d->lock);
-	fuse_session_process_buf(fs->session, request);
+	fuse_session_process_buf(fs->session, &r->bytes);
 	pthread_mutex_lock(&d->lock);
-	end(d, &r);
-	d->inside--;
+	end(d, r);
+	d->busy[r->kind]--;
+	if (r->release_size == 0)
+		return;
 	pthread_mutex_unlock(&d->lock);
-	serve_release(fs, &r);
+	serve_release(fs, r);
+	pthread_mutex_lock(&d->lock);
 }
 
 void chronfs_disk_requests_serve(struct chronfs *fs, enum chronfs_disk_class kind,
                                  const struct fuse_buf *request)
 {
 	struct chronfs_disk_requests *d = fs->disk_requests;
-	const uint64_t unique = header_of(request)->unique;
-	struct disk_request *r;
+	struct disk_request here = { .kind = kind, .bytes = *request }, *r;
+	const struct fuse_in_header *in = header_of(request);
 	bool early;
 
 	pthread_mutex_lock(&d->lock);
-	early = take_early(d, unique);
-	if (d->inside < CHRONFS_THREADS - 1 && !early) {
-		d->inside++;
-		serve_here(fs, kind, request);
+	early = take_early(d, in->unique);
+	if (early) {
+		pthread_mutex_unlock(&d->lock);
+		if (chronfs_proc_is_killed((pid_t)in->pid)) {
+			reply_error(fs, in->unique, EINTR);
+			return;
+		}
+		pthread_mutex_lock(&d->lock);
+	}
+	if (may_begin(d, kind)) {
+		change_free(d, -1U);
+		serve(fs, &here);
+		while ((r = take_next(d))) {
+			serve(fs, r);
+			free(r);
+		}
+		change_free(d, 1);
+		pthread_mutex_unlock(&d->lock);
 		return;
 	}
 	r = copy_request(kind, request);
-	if (r) {
+	if (r)
 		add(d, r);
-		wake_reader(fs);
-	}
 	pthread_mutex_unlock(&d->lock);
 	if (!r)
-		reply_error(fs, unique, ENOMEM);
-	else if (early)
-		(void)chronfs_disk_requests_interrupt(fs, unique);
+		reply_error(fs, in->unique, ENOMEM);
 }
 
 /* ---- interrupts ---- */
@@ -408,37 +441,46 @@ bool chronfs_disk_requests_interrupt(struct chronfs *fs, uint64_t unique)
 
 /* ---- the beginning and the end ---- */
 
-int chronfs_disk_requests_start(struct chronfs *fs)
+int chronfs_disk_requests_start(struct chronfs *fs, int (*start)(void *arg), void *arg)
 {
 	struct chronfs_disk_requests *d = calloc(1, sizeof *d);
-	int r;
+	int r = 0;
 
 	if (!d)
 		return -ENOMEM;
 	for (int kind = 0; kind < CHRONFS_DISK_CLASSES; kind++)
 		d->queues[kind].end = &d->queues[kind].first;
+	d->start_thread = start;
+	d->arg = arg;
 	pthread_mutex_init(&d->lock, NULL);
-	pthread_cond_init(&d->due, NULL);
+	pthread_cond_init(&d->call, NULL);
 	fs->disk_requests = d;
 	pthread_mutex_lock(&d->lock);
-	r = start_reader(fs);
+	while (r == 0 && d->threads < CHRONFS_THREADS)
+		r = start_thread(d);
 	pthread_mutex_unlock(&d->lock);
-	if (r < 0)
-		chronfs_disk_requests_stop(fs);
 	return r;
 }
 
 void chronfs_disk_requests_stop(struct chronfs *fs)
 {
 	struct chronfs_disk_requests *d = fs->disk_requests;
-	struct disk_request *r;
 
 	if (!d)
 		return;
 	pthread_mutex_lock(&d->lock);
 	d->stop = true;
-	pthread_cond_broadcast(&d->due);
+	pthread_cond_broadcast(&d->call);
 	pthread_mutex_unlock(&d->lock);
+}
+
+void chronfs_disk_requests_free(struct chronfs *fs)
+{
+	struct chronfs_disk_requests *d = fs->disk_requests;
+	struct disk_request *r;
+
+	if (!d)
+		return;
 	for (int kind = 0; kind < CHRONFS_DISK_CLASSES; kind++) {
 		while (d->queues[kind].first) {
 			r = take(&d->queues[kind], &d->queues[kind].first);
@@ -446,10 +488,8 @@ void chronfs_disk_requests_stop(struct chronfs *fs)
 			free(r);
 		}
 	}
-	for (unsigned i = 0; i < d->threads; i++)
-		pthread_join(d->thread[i], NULL);
 	fs->disk_requests = NULL;
-	pthread_cond_destroy(&d->due);
+	pthread_cond_destroy(&d->call);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

@@ -2,9 +2,9 @@
 /*
  * loop.c - the threads that serve requests
  *
- * Each reads a request from the kernel and serves it, in place of fuse_session_loop_mt(): only here a
- * request can be handed over to another thread before libfuse has begun it.  A request that may wait
- * for the disk goes through held/disk_requests.c.
+ * Each reads a request from the kernel and serves it, in place of fuse_session_loop_mt(): only here is
+ * a request seen before libfuse has begun it.  A request that may wait for the disk goes through
+ * held/disk_requests.c, which also says how many threads there are.
  *
  * The end: a thread learns of an unmount from the kernel; a signal makes the session exit and
  * interrupts the main thread (mount/daemon.c).  The main thread then cancels the threads.  A thread can
@@ -22,16 +22,20 @@
 #include "held/disk_requests.h"
 #include "kernel/request_class.h"
 
-struct loop {
-	struct chronfs *fs;
-	sem_t ended; /* a thread has */
-	int error;   /* of one of them; atomic */
-};
+struct loop;
 
 struct serving_thread {
 	pthread_t thread;
 	struct loop *loop;
 	struct fuse_buf request; /* libfuse allocates its memory at the first one */
+};
+
+struct loop {
+	struct chronfs *fs;
+	sem_t ended; /* a thread has */
+	int error;   /* of one of them; atomic */
+	unsigned started;
+	struct serving_thread threads[CHRONFS_THREADS_MAX];
 };
 
 static void serve(struct chronfs *fs, const struct fuse_buf *request)
@@ -59,6 +63,7 @@ static void serve(struct chronfs *fs, const struct fuse_buf *request)
 		fuse_session_process_buf(fs->session, request);
 	else
 		chronfs_disk_requests_serve(fs, kind, request);
+	chronfs_disk_requests_rest(fs, kind);
 }
 
 static void *run_serving(void *arg)
@@ -85,33 +90,39 @@ static void *run_serving(void *arg)
 	return NULL;
 }
 
-int chronfs_loop(struct chronfs *fs)
+static int start_thread(void *arg)
 {
-	struct serving_thread threads[CHRONFS_THREADS] = { 0 };
-	struct loop loop = { .fs = fs };
-	unsigned started = 0;
+	struct loop *loop = arg;
+	struct serving_thread *t = &loop->threads[loop->started];
 	int r;
 
-	r = chronfs_disk_requests_start(fs);
-	if (r < 0)
-		return r;
+	t->loop = loop;
+	r = pthread_create(&t->thread, NULL, run_serving, t);
+	if (r != 0)
+		return -r;
+	(void)pthread_setname_np(t->thread, "chronfs-serve");
+	loop->started++;
+	return 0;
+}
+
+int chronfs_loop(struct chronfs *fs)
+{
+	struct loop loop = { .fs = fs };
+	int r;
+
 	sem_init(&loop.ended, 0, 0);
-	while (r == 0 && started < CHRONFS_THREADS) {
-		threads[started].loop = &loop;
-		r = -pthread_create(&threads[started].thread, NULL, run_serving, &threads[started]);
-		if (r == 0)
-			(void)pthread_setname_np(threads[started++].thread, "chronfs-serve");
-	}
+	r = chronfs_disk_requests_start(fs, start_thread, &loop);
 	while (r == 0 && !fuse_session_exited(fs->session))
 		(void)sem_wait(&loop.ended); /* also ends when it is interrupted */
 	fuse_session_exit(fs->session);
-	for (unsigned i = 0; i < started; i++)
-		(void)pthread_cancel(threads[i].thread);
-	for (unsigned i = 0; i < started; i++) {
-		(void)pthread_join(threads[i].thread, NULL);
-		free(threads[i].request.mem);
-	}
-	sem_destroy(&loop.ended);
 	chronfs_disk_requests_stop(fs);
+	for (unsigned i = 0; i < loop.started; i++)
+		(void)pthread_cancel(loop.threads[i].thread);
+	for (unsigned i = 0; i < loop.started; i++) {
+		(void)pthread_join(loop.threads[i].thread, NULL);
+		free(loop.threads[i].request.mem);
+	}
+	chronfs_disk_requests_free(fs);
+	sem_destroy(&loop.ended);
 	return r < 0 ? r : loop.error;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,16 @@ struct writing {
 	size_t size, count;
 	bool sync; /* an fsync(2) after each write */
 };
+
+/* Of a heading. */
+static const char *where(void)
+{
+	cpu_set_t cpus;
+
+	return sched_getaffinity(0, sizeof cpus, &cpus) == 0 && CPU_COUNT(&cpus) == 1
+	               ? ", on one CPU"
+	               : "";
+}
 
 static int open_sink(const char *path)
 {
@@ -127,8 +138,9 @@ int main(int argc, char **argv)
 		}
 	}
 	for (int f = 0; f < files; f++) {
-		print_heading("%s: writes of %zu bytes%s, %u writer%s", argv[6 + 2 * f], size,
-		              sync ? " with an fsync" : "", writers, writers > 1 ? "s" : "");
+		print_heading("%s: writes of %zu bytes%s, %u writer%s%s", argv[6 + 2 * f], size,
+		              sync ? " with an fsync" : "", writers, writers > 1 ? "s" : "",
+		              where());
 		if (writers == 1)
 			print_percentiles(results[f], runs);
 		print_spread("rate", "writes/s", rates[f], runs);

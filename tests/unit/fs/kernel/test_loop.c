@@ -256,7 +256,8 @@ static void appends_beside_readers(void **state)
 	for (int round = 0; round < 3; round++) {
 		let_go(true);
 		read_most();
-		for (int i = 0; i < SEGMENTS_MAX; i++)
+		/* later, threads that are still about to end others may take them from the queue */
+		for (int i = 0; round == 0 && i < SEGMENTS_MAX; i++)
 			assert_true(requests[last - 2 * (uint64_t)i - 1].same);
 		for (int i = 0; i < 10; i++)
 			send_read(); /* queued */

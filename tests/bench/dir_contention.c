@@ -119,6 +119,7 @@ static void run(const char *dir, size_t rolls, uint64_t period_ns, uint32_t spar
 int main(int argc, char **argv)
 {
 	static uint64_t results[MOST_RUNS][PERCENTILES];
+	static double waited[MOST_RUNS];
 	const char *parent = argc > 1 ? argv[1] : ".";
 	const size_t rolls = argc > 2 ? strtoul(argv[2], NULL, 10) : 10000;
 	const uint64_t period_us = argc > 3 ? strtoul(argv[3], NULL, 10) : 0;
@@ -152,8 +153,10 @@ int main(int argc, char **argv)
 		       (unsigned long long)out.deleted, (unsigned long long)out.listings);
 		fflush(stdout);
 		samples_fini(&samples);
+		waited[i] = (double)(out.stats.rolls_waited + out.stats.rolls_fallback);
 		remove_tree(dir);
 	}
 	print_percentiles(results, runs);
+	print_spread("rolls that waited", "rolls", waited, runs);
 	return 0;
 }

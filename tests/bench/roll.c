@@ -73,6 +73,7 @@ static void run(const char *dir, uint64_t size, size_t rolls, uint64_t bytes_per
 int main(int argc, char **argv)
 {
 	static uint64_t results[MOST_RUNS][PERCENTILES];
+	static double waited[MOST_RUNS];
 	const char *parent = argc > 1 ? argv[1] : ".";
 	const uint64_t mib = argc > 2 ? strtoul(argv[2], NULL, 10) : 1;
 	const size_t rolls = argc > 3 ? strtoul(argv[3], NULL, 10) : 100;
@@ -105,8 +106,10 @@ int main(int argc, char **argv)
 		       (unsigned long long)stats.rolls_waited,
 		       (unsigned long long)stats.rolls_fallback);
 		fflush(stdout);
+		waited[i] = (double)(stats.rolls_waited + stats.rolls_fallback);
 		remove_tree(dir);
 	}
 	print_percentiles(results, runs);
+	print_spread("rolls that waited", "rolls", waited, runs);
 	return 0;
 }

@@ -2,9 +2,10 @@
 /*
  * behind.c - committed records behind the end of the queue, which a recovery gives up; see internal.h
  *
- * A killed writer leaves no records behind the end, but for those of a run that was not committed yet: it stores
- * a record's or a run's first commit word last, and one after the other.  A power cut may leave any, because pages come to the disk in any order.  So after a
- * power cut, records above the watermark that are given up are no loss.  They are a loss
+ * A killed writer leaves no records behind the end, but for those of a run that was not committed yet: it
+ * stores a record's or a run's first commit word last, and one after the other.  A power cut may leave any,
+ * because pages come to the disk in any order.  So after a power cut, records above the watermark that are
+ * given up are no loss.  They are a loss
  *
  *   when the machine has not been rebooted since the writer was at work (control.meta has the id of the
  *   boot): the page cache shows all that was stored, and a record that is gone was acknowledged and is

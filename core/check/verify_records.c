@@ -9,7 +9,8 @@
  * All committed records are checked, whether or not a writer holds the lock, and whatever control.meta
  * says: a commit word is stored last and never changes, so a record that has one is whole or damaged,
  * while its writer lives and after it was killed.  A killed writer leaves bytes without a commit word
- * before them; only the rest of a run (write/run.c) may have records among them.  So readers, verification and recovery agree on where the records end.
+ * before them; only the rest of a run (write/run.c) may have records among them.  So readers, verification
+ * and recovery agree on where the records end.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -103,8 +103,8 @@ static int note_piece(struct mover *m, uint64_t offset, size_t length)
 	return 0;
 }
 
-/* The last piece first: so what a kill leaves is a beginning of what was there.  The rest of a run (write/run.c)
- * without its beginning would look like records behind some that are missing. */
+/* The last piece first: so what a kill leaves is a beginning of what was there.  The rest of a run
+ * (write/run.c) without its beginning would look like records behind some that are missing. */
 static int zero_pieces(struct mover *m)
 {
 	int r = 0;

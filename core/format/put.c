@@ -178,9 +178,9 @@ FAST static uint32_t fast_payload(uint8_t *to, const uint8_t *from, size_t lengt
 	return reduce(sum_payload(to, from, length));
 }
 
-/* The payload's checksum is part of what the header's is a checksum of.  To the header's sum it adds the same as
- * the payload's sum does before it is reduced (times x^32, and inverted: hence the ones), shifted by the 256 bits
- * that follow.  So the two reductions, each a long chain of instructions, run side by side. */
+/* The payload's checksum is part of what the header's is a checksum of.  To the header's sum it adds the same
+ * as the payload's sum does before it is reduced (times x^32, and inverted: hence the ones), shifted by the
+ * 256 bits that follow.  So the two reductions, each a long chain of instructions, run side by side. */
 FAST static void fast_record(uint8_t *at, uint64_t commit_version, uint64_t seq, uint64_t time_ns,
                              uint16_t type, uint64_t stream_offset, uint32_t epoch,
                              const uint8_t *payload, size_t length)

@@ -17,7 +17,8 @@ int cq_sized_check(const void *given);
  * their values in *ours.  EINVAL: as above, or the caller has set a member that we do not know. */
 int cq_sized_take(void *ours, size_t known, const void *given);
 
-/* Copies ours to the caller's structure, which cq_sized_check() has passed; members that we do not know get 0. */
+/* Copies ours to the caller's structure, which cq_sized_check() has passed; members that we do not know get
+ * 0. */
 void cq_sized_give(void *ret, const void *ours, size_t known);
 
 #endif

@@ -25,11 +25,12 @@
  *   notifications come.  The flusher makes up for omitted calls (cq_control_wake_owed()): the reader is
  *   late once, by about a second, also if no further record comes.
  *
- * Halves.  An append adds 1 to notify_seq with a plain store (one thread at a time does, under the writer lock) and
- * loads `waiters` only after the release of that lock, a full barrier.  A reader adds 1 to `waiters` and then loads
- * notify_seq, each a full barrier, too.  So the reader finds notify_seq changed, or the writer finds the reader
- * counted, and then notifies once more, with all that is said above.  It also does so while it counts wake-ups that
- * woke nobody: only under the lock does it see that `waiters` is 0 again.
+ * Halves.  An append adds 1 to notify_seq with a plain store (one thread at a time does, under the writer
+ * lock) and loads `waiters` only after the release of that lock, a full barrier.  A reader adds 1 to
+ * `waiters` and then loads notify_seq, each a full barrier, too.  So the reader finds notify_seq changed, or
+ * the writer finds the reader counted, and then notifies once more, with all that is said above.  It also
+ * does so while it counts wake-ups that woke nobody: only under the lock does it see that `waiters` is 0
+ * again.
  *
  * A writer that opens the queue wakes all sleeping readers: the writer before it may have been killed
  * between a record and its notification.  If it finds control.meta damaged, the number of waiters is unknown,

@@ -74,8 +74,9 @@ static inline void cq_control_notify(struct cq_control *control)
 		cq_control_wake(control, waiters, arrivals);
 }
 
-/* Writer: a notification in two halves, between which the caller makes a full barrier: a waiting reader sees the
- * new number, or the second half sees the reader.  If either returns true, cq_control_notify() is to be called. */
+/* Writer: a notification in two halves, between which the caller makes a full barrier: a waiting reader sees
+ * the new number, or the second half sees the reader.  If either returns true, cq_control_notify() is to be
+ * called. */
 static inline bool cq_control_count(struct cq_control *control)
 {
 	uint32_t *seq = &control->page->notify_seq;

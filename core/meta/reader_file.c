@@ -8,8 +8,8 @@
  *
  * Invariant: between the reading of the slots and the write of one, nobody else writes: each write is under
  * a lock of the file (cq_io_lock_bytes()), which excludes other handles of this process as it does other
- * processes, and which ends with the process (and the children that it has forked).  So of two commits the later one counts, and a sign of life
- * stores the position that is in the file then.  Reading needs no lock.
+ * processes, and which ends with the process (and the children that it has forked).  So of two commits the
+ * later one counts, and a sign of life stores the position that is in the file then.  Reading needs no lock.
  */
 #include "meta/reader_file.h"
 

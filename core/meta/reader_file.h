@@ -50,13 +50,14 @@ int cq_reader_file_write(int fd, struct cq_reader_file *cursor);
  * *cursor gets what is stored.  EAGAIN: another has the lock now. */
 int cq_reader_file_beat(int fd, uint64_t now_ns, struct cq_reader_file *cursor);
 
-/* For a caller that reads the file before it decides what to store; cq_io_unlock_bytes() ends it.  EAGAIN: another
- * has the lock, and with `wait` has had it for a second. */
+/* For a caller that reads the file before it decides what to store; cq_io_unlock_bytes() ends it.  EAGAIN:
+ * another has the lock, and with `wait` has had it for a second. */
 int cq_reader_file_lock(int fd, bool wait);
 int cq_reader_file_store_locked(int fd, struct cq_reader_file *cursor);
 
 /* Whether, after this error, there may be a position in a reader's file that this process cannot read (EACCES,
- * EIO, ...): any but those of a file that is missing or holds none (ENOENT), or is no reader's (EBADMSG, ELOOP). */
+ * EIO, ...): any but those of a file that is missing or holds none (ENOENT), or is no reader's (EBADMSG,
+ * ELOOP). */
 bool cq_reader_file_is_unreadable(int error);
 
 /* Calls visit for every reader file with a valid position, and unreadable, if not NULL, for every one that

@@ -43,7 +43,8 @@ int cq_io_allocate(int fd, uint64_t size);
 
 /* Reads until length, end of file, or error; returns the bytes read. */
 ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset);
-/* Writes both, one behind the other, by one call; -EIO if the system wrote less.  As cq_io_pwrite() otherwise. */
+/* Writes both, one behind the other, by one call; -EIO if the system wrote less.  As cq_io_pwrite()
+ * otherwise. */
 int cq_io_pwrite_two(int fd, const void *first, size_t first_length, const void *second,
                      size_t second_length, uint64_t offset);
 /* Writes all of it. */
@@ -59,8 +60,8 @@ int cq_io_set_times(int fd, const struct timespec times[2]);
 
 /* flock() for this open file alone, without waiting; EBUSY: another has it. */
 int cq_io_lock(int fd);
-/* A lock of the whole file for this open file alone (F_OFD_SETLK), without waiting; EBUSY: another has it.  Only
- * a process that may write to the file can have it.  It ends with the open file, so with the process. */
+/* A lock of the whole file for this open file alone (F_OFD_SETLK), without waiting; EBUSY: another has it.
+ * Only a process that may write to the file can have it.  It ends with the open file, so with the process. */
 int cq_io_lock_bytes(int fd);
 void cq_io_unlock_bytes(int fd);
 int cq_io_duplicate(int fd, int *ret_fd);

@@ -30,9 +30,9 @@ struct cq_worker {
 	bool stop;           /* under lock */
 };
 
-/* Initialises it; from here on it may be kicked.  spin_ns: before the thread falls asleep after a piece of work,
- * it watches this long for a kick: for work that comes in a quick series.  Workers that kick each other are all initialised before
- * the first is started, and all stopped before the first is released. */
+/* Initialises it; from here on it may be kicked.  spin_ns: before the thread falls asleep after a piece of
+ * work, it watches this long for a kick: for work that comes in a quick series.  Workers that kick each other
+ * are all initialised before the first is started, and all stopped before the first is released. */
 void cq_worker_init(struct cq_worker *worker, cq_step_fn step, void *arg, uint32_t spin_ns);
 
 /* Starts its thread.  name: up to 15 characters, shown by tools.  EAGAIN: the system has no thread left. */

@@ -35,8 +35,8 @@
 #include "os/fault.h"
 #include "os/io.h"
 
-/* Below these sizes stores are faster, if the pages are there and a second processor has made them.  A piece leaves
- * room in the second-level cache for what it is copied from. */
+/* Below these sizes stores are faster, if the pages are there and a second processor has made them.  A piece
+ * leaves room in the second-level cache for what it is copied from. */
 #define PIECE (256U << 10)
 #define LEAST_RECORD (512U << 10)
 #define LEAST_BATCH (128U << 10)

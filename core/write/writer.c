@@ -123,8 +123,8 @@ void cq_writer_announce(cq_writer *w)
 	cq_control_notify(&w->control);
 }
 
-/* Releases the writer lock, which is the barrier between the two halves of a notification.  Readers that wait are
- * woken under the lock. */
+/* Releases the writer lock, which is the barrier between the two halves of a notification.  Readers that wait
+ * are woken under the lock. */
 static void unlock_and_announce(cq_writer *w)
 {
 	const bool announce = w->unannounced;
@@ -141,8 +141,8 @@ static void unlock_and_announce(cq_writer *w)
 	}
 }
 
-/* The time of a record, under the writer lock.  The clock was read before the lock was taken, as the processor then
- * waits for both at once.  Another thread may have appended meanwhile, with a later time. */
+/* The time of a record, under the writer lock.  The clock was read before the lock was taken, as the
+ * processor then waits for both at once.  Another thread may have appended meanwhile, with a later time. */
 static uint64_t record_time(const cq_writer *w, uint64_t before_ns)
 {
 	return before_ns >= w->last_time ? before_ns : cq_realtime_ns();

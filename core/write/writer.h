@@ -6,8 +6,9 @@
  * prefault lock > quota lock (quota.h).  The three in the middle are never held together.  No lock is held
  * during a system call on a file, with these exceptions: the retention lock while segments are looked at
  * and deleted, the writer lock in a roll that found no segment prepared and while a large record or a run is
- * written (run.c), and `preparing`, for which only cq_owner_let_go() waits.  A roll waits for the preparer under the writer lock.  So the preparer never
- * takes that lock or the retention lock, and never waits for a thread that holds one.
+ * written (run.c), and `preparing`, for which only cq_owner_let_go() waits.  A roll waits for the preparer
+ * under the writer lock.  So the preparer never takes that lock or the retention lock, and never waits for a
+ * thread that holds one.
  */
 #ifndef CQ_WRITER_H
 #define CQ_WRITER_H
@@ -30,8 +31,8 @@
 #include "write/flush.h"
 #include "write/prealloc.h"
 
-/* What a trim found when it read a whole segment, because the header does not say it: only the oldest segment is
- * ever asked about, so one is enough. */
+/* What a trim found when it read a whole segment, because the header does not say it: only the oldest segment
+ * is ever asked about, so one is enough. */
 struct cq_trim_read {
 	bool valid;
 	uint32_t id;

@@ -22,10 +22,10 @@
  *     it has an open file or is reserved: no other thread gets it from a lookup, or may open it.
  *
  * Two open files share a node in these cases only.  A program opened /proc/PID/fd/N, or a bind
- * mount of the sink itself, which looks no name up.  The file is opened only to read: a thread that opens files inside the kernel for others
- * (fanotify) does not try again, and a read locks nothing; only an fsync of such a file delays a
- * write through the other.  No place is free in `retries`.  The thread has no number in the daemon's
- * pid namespace.
+ * mount of the sink itself, which looks no name up.  The file is opened only to read: a thread that opens
+ * files inside the kernel for others (fanotify) does not try again, and a read locks nothing; only an fsync
+ * of such a file delays a write through the other.  No place is free in `retries`.  The thread has no number
+ * in the daemon's pid namespace.
  *
  * The kernel does not keep a name that such a thread looks up, nor one of a reserved node: that node
  * is about to be open.

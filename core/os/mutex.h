@@ -46,8 +46,7 @@ static inline void cq_mutex_lock(struct cq_mutex *mutex)
  * after it is loaded. */
 static inline void cq_mutex_unlock(struct cq_mutex *mutex)
 {
-	const uint32_t state =
-		__atomic_exchange_n(&mutex->state, CQ_MUTEX_FREE, __ATOMIC_SEQ_CST);
+	const uint32_t state = __atomic_exchange_n(&mutex->state, CQ_MUTEX_FREE, __ATOMIC_SEQ_CST);
 
 #if defined(__x86_64__) || defined(__i386__)
 	__atomic_signal_fence(__ATOMIC_SEQ_CST); /* the exchange is a locked instruction */

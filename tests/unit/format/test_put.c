@@ -193,8 +193,8 @@ int main(void)
 		{ "header_is_summed, portable", header_is_summed, portable, NULL, NULL },
 		{ "payload_is_copied_and_summed, portable", payload_is_copied_and_summed, portable,
 		  NULL, NULL },
-		{ "record_is_as_in_the_format, portable", record_is_as_in_the_format, portable, NULL,
-		  NULL },
+		{ "record_is_as_in_the_format, portable", record_is_as_in_the_format, portable,
+		  NULL, NULL },
 		{ "payload_that_changes, portable", payload_that_changes, portable, NULL, NULL },
 	};
 

@@ -588,15 +588,14 @@ static void many_threads_other(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(grows_with_each_append),    QS_TEST(spans_of_a_live_queue),
-	QS_TEST(bounds_without_waiting),
-	QS_TEST(share_a_catalogue),         QS_TEST(left_far_behind),
-	QS_TEST(changes_nothing),           QS_TEST(last_segment_is_replaced),
-	QS_TEST(stays_in_unsealed_segment),
+	QS_TEST(grows_with_each_append),   QS_TEST(spans_of_a_live_queue),
+	QS_TEST(bounds_without_waiting),   QS_TEST(share_a_catalogue),
+	QS_TEST(left_far_behind),          QS_TEST(changes_nothing),
+	QS_TEST(last_segment_is_replaced), QS_TEST(stays_in_unsealed_segment),
 #ifdef CQ_FAULTS
-	QS_TEST(looks_again_after_sealed),  QS_TEST(ends_without_a_file),
+	QS_TEST(looks_again_after_sealed), QS_TEST(ends_without_a_file),
 #endif
-	QS_TEST(another_process_writes),    QS_TEST(many_threads_own),
+	QS_TEST(another_process_writes),   QS_TEST(many_threads_own),
 	QS_TEST(many_threads_other),
 };
 

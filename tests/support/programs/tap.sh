@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # tap.sh - the cases of a test in shell, each a TAP line; sourced, never run.
+# A signal that is ignored when the test begins, as SIGHUP under nohup, would be ignored by all that it starts.
+[ -n "${SIGNALS_SET-}" ] || SIGNALS_SET=yes exec env --default-signal=HUP,INT,TERM bash "$0" "$@"
+
 # Seconds after which something that a test waits for has hung: far more than ten times what any takes.
 patience=300
 cases=0

@@ -50,8 +50,7 @@ static struct cq_queue_bounds ask_writer(const cq_queue *queue)
 	struct cq_queue_bounds bounds;
 
 	queue->bounds(queue->writer, &bounds);
-	if (bounds.oldest >
-	    bounds.active) /* GCOV_EXCL_BR_LINE: between two changes of the writer's */
+	if (bounds.oldest > bounds.active) /* GCOV_EXCL_BR_LINE: between two changes */
 		bounds.oldest = bounds.active;
 	return bounds;
 }

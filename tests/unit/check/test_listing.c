@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "files/fs_probe.h"
+#include "files/listing.h"
 #include "os/fault.h"
 #include "os/io.h"
 #include "queue_support.h"
@@ -35,7 +36,7 @@
 
 static unsigned listings;
 static uint64_t clock_ns; /* 0: the system's */
-static bool whole_seconds, known_nowhere;
+static bool whole_seconds, before_1970, known_nowhere;
 
 int __real_cq_io_list(int dirfd, DIR **ret_dir);
 int __wrap_cq_io_list(int dirfd, DIR **ret_dir);
@@ -58,6 +59,8 @@ int __wrap_cq_io_stat(int fd, struct stat *ret_stat)
 
 	if (r == 0 && whole_seconds)
 		ret_stat->st_ctim.tv_nsec = 0;
+	if (r == 0 && before_1970)
+		ret_stat->st_ctim.tv_sec = -1;
 	return r;
 }
 
@@ -80,7 +83,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time)
 static int setup(void **state)
 {
 	clock_ns = 0;
-	whole_seconds = known_nowhere = false;
+	whole_seconds = before_1970 = known_nowhere = false;
 	support_in_memory();
 	return qs_setup(state);
 }
@@ -563,6 +566,60 @@ static void wrong_lists(void **state)
 	}
 }
 
+/* A right checksum is not enough. */
+static void impossible_numbers(void **state)
+{
+	struct cq_listing_record record, wrong;
+	struct qs *q = *state;
+
+	make(q);
+	support_peek(q->dir, "durable.meta", AT, &record, sizeof record);
+	for (int i = 0; i < 2; i++) {
+		wrong = record;
+		wrong.oldest = i == 0 ? record.newest + 1 : CQ_SEGMENT_ID_MAX;
+		wrong.newest = i == 0 ? record.newest : CQ_SEGMENT_ID_MAX + 1;
+		store(q, wrong);
+		assert_true(open_and_close(q) > 0);
+		qs_expect(q->dir, 0, 155);
+		store(q, record);
+		assert_int_equal(open_and_close(q), 0);
+	}
+}
+
+/* No list says that there is no segment, or that there is a temp name. */
+static void nothing_to_list(void **state)
+{
+	static const char *const names[] = { NULL, "000000006.q.tmp", "000000006.q" };
+	struct qs *q = *state;
+	char dir[PATH_SIZE], path[PATH_SIZE];
+	int dirfd, fd;
+
+	make(q);
+	support_path(dir, q->base, "other");
+	support_path(path, q->base, "durable");
+	assert_int_equal(mkdir(dir, 0750), 0);
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(dirfd >= 0 && fd >= 0);
+	for (size_t i = 0; i < 3; i++) {
+		struct cq_listing_record record = { .newest = 0 };
+
+		if (names[i])
+			qs_write_file(dir, names[i], "x", 1);
+		clock_ns = UINT64_MAX / 2;
+		listings = 0;
+		cq_listing_store(dirfd, fd);
+		clock_ns = 0;
+		assert_true(listings > 0);
+		(void)!pread(fd, &record, sizeof record, AT);
+		assert_int_equal(record.newest, i == 2 ? 6 : 0);
+		if (names[i])
+			assert_int_equal(unlinkat(dirfd, names[i], 0), 0);
+	}
+	close(dirfd);
+	close(fd);
+}
+
 static struct cq_listing_record stored_at(struct qs *q, uint64_t since_the_change)
 {
 	static const struct cq_listing_record none;
@@ -601,6 +658,11 @@ static void other_file_systems(void **state)
 	assert_true(open_and_close(q) > 0);
 	assert_true(open_and_close(q) > 0);
 	whole_seconds = false;
+	assert_int_equal(open_and_close(q), 0);
+	before_1970 = true;
+	assert_true(open_and_close(q) > 0);
+	assert_true(open_and_close(q) > 0);
+	before_1970 = false;
 	assert_int_equal(open_and_close(q), 0);
 	known_nowhere = true;
 	assert_true(open_and_close(q) > 0);
@@ -700,6 +762,8 @@ static const struct CMUnitTest tests[] = {
 	LISTING_TEST(another_state_of_the_machine),
 	LISTING_TEST(damaged_lists),
 	LISTING_TEST(wrong_lists),
+	LISTING_TEST(impossible_numbers),
+	LISTING_TEST(nothing_to_list),
 	LISTING_TEST(directory_that_has_just_changed),
 	LISTING_TEST(other_file_systems),
 	LISTING_TEST(hole_is_reported_each_time),

@@ -173,6 +173,69 @@ static void large_records(void **state)
 	qs_format_check(q->dir, "--closed");
 }
 
+/* The last piece of a record is the segment's last 64 bytes: no pwrite reaches those. */
+static void last_piece_at_the_end(void **state)
+{
+	static const size_t lengths[] = { SIZE - 128 };
+	struct qs *q = *state;
+
+	open_small_pieces(q);
+	q->writer->run.piece = SIZE - 64;
+	assert_int_equal(append_large(q->writer, 0, SIZE - 128), 0);
+	expect(q->dir, lengths, 1);
+	qs_close(q);
+	assert_int_equal(verify(q->dir), 0);
+}
+
+/* In a segment of version 1 a large record and those of a run have version 0. */
+static void version_1(void **state)
+{
+	static const size_t lengths[] = { 2000, 200, 200, 2000 };
+	const uint32_t version = CQ_SEGMENT_VERSION_1;
+	struct qs *q = *state;
+	struct qs_record *records;
+
+	open_small_pieces(q);
+	qs_close(q);
+	support_poke(q->dir, NAME(0), offsetof(struct cq_segment_header, version), &version,
+	             sizeof version);
+	open_small_pieces(q);
+	assert_int_equal(append_large(q->writer, 0, 2000), 0);
+	assert_int_equal(append_batch(q->writer, 1, lengths + 1, 2), 2);
+	assert_int_equal(append_large(q->writer, 3, 2000), 0);
+	expect(q->dir, lengths, 4);
+	qs_close(q);
+	assert_int_equal(qs_peek32(q->dir, NAME(0), 4), CQ_SEGMENT_VERSION_1);
+	assert_int_equal(qs_records(q->dir, &records), 4);
+	for (size_t i = 0; i < 4; i++)
+		assert_int_equal(records[i].version, 0);
+	free(records);
+	assert_int_equal(verify(q->dir), 0);
+}
+
+/* Where the numbers or the stream offsets come to their end, the records of a batch are appended one by one. */
+static void at_the_last_number(void **state)
+{
+	static const char payload[400];
+	const struct cq_message messages[] = { { payload, 400, CQ_TYPE_DEFAULT },
+		                               { payload, 400, CQ_TYPE_DEFAULT } };
+	struct qs *q = *state;
+	bool run;
+
+	open_small_pieces(q);
+	assert_int_equal(cq_run_choose(q->writer, messages, 2, &run), 2);
+	assert_true(run);
+	q->writer->next_seq = CQ_COUNT_MAX - 1;
+	assert_int_equal(cq_run_choose(q->writer, messages, 2, &run), 2);
+	assert_false(run);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, NULL), 1);
+	q->writer->next_seq = 1;
+	q->writer->stream_end = CQ_COUNT_MAX - 400;
+	assert_int_equal(cq_run_choose(q->writer, messages, 2, &run), 2);
+	assert_false(run);
+	assert_int_equal(cq_writer_append_batch(q->writer, messages, 2, NULL), 1);
+}
+
 /* A message that is refused ends the batch before it, as in batches of a few bytes. */
 static void refused_in_a_batch(void **state)
 {
@@ -411,6 +474,44 @@ static void visible_at_once(void **state)
 	expect(q->dir, lengths, 6);
 }
 
+static void cut_and_hide_it(const char *place)
+{
+	char path[PATH_SIZE];
+
+	if (strcmp(place, "run.stored") != 0)
+		return;
+	heard.times++;
+	support_path(path, heard.q->dir, NAME(0));
+	heard.damage += truncate(path, 0) != 0;
+	kernel_refuse("fstat", EIO, 0, 1);
+}
+
+/* The file is cut short just before the commit word is stored, and its size cannot be asked for: the store shows
+ * it. */
+static void cut_at_the_commit(void **state)
+{
+	static const size_t lengths[] = { 500, 600 };
+	struct qs *q = *state;
+
+	open_small_pieces(q);
+	heard.q = q;
+	heard.times = 0;
+	heard.damage = 0;
+	cq_point_heard = cut_and_hide_it;
+	assert_int_equal(append_batch(q->writer, 0, lengths, 2), -EIO);
+	cq_point_heard = NULL;
+	assert_int_equal(kernel_refused(), 1);
+	kernel_refuse(NULL, 0, 0, 0);
+	assert_int_equal(heard.times, 1);
+	assert_int_equal(heard.damage, 0);
+	assert_int_equal(qs_stats(q->writer).next_seq, 0);
+	assert_int_equal(append_run(q->writer), -EIO);
+	qs_flush(q->writer);
+	assert_true(qs_logged(q, "was cut short"));
+	assert_int_equal(cq_writer_close(q->writer), -EIO);
+	q->writer = NULL;
+}
+
 static void change_payload(const char *place)
 {
 	if (strcmp(place, "large.piece") != 0)
@@ -570,6 +671,9 @@ static void damaged_run(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(batches),
 	QS_TEST(large_records),
+	QS_TEST(last_piece_at_the_end),
+	QS_TEST(version_1),
+	QS_TEST(at_the_last_number),
 	QS_TEST(refused_in_a_batch),
 	QS_TEST(refused_writes),
 	QS_TEST(file_size_limit),
@@ -577,6 +681,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(size_is_not_known),
 	QS_TEST(without_a_copy),
 #ifdef CQ_FAULTS
+	QS_TEST(cut_at_the_commit),
 	QS_TEST(visible_at_once),
 	QS_TEST(payload_that_changes),
 	QS_TEST(rest_of_a_run),

@@ -107,9 +107,55 @@ static void of_what_is_wanted(void **state)
 	q->writer = NULL;
 	assert_true(support_exists(q->dir, "000000007.q"));
 	assert_true(support_exists(q->dir, "000000000.q"));
+
+	qs_anew(q);
+	qs_open(q);
+	assert_int_equal(symlinkat("nowhere", q->dirfd, "000000007.q"), 0);
+	assert_int_equal(cq_writer_discard(q->writer), 0);
+	q->writer = NULL;
+	assert_true(support_exists(q->dir, "000000000.q"));
+
+	qs_anew(q);
+	qs_open(q);
+	assert_int_equal(mkdirat(q->dirfd, "readers", 0750), 0);
+	assert_int_equal(cq_writer_discard(q->writer), 0);
+	q->writer = NULL;
+	assert_true(support_exists(q->dir, "readers"));
+	assert_true(support_exists(q->dir, "000000000.q"));
 }
 
 #ifdef CQ_FAULTS
+/* Each removal fails, and the listing: an empty queue is left, and no loss. */
+static void that_fails(void **state)
+{
+	static const char *const calls[] = { "list", "unlink" };
+	struct qs *q = *state;
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		for (int skip = 0;; skip++) {
+			bool given;
+
+			qs_anew(q);
+			qs_open(q);
+			cq_fault_forget();
+			cq_fault_set(calls[i], EIO, skip, 1);
+			assert_int_equal(cq_writer_discard(q->writer), 0);
+			q->writer = NULL;
+			given = cq_fault_given() > 0;
+			cq_fault_set(NULL, 0, 0, 0);
+			failed += given;
+			if (given && i == 0 && skip == 0)
+				assert_true(support_exists(q->dir, "000000000.q"));
+			qs_write(q, 0, 1);
+			qs_expect(q->dir, 0, 1);
+			if (!given)
+				break;
+		}
+	}
+	assert_true(failed > 4);
+}
+
 /* Killed during the removal: an empty queue, no loss. */
 static void cut_off(struct qs *q)
 {
@@ -160,10 +206,13 @@ static void of_each_open_that_fails(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(of_an_open_that_fails), QS_TEST(of_one_in_vain),
+	QS_TEST(of_an_open_that_fails),
+	QS_TEST(of_one_in_vain),
 	QS_TEST(of_what_is_wanted),
 #ifdef CQ_FAULTS
-	QS_TEST(that_is_cut_off),       QS_TEST(of_each_open_that_fails),
+	QS_TEST(that_fails),
+	QS_TEST(that_is_cut_off),
+	QS_TEST(of_each_open_that_fails),
 #endif
 };
 

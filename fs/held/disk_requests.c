@@ -180,7 +180,7 @@ static void serve_release(struct chronfs *fs, struct disk_request *r)
 {
 	const struct fuse_buf release = { .size = r->release_size, .mem = r->release };
 
-	if (release.size > 0 && !chronfs_disk_requests_release(fs, &release))
+	if (!chronfs_disk_requests_release(fs, &release))
 		fuse_session_process_buf(fs->session, &release);
 }
 

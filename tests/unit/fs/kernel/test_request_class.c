@@ -61,11 +61,16 @@ static void names(void **state)
 static void what_an_append_needs(void **state)
 {
 	static const enum chronfs_kind sinks[] = { CHRONFS_APPEND, CHRONFS_LINES, CHRONFS_CTL };
+	static const enum chronfs_kind nothing[] = { CHRONFS_NONE, CHRONFS_KINDS,
+		                                     CHRONFS_KINDS + 1 };
 
 	(void)state;
-	for (size_t k = 0; k < COUNT(sinks); k++)
-		for (size_t i = 0; i < COUNT(asking); i++)
+	for (size_t i = 0; i < COUNT(asking); i++) {
+		for (size_t k = 0; k < COUNT(sinks); k++)
 			assert_int_equal(of(asking[i], sinks[k]), NEVER);
+		for (size_t k = 0; k < COUNT(nothing); k++)
+			assert_int_equal(of(asking[i], nothing[k]), NEVER);
+	}
 	for (int kind = CHRONFS_NONE; kind <= CHRONFS_KINDS; kind++)
 		for (size_t i = 0; i < COUNT(others); i++)
 			assert_int_equal(of(others[i], (enum chronfs_kind)kind), NEVER);

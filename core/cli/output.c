@@ -67,7 +67,7 @@ static json_t *base64(const struct cq_record *record)
 	char *text = malloc(length + 1);
 	json_t *string;
 
-	if (!text)
+	if (!text) /* GCOV_EXCL_BR_LINE: no memory */
 		return NULL;
 	base64_encode_raw(text, record->length, record->payload);
 	string = json_stringn_nocheck(text, length);
@@ -91,7 +91,7 @@ bool cli_output_json(const struct cq_record *record)
 
 	if (!text)
 		text = base64(record);
-	if (!text) {
+	if (!text) { /* GCOV_EXCL_BR_LINE: no memory */
 		errno = ENOMEM;
 		return taken(false);
 	}

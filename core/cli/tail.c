@@ -76,7 +76,7 @@ static int count_one(struct tally *tally, uint32_t segment)
 	if (tally->count == 0 || tally->segments[tally->count - 1].segment != segment) {
 		if (tally->count == tally->room) {
 			grown = reallocarray(tally->segments, room, sizeof *grown);
-			if (!grown)
+			if (!grown) /* GCOV_EXCL_BR_LINE: no memory */
 				return -ENOMEM;
 			tally->segments = grown;
 			tally->room = room;

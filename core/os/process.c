@@ -21,8 +21,9 @@ static int make_word(void)
 	if (page == MAP_FAILED)
 		return -errno;
 	(void)madvise(page, sizeof *none, MADV_WIPEONFORK);
-	if (!__atomic_compare_exchange_n(&cq_process_word, &none, page, false, __ATOMIC_ACQ_REL,
-	                                 __ATOMIC_ACQUIRE)) /* GCOV_EXCL_BR_LINE: a race lost */
+	if (!__atomic_compare_exchange_n(/* GCOV_EXCL_BR_LINE: a race lost */
+	                                 &cq_process_word, &none, page, false, __ATOMIC_ACQ_REL,
+	                                 __ATOMIC_ACQUIRE))
 		munmap(page, sizeof *none);
 	return 0;
 }

@@ -221,6 +221,24 @@ static void hole_does_not_resurrect(void **state)
 	assert_int_equal(qs_peek64(q->dir, BROKEN, AT(9) + 8), 9);
 }
 
+/* Bytes all over the rest of the segment, further apart than one copy reaches. */
+static void residue_in_many_places(void **state)
+{
+	const uint64_t size = 4U << 20, apart = 128U << 10;
+	struct qs *q = *state;
+
+	q->config.segment_size = size;
+	qs_killed_writer(q, 0, 10);
+	for (uint64_t at = apart; at < size; at += apart)
+		support_poke(q->dir, FIRST, at, "xxxx", 4);
+	qs_other_boot(q->dir);
+	qs_open(q);
+	assert_int_equal(qs_stats(q->writer).next_seq, 10);
+	assert_true(qs_all_zero(q->dir, FIRST, AT(10), size));
+	for (uint64_t at = apart; at < size; at += apart)
+		assert_int_equal(qs_peek32(q->dir, BROKEN, at), 0x78787878);
+}
+
 /* After a power cut an older record may be where the next record belongs: right number, right checksums,
  * but of an earlier writer. */
 static void record_of_an_earlier_epoch(void **state)
@@ -417,6 +435,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(residue_of_two_crashes),
 	QS_TEST(torn_record_ends_the_queue),
 	QS_TEST(hole_does_not_resurrect),
+	QS_TEST(residue_in_many_places),
 	QS_TEST(record_of_an_earlier_epoch),
 	QS_TEST(record_with_another_number),
 	QS_TEST(older_records_in_a_spare),

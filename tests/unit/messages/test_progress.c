@@ -18,6 +18,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "messages/meter.h"
 #include "queue_support.h"
 
 #define RECORDS 160U /* 31 to a segment */
@@ -246,6 +247,20 @@ static void verification_reports_and_ends(void **state)
 	assert_int_equal(result.damage, 0);
 }
 
+/* A caller that has ended it hears no more. */
+static void ended_once(void **state)
+{
+	struct cq_meter meter = { .report = on_progress, .arg = &reports };
+
+	(void)state;
+	forget(1);
+	cq_meter_begin(&meter, CQ_PHASE_VERIFY, 2, QS_SIZE);
+	assert_int_equal(cq_meter_at(&meter, 64), -ECANCELED);
+	assert_int_equal(cq_meter_at(&meter, 128), -ECANCELED);
+	assert_int_equal(reports.calls, 1);
+	assert_int_equal(reports.now.bytes_done, 64);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(recovery_reports),
 	QS_TEST(nothing_to_report),
@@ -253,6 +268,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(repair_reports_and_ends),
 	QS_TEST(repair_does_not_end_half_way),
 	QS_TEST(verification_reports_and_ends),
+	QS_TEST(ended_once),
 };
 
 QS_MAIN(tests)

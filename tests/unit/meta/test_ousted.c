@@ -208,6 +208,10 @@ static void moving_alone_changes_nothing(void **state)
 	(void)cq_writer_prepare_step(q->writer);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	qs_append(q->writer, 2, 1);
+	/* nor does a file that gets the name */
+	qs_write_file(q->base, strrchr(q->dir, '/') + 1, "x", 1);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	assert_int_equal(unlink(q->dir), 0);
 	qs_close(q);
 	qs_expect(away, 0, 3);
 	assert_int_equal(rename(away, q->dir), 0);

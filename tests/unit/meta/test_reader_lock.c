@@ -70,6 +70,13 @@ static void one_at_a_time(void **state)
 	assert_int_equal(position(first).heartbeat_ns, 5);
 	commit(second, 9);
 	assert_int_equal(position(first).segment, 9);
+	/* a file without a position gets the one that the reader had */
+	assert_int_equal(ftruncate(first, 0), 0);
+	cursor = (struct cq_reader_file){ .segment = 7, .offset = 128 };
+	assert_int_equal(cq_reader_file_beat(second, 6, &cursor), 0);
+	assert_int_equal(position(first).segment, 7);
+	assert_int_equal(position(first).offset, 128);
+	assert_int_equal(position(first).heartbeat_ns, 6);
 	close(first);
 	close(second);
 }

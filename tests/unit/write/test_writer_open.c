@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "os/fault.h"
 #include "queue_support.h"
@@ -195,11 +196,25 @@ static void failures_while_opening(void **state)
 }
 #endif
 
+/* The current directory is a removed one. */
+static void open_in_a_removed_directory(struct qs *q)
+{
+	CHILD(chdir(q->dir) == 0);
+	CHILD(rmdir(q->dir) == 0);
+	CHILD(cq_writer_open(".", &q->config, &q->writer) == -ENOENT);
+}
+
+static void removed_directory(void **state)
+{
+	qs_run(open_in_a_removed_directory, *state);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(configuration_is_checked),
 	QS_TEST(foreign_directory_is_refused_unchanged),
 	QS_TEST(lost_and_found_is_no_obstacle),
 	QS_TEST(modes_of_what_is_made),
+	QS_TEST(removed_directory),
 #ifdef CQ_FAULTS
 	QS_TEST(said_once),
 	QS_TEST(full_disk),

@@ -207,6 +207,21 @@ static void types_of_mount(void **state)
 	        "-t chronfs.other: chronfs or fuse.chronfs expected");
 }
 
+/* -s leaves out what no mount of ours can have; but a mount that is there does not become another one. */
+static void sloppy(void **state)
+{
+	struct chronfs_options o;
+
+	(void)state;
+	assert_int_equal(parse("mount.chronfs /tmp /tmp -s -o umask=0,nonsense,nosuid", &o), 0);
+	assert_false(handed_to_libfuse(&o, "umask"));
+	assert_false(handed_to_libfuse(&o, "nonsense"));
+	assert_true(handed_to_libfuse(&o, "nosuid"));
+	chronfs_options_fini(&o);
+	refused("mount.chronfs /tmp /tmp -s -o remount", CHRONFS_EXIT_OPTIONS, "-o remount: ");
+	refused("mount.chronfs /tmp /tmp -o umask=0", CHRONFS_EXIT_OPTIONS, "-o umask=0: ");
+}
+
 static void a_namespace_that_is_none(void **state)
 {
 	(void)state;
@@ -272,6 +287,7 @@ int main(void)
 		TEST(paths_that_lead_nowhere),
 		TEST(an_empty_path),
 		TEST(types_of_mount),
+		TEST(sloppy),
 		TEST(a_namespace_that_is_none),
 		TEST(no_memory),
 	};

@@ -589,7 +589,7 @@ static void impossible_numbers(void **state)
 /* No list says that there is no segment, or that there is a temp name. */
 static void nothing_to_list(void **state)
 {
-	static const char *const names[] = { NULL, "000000006.q.tmp", "000000006.q" };
+	static const char *const temps[] = { NULL, "000000007.q.tmp", NULL };
 	struct qs *q = *state;
 	char dir[PATH_SIZE], path[PATH_SIZE];
 	int dirfd, fd;
@@ -604,8 +604,10 @@ static void nothing_to_list(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		struct cq_listing_record record = { .newest = 0 };
 
-		if (names[i])
-			qs_write_file(dir, names[i], "x", 1);
+		if (i > 0)
+			qs_write_file(dir, "000000006.q", "x", 1);
+		if (temps[i])
+			qs_write_file(dir, temps[i], "x", 1);
 		clock_ns = UINT64_MAX / 2;
 		listings = 0;
 		cq_listing_store(dirfd, fd);
@@ -613,8 +615,8 @@ static void nothing_to_list(void **state)
 		assert_true(listings > 0);
 		(void)!pread(fd, &record, sizeof record, AT);
 		assert_int_equal(record.newest, i == 2 ? 6 : 0);
-		if (names[i])
-			assert_int_equal(unlinkat(dirfd, names[i], 0), 0);
+		if (temps[i])
+			assert_int_equal(unlinkat(dirfd, temps[i], 0), 0);
 	}
 	close(dirfd);
 	close(fd);

@@ -14,6 +14,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -178,6 +179,9 @@ int main(int argc, char **argv)
 	bool helper;
 	int code, r;
 
+#ifdef M_ARENA_MAX
+	(void)mallopt(M_ARENA_MAX, 2); /* else each serving thread keeps what a listing took */
+#endif
 	chronfs_init(&fs);
 	r = chronfs_daemon_streams();
 	if (r < 0) {

@@ -72,6 +72,8 @@ static void *run_serving(void *arg)
 	struct fuse_session *session = t->loop->fs->session;
 	int r = 1;
 
+	/* itself: to name another one, a file would be written, also by a read-only mount */
+	(void)pthread_setname_np(pthread_self(), "chronfs-serve");
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
 	while (!fuse_session_exited(session)) {
 		(void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
@@ -100,7 +102,6 @@ static int start_thread(void *arg)
 	r = pthread_create(&t->thread, NULL, run_serving, t);
 	if (r != 0)
 		return -r;
-	(void)pthread_setname_np(t->thread, "chronfs-serve");
 	loop->started++;
 	return 0;
 }

@@ -7,6 +7,7 @@
 # run.  Times are notes for people; the bounds of the cases are far away, for slow machines.
 . "$(dirname "$0")/../lib/lib.sh"
 
+unset MALLOC_PERTURB_ # which touches memory that the daemon never uses
 : "${MKQUEUE:?names the program that makes queues}"
 small=$tmp/small
 large=$tmp/large

@@ -87,7 +87,7 @@ def readers_of_payload():
         name = f"payload/{number:09}"
         wanted_bytes = content(f"{wanted}/{name}")
         readers[name] = Reader(name, "cat", name), wanted_bytes
-        if number == 0:  # the writer has read its header
+        if number == 0 or number in KNOWN:  # a lookup has nothing to read of it
             continue
         readers[f"stat {name}"] = (Reader(f"stat {name}", "stat", "-c", "%s", name),
                                    b"%d\n" % len(wanted_bytes))

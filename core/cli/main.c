@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 static const struct cli_command *const commands[] = {
 	&cli_info, &cli_ls, &cli_cat, &cli_tail, &cli_append, &cli_verify, &cli_repair,

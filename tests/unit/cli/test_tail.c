@@ -18,7 +18,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 #include "queue_support.h"
 
 #define BEFORE (4 * SUPPORT_PER_SEGMENT + 9) /* records at the start */

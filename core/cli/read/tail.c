@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 #define WAIT_MS 250 /* the longest delay until a signal or a closed output is noticed */
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 #define NOTE_MAX 8192 /* room for two paths */
 

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 #define READ_SIZE (256U << 10)
 #define BATCH 512

@@ -68,7 +68,7 @@ void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns);
  * second.  Never ends the call. */
 int cli_progress(void *arg, const struct cq_progress *progress);
 
-/* ---- cat.c ---- */
+/* ---- read/cat.c ---- */
 
 /* After cq_reader_next() has failed: writes a message, and moves past missing or damaged records.  before:
  * the reader's statistics when the output began.  Returns 1 to continue; 0: nothing follows; or the error if

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 struct range {
 	bool given;

@@ -5,7 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 static const char *const actions[] = {
 	[CQ_REPAIR_REMOVE] = "remove",     [CQ_REPAIR_SET_ASIDE] = "set aside",

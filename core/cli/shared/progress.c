@@ -4,7 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 int cli_progress(void *arg, const struct cq_progress *p)
 {

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 #define BUFFER_SIZE (256U << 10)
 

@@ -3,7 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "cli.h"
+#include "shared/cli.h"
 
 static void print_finding(void *arg, const struct cq_finding *finding)
 {

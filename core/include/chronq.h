@@ -188,7 +188,8 @@ struct cq_config {
 	 * the current segment, a prepared one, or one that a live named reader has still to read.
 	 * Default: all 0, nothing is deleted.
 	 * A record's time that cannot be right (more than a minute in the future; before 2020; more than
-	 * a minute before this writer saw the segment empty) is logged once.  The age of such a segment
+	 * a minute before this writer saw the segment empty, unless cq_writer_append_at() or
+	 * cq_writer_append_batch_at() has been used) is logged once.  The age of such a segment
 	 * comes from its file's change time, from a later segment, or from the time for which this
 	 * writer has been past it: so it is deleted late, never early.
 	 * The positions of all named readers are read before segments are deleted; with 64 readers or
@@ -343,6 +344,23 @@ struct cq_message {
  */
 CQ_API ssize_t cq_writer_append_batch(cq_writer *writer, const struct cq_message *messages,
                                       size_t count, struct cq_appended *ret_appended);
+
+/*
+ * cq_writer_append() and cq_writer_append_batch() for records that have a time already, as those of a replica or
+ * an import: each record keeps the time that the caller gives it, times_ns[i] that of messages[i].  Any time
+ * is taken as it is: it may be before the time of the record before it, or in the future.  Times order
+ * nothing; cq_reader_seek_time() finds a record by its time if no record has an earlier time than the one
+ * before it.  Retention by age goes by these times (config.retain_age_ms), and so may delete a segment as
+ * soon as it is sealed.  The records of such a batch are visible at once only as far as they are next to one
+ * another and have one time.  Everything else, the errors too, is as with those calls, and both kinds of calls
+ * may be mixed.
+ */
+CQ_API int cq_writer_append_at(cq_writer *writer, uint16_t type, uint64_t time_ns,
+                               const void *payload, size_t length,
+                               struct cq_appended *ret_appended);
+CQ_API ssize_t cq_writer_append_batch_at(cq_writer *writer, const struct cq_message *messages,
+                                         const uint64_t *times_ns, size_t count,
+                                         struct cq_appended *ret_appended);
 
 /*
  * Whether an append of `length` bytes would find room below config.max_bytes: 0, or the error that the
@@ -715,7 +733,9 @@ CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
  * Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run. */
 CQ_API int cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
 
-/* Moves to the first record that was appended at time_ns or later, if the clock never went back. */
+/* Moves to the first record that has this time or a later one, if no record has an earlier time than the
+ * record before it: the clock never went back, and cq_writer_append_at() was given times in their order.
+ * Otherwise it may find a later such record, or pass over all of them to the end. */
 CQ_API int cq_reader_seek_time(cq_reader *reader, uint64_t time_ns);
 
 /*

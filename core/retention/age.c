@@ -111,7 +111,7 @@ static int64_t believe(const struct cq_age *age, const struct cq_situation *situ
 		return -1;
 	if (age->believed_id < id && time_ms < age->believed_ms - TOLERANCE_MS)
 		return -1;
-	if (old > TOLERANCE_MS && old - TOLERANCE_MS > most)
+	if (!age->times_given && old > TOLERANCE_MS && old - TOLERANCE_MS > most)
 		return -1;
 	return old > 0 ? old : 0;
 }

@@ -5,7 +5,8 @@
  * A segment is dated by its last record: its file shows that time once the segment is finalized, before
  * that its writer knows it.  The clock may have been wrong then.  A time cannot be right when it is in
  * the future, before there were queues of this format, before the time of the segment that retention
- * judged before this one, or before this process saw that the segment had no record yet.
+ * judged before this one, or before this process saw that the segment had no record yet.  (The last does
+ * not count once a caller has given records their times: those are older than the segment.)
  *
  * Invariant: with the clock right now, a segment is never taken for older than it is.  For a segment with
  * a wrong time, three things prove an age: the change time of the file (ctime), the time of a later
@@ -34,6 +35,7 @@ struct cq_age {
 	uint32_t believed_id; /* the last segment with a time that can be right */
 	int64_t believed_ms;  /* that time; 0: none yet */
 	bool warned;
+	bool times_given; /* the writer's callers have given records their times */
 };
 
 /* Remembers where the writer is; to be called now and then. */

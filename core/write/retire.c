@@ -132,6 +132,7 @@ static int is_wanted(cq_writer *w, struct cq_situation *situation)
 	if (situation->oldest >= situation->current)
 		return 0;
 	if (w->config.retain_age_ms > 0) {
+		age->times_given = atomic_load(&w->times_given);
 		r = cq_age_of_oldest(age, w->queue, &w->config, situation,
 		                     &situation->oldest_age_ms);
 		if (r < 0)

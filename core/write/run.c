@@ -106,19 +106,19 @@ static int commit(cq_writer *w, uint32_t word)
 }
 
 /* Committed: nothing can fail from here on. */
-static void count_record(cq_writer *w, size_t length, uint64_t now_ns)
+static void count_record(cq_writer *w, size_t length, uint64_t time_ns)
 {
-	cq_wsegment_count(w->current, w->current->used, w->next_seq, now_ns, length);
+	cq_wsegment_count(w->current, w->current->used, w->next_seq, time_ns, length);
 	w->next_seq++;
 	w->stream_end += length;
 	w->records++;
 	w->bytes += length;
 }
 
-static void count_all(cq_writer *w, uint64_t now_ns)
+static void count_all(cq_writer *w, struct cq_stamp stamp)
 {
-	w->last_time = now_ns;
-	cq_control_advance(&w->control, w->current->used, now_ns);
+	w->last_time = stamp.time_ns;
+	cq_control_advance(&w->control, w->current->used, stamp.clock_ns);
 	w->unannounced = true;
 }
 
@@ -166,7 +166,7 @@ static uint32_t use(struct source *from, const uint8_t **ret_bytes, size_t lengt
 }
 
 int cq_run_place(cq_writer *w, uint16_t type, const struct iovec *iov, size_t length,
-                 uint64_t now_ns)
+                 struct cq_stamp stamp)
 {
 	struct cq_wsegment *s = w->current;
 	const uint64_t at = s->used, next = at + cq_record_span(length);
@@ -195,15 +195,15 @@ int cq_run_place(cq_writer *w, uint16_t type, const struct iovec *iov, size_t le
 	if (cq_planted("checksum_of_the_source"))
 		for (size_t i = 0, left = length; left > 0; left -= iov[i++].iov_len)
 			crc = cq_crc32(crc, iov[i].iov_base, iov[i].iov_len);
-	cq_put_header(s->map.base + at, word, record_version(w), w->next_seq, now_ns, type, crc,
-	              w->stream_end, w->epoch);
+	cq_put_header(s->map.base + at, word, record_version(w), w->next_seq, stamp.time_ns, type,
+	              crc, w->stream_end, w->epoch);
 	cq_point("large.before_commit");
 	r = commit(w, word);
 	if (r < 0)
 		return r;
 	cq_point("large.committed");
-	count_record(w, length, now_ns);
-	count_all(w, now_ns);
+	count_record(w, length, stamp.time_ns);
+	count_all(w, stamp);
 	cq_point("large.advanced");
 	return 0;
 }
@@ -229,16 +229,17 @@ size_t cq_run_choose(const cq_writer *w, const struct cq_message *messages, size
 
 /* A record of the run, at this place of the buffer, its commit word too. */
 static void put(const cq_writer *w, uint8_t *at, const struct cq_message *message, uint64_t seq,
-                uint64_t stream, uint64_t now_ns, uint32_t word)
+                uint64_t stream, uint64_t time_ns, uint32_t word)
 {
 	/* first, and always as many bytes: behind the payload are at most so many */
 	memset(at + cq_record_span(message->length) - CQ_ALIGN, 0, CQ_ALIGN);
-	cq_put_record(at, record_version(w), seq, now_ns, message->type, stream, w->epoch,
+	cq_put_record(at, record_version(w), seq, time_ns, message->type, stream, w->epoch,
 	              message->payload, message->length);
 	cq_commit_store(at, word);
 }
 
-int cq_run_append(cq_writer *w, const struct cq_message *messages, size_t count, uint64_t now_ns)
+int cq_run_append(cq_writer *w, const struct cq_message *messages, size_t count,
+                  struct cq_stamp stamp)
 {
 	struct cq_wsegment *s = w->current;
 	const uint64_t at = s->used;
@@ -250,7 +251,7 @@ int cq_run_append(cq_writer *w, const struct cq_message *messages, size_t count,
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < count; i++) {
-		put(w, w->run.buffer + length, &messages[i], w->next_seq + i, stream, now_ns,
+		put(w, w->run.buffer + length, &messages[i], w->next_seq + i, stream, stamp.time_ns,
 		    i == 0 ? 0 : (uint32_t)messages[i].length + 1);
 		length += (size_t)cq_record_span(messages[i].length);
 		stream += messages[i].length;
@@ -265,8 +266,8 @@ int cq_run_append(cq_writer *w, const struct cq_message *messages, size_t count,
 		return r;
 	cq_point("run.committed");
 	for (size_t i = 0; i < count; i++)
-		count_record(w, messages[i].length, now_ns);
-	count_all(w, now_ns);
+		count_record(w, messages[i].length, stamp.time_ns);
+	count_all(w, stamp);
 	cq_point("run.advanced");
 	return 0;
 }

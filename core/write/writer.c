@@ -67,7 +67,7 @@ static void prefetch_lines(const struct cq_mapping *map, uint64_t at)
 
 /* The record fits behind the tail of the current segment. */
 static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
-                        size_t length, uint64_t now_ns)
+                        size_t length, struct cq_stamp stamp)
 {
 	struct cq_wsegment *s = w->current;
 	const uint64_t at = s->used;
@@ -85,12 +85,12 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 	if (cq_planted("commit_before_payload"))
 		cq_commit_store(p, commit);
 	if (iovcnt == 1) {
-		cq_put_record(p, version, w->next_seq, now_ns, type, w->stream_end, w->epoch,
+		cq_put_record(p, version, w->next_seq, stamp.time_ns, type, w->stream_end, w->epoch,
 		              iov[0].iov_base, length);
 	} else {
 		payload_crc = copy_payload(p + sizeof(struct cq_record_header), iov, iovcnt);
 		cq_point("append.payload");
-		cq_put_header(p, commit, version, w->next_seq, now_ns, type, payload_crc,
+		cq_put_header(p, commit, version, w->next_seq, stamp.time_ns, type, payload_crc,
 		              w->stream_end, w->epoch);
 	}
 	cq_point("append.before_commit");
@@ -101,13 +101,13 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 		return cq_writer_cut_short(w);
 	cq_point("append.committed");
 	/* Committed: nothing can fail from here on. */
-	cq_wsegment_count(s, at, w->next_seq, now_ns, length);
+	cq_wsegment_count(s, at, w->next_seq, stamp.time_ns, length);
 	w->next_seq++;
 	w->stream_end += length;
-	w->last_time = now_ns;
+	w->last_time = stamp.time_ns;
 	w->records++;
 	w->bytes += length;
-	cq_control_advance(&w->control, next, now_ns);
+	cq_control_advance(&w->control, next, stamp.clock_ns);
 	w->unannounced = true;
 	cq_point("append.advanced");
 	if (cq_prefault_due(&w->prefault, next))
@@ -141,16 +141,20 @@ static void unlock_and_announce(cq_writer *w)
 	}
 }
 
-/* The time of a record, under the writer lock.  The clock was read before the lock was taken, as the
- * processor then waits for both at once.  Another thread may have appended meanwhile, with a later time. */
-static uint64_t record_time(const cq_writer *w, uint64_t before_ns)
+/* The times of a record, under the writer lock; time_ns: the one that the caller gives it, or NULL.  The clock
+ * was read before the lock was taken, as the processor then waits for both at once.  Another thread may have
+ * appended meanwhile, with a later time. */
+static struct cq_stamp stamp_at(const cq_writer *w, uint64_t before_ns, const uint64_t *time_ns)
 {
-	return before_ns >= w->last_time ? before_ns : cq_realtime_ns();
+	const uint64_t clock_ns =
+		time_ns || before_ns >= w->last_time ? before_ns : cq_realtime_ns();
+
+	return (struct cq_stamp){ time_ns ? *time_ns : clock_ns, clock_ns };
 }
 
 /* The caller announces the record. */
 static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
-                         size_t length, uint64_t now_ns)
+                         size_t length, struct cq_stamp stamp)
 {
 	int r = atomic_load_explicit(&w->error, memory_order_relaxed);
 	struct cq_wsegment *left = w->current;
@@ -169,9 +173,9 @@ static int append_locked(cq_writer *w, uint16_t type, const struct iovec *iov, i
 			return r;
 	}
 	if (length >= w->run.least_record)
-		r = cq_run_place(w, type, iov, length, now_ns);
+		r = cq_run_place(w, type, iov, length, stamp);
 	else
-		r = place_record(w, type, iov, iovcnt, length, now_ns);
+		r = place_record(w, type, iov, iovcnt, length, stamp);
 	if (left != w->current && cq_planted("seal_after_first_append"))
 		cq_wsegment_seal(left);
 	if (left != w->current && w->rolls_fallback > 0 && cq_planted("error_after_commit"))
@@ -194,8 +198,9 @@ static int finish_append(cq_writer *w, struct cq_appended appended,
 	return r;
 }
 
-int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
-                      struct cq_appended *ret_appended)
+/* As cq_writer_appendv(); time_ns: the record's time, or NULL. */
+static int append_one(cq_writer *w, uint16_t type, const uint64_t *time_ns, const struct iovec *iov,
+                      int iovcnt, struct cq_appended *ret_appended)
 {
 	struct cq_appended appended = { 0 };
 	size_t length = 0;
@@ -211,12 +216,18 @@ int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int 
 	if (r == 0) {
 		cq_mutex_lock(&w->lock);
 		appended.seq = w->next_seq;
-		r = append_locked(w, type, iov, iovcnt, length, record_time(w, now_ns));
+		r = append_locked(w, type, iov, iovcnt, length, stamp_at(w, now_ns, time_ns));
 		unlock_and_announce(w);
 		appended.count = r == 0;
 	}
 	synced = finish_append(w, appended, ret_appended);
 	return r < 0 ? r : synced;
+}
+
+int cq_writer_appendv(cq_writer *w, uint16_t type, const struct iovec *iov, int iovcnt,
+                      struct cq_appended *ret_appended)
+{
+	return append_one(w, type, NULL, iov, iovcnt, ret_appended);
 }
 
 /* An iovec over bytes that are only read. */
@@ -235,16 +246,26 @@ int cq_writer_append(cq_writer *w, uint16_t type, const void *payload, size_t le
 {
 	const struct iovec iov = readonly_iovec(payload, length);
 
-	return cq_writer_appendv(w, type, &iov, 1, ret_appended);
+	return append_one(w, type, NULL, &iov, 1, ret_appended);
+}
+
+int cq_writer_append_at(cq_writer *w, uint16_t type, uint64_t time_ns, const void *payload,
+                        size_t length, struct cq_appended *ret_appended)
+{
+	const struct iovec iov = readonly_iovec(payload, length);
+
+	if (!cq_process_forked(w->process))
+		atomic_store(&w->times_given, true);
+	return append_one(w, type, &time_ns, &iov, 1, ret_appended);
 }
 
 /* Under the writer lock, as the next.  Counts in *count what it has appended. */
-static int append_each(cq_writer *w, const struct cq_message *messages, size_t n, uint64_t now_ns,
-                       size_t *count)
+static int append_each(cq_writer *w, const struct cq_message *messages, size_t n,
+                       struct cq_stamp stamp, size_t *count)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct iovec iov = readonly_iovec(messages[i].payload, messages[i].length);
-		const int r = append_locked(w, messages[i].type, &iov, 1, iov.iov_len, now_ns);
+		const int r = append_locked(w, messages[i].type, &iov, 1, iov.iov_len, stamp);
 
 		if (r < 0)
 			return r;
@@ -254,45 +275,77 @@ static int append_each(cq_writer *w, const struct cq_message *messages, size_t n
 	return 0;
 }
 
-static int append_run(cq_writer *w, const struct cq_message *messages, size_t n, uint64_t now_ns,
-                      size_t *count)
+static int append_run(cq_writer *w, const struct cq_message *messages, size_t n,
+                      struct cq_stamp stamp, size_t *count)
 {
-	const int r = cq_run_append(w, messages, n, now_ns);
+	const int r = cq_run_append(w, messages, n, stamp);
 
 	if (r == 0)
 		*count += n;
 	return r;
 }
 
-ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, size_t count,
-                               struct cq_appended *ret_appended)
+/* How many of the messages, at least one, get one time: a run has one time (format.md, Append). */
+static size_t of_one_time(const uint64_t *times_ns, size_t count)
 {
-	uint64_t now_ns = cq_realtime_ns();
+	size_t n = 1;
+
+	while (n < count && times_ns[n] == times_ns[0])
+		n++;
+	return n;
+}
+
+/* As cq_writer_append_batch(); times_ns: those of the records, or NULL. */
+static ssize_t append_all(cq_writer *w, const struct cq_message *messages, const uint64_t *times_ns,
+                          size_t count, struct cq_appended *ret_appended)
+{
+	const uint64_t now_ns = cq_realtime_ns();
 	struct cq_appended appended = { 0 };
 	int r = count > SSIZE_MAX ? -EINVAL : 0, synced;
+	struct cq_stamp stamp;
+	size_t same, n;
 	bool run;
 
 	if (cq_process_forked(w->process)) {
 		(void)finish_append(w, appended, ret_appended);
 		return -ECHILD;
 	}
+	if (times_ns)
+		atomic_store(&w->times_given, true);
 	cq_mutex_lock(&w->lock);
 	appended.seq = w->next_seq;
-	now_ns = record_time(w, now_ns);
-	while (r == 0 && appended.count < count) {
+	stamp = stamp_at(w, now_ns, NULL);
+	for (same = times_ns ? 0 : count; r == 0 && appended.count < count; same -= n) {
 		const struct cq_message *next = &messages[appended.count];
-		const size_t n = cq_run_choose(w, next, count - appended.count, &run);
 
+		if (same == 0) {
+			same = of_one_time(&times_ns[appended.count], count - appended.count);
+			stamp.time_ns = times_ns[appended.count];
+		}
+		n = cq_run_choose(w, next, same, &run);
 		if (run)
-			r = append_run(w, next, n, now_ns, &appended.count);
+			r = append_run(w, next, n, stamp, &appended.count);
 		else
-			r = append_each(w, next, n, now_ns, &appended.count);
+			r = append_each(w, next, n, stamp, &appended.count);
 	}
 	unlock_and_announce(w);
 	synced = finish_append(w, appended, ret_appended);
 	if (synced < 0)
 		return synced;
 	return appended.count > 0 || r == 0 ? (ssize_t)appended.count : r;
+}
+
+ssize_t cq_writer_append_batch(cq_writer *w, const struct cq_message *messages, size_t count,
+                               struct cq_appended *ret_appended)
+{
+	return append_all(w, messages, NULL, count, ret_appended);
+}
+
+ssize_t cq_writer_append_batch_at(cq_writer *w, const struct cq_message *messages,
+                                  const uint64_t *times_ns, size_t count,
+                                  struct cq_appended *ret_appended)
+{
+	return append_all(w, messages, times_ns, count, ret_appended);
 }
 
 /* ---- durability ---- */

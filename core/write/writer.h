@@ -62,6 +62,12 @@ struct cq_run {
 	size_t least_batch;  /* and records of a batch that take so many bytes together */
 };
 
+/* When a record is appended. */
+struct cq_stamp {
+	uint64_t time_ns;  /* the record's: the clock's, unless the caller gives it one */
+	uint64_t clock_ns; /* the writer's sign of life */
+};
+
 struct cq_writer {
 	/* constant between open and close */
 	uint64_t process; /* that opened it (os/process.h) */
@@ -89,6 +95,7 @@ struct cq_writer {
 
 	_Atomic int error;         /* 0, or why every call is refused */
 	_Atomic bool ousted;       /* the queue is not this writer's any more (owner.c) */
+	_Atomic bool times_given;  /* callers have given records their times (retention/age.h) */
 	_Atomic bool cut_short;    /* the current segment's file was; the log does not say so yet */
 	_Atomic bool closing;      /* cq_writer_close() is at work, */
 	_Atomic uint64_t progress; /* and has done so many steps */
@@ -129,7 +136,7 @@ void cq_run_fini(struct cq_run *run);
 
 /* Under the writer lock: the record fits behind the tail of the current segment. */
 int cq_run_place(cq_writer *writer, uint16_t type, const struct iovec *iov, size_t length,
-                 uint64_t now_ns);
+                 struct cq_stamp stamp);
 
 /* Under the writer lock: how many of these messages, at least one, are appended in the same way.  *ret_run: by
  * cq_run_append(); else one by one. */
@@ -138,7 +145,7 @@ size_t cq_run_choose(const cq_writer *writer, const struct cq_message *messages,
 
 /* Under the writer lock: appends all of the messages, as chosen, or none. */
 int cq_run_append(cq_writer *writer, const struct cq_message *messages, size_t count,
-                  uint64_t now_ns);
+                  struct cq_stamp stamp);
 
 /* From now on every call gets EIO.  False: an earlier error has done that already. */
 bool cq_writer_poison(cq_writer *writer);

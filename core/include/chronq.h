@@ -64,7 +64,7 @@ extern "C" {
 
 /* The version of this header.  While MAJOR is 0 another MINOR may be incompatible. */
 #define CHRONQ_VERSION_MAJOR 0
-#define CHRONQ_VERSION_MINOR 1
+#define CHRONQ_VERSION_MINOR 2
 #define CHRONQ_VERSION_PATCH 0
 #define CHRONQ_VERSION                \
 	CQ_TEXT(CHRONQ_VERSION_MAJOR) \
@@ -72,7 +72,7 @@ extern "C" {
 #define CQ_TEXT(number) CQ_TEXT_(number)
 #define CQ_TEXT_(number) #number
 
-/* The version of the library that the program runs with, such as "0.1.0".  Any thread. */
+/* The version of the library that the program runs with, such as "0.2.0".  Any thread. */
 CQ_API const char *cq_version(void);
 
 /*

@@ -7,6 +7,7 @@
 set -uo pipefail
 
 build=$1
+source=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/support/programs/tap.sh
 . "$(dirname "$0")/../support/programs/tap.sh"
 
@@ -101,10 +102,15 @@ check "the header, the library and the package are of one version: $(tr '\n' ' '
 [ -x "$root/bin/chronfs" ] && [ -x "$root/bin/chronq" ]
 check "chronfs and chronq are installed" $?
 
+[[ $("$CHRONFS" --version) == "chronfs $version, "* ]]
+check "so is chronfs: $("$CHRONFS" --version)" $?
 for page in chronfs.1 chronq.1; do
-	[ -f "$root/share/man/man1/$page" ]
-	check "man page $page" $?
+	grep -qx "\.Os chronfs $version" "$root/share/man/man1/$page"
+	check "man page $page of that version" $?
 done
+newest=$(sed -n 's/^## \([^ ]*\) (2[0-9]*-[0-9]*-[0-9]*)$/\1/p' "$source/docs/CHANGELOG.md" | head -n 1)
+[ "$newest" = "$version" ]
+check "the newest entry of docs/CHANGELOG.md is of that version: $newest" $?
 
 program=$prefix/bin/chronfs
 for name in mount.chronfs mount.fuse.chronfs; do
@@ -147,7 +153,6 @@ installed() {
 	fi
 	(cd "$dir/other" && find . ! -type d ! -name chronfs | sort | tr '\n' ' ')
 }
-source=$(cd "$(dirname "$0")/../.." && pwd)
 found=$(installed --prefix=/usr -Dsystemd_unit_dir=/units)
 [ "$found" = './sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ' ] &&
 	[ "$(readlink "$dir/other/sbin/mount.chronfs")" = /usr/bin/chronfs ]

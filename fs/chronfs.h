@@ -35,11 +35,11 @@
 #include "mount/progress.h"
 #include "nodes.h"
 #include "options/options.h"
-#include "read/stream_inodes.h"
 #include "shared/counters.h"
 #include "shared/directory.h"
 #include "shared/user_limits.h"
 #include "status/files.h"
+#include "stream/stream_inodes.h"
 
 /* For how many seconds the kernel may keep a reply. */
 /* a sealed segment's name: retention may delete the file; a sink's; the root's attributes */

@@ -28,10 +28,10 @@
 #include "read/payload.h"
 #include "read/segment.h"
 #include "read/segment_dir.h"
-#include "read/stream.h"
 #include "shared/node_ops.h"
 #include "shared/user_limits.h"
 #include "status/files.h"
+#include "stream/stream.h"
 
 #define BACKGROUND_MAX 1024
 #define BACKGROUND_CONGESTED 64 /* from then on the kernel reads ahead only what it must */

@@ -18,7 +18,7 @@
  *           Reads and seeks of stream.
  *
  * A request of State must not wait for a thread that reads for one of Data: chronfs_stream_bounds()
- * (read/stream.c) does not wait for a thread that holds the catalogue.
+ * (stream/stream.c) does not wait for a thread that holds the catalogue.
  *
  * The kernel locks a directory while a name is looked up there or it is listed: against an open with
  * O_CREAT of a name that is new to the kernel, and with a libfuse before 3.17, which does not pass

@@ -15,10 +15,10 @@
 #include "append/sink.h"
 #include "chronfs.h"
 #include "read/segment_dir.h"
-#include "read/stream.h"
 #include "shared/directory.h"
 #include "shared/node_ops.h"
 #include "shared/user_limits.h"
+#include "stream/stream.h"
 
 #define COOKIE_SELF 1
 #define COOKIE_PARENT 2

@@ -12,8 +12,8 @@
 #include "append/wait_for_room.h"
 #include "chronfs.h"
 #include "read/passthrough.h"
-#include "read/stream.h"
 #include "shared/user_limits.h"
+#include "stream/stream.h"
 
 #define NS_PER_S 1000000000
 

@@ -23,7 +23,7 @@
 #include "fs_support.h"
 #include "held/open_files.h"
 #include "kernel/dispatch.h"
-#include "read/stream_begin.h"
+#include "stream/stream_begin.h"
 
 /* ---- data and holes ---- */
 

@@ -23,7 +23,7 @@
  *
  * Only some open files are cached: many readers would fill the memory with page caches.
  */
-#include "read/stream_inodes.h"
+#include "stream/stream_inodes.h"
 
 #include <errno.h>
 

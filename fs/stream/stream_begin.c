@@ -16,7 +16,7 @@
  * started, which tells it apart from a later one with the same number.  Where /proc does not say, a
  * thread counts as a process.
  */
-#include "read/stream_begin.h"
+#include "stream/stream_begin.h"
 
 #include <stdbool.h>
 #include <string.h>

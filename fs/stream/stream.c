@@ -20,7 +20,7 @@
  * where the reader is.  With one of these two flags every read comes to us, and the file is readable
  * while a byte is left.
  */
-#include "read/stream.h"
+#include "stream/stream.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,10 +31,10 @@
 
 #include "chronfs.h"
 #include "held/open_files.h"
-#include "read/stream_begin.h"
-#include "read/stream_inodes.h"
 #include "shared/last_change.h"
 #include "shared/node_ops.h"
+#include "stream/stream_begin.h"
+#include "stream/stream_inodes.h"
 
 #define BLOCK 512 /* unit of st_blocks */
 #define CACHED_SEGMENT_MIN (1U << 20)

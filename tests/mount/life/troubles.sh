@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# troubles.sh - what docs/troubleshooting.md says of the system around a mount: syncs that do not reach the
+# troubles.sh - what docs/TROUBLESHOOTING.md says of the system around a mount: syncs that do not reach the
 # daemon, copies by the kernel, mappings of what is trimmed, shared descriptors, bind mounts, overlays
 . "$(dirname "$0")/../lib/namespace.sh"
 . "$(dirname "$0")/../lib/lib.sh"

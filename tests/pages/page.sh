@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Usage: page.sh PAGE
+#
+# page.sh - runs every command of a page, such as docs/USE.md, from the page itself: run.py
+#
+# The commands run as root in an empty directory, with the programs of this build on PATH, and the library where
+# pkg-config, the linker and Python find it.  They have a mount namespace and a process namespace of their own:
+# /etc is a copy; /mnt, /var/spool and /var/log are empty.  Everything that a page mounts, starts, or changes there
+# ends with the test.
+set -uo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=../mount/lib/namespace.sh
+. "$here/../mount/lib/namespace.sh"
+# shellcheck source=../mount/lib/lib.sh
+. "$here/../mount/lib/lib.sh"
+
+page=${1:?names a page}
+root=$(cd "$here/../.." && pwd)
+build=$(cd "$(dirname "$CHRONQ")/../.." && pwd)
+
+need_namespace
+command -v python3 >/dev/null || skip_all "no python3"
+
+# shellcheck disable=SC2317 # called by trap
+leave() {
+	local status=$? dir
+	cd / || exit
+	mapfile -t < <(awk -v top="$tmp/" 'index($2, top) == 1 { print $2 }' /proc/mounts)
+	for dir in "${MAPFILE[@]}"; do
+		printf -v dir %b "$dir"
+		umount -l "$dir"
+	done
+	(exit "$status")
+	cleanup
+}
+trap leave EXIT
+
+# A copy, which the page may change; nothing outside of the namespace sees it.
+# shellcheck disable=SC2154 # own is of namespace.sh
+if ! { mkdir "$own/etc" "$own/spool" "$own/log" && cp -a /etc/. "$own/etc" && mount --bind "$own/etc" /etc &&
+	mount --bind "$own/spool" /var/spool && mount --bind "$own/log" /var/log; }; then
+	skip_all "no directories of its own"
+fi
+rm -f /etc/mtab && ln -s /proc/self/mounts /etc/mtab && : >/etc/fstab
+mkdir "$tmp/bin" "$tmp/lib" "$tmp/home" "$tmp/page" "$tmp/sbin"
+cp "$CHRONFS" "$tmp/bin/chronfs"
+cp "$CHRONQ" "$tmp/bin/chronq"
+find "$build/core" -maxdepth 1 -name 'libchronq.so*' ! -type d -exec cp -P {} "$tmp/lib" \;
+for name in mount.chronfs mount.fuse.chronfs; do ln -s "$tmp/bin/chronfs" "$tmp/sbin/$name"; done
+show_in /sbin "$tmp/sbin" || skip_all "no /sbin of its own"
+[ "$own" = /mnt ] || mount -t tmpfs tmpfs /mnt
+
+unset MAKEFLAGS NINJA_STATUS "${!MESON_@}" CHRONFS_TEST_NAMESPACE CHRONFS_TEST_OUTSIDE
+export HOME=$tmp/home TZ=UTC LC_ALL=C.UTF-8 PATH=$tmp/bin:$PATH:/usr/sbin:/sbin
+export LD_LIBRARY_PATH=$tmp/lib PKG_CONFIG_PATH=$build/meson-uninstalled
+export PYTHONPATH=$root/core/python PYTHONDONTWRITEBYTECODE=1
+export PATIENCE=$patience
+cd "$tmp/page" || exit
+
+# The lines of run.py as cases, each as soon as it is there.
+while IFS= read -r line; do
+	case $line in
+	"ok - "*) pass "${line#ok - }" ;;
+	"not ok - "*) fail "${line#not ok - }" ;;
+	"skip - "*)
+		line=${line#skip - }
+		skip "${line%" # "*}" "not here: ${line##*" # "}"
+		;;
+	*) note "$line" ;;
+	esac
+done < <(python3 "$here/run.py" "$root" "$page" </dev/null 2>&1 || echo "not ok - run.py ended with $?")
+finish

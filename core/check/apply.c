@@ -200,7 +200,13 @@ static int open_fresh(struct cq_recovery *v, struct cq_candidate *fresh)
 	int r;
 
 	fresh->id = v->active_id;
-	r = cq_wsegment_open_or_create(v->dirfd, fresh->id, v->segment_size, &fresh->segment);
+	if (v->config->begin_seq > 0)
+		r = cq_wsegment_create_first(v->dirfd, fresh->id, v->segment_size,
+		                             v->config->begin_seq, v->config->begin_stream,
+		                             &fresh->segment);
+	else
+		r = cq_wsegment_open_or_create(v->dirfd, fresh->id, v->segment_size,
+		                               &fresh->segment);
 	if (r < 0) {
 		if (cq_room_lacks(r))
 			cq_room_log(v->config, CQ_ERROR, "no segment to write to", r, v->dirfd,

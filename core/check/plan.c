@@ -183,8 +183,9 @@ int cq_plan(struct cq_recovery *v)
 	v->active_id =
 		v->have_watermark && (v->watermark.segment <= CQ_SEGMENT_ID_MAX || v->count > 0)
 			? (uint32_t)v->watermark.segment
-		: v->count > 0 ? v->ids[0]
-			       : 0;
+		: v->count > 0             ? v->ids[0]
+		: v->config->begin_seq > 0 ? 1 /* as if segment 0 had been deleted */
+					   : 0;
 	v->tail = sizeof(struct cq_segment_header);
 	/* The segment that the watermark names is gone, and segments just below it, while older ones
 	 * exist: retention did not do that, because it takes the oldest first. */

@@ -3,6 +3,7 @@
 #include "check/check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "check/internal.h"
@@ -50,6 +51,18 @@ static void free_recovery(struct cq_recovery *v)
 	free(v->candidates);
 	free(v->gaps);
 	free(v->ids);
+}
+
+/* Only a new queue begins where the caller says. */
+static int check_begin(const struct cq_recovery *v)
+{
+	if (v->config->begin_seq == 0 ||
+	    (v->count == 0 && !v->have_watermark && v->damaged_slots == 0))
+		return 0;
+	cq_log(v->config, CQ_ERROR,
+	       "the queue is there already: only a new one can begin at record %" PRIu64,
+	       v->config->begin_seq);
+	return -EEXIST;
 }
 
 /* Reports the plan.  EBADMSG: the caller does not accept the loss; ECANCELED: there is nothing to do. */
@@ -110,6 +123,8 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	int r;
 
 	r = cq_inspect(&v);
+	if (r == 0)
+		r = check_begin(&v);
 	if (r == 0)
 		r = cq_plan(&v);
 	if (r == 0 && repair)

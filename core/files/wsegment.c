@@ -198,6 +198,32 @@ int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size,
 	return r;
 }
 
+int cq_wsegment_create_first(int dirfd, uint32_t id, uint64_t size, uint64_t first_seq,
+                             uint64_t stream_base, struct cq_wsegment **ret_segment)
+{
+	struct cq_wsegment *s;
+	int r;
+
+	r = cq_wsegment_prepare(dirfd, id, size, CQ_BY_ROLL, &s);
+	if (r < 0)
+		return r;
+	if (!cq_planted("begin_after_name"))
+		cq_wsegment_take(s, first_seq, stream_base);
+	r = cq_io_sync_data(s->map.fd);
+	cq_point("begin.synced");
+	if (r == 0)
+		r = cq_wsegment_publish(dirfd, s);
+	if (r < 0) {
+		cq_wsegment_discard(dirfd, s);
+		cq_wsegment_free(s);
+		return r;
+	}
+	if (cq_planted("begin_after_name"))
+		cq_wsegment_take(s, first_seq, stream_base);
+	*ret_segment = s;
+	return 0;
+}
+
 bool cq_wsegment_is_fresh(const struct cq_wsegment *segment)
 {
 	const uint8_t *base = segment->map.base;

@@ -96,6 +96,11 @@ int cq_wsegment_publish_or_open(int dirfd, struct cq_wsegment **segment);
 int cq_wsegment_open_or_create(int dirfd, uint32_t id, uint64_t size,
                                struct cq_wsegment **ret_segment);
 
+/* For a new queue that does not begin at 0: makes its first segment, which has these numbers, on the disk, before
+ * it has its name.  Never replaces. */
+int cq_wsegment_create_first(int dirfd, uint32_t id, uint64_t size, uint64_t first_seq,
+                             uint64_t stream_base, struct cq_wsegment **ret_segment);
+
 /* True if it holds no record and is not sealed: the writer may begin in it. */
 bool cq_wsegment_is_fresh(const struct cq_wsegment *segment);
 

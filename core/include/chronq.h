@@ -237,6 +237,16 @@ struct cq_config {
 	/* Called with the progress of recovery, which it may end.  NULL: no call. */
 	cq_progress_fn progress;
 	void *progress_arg;
+
+	/* Where a new queue begins, for a replica or an import: its first record gets the number begin_seq
+	 * (below 2^62), and its first payload byte is at position begin_stream of the stream (at most 2^62).
+	 * To everybody the queue is then as if retention had deleted the records before those, in segment 0.
+	 * Default: both 0.  A queue with a segment, or that had one, begins where it began: begin_seq other
+	 * than 0 gives EEXIST.  begin_stream needs a begin_seq: EINVAL.
+	 * Crash contract: a killed open, or a power cut, leaves no segment, or one that says where the queue
+	 * begins; never one that begins at 0. */
+	uint64_t begin_seq;
+	uint64_t begin_stream;
 };
 
 /* Fills *config, of `size` bytes, with its size and the defaults named above. */
@@ -260,7 +270,7 @@ static inline void cq_config_init(struct cq_config *config)
  *   EBADMSG          the queue is damaged, or records are lost (and not accept_loss): the log callback
  *                    gets the details; or a name of the queue's belongs to something that is no regular
  *                    file
- *   EEXIST           of one segment 999 files of bytes, or 999 whole copies, are set aside already, and
+ *   EEXIST           begin_seq is set, and the queue is there already; or of one segment 999 files of bytes, or 999 whole copies, are set aside already, and
  *                    recovery has more to set aside; the log callback gets the segment
  *   ELOOP            a name of the queue's is a symbolic link: none is followed
  *   EPERM            a file that would be written to has a second name (a hard link), belongs neither

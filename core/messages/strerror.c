@@ -17,7 +17,7 @@ static const struct {
 	{ ECANCELED, "stopped before anything was changed" },
 	{ ECHILD, "opened by another process: a child that was forked opens its own" },
 	{ EDQUOT, "no room: the queue has reached its max_bytes, or the disk's quota is used up" },
-	{ EEXIST, "too much is set aside already" },
+	{ EEXIST, "a queue is there already, or too much is set aside" },
 	{ EFBIG,
 	  "File too large: a segment exceeds the limit of file sizes, or too many segments are missing" },
 	{ EINVAL, "Invalid argument: out of range, or not what the queue has" },

@@ -122,7 +122,7 @@ static int list_segments(int dirfd, uint32_t **ret_ids, size_t *ret_count)
 	return 0;
 }
 
-/* Newest first: after a kill the rest still begins with segment 0. */
+/* Newest first: after a kill the rest still begins where the queue began. */
 static int remove_segments(int dirfd, const uint32_t *ids, size_t count)
 {
 	char name[CQ_NAME_MAX];
@@ -206,7 +206,7 @@ static int close_writer(cq_writer *w, bool discard)
 		(void)cq_writer_store_position(w);
 	else if (r == 0)
 		r = -EIO;
-	discard = discard && w->next_seq == 0 && !atomic_load(&w->ousted);
+	discard = discard && w->fresh && w->records == 0 && !atomic_load(&w->ousted);
 	if (r == 0 && !discard)
 		cq_listing_store(w->dirfd, w->flush.durable.fd);
 	cq_point("close.position");

@@ -44,6 +44,9 @@ static int check_config(const struct cq_config *c)
 		return -EINVAL;
 	if (c->spares < 1 || c->spares > CQ_SPARES_MAX)
 		return -EINVAL;
+	if (c->begin_seq >= CQ_COUNT_MAX || c->begin_stream > CQ_COUNT_MAX ||
+	    (c->begin_seq == 0 && c->begin_stream > 0))
+		return -EINVAL;
 	switch (c->sync) {
 	case CQ_SYNC_NONE:
 	case CQ_SYNC_ALWAYS:
@@ -232,6 +235,7 @@ static int first_mark(cq_writer *w, bool created)
 {
 	const struct cq_watermark_slot mark = { .segment = w->current->id,
 		                                .offset = w->current->used,
+		                                .seq = w->next_seq,
 		                                .epoch = w->epoch };
 	int r;
 

@@ -75,6 +75,9 @@ struct pc_trace {
 	int dirfd; /* of the queue's directory; -1: not made yet */
 	ino_t base_ino, dir_ino;
 	uint64_t segment_size; /* that the writers ask for */
+	uint64_t begin_seq;    /* the number that the queue was to begin with; 0: none */
+	unsigned
+		begun; /* the event from which on that is promised; before, there may be no segment */
 	unsigned events;
 	unsigned made, made_durable; /* events; the directory's own name */
 	uint8_t *versions;           /* pages; number 0 is all zero */

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "files/dir.h"
+#include "queue_support.h"
 #include "write/writer.h"
 
 static char wrong[4096]; /* what is, and what the library said */
@@ -232,12 +233,15 @@ static const char *expect(const char *dir, const struct pc_record *survivors, si
 }
 
 static const char *go_on(const struct pc_trace *t, const char *dir, cq_writer *w,
-                         const struct pc_record *survivors, size_t count)
+                         const struct pc_record *survivors, size_t count, uint64_t least_seq)
 {
 	struct pc_record more[MORE] = { 0 };
 	const char *r = append_more(w, survivors, count, more);
 	uint64_t before;
 	int closed;
+
+	if (!r && more[0].seq < least_seq)
+		r = say("it does not begin where it was to begin");
 
 	(void)cq_writer_prepare_step(w); /* or the next open would */
 	closed = cq_writer_close(w);
@@ -267,12 +271,16 @@ const char *pc_check(const struct pc_trace *t, unsigned event, const char *base)
 	struct pc_record *survivors = NULL;
 	const char *result;
 	char dir[PATH_SIZE];
+	uint64_t least;
 	cq_writer *w;
 	ssize_t count;
 	int r;
 
 	wrong[0] = '\0';
 	support_path(dir, base, PC_DIR);
+	least = event >= t->begun || (support_exists(base, PC_DIR) && qs_count_names(dir, ".q") > 0)
+	                ? t->begin_seq
+	                : 0;
 	r = open_writer(t, dir, &w);
 	if (r < 0)
 		return say("open: %s", strerror(-r));
@@ -284,7 +292,7 @@ const char *pc_check(const struct pc_trace *t, unsigned event, const char *base)
 	if (result)
 		(void)cq_writer_close(w);
 	else
-		result = go_on(t, dir, w, survivors, (size_t)count);
+		result = go_on(t, dir, w, survivors, (size_t)count, least);
 	free(survivors);
 	return result;
 }

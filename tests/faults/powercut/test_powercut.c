@@ -25,7 +25,7 @@
 #include "write/writer.h"
 
 #define STATES 1500U /* of all tests together */
-#define TESTS 10U
+#define TESTS 11U
 #define NESTED_EVERY 16U
 #define NESTED_DISKS 6U /* of each recovery */
 #define TRIES 20U       /* for each different disk */
@@ -415,10 +415,31 @@ static void restarted(void **state)
 	continue_golden(*state, "v2-reopened");
 }
 
+/* A new queue that begins later.  While nothing is promised there may be no segment; one that is there begins
+ * where it was to begin. */
+static void begun_later(void **state)
+{
+	struct run run;
+
+	begin(&run, *state, 4096);
+	run.q->config.begin_seq = run.trace.begin_seq = 1000;
+	run.q->config.begin_stream = 5000;
+	qs_open(run.q);
+	pc_promised(&run.trace);
+	run.trace.begun = run.trace.events;
+	append(&run, 9);
+	kill_writer(&run);
+	run.q->config.begin_seq = run.q->config.begin_stream = 0;
+	qs_open(run.q);
+	append(&run, 3);
+	close_writer(&run);
+	finish(&run, "begun_later");
+}
+
 static const struct CMUnitTest tests[TESTS] = {
-	QS_TEST(rolls),     QS_TEST(fallback), QS_TEST(batches),    QS_TEST(retention),
-	QS_TEST(reopened),  QS_TEST(killed),   QS_TEST(background), QS_TEST(continued),
-	QS_TEST(restarted), QS_TEST(runs),
+	QS_TEST(rolls),     QS_TEST(fallback), QS_TEST(batches),     QS_TEST(retention),
+	QS_TEST(reopened),  QS_TEST(killed),   QS_TEST(background),  QS_TEST(continued),
+	QS_TEST(restarted), QS_TEST(runs),     QS_TEST(begun_later),
 };
 
 SUPPORT_MAIN_IN_MEMORY(tests)

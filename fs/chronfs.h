@@ -74,7 +74,7 @@ struct chronfs {
 	cq_queue *queue;   /* the writer's; on a read-only mount our own */
 	cq_stream *stream; /* the queue's payload bytes */
 	int queue_fd;      /* the queue's directory, for statfs and times */
-	uid_t uid;         /* of the mounter, who owns every file of the mount */
+	uid_t uid;         /* of the mounter; options.access has the owner of the files */
 	gid_t gid;
 	struct timespec mount_time;
 	struct fuse_session *session;

@@ -126,9 +126,15 @@ void chronfs_ctl_delete_segment(fuse_req_t req, uint32_t segment)
 
 /* ---- ctl ---- */
 
+/* The mounter owns ctl, not uid=: users who may append must not be able to trim. */
 static int ctl_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	chronfs_attr(fs, node, S_IFREG | 0200, fs->mount_time, ret_stat);
+	const struct chronfs_access *access = &fs->options.access;
+
+	chronfs_attr(fs, node, S_IFREG, fs->mount_time, ret_stat);
+	ret_stat->st_mode |= access->ctl_shared ? 0220 : 0200;
+	ret_stat->st_uid = fs->uid;
+	ret_stat->st_gid = access->ctl_shared ? access->ctl_gid : fs->gid;
 	*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return 0;
 }

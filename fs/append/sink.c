@@ -54,7 +54,7 @@
 
 int chronfs_sink_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat, double *ret_timeout)
 {
-	chronfs_attr(fs, node, S_IFREG | 0644, fs->mount_time, ret_stat);
+	chronfs_attr(fs, node, S_IFREG | 0666, fs->mount_time, ret_stat);
 	ret_stat->st_blksize = BLKSIZE;
 	*ret_timeout = CHRONFS_FROZEN_TIMEOUT;
 	return 0;

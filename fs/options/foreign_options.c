@@ -28,7 +28,6 @@ static const char *const ignored_prefixes[] = {
 static const char fixed_threads[] = "the number of threads is fixed";
 static const char own_cache[] = "chronfs decides for each file what the kernel may cache";
 static const char own_limits[] = "the sizes of requests are fixed (limits in stats.json has them)";
-static const char own_owner[] = "owner and mode of the files are fixed";
 static const struct {
 	const char *name;
 	const char *reason;
@@ -52,9 +51,6 @@ static const struct {
 	{ "attr_timeout=", own_cache },
 	{ "ac_attr_timeout=", own_cache },
 	{ "negative_timeout=", own_cache },
-	{ "uid=", own_owner },
-	{ "gid=", own_owner },
-	{ "umask=", own_owner },
 	{ "blkdev", "a queue is a directory, not a block device" },
 	{ "blksize=", "a queue is a directory, not a block device" },
 };

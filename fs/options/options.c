@@ -14,12 +14,14 @@
 #include <unistd.h>
 
 #include "chronfs.h"
+#include "options/option_access.h"
 #include "options/option_numbers.h"
 #include "shared/log.h"
 
 #define FULL_WAIT_MS 30000 /* of full=block */
 #define LINE_TIMEOUT_MS 60000
 #define MAX_OPEN 16384
+#define UMASK 022
 
 enum key {
 	KEY_HELP,
@@ -44,6 +46,7 @@ enum key {
 	KEY_FULL,
 	KEY_LINE_TIMEOUT,
 	KEY_ALLOW_TRIM,
+	KEY_CTL_GID,
 	KEY_SYNC_ALWAYS,
 	KEY_RECOVER,
 	KEY_PASSTHROUGH,
@@ -52,6 +55,9 @@ enum key {
 	KEY_MAX_READ,
 	KEY_ALLOW_OTHER,
 	KEY_ALLOW_ROOT,
+	KEY_UID,
+	KEY_GID,
+	KEY_UMASK,
 };
 
 /* FUSE_OPT_KEY without the implicit conversion that clang warns about. */
@@ -88,6 +94,7 @@ static const struct fuse_opt option_table[] = {
 	OPTION("full=", KEY_FULL),
 	OPTION("line_timeout=", KEY_LINE_TIMEOUT),
 	OPTION("allow_trim", KEY_ALLOW_TRIM),
+	OPTION("ctl_gid=", KEY_CTL_GID),
 	OPTION("recover", KEY_RECOVER),
 	OPTION("passthrough=", KEY_PASSTHROUGH),
 	OPTION("max_open=", KEY_MAX_OPEN),
@@ -95,6 +102,9 @@ static const struct fuse_opt option_table[] = {
 	OPTION("max_read=", KEY_MAX_READ),
 	OPTION("allow_other", KEY_ALLOW_OTHER),
 	OPTION("allow_root", KEY_ALLOW_ROOT),
+	OPTION("uid=", KEY_UID),
+	OPTION("gid=", KEY_GID),
+	OPTION("umask=", KEY_UMASK),
 	FUSE_OPT_END,
 };
 
@@ -246,6 +256,9 @@ static int take_writing(struct chronfs_options *options, const char *arg, int ke
 	case KEY_ALLOW_TRIM:
 		options->allow_trim = true;
 		return 0;
+	case KEY_CTL_GID:
+		options->access.ctl_shared = true;
+		return chronfs_take_group(arg, &options->access.ctl_gid);
 	default: /* GCOV_EXCL_BR_LINE: each key has a case */
 		return -1;
 	}
@@ -300,6 +313,12 @@ static int take_argument(void *data, const char *arg, int key, struct fuse_args 
 	case KEY_ALLOW_ROOT:
 		options->allow_root = true;
 		return 1;
+	case KEY_UID:
+		return chronfs_take_user(arg, &options->access.uid);
+	case KEY_GID:
+		return chronfs_take_group(arg, &options->access.gid);
+	case KEY_UMASK:
+		return chronfs_take_umask(arg, &options->access.umask);
 	default:
 		(void)snprintf(options->writing, sizeof options->writing, "%s", arg);
 		return take_writing(options, arg, key);
@@ -389,6 +408,7 @@ int chronfs_options_parse(struct chronfs_options *ret_options, int argc, char **
 		.passthrough = true,
 		.line_timeout_ms = LINE_TIMEOUT_MS,
 		.max_open = MAX_OPEN,
+		.access = { .uid = getuid(), .gid = getgid(), .umask = UMASK },
 	};
 	int r = CHRONFS_EXIT_OPTIONS;
 	char *path;

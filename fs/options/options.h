@@ -6,10 +6,21 @@
 #include <fuse_opt.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "chronq.h"
 
 enum chronfs_sync { CHRONFS_SYNC_NONE, CHRONFS_SYNC_INTERVAL, CHRONFS_SYNC_ALWAYS };
+
+/* Who may do what with the files of the mount; the kernel checks it, by the attributes that
+ * chronfs_attr() gives (default_permissions). */
+struct chronfs_access {
+	uid_t uid; /* owner and group of all files but ctl, whose owner is the mounter */
+	gid_t gid;
+	mode_t umask;    /* mode bits that no file has; ctl has its own mode */
+	bool ctl_shared; /* members of ctl_gid may write to ctl, too */
+	gid_t ctl_gid;
+};
 
 struct chronfs_options {
 	char *queue;      /* absolute path */
@@ -26,7 +37,8 @@ struct chronfs_options {
 	bool passthrough; /* where it works */
 	bool allow_other, allow_root; /* which users get in; libfuse takes care of it */
 	bool allow_trim;              /* unlink of the oldest segment deletes it */
-	char writing[64];             /* the last option that needs a writer, as it was given */
+	struct chronfs_access access;
+	char writing[64]; /* the last option that needs a writer, as it was given */
 	enum chronfs_sync sync;
 	uint64_t full_wait_ms;    /* how long a write waits in a full queue; 0: full=error */
 	uint64_t max_read;        /* bytes of a read request, for libfuse; 0: its own limit */

@@ -20,12 +20,14 @@ const struct chronfs_node_ops *chronfs_ops_of_node(uint64_t node)
 void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,
                   struct stat *ret_stat)
 {
+	const struct chronfs_access *access = &fs->options.access;
+
 	memset(ret_stat, 0, sizeof *ret_stat);
 	ret_stat->st_ino = chronfs_node_ino(node);
-	ret_stat->st_mode = mode;
+	ret_stat->st_mode = mode & ~access->umask;
 	ret_stat->st_nlink = 1;
-	ret_stat->st_uid = fs->uid;
-	ret_stat->st_gid = fs->gid;
+	ret_stat->st_uid = access->uid;
+	ret_stat->st_gid = access->gid;
 	ret_stat->st_blksize = 4096;
 	ret_stat->st_atim = when;
 	ret_stat->st_mtim = when;

@@ -58,7 +58,8 @@ extern const struct chronfs_node_ops *const chronfs_ops_by_kind[];
 const struct chronfs_node_ops *chronfs_ops_of_node(uint64_t node);
 
 /* Fills in what all nodes have: inode number, mode, owner, one link, and the time `when` three
- * times. */
+ * times.  mode: the type, and the permissions before the umask: 0666 of a sink, 0444 of another file,
+ * 0555 of a directory.  Every node gets its attributes here, so uid=, gid= and umask= hold for all. */
 void chronfs_attr(const struct chronfs *fs, uint64_t node, mode_t mode, struct timespec when,
                   struct stat *ret_stat);
 

@@ -4,8 +4,10 @@
  *
  * An open file or a lock costs the daemon memory, and time, since it walks some lists.  An open
  * segment file costs one of the daemon's descriptors, which it needs to write.  So chronfs counts
- * these, and refuses one too many: ENFILE for an open, ENOLCK for a lock.  Half of each is kept for
- * root and the mounter: users that allow_other lets in cannot keep the writers out.
+ * these, and refuses one too many: ENFILE for an open, ENOLCK for a lock.  Users that allow_other lets
+ * in can fill half of a limit.  The owner of the files, members of their group if it may append, and
+ * members of ctl's group can fill three quarters: nobody else keeps them out.  Root and the mounter can
+ * fill all of it.
  *
  * Invariant: each success of chronfs_user_limit_take(), and each chronfs_user_limit_add(), is
  * followed by one chronfs_user_limit_release().
@@ -13,6 +15,7 @@
 #include "shared/user_limits.h"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "chronfs.h"
 #include "fault.h"
@@ -20,6 +23,7 @@
 #define DIRS_MAX 1024  /* each holds the list of all segments */
 #define LOCKS_MAX 4096 /* a request for a lock walks all locks, an unlock all requests that wait */
 #define DESCRIPTORS 1024 /* of the daemon, if getrlimit() fails */
+#define GROUPS 256       /* of a sender that are looked at */
 
 void chronfs_user_limits_init(struct chronfs *fs)
 {
@@ -46,11 +50,42 @@ static bool is_privileged(const struct chronfs *fs, fuse_req_t req)
 	return uid == 0 || uid == fs->uid;
 }
 
+static bool has_rights(const struct chronfs_access *access, gid_t gid)
+{
+	return (gid == access->gid && !(access->umask & S_IWGRP)) ||
+	       (gid == access->ctl_gid && access->ctl_shared);
+}
+
+/* Whether the options let the sender append or command as owner or as member of a group.  Asks /proc
+ * for the sender's groups, so only when half of a limit is used. */
+static bool is_trusted(const struct chronfs *fs, fuse_req_t req)
+{
+	const struct chronfs_access *access = &fs->options.access;
+	const struct fuse_ctx *sender = fuse_req_ctx(req);
+	gid_t groups[GROUPS];
+	int count;
+
+	if (sender->uid == access->uid || has_rights(access, sender->gid))
+		return true;
+	if ((access->umask & S_IWGRP) && !access->ctl_shared)
+		return false;
+	count = fuse_req_getgroups(req, GROUPS, groups); /* all that there are, or an error */
+	for (int i = 0; i < count && i < GROUPS; i++)
+		if (has_rights(access, groups[i]))
+			return true;
+	return false;
+}
+
 static bool is_left(size_t used, const struct chronfs_user_limit *limit, fuse_req_t req)
 {
+	const struct chronfs *fs = chronfs_of(req);
+
 	if (chronfs_planted("holdings_unbounded") || used < limit->most / 2)
 		return true;
-	return used < limit->most && is_privileged(chronfs_of(req), req);
+	if (used >= limit->most)
+		return false;
+	return is_privileged(fs, req) ||
+	       (used < limit->most - limit->most / 4 && is_trusted(fs, req));
 }
 
 bool chronfs_user_limit_allows(const struct chronfs_user_limit *limit, fuse_req_t req)

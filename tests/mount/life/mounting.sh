@@ -76,6 +76,11 @@ mount -t chronfs "$q" "$m" -o noatime,sync,noexec
 is "the kernel's mount options" "$(options | grep -oE 'noatime|sync|noexec' | sort | tr '\n' ' ')" \
 	"noatime noexec sync "
 mounted "options for the kernel"
+mount -t chronfs "$q" "$m" -o allow_other,uid=nobody,gid=adm,umask=007,ctl_gid=nogroup
+is "owner, group and mode" "$(stat -c '%a %U %G' "$m/append" "$m/ctl" "$m" | tr '\n' ,)" \
+	"660 nobody adm,220 root nogroup,550 nobody adm,"
+mounted "owner, group and mode"
+gives 1 "there is no such user" "mount -o uid=" mount -t chronfs "$q" "$m" -o uid=nobody-here
 gives 1 "remount" "mount -o remount" mount -t chronfs "$q" "$m" -o remount,ro
 gives 1 "unknown option(s): \`-o nonsense'" "an unknown option" mount -t chronfs "$q" "$m" -o nonsense
 gives 1 "segment_size=7" "a wrong value" mount -t chronfs "$q" "$m" -o segment_size=7
@@ -131,8 +136,9 @@ line() { # TYPE OPTIONS
 	printf '%s %s %s %s 0 0\n' "${q// /\\040}" "$m" "$1" "$2" >"$tmp/fstab"
 }
 for type in fuse.chronfs chronfs; do
-	line $type defaults,segment_size=64K,_netdev,nofail,noauto,user,x-systemd.automount
+	line $type defaults,segment_size=64K,_netdev,nofail,noauto,user,x-systemd.automount,gid=adm,umask=027
 	ok "a line of type $type" mount -T "$tmp/fstab" "$m"
+	is "its group and mode" "$(stat -c '%a %G' "$m/stream")" "440 adm"
 	is "its options" "$(options | grep -oE 'nosuid|nodev|noexec' | sort | tr '\n' ' ')" \
 		"nodev noexec nosuid "
 	mounted "a line of type $type"

@@ -41,6 +41,7 @@ works dirsync dirsync
 works async
 works sync sync
 works ro,rw rw
+works uid=1,gid=nogroup,umask=077
 works _netdev,nofail,x-anything,user,,comment=x
 
 # The data of an allow_root mount are root's and the mounter's.
@@ -68,7 +69,6 @@ no max_readahead=0 "the sizes of requests are fixed"
 no kernel_cache "chronfs decides for each file what the kernel may cache"
 no direct_io "chronfs decides for each file what the kernel may cache"
 no attr_timeout=1 "chronfs decides for each file what the kernel may cache"
-no uid=1 "owner and mode"
 no blkdev "a queue is a directory"
 no blksize=512 "a queue is a directory"
 no subtype=other "the type is always fuse.chronfs"

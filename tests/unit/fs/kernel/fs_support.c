@@ -34,6 +34,7 @@ void *__wrap_fuse_req_userdata(fuse_req_t req);
 const struct fuse_ctx *__wrap_fuse_req_ctx(fuse_req_t req);
 void __wrap_fuse_req_interrupt_func(fuse_req_t req, fuse_interrupt_func_t func, void *data);
 int __wrap_fuse_req_interrupted(fuse_req_t req);
+int __wrap_fuse_req_getgroups(fuse_req_t req, int size, gid_t *list);
 int __wrap_fuse_reply_err(fuse_req_t req, int error);
 void __wrap_fuse_reply_none(fuse_req_t req);
 int __wrap_fuse_reply_entry(fuse_req_t req, const struct fuse_entry_param *entry);
@@ -85,6 +86,15 @@ void __wrap_fuse_req_interrupt_func(fuse_req_t req, fuse_interrupt_func_t func, 
 int __wrap_fuse_req_interrupted(fuse_req_t req)
 {
 	return of(req)->interrupted;
+}
+
+int __wrap_fuse_req_getgroups(fuse_req_t req, int size, gid_t *list)
+{
+	const int count = of(req)->group_count;
+
+	for (int i = 0; i < count && i < size; i++)
+		list[i] = i + 1 == count ? of(req)->last_group : FS_NO_GROUP;
+	return count;
 }
 
 int __wrap_fuse_reply_err(fuse_req_t req, int error)
@@ -264,6 +274,7 @@ int fs_mount(char *queue, bool read_only)
 
 	chronfs_init(&fs);
 	fs.uid = FS_MOUNTER;
+	fs.options.access = (struct chronfs_access){ FS_OWNER, FS_GROUP, 022, false, 0 };
 	fs.options.queue = queue;
 	fs.options.read_only = read_only;
 	fs.options.max_open = 16;

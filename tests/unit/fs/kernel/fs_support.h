@@ -24,6 +24,9 @@ extern char fs_queue[];
 #define FS_PAYLOAD 1000 /* bytes of each record, three of them in a segment */
 #define FS_LIMIT 2000   /* longest record that the mount takes */
 #define FS_MOUNTER 1000 /* user id of the mounter */
+#define FS_OWNER 1001   /* owner and group of the files */
+#define FS_GROUP 2001
+#define FS_NO_GROUP 2999 /* one that has no rights here */
 
 int fs_setup(void **state);
 int fs_setup_read_only(void **state);
@@ -46,7 +49,9 @@ struct request {
 	off_t offset;
 	unsigned events;
 	struct fuse_ctx from;
-	bool lost; /* the open was interrupted: the kernel does not take the reply */
+	int group_count;  /* supplementary groups of the sender; below zero: -errno */
+	gid_t last_group; /* of these; the others have no rights */
+	bool lost;        /* the open was interrupted: the kernel does not take the reply */
 	bool interrupted;
 	fuse_interrupt_func_t func;
 	void *data;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_command_line.c - rare command lines of the mount: odd paths, mount(8)'s types and namespaces, no
- * memory
+ * test_command_line.c - rare command lines of the mount: users and groups, odd paths, mount(8)'s types
+ * and namespaces, no memory
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +59,36 @@ CALL(int, fuse_opt_add_arg, (struct fuse_args * args, const char *arg), (args, a
 CALL(int, fuse_opt_insert_arg, (struct fuse_args * args, int position, const char *arg),
      (args, position, arg), NO_MEMORY)
 CALL(int, fuse_opt_add_opt_escaped, (char **text, const char *option), (text, option), NO_MEMORY)
+
+/* ---- the system's users and groups ---- */
+
+/* There is one user, and one group.  Of "broken" the system cannot tell. */
+struct passwd *__wrap_getpwnam(const char *name);
+struct group *__wrap_getgrnam(const char *name);
+
+static int unknown; /* errno for a name that there is not */
+
+struct passwd *__wrap_getpwnam(const char *name)
+{
+	static char alice[] = "alice";
+	static struct passwd user = { .pw_name = alice, .pw_uid = 1234, .pw_gid = 5678 };
+
+	if (strcmp(name, alice) == 0)
+		return &user;
+	errno = strcmp(name, "broken") == 0 ? EIO : unknown;
+	return NULL;
+}
+
+struct group *__wrap_getgrnam(const char *name)
+{
+	static char staff[] = "staff";
+	static struct group group = { .gr_name = staff, .gr_gid = 4321 };
+
+	if (strcmp(name, staff) == 0)
+		return &group;
+	errno = strcmp(name, "broken") == 0 ? EIO : unknown;
+	return NULL;
+}
 
 /* ---- parsing ---- */
 
@@ -131,6 +163,85 @@ static void names_are_replaced(void **state)
 	assert_int_equal(parse("chronfs /tmp /tmp -o fsname=a,fsname=b", &o), 0);
 	assert_string_equal(o.source, "b");
 	chronfs_options_fini(&o);
+}
+
+/* ---- users, groups, modes ---- */
+
+static struct chronfs_access access_of(const char *line)
+{
+	struct chronfs_access access;
+	struct chronfs_options o;
+
+	assert_int_equal(parse(line, &o), 0);
+	assert_false(handed_to_libfuse(&o, "id="));
+	assert_false(handed_to_libfuse(&o, "umask"));
+	access = o.access;
+	chronfs_options_fini(&o);
+	return access;
+}
+
+static void owners(void **state)
+{
+	struct chronfs_access a;
+
+	(void)state;
+	a = access_of("chronfs /tmp /tmp");
+	assert_int_equal(a.uid, getuid());
+	assert_int_equal(a.gid, getgid());
+	assert_int_equal(a.umask, 022);
+	assert_false(a.ctl_shared);
+
+	a = access_of("chronfs /tmp /tmp -o uid=7,gid=8,umask=0027,ctl_gid=9");
+	assert_int_equal(a.uid, 7);
+	assert_int_equal(a.gid, 8);
+	assert_int_equal(a.umask, 027);
+	assert_true(a.ctl_shared);
+	assert_int_equal(a.ctl_gid, 9);
+
+	a = access_of("mount.chronfs /tmp /tmp -o uid=alice,gid=staff,umask=0 -o ctl_gid=staff");
+	assert_int_equal(a.uid, 1234);
+	assert_int_equal(a.gid, 4321);
+	assert_int_equal(a.umask, 0);
+	assert_int_equal(a.ctl_gid, 4321);
+
+	a = access_of("chronfs /tmp /tmp -o ro,uid=4294967294,gid=0,umask=777");
+	assert_int_equal(a.uid, 4294967294U);
+	assert_int_equal(a.gid, 0);
+	assert_int_equal(a.umask, 0777);
+}
+
+/* Other names than a user's or a group's, by each errno that may say so; what is no mask. */
+static void owners_that_there_are_not(void **state)
+{
+	static const int errors[] = { 0, ENOENT, ESRCH, EBADF, EPERM };
+	static const char *const masks[] = { "",   "8",  "08",   "1000",
+		                             "-1", "7x", "u=rw", "77777777777" };
+	char line[128];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+		unknown = errors[i];
+		refused("chronfs /tmp /tmp -o uid=bob", CHRONFS_EXIT_OPTIONS,
+		        "-o uid=bob: there is no such user");
+		refused("chronfs /tmp /tmp -o ctl_gid=bobs", CHRONFS_EXIT_OPTIONS,
+		        "-o ctl_gid=bobs: there is no such group");
+	}
+	unknown = 0;
+	refused("chronfs /tmp /tmp -o uid=", CHRONFS_EXIT_OPTIONS,
+	        "-o uid=: there is no such user");
+	refused("chronfs /tmp /tmp -o uid=1x", CHRONFS_EXIT_OPTIONS, "there is no such user");
+	refused("chronfs /tmp /tmp -o gid=-1", CHRONFS_EXIT_OPTIONS, "there is no such group");
+	refused("chronfs /tmp /tmp -o gid=4294967295", CHRONFS_EXIT_OPTIONS, "no such group");
+	refused("chronfs /tmp /tmp -o uid=broken", CHRONFS_EXIT_OPTIONS,
+	        "-o uid=broken: Input/output error");
+	refused("chronfs /tmp /tmp -o gid=broken", CHRONFS_EXIT_OPTIONS,
+	        "-o gid=broken: Input/output error");
+	for (size_t i = 0; i < sizeof masks / sizeof masks[0]; i++) {
+		(void)snprintf(line, sizeof line, "chronfs /tmp /tmp -o umask=%s", masks[i]);
+		refused(line, CHRONFS_EXIT_OPTIONS, ": an octal number from 0 to 777 expected");
+	}
+	refused("chronfs /tmp /tmp -o ro,ctl_gid=9", CHRONFS_EXIT_OPTIONS,
+	        "-o ctl_gid=9 has no meaning on a read-only mount");
 }
 
 /* ---- paths ---- */
@@ -213,13 +324,13 @@ static void sloppy(void **state)
 	struct chronfs_options o;
 
 	(void)state;
-	assert_int_equal(parse("mount.chronfs /tmp /tmp -s -o umask=0,nonsense,nosuid", &o), 0);
-	assert_false(handed_to_libfuse(&o, "umask"));
+	assert_int_equal(parse("mount.chronfs /tmp /tmp -s -o blkdev,nonsense,nosuid", &o), 0);
+	assert_false(handed_to_libfuse(&o, "blkdev"));
 	assert_false(handed_to_libfuse(&o, "nonsense"));
 	assert_true(handed_to_libfuse(&o, "nosuid"));
 	chronfs_options_fini(&o);
 	refused("mount.chronfs /tmp /tmp -s -o remount", CHRONFS_EXIT_OPTIONS, "-o remount: ");
-	refused("mount.chronfs /tmp /tmp -o umask=0", CHRONFS_EXIT_OPTIONS, "-o umask=0: ");
+	refused("mount.chronfs /tmp /tmp -o blkdev", CHRONFS_EXIT_OPTIONS, "-o blkdev: ");
 }
 
 static void a_namespace_that_is_none(void **state)
@@ -283,6 +394,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(debugging_stays_in_the_foreground),
 		TEST(names_are_replaced),
+		TEST(owners),
+		TEST(owners_that_there_are_not),
 		TEST(paths_become_absolute),
 		TEST(paths_that_lead_nowhere),
 		TEST(an_empty_path),

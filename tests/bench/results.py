@@ -129,14 +129,14 @@ def latency_panel(block, title, peers):
 def bars_panel(block, title, unit, bars):
     """A bar for each median, with lines from the least to the most."""
     rows = [[label, statistics.median(runs), min(runs), max(runs)] for label, runs in bars]
-    return title, rows, (f'set yrange [0:*]\nunset key\nset style fill solid 0.6\nset boxwidth 0.5\n'
-                         f'set ylabel "{unit}" noenhanced\nset xtics rotate by -12 noenhanced\n'
-                         f'plot {block} using 0:2:xtic(1) with boxes lc "#5577aa", '
-                         f'{block} using 0:2:3:4 with yerrorbars lc "black" pt 0')
+    return title, rows, (f'set yrange [0:1<*]\nunset key\nset style fill solid 0.6\n'
+                         f'set bars front\nset ylabel "{unit}" noenhanced\nset xtics rotate by -12 noenhanced\n'
+                         f'plot {block} using 0:2:3:4:(0.5):xtic(1) with boxerrorbars lc "#335588" lw 2')
 
 
 def panels(figures):
-    """The panels of one benchmark.  "chronfs: writes of 64 bytes" and "null FUSE: writes of 64 bytes" share one."""
+    """The panels of one benchmark.  "chronfs: writes of 64 bytes" and "null FUSE: writes of 64 bytes" share one.
+    Where nothing was counted there is no panel."""
     by_heading, latencies, bars = {}, {}, {}
     for figure in figures:
         by_heading.setdefault(figure["heading"], {})[figure["name"], figure["unit"]] = figure["runs"]
@@ -149,7 +149,8 @@ def panels(figures):
         for (name, unit), runs in named.items():
             bars.setdefault((title, unit), []).append((f"{peer}: {name}" if peer else name, runs))
     made = [lambda block, t=t, p=p: latency_panel(block, t, p) for t, p in latencies.items()]
-    made += [lambda block, t=t, u=u, b=b: bars_panel(block, t, u, b) for (t, u), b in bars.items()]
+    made += [lambda block, t=t, u=u, b=b: bars_panel(block, t, u, b)
+             for (t, u), b in bars.items() if any(any(runs) for _, runs in b)]
     return [make(f"$panel{i}") for i, make in enumerate(made)]
 
 

@@ -43,17 +43,21 @@ if ! { mkdir "$own/etc" "$own/spool" "$own/log" && cp -a /etc/. "$own/etc" && mo
 	skip_all "no directories of its own"
 fi
 rm -f /etc/mtab && ln -s /proc/self/mounts /etc/mtab && : >/etc/fstab
-mkdir "$tmp/bin" "$tmp/lib" "$tmp/home" "$tmp/page" "$tmp/sbin"
+mkdir "$tmp/bin" "$tmp/home" "$tmp/page" "$tmp/sbin"
 cp "$CHRONFS" "$tmp/bin/chronfs"
 cp "$CHRONQ" "$tmp/bin/chronq"
-find "$build/core" -maxdepth 1 -name 'libchronq.so*' ! -type d -exec cp -P {} "$tmp/lib" \;
+output=$(DESTDIR=$tmp/root meson install -C "$build" --no-rebuild 2>&1)
+check "meson install" $? "$output"
+package=$(find "$tmp/root" -name chronq.pc) # it says where the library would be
+prefix=$tmp/root$(sed -n 's/^prefix=//p' "$package")
+sed -i "s|^prefix=.*|prefix=$prefix|" "$package"
 for name in mount.chronfs mount.fuse.chronfs; do ln -s "$tmp/bin/chronfs" "$tmp/sbin/$name"; done
 show_in /sbin "$tmp/sbin" || skip_all "no /sbin of its own"
 [ "$own" = /mnt ] || mount -t tmpfs tmpfs /mnt
 
 unset MAKEFLAGS NINJA_STATUS "${!MESON_@}" CHRONFS_TEST_NAMESPACE CHRONFS_TEST_OUTSIDE
 export HOME=$tmp/home TZ=UTC LC_ALL=C.UTF-8 PATH=$tmp/bin:$PATH:/usr/sbin:/sbin
-export LD_LIBRARY_PATH=$tmp/lib PKG_CONFIG_PATH=$build/meson-uninstalled
+export LD_LIBRARY_PATH=$prefix/lib PKG_CONFIG_PATH=${package%/*}
 export PYTHONPATH=$root/core/python PYTHONDONTWRITEBYTECODE=1
 export PATIENCE=$patience
 cd "$tmp/page" || exit

@@ -36,9 +36,9 @@ static uint64_t lag(const struct visit *v, const struct cq_reader_file *file)
 	return (to_segment - segment) * v->segment_size + to_offset - offset;
 }
 
-static void see(void *arg, const char *name, const struct cq_reader_file *file)
+static struct cq_reader_position position(const struct visit *v, const char *name,
+                                          const struct cq_reader_file *file)
 {
-	const struct visit *v = arg;
 	struct cq_reader_position position = {
 		.segment = (uint32_t)file->segment,
 		.offset = file->offset,
@@ -47,23 +47,55 @@ static void see(void *arg, const char *name, const struct cq_reader_file *file)
 	};
 
 	(void)snprintf(position.name, sizeof position.name, "%s", name);
-	v->visit(v->arg, &position);
+	return position;
+}
+
+static void see(void *arg, const char *name, const struct cq_reader_file *file)
+{
+	const struct visit *v = arg;
+	const struct cq_reader_position seen = position(v, name, file);
+
+	v->visit(v->arg, &seen);
+}
+
+/* Where the writer is, if that is known. */
+static int look_at_writer(cq_queue *queue, struct visit *v)
+{
+	struct cq_control control;
+	int r;
+
+	r = cq_queue_segment_size(queue, &v->segment_size);
+	if (r < 0)
+		return r;
+	if (v->segment_size > 0 && cq_control_open(&control, queue->dirfd, false) == 0) {
+		v->have_writer = cq_control_position(&control, &v->writer) == 0;
+		cq_control_close(&control);
+	}
+	return 0;
 }
 
 int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg)
 {
 	struct visit v = { .visit = visit, .arg = arg };
-	struct cq_control control;
 	int r;
 
 	if (cq_process_forked(queue->process))
 		return -ECHILD;
-	r = cq_queue_segment_size(queue, &v.segment_size);
-	if (r < 0)
-		return r;
-	if (v.segment_size > 0 && cq_control_open(&control, queue->dirfd, false) == 0) {
-		v.have_writer = cq_control_position(&control, &v.writer) == 0;
-		cq_control_close(&control);
-	}
-	return cq_reader_file_each(queue->dirfd, see, NULL, &v);
+	r = look_at_writer(queue, &v);
+	return r < 0 ? r : cq_reader_file_each(queue->dirfd, see, NULL, &v);
+}
+
+int cq_queue_reader_position(cq_queue *queue, const char *name,
+                             struct cq_reader_position *ret_position)
+{
+	struct cq_reader_file file;
+	struct visit v = { 0 };
+	int r;
+
+	r = look_at_writer(queue, &v);
+	if (r == 0)
+		r = cq_reader_file_read_named(queue->dirfd, name, &file);
+	if (r == 0)
+		*ret_position = position(&v, name, &file);
+	return r;
 }

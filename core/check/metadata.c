@@ -160,13 +160,15 @@ static void move(void *arg, const char *name, const struct cq_reader_file *curso
 
 	if ((!gone && cursor->damaged == 0) || visit->result < 0)
 		return;
-	r = cq_reader_file_open(visit->v->dirfd, name, true, &fd);
+	r = cq_reader_file_open(visit->v->dirfd, name, false, &fd);
+	if (r == -ENOENT)
+		return; /* it was deleted meanwhile */
 	if (r == 0) {
 		cq_point("recover.reader_misplaced");
 		r = cq_reader_file_lock(fd, true);
 		if (r == 0) {
 			r = move_locked(visit, fd, &moved, &gone);
-			cq_io_unlock_bytes(fd);
+			cq_reader_file_unlock(fd);
 		}
 		close(fd);
 	}

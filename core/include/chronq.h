@@ -550,6 +550,32 @@ struct cq_reader_position {
 typedef void (*cq_reader_visit_fn)(void *arg, const struct cq_reader_position *position);
 CQ_API int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg);
 
+/* One named reader: its committed position, how far it is behind, and who uses it. */
+struct cq_reader_info {
+	size_t size; /* of this structure */
+	uint32_t segment;
+	uint64_t offset;
+	uint64_t heartbeat_ns; /* as in struct cq_reader_position, as is lag_bytes */
+	uint64_t lag_bytes;
+	bool have_seq;         /* seq is known: no damage hides it */
+	bool have_lag_records; /* lag_records is known: have_seq, and numbers ascend from there on */
+	bool missing; /* records before the next one are gone: cq_reader_next() will give ENODATA */
+	bool in_use;  /* a handle has it; on btrfs false even then (/proc/locks cannot tell) */
+	uint64_t seq; /* of the next record to take, or of the one that will be appended next */
+	uint64_t lag_records;  /* that it has still to take */
+	uint64_t next_time_ns; /* when the next record to take was appended; 0: none, or unknown */
+	pid_t pid;             /* of the process that has it; 0: unknown, or none */
+};
+
+/*
+ * Tells about one named reader.  Changes nothing and takes no lock.  Reads the reader's file, the next record
+ * and, unless this process writes the queue, the headers of the records in the current segment.
+ *   EINVAL          not the name of a reader (cq_reader_open())
+ *   ENOENT          there is no such reader, or it has no committed position
+ *   ELOOP, EBADMSG  its name belongs to something else
+ */
+CQ_API int cq_queue_reader(cq_queue *queue, const char *name, struct cq_reader_info *ret_info);
+
 /* Ids of all published segments, ascending, by name alone (no file is opened).  *ret_ids is the
  * caller's to free(), also when *ret_count is 0. */
 CQ_API int cq_queue_list(cq_queue *queue, uint32_t **ret_ids, size_t *ret_count);
@@ -675,15 +701,20 @@ enum cq_start {
  * and does not end this one.
  *
  * name NULL: an anonymous reader, which retention does not wait for.  A named reader (characters A-Z a-z
- * 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the queue; only one process at a
- * time should use a name.  (If several do, each commit counts until the next one of any of them.)
+ * 0-9 . _ -, 1 to 64, no leading dot) keeps its committed position in the queue.  The open of a new name
+ * commits the place where it starts, so retention waits for it from then on.
+ * One handle at a time has a name: its file is locked (flock) until cq_reader_close(), or until the process
+ * dies; a child that was forked meanwhile keeps the lock if the parent dies without closing.
  *   EINVAL           bad name, start or flags
+ *   EBUSY            another handle has the name, in this process or in another: cq_queue_reader() tells
+ *                    which process
  *   ENOENT, ENOTDIR  no such directory; or CQ_START_RESUME without a committed position
  *   ENOTEMPTY        a directory with files but no queue
  *   ENODEV           the file system cannot map files
- *   EACCES, EPERM, EROFS  with a name: the reader could not commit, since this process may not write to
- *                    its file, or may not make it.  (An anonymous reader needs no such right, nor does
- *                    cq_queue_readers().)
+ *   EACCES, EPERM, EROFS  with a name: this process may not write to the reader's file, or may not make it.
+ *                    (An anonymous reader needs no such right, nor does cq_queue_readers().)
+ *   ELOOP, EBADMSG   the name of the reader's file belongs to something else
+ *   ENOSPC, EDQUOT   no room for the file of a new name
  */
 CQ_API int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsigned flags,
                           cq_reader **ret_reader);
@@ -764,12 +795,52 @@ CQ_API int cq_reader_seek_end(cq_reader *reader);
 /*
  * Makes the current position (behind the last record taken) the named reader's committed one, also if
  * another position has been stored in the reader's file meanwhile, as by a recovery.
- *   EAGAIN     another handle of this name has been in the middle of a commit for a second: its process
- *              was stopped there
+ * Crash contract: a commit that has returned survives the death of this process by any signal; one that is cut
+ * off leaves the position before it.  It is not synced: after a power cut an earlier commit may count, and
+ * the reader gets records a second time, or a gap where they have been deleted since.
+ *   EAGAIN     another process has been in the middle of a write to the reader's file for a second: it was
+ *              stopped there
  *   EINVAL     the reader has no name
- *   ELOOP, EBADMSG  the name of the reader's file belongs to something else
+ *   ESTALE     the reader's file was removed or replaced, by other means than cq_reader_delete(), which
+ *              gives EBUSY: nothing was committed.  A new open begins as one of a new name
  */
 CQ_API int cq_reader_commit(cq_reader *reader);
+
+/*
+ * Makes the position behind record `seq` the committed one, while the reader stays where it is: for a program
+ * that takes records ahead of those that it is done with.  The reader must have passed the record; it is the
+ * one that cq_reader_seek_seq() finds.  If it is missing, the position is the one before the next record.
+ * Like cq_reader_commit(), this may move the committed position back.  Of a sequence of calls with ascending
+ * numbers each reads the headers of the records since the one before; the first one costs a seek.
+ *   ERANGE     the reader has not passed such a record
+ *   EIO        a damaged record hides the place
+ * Other errors and the crash contract as cq_reader_commit().
+ */
+CQ_API int cq_reader_commit_seq(cq_reader *reader, uint64_t seq);
+
+enum cq_place {
+	CQ_PLACE_SEQ,    /* value: a sequence number, as for cq_reader_seek_seq() */
+	CQ_PLACE_TIME,   /* value: nanoseconds since 1970, as for cq_reader_seek_time() */
+	CQ_PLACE_OLDEST, /* the oldest record; value is not used, as in the next one */
+	CQ_PLACE_LATEST, /* behind the newest record */
+};
+
+/*
+ * Sets the committed position of a named reader that no handle has, and makes the reader if it is new.  Where
+ * the records of the place are gone, it is at the next one.
+ * Errors as cq_reader_open() and the seeks; after an error the position is what it was.
+ */
+CQ_API int cq_reader_set(const char *dir, const char *name, enum cq_place place, uint64_t value);
+
+/*
+ * Deletes a named reader that no handle has: retention no longer waits for it.
+ *   EINVAL           bad name
+ *   EBUSY            a handle has it
+ *   ENOENT           there is no such reader, or no such directory
+ *   ESTALE           its file was removed or replaced meanwhile, by other means
+ *   ENOTDIR, ENOTEMPTY, EACCES, EPERM, EROFS, ELOOP, EBADMSG  as cq_reader_open()
+ */
+CQ_API int cq_reader_delete(const char *dir, const char *name);
 
 struct cq_reader_stats {
 	size_t size;           /* of this structure */

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "format/format.h"
+#include "meta/flock.h"
 #include "os/fault.h"
 #include "os/io.h"
 
@@ -189,36 +189,6 @@ int cq_lock_acquire(int dirfd, struct cq_lock *ret_lock)
 	return acquire(dirfd, true, ret_lock);
 }
 
-/*
- * Whether any process holds a flock on this file, and which one, according to the kernel's list: reading
- * the list never keeps a starting writer out, as taking the lock would.  Where the list's device number is
- * not stat's (btrfs subvolumes), the inode number and the pid in the text must agree.
- */
-static bool locked_now(const struct stat *st, pid_t named, pid_t *ret_pid)
-{
-	char line[256], kind[16];
-	unsigned device_major, device_minor;
-	uint64_t inode;
-	int pid = 0;
-	bool found = false;
-	FILE *locks = fopen("/proc/locks", "re");
-
-	if (!locks)
-		return false;
-	while (!found && fgets(line, sizeof line, locks)) {
-		if (sscanf(line, "%*d: %15s %*s %*s %d %x:%x:%" SCNu64, kind, &pid, &device_major,
-		           &device_minor, &inode) != 5)
-			continue;
-		found = strcmp(kind, "FLOCK") == 0 && inode == st->st_ino &&
-		        ((device_major == major(st->st_dev) && device_minor == minor(st->st_dev)) ||
-		         pid == named);
-	}
-	fclose(locks);
-	if (found)
-		*ret_pid = pid;
-	return found;
-}
-
 /* Parses the text; one that cannot be parsed gives pid 0. */
 static struct cq_holder read_text(const char *text)
 {
@@ -248,7 +218,7 @@ static void find_directory_holder(int dirfd, struct cq_holder *holder)
 	struct cq_holder other = { .locked = true, .closing = true };
 	struct stat st;
 
-	if (fstat(dirfd, &st) < 0 || !locked_now(&st, 0, &other.pid))
+	if (fstat(dirfd, &st) < 0 || !cq_flock_held(&st, 0, &other.pid))
 		return;
 	if (other.pid < 0)
 		other.pid = 0;
@@ -275,7 +245,7 @@ int cq_lock_holder(int dirfd, struct cq_holder *ret_holder)
 		text[n] = '\0';
 		text[strcspn(text, "\n")] = '\0';
 		holder = read_text(text);
-		holder.locked = locked_now(&st, holder.pid, &pid);
+		holder.locked = cq_flock_held(&st, holder.pid, &pid);
 	} else if (r != -ENOENT) {
 		return r;
 	}

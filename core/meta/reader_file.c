@@ -7,9 +7,10 @@
  * CRC counts.
  *
  * Invariant: between the reading of the slots and the write of one, nobody else writes: each write is under
- * a lock of the file (cq_io_lock_bytes()), which excludes other handles of this process as it does other
- * processes, and which ends with the process (and the children that it has forked).  So of two commits the
- * later one counts, and a sign of life stores the position that is in the file then.  Reading needs no lock.
+ * a lock of the slots' bytes (cq_io_lock_bytes()), which excludes other open files of this process as it does
+ * other processes, and which ends with the process (and the children that it has forked).  So of two writes
+ * the later one counts, and a sign of life stores the position that is in the file then.  Reading needs no
+ * lock.  The lock that a handle has on its reader is another one (reader_lock.h).
  */
 #include "meta/reader_file.h"
 
@@ -94,20 +95,6 @@ int cq_reader_file_open(int dirfd, const char *name, bool create, int *ret_fd)
 		if (r == -EEXIST)
 			r = open_regular(dir, file, O_RDWR, ret_fd);
 	}
-	close(dir);
-	return r;
-}
-
-int cq_reader_file_may_create(int dirfd)
-{
-	int dir, r;
-
-	r = open_readers_dir(dirfd, false, &dir);
-	if (r == -ENOENT)
-		return cq_io_may_create(dirfd);
-	if (r < 0)
-		return r;
-	r = cq_io_may_create(dir);
 	close(dir);
 	return r;
 }
@@ -212,6 +199,7 @@ int cq_reader_file_read(int fd, struct cq_reader_file *ret_cursor)
 #define LOCK_WAIT_NS 1000000000U
 #define LOCK_PAUSE_NS_MIN 20000
 #define LOCK_PAUSE_NS_MAX 5000000
+#define SLOTS_SIZE (2 * sizeof(struct cq_reader_slot))
 
 int cq_reader_file_lock(int fd, bool wait)
 {
@@ -221,13 +209,18 @@ int cq_reader_file_lock(int fd, bool wait)
 
 	if (cq_planted("reader_unlocked"))
 		return 0;
-	while ((r = cq_io_lock_bytes(fd)) == -EBUSY && wait &&
+	while ((r = cq_io_lock_bytes(fd, SLOTS_SIZE)) == -EBUSY && wait &&
 	       cq_monotonic_ns() - start < LOCK_WAIT_NS) {
 		(void)nanosleep(&pause, NULL);
 		if (pause.tv_nsec < LOCK_PAUSE_NS_MAX)
 			pause.tv_nsec *= 2;
 	}
 	return r == -EBUSY ? -EAGAIN : r;
+}
+
+void cq_reader_file_unlock(int fd)
+{
+	cq_io_unlock_bytes(fd, SLOTS_SIZE);
 }
 
 int cq_reader_file_store_locked(int fd, struct cq_reader_file *cursor)
@@ -278,7 +271,7 @@ int cq_reader_file_write(int fd, struct cq_reader_file *cursor)
 	if (r < 0)
 		return r;
 	r = cq_reader_file_store_locked(fd, cursor);
-	cq_io_unlock_bytes(fd);
+	cq_reader_file_unlock(fd);
 	return r;
 }
 
@@ -293,7 +286,7 @@ int cq_reader_file_beat(int fd, uint64_t now_ns, struct cq_reader_file *cursor)
 		there = *cursor;
 	there.heartbeat_ns = now_ns;
 	r = cq_reader_file_store_locked(fd, &there);
-	cq_io_unlock_bytes(fd);
+	cq_reader_file_unlock(fd);
 	if (r == 0)
 		*cursor = there;
 	return r;

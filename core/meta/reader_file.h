@@ -32,9 +32,6 @@ bool cq_reader_file_name_parse(char ret_name[CQ_READER_NAME_MAX + 1], const char
 /* Opens the file of a reader for reading and writing; `create` makes it and readers/ if missing. */
 int cq_reader_file_open(int dirfd, const char *name, bool create, int *ret_fd);
 
-/* Whether cq_reader_file_open() could make such a file where there is none: 0, EACCES, EROFS. */
-int cq_reader_file_may_create(int dirfd);
-
 /* -ENOENT: no valid position in it. */
 int cq_reader_file_read(int fd, struct cq_reader_file *ret_cursor);
 /* The same by the name of the reader. */
@@ -50,9 +47,10 @@ int cq_reader_file_write(int fd, struct cq_reader_file *cursor);
  * *cursor gets what is stored.  EAGAIN: another has the lock now. */
 int cq_reader_file_beat(int fd, uint64_t now_ns, struct cq_reader_file *cursor);
 
-/* For a caller that reads the file before it decides what to store; cq_io_unlock_bytes() ends it.  EAGAIN:
- * another has the lock, and with `wait` has had it for a second. */
+/* For a caller that reads the file before it decides what to store.  EAGAIN: another has the lock, and with
+ * `wait` has had it for a second. */
 int cq_reader_file_lock(int fd, bool wait);
+void cq_reader_file_unlock(int fd);
 int cq_reader_file_store_locked(int fd, struct cq_reader_file *cursor);
 
 /* Whether, after this error, there may be a position in a reader's file that this process cannot read (EACCES,

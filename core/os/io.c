@@ -149,12 +149,6 @@ int cq_io_mkdir(int dirfd, const char *name, mode_t mode)
 	return 0;
 }
 
-int cq_io_may_create(int dirfd)
-{
-	FAILPOINT("may_create");
-	return faccessat(dirfd, ".", W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
-}
-
 int cq_io_stat(int fd, struct stat *ret_stat)
 {
 	FAILPOINT("stat");
@@ -330,9 +324,9 @@ int cq_io_lock(int fd)
 	return 0;
 }
 
-int cq_io_lock_bytes(int fd)
+int cq_io_lock_bytes(int fd, size_t length)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = (off_t)length };
 
 	FAILPOINT("lock_bytes");
 	if (RETRY(fcntl(fd, F_OFD_SETLK, &lock)) < 0)
@@ -340,9 +334,9 @@ int cq_io_lock_bytes(int fd)
 	return 0;
 }
 
-void cq_io_unlock_bytes(int fd)
+void cq_io_unlock_bytes(int fd, size_t length)
 {
-	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET, .l_len = (off_t)length };
 
 	(void)RETRY(fcntl(fd, F_OFD_SETLK, &lock));
 }

@@ -31,8 +31,6 @@ int cq_io_open(int dirfd, const char *name, int flags, int *ret_fd);
 /* O_CREAT|O_EXCL, read-write.  The file gets `mode`, less what the umask takes. */
 int cq_io_create_new(int dirfd, const char *name, mode_t mode, int *ret_fd);
 int cq_io_mkdir(int dirfd, const char *name, mode_t mode);
-/* Whether a file may be made in the directory: 0, EACCES, EROFS. */
-int cq_io_may_create(int dirfd);
 
 int cq_io_stat(int fd, struct stat *ret_stat);
 int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
@@ -60,10 +58,11 @@ int cq_io_set_times(int fd, const struct timespec times[2]);
 
 /* flock() for this open file alone, without waiting; EBUSY: another has it. */
 int cq_io_lock(int fd);
-/* A lock of the whole file for this open file alone (F_OFD_SETLK), without waiting; EBUSY: another has it.
- * Only a process that may write to the file can have it.  It ends with the open file, so with the process. */
-int cq_io_lock_bytes(int fd);
-void cq_io_unlock_bytes(int fd);
+/* A lock of the file's first bytes for this open file alone (F_OFD_SETLK), without waiting; EBUSY: another
+ * has it.  Only a process that may write to the file can have it.  It ends with the open file, so with the
+ * process. */
+int cq_io_lock_bytes(int fd, size_t length);
+void cq_io_unlock_bytes(int fd, size_t length);
 int cq_io_duplicate(int fd, int *ret_fd);
 
 /* Starts writing the file's dirty pages, so that several files share what a sync costs. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader.c - a position in a queue: open, next, commit, close
+ * reader.c - a position in a queue: open, next, close
  *
  * cq_reader_next() is the hot path: while records follow one another in a segment it makes no system
  * call, reads no clock and takes no lock.  It does not prefetch: measurements say that this costs more
@@ -14,12 +14,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "catalog/locate.h"
 #include "format/place.h"
 #include "messages/sized.h"
-#include "os/clock.h"
+#include "meta/reader_lock.h"
 #include "os/fault.h"
 #include "os/process.h"
 
@@ -200,32 +199,6 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset)
 	return r;
 }
 
-int cq_reader_commit(cq_reader *reader)
-{
-	struct cq_reader_file committed = reader->committed;
-	int r;
-
-	if (cq_process_forked(reader->process))
-		return -ECHILD;
-	if (reader->name[0] == '\0')
-		return -EINVAL;
-	if (reader->committed_fd < 0) {
-		r = cq_reader_file_open(reader->queue->dirfd, reader->name, true,
-		                        &reader->committed_fd);
-		if (r < 0)
-			return r;
-	}
-	committed.segment = reader->segment;
-	committed.offset = reader->offset;
-	committed.heartbeat_ns = cq_realtime_ns();
-	r = cq_reader_file_write(reader->committed_fd, &committed);
-	if (r < 0)
-		return r;
-	reader->committed = committed;
-	reader->have_committed = true;
-	return 0;
-}
-
 int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
 {
 	struct cq_reader_stats stats = reader->stats;
@@ -244,17 +217,13 @@ int cq_reader_stats(const cq_reader *reader, struct cq_reader_stats *ret_stats)
 
 /* ---- open and close ---- */
 
-/* Reads the committed position.  A file that holds none, or that cannot be a reader's, counts as no file.
- * The file is opened for writing, too: a process that may not commit gets the error now. */
-static int load_committed(cq_reader *reader)
+/* Locks the reader's file, which is made unless the reader has to be there, and reads the committed position.  A
+ * file that holds none counts as no file. */
+static int load_committed(cq_reader *reader, bool create)
 {
 	int r;
 
-	r = cq_reader_file_open(reader->queue->dirfd, reader->name, false, &reader->committed_fd);
-	if (r == -EBADMSG || r == -ELOOP)
-		return 0;
-	if (r == -ENOENT)
-		return cq_reader_file_may_create(reader->queue->dirfd);
+	r = cq_reader_lock_open(reader->queue->dirfd, reader->name, create, &reader->committed_fd);
 	if (r < 0)
 		return r;
 	r = cq_reader_file_read(reader->committed_fd, &reader->committed);
@@ -291,8 +260,8 @@ static bool start_valid(enum cq_start start)
 	       start == CQ_START_RESUME_OR_OLDEST;
 }
 
-int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsigned flags,
-                   cq_reader **ret_reader)
+int cq_reader_open_unstored(const char *dir, const char *name, enum cq_start start, unsigned flags,
+                            cq_reader **ret_reader)
 {
 	cq_reader *reader;
 	uint64_t process;
@@ -318,7 +287,7 @@ int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsig
 	cq_reader_control(reader);
 	if (name) {
 		memcpy(reader->name, name, strlen(name) + 1);
-		r = load_committed(reader);
+		r = load_committed(reader, start != CQ_START_RESUME);
 		if (r < 0)
 			goto fail;
 	}
@@ -332,6 +301,26 @@ fail:
 	return r;
 }
 
+int cq_reader_open(const char *dir, const char *name, enum cq_start start, unsigned flags,
+                   cq_reader **ret_reader)
+{
+	cq_reader *reader;
+	int r;
+
+	r = cq_reader_open_unstored(dir, name, start, flags, &reader);
+	if (r < 0)
+		return r;
+	/* from now on retention waits for a new reader */
+	if (name && !reader->have_committed)
+		r = cq_reader_commit(reader);
+	if (r < 0) {
+		cq_reader_close(reader);
+		return r;
+	}
+	*ret_reader = reader;
+	return 0;
+}
+
 void cq_reader_close(cq_reader *reader)
 {
 	if (!reader || cq_process_forked(reader->process))
@@ -340,7 +329,7 @@ void cq_reader_close(cq_reader *reader)
 	if (reader->control.page)
 		cq_control_close(&reader->control);
 	if (reader->committed_fd >= 0)
-		close(reader->committed_fd);
+		cq_reader_lock_close(reader->queue->dirfd, reader->name, reader->committed_fd);
 	cq_queue_close(reader->queue);
 	free(reader);
 }

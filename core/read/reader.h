@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reader.h - inside of cq_reader: shared by reader.c, follow.c, wait.c and seek.c
+ * reader.h - inside of cq_reader: shared by the files of this folder
  *
  * A reader belongs to one thread.  It is a position {segment, offset} with the segment mapped or, if no
  * segment can be mapped, a position alone (`base` is NULL).
@@ -47,10 +47,28 @@ struct cq_reader {
 	struct cq_control control; /* page is NULL: not there (yet) */
 
 	char name[CQ_READER_NAME_MAX + 1]; /* "": anonymous */
-	int committed_fd;                  /* the reader's file; -1: not opened yet */
+	int committed_fd;                  /* the reader's file, locked; -1: anonymous */
 	bool have_committed;               /* `committed` is valid */
 	struct cq_reader_file committed;
+	/* where cq_reader_commit_seq() last committed: behind all records with a lower number than seq */
+	struct cq_reader_place {
+		bool known;
+		uint32_t segment;
+		uint64_t offset;
+		uint64_t seq;
+	} behind;
 };
+
+/* cq_reader_open() without the commit that makes a new reader. */
+int cq_reader_open_unstored(const char *dir, const char *name, enum cq_start start, unsigned flags,
+                            cq_reader **ret_reader);
+
+/* Makes a place the committed position.  Errors as cq_reader_commit(). */
+int cq_reader_store(cq_reader *reader, uint32_t segment, uint64_t offset);
+
+/* A passive anonymous reader that borrows the handle of a queue, for a look; not to be closed. */
+void cq_reader_scout(cq_reader *ret_scout, cq_queue *queue);
+void cq_reader_scout_end(cq_reader *scout);
 
 /* Moves to an offset in a mapped segment, which now belongs to the reader.  Forgets the sequence
  * number. */

@@ -49,6 +49,7 @@ static struct cq_queue_info queue_info = CQ_SIZED(queue_info);
 static struct cq_segment_info segment_info = CQ_SIZED(segment_info);
 static struct cq_segment_attr attr;
 static struct cq_reader_stats reader_stats = CQ_SIZED(reader_stats);
+static struct cq_reader_info reader_info = CQ_SIZED(reader_info);
 static struct cq_record record;
 static struct cq_span span;
 static cq_segment *segment;
@@ -85,6 +86,7 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_queue_check_version, (h->queue))                                  \
 	CALL(cq_queue_ends, (h->queue, &oldest, &newest))                         \
 	CALL(cq_queue_readers, (h->queue, visit, NULL))                           \
+	CALL(cq_queue_reader, (h->queue, "name", &reader_info))                   \
 	CALL(cq_queue_list, (h->queue, &ids, &count))                             \
 	CALL(cq_queue_segment_attr, (h->queue, 0, NULL, &attr))                   \
 	CALL(cq_segment_open, (h->queue, 0, &segment))                            \
@@ -108,6 +110,7 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_reader_seek_oldest, (h->reader))                                  \
 	CALL(cq_reader_seek_end, (h->reader))                                     \
 	CALL(cq_reader_commit, (h->reader))                                       \
+	CALL(cq_reader_commit_seq, (h->reader, 0))                                \
 	CALL(cq_reader_stats, (h->reader, &reader_stats))
 
 #define DEFINE(name, arguments)                             \
@@ -132,7 +135,8 @@ static const char *const without_error[] = { "cq_writer_sync_async", "cq_writer_
 	                                     "cq_segment_close",     "cq_stream_close",
 	                                     "cq_reader_close" };
 /* These take no handle. */
-static const char *const without_handle[] = { "cq_writer_open", "cq_queue_open", "cq_reader_open" };
+static const char *const without_handle[] = { "cq_writer_open", "cq_queue_open", "cq_reader_open",
+	                                      "cq_reader_set", "cq_reader_delete" };
 
 static int answered;
 

@@ -115,6 +115,11 @@ static int do_duplicate(int fd)
 	return r;
 }
 
+static int do_lock_bytes(int fd)
+{
+	return cq_io_lock_bytes(fd, 80);
+}
+
 static int do_write_out(int fd)
 {
 	return cq_io_write_out(fd, 0, 4096);
@@ -159,20 +164,13 @@ static const struct {
 	int error;
 	bool again; /* after EINTR */
 } calls[] = {
-	{ "fstat", do_stat, EIO, false },
-	{ "pread", do_pread, EIO, true },
-	{ "lseek", do_seek_data, EINVAL, false },
-	{ "fstat", do_seek_end, EIO, false },
-	{ "ftruncate", do_truncate, EIO, true },
-	{ "futimens", do_set_times, EPERM, false },
-	{ "flock", cq_io_lock, ENOLCK, true },
-	{ "fcntl", do_duplicate, EMFILE, false },
-	{ "fcntl", cq_io_lock_bytes, ENOLCK, true },
-	{ "fdatasync", cq_io_sync_data, EIO, true },
-	{ "fsync", cq_io_sync_dir, EIO, true },
-	{ "sync_file_range", do_write_out, EIO, true },
-	{ "madvise", do_populate, EFAULT, true },
-	{ "fstat", do_open, ESTALE, false },
+	{ "fstat", do_stat, EIO, false },         { "pread", do_pread, EIO, true },
+	{ "lseek", do_seek_data, EINVAL, false }, { "fstat", do_seek_end, EIO, false },
+	{ "ftruncate", do_truncate, EIO, true },  { "futimens", do_set_times, EPERM, false },
+	{ "flock", cq_io_lock, ENOLCK, true },    { "fcntl", do_duplicate, EMFILE, false },
+	{ "fcntl", do_lock_bytes, ENOLCK, true }, { "fdatasync", cq_io_sync_data, EIO, true },
+	{ "fsync", cq_io_sync_dir, EIO, true },   { "sync_file_range", do_write_out, EIO, true },
+	{ "madvise", do_populate, EFAULT, true }, { "fstat", do_open, ESTALE, false },
 };
 
 /* The error of a refused call is returned, and nothing stays open; an interrupted call is repeated. */

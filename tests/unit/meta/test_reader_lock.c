@@ -64,7 +64,7 @@ static void one_at_a_time(void **state)
 	assert_int_equal(cq_reader_file_beat(second, 5, &cursor), -EAGAIN);
 	assert_int_equal(cq_reader_file_write(second, &cursor), -EAGAIN);
 	assert_int_equal(position(second).segment, 1);
-	cq_io_unlock_bytes(first);
+	cq_reader_file_unlock(first);
 	assert_int_equal(cq_reader_file_beat(second, 5, &cursor), 0);
 	assert_int_equal(cursor.segment, 1);
 	assert_int_equal(position(first).heartbeat_ns, 5);
@@ -157,7 +157,7 @@ static void killed_with_the_lock(void **state)
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(cq_reader_file_lock(fd, false), 0);
-	cq_io_unlock_bytes(fd);
+	cq_reader_file_unlock(fd);
 	commit(fd, 2);
 	close(out[0]);
 	close(out[1]);

@@ -13,7 +13,9 @@ static const struct {
 	{ EAGAIN,
 	  "Resource temporarily unavailable: no segment was ready in time, or no thread is left" },
 	{ EBADMSG, "the queue is damaged" },
-	{ EBUSY, "in use: another writer has the queue, or a reader still needs the segment" },
+	{ EBUSY,
+	  "in use: another writer has the queue, another process has the reader, or a reader still "
+	  "needs the segment" },
 	{ ECANCELED, "stopped before anything was changed" },
 	{ ECHILD, "opened by another process: a child that was forked opens its own" },
 	{ EDQUOT, "no room: the queue has reached its max_bytes, or the disk's quota is used up" },
@@ -32,6 +34,8 @@ static const struct {
 	{ EOVERFLOW, "the segment ids, or the sequence numbers, are used up" },
 	{ EPERM, "a file of the queue must not be written to" },
 	{ EPROTONOSUPPORT, "the queue's format is newer than this program" },
+	{ ERANGE, "the reader has not passed that record" },
+	{ ESTALE, "the reader's file was removed or replaced" },
 };
 
 const char *cq_strerror(int error)

@@ -31,10 +31,10 @@ static void versions(void **state)
 }
 
 /* Errors with a meaning of their own: their text is not the system's. */
-static const int ours[] = { EAGAIN,    EBADMSG,   EBUSY,      ECANCELED,      ECHILD,
-	                    EDQUOT,    EEXIST,    EFBIG,      EINVAL,         EIO,
-	                    ELOOP,     EMSGSIZE,  ENODATA,    ENODEV,         EPERM,
-	                    EOVERFLOW, ENOTEMPTY, EOPNOTSUPP, EPROTONOSUPPORT };
+static const int ours[] = { EAGAIN,          EBADMSG, EBUSY,     ECANCELED,  ECHILD,    EDQUOT,
+	                    EEXIST,          EFBIG,   EINVAL,    EIO,        ELOOP,     EMSGSIZE,
+	                    ENODATA,         ENODEV,  ENOTEMPTY, EOPNOTSUPP, EOVERFLOW, EPERM,
+	                    EPROTONOSUPPORT, ERANGE,  ESTALE };
 /* Errors that mean here what they mean elsewhere. */
 static const int others[] = {
 	EACCES, EINTR, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS

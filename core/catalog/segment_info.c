@@ -129,6 +129,73 @@ static bool add_times(cq_segment *segment, struct cq_file_id file, struct cq_seg
 	return all;
 }
 
+/* ---- lowest and highest time ---- */
+
+/* By the index, if it is of all records that the summary counts. */
+static bool times_by_index(cq_segment *segment, const struct cq_segment_info *info,
+                           struct cq_segment_times *times)
+{
+	struct cq_index index;
+	bool all;
+
+	if (cq_index_read(segment->queue->dirfd, segment->id, segment->size, &index) < 0)
+		return false;
+	all = !(index.header.flags & CQ_INDEX_PARTIAL) && index.header.entries > 0 &&
+	      index.header.min_seq == info->first_seq && index.header.max_seq == info->last_seq &&
+	      begins_with(segment, &index.entries[0], info->first_seq);
+	if (all) {
+		times->records = info->records;
+		times->lowest_ns = index.header.min_time_ns;
+		times->highest_ns = index.header.max_time_ns;
+	}
+	cq_index_fini(&index);
+	return all;
+}
+
+static int times_by_records(cq_segment *segment, struct cq_segment_times *times)
+{
+	struct cq_record_at record;
+	struct cq_window scan;
+	struct cq_walk walk;
+	int r;
+
+	r = cq_window_init(&scan, segment->fd, segment->size);
+	if (r < 0)
+		return r;
+	walk = cq_walk_file(&scan);
+	while ((r = cq_walk_next(&walk, &record)) > 0) {
+		const uint64_t time_ns = record.header.time_ns;
+
+		if (times->records == 0 || time_ns < times->lowest_ns)
+			times->lowest_ns = time_ns;
+		if (times->records == 0 || time_ns > times->highest_ns)
+			times->highest_ns = time_ns;
+		times->records++;
+	}
+	cq_window_fini(&scan);
+	return r;
+}
+
+int cq_segment_times(cq_segment *segment, struct cq_segment_times *ret_times)
+{
+	struct cq_segment_info info = { .file_bytes = segment->size };
+	struct cq_segment_times times = { .records = 0 };
+	struct cq_segment_header header;
+	int r;
+
+	if (cq_process_forked(segment->process))
+		return -ECHILD;
+	r = cq_segment_read_header(segment, &header);
+	if (r < 0)
+		return r;
+	from_header(&header, &info);
+	if (!info.have_content || (info.records > 0 && !times_by_index(segment, &info, &times)))
+		r = times_by_records(segment, &times);
+	if (r == 0)
+		*ret_times = times;
+	return r;
+}
+
 /* ---- remembered counts ---- */
 
 bool cq_catalog_get_content(struct cq_catalog *c, uint32_t id, struct cq_file_id file,

@@ -148,6 +148,15 @@ struct cq_progress {
  */
 typedef int (*cq_progress_fn)(void *arg, const struct cq_progress *progress);
 
+/*
+ * The progress as a text for people: "35 %, 512 MiB/s, 12 s left", of `done` out of `total` bytes, elapsed_ms
+ * milliseconds after the beginning.  What is not known is left out: with `total` 0 it is "512 MiB, 100 MiB/s".
+ * `text` gets at most `size` bytes (1 or more), the final zero included; CQ_PROGRESS_TEXT are enough.  Any thread.
+ */
+#define CQ_PROGRESS_TEXT 100
+CQ_API void cq_progress_text(char *text, size_t size, uint64_t done, uint64_t total,
+                             uint64_t elapsed_ms);
+
 /* ---- writer --------------------------------------------------------------------------------- */
 
 enum cq_sync_mode {
@@ -625,6 +634,17 @@ struct cq_segment_info {
  * writer.  EIO: the file was cut short. */
 CQ_API int cq_segment_info(cq_segment *segment, enum cq_segment_source source,
                            struct cq_segment_info *ret_info);
+
+/* The times of a segment's records: not those of the first and the last one if the clock was set back. */
+struct cq_segment_times {
+	uint64_t records;
+	uint64_t lowest_ns; /* valid when records > 0 */
+	uint64_t highest_ns;
+};
+
+/* Takes the times from the index of a sealed segment if that is of all its records; else reads all records.
+ * EIO: a record is damaged, or the file was cut short. */
+CQ_API int cq_segment_times(cq_segment *segment, struct cq_segment_times *ret_times);
 
 /* Bytes of the file, exactly, as pread(2); live data of a running writer included. */
 CQ_API ssize_t cq_segment_pread(cq_segment *segment, void *buffer, size_t length, uint64_t offset);

@@ -343,7 +343,105 @@ static void summaries_of_live_ones(void **state)
 		(void)summary_is_content(queue, id);
 }
 
+/* The times of the segments are the lowest and the highest of the records that are in the files. */
+static void expect_times(const char *dir)
+{
+	cq_queue *queue = look_open(dir);
+	struct qs_record *records;
+	size_t count = qs_records(dir, &records), ids_count;
+	uint32_t *ids;
+
+	assert_int_equal(cq_queue_list(queue, &ids, &ids_count), 0);
+	for (size_t i = 0; i < ids_count; i++) {
+		struct cq_segment_times wanted = { .lowest_ns = UINT64_MAX }, times;
+		cq_segment *segment;
+
+		for (size_t n = 0; n < count; n++) {
+			if (records[n].segment != ids[i])
+				continue;
+			wanted.records++;
+			if (records[n].time_ns < wanted.lowest_ns)
+				wanted.lowest_ns = records[n].time_ns;
+			if (records[n].time_ns > wanted.highest_ns)
+				wanted.highest_ns = records[n].time_ns;
+		}
+		assert_int_equal(cq_segment_open(queue, ids[i], &segment), 0);
+		assert_int_equal(cq_segment_times(segment, &times), 0);
+		assert_int_equal(times.records, wanted.records);
+		if (wanted.records > 0) {
+			assert_int_equal(times.lowest_ns, wanted.lowest_ns);
+			assert_int_equal(times.highest_ns, wanted.highest_ns);
+		}
+		cq_segment_close(segment);
+	}
+	free(ids);
+	free(records);
+	cq_queue_close(queue);
+}
+
+/* Four segments and one that is not full, with times that do not ascend. */
+static void write_times(struct qs *q)
+{
+	qs_open(q);
+	for (unsigned i = 0; i < 4 * LOOK_PER_SEGMENT + 5; i++)
+		assert_int_equal(cq_writer_append_at(q->writer, 1, 1000 + i * 7919 % 1009, "record", 6,
+		                                     NULL),
+		                 0);
+}
+
+static void times_that_do_not_ascend(void **state)
+{
+	struct qs *q = *state;
+
+	write_times(q);
+	expect_times(q->dir);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	qs_flush(q->writer);
+	qs_close(q);
+	expect_times(q->dir); /* by the indexes */
+	assert_int_equal(unlinkat(q->dirfd, "000000001.idx", 0), 0);
+	expect_times(q->dir);
+}
+
+/* The index is asked, not the records; without a right index damage is found. */
+static void times_by_the_index(void **state)
+{
+	struct qs *q = *state;
+	struct cq_segment_times times = { .records = 77 };
+	char path[PATH_SIZE];
+	cq_segment *segment;
+	cq_queue *queue;
+
+	write_times(q);
+	qs_flush(q->writer);
+	qs_close(q);
+	damage(q, 1);
+	queue = look_open(q->dir);
+	assert_int_equal(cq_segment_open(queue, 1, &segment), 0);
+	assert_int_equal(cq_segment_times(segment, &times), 0);
+	assert_int_equal(times.records, LOOK_PER_SEGMENT);
+	/* its first entry has another time than the record; there is none */
+	support_poke(q->dir, "000000001.idx", 88, "X", 1);
+	assert_int_equal(cq_segment_times(segment, &times), -EIO);
+	assert_int_equal(times.records, LOOK_PER_SEGMENT);
+	assert_int_equal(unlinkat(q->dirfd, "000000001.idx", 0), 0);
+	assert_int_equal(cq_segment_times(segment, &times), -EIO);
+	cq_segment_close(segment);
+	assert_int_equal(cq_segment_open(queue, 2, &segment), 0);
+	assert_int_equal(cq_segment_times(segment, &times), 0);
+	/* one that is not of all records */
+	support_poke(q->dir, "000000002.idx", 12, "\1", 1);
+	assert_int_equal(cq_segment_times(segment, &times), 0);
+	support_path(path, q->dir, "000000002.q");
+	assert_int_equal(truncate(path, 100), 0);
+	assert_int_equal(cq_segment_times(segment, &times), -EIO);
+	cq_segment_close(segment);
+	cq_queue_close(queue);
+}
+
 static const struct CMUnitTest tests[] = {
+	QS_TEST(times_that_do_not_ascend),
+	QS_TEST(times_by_the_index),
 	QS_TEST(summaries_of_all_kinds),
 	QS_TEST(what_is_told_is_not_read),
 	QS_TEST(what_lies_is_not_told),

@@ -47,6 +47,7 @@ static struct cq_stats stats = CQ_SIZED(stats);
 static struct cq_holder holder = CQ_SIZED(holder);
 static struct cq_queue_info queue_info = CQ_SIZED(queue_info);
 static struct cq_segment_info segment_info = CQ_SIZED(segment_info);
+static struct cq_segment_times times;
 static struct cq_segment_attr attr;
 static struct cq_reader_stats reader_stats = CQ_SIZED(reader_stats);
 static struct cq_reader_info reader_info = CQ_SIZED(reader_info);
@@ -70,6 +71,8 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_writer_append, (h->writer, 1, bytes, 4, &appended))               \
 	CALL(cq_writer_appendv, (h->writer, 1, pieces, 1, &appended))             \
 	CALL(cq_writer_append_batch, (h->writer, messages, 1, &appended))         \
+	CALL(cq_writer_append_at, (h->writer, 1, 5, bytes, 4, &appended))         \
+	CALL(cq_writer_append_batch_at, (h->writer, messages, &first, 1, &appended)) \
 	CALL(cq_writer_room, (h->writer, 4))                                      \
 	CALL(cq_writer_roll, (h->writer))                                         \
 	CALL(cq_writer_sync, (h->writer))                                         \
@@ -91,6 +94,7 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_queue_segment_attr, (h->queue, 0, NULL, &attr))                   \
 	CALL(cq_segment_open, (h->queue, 0, &segment))                            \
 	CALL(cq_segment_info, (h->segment, CQ_SEGMENT_HEADER, &segment_info))     \
+	CALL(cq_segment_times, (h->segment, &times))                              \
 	CALL(cq_segment_pread, (h->segment, bytes, sizeof bytes, 0))              \
 	CALL(cq_segment_fd, (h->segment))                                         \
 	CALL(cq_stream_open, (h->queue, &stream))                                 \

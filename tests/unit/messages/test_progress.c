@@ -261,7 +261,39 @@ static void ended_once(void **state)
 	assert_int_equal(reports.now.bytes_done, 64);
 }
 
+static void for_people(void **state)
+{
+	static const struct {
+		uint64_t done, total, elapsed_ms;
+		const char *text;
+	} cases[] = {
+		{ 0, 100, 0, "0 %" },
+		{ 0, 100, 5000, "0 %" },
+		{ 35, 100, 100, "35 %" },
+		{ 35 << 20, 100 << 20, 1000, "35 %, 35 MiB/s, 2 s left" },
+		{ 100 << 20, 100 << 20, 1000, "100 %, 100 MiB/s, 0 s left" },
+		{ 200 << 20, 100 << 20, 1000, "100 %, 200 MiB/s, 0 s left" },
+		{ 1 << 20, 1ULL << 32, 1000, "0 %, 1024 KiB/s, 68 min left" },
+		{ 1 << 20, 1ULL << 40, 1000, "0 %, 1024 KiB/s, 291 h left" },
+		{ 9999, 0, 1000, "9999 bytes, 9999 bytes/s" },
+		{ 20480, 0, 2000, "20 KiB, 10 KiB/s" },
+		{ 20480, 0, 100, "20 KiB" },
+		{ 1ULL << 40, 0, 1000, "1024 GiB, 1024 GiB/s" },
+		{ UINT64_MAX, 0, 1000000, "16777215 TiB, 16777 TiB/s" },
+	};
+	char text[CQ_PROGRESS_TEXT], brief[5];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		cq_progress_text(text, sizeof text, cases[i].done, cases[i].total, cases[i].elapsed_ms);
+		assert_string_equal(text, cases[i].text);
+	}
+	cq_progress_text(brief, sizeof brief, 35 << 20, 100 << 20, 1000);
+	assert_string_equal(brief, "35 %");
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(for_people),
 	QS_TEST(recovery_reports),
 	QS_TEST(nothing_to_report),
 	QS_TEST(recovery_ends),

@@ -62,10 +62,28 @@ void cli_stop_on(int signal);
 #define CLI_TIME_MAX 40
 void cli_format_time(char text[CLI_TIME_MAX], uint64_t time_ns);
 
-/* ---- progress.c ---- */
+/*
+ * ---- progress.c ----
+ *
+ * One line on standard error, if that is a terminal: it appears after a second, changes five times a second, and is
+ * removed before a message and at the end.  There is one meter at a time.
+ */
 
-/* A cq_progress_fn; arg is the queue's directory, not const.  Writes the progress to a terminal, once a
- * second.  Never ends the call. */
+/* Begins: "chronq: SUBJECT: WHAT, 35 %, 512 MiB/s, 12 s left".  total: bytes, 0: unknown.  Both texts must stay. */
+void cli_meter_begin(const char *subject, const char *what, uint64_t total);
+/* So many bytes are done. */
+void cli_meter_at(uint64_t done);
+/* Removes the line until the next change. */
+void cli_meter_clear(void);
+void cli_meter_end(void);
+
+/* The same for records that are read from a queue, from this place of the reader to the end that the queue has now.
+ * Does nothing if standard output is a terminal: that shows the records. */
+void cli_meter_begin_reading(const char *dir, const char *what, cq_queue *queue,
+                             const cq_reader *reader);
+void cli_meter_at_record(const struct cq_record *record);
+
+/* A cq_progress_fn with the same line; arg is the queue's directory, not const.  Never ends the call. */
 int cli_progress(void *arg, const struct cq_progress *progress);
 
 /* ---- read/cat.c ---- */
@@ -86,8 +104,9 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 
 /* Gives standard output a large buffer.  For a closed output see cli_output_end(). */
 void cli_output_begin(void);
-/* Writes the payload unchanged, or (line) with a newline if it does not end in one.  False: the output has
- * failed or is closed. */
+/* Writes these bytes.  False: the output has failed or is closed; so do the others. */
+bool cli_output_bytes(const void *bytes, size_t length);
+/* Writes the payload unchanged, or (line) with a newline if it does not end in one. */
 bool cli_output_payload(const struct cq_record *record, bool line);
 /* One JSON object on a line. */
 bool cli_output_json(const struct cq_record *record);

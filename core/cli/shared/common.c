@@ -20,6 +20,7 @@ void cli_note(const char *format, ...)
 	(void)vsnprintf(text, sizeof text, format, arguments);
 	va_end(arguments);
 	cq_printable(line, sizeof line, text);
+	cli_meter_clear();
 	fprintf(stderr, "chronq: %s\n", line);
 }
 

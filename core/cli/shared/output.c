@@ -45,7 +45,7 @@ static bool taken(bool all)
 	return all;
 }
 
-static bool put(const void *bytes, size_t length)
+bool cli_output_bytes(const void *bytes, size_t length)
 {
 	return taken(fwrite_unlocked(bytes, 1, length, stdout) == length);
 }
@@ -54,11 +54,11 @@ bool cli_output_payload(const struct cq_record *record, bool line)
 {
 	const char *bytes = record->payload;
 
-	if (!put(bytes, record->length))
+	if (!cli_output_bytes(bytes, record->length))
 		return false;
 	if (!line || (record->length > 0 && bytes[record->length - 1] == '\n'))
 		return true;
-	return put("\n", 1);
+	return cli_output_bytes("\n", 1);
 }
 
 static json_t *base64(const struct cq_record *record)
@@ -78,7 +78,7 @@ static json_t *base64(const struct cq_record *record)
 static int put_json(const char *bytes, size_t length, void *arg)
 {
 	(void)arg;
-	return put(bytes, length) ? 0 : -1;
+	return cli_output_bytes(bytes, length) ? 0 : -1;
 }
 
 bool cli_output_json(const struct cq_record *record)
@@ -100,10 +100,10 @@ bool cli_output_json(const struct cq_record *record)
 	                  "{\"seq\":%" PRIu64 ",\"time_ns\":%" PRIu64
 	                  ",\"type\":%u,\"length\":%zu,\"%s\":",
 	                  record->seq, record->time_ns, record->type, record->length, key);
-	done = put(head, (size_t)length) &&
+	done = cli_output_bytes(head, (size_t)length) &&
 	       json_dump_callback(text, put_json, NULL, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
 	json_decref(text);
-	return taken(done) && put("}\n", 2);
+	return taken(done) && cli_output_bytes("}\n", 2);
 }
 
 bool cli_output_flush(void)
@@ -122,6 +122,7 @@ bool cli_output_closed(void)
 
 int cli_output_end(int status)
 {
+	cli_meter_end();
 	cli_output_flush();
 	if (output_error == 0 || output_error == EPIPE || output_error == EINTR)
 		return status;

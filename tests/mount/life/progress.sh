@@ -76,10 +76,10 @@ ok "in the background: it says so" grep -qF "stopped by a signal" "$log"
 ok "in the background: the queue is unlocked" unlocked
 ok "no READY=1 without a mount" not told READY=1
 
-# The command-line tool: a line a second on a terminal, nothing elsewhere.
+# The command-line tool: a line on a terminal, which it removes; nothing elsewhere.
 cat >"$tmp/terminal.py" <<'END'
 import os, pty, sys
-sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(["sh", "-c", 'stty cols 300; exec "$@"', "sh", *sys.argv[1:]])))
 END
 for way in terminal file; do
 	mkfifo "$tmp/hold.reached" "$tmp/hold.go"
@@ -95,11 +95,14 @@ for way in terminal file; do
 	status=$?
 	daemon=
 	is "$way: chronq repair -n" "$status" 1
-	lines=$(grep -cE "^chronq: $q: 0 of [0-9]+ segments read" "$tmp/said")
+	lines=$(tr '\r' '\n' <"$tmp/said" | grep -cE "^chronq: $q: reading, 0 of [0-9]+ segments, [0-9]+ %")
 	if [ $way = file ]; then
 		is "file: no line of progress" "$lines" 0
 	else
-		ok "terminal: a line of progress" [ "$lines" -ge 1 ] # a slow machine has more seconds
+		ok "terminal: a line of progress" [ "$lines" -ge 1 ] # a slow machine has more of them
+		# shellcheck disable=SC2317 # called by ok
+		removed() { tr '\r' '\n' <"$tmp/said" | grep -A 1 -E '[0-9] %' | grep -q $'^\033\\[K'; }
+		ok "terminal: which is removed" removed
 	fi
 done
 

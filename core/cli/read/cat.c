@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cat.c - chronq cat: the records of a queue, from its oldest or from a sequence number on */
+/* cat.c - chronq cat: the records of a queue, all or a selection */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "read/format.h"
+#include "read/selection.h"
 #include "shared/cli.h"
 
 struct range {
@@ -110,13 +112,41 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 	return -ENOLINK;
 }
 
-/* Prints the records in the range, up to the end of the queue.  Returns the exit code. */
-static int print_range(const char *dir, cq_queue *queue, cq_reader *reader,
-                       const struct range *range, bool json)
+struct course {
+	struct range range;
+	struct cli_selection selection;
+	struct cli_style style;
+};
+
+/* The first record of the range, or of what is left of it, has come: says if it is not the range's. */
+static int check_first(const char *dir, const struct range *range, uint64_t seq)
+{
+	if (!range->given || seq <= range->first)
+		return CLI_OK;
+	cli_note("%s: no record %" PRIu64 "; the next one is %" PRIu64, dir, range->first, seq);
+	return CLI_PROBLEM;
+}
+
+/* 1: it was selected and written, or it was not selected; 0: the output has ended. */
+static int print_selected(const struct course *c, const struct cq_record *record, int *status)
+{
+	const int r = cli_selection_has(&c->selection, record);
+
+	if (r < 0) {
+		cli_selection_say_slow(record);
+		*status = CLI_PROBLEM;
+	}
+	return r <= 0 || cli_style_write(&c->style, record);
+}
+
+/* Prints what is selected, up to the end of the queue.  Returns the exit code. */
+static int print_range(const char *dir, cq_queue *queue, cq_reader *reader, const struct course *c)
 {
 	const struct cq_reader_stats nothing = CQ_SIZED(nothing);
+	const struct range *range = &c->range;
+	struct cli_until until = { .known = false };
 	struct cq_record record;
-	bool any = false, done;
+	bool any = false;
 	int status = CLI_OK, r;
 
 	for (;;) {
@@ -138,14 +168,13 @@ static int print_range(const char *dir, cq_queue *queue, cq_reader *reader,
 		}
 		if (range->given && record.seq > range->last)
 			break;
-		if (range->given && !any && record.seq > range->first) {
-			cli_note("%s: no record %" PRIu64 "; the next one is %" PRIu64, dir,
-			         range->first, record.seq);
+		if (!any && check_first(dir, range, record.seq) != CLI_OK)
 			status = CLI_PROBLEM;
-		}
 		any = true;
-		done = json ? cli_output_json(&record) : cli_output_payload(&record, false);
-		if (!done)
+		if (cli_selection_is_over(&c->selection, queue, &record, &until))
+			break;
+		cli_meter_at_record(&record);
+		if (!print_selected(c, &record, &status))
 			break;
 	}
 	if (range->given && !any) {
@@ -155,39 +184,12 @@ static int print_range(const char *dir, cq_queue *queue, cq_reader *reader,
 	return status;
 }
 
-static int run_cat(const struct cli_command *command, int argc, char **argv)
+static int print_queue(const char *dir, const struct course *c)
 {
-	static const struct option options[] = {
-		{ "seq", required_argument, NULL, 's' },
-		{ "json", no_argument, NULL, 'j' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	struct range range = { .last = UINT64_MAX };
-	bool json = false;
-	const char *dir;
 	cq_queue *queue;
 	cq_reader *reader;
-	int option, r;
+	int r;
 
-	while ((option = cli_option(argc, argv, "s:jh", options)) != -1) {
-		switch (option) {
-		case 's':
-			if (!parse_range(optarg, &range)) {
-				cli_note("not a range of sequence numbers: %s", optarg);
-				return cli_usage(command);
-			}
-			break;
-		case 'j':
-			json = true;
-			break;
-		default:
-			return cli_other_option(command, option);
-		}
-	}
-	dir = cli_directory(argc, argv);
-	if (!dir)
-		return cli_usage(command);
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
@@ -197,23 +199,88 @@ static int run_cat(const struct cli_command *command, int argc, char **argv)
 		goto close_queue;
 	}
 	cli_output_begin();
-	if (range.given)
-		r = cq_reader_seek_seq(reader, range.first);
-	r = r < 0 ? cli_fail(dir, r)
-	          : cli_output_end(print_range(dir, queue, reader, &range, json));
+	if (c->range.given)
+		r = cq_reader_seek_seq(reader, c->range.first);
+	else
+		r = cli_selection_seek(&c->selection, queue, reader);
+	cli_meter_begin_reading(dir, "reading", queue, reader);
+	r = r < 0 ? cli_fail(dir, r) : print_range(dir, queue, reader, c);
+	r = cli_output_end(r);
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
 	return r;
 }
 
+/* Returns CLI_OK; or else, or with *ret_done, the exit code. */
+static int take_options(const struct cli_command *command, int argc, char **argv, struct course *c,
+                        bool *ret_done)
+{
+	static const struct option options[] = {
+		{ "seq", required_argument, NULL, 's' },
+		CLI_SELECTION_OPTIONS,
+		{ "format", required_argument, NULL, 'F' },
+		{ "json", no_argument, NULL, 'j' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int option;
+
+	while ((option = cli_option(argc, argv, "s:" CLI_SELECTION_LETTERS "F:jh", options)) != -1) {
+		switch (option) {
+		case 's':
+			if (!parse_range(optarg, &c->range)) {
+				cli_note("not a range of sequence numbers: %s", optarg);
+				return cli_usage(command);
+			}
+			break;
+		case 'S':
+		case 'U':
+		case 't':
+		case 'g':
+			if (!cli_selection_take(&c->selection, option, optarg))
+				return cli_usage(command);
+			break;
+		case 'F':
+			c->style.format = optarg;
+			break;
+		case 'j':
+			c->style.json = true;
+			break;
+		default:
+			*ret_done = true;
+			return cli_other_option(command, option);
+		}
+	}
+	if (!cli_selection_check(&c->selection) || !cli_style_check(&c->style))
+		return cli_usage(command);
+	return CLI_OK;
+}
+
+static int run_cat(const struct cli_command *command, int argc, char **argv)
+{
+	struct course course = { .range = { .last = UINT64_MAX } };
+	bool done = false;
+	const char *dir;
+	int r;
+
+	r = take_options(command, argc, argv, &course, &done);
+	if (r == CLI_OK && !done) {
+		dir = cli_directory(argc, argv);
+		r = dir ? print_queue(dir, &course) : cli_usage(command);
+	}
+	cli_selection_free(&course.selection);
+	return r;
+}
+
 const struct cli_command cli_cat = {
 	.name = "cat",
-	.arguments = "[--seq A[-[B]]] [--json] DIR",
+	.arguments = "[--seq A[-[B]]] " CLI_SELECTION_ARGUMENTS "\n"
+		     "                  [--format F | --json] DIR",
 	.summary = "Writes the payloads of all records to standard output, one after another.",
 	.help = "  -s, --seq A      record A alone\n"
 		"  -s, --seq A-B    records A to B, by sequence number\n"
-		"  -s, --seq A-     record A and all after it\n"
+		"  -s, --seq A-     record A and all after it\n" CLI_SELECTION_HELP CLI_FORMAT_HELP
 		"  -j, --json       one JSON object per record and line: seq, time_ns, type,\n"
 		"                   length, and payload, or payload_base64 where it is not\n"
 		"                   UTF-8\n"
@@ -221,6 +288,8 @@ const struct cli_command cli_cat = {
 		"\n"
 		"Writes exactly the bytes that were appended, with nothing between records.\n"
 		"Changes nothing in the directory. Leaves out missing or damaged records, with\n"
-		"a message and exit code 1; also if the first record of a range is missing.\n",
+		"a message and exit code 1; also if the first record of a range is missing.\n"
+		"Of several options for a selection, a record must pass all. If none does, that\n"
+		"is no error.\n",
 	.run = run_cat,
 };

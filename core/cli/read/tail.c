@@ -7,9 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "read/format.h"
+#include "read/selection.h"
 #include "shared/cli.h"
+#include "shared/time.h"
 
 #define WAIT_MS 250 /* the longest delay until a signal or a closed output is noticed */
+#define ALL UINT64_MAX
+#define FURTHER 16 /* times as many records are looked at where too few were selected */
 
 /*
  * A sequence number with at least `wanted` records at or behind it, from the summaries of the newest
@@ -58,7 +63,7 @@ struct beginning {
 	uint64_t skip;
 };
 
-/* The records of each segment that has any, in order. */
+/* The selected records of each segment that has any, in order. */
 struct tally {
 	struct segment_records {
 		uint32_t segment;
@@ -96,17 +101,23 @@ static int pass(cq_reader *reader, int error)
 	return r != 0 ? r : cq_reader_skip_segment(reader);
 }
 
-/* Counts the records from the reader's position to the end. */
-static int count_records(cq_reader *reader, struct tally *tally)
+/* Counts the selected records from the reader's position to the end. */
+static int count_records(cq_queue *queue, cq_reader *reader, const struct cli_selection *selection,
+                         struct tally *tally)
 {
+	struct cli_until until = { .known = false };
 	struct cq_record record;
 	int r;
 
 	tally->count = 0;
 	tally->records = 0;
 	while ((r = cq_reader_next(reader, &record)) != 0) {
+		if (r > 0 && cli_selection_is_over(selection, queue, &record, &until))
+			break;
 		if (r > 0)
-			r = count_one(tally, record.segment);
+			r = cli_selection_has(selection, &record) > 0
+			            ? count_one(tally, record.segment)
+			            : 0;
 		else if ((r == -EIO || r == -EBADMSG) && pass(reader, r) <= 0)
 			break;
 		if (r < 0 && r != -ENODATA && r != -EIO && r != -EBADMSG)
@@ -130,31 +141,58 @@ static struct beginning find_beginning(const struct tally *tally, uint64_t wante
 	return beginning;
 }
 
-/* Moves the reader before *ret_beginning.  Counts records from the place that the summaries give; if these are
- * wrong, as in a queue that two programs have written in turn, from the oldest record. */
-static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted,
-                 struct beginning *ret_beginning)
+/*
+ * Moves the reader to a place with at least `among` records behind it, by the summaries, and counts those that are
+ * selected.  1; 0: the summaries do not tell, or damage hides the place.
+ */
+static int count_among(cq_queue *queue, cq_reader *reader, const struct cli_selection *selection,
+                       uint64_t among, struct tally *tally, uint64_t *ret_seq)
+{
+	int r;
+
+	r = find_start(queue, among, ret_seq);
+	if (r <= 0)
+		return r;
+	r = cq_reader_seek_seq(reader, *ret_seq);
+	if (r == -EIO || r == -EBADMSG)
+		return 0;
+	if (r == 0)
+		r = count_records(queue, reader, selection, tally);
+	return r < 0 ? r : 1;
+}
+
+/* Moves the reader before *ret_beginning.  Counts records from the place that the summaries give, and from
+ * further back while too few are selected; if the summaries are wrong, as in a queue that two programs have
+ * written in turn, from the oldest record. */
+static int place(cq_queue *queue, cq_reader *reader, const struct cli_selection *selection,
+                 uint64_t wanted, struct beginning *ret_beginning)
 {
 	struct tally tally = { 0 };
-	uint64_t seq = 0;
-	int have_seq, r;
+	uint64_t seq = 0, among = wanted;
+	int r = 1;
 
-	r = have_seq = find_start(queue, wanted, &seq);
-	if (have_seq > 0) {
-		r = cq_reader_seek_seq(reader, seq);
-		if (r == 0)
-			r = count_records(reader, &tally);
-		else if (r == -EIO || r == -EBADMSG) /* hidden by damage */
-			r = 0;
+	if (wanted == ALL) { /* nothing is to be left out */
+		r = cq_reader_seek_oldest(reader);
+		return r < 0 ? r : cli_selection_seek(selection, queue, reader);
 	}
-	if (r == 0 && have_seq > 0 && tally.records >= wanted) {
+	while (r > 0 && tally.records < wanted) {
+		r = count_among(queue, reader, selection, among, &tally, &seq);
+		if (r > 0 && tally.records < wanted && !selection->is_any)
+			r = 0;
+		among = among > ALL / FURTHER ? ALL : among * FURTHER;
+	}
+	if (r > 0) {
 		r = cq_reader_seek_seq(reader, seq);
 	} else if (r == 0) {
 		r = cq_reader_seek_oldest(reader);
 		if (r == 0)
-			r = count_records(reader, &tally);
+			r = cli_selection_seek(selection, queue, reader);
+		if (r == 0)
+			r = count_records(queue, reader, selection, &tally);
 		if (r == 0)
 			r = cq_reader_seek_oldest(reader);
+		if (r == 0)
+			r = cli_selection_seek(selection, queue, reader);
 	}
 	if (r == 0)
 		*ret_beginning = find_beginning(&tally, wanted);
@@ -162,12 +200,12 @@ static int place(cq_queue *queue, cq_reader *reader, uint64_t wanted,
 	return r;
 }
 
-static bool print(const struct cq_record *record, bool json)
-{
-	return json ? cli_output_json(record) : cli_output_payload(record, true);
-}
-
 struct course {
+	uint64_t wanted;
+	bool follows;
+	struct cli_selection selection;
+	struct cli_style style;
+	struct cli_until until;
 	struct cq_reader_stats before; /* after counting, before printing */
 	struct beginning beginning;
 	int status; /* exit code */
@@ -207,13 +245,27 @@ static bool is_left_out(struct beginning *beginning, const struct cq_record *rec
 	return true;
 }
 
+/* 1: the record was written, or is not to be; 0: the output is closed, or a signal came. */
+static int print_one(struct course *c, const struct cq_record *record)
+{
+	const int r = cli_selection_has(&c->selection, record);
+
+	if (r < 0) {
+		cli_selection_say_slow(record);
+		c->status = CLI_PROBLEM;
+	}
+	if (r <= 0 || is_left_out(&c->beginning, record))
+		return !cli_stopped;
+	return cli_style_write(&c->style, record) && !cli_stopped;
+}
+
 /* Prints from the beginning to the end of the queue.  1: the output is closed, or a signal came. */
-static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct course *c)
+static int print_rest(cq_queue *queue, cq_reader *reader, struct course *c)
 {
 	struct cq_record record;
 	int r;
 
-	while ((r = next(queue, reader, &record)) != 0) {
+	while ((r = next(c->follows ? NULL : queue, reader, &record)) != 0) {
 		if (r == -ENOLINK) {
 			c->status = CLI_PROBLEM;
 			return 0;
@@ -225,34 +277,36 @@ static int print_rest(cq_queue *queue, cq_reader *reader, bool json, struct cour
 			continue;
 		}
 		c->stuck = 0;
-		if (is_left_out(&c->beginning, &record))
-			continue;
-		if (!print(&record, json) || cli_stopped)
+		if (!c->follows && cli_selection_is_over(&c->selection, queue, &record, &c->until))
+			return 0;
+		if (!print_one(c, &record))
 			return 1;
 	}
 	return 0;
 }
 
-static int follow(cq_reader *reader, bool json, struct course *c)
+/* Ends when a record of now would not be selected, too. */
+static int follow(cq_queue *queue, cq_reader *reader, struct course *c)
 {
+	bool over = false;
 	int r = 0;
 
-	while (!cli_stopped && cli_output_flush() && !cli_output_closed()) {
-		if (c->stuck !=
-		    0) /* only a repair or a next segment helps: nothing notifies of these */
+	while (!over && !cli_stopped && cli_output_flush() && !cli_output_closed()) {
+		over = c->selection.have_until && cli_now_ns() > c->selection.until;
+		if (c->stuck != 0 && !over)
+			/* only a repair or a next segment helps: nothing notifies of these */
 			(void)poll(NULL, 0, WAIT_MS);
-		r = cq_reader_wait(reader, WAIT_MS);
+		r = cq_reader_wait(reader, over ? 0 : WAIT_MS);
 		if (r > 0)
-			r = print_rest(NULL, reader, json, c);
+			r = print_rest(queue, reader, c);
 		if (r != 0 && r != -EINTR)
 			break;
 	}
 	return r == -EINTR ? 0 : r;
 }
 
-static int show(const char *dir, uint64_t wanted, bool follows, bool json)
+static int show(const char *dir, struct course *c)
 {
-	struct course course = { .status = CLI_OK, .before = CQ_SIZED(course.before) };
 	cq_queue *queue;
 	cq_reader *reader;
 	int r;
@@ -261,77 +315,118 @@ static int show(const char *dir, uint64_t wanted, bool follows, bool json)
 	if (r < 0)
 		return cli_fail(dir, r);
 	/* not from the end, which damage may hide: place() does not need it */
-	r = cq_reader_open(dir, NULL, wanted > 0 ? CQ_START_OLDEST : CQ_START_LATEST,
-	                   follows ? 0 : CQ_READER_PASSIVE, &reader);
+	r = cq_reader_open(dir, NULL, c->wanted > 0 ? CQ_START_OLDEST : CQ_START_LATEST,
+	                   c->follows ? 0 : CQ_READER_PASSIVE, &reader);
 	if (r < 0) {
-		course.status = cli_fail(dir, r);
+		c->status = cli_fail(dir, r);
 		goto close_queue;
 	}
-	if (follows) {
+	if (c->follows) {
 		cli_stop_on(SIGINT);
 		cli_stop_on(SIGTERM);
 	}
 	cli_output_begin();
-	if (wanted > 0) {
-		r = place(queue, reader, wanted, &course.beginning);
-		cq_reader_stats(reader, &course.before);
+	if (c->wanted > 0) {
+		r = place(queue, reader, &c->selection, c->wanted, &c->beginning);
+		cq_reader_stats(reader, &c->before);
 		if (r == 0)
-			r = print_rest(follows ? NULL : queue, reader, json, &course);
+			r = print_rest(queue, reader, c);
 	}
-	if (r == 0 && follows)
-		r = follow(reader, json, &course);
+	if (r == 0 && c->follows)
+		r = follow(queue, reader, c);
 	if (r < 0)
-		course.status = cli_fail(dir, r);
-	course.status = cli_output_end(course.status);
+		c->status = cli_fail(dir, r);
+	c->status = cli_output_end(c->status);
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
-	return course.status;
+	return c->status;
 }
 
-static int run_tail(const struct cli_command *command, int argc, char **argv)
+/* Returns CLI_OK; or else, or with *ret_done, the exit code. */
+static int take_options(const struct cli_command *command, int argc, char **argv, struct course *c,
+                        bool *ret_done)
 {
 	static const struct option options[] = {
 		{ "follow", no_argument, NULL, 'f' },
 		{ "lines", required_argument, NULL, 'n' },
+		CLI_SELECTION_OPTIONS,
+		{ "format", required_argument, NULL, 'F' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	uint64_t wanted = 10;
-	bool follows = false, json = false;
-	const char *dir, *rest;
+	bool have_wanted = false;
+	const char *rest;
 	int option;
 
-	while ((option = cli_option(argc, argv, "fn:jh", options)) != -1) {
+	while ((option = cli_option(argc, argv, "fn:" CLI_SELECTION_LETTERS "F:jh", options)) !=
+	       -1) {
 		switch (option) {
 		case 'f':
-			follows = true;
+			c->follows = true;
 			break;
 		case 'n':
-			if (!cli_parse_number(optarg, &rest, &wanted) || *rest != '\0') {
+			if (!cli_parse_number(optarg, &rest, &c->wanted) || *rest != '\0') {
 				cli_note("not a number of records: %s", optarg);
 				return cli_usage(command);
 			}
+			have_wanted = true;
+			break;
+		case 'S':
+		case 'U':
+		case 't':
+		case 'g':
+			if (!cli_selection_take(&c->selection, option, optarg))
+				return cli_usage(command);
+			break;
+		case 'F':
+			c->style.format = optarg;
 			break;
 		case 'j':
-			json = true;
+			c->style.json = true;
 			break;
 		default:
+			*ret_done = true;
 			return cli_other_option(command, option);
 		}
 	}
-	dir = cli_directory(argc, argv);
-	return dir ? show(dir, wanted, follows, json) : cli_usage(command);
+	if (c->selection.have_since && !have_wanted)
+		c->wanted = ALL;
+	if (!cli_selection_check(&c->selection) || !cli_style_check(&c->style))
+		return cli_usage(command);
+	return CLI_OK;
+}
+
+static int run_tail(const struct cli_command *command, int argc, char **argv)
+{
+	struct course course = { .wanted = 10,
+		                 .style = { .line = true },
+		                 .status = CLI_OK,
+		                 .before = CQ_SIZED(course.before) };
+	bool done = false;
+	const char *dir;
+	int r;
+
+	r = take_options(command, argc, argv, &course, &done);
+	if (r == CLI_OK && !done) {
+		dir = cli_directory(argc, argv);
+		r = dir ? show(dir, &course) : cli_usage(command);
+	}
+	cli_selection_free(&course.selection);
+	return r;
 }
 
 const struct cli_command cli_tail = {
 	.name = "tail",
-	.arguments = "[-f] [-n N] [--json] DIR",
+	.arguments = "[-f] [-n N] " CLI_SELECTION_ARGUMENTS "\n"
+		     "                   [--format F | --json] DIR",
 	.summary = "Writes the last records of a queue to standard output, one per line.",
-	.help = "  -n, --lines N    the last N records; default 10\n"
+	.help = "  -n, --lines N    the last N of the selected records; default 10, with --since\n"
+		"                   all\n"
 		"  -f, --follow     then the records that are appended, until SIGINT, SIGTERM or\n"
-		"                   until the output is closed\n"
+		"                   until the output is closed; with --until, until that time has\n"
+		"                   passed\n" CLI_SELECTION_HELP CLI_FORMAT_HELP
 		"  -j, --json       one JSON object per record and line, as cat --json\n"
 		"  -h, --help       this text\n"
 		"\n"

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* pattern.c - see pattern.h */
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include "read/pattern.h"
+
+#include <errno.h>
+#include <pcre2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "shared/cli.h"
+
+struct cli_pattern {
+	pcre2_code *code;
+	pcre2_match_data *match;
+};
+
+struct cli_pattern *cli_pattern_new(const char *text)
+{
+	struct cli_pattern *p = calloc(1, sizeof *p);
+	PCRE2_UCHAR why[256] = "";
+	PCRE2_SIZE at = 0;
+	int error = 0;
+
+	if (p)
+		p->code = pcre2_compile((PCRE2_SPTR)text, strlen(text),
+		                        PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_MULTILINE,
+		                        &error, &at, NULL);
+	if (p && !p->code) {
+		(void)pcre2_get_error_message(error, why, sizeof why);
+		cli_note("not a regular expression: %s: at character %zu: %s", text, (size_t)at,
+		         (const char *)why);
+		free(p);
+		return NULL;
+	}
+	if (p)
+		p->match = pcre2_match_data_create(1, NULL);
+	if (!p || !p->match) { /* GCOV_EXCL_BR_LINE: no memory */
+		cli_fail("--grep", -ENOMEM);
+		cli_pattern_free(p);
+		return NULL;
+	}
+	/* where it cannot be compiled to machine code it is interpreted */
+	(void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+	return p;
+}
+
+void cli_pattern_free(struct cli_pattern *p)
+{
+	if (!p)
+		return;
+	pcre2_match_data_free(p->match);
+	pcre2_code_free(p->code);
+	free(p);
+}
+
+int cli_pattern_find(const struct cli_pattern *p, const void *bytes, size_t length)
+{
+	const int r = pcre2_match(p->code, length > 0 ? bytes : (const void *)"", length, 0, 0,
+	                          p->match, NULL);
+
+	if (r >= 0)
+		return 1;
+	return r == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;
+}

@@ -14,6 +14,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../mount/lib/namespace.sh"
 # shellcheck source=../mount/lib/lib.sh
 . "$here/../mount/lib/lib.sh"
+# shellcheck source=cases.sh
+. "$here/cases.sh"
 
 page=${1:?names a page}
 root=$(cd "$here/../.." && pwd)
@@ -62,16 +64,5 @@ export PYTHONPATH=$root/core/python PYTHONDONTWRITEBYTECODE=1
 export PATIENCE=$patience
 cd "$tmp/page" || exit
 
-# The lines of run.py as cases, each as soon as it is there.
-while IFS= read -r line; do
-	case $line in
-	"ok - "*) pass "${line#ok - }" ;;
-	"not ok - "*) fail "${line#not ok - }" ;;
-	"skip - "*)
-		line=${line#skip - }
-		skip "${line%" # "*}" "not here: ${line##*" # "}"
-		;;
-	*) note "$line" ;;
-	esac
-done < <(python3 "$here/run.py" "$root" "$page" </dev/null 2>&1 || echo "not ok - run.py ended with $?")
+cases_of_page run.py "$root" "$page"
 finish

@@ -10,10 +10,12 @@ set -uo pipefail
 top=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/support/programs/tap.sh
 . "$(dirname "$0")/../support/programs/tap.sh"
+# shellcheck source=tests/pages/cases.sh
+. "$(dirname "$0")/../pages/cases.sh"
 
 unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR LD_LIBRARY_PATH LIBRARY_PATH CPATH
 dir=$(mktemp -d)
-trap 'umount -l "$dir/mnt" "$top/build/demo/mnt" 2>/dev/null; rm -rf --one-file-system "$dir"' EXIT
+trap 'umount -l "$dir/mnt" "$dir"/*/mnt* "$top/build/demo/mnt" 2>/dev/null; rm -rf --one-file-system "$dir"' EXIT
 cd "$dir" || exit
 
 ok "scripts/quickstart" "$top/scripts/quickstart"
@@ -41,4 +43,11 @@ mkdir mnt
 ok "mount -t chronfs" mount -t chronfs queue mnt
 ok "shows it" test "$(cat mnt/stream)" = built
 ok "umount" umount mnt
+
+# The pages that a reader begins with, with all that they ask for but hours.
+for page in README.md docs/USE.md docs/LIBRARY.md; do
+	mkdir "$dir/${page//\//_}"
+	cd "$dir/${page//\//_}" || exit
+	PAGES_HAVE=fresh cases_of_page run.py "$top" "$page"
+done
 finish

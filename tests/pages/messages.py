@@ -78,7 +78,7 @@ def main():
                     with open(os.path.join(folder, name), encoding="utf-8") as file:
                         for text in texts(file.read()):
                             if is_message(text):
-                                messages.setdefault(text.replace('\\"', '"'), path)
+                                messages.setdefault(text.replace('\\"', '"').replace("\\\\", "\\"), path)
     page = pagefile.Page(root, PAGE)
     plain = " ".join(" ".join(page.prose).replace("`", "").replace("\\|", "|").split())
     failed = False
@@ -90,8 +90,9 @@ def main():
         print(f"    {line}")
     failed = failed or missing
 
-    known = [" ".join(CONVERSION.sub(" ... ", text).split()) for text in messages]
-    first = [span for line in page.prose if line.startswith("| ")
+    known = [" ".join(CONVERSION.sub(lambda found: "%" if found[0] == "%%" else " ... ", text).split())
+             for text in messages]
+    first = [span.replace("\\|", "|") for line in page.prose if line.startswith("| ")
              for span in re.findall(r"`([^`]+)`", re.split(r"(?<!\\) \| ", line)[0])]
     stale = [span for span in first
              if not all(is_known(piece, known) for piece in pieces(span, PLACEHOLDER))]

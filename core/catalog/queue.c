@@ -18,6 +18,7 @@
 #include "format/format.h"
 #include "messages/sized.h"
 #include "meta/control.h"
+#include "meta/identity.h"
 #include "meta/lock.h"
 #include "os/clock.h"
 #include "os/io.h"
@@ -369,6 +370,19 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 	return r < 0 ? -ENOENT : 0;
 }
 
+/* An identity that is not settled may get lost yet. */
+static void identify(const cq_queue *queue, struct cq_queue_info *info)
+{
+	struct cq_identity identity;
+
+	if (cq_identity_read(queue->dirfd, &identity) < 0 || !identity.settled)
+		return;
+	info->have_identity = true;
+	info->replica = !cq_identity_is_none(identity.source);
+	memcpy(info->identity, identity.id, sizeof identity.id);
+	memcpy(info->source, identity.source, sizeof identity.source);
+}
+
 int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 {
 	struct cq_queue_info info = CQ_SIZED(info);
@@ -395,6 +409,7 @@ int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
 		info.newest = ids[count - 1];
 	}
 	free(ids);
+	identify(queue, &info);
 	cq_sized_give(ret_info, &info, sizeof info);
 	return 0;
 }

@@ -13,8 +13,10 @@
  *            of a repair: reads and judges the others, and the indexes                  plan_repair.c
  *            counts the committed records that the plan gives up                        behind.c
  *   report   says in the log what is lost; of a repair: every step                      report.c
- *   refuse   a loss that the caller does not accept, or what would fail half way        recover.c, plan.c
+ *   refuse   a loss that the caller does not accept, a replica, or what would fail
+ *            half way                                                                   recover.c, plan.c
  *            Up to here nothing has been changed.
+ *   identity gives the queue its identity, if it has none                               meta/identity.c
  *   apply    seals, cuts, sets aside, makes, and continues the numbers                  apply.c, number.c
  *   readers  moves named readers that are behind the end                                metadata.c
  * Killed anywhere, the next run comes to the same end.

@@ -164,6 +164,18 @@ static int collect_durable(struct cq_verifier *v)
 	return 0;
 }
 
+static void check_identity(struct cq_verifier *v)
+{
+	struct cq_identity identity;
+	const int r = cq_identity_read(v->queue->dirfd, &identity);
+
+	if (r == -EBADMSG)
+		CQ_QUEUE_FINDING(v, true, CQ_IDENTITY_NAME " is damaged");
+	else if (r < 0 && r != -ENOENT && !cq_verify_short_of_means(v, r))
+		CQ_QUEUE_FINDING(v, true, CQ_IDENTITY_NAME " cannot be read: %s",
+		                 strerrordesc_np(-r));
+}
+
 struct reader_visit {
 	struct cq_verifier *v;
 	int result;
@@ -286,6 +298,7 @@ int cq_claims_collect(struct cq_verifier *v)
 		r = collect_position(v);
 	if (r == 0)
 		r = collect_control(v);
+	check_identity(v);
 	if (r == 0 && v->claim_count > 0)
 		qsort_r(v->claims, v->claim_count, sizeof *v->claims, compare_claims, v);
 	return r;

@@ -17,6 +17,7 @@
 #include "format/window.h"
 #include "messages/meter.h"
 #include "meta/control.h"
+#include "meta/identity.h"
 #include "meta/watermark.h"
 
 /* ---- sound records behind the place where the records end (behind.c) ----
@@ -118,6 +119,11 @@ struct cq_recovery {
 	bool same_boot;     /* the machine has not been rebooted since the last writer opened it */
 	bool have_position; /* control.meta has one */
 	struct cq_position position;
+
+	/* identity.meta (recover.c) */
+	bool have_identity;
+	bool identity_damaged;
+	struct cq_identity identity;
 
 	/* the watermark */
 	bool have_watermark_file;

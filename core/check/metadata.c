@@ -370,5 +370,9 @@ int cq_metadata_report(struct cq_recovery *v)
 	if (r < 0)
 		return r;
 	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_DURABLE_NAME, why);
+	cq_report_step(v, CQ_REPAIR_REWRITE, CQ_IDENTITY_NAME,
+	               v->identity_damaged
+	                       ? "it is damaged: the queue gets another identity, and is no replica"
+	                       : NULL);
 	return report_readers(v);
 }

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "check/internal.h"
 #include "files/dir.h"
 #include "files/fs_probe.h"
 #include "messages/log.h"
+#include "messages/room.h"
+#include "meta/identity.h"
 #include "meta/lock.h"
 #include "os/fault.h"
 #include "os/io.h"
@@ -53,16 +56,79 @@ static void free_recovery(struct cq_recovery *v)
 	free(v->ids);
 }
 
+/* There is no segment, and there has been none. */
+static bool is_new(const struct cq_recovery *v)
+{
+	return v->count == 0 && !v->have_watermark && v->damaged_slots == 0;
+}
+
 /* Only a new queue begins where the caller says. */
 static int check_begin(const struct cq_recovery *v)
 {
-	if (v->config->begin_seq == 0 ||
-	    (v->count == 0 && !v->have_watermark && v->damaged_slots == 0))
+	if (v->config->begin_seq == 0 || is_new(v))
 		return 0;
 	cq_log(v->config, CQ_ERROR,
 	       "the queue is there already: only a new one can begin at record %" PRIu64,
 	       v->config->begin_seq);
 	return -EEXIST;
+}
+
+/*
+ * Invariant: whoever appends to a replica is a writer of its source's records.  So a writer opens a replica only
+ * if it names the source, and a writer that names one opens only that source's replica, or makes one.  The mark
+ * is on the disk before there is a segment.
+ */
+static int check_replica(const struct cq_recovery *v)
+{
+	const uint8_t *source = v->config->replica_of;
+	const bool replica = v->have_identity && !cq_identity_is_none(v->identity.source);
+	char text[CQ_IDENTITY_TEXT];
+
+	if (v->repair)
+		return 0;
+	if (cq_identity_is_none(source)) {
+		if (!replica || cq_planted("replica_unmarked"))
+			return 0;
+		cq_identity_print(text, v->identity.source);
+		cq_log(v->config, CQ_ERROR,
+		       "the queue is a replica of queue %s, and only that one's records are appended to "
+		       "it (chronq promote makes it an ordinary queue)",
+		       text);
+		return -EREMOTE;
+	}
+	if (v->have_identity ? memcmp(source, v->identity.source, sizeof v->identity.source) == 0
+	                     : is_new(v) || v->identity_damaged)
+		return 0;
+	cq_identity_print(text, source);
+	cq_log(v->config, CQ_ERROR, "the queue is there already, and is no replica of queue %s%s",
+	       text, replica ? " but of another one" : "");
+	return -ENOLINK;
+}
+
+/* Reads identity.meta, which a crash never leaves damaged. */
+static int identify(struct cq_recovery *v)
+{
+	const int r = cq_identity_read(v->dirfd, &v->identity);
+
+	v->have_identity = r == 0 && !cq_planted("identity_made_again");
+	v->identity_damaged = r == -EBADMSG;
+	return r == -ENOENT || r == -EBADMSG ? 0 : r;
+}
+
+/* Gives the queue its identity, if it has none; also one that an older version or chronicle-rs made.  Where
+ * there is no room for the file, the next writer makes it: a full queue can still be opened. */
+static int establish_identity(const struct cq_recovery *v)
+{
+	int r;
+
+	if (v->have_identity)
+		return v->identity.settled ? 0 : cq_identity_settle(v->dirfd);
+	r = cq_identity_make(v->dirfd, v->config->replica_of,
+	                     v->identity_damaged || cq_planted("identity_made_again"));
+	if (!cq_room_lacks(r) || is_new(v) || !cq_identity_is_none(v->config->replica_of))
+		return r;
+	cq_log(v->config, CQ_WARNING, CQ_IDENTITY_NAME " not made: %s", strerrordesc_np(-r));
+	return 0;
 }
 
 /* Reports the plan.  EBADMSG: the caller does not accept the loss; ECANCELED: there is nothing to do. */
@@ -77,12 +143,17 @@ static int consent(struct cq_recovery *v, bool loss)
 		cq_log(v->config, CQ_ERROR, "segment %09u is not a sound segment", v->active_id);
 	if (v->behind.records > 0 || cq_behind_is_loss(v))
 		cq_report_behind(v);
+	if (v->identity_damaged)
+		cq_log(v->config, accepted ? CQ_WARNING : CQ_ERROR,
+		       CQ_IDENTITY_NAME " is damaged: %s another identity, and no replica any more",
+		       accepted ? "the queue gets" : "if that is accepted, the queue gets");
 	if (v->repair) {
 		r = cq_report_plan(v, loss);
 		if (r < 0)
 			return r;
 	}
-	if ((loss || v->durable_lost || cq_behind_is_loss(v) || (!v->have_watermark && v->hole)) &&
+	if ((loss || v->durable_lost || cq_behind_is_loss(v) || (!v->have_watermark && v->hole) ||
+	     v->identity_damaged) &&
 	    !accepted) {
 		if (v->repair)
 			v->repair->result.refused = true;
@@ -95,8 +166,8 @@ static int consent(struct cq_recovery *v, bool loss)
 }
 
 /* Files change from here on.  The first is the lock's text, which names the writer; temp files follow; then
- * the file system shows whether it can hold a queue. */
-static int begin(struct cq_recovery *v, const struct cq_lock *lock)
+ * the file system shows whether it can hold a queue.  The identity comes before the first segment. */
+static int begin(const struct cq_recovery *v, const struct cq_lock *lock)
 {
 	int r;
 
@@ -105,7 +176,9 @@ static int begin(struct cq_recovery *v, const struct cq_lock *lock)
 		r = cq_dir_sweep(v->dirfd);
 		cq_point("recover.swept");
 	}
-	return r < 0 ? r : cq_fs_probe(v->dirfd);
+	if (r == 0)
+		r = cq_fs_probe(v->dirfd);
+	return r < 0 ? r : establish_identity(v);
 }
 
 int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *config,
@@ -123,6 +196,10 @@ int cq_recover(int dirfd, const struct cq_lock *lock, const struct cq_config *co
 	int r;
 
 	r = cq_inspect(&v);
+	if (r == 0)
+		r = identify(&v);
+	if (r == 0)
+		r = check_replica(&v);
 	if (r == 0)
 		r = check_begin(&v);
 	if (r == 0)

@@ -89,7 +89,8 @@ static bool is_temp_name(const char *name)
 		return false;
 	return cq_numbered_name_parse(name, ".q.tmp", &id) ||
 	       cq_numbered_name_parse(name, ".q.new.tmp", &id) ||
-	       cq_numbered_name_parse(name, ".idx.tmp", &id) || strcmp(name, CQ_CONTROL_TEMP) == 0;
+	       cq_numbered_name_parse(name, ".idx.tmp", &id) ||
+	       strcmp(name, CQ_CONTROL_TEMP) == 0 || strcmp(name, CQ_IDENTITY_TEMP) == 0;
 }
 
 struct id_list {
@@ -207,7 +208,7 @@ static int classify(void *arg, const char *name)
 	    strcmp(name, CQ_CONTROL_NAME) == 0 || strcmp(name, CQ_LOCK_NAME) == 0 ||
 	    /* alone, a power cut may have left these of a queue just made */
 	    strcmp(name, CQ_DURABLE_NAME) == 0 || strcmp(name, CQ_POSITION_NAME) == 0 ||
-	    cq_numbered_name_parse(name, ".idx", &id)) {
+	    strcmp(name, CQ_IDENTITY_NAME) == 0 || cq_numbered_name_parse(name, ".idx", &id)) {
 		*kind = CQ_DIR_QUEUE;
 		return 1;
 	}

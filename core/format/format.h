@@ -38,7 +38,9 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little e
 #define CQ_CONTROL_NAME "control.meta"
 #define CQ_CONTROL_TEMP "control.tmp"
 #define CQ_POSITION_NAME "index.meta"
-#define CQ_DURABLE_NAME "durable.meta" /* ours */
+#define CQ_DURABLE_NAME "durable.meta"   /* ours */
+#define CQ_IDENTITY_NAME "identity.meta" /* ours */
+#define CQ_IDENTITY_TEMP "identity.tmp"  /* ours */
 #define CQ_LOCK_NAME "writer.lock"
 #define CQ_READERS_DIR "readers"
 #define CQ_READER_SUFFIX ".meta"
@@ -228,6 +230,29 @@ struct cq_durable_file {
 CQ_SIZE(cq_durable_file, 136);
 CQ_AT(cq_durable_file, slots, 0);
 CQ_AT(cq_durable_file, listing, 80);
+
+/* ---- identity.meta (ours, 0.2.0): which queue this is ---- */
+
+#define CQ_IDENTITY_MAGIC 0x44495143U /* "CQID" in the file */
+#define CQ_IDENTITY_VERSION 1U
+
+struct cq_identity_file {
+	uint32_t magic;   /* CQ_IDENTITY_MAGIC */
+	uint32_t version; /* CQ_IDENTITY_VERSION */
+	uint8_t id[16];   /* random; not all zero */
+	uint8_t source
+		[16]; /* the identity of the queue of which this one is a replica; all zero: of none */
+	uint32_t crc; /* CRC-32 of bytes 0 to 39 */
+	uint32_t
+		settled; /* 1: the file's name is on the disk, so the identity may be given to others */
+};
+CQ_SIZE(cq_identity_file, 48);
+CQ_AT(cq_identity_file, magic, 0);
+CQ_AT(cq_identity_file, version, 4);
+CQ_AT(cq_identity_file, id, 8);
+CQ_AT(cq_identity_file, source, 24);
+CQ_AT(cq_identity_file, crc, 40);
+CQ_AT(cq_identity_file, settled, 44);
 
 /* ---- readers/NAME.meta: two slots of the committed position ---- */
 

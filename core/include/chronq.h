@@ -102,6 +102,7 @@ typedef struct cq_stream cq_stream;   /* a queue's payload bytes, read at any po
 #define CQ_TYPE_DEFAULT 1U  /* record type of an ordinary message */
 #define CQ_TYPE_MAX 0xFFFEU /* 0xFFFF marks padding in the format */
 #define CQ_READER_NAME_MAX 64U
+#define CQ_IDENTITY_SIZE 16U /* bytes of a queue's identity */
 
 /* ---- messages ------------------------------------------------------------------------------- */
 
@@ -256,6 +257,12 @@ struct cq_config {
 	 * begins; never one that begins at 0. */
 	uint64_t begin_seq;
 	uint64_t begin_stream;
+
+	/* All zero, or the identity of another queue, the source: this writer appends the source's records, and
+	 * the queue is its replica.  A new queue is marked as that, which no other writer opens (EREMOTE) until
+	 * cq_promote() removes the mark.  A queue that is there already has to be a replica of this source:
+	 * else ENOLINK, also if it has been promoted. */
+	uint8_t replica_of[CQ_IDENTITY_SIZE];
 };
 
 /* Fills *config, of `size` bytes, with its size and the defaults named above. */
@@ -273,11 +280,13 @@ static inline void cq_config_init(struct cq_config *config)
  * defaults.
  *
  *   EBUSY            another writer has the queue; the log callback gets its process
+ *   EREMOTE          the queue is a replica, and config does not name its source
+ *   ENOLINK          config names a source of which the queue is no replica
  *   EINVAL           a value in config is out of range, or segment_size is not the queue's
  *   ENOTDIR          dir is not a directory
  *   ENOTEMPTY        dir holds files but no queue
- *   EBADMSG          the queue is damaged, or records are lost (and not accept_loss): the log callback
- *                    gets the details; or a name of the queue's belongs to something that is no regular
+ *   EBADMSG          the queue is damaged, or records or its identity are lost (and not accept_loss): the
+ *                    log callback gets the details; or a name of the queue's belongs to something that is no regular
  *                    file
  *   EEXIST           begin_seq is set, and the queue is there already; or of one segment 999 files of bytes, or 999 whole copies, are set aside already, and
  *                    recovery has more to set aside; the log callback gets the segment
@@ -299,6 +308,19 @@ static inline void cq_config_init(struct cq_config *config)
  * nothing, except that a missing writer.lock is made.
  */
 CQ_API int cq_writer_open(const char *dir, const struct cq_config *config, cq_writer **ret_writer);
+
+/*
+ * Makes a replica an ordinary queue that goes on behind its last number: removes the mark.  Its identity, which
+ * was its own, stays.  Of config (NULL: the defaults) only log, log_arg and trust_files count.
+ *   ENOLINK          it is no replica, or no more
+ *   EBUSY            a writer has the queue
+ *   EBADMSG          identity.meta is damaged, or no regular file
+ *   ENOENT, ENOTDIR  no such directory
+ *   ENOTEMPTY        a directory with files but no queue
+ *   ELOOP, EPERM     as cq_writer_open()
+ * Crash contract: the queue is a replica or promoted, nothing between; promoted for good after 0.
+ */
+CQ_API int cq_promote(const char *dir, const struct cq_config *config);
 
 /*
  * Ends background work, syncs everything (as cq_writer_sync), writes the closing positions, releases
@@ -525,6 +547,14 @@ struct cq_queue_info {
 	uint64_t offset;   /* its write position */
 	uint64_t epoch;
 	uint64_t heartbeat_ns; /* last sign of life of the writer */
+
+	/* Which queue this is, also after crashes, repairs and restarts: random bytes.  A copy of the directory
+	 * has the same identity.  A queue of an older version, or of chronicle-rs, gets one when a writer
+	 * opens it. */
+	bool have_identity; /* the next two are valid; cq_queue_position() leaves it false */
+	bool replica;       /* it is a replica, */
+	uint8_t identity[CQ_IDENTITY_SIZE];
+	uint8_t source[CQ_IDENTITY_SIZE]; /* of the queue with this identity; else all zero */
 };
 CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
 

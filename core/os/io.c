@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -421,6 +422,13 @@ int cq_io_unlink(int dirfd, const char *name)
 		return not_a_file(errno);
 	cq_io_trace_call(CQ_EVENT_UNLINK, dirfd, -1, name, NULL);
 	return 0;
+}
+
+int cq_io_random(void *buffer, size_t length)
+{
+	FAILPOINT("random");
+	/* so few bytes come all at once, or not at all */
+	return RETRY(getrandom(buffer, length, 0)) < 0 ? -errno : 0;
 }
 
 int cq_io_map(int fd, size_t size, int writable, void **ret_base)

@@ -79,6 +79,9 @@ int cq_io_rename_noreplace(int dirfd, const char *from, const char *to);
 int cq_io_rename(int dirfd, const char *from, const char *to);
 int cq_io_unlink(int dirfd, const char *name);
 
+/* Fills the buffer with random bytes, at most 256. */
+int cq_io_random(void *buffer, size_t length);
+
 int cq_io_map(int fd, size_t size, int writable, void **ret_base);
 void cq_io_unmap(void *base, size_t size);
 /* Makes the pages present and writable; EFAULT where a store would raise SIGBUS. */

@@ -74,7 +74,8 @@ static bool is_there(int dirfd, const char *name)
 
 bool cq_unmake_possible(int dirfd)
 {
-	static const char *const names[] = { CQ_DURABLE_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME };
+	static const char *const names[] = { CQ_DURABLE_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME,
+		                             CQ_IDENTITY_NAME };
 	uint32_t id;
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
@@ -138,7 +139,8 @@ static int remove_segments(int dirfd, const uint32_t *ids, size_t count)
 
 void cq_unmake(cq_writer *w)
 {
-	static const char *const last[] = { CQ_CONTROL_NAME, CQ_POSITION_NAME, CQ_LOCK_NAME };
+	static const char *const last[] = { CQ_CONTROL_NAME, CQ_POSITION_NAME, CQ_IDENTITY_NAME,
+		                            CQ_LOCK_NAME };
 	uint32_t *ids;
 	size_t count;
 	int r;

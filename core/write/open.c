@@ -126,7 +126,7 @@ static int check_file(cq_writer *w, const char *name, bool replaced)
 static int check_files(cq_writer *w)
 {
 	static const char *const names[] = { CQ_LOCK_NAME, CQ_CONTROL_NAME, CQ_POSITION_NAME,
-		                             CQ_DURABLE_NAME };
+		                             CQ_DURABLE_NAME, CQ_IDENTITY_NAME };
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0] && r == 0; i++)

@@ -125,6 +125,8 @@ static const char *open_error(const struct chronfs *fs, int error)
 		return "the queue is damaged (chronq verify tells more; -o accept_loss opens it)";
 	case EINVAL:
 		return "the queue cannot have these options"; /* the log said which */
+	case EREMOTE:
+		return "the queue is a replica (-o ro reads it; chronq promote makes it an ordinary queue)";
 	case EROFS:
 		return "the file system is read-only (-o ro reads the queue)";
 	case EACCES:

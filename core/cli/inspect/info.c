@@ -155,6 +155,22 @@ static void print_holder(const struct cq_holder *holder)
 		puts("writer           none");
 }
 
+static void print_hex(const char *title, const uint8_t id[CQ_IDENTITY_SIZE])
+{
+	fputs(title, stdout);
+	for (unsigned i = 0; i < CQ_IDENTITY_SIZE; i++)
+		printf("%02x", id[i]);
+	putchar('\n');
+}
+
+static void print_identity(const struct cq_queue_info *info)
+{
+	if (info->have_identity)
+		print_hex("identity         ", info->identity);
+	if (info->replica)
+		print_hex("replica of       ", info->source);
+}
+
 static void print_control(const struct cq_queue_info *info)
 {
 	char time[CLI_TIME_MAX];
@@ -254,6 +270,7 @@ static int show_info(const char *dir, cq_queue *queue)
 		printf("segments         %" PRIu64 ": %09" PRIu32 " to %09" PRIu32 "\n",
 		       info.segments, info.oldest, info.newest);
 	print_holder(&holder);
+	print_identity(&info);
 	print_control(&info);
 	r = cq_queue_readers(queue, print_reader, &info);
 	if (r < 0)

@@ -26,7 +26,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify,
-	cli_repair;
+	cli_repair, cli_promote;
 
 /* ---- common.c ---- */
 

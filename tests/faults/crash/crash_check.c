@@ -36,6 +36,8 @@ static bool is_known(const char *name)
 		                              CQ_CONTROL_TEMP,
 		                              CQ_POSITION_NAME,
 		                              CQ_DURABLE_NAME,
+		                              CQ_IDENTITY_NAME,
+		                              CQ_IDENTITY_TEMP,
 		                              CQ_LOCK_NAME,
 		                              ".",
 		                              ".." };

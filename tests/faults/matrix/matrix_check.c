@@ -128,7 +128,7 @@ static bool known_name(const char *name)
 {
 	static const char *const names[] = { ".",           "..",           "readers",
 		                             "writer.lock", "control.meta", "index.meta",
-		                             "durable.meta" };
+		                             "durable.meta", "identity.meta" };
 	static const char *const suffixes[] = { ".q", ".idx", ".q.broken" };
 	uint32_t id;
 

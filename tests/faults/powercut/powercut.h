@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "chronq.h"
+#include "meta/identity.h"
 #include "support.h"
 
 #define PC_PAGE 4096U
@@ -76,6 +77,9 @@ struct pc_trace {
 	ino_t base_ino, dir_ino;
 	uint64_t segment_size; /* that the writers ask for */
 	uint64_t begin_seq;    /* the number that the queue was to begin with; 0: none */
+	/* the event from which on the queue has this identity for ever; 0: none */
+	unsigned identified;
+	struct cq_identity identity;
 	unsigned
 		begun; /* the event from which on that is promised; before, there may be no segment */
 	unsigned events;

@@ -232,7 +232,22 @@ static const char *expect(const char *dir, const struct pc_record *survivors, si
 	return equal ? NULL : say("%zd records instead of the %zu there were", n, count + MORE);
 }
 
-static const char *go_on(const struct pc_trace *t, const char *dir, cq_writer *w,
+/* Somebody may have been given the queue's identity before the cut, and it has another one. */
+static bool identity_lost(const struct pc_trace *t, unsigned event, const char *dir)
+{
+	const int dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct cq_identity now;
+	int r;
+
+	assert_true(dirfd >= 0);
+	r = cq_identity_read(dirfd, &now);
+	close(dirfd);
+	assert_int_equal(r, 0);
+	return t->identified > 0 && event >= t->identified &&
+	       memcmp(now.id, t->identity.id, sizeof now.id) != 0;
+}
+
+static const char *go_on(const struct pc_trace *t, unsigned event, const char *dir, cq_writer *w,
                          const struct pc_record *survivors, size_t count, uint64_t least_seq)
 {
 	struct pc_record more[MORE] = { 0 };
@@ -240,6 +255,8 @@ static const char *go_on(const struct pc_trace *t, const char *dir, cq_writer *w
 	uint64_t before;
 	int closed;
 
+	if (!r && identity_lost(t, event, dir))
+		r = say("it has another identity");
 	if (!r && more[0].seq < least_seq)
 		r = say("it does not begin where it was to begin");
 
@@ -292,7 +309,7 @@ const char *pc_check(const struct pc_trace *t, unsigned event, const char *base)
 	if (result)
 		(void)cq_writer_close(w);
 	else
-		result = go_on(t, dir, w, survivors, (size_t)count, least);
+		result = go_on(t, event, dir, w, survivors, (size_t)count, least);
 	free(survivors);
 	return result;
 }

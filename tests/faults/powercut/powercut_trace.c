@@ -219,6 +219,9 @@ static void at_place(const char *place)
 	const char *what = strchr(place, '.');
 
 	look(watched);
+	if (strcmp(place, "identity.settled") == 0 && watched->identified == 0 &&
+	    cq_identity_read(watched->dirfd, &watched->identity) == 0)
+		watched->identified = watched->events;
 	/* only here it is sure which segment the records of a batch have come to */
 	if (appending && what && strcmp(what, ".advanced") == 0)
 		for (; appended_before < appending->records; appended_before++)

@@ -25,13 +25,14 @@ SEGMENT_MAGIC = 0x53454730
 SEALED = 1
 PAD = 0xFFFF
 CONTROL_MAGIC = 0x4348524E
+IDENTITY_MAGIC = 0x44495143
 INDEX_MAGIC = b"CHRIDX1\0"
 STRIDE = 4096
 
 SEGMENT_NAME = re.compile(r"(\d{9})\.q$")
 INDEX_NAME = re.compile(r"(\d{9})\.idx$")
 SET_ASIDE_NAME = re.compile(r"\d{9}\.q\.(broken|corrupt)(\.\d{1,3})?$")
-TEMP_NAME = re.compile(r"(\d{9}\.q(\.new)?|\d{9}\.idx|control|durable)\.tmp$")
+TEMP_NAME = re.compile(r"(\d{9}\.q(\.new)?|\d{9}\.idx|control|durable|identity)\.tmp$")
 READER_NAME = re.compile(r"(?!\.)[A-Za-z0-9._-]{1,64}\.meta$")
 LOCK_TEXT = re.compile(rb"(\d+) (\d+) (\d+)( closing \d+| closed)?\n")
 
@@ -40,10 +41,11 @@ RECORD_HEADER = struct.Struct("<I B3s QQ HHI II Q I12s")
 SLOT = struct.Struct("<QQQQII")          # readers/NAME.meta
 DURABLE_SLOT = struct.Struct("<QQQIIII")  # durable.meta
 LISTING = struct.Struct("<16sQQQIIII")     # behind its slots
+IDENTITY = struct.Struct("<II16s16sII")    # identity.meta
 INDEX_HEADER = struct.Struct("<8sHHIQQIIQQQQQ")
 INDEX_ENTRY = struct.Struct("<QQQ")
 for layout, size in ((SEGMENT_HEADER, 64), (RECORD_HEADER, 64), (SLOT, 40), (DURABLE_SLOT, 40),
-                     (LISTING, 56), (INDEX_HEADER, 80), (INDEX_ENTRY, 24)):
+                     (LISTING, 56), (IDENTITY, 48), (INDEX_HEADER, 80), (INDEX_ENTRY, 24)):
     assert layout.size == size
 
 
@@ -113,7 +115,7 @@ class Checker:
 
     def run(self):
         names = sorted(os.listdir(self.path))
-        known = {"control.meta", "index.meta", "writer.lock", "durable.meta", "readers"}
+        known = {"control.meta", "index.meta", "writer.lock", "durable.meta", "identity.meta", "readers"}
         for name in names:
             if TEMP_NAME.match(name):
                 if self.closed:
@@ -146,6 +148,7 @@ class Checker:
             if match:
                 self.check_index(name, int(match.group(1)))
         self.check_durable()
+        self.check_identity()
         self.check_readers()
 
     def check_order(self, ids):
@@ -547,6 +550,26 @@ class Checker:
                 self.bad(name, f"generations {older[4]} and {newer[4]}, in the order of positions")
             elif step not in (1, (1 << 32) - 1):
                 self.bad(name, f"generations {older[4]} and {newer[4]}")
+
+    def check_identity(self):
+        name = "identity.meta"
+        data = self.read(name)
+        if data is None:
+            return
+        if len(data) != 48:
+            self.bad(name, f"{len(data)} bytes long, should be 48")
+            return
+        magic, version, identity, source, crc, settled = IDENTITY.unpack(data)
+        if magic != IDENTITY_MAGIC or version != 1:
+            self.bad(name, f"magic {magic:#x}, version {version}")
+        if crc != zlib.crc32(data[:40]):
+            self.bad(name, f"CRC {crc:#010x}, should be {zlib.crc32(data[:40]):#010x}")
+        if not any(identity):
+            self.bad(name, "the identity is all zero")
+        if identity == source:
+            self.bad(name, "a replica of itself")
+        if settled != 1:
+            self.bad_unless_crashed(name, f"settled is {settled}")
 
     def check_listing(self, name, data):
         _, device, inode, changed, oldest, newest, crc, reserved = LISTING.unpack(data)

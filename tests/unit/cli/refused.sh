@@ -70,14 +70,14 @@ link_to_file() { mv "$name" ../elsewhere && ln -s ../elsewhere "$name"; }
 fifo() { rm -f "$name" && mkfifo "$name"; }
 directory() { rm -f "$name" && mkdir "$name"; }
 a_socket() { rm -f "$name" && python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$name"; }
-for name in index.meta durable.meta writer.lock; do
+for name in index.meta durable.meta identity.meta writer.lock; do
 	refused "$name is a link to nothing" "$name is a symbolic link" link "${everything[@]}"
 	refused "$name is a link to a file" "$name is a symbolic link" link_to_file "${everything[@]}"
 	refused "$name is a FIFO" "$name is a FIFO" fifo "${everything[@]}"
 	refused "$name is a socket" "$name is a socket" a_socket "${everything[@]}"
 	refused "$name is a directory" "$name is a directory" directory "${everything[@]}"
 done
-for name in control.meta control.tmp 000000007.q.tmp 000000007.q.new.tmp 000000004.idx.tmp; do
+for name in control.meta control.tmp identity.tmp 000000007.q.tmp 000000007.q.new.tmp 000000004.idx.tmp; do
 	refused "$name is a directory" "$name is a directory" directory "${everything[@]}"
 done
 for name in 000000004.idx 000000006.idx 000000002.idx; do
@@ -105,6 +105,12 @@ refused "repair: $name has a second name" "second name" second_name "chronq repa
 # ---- queues that are not opened ----
 
 loss() { poke 000000006.q 640 X; }
+replica() { make_replica .; }
+refused "a replica" "is a replica" replica "append d" "chronfs_at d"
+damaged_identity() { poke identity.meta 9 XXXX; }
+refused "the identity is damaged" "identity.meta is damaged" damaged_identity "append d" "chronq repair d" "chronfs_at d"
+refused "promote: the identity is damaged" "identity.meta is damaged" damaged_identity "chronq promote d"
+refused "promote: no replica" "is no replica" true "chronq promote d"
 refused "durable records are damaged" "missing or damaged" loss "append d" "chronq repair d" "chronfs_at d"
 gone() { rm 000000006.q; }
 refused "a durable segment is gone" "missing or damaged" gone "append d" "chronq repair d" "chronfs_at d"

@@ -323,7 +323,7 @@ static void reader_names(void **state)
 		assert_int_equal(cq_reader_commit(reader), 0);
 		cq_reader_close(reader);
 	}
-	assert_int_equal(qs_count_names(q->dir, ".meta"), 3);
+	assert_int_equal(qs_count_names(q->dir, ".meta"), 4);
 	assert_int_equal(qs_count_names(q->base, ".meta"), 0);
 }
 

@@ -34,7 +34,7 @@ static void versions(void **state)
 static const int ours[] = { EAGAIN,          EBADMSG, EBUSY,     ECANCELED,  ECHILD,    EDQUOT,
 	                    EEXIST,          EFBIG,   EINVAL,    EIO,        ELOOP,     EMSGSIZE,
 	                    ENODATA,         ENODEV,  ENOTEMPTY, EOPNOTSUPP, EOVERFLOW, EPERM,
-	                    EPROTONOSUPPORT, ERANGE,  ESTALE };
+	                    EPROTONOSUPPORT, ERANGE,  ESTALE,    EREMOTE,    ENOLINK };
 /* Errors that mean here what they mean elsewhere. */
 static const int others[] = {
 	EACCES, EINTR, EMFILE, ENFILE, ENOENT, ENOMEM, ENOSPC, ENOTDIR, EROFS

@@ -3,7 +3,7 @@
 #
 # What `meson install` gives: one header, one shared library that shows what the header declares and
 # nothing else, a pkg-config file that a stranger's program builds with; the programs, their manual
-# pages, the helpers that mount(8) looks for, and a unit for systemd.
+# pages, the module for Python, the helpers that mount(8) looks for, and a unit for systemd.
 set -uo pipefail
 
 build=$1
@@ -121,6 +121,24 @@ for name in mount.chronfs mount.fuse.chronfs; do
 	check "$name: where mount(8) looks, to the program (prefix $prefix)" $?
 done
 
+module=$(find "$dir" -path '*/chronq/__init__.py' -printf '%h\n')
+if [ -n "$module" ]; then
+	output=$(cd / && CHRONQ_LIBRARY=$library PYTHONPATH=${module%/*} PYTHONDONTWRITEBYTECODE=1 python3 -c 'import chronq, sys
+assert [record.payload for record in chronq.Reader(sys.argv[1])] == [b"built\n"]
+print(chronq.__version__)' "$dir/q" 2>&1)
+	[ "$output" = "$version" ] && [ -f "$module/py.typed" ]
+	check "the Python module, ${module#"$dir"}, with its types" $? "$output"
+	searched=$(python3 -c 'import site; print(*site.getsitepackages(), sep="\n")' | grep "^$prefix/")
+	if [ -n "$searched" ]; then
+		grep -qxF "$(dirname "${module#"$dir"}")" <<<"$searched"
+		check "is where python3 looks" $? "$searched"
+	else
+		skip "is where python3 looks" "this python3 searches nothing below $prefix"
+	fi
+else
+	skip "the Python module" "it is not installed"
+fi
+
 unit=$root/lib/systemd/system/chronfs@.service
 grep -q "^ExecStart=$program " "$unit"
 check "chronfs@.service runs the installed program" $?
@@ -166,5 +184,13 @@ check "none wanted: $found" $?
 found=$(installed -Dmount_helper_dir=/helpers)
 [ "$found" = './helpers/mount.chronfs ./helpers/mount.fuse.chronfs ' ]
 check "another directory: $found" $?
+installed -Dpython_dir=/modules >/dev/null
+DESTDIR=$dir/modules meson install -C "$dir/build" --no-rebuild --tags python >"$dir/log" 2>&1
+[ -f "$dir/modules/modules/chronq/_reader.py" ]
+check "the Python module in another folder" $? "$(cat "$dir/log")"
+installed -Dpython_dir= >/dev/null
+DESTDIR=$dir/no-modules meson install -C "$dir/build" --no-rebuild --tags python >"$dir/log" 2>&1
+[ ! -e "$dir/no-modules" ]
+check "and nowhere" $?
 
 finish

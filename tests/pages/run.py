@@ -16,7 +16,8 @@ import time
 
 import pagefile
 
-PATIENCE = float(os.environ.get("PATIENCE", "120"))  # seconds for a command, and for what a job prints late
+PATIENCE = float(os.environ.get("PATIENCE", "300"))  # seconds for a command
+LATE = 60  # seconds in which a job has to print what the page shows
 
 # The shell reads each command from one descriptor and reports to another one, so that commands can have
 # the usual descriptors to themselves.
@@ -101,7 +102,7 @@ def run_console(shell, block):
         status, jobs = shell.run(command)
         if status is None:
             return f"$ {command}\ndid not end, or ended the shell; it printed:\n{shell.text}"
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + LATE
         while not wanted.fullmatch(shell.text) and jobs and time.monotonic() < end:
             select.select([shell.output], [], [], 0.05)
             shell.take()

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "read/format.h"
+#include "read/named.h"
 #include "read/selection.h"
 #include "shared/cli.h"
 
@@ -114,6 +115,7 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 
 struct course {
 	struct range range;
+	struct cli_named named;
 	struct cli_selection selection;
 	struct cli_style style;
 };
@@ -128,7 +130,7 @@ static int check_first(const char *dir, const struct range *range, uint64_t seq)
 }
 
 /* 1: it was selected and written, or it was not selected; 0: the output has ended. */
-static int print_selected(const struct course *c, const struct cq_record *record, int *status)
+static int print_selected(struct course *c, const struct cq_record *record, int *status)
 {
 	const int r = cli_selection_has(&c->selection, record);
 
@@ -136,11 +138,13 @@ static int print_selected(const struct course *c, const struct cq_record *record
 		cli_selection_say_slow(record);
 		*status = CLI_PROBLEM;
 	}
-	return r <= 0 || cli_style_write(&c->style, record);
+	if (r > 0 && !cli_style_write(&c->style, record))
+		return 0;
+	return cli_named_passed(&c->named, record) && !cli_stopped;
 }
 
 /* Prints what is selected, up to the end of the queue.  Returns the exit code. */
-static int print_range(const char *dir, cq_queue *queue, cq_reader *reader, const struct course *c)
+static int print_range(const char *dir, cq_queue *queue, cq_reader *reader, struct course *c)
 {
 	const struct cq_reader_stats nothing = CQ_SIZED(nothing);
 	const struct range *range = &c->range;
@@ -171,7 +175,8 @@ static int print_range(const char *dir, cq_queue *queue, cq_reader *reader, cons
 		if (!any && check_first(dir, range, record.seq) != CLI_OK)
 			status = CLI_PROBLEM;
 		any = true;
-		if (cli_selection_is_over(&c->selection, queue, &record, &until))
+		if (c->named.name ? cli_named_ends_before(&c->named, &c->selection, &record)
+		                  : cli_selection_is_over(&c->selection, queue, &record, &until))
 			break;
 		cli_meter_at_record(&record);
 		if (!print_selected(c, &record, &status))
@@ -184,7 +189,28 @@ static int print_range(const char *dir, cq_queue *queue, cq_reader *reader, cons
 	return status;
 }
 
-static int print_queue(const char *dir, const struct course *c)
+/* Opens the reader, and moves it to where printing begins.  CLI_OK, or the exit code, after a message. */
+static int open_reader(const char *dir, cq_queue *queue, struct course *c, cq_reader **ret_reader)
+{
+	cq_reader *reader;
+	int r;
+
+	if (c->named.name)
+		return cli_named_open(&c->named, dir, ret_reader);
+	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
+	if (r < 0)
+		return cli_fail(dir, r);
+	r = c->range.given ? cq_reader_seek_seq(reader, c->range.first)
+	                   : cli_selection_seek(&c->selection, queue, reader);
+	if (r < 0) {
+		cq_reader_close(reader);
+		return cli_fail(dir, r);
+	}
+	*ret_reader = reader;
+	return CLI_OK;
+}
+
+static int print_queue(const char *dir, struct course *c)
 {
 	cq_queue *queue;
 	cq_reader *reader;
@@ -193,19 +219,13 @@ static int print_queue(const char *dir, const struct course *c)
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
-	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
-	if (r < 0) {
-		r = cli_fail(dir, r);
+	r = open_reader(dir, queue, c, &reader);
+	if (r != CLI_OK)
 		goto close_queue;
-	}
 	cli_output_begin();
-	if (c->range.given)
-		r = cq_reader_seek_seq(reader, c->range.first);
-	else
-		r = cli_selection_seek(&c->selection, queue, reader);
 	cli_meter_begin_reading(dir, "reading", queue, reader);
-	r = r < 0 ? cli_fail(dir, r) : print_range(dir, queue, reader, c);
-	r = cli_output_end(r);
+	r = print_range(dir, queue, reader, c);
+	r = cli_output_end(cli_named_end(&c->named, r));
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
@@ -220,13 +240,16 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 		{ "seq", required_argument, NULL, 's' },
 		CLI_SELECTION_OPTIONS,
 		{ "format", required_argument, NULL, 'F' },
+		CLI_NAMED_OPTIONS,
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	int option;
 
-	while ((option = cli_option(argc, argv, "s:" CLI_SELECTION_LETTERS "F:jh", options)) != -1) {
+	while ((option = cli_option(argc, argv,
+	                            "s:" CLI_SELECTION_LETTERS "F:" CLI_NAMED_LETTERS "jh",
+	                            options)) != -1) {
 		switch (option) {
 		case 's':
 			if (!parse_range(optarg, &c->range)) {
@@ -244,6 +267,11 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 		case 'F':
 			c->style.format = optarg;
 			break;
+		case 'r':
+		case 'C':
+			if (!cli_named_take(&c->named, option, optarg))
+				return cli_usage(command);
+			break;
 		case 'j':
 			c->style.json = true;
 			break;
@@ -252,7 +280,12 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 			return cli_other_option(command, option);
 		}
 	}
-	if (!cli_selection_check(&c->selection) || !cli_style_check(&c->style))
+	if (c->named.name && c->range.given) {
+		cli_note("a named reader has its own position: --seq does not go with --reader");
+		return cli_usage(command);
+	}
+	if (!cli_selection_check(&c->selection) || !cli_style_check(&c->style) ||
+	    !cli_named_check(&c->named))
 		return cli_usage(command);
 	return CLI_OK;
 }
@@ -275,20 +308,23 @@ static int run_cat(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_cat = {
 	.name = "cat",
-	.arguments = "[--seq A[-[B]]] " CLI_SELECTION_ARGUMENTS "\n"
+	.arguments = "[--seq A[-[B]] | " CLI_NAMED_ARGUMENTS "]\n"
+		     "                  " CLI_SELECTION_ARGUMENTS "\n"
 		     "                  [--format F | --json] DIR",
 	.summary = "Writes the payloads of all records to standard output, one after another.",
 	.help = "  -s, --seq A      record A alone\n"
 		"  -s, --seq A-B    records A to B, by sequence number\n"
-		"  -s, --seq A-     record A and all after it\n" CLI_SELECTION_HELP CLI_FORMAT_HELP
+		"  -s, --seq A-     record A and all after it\n" CLI_NAMED_HELP CLI_SELECTION_HELP
+			CLI_FORMAT_HELP
 		"  -j, --json       one JSON object per record and line: seq, time_ns, type,\n"
 		"                   length, and payload, or payload_base64 where it is not\n"
 		"                   UTF-8\n"
 		"  -h, --help       this text\n"
 		"\n"
 		"Writes exactly the bytes that were appended, with nothing between records.\n"
-		"Changes nothing in the directory. Leaves out missing or damaged records, with\n"
-		"a message and exit code 1; also if the first record of a range is missing.\n"
+		"Changes nothing in the directory but the position of a named reader. Leaves out\n"
+		"missing or damaged records, with a message and exit code 1; also if the first\n"
+		"record of a range is missing.\n"
 		"Of several options for a selection, a record must pass all. If none does, that\n"
 		"is no error.\n",
 	.run = run_cat,

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "read/format.h"
+#include "read/named.h"
 #include "read/selection.h"
 #include "shared/cli.h"
 #include "shared/time.h"
@@ -201,6 +202,7 @@ static int place(cq_queue *queue, cq_reader *reader, const struct cli_selection 
 }
 
 struct course {
+	struct cli_named named;
 	uint64_t wanted;
 	bool follows;
 	struct cli_selection selection;
@@ -254,12 +256,13 @@ static int print_one(struct course *c, const struct cq_record *record)
 		cli_selection_say_slow(record);
 		c->status = CLI_PROBLEM;
 	}
-	if (r <= 0 || is_left_out(&c->beginning, record))
-		return !cli_stopped;
-	return cli_style_write(&c->style, record) && !cli_stopped;
+	if (r > 0 && !is_left_out(&c->beginning, record) && !cli_style_write(&c->style, record))
+		return 0;
+	return cli_named_passed(&c->named, record) && !cli_stopped;
 }
 
-/* Prints from the beginning to the end of the queue.  1: the output is closed, or a signal came. */
+/* Prints from the beginning to the end of the queue.  1: the output is closed, a signal came, or a named reader has
+ * to end here. */
 static int print_rest(cq_queue *queue, cq_reader *reader, struct course *c)
 {
 	struct cq_record record;
@@ -277,6 +280,8 @@ static int print_rest(cq_queue *queue, cq_reader *reader, struct course *c)
 			continue;
 		}
 		c->stuck = 0;
+		if (c->named.name && cli_named_ends_before(&c->named, &c->selection, &record))
+			return 1;
 		if (!c->follows && cli_selection_is_over(&c->selection, queue, &record, &c->until))
 			return 0;
 		if (!print_one(c, &record))
@@ -291,7 +296,7 @@ static int follow(cq_queue *queue, cq_reader *reader, struct course *c)
 	bool over = false;
 	int r = 0;
 
-	while (!over && !cli_stopped && cli_output_flush() && !cli_output_closed()) {
+	while (!over && !cli_stopped && cli_named_commit(&c->named) && !cli_output_closed()) {
 		over = c->selection.have_until && cli_now_ns() > c->selection.until;
 		if (c->stuck != 0 && !over)
 			/* only a repair or a next segment helps: nothing notifies of these */
@@ -305,6 +310,19 @@ static int follow(cq_queue *queue, cq_reader *reader, struct course *c)
 	return r == -EINTR ? 0 : r;
 }
 
+/* Opens the reader that prints: the named one, or one for the last records.  CLI_OK, or the exit code. */
+static int open_reader(const char *dir, struct course *c, cq_reader **ret_reader)
+{
+	int r;
+
+	if (c->named.name)
+		return cli_named_open(&c->named, dir, ret_reader);
+	/* not from the end, which damage may hide: place() does not need it */
+	r = cq_reader_open(dir, NULL, c->wanted > 0 ? CQ_START_OLDEST : CQ_START_LATEST,
+	                   c->follows ? 0 : CQ_READER_PASSIVE, ret_reader);
+	return r < 0 ? cli_fail(dir, r) : CLI_OK;
+}
+
 static int show(const char *dir, struct course *c)
 {
 	cq_queue *queue;
@@ -314,20 +332,17 @@ static int show(const char *dir, struct course *c)
 	r = cq_queue_open(dir, &queue);
 	if (r < 0)
 		return cli_fail(dir, r);
-	/* not from the end, which damage may hide: place() does not need it */
-	r = cq_reader_open(dir, NULL, c->wanted > 0 ? CQ_START_OLDEST : CQ_START_LATEST,
-	                   c->follows ? 0 : CQ_READER_PASSIVE, &reader);
-	if (r < 0) {
-		c->status = cli_fail(dir, r);
+	c->status = open_reader(dir, c, &reader);
+	if (c->status != CLI_OK)
 		goto close_queue;
-	}
 	if (c->follows) {
 		cli_stop_on(SIGINT);
 		cli_stop_on(SIGTERM);
 	}
 	cli_output_begin();
-	if (c->wanted > 0) {
-		r = place(queue, reader, &c->selection, c->wanted, &c->beginning);
+	if (c->wanted > 0 || c->named.name) {
+		if (!c->named.name)
+			r = place(queue, reader, &c->selection, c->wanted, &c->beginning);
 		cq_reader_stats(reader, &c->before);
 		if (r == 0)
 			r = print_rest(queue, reader, c);
@@ -336,7 +351,7 @@ static int show(const char *dir, struct course *c)
 		r = follow(queue, reader, c);
 	if (r < 0)
 		c->status = cli_fail(dir, r);
-	c->status = cli_output_end(c->status);
+	c->status = cli_output_end(cli_named_end(&c->named, c->status));
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
@@ -352,6 +367,7 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 		{ "lines", required_argument, NULL, 'n' },
 		CLI_SELECTION_OPTIONS,
 		{ "format", required_argument, NULL, 'F' },
+		CLI_NAMED_OPTIONS,
 		{ "json", no_argument, NULL, 'j' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -360,8 +376,9 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 	const char *rest;
 	int option;
 
-	while ((option = cli_option(argc, argv, "fn:" CLI_SELECTION_LETTERS "F:jh", options)) !=
-	       -1) {
+	while ((option = cli_option(argc, argv,
+	                            "fn:" CLI_SELECTION_LETTERS "F:" CLI_NAMED_LETTERS "jh",
+	                            options)) != -1) {
 		switch (option) {
 		case 'f':
 			c->follows = true;
@@ -383,6 +400,11 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 		case 'F':
 			c->style.format = optarg;
 			break;
+		case 'r':
+		case 'C':
+			if (!cli_named_take(&c->named, option, optarg))
+				return cli_usage(command);
+			break;
 		case 'j':
 			c->style.json = true;
 			break;
@@ -393,7 +415,12 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 	}
 	if (c->selection.have_since && !have_wanted)
 		c->wanted = ALL;
-	if (!cli_selection_check(&c->selection) || !cli_style_check(&c->style))
+	if (c->named.name && have_wanted) {
+		cli_note("a named reader has its own position: --lines does not go with --reader");
+		return cli_usage(command);
+	}
+	if (!cli_selection_check(&c->selection) || !cli_style_check(&c->style) ||
+	    !cli_named_check(&c->named))
 		return cli_usage(command);
 	return CLI_OK;
 }
@@ -419,14 +446,15 @@ static int run_tail(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_tail = {
 	.name = "tail",
-	.arguments = "[-f] [-n N] " CLI_SELECTION_ARGUMENTS "\n"
+	.arguments = "[-f] [-n N | " CLI_NAMED_ARGUMENTS "]\n"
+		     "                   " CLI_SELECTION_ARGUMENTS "\n"
 		     "                   [--format F | --json] DIR",
 	.summary = "Writes the last records of a queue to standard output, one per line.",
 	.help = "  -n, --lines N    the last N of the selected records; default 10, with --since\n"
 		"                   all\n"
 		"  -f, --follow     then the records that are appended, until SIGINT, SIGTERM or\n"
 		"                   until the output is closed; with --until, until that time has\n"
-		"                   passed\n" CLI_SELECTION_HELP CLI_FORMAT_HELP
+		"                   passed\n" CLI_NAMED_HELP CLI_SELECTION_HELP CLI_FORMAT_HELP
 		"  -j, --json       one JSON object per record and line, as cat --json\n"
 		"  -h, --help       this text\n"
 		"\n"

@@ -26,12 +26,14 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify,
-	cli_repair, cli_promote;
+	cli_repair, cli_promote, cli_readers;
 
 /* ---- common.c ---- */
 
 /* "chronq: SUBJECT: text of the error" on stderr; returns CLI_IO.  error is negative. */
 int cli_fail(const char *subject, int error);
+/* The same for a call on a named reader; names the process that uses it, for EBUSY. */
+int cli_fail_reader(const char *dir, const char *name, int error);
 /* "chronq: MESSAGE" on stderr. */
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -110,6 +112,7 @@ bool cli_output_bytes(const void *bytes, size_t length);
 bool cli_output_payload(const struct cq_record *record, bool line);
 /* One JSON object on a line. */
 bool cli_output_json(const struct cq_record *record);
+/* False: this or an earlier write has failed. */
 bool cli_output_flush(void);
 /* The other end of standard output is closed. */
 bool cli_output_closed(void);

@@ -49,6 +49,29 @@ int cli_fail(const char *subject, int error)
 	return CLI_IO;
 }
 
+int cli_fail_reader(const char *dir, const char *name, int error)
+{
+	struct cq_reader_info info = CQ_SIZED(info);
+	cq_queue *queue;
+
+	if (error == -EINVAL) {
+		cli_note("not the name of a reader: %s", name);
+		return CLI_USAGE;
+	}
+	if (cq_queue_open(dir, &queue) < 0) /* it is not the reader that is wrong */
+		return cli_fail(dir, error);
+	if (error == -EBUSY && cq_queue_reader(queue, name, &info) == 0 && info.pid != 0)
+		cli_note("%s: reader %s is in use by process %d", dir, name, (int)info.pid);
+	else if (error == -EBUSY)
+		cli_note("%s: reader %s is in use", dir, name);
+	else if (error == -ENOENT)
+		cli_note("%s: no reader %s", dir, name);
+	else
+		cli_note("%s: reader %s: %s", dir, name, cq_strerror(error));
+	cq_queue_close(queue);
+	return CLI_IO;
+}
+
 static void print_help(const struct cli_command *command)
 {
 	printf("Usage: chronq %s %s\n%s\n\n%s", command->name, command->arguments, command->summary,

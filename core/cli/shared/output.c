@@ -108,7 +108,8 @@ bool cli_output_json(const struct cq_record *record)
 
 bool cli_output_flush(void)
 {
-	return taken(fflush(stdout) == 0);
+	/* after an error there is nothing left to flush */
+	return taken(fflush(stdout) == 0) && output_error == 0;
 }
 
 bool cli_output_closed(void)

@@ -172,11 +172,11 @@ installed() {
 	(cd "$dir/other" && find . ! -type d ! -name chronfs | sort | tr '\n' ' ')
 }
 found=$(installed --prefix=/usr -Dsystemd_unit_dir=/units)
-[ "$found" = './sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ' ] &&
+[ "$found" = './sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ./usr/lib/sysusers.d/chronfs.conf ' ] &&
 	[ "$(readlink "$dir/other/sbin/mount.chronfs")" = /usr/bin/chronfs ]
 check "prefix /usr: $found" $?
 found=$(installed --prefix=/opt/here -Dsystemd_unit_dir=auto)
-[ "$found" = './opt/here/lib/systemd/system/chronfs@.service ' ]
+[ "$found" = './opt/here/lib/systemd/system/chronfs@.service ./opt/here/lib/sysusers.d/chronfs.conf ' ]
 check "another prefix: $found" $?
 found=$(installed -Dmount_helper_dir= -Dsystemd_unit_dir=)
 [ -z "$found" ]

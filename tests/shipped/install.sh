@@ -139,6 +139,12 @@ else
 	skip "the Python module" "it is not installed"
 fi
 
+for file in bash-completion/completions/chronq bash-completion/completions/chronfs zsh/site-functions/_chronq \
+	zsh/site-functions/_chronfs fish/vendor_completions.d/chronq.fish fish/vendor_completions.d/chronfs.fish; do
+	[ -f "$root/share/$file" ]
+	check "completions: $file" $?
+done
+
 unit=$root/lib/systemd/system/chronfs@.service
 grep -q "^ExecStart=$program " "$unit"
 check "chronfs@.service runs the installed program" $?

@@ -18,7 +18,6 @@
 #include "format/format.h"
 #include "messages/sized.h"
 #include "meta/control.h"
-#include "meta/identity.h"
 #include "meta/lock.h"
 #include "os/clock.h"
 #include "os/io.h"
@@ -368,48 +367,4 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 	}
 	cq_control_close(&control);
 	return r < 0 ? -ENOENT : 0;
-}
-
-/* An identity that is not settled may get lost yet. */
-static void identify(const cq_queue *queue, struct cq_queue_info *info)
-{
-	struct cq_identity identity;
-
-	if (cq_identity_read(queue->dirfd, &identity) < 0 || !identity.settled)
-		return;
-	info->have_identity = true;
-	info->replica = !cq_identity_is_none(identity.source);
-	memcpy(info->identity, identity.id, sizeof identity.id);
-	memcpy(info->source, identity.source, sizeof identity.source);
-}
-
-int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
-{
-	struct cq_queue_info info = CQ_SIZED(info);
-	uint32_t *ids;
-	size_t count;
-	int r;
-
-	if (cq_process_forked(queue->process))
-		return -ECHILD;
-	r = cq_sized_check(ret_info);
-	if (r < 0)
-		return r;
-	/* before the listing, so that `current` is not ahead of `newest` */
-	(void)cq_queue_position(queue, &info);
-	r = cq_queue_segment_size(queue, &info.segment_size);
-	if (r < 0)
-		return r;
-	r = cq_queue_list(queue, &ids, &count);
-	if (r < 0)
-		return r;
-	info.segments = count;
-	if (count > 0) {
-		info.oldest = ids[0];
-		info.newest = ids[count - 1];
-	}
-	free(ids);
-	identify(queue, &info);
-	cq_sized_give(ret_info, &info, sizeof info);
-	return 0;
 }

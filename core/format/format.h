@@ -155,7 +155,9 @@ struct cq_control_page {
 	uint32_t notify_seq; /* futex word: + 1 with each commit, roll and opening for writing */
 	uint32_t waiters;    /* readers that sleep or are about to */
 	uint64_t arrivals; /* ours, 0.1.0: + 1 each time a reader begins to wait (meta/control.c) */
-	uint8_t reserved4[112];
+	uint32_t
+		flushes; /* ours, 0.2.0: futex word: + 1 after each flush that has moved the watermark */
+	uint8_t reserved4[108];
 };
 CQ_SIZE(cq_control_page, 512);
 CQ_AT(cq_control_page, magic, 0);
@@ -171,6 +173,7 @@ CQ_AT(cq_control_page, heartbeat_ns, 264);
 CQ_AT(cq_control_page, notify_seq, 384);
 CQ_AT(cq_control_page, waiters, 388);
 CQ_AT(cq_control_page, arrivals, 392);
+CQ_AT(cq_control_page, flushes, 400);
 
 /* ---- index.meta: the writer's position when it last opened or closed the queue ---- */
 

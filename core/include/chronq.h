@@ -555,6 +555,22 @@ struct cq_queue_info {
 	bool replica;       /* it is a replica, */
 	uint8_t identity[CQ_IDENTITY_SIZE];
 	uint8_t source[CQ_IDENTITY_SIZE]; /* of the queue with this identity; else all zero */
+
+	/* Records below durable_seq are known to survive a power cut; it only grows, but for a loss that
+	 * somebody has accepted.  False: no writer of this library has opened the queue. */
+	bool have_durable;
+	uint64_t durable_seq;
+
+	/* The number of the oldest record, and the one that the next record gets (both the same: there is no
+	 * record); and where the stream begins and ends.  To find the end, the headers of the records in the
+	 * current segment are read, which takes up to some 60 ms for 128 MiB of records of 100 bytes.  False: chronicle-rs has
+	 * written the oldest or the newest record, or damage hides the end.  cq_queue_position() leaves it
+	 * false. */
+	bool have_bounds;
+	uint64_t first_seq;
+	uint64_t next_seq;
+	uint64_t stream_begin;
+	uint64_t stream_end;
 };
 CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
 
@@ -564,6 +580,18 @@ CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
  *   ENOENT  have_control would be false
  */
 CQ_API int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info);
+
+/*
+ * Waits until all records below `seq` are known to be durable, in any process's writer: returns 1 then, 0 after
+ * timeout_ms (negative: no limit; 0: only looks).  *ret_durable_seq (may be NULL): the number below which they
+ * are; not after an error.  A writer makes records durable as its sync mode says: with CQ_SYNC_NONE those of
+ * the current segment only when somebody asks for it.  Costs the writer a call for each flush, and nothing for an
+ * append.  Any thread, many at once; nothing in the queue is changed, and a right to read is enough.  A writer
+ * of an older version wakes nobody: then the wait ends up to a second late.
+ *   EINTR  a signal handler ran
+ */
+CQ_API int cq_queue_wait_durable(cq_queue *queue, uint64_t seq, int timeout_ms,
+                                 uint64_t *ret_durable_seq);
 
 /* EPROTONOSUPPORT: the newest segment's format version is newer than this library.  The functions below
  * do not take such files for segments. */

@@ -258,14 +258,33 @@ uint32_t cq_control_wait_begin(struct cq_control *control)
 	return seen;
 }
 
-int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms)
+static int wait_for(uint32_t *word, uint32_t seen, int timeout_ms)
 {
 	struct timespec timeout = { .tv_sec = timeout_ms / 1000,
 		                    .tv_nsec = (timeout_ms % 1000) * 1000000L };
 
-	if (futex(&control->page->notify_seq, FUTEX_WAIT, seen, &timeout) < 0 && errno == EINTR)
-		return -EINTR;
-	return 0;
+	return futex(word, FUTEX_WAIT, seen, &timeout) < 0 && errno == EINTR ? -EINTR : 0;
+}
+
+int cq_control_wait(struct cq_control *control, uint32_t seen, int timeout_ms)
+{
+	return wait_for(&control->page->notify_seq, seen, timeout_ms);
+}
+
+void cq_control_flushed(struct cq_control *control)
+{
+	__atomic_fetch_add(&control->page->flushes, 1, __ATOMIC_SEQ_CST);
+	(void)futex(&control->page->flushes, FUTEX_WAKE, INT_MAX, NULL);
+}
+
+uint32_t cq_control_flushes(const struct cq_control *control)
+{
+	return __atomic_load_n(&control->page->flushes, __ATOMIC_SEQ_CST);
+}
+
+int cq_control_wait_flush(struct cq_control *control, uint32_t seen, int timeout_ms)
+{
+	return wait_for(&control->page->flushes, seen, timeout_ms);
 }
 
 void cq_control_wait_end(struct cq_control *control)

@@ -97,6 +97,14 @@ void cq_control_wake_owed(struct cq_control *control);
 /* Any thread, without that lock: there is something to make up for. */
 bool cq_control_owes_wake(const struct cq_control *control);
 
+/* Writer, after each flush: wakes all that wait for the watermark.  Any thread. */
+void cq_control_flushed(struct cq_control *control);
+
+/* How many flushes there were, to be loaded before the watermark is read; and sleeping until there is another one
+ * after these, for timeout_ms at most.  -EINTR: a signal came.  The mapping may be read-only. */
+uint32_t cq_control_flushes(const struct cq_control *control);
+int cq_control_wait_flush(struct cq_control *control, uint32_t seen, int timeout_ms);
+
 /*
  * Reader: waits for a notification after `seen`, at most timeout_ms.  The caller calls, in this order,
  * cq_control_wait_begin(), looks for data, cq_control_wait(), cq_control_wait_end().

@@ -96,6 +96,10 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);
 /* Moves to a committed position, or to where the records before it end.  Errors as cq_mapped_open(). */
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset);
 
+/* How long cq_queue_wait_durable() sleeps at most, before it looks again.  Tests set another time. */
+#define CQ_DURABLE_SLICE_MS 1000U
+extern uint32_t cq_durable_slice_ms;
+
 static inline bool cq_reader_has_record(const cq_reader *reader)
 {
 	return cq_record_fits(reader->size, reader->offset) &&

@@ -271,6 +271,8 @@ static int show_info(const char *dir, cq_queue *queue)
 		       info.segments, info.oldest, info.newest);
 	print_holder(&holder);
 	print_identity(&info);
+	if (info.have_durable)
+		printf("durable          the records below %" PRIu64 "\n", info.durable_seq);
 	print_control(&info);
 	r = cq_queue_readers(queue, print_reader, &info);
 	if (r < 0)

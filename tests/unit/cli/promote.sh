@@ -15,6 +15,8 @@ shown() { [[ $(identity q) =~ ^[0-9a-f]{32}$ ]] && ! chronq info q | grep replic
 ok "info shows the identity" shown
 copied() { cp -R q copy && [ "$(identity copy)" = "$(identity q)" ]; }
 ok "a copy has the same" copied
+durable() { chronq info q | grep -qx 'durable          the records below 100'; }
+ok "info shows what is durable" durable
 
 cp -R q r && make_replica r
 marked() { [ "$(identity r)" = "$(identity q)" ] && chronq info r | grep -qx "replica of       $of"; }

@@ -67,54 +67,55 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CHILD(false); /* no reader is visited */
 }
 
-#define CALLS(CALL)                                                               \
-	CALL(cq_writer_append, (h->writer, 1, bytes, 4, &appended))               \
-	CALL(cq_writer_appendv, (h->writer, 1, pieces, 1, &appended))             \
-	CALL(cq_writer_append_batch, (h->writer, messages, 1, &appended))         \
-	CALL(cq_writer_append_at, (h->writer, 1, 5, bytes, 4, &appended))         \
+#define CALLS(CALL)                                                                  \
+	CALL(cq_writer_append, (h->writer, 1, bytes, 4, &appended))                  \
+	CALL(cq_writer_appendv, (h->writer, 1, pieces, 1, &appended))                \
+	CALL(cq_writer_append_batch, (h->writer, messages, 1, &appended))            \
+	CALL(cq_writer_append_at, (h->writer, 1, 5, bytes, 4, &appended))            \
 	CALL(cq_writer_append_batch_at, (h->writer, messages, &first, 1, &appended)) \
-	CALL(cq_writer_room, (h->writer, 4))                                      \
-	CALL(cq_writer_roll, (h->writer))                                         \
-	CALL(cq_writer_sync, (h->writer))                                         \
-	CALL(cq_writer_trim, (h->writer, UINT64_MAX, 1))                          \
-	CALL(cq_writer_remove, (h->writer, 0))                                    \
-	CALL(cq_writer_stats, (h->writer, &stats))                                \
-	CALL(cq_writer_close, (h->writer))                                        \
-	CALL(cq_writer_discard, (h->writer))                                      \
-	CALL(cq_queue_holder, (h->queue, &holder))                                \
-	CALL(cq_queue_await_release, (h->queue, UINT32_MAX, &holder))             \
-	CALL(cq_queue_await_closing, (h->queue, UINT32_MAX, NULL, NULL, &holder)) \
-	CALL(cq_queue_info, (h->queue, &queue_info))                              \
-	CALL(cq_queue_position, (h->queue, &queue_info))                          \
-	CALL(cq_queue_check_version, (h->queue))                                  \
-	CALL(cq_queue_ends, (h->queue, &oldest, &newest))                         \
-	CALL(cq_queue_readers, (h->queue, visit, NULL))                           \
-	CALL(cq_queue_reader, (h->queue, "name", &reader_info))                   \
-	CALL(cq_queue_list, (h->queue, &ids, &count))                             \
-	CALL(cq_queue_segment_attr, (h->queue, 0, NULL, &attr))                   \
-	CALL(cq_segment_open, (h->queue, 0, &segment))                            \
-	CALL(cq_segment_info, (h->segment, CQ_SEGMENT_HEADER, &segment_info))     \
-	CALL(cq_segment_times, (h->segment, &times))                              \
-	CALL(cq_segment_pread, (h->segment, bytes, sizeof bytes, 0))              \
-	CALL(cq_segment_fd, (h->segment))                                         \
-	CALL(cq_stream_open, (h->queue, &stream))                                 \
-	CALL(cq_stream_extent, (h->stream, &first, &second))                      \
-	CALL(cq_stream_pread, (h->stream, bytes, sizeof bytes, 0))                \
-	CALL(cq_stream_next_data, (h->stream, 0, &first))                         \
-	CALL(cq_stream_next_hole, (h->stream, 0, &first))                         \
-	CALL(cq_stream_segment, (h->stream, 0, &span))                            \
-	CALL(cq_stream_segment_pread, (h->stream, 0, bytes, sizeof bytes, 0))     \
-	CALL(cq_reader_next, (h->reader, &record))                                \
-	CALL(cq_reader_skip_record, (h->reader, &record))                         \
-	CALL(cq_reader_skip_segment, (h->reader))                                 \
-	CALL(cq_reader_wait, (h->reader, -1))                                     \
-	CALL(cq_reader_seek_seq, (h->reader, 1))                                  \
-	CALL(cq_reader_seek_time, (h->reader, 0))                                 \
-	CALL(cq_reader_seek_stream, (h->reader, 0, &first))                       \
-	CALL(cq_reader_seek_oldest, (h->reader))                                  \
-	CALL(cq_reader_seek_end, (h->reader))                                     \
-	CALL(cq_reader_commit, (h->reader))                                       \
-	CALL(cq_reader_commit_seq, (h->reader, 0))                                \
+	CALL(cq_writer_room, (h->writer, 4))                                         \
+	CALL(cq_writer_roll, (h->writer))                                            \
+	CALL(cq_writer_sync, (h->writer))                                            \
+	CALL(cq_writer_trim, (h->writer, UINT64_MAX, 1))                             \
+	CALL(cq_writer_remove, (h->writer, 0))                                       \
+	CALL(cq_writer_stats, (h->writer, &stats))                                   \
+	CALL(cq_writer_close, (h->writer))                                           \
+	CALL(cq_writer_discard, (h->writer))                                         \
+	CALL(cq_queue_holder, (h->queue, &holder))                                   \
+	CALL(cq_queue_await_release, (h->queue, UINT32_MAX, &holder))                \
+	CALL(cq_queue_await_closing, (h->queue, UINT32_MAX, NULL, NULL, &holder))    \
+	CALL(cq_queue_info, (h->queue, &queue_info))                                 \
+	CALL(cq_queue_wait_durable, (h->queue, 1, -1, &first))                       \
+	CALL(cq_queue_position, (h->queue, &queue_info))                             \
+	CALL(cq_queue_check_version, (h->queue))                                     \
+	CALL(cq_queue_ends, (h->queue, &oldest, &newest))                            \
+	CALL(cq_queue_readers, (h->queue, visit, NULL))                              \
+	CALL(cq_queue_reader, (h->queue, "name", &reader_info))                      \
+	CALL(cq_queue_list, (h->queue, &ids, &count))                                \
+	CALL(cq_queue_segment_attr, (h->queue, 0, NULL, &attr))                      \
+	CALL(cq_segment_open, (h->queue, 0, &segment))                               \
+	CALL(cq_segment_info, (h->segment, CQ_SEGMENT_HEADER, &segment_info))        \
+	CALL(cq_segment_times, (h->segment, &times))                                 \
+	CALL(cq_segment_pread, (h->segment, bytes, sizeof bytes, 0))                 \
+	CALL(cq_segment_fd, (h->segment))                                            \
+	CALL(cq_stream_open, (h->queue, &stream))                                    \
+	CALL(cq_stream_extent, (h->stream, &first, &second))                         \
+	CALL(cq_stream_pread, (h->stream, bytes, sizeof bytes, 0))                   \
+	CALL(cq_stream_next_data, (h->stream, 0, &first))                            \
+	CALL(cq_stream_next_hole, (h->stream, 0, &first))                            \
+	CALL(cq_stream_segment, (h->stream, 0, &span))                               \
+	CALL(cq_stream_segment_pread, (h->stream, 0, bytes, sizeof bytes, 0))        \
+	CALL(cq_reader_next, (h->reader, &record))                                   \
+	CALL(cq_reader_skip_record, (h->reader, &record))                            \
+	CALL(cq_reader_skip_segment, (h->reader))                                    \
+	CALL(cq_reader_wait, (h->reader, -1))                                        \
+	CALL(cq_reader_seek_seq, (h->reader, 1))                                     \
+	CALL(cq_reader_seek_time, (h->reader, 0))                                    \
+	CALL(cq_reader_seek_stream, (h->reader, 0, &first))                          \
+	CALL(cq_reader_seek_oldest, (h->reader))                                     \
+	CALL(cq_reader_seek_end, (h->reader))                                        \
+	CALL(cq_reader_commit, (h->reader))                                          \
+	CALL(cq_reader_commit_seq, (h->reader, 0))                                   \
 	CALL(cq_reader_stats, (h->reader, &reader_stats))
 
 #define DEFINE(name, arguments)                             \

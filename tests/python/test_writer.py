@@ -123,6 +123,22 @@ class Writer(Case):
             chronq.Writer(self.q, begin_seq=501)
         self.assertEqual(caught.exception.errno, errno.EEXIST)
 
+    def test_a_replica(self):
+        source = self.dir / "source"
+        chronq.Writer(source).close()
+        with chronq.Queue(source) as queue:
+            identity, none = queue.info().identity, queue.info().replica_of
+        self.assertEqual((len(identity), none), (16, None))
+        chronq.Writer(self.q, replica_of=identity).close()
+        with chronq.Queue(self.q) as queue:
+            self.assertEqual(queue.info().replica_of, identity)
+        for other, error in ((None, errno.EREMOTE), (b"x" * 16, errno.ENOLINK)):
+            with self.assertRaises(chronq.Error) as caught:
+                chronq.Writer(self.q, replica_of=other)
+            self.assertEqual(caught.exception.errno, error)
+        with self.assertRaises(ValueError):
+            chronq.Writer(self.q, replica_of=b"short")
+
     def test_require_prealloc(self):
         with chronq.Writer(self.q, segment_size=4096, require_prealloc=True, prealloc_wait_ms=60000) as writer:
             for _ in range(10):

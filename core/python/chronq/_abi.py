@@ -11,11 +11,12 @@ import ctypes
 import os
 from ctypes import CFUNCTYPE, POINTER, Structure
 from ctypes import c_bool, c_char, c_char_p, c_int, c_size_t, c_ssize_t
-from ctypes import c_uint, c_uint16, c_uint32, c_uint64, c_void_p
+from ctypes import c_uint, c_uint8, c_uint16, c_uint32, c_uint64, c_void_p
 from typing import Any
 
 CQ_TYPE_DEFAULT = 1
 CQ_READER_NAME_MAX = 64
+CQ_IDENTITY_SIZE = 16
 CQ_READER_PASSIVE = 1
 CQ_SYNC_BUCKETS = 10
 UINT32_MAX = 0xFFFFFFFF
@@ -82,6 +83,7 @@ class cq_config(Structure):
         ("progress_arg", c_void_p),
         ("begin_seq", c_uint64),
         ("begin_stream", c_uint64),
+        ("replica_of", c_uint8 * CQ_IDENTITY_SIZE),
     ]
 
 
@@ -152,6 +154,10 @@ class cq_queue_info(Structure):
         ("offset", c_uint64),
         ("epoch", c_uint64),
         ("heartbeat_ns", c_uint64),
+        ("have_identity", c_bool),
+        ("replica", c_bool),
+        ("identity", c_uint8 * CQ_IDENTITY_SIZE),
+        ("source", c_uint8 * CQ_IDENTITY_SIZE),
     ]
 
 

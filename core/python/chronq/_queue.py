@@ -40,6 +40,10 @@ class QueueInfo:
     """How many times the queue was opened for writing."""
     heartbeat_ns: int | None
     """The writer's last sign of life: nanoseconds since 1970."""
+    identity: bytes | None
+    """16 random bytes that say which queue this is; None: it has none yet."""
+    replica_of: bytes | None
+    """The identity of the queue of which it is a replica; None: it is no replica."""
 
 
 @dataclass(frozen=True)
@@ -153,14 +157,16 @@ class Queue:
         raw = sized(cq_queue_info)
         self._check(self._handle.call(lib.cq_queue_info, byref(raw)))
         return QueueInfo(
-            raw.segment_size,
-            raw.segments,
-            raw.oldest if raw.segments else None,
-            raw.newest if raw.segments else None,
-            *(
-                getattr(raw, name) if raw.have_control else None
-                for name in ("current", "offset", "epoch", "heartbeat_ns")
-            ),
+            segment_size=raw.segment_size,
+            segments=raw.segments,
+            oldest=raw.oldest if raw.segments else None,
+            newest=raw.newest if raw.segments else None,
+            current=raw.current if raw.have_control else None,
+            offset=raw.offset if raw.have_control else None,
+            epoch=raw.epoch if raw.have_control else None,
+            heartbeat_ns=raw.heartbeat_ns if raw.have_control else None,
+            identity=bytes(raw.identity) if raw.have_identity else None,
+            replica_of=bytes(raw.source) if raw.have_identity and raw.replica else None,
         )
 
     def holder(self) -> Holder:

@@ -12,7 +12,7 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Any, Callable, Iterable
 
-from ._abi import CQ_TYPE_DEFAULT, UINT32_MAX, UINT64_MAX
+from ._abi import CQ_IDENTITY_SIZE, CQ_TYPE_DEFAULT, UINT32_MAX, UINT64_MAX
 from ._abi import cq_appended, cq_config, cq_log_fn, cq_message, cq_stats, cq_writer, lib, sized, space_fn
 from ._arguments import Path, Payload, buffer_of, number, path_of
 from ._errors import error_of
@@ -102,6 +102,8 @@ class Writer:
       begin_seq, begin_stream
                             of a new queue, for a copy of another one: the number of its first record, and
                             how many payload bytes of the stream came before it
+      replica_of            the identity (QueueInfo.identity) of another queue, whose records this writer
+                            appends: the queue is, or becomes if it is new, a replica of that one
       sync                  when records become durable; default Sync.NONE
       sync_interval_ms      for Sync.INTERVAL
       retain_segments, retain_bytes, retain_age_ms
@@ -127,8 +129,8 @@ class Writer:
     Raises Busy (the notes of the exception name the process that has the queue), Damaged (records are
     lost, and not accept_loss), NotFound (no parent directory), NotPermitted, Full, and Error with
     ENOTEMPTY (files, but no queue), EINVAL (a parameter is out of range, or segment_size is wrong), EEXIST
-    (begin_seq, and the queue is there already), EOPNOTSUPP, ENODEV (the file system cannot hold a queue),
-    EPROTONOSUPPORT (a newer format); chronq.h has the rest, at cq_writer_open().
+    (begin_seq, and the queue is there already), EREMOTE (a replica, and not replica_of), ENOLINK (no replica
+    of that queue), EOPNOTSUPP, ENODEV (the file system cannot hold a queue), EPROTONOSUPPORT (a newer format); chronq.h has the rest, at cq_writer_open().
 
     Threads: any number at once; records get one order. close() waits for calls of other threads.
     """
@@ -140,6 +142,7 @@ class Writer:
         segment_size: int | None = None,
         begin_seq: int | None = None,
         begin_stream: int | None = None,
+        replica_of: bytes | None = None,
         sync: Sync | None = None,
         sync_interval_ms: int | None = None,
         retain_segments: int | None = None,
@@ -180,6 +183,10 @@ class Writer:
                 setattr(config, name, number(value, name, UINT32_MAX if name in short else UINT64_MAX))
         if sync is not None:
             config.sync = Sync(sync)
+        if replica_of is not None:
+            if len(replica_of) != CQ_IDENTITY_SIZE:
+                raise ValueError(f"an identity has {CQ_IDENTITY_SIZE} bytes: {replica_of!r}")
+            config.replica_of[:] = replica_of
         config.require_prealloc = require_prealloc
         config.accept_loss = accept_loss
         config.trust_files = trust_files

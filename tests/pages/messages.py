@@ -25,10 +25,11 @@ PLACEHOLDER = re.compile(r"\b[A-Z]+\b|\b\d+\b|[;:(),]")  # of the page; and wher
 
 
 def texts(source):
-    """The string literals of a C source; neighbours are one."""
-    text = None
+    """The string literals of a C source; neighbours are one.  Not the headings of a table: a format with widths and
+    what follows it in the call."""
     source = re.sub(r"^\s*#\s*(?!define).*$", "", source, flags=re.M)
     source = re.sub(r"\b(?:_Static_assert|static_assert)\(.*?\);", "", source, flags=re.S)
+    text, in_table = None, False
     for match in TOKEN.finditer(source):
         token = match[0]
         if token.startswith(("/*", "//")):
@@ -38,8 +39,12 @@ def texts(source):
         elif text is not None and token.startswith("PRI"):
             text += "u"
         elif text is not None:
-            yield text.removesuffix("\\n")
+            in_table = in_table or re.search(r"%-?\d+s", text)
+            if not in_table:
+                yield text.removesuffix("\\n")
             text = None
+        if token == ";":
+            in_table = False
 
 
 def words(text):

@@ -6,8 +6,19 @@
 #include "shared/cli.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_info,   &cli_ls,     &cli_cat,     &cli_tail,    &cli_append,
-	&cli_verify, &cli_repair, &cli_promote, &cli_readers,
+	&cli_append,
+	&cli_cat,
+	&cli_export,
+	&cli_import,
+	&cli_info,
+	&cli_ls,
+	&cli_promote,
+	&cli_readers,
+	&cli_repair,
+	&cli_roll,
+	&cli_tail,
+	&cli_trim,
+	&cli_verify,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -23,8 +34,9 @@ static void print_usage(FILE *to)
 	      "  chronq COMMAND --help   the options of one command\n"
 	      "  chronq --version\n"
 	      "\n"
-	      "Only append, promote and repair change the directory, and named readers their position.\n"
-	      "All but these three also work while a writer runs.\n"
+	      "Only append, import, promote, repair, roll and trim change the directory, and named\n"
+	      "readers their position. All others also work while a writer runs; roll and trim\n"
+	      "do if that is a mount.\n"
 	      "Exit codes: 0 done; 1 a problem was found; 2 wrong usage; 3 cannot open, read or "
 	      "write.\n",
 	      to);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "read/cat.h"
 #include "read/format.h"
 #include "read/named.h"
 #include "read/selection.h"
@@ -114,6 +115,7 @@ int cli_at_end(cq_queue *queue, cq_reader *reader, struct cq_record *ret_record)
 }
 
 struct course {
+	const char *what; /* for the progress */
 	struct range range;
 	struct cli_named named;
 	struct cli_selection selection;
@@ -223,13 +225,20 @@ static int print_queue(const char *dir, struct course *c)
 	if (r != CLI_OK)
 		goto close_queue;
 	cli_output_begin();
-	cli_meter_begin_reading(dir, "reading", queue, reader);
+	cli_meter_begin_reading(dir, c->what, queue, reader);
 	r = print_range(dir, queue, reader, c);
 	r = cli_output_end(cli_named_end(&c->named, r));
 	cq_reader_close(reader);
 close_queue:
 	cq_queue_close(queue);
 	return r;
+}
+
+int cli_cat_all(const char *dir, const char *what, const struct cli_style *style)
+{
+	struct course course = { .what = what, .style = *style };
+
+	return print_queue(dir, &course);
 }
 
 /* Returns CLI_OK; or else, or with *ret_done, the exit code. */
@@ -292,7 +301,7 @@ static int take_options(const struct cli_command *command, int argc, char **argv
 
 static int run_cat(const struct cli_command *command, int argc, char **argv)
 {
-	struct course course = { .range = { .last = UINT64_MAX } };
+	struct course course = { .what = "reading", .range = { .last = UINT64_MAX } };
 	bool done = false;
 	const char *dir;
 	int r;

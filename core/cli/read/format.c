@@ -155,5 +155,5 @@ bool cli_style_write(const struct cli_style *style, const struct cq_record *reco
 {
 	if (style->format)
 		return write_format(style->format, record);
-	return style->json ? cli_output_json(record) : cli_output_payload(record, style->line);
+	return style->json ? cli_output_json(record, style->exact) : cli_output_payload(record, style->line);
 }

@@ -16,6 +16,7 @@
 struct cli_style {
 	bool json;
 	const char *format; /* NULL: none */
+	bool exact;         /* with json: everything that an import needs */
 	bool line;          /* else: a payload without a newline at its end gets one */
 };
 

@@ -26,7 +26,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify,
-	cli_repair, cli_promote, cli_readers;
+	cli_repair, cli_promote, cli_readers, cli_trim, cli_roll, cli_export, cli_import;
 
 /* ---- common.c ---- */
 
@@ -110,8 +110,8 @@ void cli_output_begin(void);
 bool cli_output_bytes(const void *bytes, size_t length);
 /* Writes the payload unchanged, or (line) with a newline if it does not end in one. */
 bool cli_output_payload(const struct cq_record *record, bool line);
-/* One JSON object on a line. */
-bool cli_output_json(const struct cq_record *record);
+/* One JSON object on a line.  exact: with its stream offset, and with numbers that no JSON reader cuts off. */
+bool cli_output_json(const struct cq_record *record, bool exact);
 /* False: this or an earlier write has failed. */
 bool cli_output_flush(void);
 /* The other end of standard output is closed. */

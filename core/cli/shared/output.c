@@ -81,11 +81,19 @@ static int put_json(const char *bytes, size_t length, void *arg)
 	return cli_output_bytes(bytes, length) ? 0 : -1;
 }
 
-bool cli_output_json(const struct cq_record *record)
+/* What most JSON readers, and jansson, keep whole is a number; more is a string. */
+static const char *quotation(uint64_t number, bool exact)
+{
+	return exact && number > INT64_MAX ? "\"" : "";
+}
+
+bool cli_output_json(const struct cq_record *record, bool exact)
 {
 	json_t *text = json_stringn(record->payload, record->length); /* NULL: it is not UTF-8 */
 	const char *key = text ? "payload" : "payload_base64";
-	char head[200];
+	const char *seq_mark = quotation(record->seq, exact);
+	const char *time_mark = quotation(record->time_ns, exact);
+	char head[250], stream[50] = "";
 	bool done;
 	int length;
 
@@ -95,11 +103,15 @@ bool cli_output_json(const struct cq_record *record)
 		errno = ENOMEM;
 		return taken(false);
 	}
+	if (exact && record->have_stream)
+		(void)snprintf(stream, sizeof stream, "\"stream_offset\":%" PRIu64 ",",
+		               record->stream_offset);
 	/* not by jansson: its numbers are signed, and these keys need no escaping */
 	length = snprintf(head, sizeof head,
-	                  "{\"seq\":%" PRIu64 ",\"time_ns\":%" PRIu64
-	                  ",\"type\":%u,\"length\":%zu,\"%s\":",
-	                  record->seq, record->time_ns, record->type, record->length, key);
+	                  "{\"seq\":%s%" PRIu64 "%s,\"time_ns\":%s%" PRIu64
+	                  "%s,\"type\":%u,\"length\":%zu,%s\"%s\":",
+	                  seq_mark, record->seq, seq_mark, time_mark, record->time_ns, time_mark,
+	                  record->type, record->length, stream, key);
 	done = cli_output_bytes(head, (size_t)length) &&
 	       json_dump_callback(text, put_json, NULL, JSON_COMPACT | JSON_ENCODE_ANY) == 0;
 	json_decref(text);

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mounted.c - see mounted.h
+ *
+ * The table of mounts names the mounts of chronfs; the stats.json of each says which process serves it.  The queue's
+ * mount is the one that the holder of the queue's lock serves: that knows no second way to the directory, and no
+ * option that changes the name in the table.
+ */
+#include "shared/mounted.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shared/cli.h"
+
+#define MOUNTS "/proc/self/mountinfo"
+
+/* Undoes the octal escapes of the table, in place. */
+static void unescape(char *text)
+{
+	char *to = text;
+
+	for (const char *at = text; *at != '\0'; to++) {
+		unsigned code;
+
+		if (at[0] == '\\' && sscanf(at + 1, "%3o", &code) == 1) {
+			*to = (char)code;
+			at += 4;
+		} else {
+			*to = *at++;
+		}
+	}
+	*to = '\0';
+}
+
+/* The mount point in a line of the table, if it is a mount of chronfs; else NULL. */
+static char *chronfs_in(char *line)
+{
+	char *type = strstr(line, " - "), *at = line;
+
+	if (!type || strncmp(type + 3, "fuse.chronfs ", 13) != 0)
+		return NULL;
+	for (int field = 1; field < 5; field++) { /* the fifth, counted from 1 */
+		at = strchr(at, ' ');
+		if (!at) /* GCOV_EXCL_BR_LINE: the kernel's lines have more */
+			return NULL;
+		at++;
+	}
+	at[strcspn(at, " ")] = '\0';
+	unescape(at);
+	return at;
+}
+
+/* The stats.json of the mount, if this process serves it; else NULL. */
+static json_t *stats_of(const char *mount, pid_t pid)
+{
+	char path[PATH_MAX];
+	json_t *stats;
+
+	if (snprintf(path, sizeof path, "%s/stats.json", mount) >= (int)sizeof path)
+		return NULL;
+	stats = json_load_file(path, 0, NULL);
+	if (json_integer_value(json_object_get(stats, "pid")) == pid &&
+	    json_is_false(json_object_get(stats, "read_only")))
+		return stats;
+	json_decref(stats);
+	return NULL;
+}
+
+/* The stats.json of the mount that this process serves, and its ctl; NULL: there is none to be seen. */
+static json_t *find_mount(pid_t pid, char ctl[PATH_MAX])
+{
+	FILE *table = fopen(MOUNTS, "re");
+	char *line = NULL, *mount;
+	json_t *stats = NULL;
+	size_t size = 0;
+
+	while (table && !stats && getline(&line, &size, table) > 0) {
+		mount = chronfs_in(line);
+		if (mount && snprintf(ctl, PATH_MAX, "%s/ctl", mount) < PATH_MAX)
+			stats = stats_of(mount, pid);
+	}
+	free(line);
+	if (table)
+		(void)fclose(table);
+	return stats;
+}
+
+bool cli_mounted_syncs(pid_t pid, uint64_t *ret_syncs)
+{
+	char ctl[PATH_MAX];
+	json_t *stats = pid != 0 ? find_mount(pid, ctl) : NULL;
+	const json_t *count = json_object_get(json_object_get(stats, "syncs"), "count");
+	const bool known = json_is_integer(count);
+
+	if (known)
+		*ret_syncs = (uint64_t)json_integer_value(count);
+	json_decref(stats);
+	return known;
+}
+
+static int write_command(const char *ctl, const char *command)
+{
+	const int fd = open(ctl, O_WRONLY | O_CLOEXEC);
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, command, strlen(command)) < 0)
+		r = -errno;
+	(void)close(fd);
+	return r;
+}
+
+int cli_mounted_do(const char *dir, const struct cq_holder *holder, const char *command)
+{
+	char ctl[PATH_MAX];
+	json_t *stats;
+	int r;
+
+	if (holder->pid == 0) {
+		cli_note("%s: another process has the queue", dir);
+		return -ENOLINK;
+	}
+	stats = find_mount(holder->pid, ctl);
+	if (!stats) {
+		cli_note("%s: process %d has the queue, and serves no mount that can be read here; if it "
+		         "serves one: echo %s > MOUNT/ctl",
+		         dir, (int)holder->pid, command);
+		return -ENOLINK;
+	}
+	json_decref(stats);
+	r = write_command(ctl, command);
+	if (r < 0 && r != -EBUSY) {
+		cli_note("%s: process %d has the queue, and %s: %s", dir, (int)holder->pid, ctl,
+		         cq_strerror(r));
+		return -ENOLINK;
+	}
+	return r;
+}

@@ -370,7 +370,8 @@ class Checker:
         if (magic, version, state) != (CONTROL_MAGIC, 3, 2):
             self.bad_unless_crashed(name, f"magic {magic:#x}, version {version}, state {state}")
             return
-        for start, end in ((12, 16), (48, 128), (136, 256), (272, 384), (392, 512)):
+        for start, end in ((12, 16), (48, 128), (136, 256), (272, 384), (392, 400),
+                           (404, 512)):
             at = first_nonzero(data, start, end)
             if at is not None:
                 self.bad(name, f"reserved byte {at} is not zero")

@@ -17,6 +17,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "format/format.h"
+
 unsigned wake_calls;
 
 long __real_syscall(long number, ...);
@@ -25,7 +27,9 @@ long __wrap_syscall(long number, uint32_t *word, int operation, uint32_t value,
 long __wrap_syscall(long number, uint32_t *word, int operation, uint32_t value,
                     const struct timespec *timeout, uint32_t *word2, uint32_t value3)
 {
-	if (number == SYS_futex && operation == FUTEX_WAKE)
+	/* of readers: the page is a mapping's first */
+	if (number == SYS_futex && operation == FUTEX_WAKE &&
+	    (uintptr_t)word % 512 == offsetof(struct cq_control_page, notify_seq))
 		wake_calls++;
 	return __real_syscall(number, word, operation, value, timeout, word2, value3);
 }

@@ -57,13 +57,11 @@ def main():
         is_(f"{handler.__name__} prints nothing",
             through(handler(path), *(f"{handler.__name__} message {i}" for i in range(10))), "")
 
-    rotating = logging.handlers.RotatingFileHandler
-    is_("RotatingFileHandler with short messages prints nothing",
-        through(rotating(path, maxBytes=1000, backupCount=2), *(f"short {i}" for i in range(200))), "")
-    is_("and writes them all", sum(line.startswith("short ") for line in stream()), 200)
-    printed = through(rotating(path, maxBytes=20, backupCount=2), "a message that is too long", "fits")
-    case("a message longer than maxBytes is an error", "PermissionError" in printed, printed)
-    case("which loses it, and no other", "fits" in stream() and "a message that is too long" not in stream())
+    # Up to Python 3.11 it asks for the size of the file, which is 0; later ones count what they have written.
+    rotating = logging.handlers.RotatingFileHandler(path, maxBytes=20, backupCount=2)
+    printed = through(rotating, "the first long message", "the second long message")
+    case("RotatingFileHandler fails when it rotates", "PermissionError" in printed, printed)
+    case("and loses the message", "the second long message" not in stream())
 
     timed = logging.handlers.TimedRotatingFileHandler(path, when="S", interval=1)
     timed.rolloverAt = 0  # the time has come

@@ -74,20 +74,19 @@ may() {
 
 records() { "$CHRONQ" cat --json "$q" | wc -l; }
 
-# shows SINK FILE DIRECTORY CTL: modes and owners, as stat has them, of all that there is.
+# shows SINK FILE DIRECTORY CTL: modes and owners, as stat has them, of all that there is in the mount.
 shows() {
-	local path wanted
-	for path in append append.lines stream stats.json metrics segments/000000000.q payload/000000000 \
-		. segments payload ctl; do
+	local path wanted count=0
+	while IFS= read -r path; do
 		case $path in
-		append*) wanted=$1 ;;
-		. | segments | payload) wanted=$3 ;;
+		append | append.lines) wanted=$1 ;;
 		ctl) wanted=$4 ;;
-		*) wanted=$2 ;;
+		*) if [ -d "$m/$path" ]; then wanted=$3; else wanted=$2; fi ;;
 		esac
-		[ -n "$wanted" ] || continue
-		is "$path is $wanted" "$(stat -c '%a %U %G' "$m/$path")" "$wanted"
-	done
+		count=$((count + 1))
+		is "${path:-the root} is $wanted" "$(stat -c '%a %U %G' "$m/$path")" "$wanted"
+	done < <(find "$m" -printf '%P\n')
+	ok "these are $count, the files of at least one segment among them" [ "$count" -ge 12 ]
 }
 
 # mounted OPTIONS: a mount of the queue; it has a record, so that there is something to read.

@@ -317,6 +317,7 @@ static void set_count(struct cq_catalog_entry *entry, const struct cq_catalog_en
 	if (!(from->flags & CQ_ENTRY_COUNTED))
 		return;
 	entry->bytes = from->bytes;
+	entry->records = from->records;
 	entry->flags = (entry->flags & ~COUNT_FLAGS) | (from->flags & COUNT_FLAGS);
 }
 

@@ -76,8 +76,9 @@ static inline bool cq_same_file(struct cq_file_id a, struct cq_file_id b)
 	return a.inode == b.inode && a.modified_ns == b.modified_ns && a.changed_ns == b.changed_ns;
 }
 
-#define CQ_ENTRY_PLACED 1U  /* `base` is where it begins */
-#define CQ_ENTRY_COUNTED 2U /* `bytes` is what it holds: nothing will be added to it */
+#define CQ_ENTRY_PLACED 1U /* `base` is where it begins */
+#define CQ_ENTRY_COUNTED \
+	2U /* `bytes` and `records` are what it holds: nothing will be added to it */
 #define CQ_ENTRY_DAMAGED 4U /* ... before a damaged record that hides what follows it */
 #define CQ_ENTRY_SEALED 8U  /* `file` was found sealed, its times final */
 #define CQ_ENTRY_LISTED 16U /* it is one of the listed ids; the catalogue sets that */
@@ -85,8 +86,9 @@ static inline bool cq_same_file(struct cq_file_id a, struct cq_file_id b)
 struct cq_catalog_entry {
 	uint32_t id;
 	uint32_t flags;
-	uint64_t base;  /* position of its first byte in the stream */
-	uint64_t bytes; /* payload bytes in it */
+	uint64_t base;    /* position of its first byte in the stream */
+	uint32_t bytes;   /* payload bytes in it: a segment is smaller than 4 GiB */
+	uint32_t records; /* in it */
 	struct cq_file_id file;
 };
 
@@ -200,6 +202,7 @@ void cq_catalog_from_header(const struct cq_segment_header *header, uint64_t siz
 int cq_catalog_ask(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry);
 
 struct cq_walk_count {
+	uint64_t records;
 	uint64_t bytes;
 	bool damaged;  /* they end before a damaged record, or the file was cut short */
 	bool told;     /* by a record in it: */

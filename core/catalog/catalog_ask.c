@@ -75,7 +75,8 @@ void cq_catalog_from_header(const struct cq_segment_header *header, uint64_t siz
 	entry->base = header->stream_base;
 	entry->flags |= CQ_ENTRY_PLACED;
 	if ((header->flags & CQ_SEALED) && cq_segment_summary_possible(header, size)) {
-		entry->bytes = header->payload_bytes;
+		entry->bytes = (uint32_t)header->payload_bytes;
+		entry->records = (uint32_t)header->records;
 		entry->flags |= CQ_ENTRY_COUNTED;
 	}
 }
@@ -90,7 +91,8 @@ int cq_catalog_ask(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_en
 
 	if (cq_queue_writer_counts(queue, id, &counts)) {
 		entry.base = counts.stream_base;
-		entry.bytes = counts.payload_bytes;
+		entry.bytes = (uint32_t)counts.payload_bytes;
+		entry.records = (uint32_t)counts.records;
 		entry.flags = CQ_ENTRY_PLACED | (counts.sealed ? CQ_ENTRY_COUNTED : 0);
 		*ret_entry = entry;
 		return 1;
@@ -138,6 +140,7 @@ int cq_catalog_walk(cq_queue *queue, uint32_t id, struct cq_walk_count *ret_coun
 			count.told = true;
 		}
 		count.bytes += record.length;
+		count.records++;
 	}
 	count.damaged = r < 0;
 	cq_mapped_close(&mapped);

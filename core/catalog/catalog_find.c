@@ -45,6 +45,13 @@ static int told(cq_queue *queue, uint32_t id, struct cq_catalog_entry *ret_entry
 	return 1;
 }
 
+static void set_walk_count(struct cq_catalog_entry *entry, const struct cq_walk_count *w)
+{
+	entry->bytes = (uint32_t)w->bytes;
+	entry->records = (uint32_t)w->records;
+	entry->flags = CQ_ENTRY_COUNTED | (w->damaged ? CQ_ENTRY_DAMAGED : 0);
+}
+
 /* Counts a segment whose place is known. */
 static int count(cq_queue *queue, struct cq_catalog_entry *entry)
 {
@@ -57,13 +64,12 @@ static int count(cq_queue *queue, struct cq_catalog_entry *entry)
 	r = cq_catalog_ask(queue, entry->id, &asked);
 	if (r > 0 && (asked.flags & CQ_ENTRY_COUNTED)) {
 		entry->bytes = asked.bytes;
+		entry->records = asked.records;
 		entry->flags = asked.flags;
 	} else if (r >= 0) {
 		r = cq_catalog_walk(queue, entry->id, &w);
-		if (r == 0) {
-			entry->bytes = w.bytes;
-			entry->flags = CQ_ENTRY_COUNTED | (w.damaged ? CQ_ENTRY_DAMAGED : 0);
-		}
+		if (r == 0)
+			set_walk_count(entry, &w);
 	}
 	if (r >= 0)
 		r = cq_catalog_learn(&queue->catalog, entry);
@@ -107,8 +113,7 @@ static int backward(cq_queue *queue, struct cq_catalog_entry entry, uint32_t id,
 		r = cq_catalog_walk(queue, entry.id, &w);
 		if (r < 0)
 			return fail(queue, entry.id, r);
-		entry.flags = CQ_ENTRY_COUNTED | (w.damaged ? CQ_ENTRY_DAMAGED : 0);
-		entry.bytes = w.bytes;
+		set_walk_count(&entry, &w);
 		if (end > cq_entry_end(&entry))
 			entry.base = end - cq_entry_end(&entry);
 		r = learn(queue, &entry);

@@ -32,15 +32,31 @@ static bool begins_before(const struct cq_record_header *h, enum cq_key key, uin
 	}
 }
 
-uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key key, uint64_t value)
+/* The index is of all records, which have as many numbers, from the first one's on. */
+static bool is_consecutive(const struct cq_mapped *mapped, const struct cq_index *index)
+{
+	const uint64_t min = index->header.min_seq, max = index->header.max_seq;
+	struct cq_segment_header summary;
+
+	return (index->header.flags & CQ_INDEX_PARTIAL) == 0 && cq_mapped_sealed(mapped) &&
+	       cq_mapped_summary(mapped, &summary) && summary.first_seq == min &&
+	       summary.records == max - min + 1;
+}
+
+uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key key, uint64_t value,
+                         bool *ret_consecutive)
 {
 	uint64_t start = sizeof(struct cq_segment_header);
 	struct cq_record_header h;
 	struct cq_index index;
 	uint64_t low = 0, high;
 
+	if (ret_consecutive)
+		*ret_consecutive = false;
 	if (cq_index_read(dirfd, mapped->id, mapped->map.size, &index) < 0)
 		return start;
+	if (ret_consecutive)
+		*ret_consecutive = is_consecutive(mapped, &index);
 	high = index.header.entries;
 	while (low < high) {
 		uint64_t middle = low + (high - low) / 2;
@@ -95,23 +111,18 @@ static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *mapped, uint6
                                 uint64_t best_seq)
 {
 	struct seq_plan plan = { .start = sizeof(struct cq_segment_header) };
-	struct cq_segment_header summary;
 	struct cq_index index;
-	uint64_t min, max;
 
 	if (!cq_mapped_sealed(mapped) ||
 	    cq_index_read(dirfd, mapped->id, mapped->map.size, &index) < 0)
 		return plan;
-	min = index.header.min_seq;
-	max = index.header.max_seq;
 	if (index_holds(mapped, &index)) {
-		plan.none = max < seq || min >= best_seq;
-		plan.ascending = cq_mapped_summary(mapped, &summary) && summary.first_seq == min &&
-		                 summary.records == max - min + 1;
+		plan.none = index.header.max_seq < seq || index.header.min_seq >= best_seq;
+		plan.ascending = is_consecutive(mapped, &index);
 	}
 	cq_index_fini(&index);
 	if (plan.ascending && !plan.none)
-		plan.start = cq_locate_start(dirfd, mapped, CQ_KEY_SEQ, seq);
+		plan.start = cq_locate_start(dirfd, mapped, CQ_KEY_SEQ, seq, NULL);
 	return plan;
 }
 
@@ -155,8 +166,8 @@ int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint6
 int cq_locate_byte(int dirfd, const struct cq_mapped *mapped, uint64_t target, uint64_t *position,
                    uint64_t *offset)
 {
-	struct cq_walk walk =
-		cq_walk_mapped(&mapped->map, cq_locate_start(dirfd, mapped, CQ_KEY_STREAM, target));
+	struct cq_walk walk = cq_walk_mapped(
+		&mapped->map, cq_locate_start(dirfd, mapped, CQ_KEY_STREAM, target, NULL));
 	struct cq_record_at record;
 	int r;
 

@@ -13,9 +13,10 @@ enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
 
 /* The offset of a record from which a walk comes to the first one whose key is `value` or higher (for
  * CQ_KEY_STREAM: that holds byte `value`), if keys ascend in this segment.  With an index file that
- * stands up to checking it is close to that record, else it is the first. */
-uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key key,
-                         uint64_t value);
+ * stands up to checking it is close to that record, else it is the first.  ret_consecutive may be NULL;
+ * true: by its index and its summary the sequence numbers of the sealed segment ascend by one. */
+uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key key, uint64_t value,
+                         bool *ret_consecutive);
 
 /*
  * Looks for the lowest sequence number that is `seq` or higher and lower than *best_seq, and for the last

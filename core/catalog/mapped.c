@@ -113,6 +113,19 @@ bool cq_mapped_summary(const struct cq_mapped *mapped, struct cq_segment_header 
 	return false;
 }
 
+int cq_mapped_still_there(const struct cq_mapped *mapped)
+{
+	struct stat st;
+	int r;
+
+	r = cq_io_stat(mapped->map.fd, &st);
+	if (r < 0)
+		return r;
+	if (st.st_nlink == 0)
+		return -ENOENT;
+	return cq_mapping_cut(&mapped->map) || (uint64_t)st.st_size < mapped->map.size ? -EIO : 0;
+}
+
 bool cq_mapped_ends_early(const struct cq_mapped *mapped, uint64_t offset)
 {
 	struct cq_segment_header summary;

@@ -45,6 +45,11 @@ bool cq_mapped_sealed(const struct cq_mapped *mapped);
 /* True with a copy of the segment's header if its summary is there and sound. */
 bool cq_mapped_summary(const struct cq_mapped *mapped, struct cq_segment_header *ret_header);
 
+/* 0: the file is there and whole, so what was read of it is right.
+ *   ENOENT  it has been deleted
+ *   EIO     it was cut short */
+int cq_mapped_still_there(const struct cq_mapped *mapped);
+
 /* There is no record at `offset`, but there should be one: the file was cut short, or the summary of the
  * sealed segment says that there is more. */
 bool cq_mapped_ends_early(const struct cq_mapped *mapped, uint64_t offset);

@@ -23,8 +23,9 @@ static void attr_from_writer(const struct cq_segment_counts *counts, uint64_t si
 {
 	cq_segment_show(&attr->stat, size, counts);
 	attr->sealed = counts->sealed;
-	attr->have_payload = true;
+	attr->have_content = true;
 	attr->payload_bytes = counts->payload_bytes;
+	attr->records = counts->records;
 }
 
 /* The same of any other segment. */
@@ -33,9 +34,10 @@ static void attr_from_file(const struct cq_catalog_entry *entry, bool sealed, ui
 {
 	cq_segment_show(&attr->stat, size, NULL);
 	attr->sealed = sealed;
-	attr->have_payload =
+	attr->have_content =
 		(entry->flags & CQ_ENTRY_COUNTED) && !(entry->flags & CQ_ENTRY_DAMAGED);
 	attr->payload_bytes = entry->bytes;
+	attr->records = entry->records;
 }
 
 static int look_inside(cq_queue *queue, uint32_t id, struct cq_segment_attr *ret_attr)

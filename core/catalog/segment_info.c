@@ -256,7 +256,8 @@ static int sealed_content(cq_segment *segment, struct cq_file_id file, struct cq
 			return r;
 		if (!info->damaged) {
 			counted.flags = CQ_ENTRY_COUNTED;
-			counted.bytes = info->payload_bytes;
+			counted.bytes = (uint32_t)info->payload_bytes;
+			counted.records = (uint32_t)info->records;
 			cq_catalog_learn_sealed(catalog, &counted, cq_queue_oldest(segment->queue));
 		}
 	}

@@ -22,8 +22,9 @@ struct cq_segment_attr {
 	 * struct cq_segment_info */
 	struct stat stat;
 	bool sealed;
-	bool have_payload; /* payload_bytes is known without reading all of the segment */
+	bool have_content; /* the next two are known without reading all of the segment */
 	uint64_t payload_bytes;
+	uint64_t records;
 };
 int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
                           struct cq_segment_attr *ret_attr);
@@ -35,6 +36,33 @@ int cq_queue_segment_attr(cq_queue *queue, uint32_t id, const cq_segment *open,
  *   EAGAIN  this process does not write the queue
  */
 int cq_stream_extent_now(cq_stream *stream, uint64_t *ret_begin, uint64_t *ret_end);
+
+/*
+ * How many records segment `id` has, so far if it grows.
+ *   ENOENT, EBADMSG, EIO  as cq_stream_segment()
+ */
+int cq_stream_segment_records(cq_stream *stream, uint32_t id, uint64_t *ret_records);
+
+/* A record without its payload. */
+struct cq_record_info {
+	uint64_t seq;
+	uint64_t time_ns;
+	uint64_t stream_offset; /* of its payload: a position of cq_stream_pread() */
+	uint32_t length;        /* of its payload */
+	uint16_t type;
+};
+
+/*
+ * Finds out about records of segment `id` from its record number `number` on (0 is the first), up to `count`
+ * of them.  Returns how many: fewer at the end of the segment, or before a record that cannot be read (then
+ * the next call gives the error); 0 at or behind the end.  Payloads are not read: a record whose payload is
+ * damaged is one of them.  May be used by many threads at once; a record next to one that was read before is
+ * found at once, any other of a sealed segment with an index by walking at most 4096 records.
+ *   EIO     that record, or one on the way to it, is damaged, or the file was cut short
+ *   ENOENT  the segment was deleted
+ */
+ssize_t cq_stream_segment_read_records(cq_stream *stream, uint32_t id, uint64_t number,
+                                       struct cq_record_info *records, size_t count);
 
 /* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
 int cq_segment_fd(const cq_segment *segment);

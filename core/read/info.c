@@ -72,7 +72,7 @@ static int end_of(const cq_queue *queue, const struct cq_mapped *mapped, struct 
 		return 1;
 	}
 	walk = cq_walk_mapped(&mapped->map,
-	                      cq_locate_start(queue->dirfd, mapped, CQ_KEY_SEQ, UINT64_MAX));
+	                      cq_locate_start(queue->dirfd, mapped, CQ_KEY_SEQ, UINT64_MAX, NULL));
 	while ((r = cq_walk_next(&walk, &record)) == 1)
 		;
 	if (r < 0)

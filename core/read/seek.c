@@ -388,7 +388,7 @@ static int seek_time(cq_reader *reader, const struct listing *l, uint64_t time_n
 		if (r < 0)
 			return r;
 		walk = cq_walk_mapped(&mapped.map, cq_locate_start(reader->queue->dirfd, &mapped,
-		                                                   CQ_KEY_TIME, time_ns));
+		                                                   CQ_KEY_TIME, time_ns, NULL));
 		while ((r = cq_walk_next(&walk, &record)) == 1 && record.header.time_ns < time_ns)
 			;
 		if (r == 0)

@@ -85,8 +85,7 @@ static int find(struct cq_stream *s, uint64_t position, struct cq_catalog_entry 
 	return r;
 }
 
-/* The first segment there is from `id` on, placed and, unless it is the last, counted: 1, or 0. */
-static int next_segment(struct cq_stream *s, uint32_t id, struct cq_catalog_entry *ret_entry)
+int cq_stream_next_segment(struct cq_stream *s, uint32_t id, struct cq_catalog_entry *ret_entry)
 {
 	uint32_t next, last;
 	int r = 0;
@@ -127,6 +126,20 @@ static uint64_t bytes_before(const struct cq_catalog_entry *entry, uint64_t end)
 
 /* ---- reading ---- */
 
+int cq_stream_take(struct cq_stream *s, uint32_t id, struct cq_segment_bytes **ret_segment)
+{
+	int r = cq_mapping_cache_take(&s->cache, id, ret_segment);
+
+	return cq_stream_gone(r) ? -ENOENT : r;
+}
+
+void cq_stream_put(struct cq_stream *s, struct cq_segment_bytes *segment, ssize_t n)
+{
+	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&segment->mapped.map)))
+		cq_mapping_cache_discard(&s->cache, segment);
+	cq_mapping_cache_put(&s->cache, segment);
+}
+
 /* Reads from a segment by its mapping.  -ENOENT: the segment is gone. */
 static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size_t length,
                             uint64_t position)
@@ -135,14 +148,11 @@ static ssize_t read_segment(struct cq_stream *s, uint32_t id, void *buffer, size
 	ssize_t n;
 	int r;
 
-	r = cq_mapping_cache_take(&s->cache, id, &segment);
+	r = cq_stream_take(s, id, &segment);
 	if (r < 0)
-		return cq_stream_gone(r) ? -ENOENT : r;
+		return r;
 	n = cq_segment_bytes_read(segment, buffer, length, position);
-	/* the file is not what it was: the next read maps it again */
-	if (n < 0 && (n == -ENOENT || cq_mapping_shortened(&segment->mapped.map)))
-		cq_mapping_cache_discard(&s->cache, segment);
-	cq_mapping_cache_put(&s->cache, segment);
+	cq_stream_put(s, segment, n);
 	return n;
 }
 
@@ -251,7 +261,7 @@ int cq_stream_next_data(cq_stream *s, uint64_t position, uint64_t *ret_position)
 			if (r < 0)
 				break;
 		} else {
-			r = next_segment(s, entry.id + 1, &entry);
+			r = cq_stream_next_segment(s, entry.id + 1, &entry);
 			if (r <= 0 ||
 			    entry.base <= position) /* GCOV_EXCL_BR_LINE: changed a moment ago */
 				break;
@@ -295,14 +305,14 @@ int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 		last = run_end(s, entry.id, &more);
 		if (!more)
 			break;
-		r = next_segment(s, last, &entry);
+		r = cq_stream_next_segment(s, last, &entry);
 		if (r > 0 && entry.id != last) { /* it was deleted meanwhile */
 			r = find(s, position, &entry);
 			continue;
 		}
 		hole = cq_entry_end(&entry);
 		if (r > 0)
-			r = next_segment(s, last + 1, &entry);
+			r = cq_stream_next_segment(s, last + 1, &entry);
 		if (r > 0 && hole > position && entry.base > hole) {
 			*ret_position = hole;
 			return 0;
@@ -316,8 +326,7 @@ int cq_stream_next_hole(cq_stream *s, uint64_t position, uint64_t *ret_position)
 
 /* ---- one segment ---- */
 
-/* A segment that is not listed: prepared, and not in use yet. */
-static int prepared(struct cq_stream *s, uint32_t id, struct cq_span *ret_span)
+int cq_stream_check_prepared(struct cq_stream *s, uint32_t id)
 {
 	uint64_t size, expected;
 	int fd, r;
@@ -329,10 +338,7 @@ static int prepared(struct cq_stream *s, uint32_t id, struct cq_span *ret_span)
 	if (r < 0)
 		return r;
 	close(fd);
-	if (size != expected)
-		return -EBADMSG;
-	*ret_span = (struct cq_span){ .begin = atomic_load(&s->end) };
-	return 0;
+	return size == expected ? 0 : -EBADMSG;
 }
 
 int cq_stream_segment(cq_stream *s, uint32_t id, struct cq_span *ret_span)
@@ -347,11 +353,15 @@ int cq_stream_segment(cq_stream *s, uint32_t id, struct cq_span *ret_span)
 	if (r < 0)
 		return r;
 	end = atomic_load(&s->end);
-	r = next_segment(s, id, &entry);
+	r = cq_stream_next_segment(s, id, &entry);
 	if (r < 0)
 		return r;
-	if (r == 0)
-		return prepared(s, id, ret_span);
+	if (r == 0) {
+		r = cq_stream_check_prepared(s, id);
+		if (r == 0)
+			*ret_span = (struct cq_span){ .begin = atomic_load(&s->end) };
+		return r;
+	}
 	if (entry.id != id)
 		return -ENOENT;
 	if (entry.flags & CQ_ENTRY_DAMAGED)

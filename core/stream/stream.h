@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * stream.h - inside of cq_stream: shared by stream.c, bounds.c and tail_follower.c
+ * stream.h - inside of cq_stream: shared by stream.c, records.c, bounds.c and tail_follower.c
  *
  * Locks: the catalogue's `refresh` (catalog.h), then those of the catalogue, the mapping cache and the
  * segments' bytes, which are taken one at a time, for an access to memory each.  No thread holds
@@ -67,6 +67,19 @@ static inline void cq_stream_raise(_Atomic uint64_t *number, uint64_t to)
 
 /* Brings the catalogue and both bounds up to date. */
 int cq_stream_refresh(struct cq_stream *stream);
+
+/* The first segment there is from `id` on, placed and, unless it is the last, counted: 1, or 0. */
+int cq_stream_next_segment(struct cq_stream *stream, uint32_t id,
+                           struct cq_catalog_entry *ret_entry);
+
+/* A published segment that is not listed, as one that is prepared and not in use yet: 0. */
+int cq_stream_check_prepared(struct cq_stream *stream, uint32_t id);
+
+/* Takes a segment's mapping.  ENOENT: the segment is gone. */
+int cq_stream_take(struct cq_stream *stream, uint32_t id, struct cq_segment_bytes **ret_segment);
+/* Puts it back, after a read that gave `n`.  If the file is not what it was, the next caller that takes it
+ * maps it again. */
+void cq_stream_put(struct cq_stream *stream, struct cq_segment_bytes *segment, ssize_t n);
 
 /* ---- the caller of these holds `refresh` ---- */
 

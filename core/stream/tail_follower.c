@@ -179,7 +179,7 @@ static bool jump(struct cq_tail_follower *t)
 	    summary.payload_bytes > mapped->map.size || summary.used < t->place.offset ||
 	    summary.used > mapped->map.size || summary.used % CQ_ALIGN != 0)
 		return false;
-	t->place = (struct cq_record_start){ summary.used, summary.payload_bytes };
+	t->place = (struct cq_record_start){ summary.used, summary.payload_bytes, summary.records };
 	return true;
 }
 
@@ -191,7 +191,8 @@ static int count(struct cq_stream *s, bool damaged, uint64_t *ret_end)
 		.id = t->segment->mapped.id,
 		.flags = CQ_ENTRY_COUNTED | (damaged ? CQ_ENTRY_DAMAGED : 0),
 		.base = t->base,
-		.bytes = t->place.position,
+		.bytes = (uint32_t)t->place.position,
+		.records = (uint32_t)t->place.number,
 	};
 	int r;
 

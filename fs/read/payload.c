@@ -38,7 +38,7 @@ int chronfs_payload_entry(struct chronfs *fs, uint32_t id, bool listing,
 	                         &entry);
 	if (r < 0)
 		return r;
-	if (!attr.have_payload) {
+	if (!attr.have_content) {
 		if (listing)
 			return -EAGAIN;
 		r = cq_stream_segment(fs->stream, id, &span);

@@ -125,6 +125,6 @@ extern struct mx_op mx_open_absent, mx_open_new, mx_open_closed, mx_open_torn, m
 	mx_retention_held, mx_trim, mx_remove, mx_close, mx_threads;
 extern struct mx_op mx_reader_open, mx_reader_next, mx_reader_seek_seq, mx_reader_seek_time,
 	mx_reader_seek_stream, mx_reader_seek_end, mx_reader_commit, mx_reader_commit_first,
-	mx_stream_read, mx_stream_ends, mx_queue_look, mx_verify;
+	mx_stream_read, mx_stream_ends, mx_stream_records, mx_queue_look, mx_verify;
 
 #endif

@@ -262,6 +262,43 @@ static void stream_whole(struct mx *m)
 	close_stream(m);
 }
 
+/* The records of each segment; m->read is the number of the next one. */
+static int read_records(struct mx *m)
+{
+	unsigned first = 0;
+	uint64_t records = 1;
+	int r = 0;
+
+	for (uint32_t id = 0; r == 0 && first < m->count; id++) {
+		r = cq_stream_segment_records(m->stream, id, &records);
+		while (r == 0 && m->read < first + records) {
+			struct cq_record_info info;
+			char text[32];
+			ssize_t n = cq_stream_segment_read_records(m->stream, id, m->read - first,
+			                                           &info, 1);
+
+			if (n <= 0)
+				return n < 0 ? (int)n : -EIO;
+			assert_int_equal(info.seq, m->read);
+			assert_int_equal(info.length,
+			                 snprintf(text, sizeof text, "record %u", m->read));
+			m->read++;
+		}
+		first += (unsigned)records;
+	}
+	return r;
+}
+
+static void records_whole(struct mx *m)
+{
+	close_stream(m);
+	open_stream(m);
+	assert_int_equal(read_records(m), 0);
+	assert_int_equal(m->read, m->count);
+	close_stream(m);
+}
+
+struct mx_op mx_stream_records = { MX_CLOSED, 0, open_stream, read_records, records_whole };
 struct mx_op mx_stream_read = { MX_CLOSED, 0, open_stream, read_stream, stream_whole };
 struct mx_op mx_stream_ends = { MX_CLOSED, 0, open_stream, ask_ends, stream_whole };
 

@@ -54,6 +54,7 @@ static const struct CMUnitTest tests[] = {
 	OPERATION(reader_commit_first),
 	OPERATION(stream_read),
 	OPERATION(stream_ends),
+	OPERATION(stream_records),
 	OPERATION(queue_look),
 	OPERATION(verify),
 	{ "threads", mx_test_threads, mx_setup, mx_teardown, &mx_threads },

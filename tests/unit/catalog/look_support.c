@@ -56,8 +56,10 @@ void look_agrees(cq_queue *queue, uint32_t id)
 	assert_int_equal(look_time(&attr.stat), look_time(&of_open.stat));
 	assert_int_equal(info.modified_ns, look_time(&attr.stat));
 	assert_memory_equal(&attr.stat.st_ctim, &of_open.stat.st_ctim, sizeof attr.stat.st_ctim);
-	if (attr.have_payload)
+	if (attr.have_content) {
 		assert_int_equal(attr.payload_bytes, counted.payload_bytes);
+		assert_int_equal(attr.records, counted.records);
+	}
 }
 
 int look_watch(const char *dir)

@@ -33,7 +33,7 @@ static void sealed_ones_are_opened_once(void **state)
 	(void)look_attr(queue, 3); /* the handle learns the geometry */
 	events = look_watch(q->dir);
 	for (uint32_t id = 0; id < 40; id++)
-		assert_true(look_attr(queue, id).have_payload);
+		assert_true(look_attr(queue, id).have_content);
 	assert_int_equal(look_opens(events, 40), 39);
 	for (int i = 0; i < 3; i++)
 		for (uint32_t id = 0; id <= 40; id++)
@@ -97,7 +97,7 @@ static void another_file_by_that_name(void **state)
 	                 0);
 	attr = look_attr(queue, 1);
 	assert_false(attr.sealed);
-	assert_false(attr.have_payload);
+	assert_false(attr.have_content);
 	look_agrees(queue, 1);
 
 	/* no segment at all */

@@ -39,7 +39,7 @@ static void live_ones(void **state)
 	active = look_attr(queue, 0);
 	stats = qs_stats(q->writer);
 	assert_false(active.sealed);
-	assert_true(active.have_payload);
+	assert_true(active.have_content);
 	assert_int_equal(active.payload_bytes, strlen("record 0") * 7);
 	assert_int_equal(look_time(&active.stat), stats.last_time_ns);
 
@@ -156,10 +156,10 @@ static void of_a_foreign_writer(void **state)
 	qs_append(q->writer, 0, 5);
 	queue = look_open(q->dir);
 	assert_false(look_attr(queue, 0).sealed);
-	assert_false(look_attr(queue, 0).have_payload);
+	assert_false(look_attr(queue, 0).have_content);
 	qs_append(q->writer, 5, LOOK_PER_SEGMENT);
 	assert_true(look_attr(queue, 0).sealed); /* at once */
-	assert_true(look_attr(queue, 0).have_payload);
+	assert_true(look_attr(queue, 0).have_content);
 	assert_int_equal(cq_writer_sync(q->writer), 0);
 	qs_flush(q->writer); /* which sets the time: the file is opened again */
 	support_path(path, q->dir, "000000000.q");
@@ -200,7 +200,7 @@ static void ask(struct race *race, uint32_t id)
 	CHILD(r == 0);
 	atomic_fetch_add(&race->asked, 1);
 	if (attr.sealed) {
-		CHILD(attr.have_payload);
+		CHILD(attr.have_content);
 		if (!atomic_compare_exchange_strong(&race->told[id], &none, look_time(&attr.stat)))
 			CHILD(none == look_time(&attr.stat));
 	}

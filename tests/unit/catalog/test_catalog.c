@@ -54,7 +54,8 @@ static void put(struct fixture *f, uint32_t id, uint32_t generation, uint32_t ol
 {
 	const struct cq_catalog_entry entry = {
 		.file = file_of(id, generation),
-		.bytes = (uint64_t)id * 1000 + generation,
+		.bytes = id * 1000U + generation,
+		.records = id * 10U + generation,
 		.id = id,
 		.flags = CQ_ENTRY_COUNTED,
 	};
@@ -72,7 +73,8 @@ static void is_known(struct fixture *f, uint32_t id, bool known)
 	                 known);
 	if (known) {
 		assert_int_equal(entry.id, id);
-		assert_int_equal(entry.bytes, (uint64_t)id * 1000 + generation);
+		assert_int_equal(entry.bytes, id * 1000U + generation);
+		assert_int_equal(entry.records, id * 10U + generation);
 	}
 }
 
@@ -236,7 +238,7 @@ static void trimmed(void **state)
 
 /* ---- which segments there are, and where they begin ---- */
 
-static void place(struct fixture *f, uint32_t id, uint64_t base, unsigned flags, uint64_t bytes)
+static void place(struct fixture *f, uint32_t id, uint64_t base, unsigned flags, uint32_t bytes)
 {
 	const struct cq_catalog_entry entry = {
 		.id = id, .base = base, .flags = flags, .bytes = bytes

@@ -65,7 +65,7 @@ static void all_summaries_of(const char *dir)
 
 		/* a content that was counted is known from then on */
 		if (attr.sealed) {
-			assert_true(attr.have_payload);
+			assert_true(attr.have_content);
 			assert_int_equal(attr.payload_bytes, content.payload_bytes);
 		}
 	}
@@ -301,10 +301,10 @@ static void counted_ones_are_remembered(void **state)
 	qs_anew(q);
 	support_copy(golden, q->dir);
 	queue = look_open(q->dir);
-	assert_false(look_attr(queue, 0).have_payload);
+	assert_false(look_attr(queue, 0).have_content);
 	assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
 	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
-	assert_true(look_attr(queue, 0).have_payload);
+	assert_true(look_attr(queue, 0).have_content);
 	assert_int_equal(cq_io_stat(segment->fd, &st), 0);
 	memset(&content, 0, sizeof content);
 	assert_true(cq_catalog_get_content(&queue->catalog, 0, cq_file_id_of(&st), &content));
@@ -313,7 +313,7 @@ static void counted_ones_are_remembered(void **state)
 	damage(q, 0); /* by its times it is another file */
 	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
 	assert_true(content.damaged);
-	assert_false(look_attr(queue, 0).have_payload); /* the end of its payload is not known */
+	assert_false(look_attr(queue, 0).have_content); /* the end of its payload is not known */
 	cq_segment_close(segment);
 	cq_queue_close(queue);
 }

@@ -96,7 +96,7 @@ static void queue_is_replaced(void **state)
 		stream_reopen(f);
 		for (uint32_t id = 2; id < 4; id++) {
 			assert_int_equal(cq_queue_segment_attr(f->view.queue, id, NULL, &attr), 0);
-			assert_true(attr.have_payload);
+			assert_true(attr.have_content);
 		}
 		if (seen_by_stream)
 			stream_expect(f->view.stream, NULL, 2 * PER, 4 * PER, PER);

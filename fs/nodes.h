@@ -41,6 +41,9 @@ enum chronfs_kind {
 	CHRONFS_STREAM = 11,          /* value: chronfs_stream_value() */
 	CHRONFS_STATS = 12,           /* stats.json */
 	CHRONFS_METRICS = 13,
+	CHRONFS_RECORDS = 14,          /* value 0: the directory records/ */
+	CHRONFS_RECORDS_UNSEALED = 15, /* value: segment id */
+	CHRONFS_RECORDS_SEALED = 16,   /* value: chronfs_sealed_value() */
 	CHRONFS_KINDS,
 };
 
@@ -121,6 +124,8 @@ static inline uint64_t chronfs_node_path(uint64_t node)
 		return chronfs_node(CHRONFS_SEGMENT_UNSEALED, chronfs_node_segment(node));
 	case CHRONFS_PAYLOAD_SEALED:
 		return chronfs_node(CHRONFS_PAYLOAD_UNSEALED, chronfs_node_segment(node));
+	case CHRONFS_RECORDS_SEALED:
+		return chronfs_node(CHRONFS_RECORDS_UNSEALED, chronfs_node_segment(node));
 	case CHRONFS_NONE:
 	case CHRONFS_ROOT:
 	case CHRONFS_SEGMENTS:
@@ -129,6 +134,8 @@ static inline uint64_t chronfs_node_path(uint64_t node)
 	case CHRONFS_PAYLOAD_UNSEALED:
 	case CHRONFS_STATS:
 	case CHRONFS_METRICS:
+	case CHRONFS_RECORDS:
+	case CHRONFS_RECORDS_UNSEALED:
 	case CHRONFS_KINDS:
 	default:
 		return node;

@@ -24,8 +24,8 @@
 #include "kernel/root_dir.h"
 #include "kernel/unsupported.h"
 #include "kernel/xattr.h"
+#include "read/content.h"
 #include "read/passthrough.h"
-#include "read/payload.h"
 #include "read/segment.h"
 #include "read/segment_dir.h"
 #include "shared/node_ops.h"
@@ -87,11 +87,14 @@ const struct chronfs_node_ops *const chronfs_ops_by_kind[CHRONFS_KINDS] = {
 	[CHRONFS_SEGMENT_UNSEALED] = &chronfs_segment_unsealed_ops,
 	[CHRONFS_SEGMENT_SEALED] = &chronfs_segment_sealed_ops,
 	[CHRONFS_PAYLOADS] = &chronfs_payloads_ops,
-	[CHRONFS_PAYLOAD_UNSEALED] = &chronfs_payload_ops,
-	[CHRONFS_PAYLOAD_SEALED] = &chronfs_payload_ops,
+	[CHRONFS_PAYLOAD_UNSEALED] = &chronfs_content_ops,
+	[CHRONFS_PAYLOAD_SEALED] = &chronfs_content_ops,
 	[CHRONFS_STREAM] = &chronfs_stream_ops,
 	[CHRONFS_STATS] = &chronfs_stats_ops,
 	[CHRONFS_METRICS] = &chronfs_metrics_ops,
+	[CHRONFS_RECORDS] = &chronfs_record_lists_ops,
+	[CHRONFS_RECORDS_UNSEALED] = &chronfs_content_ops,
+	[CHRONFS_RECORDS_SEALED] = &chronfs_content_ops,
 };
 
 /* ---- attributes ---- */

@@ -13,8 +13,9 @@
  *           Attributes of the directories; statfs; listing the root.
  *           Name, attributes, open and poll of stream: its bounds are known from the writer.  Only when
  *           the oldest segment was deleted since, a header is read.
- * Data      Reads, seeks, opens, names, attributes and extended attributes of segments and payloads,
- *           and listings of both directories with what is in them: headers, records, index files.
+ * Data      Reads, seeks, opens, names, attributes and extended attributes of files in segments/, payload/
+ *           and records/, and listings of these directories with what is in them: headers, records, index
+ *           files.
  *           Reads and seeks of stream.
  *
  * A request of State must not wait for a thread that reads for one of Data: chronfs_stream_bounds()
@@ -48,6 +49,7 @@ static enum chronfs_disk_class of_node(uint32_t opcode, enum chronfs_kind kind, 
 		return of_root(opcode, name);
 	case CHRONFS_SEGMENTS:
 	case CHRONFS_PAYLOADS:
+	case CHRONFS_RECORDS:
 		if (opcode == FUSE_LOOKUP || opcode == FUSE_READDIR || opcode == FUSE_READDIRPLUS)
 			return CHRONFS_DISK_DATA;
 		return CHRONFS_DISK_STATE;
@@ -55,6 +57,8 @@ static enum chronfs_disk_class of_node(uint32_t opcode, enum chronfs_kind kind, 
 	case CHRONFS_SEGMENT_SEALED:
 	case CHRONFS_PAYLOAD_UNSEALED:
 	case CHRONFS_PAYLOAD_SEALED:
+	case CHRONFS_RECORDS_UNSEALED:
+	case CHRONFS_RECORDS_SEALED:
 		return CHRONFS_DISK_DATA;
 	case CHRONFS_STREAM:
 		if (opcode == FUSE_READ || opcode == FUSE_LSEEK)

@@ -36,6 +36,7 @@ static const struct root_entry {
 	{ "ctl", CHRONFS_CTL, true, true },
 	{ "metrics", CHRONFS_METRICS, false, false },
 	{ "payload", CHRONFS_PAYLOADS, false, false },
+	{ "records", CHRONFS_RECORDS, false, false },
 	{ "segments", CHRONFS_SEGMENTS, false, false },
 	{ "stats.json", CHRONFS_STATS, false, false },
 	{ "stream", CHRONFS_STREAM, false, true },

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * segment_dir.c - segments/ and payload/: directories whose names are made of segment ids
+ * segment_dir.c - segments/, payload/ and records/: directories whose names are made of segment ids
  *
  * A segment exists here if the queue has a file of exactly that name whose header is valid for the
  * id.  No other file of the queue's directory is shown.
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "chronfs.h"
-#include "read/payload.h"
+#include "read/content.h"
 #include "read/segment.h"
 #include "shared/directory.h"
 #include "shared/node_ops.h"
@@ -37,8 +37,11 @@ const struct chronfs_node_ops chronfs_segments_ops = {
 const struct chronfs_node_ops chronfs_payloads_ops = {
 	.stat = chronfs_directory_stat,
 };
+const struct chronfs_node_ops chronfs_record_lists_ops = {
+	.stat = chronfs_directory_stat,
+};
 
-/* The differences between the two directories. */
+/* The differences between the directories. */
 struct naming {
 	const char *suffix;
 	enum chronfs_kind unsealed;
@@ -48,12 +51,17 @@ struct naming {
 
 static const struct naming *naming_of(uint64_t dir)
 {
+	const enum chronfs_kind kind = chronfs_node_kind(dir);
 	static const struct naming segments = { ".q", CHRONFS_SEGMENT_UNSEALED,
 		                                chronfs_segment_entry };
 	static const struct naming payloads = { "", CHRONFS_PAYLOAD_UNSEALED,
 		                                chronfs_payload_entry };
+	static const struct naming records = { "", CHRONFS_RECORDS_UNSEALED,
+		                               chronfs_records_entry };
 
-	return chronfs_node_kind(dir) == CHRONFS_SEGMENTS ? &segments : &payloads;
+	if (kind == CHRONFS_SEGMENTS)
+		return &segments;
+	return kind == CHRONFS_PAYLOADS ? &payloads : &records;
 }
 
 bool chronfs_segment_dir_parse(uint64_t dir, const char *name, uint32_t *ret_id)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* segment_dir.h - segments/ and payload/, whose names are made of segment ids */
+/* segment_dir.h - segments/, payload/ and records/, whose names are made of segment ids */
 #ifndef CHRONFS_SEGMENT_DIR_H
 #define CHRONFS_SEGMENT_DIR_H
 
@@ -14,6 +14,7 @@ struct chronfs;
 
 extern const struct chronfs_node_ops chronfs_segments_ops;
 extern const struct chronfs_node_ops chronfs_payloads_ops;
+extern const struct chronfs_node_ops chronfs_record_lists_ops;
 
 struct chronfs_segment_dir; /* one that is open */
 

@@ -24,7 +24,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -131,6 +133,30 @@ static int stream_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
 	chronfs_stream_inode_told(fs, node, end);
 	fill_stat(fs, node, size_from(node_begin(fs, node, end), end), ret_stat);
 	return 0;
+}
+
+/* Where byte 0 is in the stream: what to subtract from the offsets in records/. */
+static const char begin_name[] = "user.chronfs.begin";
+
+static ssize_t stream_xattr(struct chronfs *fs, uint64_t node, const char *name, char *value)
+{
+	uint64_t begin, end;
+	int r;
+
+	if (strcmp(name, begin_name) != 0)
+		return -ENODATA;
+	r = chronfs_stream_bounds(fs, &begin, &end);
+	if (r < 0)
+		return r;
+	return snprintf(value, CHRONFS_XATTR_MAX, "%" PRIu64, node_begin(fs, node, end));
+}
+
+static const char *stream_xattr_list(struct chronfs *fs, uint64_t node, size_t *ret_size)
+{
+	(void)fs;
+	(void)node;
+	*ret_size = sizeof begin_name;
+	return begin_name;
 }
 
 /* ---- opening ---- */
@@ -356,4 +382,6 @@ const struct chronfs_node_ops chronfs_stream_ops = {
 	.lseek = stream_lseek,
 	.ready = stream_ready,
 	.release = stream_release,
+	.xattr = stream_xattr,
+	.xattr_list = stream_xattr_list,
 };

@@ -30,18 +30,19 @@ import pwd
 import re
 import sys
 
-from records import Segment, records, segment_ids, segment_path
+from records import Segment, record_lines, records, segment_ids, segment_path
 
 GROUPS = {
-    "dir": ["root", "segments", "payload"],
+    "dir": ["root", "segments", "payload", "records"],
     "sink": ["append", "append.lines"],
     "segment": ["segment.sealed", "segment.live"],
-    "payloads": ["payload.sealed", "payload.live"],
-    "sealed": ["segment.sealed", "payload.sealed"],
-    "live": ["segment.live", "payload.live"],
+    "contents": ["payload.sealed", "payload.live", "records.sealed", "records.live"],
+    "content.live": ["payload.live", "records.live"],
+    "sealed": ["segment.sealed", "payload.sealed", "records.sealed"],
+    "live": ["segment.live", "payload.live", "records.live"],
     "info": ["stats.json", "metrics"],
     "file": ["stream", "segment.sealed", "segment.live", "payload.sealed", "payload.live",
-             "stats.json", "metrics"],
+             "records.sealed", "records.live", "stats.json", "metrics"],
 }
 
 
@@ -59,6 +60,7 @@ class World:
             "root": mount,
             "segments": mount + "/segments",
             "payload": mount + "/payload",
+            "records": mount + "/records",
             "append": mount + "/append",
             "append.lines": mount + "/append.lines",
             "ctl": mount + "/ctl",
@@ -67,13 +69,15 @@ class World:
             "segment.live": f"{mount}/segments/{self.live.id:09}.q",
             "payload.sealed": f"{mount}/payload/{self.sealed.id:09}",
             "payload.live": f"{mount}/payload/{self.live.id:09}",
+            "records.sealed": f"{mount}/records/{self.sealed.id:09}",
+            "records.live": f"{mount}/records/{self.live.id:09}",
             "stats.json": mount + "/stats.json",
             "metrics": mount + "/metrics",
         }
         self.kind_of = {path: kind for kind, path in self.paths.items()}
 
     def segment(self, kind):
-        """The segment behind segment.* and payload.*, as it is now."""
+        """The segment behind segment.*, payload.* and records.*, as it is now."""
         return Segment(self.queue, (self.sealed if kind.endswith("sealed") else self.live).id)
 
     def content(self, kind):
@@ -82,6 +86,8 @@ class World:
             return b"".join(r.payload for r in records(self.queue))
         if kind.startswith("payload."):
             return b"".join(r.payload for r in self.segment(kind).records)
+        if kind.startswith("records."):
+            return b"".join(record_lines(self.queue).get(self.segment(kind).id, []))
         if kind.startswith("segment."):
             with open(segment_path(self.queue, self.segment(kind).id), "rb") as file:
                 return file.read()

@@ -21,6 +21,7 @@ fill() {
 start_mount -o segment_size=16K,allow_other
 ok "a queue of sealed, live and prepared segments" fill
 cases_of python3 "$here/contract.py" rw "$q" "$m" "${tables[@]}"
+for i in 1 2 3 4; do echo "$i" >>"$m/append"; done # so that each file has a hundred bytes in any case
 stop_mount
 
 start_mount -o ro,allow_other

@@ -2,7 +2,7 @@
 """Reading, seeking, mapping, polling each kind of file: rows for contract.py.
 
 Rows of the contract: "read" (sinks: end of file at once), "stream", "segments/*.q", "payload/*",
-"SEEK_DATA/SEEK_HOLE", "mmap", "poll".  What the bytes are is compared with the segment files.
+"records/*", "SEEK_DATA/SEEK_HOLE", "mmap", "poll".  What the bytes are is compared with the segment files.
 """
 
 import errno
@@ -38,7 +38,7 @@ getdents              ok      ENOTDIR  ENOTDIR    ENOTDIR    ok      ENOTDIR
 
 # SEEK_END is the size; "size" in a value means that, "used" for where the records end.
 SEEK = """
-lseek               sink    ctl         stream    segment.sealed  segment.live  payloads  info   ro.stream  ro.segment.sealed  ro.payloads
+lseek               sink    ctl         stream    segment.sealed  segment.live  contents  info   ro.stream  ro.segment.sealed  ro.contents
 SEEK_SET 10         =10     =10/EACCES  =10       =10             =10           =10       =10    =10        =10                =10
 SEEK_SET -1         EINVAL  EINVAL/EACCES  EINVAL  EINVAL         EINVAL        EINVAL    EINVAL  EINVAL    EINVAL             EINVAL
 SEEK_CUR 10         =10     =10/EACCES  =10       =10             =10           =10       =10    =10        =10                =10
@@ -52,7 +52,7 @@ SEEK_DATA used      -       -           -         ENXIO           -             
 
 # A live segment is mapped shared by passthrough alone.
 MMAP = """
-mmap                 dir     sink        ctl            stream  segment.live  payload.live  sealed  info    ro.stream  ro.sealed
+mmap                 dir     sink        ctl            stream  segment.live  content.live  sealed  info    ro.stream  ro.sealed
 shared, read         ENODEV  ENODEV      ENODEV/EACCES  ok      ok,ENODEV     ENODEV        ok      ENODEV  ok         ok
 private, read        ENODEV  ok          ok/EACCES      ok      ok            ok            ok      ok      ok         ok
 private, write       ENODEV  ok          ok/EACCES      ok      ok            ok            ok      ok      ok         ok

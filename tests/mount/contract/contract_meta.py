@@ -49,14 +49,14 @@ list                     ok            ok            ok             ok          
 """
 # Of a sink, last_seq belongs to an open file: by path there is none.
 XATTR_NAMES = """
-xattr                      dir      append   append.lines  segment  payloads  stream   ro.dir   ro.segment
+xattr                      dir      append   append.lines  segment  contents  stream   ro.dir   ro.segment
 get user.chronfs.last_seq  ENODATA  ENODATA  ENODATA       ok       ok        ENODATA  ENODATA  ok
-names                      =        =        =             ok       ok        =        =        ok
+names                      =        =        =             ok       ok        =user.chronfs.begin  =  ok
 """
 SUMMARY = "sealed records first_seq last_seq first_time last_time payload_bytes".split()
 
 FLAGS = """
-lsattr             dir   sink  ctl       stream  segment.sealed  segment.live  payload.live  info  ro.dir  ro.segment.sealed  ro.segment.live
+lsattr             dir   sink  ctl       stream  segment.sealed  segment.live  contents      info  ro.dir  ro.segment.sealed  ro.segment.live
 get flags          =0    =32   ok/EACCES  =0     =16             =0            =0            =0    =0      =16                =0
 set flags          EPERM  EPERM  EPERM/EACCES  EPERM  EPERM      EPERM         EPERM         EPERM  EROFS  EROFS              EROFS
 """
@@ -137,7 +137,7 @@ def xattr_names(path):
 def summary(path):
     """A segment's attributes: all, or those that an empty one has."""
     names = os.listxattr(path)
-    if not set(names) <= {"user.chronfs." + name for name in SUMMARY}:
+    if not set(names) <= {"user.chronfs." + name for name in [*SUMMARY, "begin"]}:
         raise ValueError(f"{path} has {names}")
     for name in names:
         os.getxattr(path, name)
@@ -200,6 +200,7 @@ TREE = [
     ("root", 0o40555, 0, None),
     ("segments", 0o40555, 0, None),
     ("payload", 0o40555, 0, None),
+    ("records", 0o40555, 0, None),
     ("append", 0o100644, 0, 65536),
     ("append.lines", 0o100644, 0, 65536),
     ("ctl", 0o100200, 0, None),
@@ -208,6 +209,8 @@ TREE = [
     ("segment.live", 0o100444, "content", None),
     ("payload.sealed", 0o100444, "content", None),
     ("payload.live", 0o100444, "content", None),
+    ("records.sealed", 0o100444, "content", None),
+    ("records.live", 0o100444, "content", None),
     ("stats.json", 0o100444, "read", None),
     ("metrics", 0o100444, "read", None),
 ]
@@ -234,7 +237,7 @@ def tree(world):
         yield f"tree: {kind}: st_size", st.st_size == size
         if blksize:
             yield f"tree: {kind}: st_blksize {blksize}", st.st_blksize == blksize
-        links = {"root": 4, "segments": 2, "payload": 2}.get(kind, 1)
+        links = {"root": 5, "segments": 2, "payload": 2, "records": 2}.get(kind, 1)
         yield f"tree: {kind}: owner and links", \
             (st.st_uid, st.st_gid, st.st_nlink) == (0, 0, links)
         yield f"tree: {kind}: one inode number for a path", \
@@ -254,7 +257,7 @@ def blocks(world):
         backing = f"{world.queue}/{os.path.basename(world.paths[kind])}"
         yield f"tree: {kind}: st_blocks are the backing file's", \
             stat_of(world, kind).st_blocks == os.stat(backing).st_blocks
-    for kind in "stream", "payload.sealed", "payload.live":
+    for kind in "stream", "payload.sealed", "payload.live", "records.sealed", "records.live":
         st = stat_of(world, kind)
         yield f"tree: {kind}: st_blocks agree with st_size", \
             st.st_blocks == (st.st_size + 511) // 512 or st.st_blocks == -(-st.st_size // 4096) * 8
@@ -277,7 +280,8 @@ def times(world):
         file.write(b"later\n")
     for kind in before:
         moved = stat_of(world, kind).st_mtime_ns > before[kind]
-        moves = kind in ("stream", "segment.live", "payload.live", "stats.json", "metrics")
+        moves = kind in ("stream", "segment.live", "payload.live", "records.live", "stats.json",
+                         "metrics")
         yield f"times: {kind}: {'moves' if moves else 'stays'} with an append", moved == moves
 
 
@@ -289,8 +293,9 @@ def statfs_values(world):
 
 
 def segment_summary(world):
-    """user.chronfs.* of segments, and the same of payload files."""
-    for kind in "segment.sealed", "segment.live", "payload.sealed", "payload.live":
+    """user.chronfs.* of segments, and the same of what is made of them."""
+    for kind in ("segment.sealed", "segment.live", "payload.sealed", "payload.live", "records.sealed",
+                 "records.live"):
         segment = world.segment(kind)
         wanted = {
             "sealed": int(segment.sealed), "records": len(segment.records),

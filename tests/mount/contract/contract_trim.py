@@ -14,10 +14,10 @@ from testlib import wait_for
 
 # The mode bits of segments/ let root through to the mount; not the user nobody, who does not own it.
 UNLINK = """
-unlink                   segments       payload        root
-of the second            EBUSY/EACCES   EPERM/EACCES   EPERM/EACCES
-of the newest            EBUSY/EACCES   EPERM/EACCES   EPERM/EACCES
-what is not there        ENOENT         ENOENT         ENOENT
+unlink                   segments       payload        records        root
+of the second            EBUSY/EACCES   EPERM/EACCES   EPERM/EACCES   EPERM/EACCES
+of the newest            EBUSY/EACCES   EPERM/EACCES   EPERM/EACCES   EPERM/EACCES
+what is not there        ENOENT         ENOENT         ENOENT         ENOENT
 """
 TABLES = [("trim", MAKE), ("trim", MOVE), ("trim", DIRECTORY), ("trim", UNLINK)]
 CALLS = {
@@ -35,14 +35,15 @@ def cases(world, who):
         return
     mode = os.stat(world.mount + "/segments").st_mode
     yield "trim: segments/ is 0755", mode == 0o40755
-    yield "trim: payload/ is 0555", os.stat(world.mount + "/payload").st_mode == 0o40555
+    for name in "payload", "records":
+        yield f"trim: {name}/ is 0555", os.stat(f"{world.mount}/{name}").st_mode == 0o40555
 
     place_reader(world.queue, "slow", world.oldest, 64)
     yield "trim: unlink of the oldest, pinned by a live reader: EBUSY", \
         outcome(who, os.unlink, path) == "EBUSY" and os.path.exists(path)
     place_reader(world.queue, "slow", world.live.id, 64)
 
-    payload_path, old = world.paths["payload.sealed"], world.content("segment.sealed")
+    old = world.content("segment.sealed")
     stream = os.open(world.paths["stream"], os.O_RDONLY)
     exact = os.open(world.paths["stream"], os.O_RDONLY | os.O_NONBLOCK)
     segment = os.open(path, os.O_RDONLY)
@@ -51,8 +52,9 @@ def cases(world, who):
     yield "trim: unlink of the oldest", outcome(who, os.unlink, path) == "ok"
     yield "trim: it is gone at once from segments/ and the queue", \
         outcome(who, os.stat, path) == "ENOENT" and segment_ids(world.queue)[0] == world.oldest + 1
-    yield "trim: and from payload/ when the kernel has forgotten the name", \
-        wait_for(lambda: outcome(who, os.stat, payload_path) == "ENOENT")
+    for name in "payload", "records":
+        yield f"trim: and from {name}/ when the kernel has forgotten the name", \
+            wait_for(lambda: outcome(who, os.stat, world.paths[name + ".sealed"]) == "ENOENT")
     yield "trim: again: ENOENT", outcome(who, os.unlink, path) == "ENOENT"
     yield "trim: who had it open goes on reading", os.pread(segment, len(old), 0) == old
     yield "trim: an open stream keeps its size and its offsets", \

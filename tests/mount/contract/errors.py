@@ -6,17 +6,19 @@ blocking       the same where writes wait for a second
 waiting        and where they wait long, on the queue that is full from that: EINTR, signals, room
 trimmed        ENODATA
 damaged        EIO
+header         the same where the header of a record is damaged
 """
 
 import errno
 import os
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import time
 
-from records import records, segment_ids, segment_path
+from records import record_lines, records, segment_ids, segment_path
 from testlib import PATIENCE, error_of, made_late, stats, wait_for
 
 subject, queue, mount = sys.argv[1:]
@@ -203,7 +205,7 @@ def subject_trimmed():
     whole = b"".join(payloads)
     direct = os.open(stream, os.O_RDONLY | os.O_NONBLOCK)
     cached = os.open(stream, os.O_RDONLY)
-    payload = os.open(f"{mount}/payload/000000000", os.O_RDONLY)
+    contents = {name: os.open(f"{mount}/{name}/000000000", os.O_RDONLY) for name in ("payload", "records")}
     with open(mount + "/ctl", "wb", buffering=0) as ctl:
         ctl.write(b"trim 3\n")
     case("trim 3 leaves the records from 3 on", [r.seq for r in records(queue)] == list(range(3, 8)))
@@ -216,8 +218,13 @@ def subject_trimmed():
     is_error("the same from the page cache", "ENODATA", os.pread, cached, 1000, 0)
     page = -(-edge // 4096) * 4096
     case("and from the next page on", os.pread(cached, 5000, page) == whole[page:page + 5000])
-    is_error("an open payload file", "ENODATA", os.pread, payload, 100, 0)
-    is_error("a payload file by its name", "ENOENT", open, f"{mount}/payload/000000000")
+    for name, fd in contents.items():
+        is_error(f"an open file in {name}/", "ENODATA", os.pread, fd, 100, 0)
+        is_error(f"a file in {name}/ by its name", "ENOENT", open, f"{mount}/{name}/000000000")
+    case("an open stream begins where it did", os.getxattr(direct, "user.chronfs.begin") == b"0")
+    found = subprocess.run(["getfattr", "--only-values", "-n", "user.chronfs.begin", stream],
+                           stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False).stdout
+    case("for others stream begins at what is left", found == b"%d" % edge)
     is_error("xattr that is not known", "ENODATA", os.getxattr, stream, "user.chronfs.no")
 
 
@@ -245,6 +252,9 @@ def subject_damaged():
     case("what is behind it is read", os.pread(fd, len(last), end - len(last)) == last)
     fd = os.open(f"{mount}/payload/000000001", os.O_RDONLY)
     is_error("in its payload file", "EIO", os.pread, fd, 10, length)
+    lines = record_lines(queue)[1]
+    with open(f"{mount}/records/000000001", "rb") as file:
+        case("it has its line in records/: only payloads are damaged", file.read() == b"".join(lines))
     case("the segment file is what it is",
          open(f"{mount}/segments/000000001.q", "rb").read() ==
          open(segment_path(queue, 1), "rb").read())
@@ -252,6 +262,24 @@ def subject_damaged():
     case("and sealed", flags & 1)
     is_error("appending goes on", None, write, os.open(append, os.O_WRONLY), b"more")
     flip(segment_path(queue, 1), 64 + 64 + (length + 63) // 64 * 64 + 64)
+
+
+def subject_header():
+    """Segment 1 is sealed; the header of its second record gets another byte."""
+    lines = record_lines(queue)[1]
+    first = next(r for r in records(queue) if r.segment == 1)
+    at = 64 + 64 + (len(first.payload) + 63) // 64 * 64 + 16
+    name = f"{mount}/records/000000001"
+    flip(segment_path(queue, 1), at)
+    case("the size is what the summary tells", os.stat(name).st_size == 90 * len(lines))
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECT)
+    case("the line of the record before it", os.pread(fd, 90, 0) == lines[0])
+    is_error("its own line", "EIO", os.pread, fd, 90, 90)
+    is_error("the line of the record behind it, to which no way leads", "EIO", os.pread, fd, 90, 180)
+    is_error("through the page cache, the page of all", "EIO", lambda: open(name, "rb").read())
+    flip(segment_path(queue, 1), at)
+    with open(name, "rb") as file:
+        case("when it is sound again they are there", file.read() == b"".join(lines))
 
 
 globals()["subject_" + subject]()

@@ -38,6 +38,11 @@ errors damaged
 stop_mount
 ok "damaged: mended, the queue is sound" "$CHRONQ" verify "$q"
 
+start_mount -o segment_size=4K
+errors header
+stop_mount
+ok "header: mended, the queue is sound" "$CHRONQ" verify "$q"
+
 what="a disk without room"
 mkdir "$tmp/disk"
 if mount -t tmpfs -o size=64K chronfs-test "$tmp/disk" 2>/dev/null; then

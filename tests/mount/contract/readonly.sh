@@ -7,7 +7,7 @@
 # All that can be seen of the queue's files without opening them, and what is in them.
 listing() { find "$1" -printf '%P %i %s %m %n %T@ %C@\n' | sort; }
 sums() { find "$1" -type f -exec md5sum {} + | sort; }
-views="metrics payload segments stats.json stream "
+views="metrics payload records segments stats.json stream "
 
 # Written by chronicle-rs: at rest, then going on.
 cp -a "${GOLDEN:?}/v2-killed" "$q"
@@ -20,7 +20,7 @@ refused "nothing can be made" "Read-only" touch "$m/new"
 refused "nothing deleted" "Read-only" rm -f "$m/segments/000000000.q"
 refused "nothing changed" "Read-only" chmod 600 "$m/stream"
 refused "stream cannot be opened to write" "Read-only" dd if=/dev/null of="$m/stream" conv=notrunc status=none
-cat "$m"/stream "$m"/payload/* "$m"/segments/* "$m"/stats.json "$m"/metrics >"$tmp/all"
+cat "$m"/stream "$m"/payload/* "$m"/records/* "$m"/segments/* "$m"/stats.json "$m"/metrics >"$tmp/all"
 is "the payloads are the stream" "$(cat "$m"/payload/* | md5sum)" "$(md5sum <"$m/stream")"
 getfattr -d "$m"/segments/* >"$tmp/xattrs" 2>/dev/null
 du "$m" >"$tmp/du"
@@ -41,7 +41,7 @@ elif command -v strace >/dev/null; then
 	each_thread_traced() { ! cat "/proc/$daemon/task/"*/status | grep -q 'TracerPid:.0$'; }
 	ok "each of the daemon's threads is traced" wait_for each_thread_traced
 	echo 200 | python3 "$here/foreign.py" "$q" >/dev/null
-	cat "$m"/stream "$m"/payload/* "$m"/segments/* >"$tmp/all"
+	cat "$m"/stream "$m"/payload/* "$m"/records/* "$m"/segments/* >"$tmp/all"
 	timeout 0.5 tail -f "$m/stream" >/dev/null
 	kill "$tracer"
 	wait "$tracer" 2>/dev/null
@@ -87,6 +87,7 @@ exec 7<&-
 is "sizes agree" "$(stat -c %s "$tmp/looking/stream")" "$(stat -c %s "$m/stream")"
 ok "the next segment is prepared" wait_for spare_is_there # not between two listings
 ok "nothing differs" diff -r "$m/payload" "$tmp/looking/payload"
+ok "nor in the lists of records" diff -r "$m/records" "$tmp/looking/records"
 ok "nor here" diff -r "$m/segments" "$tmp/looking/segments"
 ok "its unmount" umount "$tmp/looking"
 stop_mount
@@ -100,10 +101,11 @@ same_as_files() {
 make_queue one
 start_mount -o ro
 ok "a queue that is made again: the first one" same_as_files one
-number=$(stat -c %i "$m/segments/000000000.q" "$m/payload/000000000")
+number=$(stat -c %i "$m/segments/000000000.q" "$m/payload/000000000" "$m/records/000000000")
 rm -r "$q"/*
 make_queue two
 ok "and the second one, not the first one's page cache" wait_for same_as_files two
-is "the inode numbers are the same" "$(stat -c %i "$m/segments/000000000.q" "$m/payload/000000000")" "$number"
+is "the inode numbers are the same" \
+	"$(stat -c %i "$m/segments/000000000.q" "$m/payload/000000000" "$m/records/000000000")" "$number"
 stop_mount
 finish

@@ -3,7 +3,7 @@
 segments of 8 KiB; prints a line per case.
 
 Segments 0 and 1 are sealed and hold two records each, 2 is live and holds one, 3 is prepared.  Of each
-there is an open file in segments/ and in payload/, and one of the stream past the page cache, all
+there is an open file in segments/, in payload/ and in records/, and one of the stream past the page cache, all
 read once before.  What is read afterwards may be an error, and never other bytes than before.
 """
 
@@ -33,7 +33,10 @@ class Views:
         self.stream = os.open(mount + "/stream", os.O_RDONLY | os.O_NONBLOCK)
         self.segments = [os.open(f"{mount}/segments/{i:09}.q", os.O_RDONLY) for i in range(3)]
         self.payloads = [os.open(f"{mount}/payload/{i:09}", os.O_RDONLY) for i in range(3)]
+        self.records = [os.open(f"{mount}/records/{i:09}", os.O_RDONLY) for i in range(3)]
         self.bytes = [os.pread(fd, SIZE, 0) for fd in self.segments]
+        self.lines = [os.pread(fd, SIZE, 0) for fd in self.records]
+        is_("lines of records", [len(lines) for lines in self.lines], [180, 180, 90])
 
     def payload(self, number):
         """What the payload file of a segment gives, from its beginning."""
@@ -62,11 +65,18 @@ class Views:
                      got == wanted or got in allowed)
                 case(f"its payload file: {by_name if isinstance(by_name, str) else 'as it was'}",
                      by_name == wanted or by_name in allowed | {"ENOENT"})
+                lines = outcome(os.pread, self.records[i], SIZE, 0)
+                case(f"its open list of records: {lines if isinstance(lines, str) else 'as it was'}",
+                     lines == self.lines[i] or lines in allowed)
+                lines = outcome(lambda n: open(n, "rb").read(), f"{mount}/records/{i:09}")
+                case(f"its list of records: {lines if isinstance(lines, str) else 'as it was'}",
+                     lines == self.lines[i] or lines in allowed | {"ENOENT"})
                 case(f"its open file: {segment if isinstance(segment, str) else 'as it was'}",
                      segment == self.bytes[i] or segment in allowed or self.is_what_is_left(segment, i))
             else:
                 case(f"segment {i} reads on everywhere",
-                     ours == by_name == self.payload(i) == wanted and segment == self.bytes[i])
+                     ours == by_name == self.payload(i) == wanted and segment == self.bytes[i] and
+                     outcome(os.pread, self.records[i], SIZE, 0) == self.lines[i])
 
     def check_live(self):
         """What was in the live segment, when that has not been touched."""
@@ -276,13 +286,13 @@ def part_directory_deleted():
 
 def part_live_size():
     """The kernel does not cache the attributes of a live segment."""
-    name = mount + "/payload/000000002"
+    names = [f"{mount}/{name}/000000002" for name in ("payload", "records")]
     fd = os.open(append, os.O_WRONLY)
     sizes = []
     for _ in range(5):
         os.write(fd, b"12345")
-        sizes.append(os.stat(name).st_size)
-    is_("a live payload file has its size at once", sizes, [RECORD + 5 * i for i in range(1, 6)])
+        sizes.append(tuple(os.stat(name).st_size for name in names))
+    is_("live files have their sizes at once", sizes, [(RECORD + 5 * i, 90 + 90 * i) for i in range(1, 6)])
 
 
 fill()

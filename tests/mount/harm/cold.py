@@ -80,11 +80,10 @@ def content(path):
         return file.read()
 
 
-def readers_of_payload():
+def readers_of_contents():
     """The kernel may have sent only one of the lookups in a directory; the others wait for it."""
     readers = {}
-    for number in COLD:
-        name = f"payload/{number:09}"
+    for number, name in [(n, f"{directory}/{n:09}") for n in COLD for directory in ("payload", "records")]:
         wanted_bytes = content(f"{wanted}/{name}")
         readers[name] = Reader(name, "cat", name), wanted_bytes
         if number == 0 or number in KNOWN:  # a lookup has nothing to read of it
@@ -172,8 +171,8 @@ def part_waiting():
     hold()
     pages = readers_of_pages(pieces)
     wait(processes(pages))
-    payload, readers = readers_of_payload(), pages | readers_of_rest() | readers_of_directories()
-    wait(processes(payload) + processes(readers))
+    contents, readers = readers_of_contents(), pages | readers_of_rest() | readers_of_directories()
+    wait(processes(contents) + processes(readers))
 
     write_of_open_file(fd)
     at_once("echo", "sh", "-c", f"for i in $(seq {ECHOES}); do echo $i >>append || exit; done")
@@ -192,12 +191,12 @@ def part_waiting():
         lambda: stats(mount)["held"]["open_files"] < 100), stats(mount)["held"])
 
     for name in ("segments/000000005.q", "stream past the page cache, 2"):
-        payload[name] = readers.pop(name)
-    for reader in processes(payload):
+        contents[name] = readers.pop(name)
+    for reader in processes(contents):
         reader.process.kill()
-    for name, (reader, _) in payload.items():
+    for name, (reader, _) in contents.items():
         is_(f"{name}: a reader that is killed is gone", reader.ends(), -signal.SIGKILL)
-    readers |= readers_of_payload()
+    readers |= readers_of_contents()
     wait(processes(readers))
     at_once("echo, after the kills", "sh", "-c", "echo again >>append")
 
@@ -219,7 +218,7 @@ def part_waiting():
 
 def part_ending():
     hold()
-    readers = processes(readers_of_payload()) + processes(readers_of_rest())
+    readers = processes(readers_of_contents()) + processes(readers_of_rest())
     wait(readers)
     os.kill(int(daemon), signal.SIGTERM)
     let_go()

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# cold.sh - a disk that answers no read of a sealed segment for as long as the test wants: twenty readers
+# cold.sh - a disk that answers no read of a sealed segment for as long as the test wants: readers
 # wait for it, and nobody who appends does
 . "$(dirname "$0")/../lib/lib.sh"
 : "${SLOW_DISK:?names the program that is the disk}"
@@ -15,7 +15,7 @@ q=$backing/queue
 start_mount -o segment_size=1M
 python3 "$lib/material.py" binary 6500000 cold >"$tmp/material"
 dd if="$tmp/material" of="$m/append" bs=65000 status=none || fail "the queue is filled"
-cp -r "$m/payload" "$m/stream" "$tmp/wanted"
+cp -r "$m/payload" "$m/records" "$m/stream" "$tmp/wanted"
 stop_mount "the queue is made"
 cp -r "$q" "$tmp/wanted/segments"
 

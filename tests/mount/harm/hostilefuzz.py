@@ -24,10 +24,10 @@ BROKEN = {"EIO", "ENOSYS", "ENOTCONN", "ECONNABORTED", "ENOMEM", "ESTALE", "EREM
 NUMBERS = [0, 1, 2, 4095, 4096, 4097, 65536, 1 << 20, (1 << 31) - 1, 1 << 31, (1 << 32) - 1, 1 << 32,
            1 << 40, 1 << 52, (1 << 63) - 4096, (1 << 63) - 1, -1, -2, -4096, -(1 << 31), -(1 << 63)]
 # None leads out of the mount.
-NAMES = ["append", "append.lines", "ctl", "stream", "stats.json", "metrics", "segments", "payload",
+NAMES = ["append", "append.lines", "ctl", "stream", "stats.json", "metrics", "segments", "payload", "records",
          "segments/000000000.q", "segments/000000001.q", "segments/999999999.q", "payload/000000000",
          "payload/000000001", "segments/00000000a.q", "segments/4294967296.q", "segments/0000000001.q",
-         "payload/-00000001", "", ".", "x" * 255, "x" * 256, "segments/" + "0" * 255,
+         "payload/-00000001", "records/000000000", "records/000000001", "records/000000001.q", "", ".", "x" * 255, "x" * 256, "segments/" + "0" * 255,
          "new\nline: forged", "\x1b]0;title\x07", "segments/\x1b[2J\n000000000.q", "%s%n%n", "append/x",
          "segments/../append", "\udcff\udcfe", "a" * 4000]
 XATTRS = ["user.chronfs.sealed", "user.chronfs.last_seq", "user.chronfs.", "user." + "n" * 250,

@@ -34,7 +34,7 @@ pids+=($!)
 for _ in 1 2; do
 	cat "$m/stream" "$m/stats.json" "$m/metrics" >/dev/null
 	ls -lR "$m" >/dev/null
-	cat "$m"/segments/* "$m"/payload/* >/dev/null
+	cat "$m"/segments/* "$m"/payload/* "$m"/records/* >/dev/null
 	getfattr -d -m - "$m"/segments/* >/dev/null 2>&1
 done
 for pid in "${pids[@]}"; do

@@ -16,9 +16,10 @@ import zlib
 from collections import namedtuple
 
 ALIGN = 64
+PAD = 0xFFFF
 SEGMENT = re.compile(r"(\d{9})\.q")
 
-Record = namedtuple("Record", "seq segment payload")
+Record = namedtuple("Record", "seq segment payload time type")
 
 
 def segment_ids(queue):
@@ -45,11 +46,12 @@ class Segment:
         self.records = []
         at = ALIGN
         while at + ALIGN <= len(data):
-            word, seq = struct.unpack_from("<I4xQ", data, at)
+            word, seq, when, kind = struct.unpack_from("<I4xQQH", data, at)
             if word == 0:
                 break
             begin = at + ALIGN
-            self.records.append(Record(seq, number, data[begin:begin + word - 1]))
+            if kind != PAD:
+                self.records.append(Record(seq, number, data[begin:begin + word - 1], when, kind))
             at = begin + (word - 1 + ALIGN - 1) // ALIGN * ALIGN
         self.used = at
 
@@ -82,6 +84,20 @@ class Follower:
 
 def records(queue):
     return [r for number in segment_ids(queue) for r in Segment(queue, number).records]
+
+
+def rfc3339(ns):
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(ns // 10**9)) + f".{ns % 10**9:09}Z"
+
+
+def record_lines(queue, begin=0):
+    """What records/ has to hold: for each segment its lines.  begin: the stream offset of the oldest record."""
+    lines = {number: [] for number in segment_ids(queue)}
+    for r in records(queue):
+        lines[r.segment].append(b"%020d %s %20d %10d %5d\n" % (
+            r.seq, rfc3339(r.time).encode(), begin, len(r.payload), r.type))
+        begin += len(r.payload)
+    return lines
 
 
 def place_reader(queue, name, segment, offset):

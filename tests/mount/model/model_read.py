@@ -10,6 +10,7 @@ import re
 import time
 
 import testlib
+from reference import without_times
 from testlib import outcome, wait_for
 
 PAGE = 4096
@@ -63,10 +64,10 @@ class Readers:
     def do_open(self, log):
         if len(self.handles) > 10:
             return
-        kind = self.chance.choice(["stream", "stream", "payload", "segments"])
+        kind = self.chance.choice(["stream", "stream", "payload", "records", "segments"])
         flags = self.chance.choice([0, 0, os.O_NONBLOCK])
         number = self.any_segment()
-        path = {"stream": "stream", "payload": f"payload/{number:09}",
+        path = {"stream": "stream", "payload": f"payload/{number:09}", "records": f"records/{number:09}",
                 "segments": f"segments/{number:09}.q"}[kind]
         log[-1] += f" {path} {flags:o}"
         if kind == "stream":
@@ -91,13 +92,15 @@ class Readers:
             return self.reference.stream[handle.base:]
         if handle.kind == "payload":
             return self.reference.payloads_of(handle.number)
+        if handle.kind == "records":
+            return self.reference.lines_of(handle.number)
         return os.pread(handle.backing, self.reference.size, 0)
 
     def live_from(self, handle):
         """Where what is live begins, as an offset of the handle's."""
         if handle.kind == "stream":
             return self.reference.begin() - handle.base
-        if handle.kind == "payload" and handle.number < self.reference.oldest:
+        if handle.kind in ("payload", "records") and handle.number < self.reference.oldest:
             return len(self.content(handle))
         return 0
 
@@ -116,10 +119,12 @@ class Readers:
     def compare(self, handle, content, offset, length):
         wanted = content[offset:offset + length]
         got = outcome(os.pread, handle.fd, length, offset)
+        if handle.kind == "records" and isinstance(got, bytes):
+            got = without_times(got, offset)
         live = self.live_from(handle)
         # through the page cache whole pages are read
         first = offset if handle.direct or handle.kind == "segments" else offset // PAGE * PAGE
-        gone = handle.kind == "payload" and handle.number < self.reference.oldest
+        gone = handle.kind in ("payload", "records") and handle.number < self.reference.oldest
         if first < live or gone:
             if isinstance(got, bytes):
                 self.check("trimmed bytes",
@@ -159,34 +164,37 @@ class Readers:
     def do_list(self, log):
         del log
         live = list(range(self.reference.oldest, self.reference.current + 1))
-        for name, pattern in ("segments", r"(\d{9})\.q"), ("payload", r"(\d{9})"):
+        for name, pattern in ("segments", r"(\d{9})\.q"), ("payload", r"(\d{9})"), ("records", r"(\d{9})"):
             found = sorted(int(re.fullmatch(pattern, n).group(1))
                            for n in os.listdir(f"{self.mount}/{name}"))
             self.check(f"listing of {name}", found[:len(live)], live)
             spares = found[len(live):]
             self.check("spares", spares, [live[-1] + 1 + i for i in range(len(spares))])
         self.check("listing", sorted(os.listdir(self.mount)),
-                   ["append", "append.lines", "ctl", "metrics", "payload", "segments", "stats.json",
-                    "stream"])
+                   ["append", "append.lines", "ctl", "metrics", "payload", "records", "segments",
+                    "stats.json", "stream"])
 
     def do_names(self, log):
         reference = self.reference
         number = self.chance.randint(max(0, reference.oldest - 2), reference.current)
         log[-1] += f" {number}"
         begun = time.monotonic()
-        size = outcome(lambda: os.stat(f"{self.mount}/payload/{number:09}").st_size)
+        kind, content = self.chance.choice([("payload", reference.payloads_of),
+                                            ("records", reference.lines_of)])
+        size = outcome(lambda: os.stat(f"{self.mount}/{kind}/{number:09}").st_size)
         if number < reference.oldest:
             if begun - self.gone.setdefault(number, time.monotonic()) > NAME_SECONDS:
-                self.check("payload file of a trimmed segment", size, "ENOENT")
+                self.check(f"{kind} file of a trimmed segment", size, "ENOENT")
         else:
-            self.check("payload file", size, len(reference.payloads_of(number)))
+            self.check(f"{kind} file", size, len(content(number)))
         self.settle()
 
     def do_xattr(self, log):
         number = self.any_segment()
         log[-1] += f" {number}"
         records = self.reference.segments[number]
-        path = self.chance.choice([f"segments/{number:09}.q", f"payload/{number:09}"])
+        path = self.chance.choice([f"segments/{number:09}.q", f"payload/{number:09}",
+                                   f"records/{number:09}"])
         wanted = {
             "sealed": int(number < self.reference.current),
             "records": len(records),
@@ -222,6 +230,8 @@ class Readers:
         for number in range(reference.oldest, reference.current + 1):
             with open(f"{self.mount}/payload/{number:09}", "rb") as file:
                 self.check(f"payload {number}", file.read(), reference.payloads_of(number))
+            with open(f"{self.mount}/records/{number:09}", "rb") as file:
+                self.check(f"records {number}", without_times(file.read(), 0), reference.lines_of(number))
             with open(f"{self.mount}/segments/{number:09}.q", "rb") as one, \
                     open(f"{self.queue}/{number:09}.q", "rb") as other:
                 self.check(f"segment {number}", one.read() == other.read(), True)

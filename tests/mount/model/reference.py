@@ -63,12 +63,23 @@ class Reference:
         end = self.begin_of(segment + 1) if segment < self.current else len(self.stream)
         return self.stream[self.begin_of(segment):end]
 
+    def lines_of(self, segment):
+        """What records/ has to hold for it, as without_times() leaves it."""
+        return b"".join(b"%020d %s %20d %10d %5d\n" % (
+            seq, b"t" * 30, self.starts[seq], len(self.payload(seq)), 1)
+            for seq in self.segments[segment])
+
     def begin(self):
         return self.begin_of(self.oldest)
 
     def trim(self, seq):
         while self.oldest < self.current and self.segments[self.oldest][-1] < seq:
             self.oldest += 1
+
+
+def without_times(data, offset):
+    """Bytes of a file in records/ from `offset` on, in which each time is thirty letters."""
+    return bytes(ord("t") if 21 <= at % 90 < 51 else byte for at, byte in enumerate(data, offset))
 
 
 class Lines:

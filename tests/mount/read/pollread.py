@@ -60,7 +60,7 @@ def plain(path):
         return file.readall()
 
 
-files = ["stream"] + [f"{directory}/{name}" for directory in ("payload", "segments")
+files = ["stream"] + [f"{directory}/{name}" for directory in ("payload", "records", "segments")
                       for name in sorted(os.listdir(f"{mount}/{directory}"))]
 for ways in (with_poll, with_select, with_epoll, with_selectors):
     name = ways.__name__.replace("_", " ")

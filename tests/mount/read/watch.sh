@@ -82,8 +82,8 @@ roll second
 append third
 wait_for [ -e "$m/segments/000000003.q" ]
 live=000000002
-watch "$m" "$m/segments" "$m/payload" "$m/append" "$m/append.lines" "$m/stream" "$m/stats.json" \
-	"$m/segments/000000001.q" "$m/segments/$live.q" "$m/payload/$live"
+watch "$m" "$m/segments" "$m/payload" "$m/records" "$m/append" "$m/append.lines" "$m/stream" "$m/stats.json" \
+	"$m/segments/000000001.q" "$m/segments/$live.q" "$m/payload/$live" "$m/records/$live"
 : >"$tmp/mark/0"
 
 # What clients do to files of this mount: events of the directory that the file is in.

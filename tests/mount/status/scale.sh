@@ -70,7 +70,7 @@ anonymous_kib() { sed -n 's/^RssAnon:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$daemon/s
 
 # what a person does to look around
 look_around() {
-	ls -l "$m" "$m/segments" "$m/payload"
+	ls -l "$m" "$m/segments" "$m/payload" "$m/records"
 	tail -c 100 "$m/stream"
 }
 
@@ -100,6 +100,11 @@ timed "$bound" "ls payload" ls "$m/payload"
 ok "ls shows every payload" cmp "$tmp/out" <(sed 's/\.q$//' "$tmp/names")
 timed "$bound" "ls -l payload" find "$m/payload" -type f -printf '%s\n'
 is "the payloads' sizes" "$(sum "$tmp/out")" "$bytes"
+timed "$bound" "ls -l records" find "$m/records" -type f -printf '%s\n'
+is "the lists of records' sizes" "$(sum "$tmp/out")" $((90 * segments))
+timed "$bound" "the last line of the list of one in the middle" \
+	tail -n 1 "$m/records/$(printf %09d $((segments / 2)))"
+is "it is of that segment's record" "$(awk '{ print $1 + 0 }' "$tmp/out")" "$((segments / 2))"
 is "stream holds all of them" "$(stat -c %s "$m/stream")" "$bytes"
 timed "$bound" "the end of stream" tail -n 1 "$m/stream"
 is "the last record" "$(cat "$tmp/out")" "record $((segments - 1))"
@@ -124,6 +129,7 @@ stop_mount "the large queue"
 start_mount -o "retain_segments=$segments"
 cases_of python3 "$lib/scan.py" "$m" segments "$segments" 8192
 cases_of python3 "$lib/scan.py" "$m" payload "$segments" 8192
+cases_of python3 "$lib/scan.py" "$m" records "$segments" 8192
 stop_mount "the moving queue"
 timed "$bound" "chronq verify" "$CHRONQ" verify "$q"
 ok "the queue is sound" grep -q 'damage 0' "$tmp/out"

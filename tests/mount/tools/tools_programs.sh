@@ -93,7 +93,7 @@ sh="setpriv --reuid=nobody --regid=nogroup --clear-groups bash"
 says "a user: echo >>" 1 "Permission denied" 'echo x >> append'
 says "a user: touch" 1 "Permission denied" 'touch new'
 says "a user: ctl" 1 "Permission denied" 'cat ctl'
-works "a user: reads everything else" 'cat append append.lines stream segments/* payload/* stats.json >/dev/null'
+works "a user: reads everything else" 'cat append append.lines stream segments/* payload/* records/* stats.json >/dev/null'
 nothing "a user"
 stop_mount
 ok "the queue is sound" "$CHRONQ" verify "$q"

@@ -99,6 +99,12 @@ LIBRARY_CALL(int, cq_stream_segment, (cq_stream * stream, uint32_t id, struct cq
 LIBRARY_CALL(ssize_t, cq_stream_segment_pread,
              (cq_stream * stream, uint32_t id, void *buffer, size_t length, uint64_t position),
              (stream, id, buffer, length, position))
+LIBRARY_CALL(int, cq_stream_segment_records,
+             (cq_stream * stream, uint32_t id, uint64_t *ret_records), (stream, id, ret_records))
+LIBRARY_CALL(ssize_t, cq_stream_segment_read_records,
+             (cq_stream * stream, uint32_t id, uint64_t number, struct cq_record_info *records,
+              size_t count),
+             (stream, id, number, records, count))
 LIBRARY_CALL(int, cq_queue_ends, (cq_queue * queue, uint32_t *ret_oldest, uint32_t *ret_newest),
              (queue, ret_oldest, ret_newest))
 LIBRARY_CALL(int, cq_queue_list, (cq_queue * queue, uint32_t **ret_ids, size_t *ret_count),

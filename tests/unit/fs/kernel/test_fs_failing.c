@@ -134,6 +134,12 @@ static void get_sealed(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 	chronfs_ops.getxattr(req, node, "user.chronfs.sealed", 64);
 }
 
+static void get_begin(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
+{
+	(void)fi;
+	chronfs_ops.getxattr(req, node, "user.chronfs.begin", 64);
+}
+
 static void list_attributes(fuse_req_t req, uint64_t node, struct fuse_file_info *fi)
 {
 	(void)fi;
@@ -205,6 +211,9 @@ static const struct operation reading[] = {
 	{ "segments/000000002.q", "getattr", getattr, O_RDONLY, NULL },
 	{ "payload/000000000", "getattr", getattr, CLOSED, NULL },
 	{ "payload/000000002", "getattr", getattr, O_RDONLY, NULL },
+	{ "records", "getattr", getattr, CLOSED, NULL },
+	{ "records/000000000", "getattr", getattr, CLOSED, NULL },
+	{ "records/000000002", "getattr", getattr, O_RDONLY, NULL },
 	{ "stream", "getattr", getattr, CLOSED, FIGURES },
 	{ "stats.json", "getattr", getattr, CLOSED, FIGURES },
 	{ "metrics", "getattr", getattr, CLOSED, FIGURES },
@@ -213,6 +222,7 @@ static const struct operation reading[] = {
 
 	{ "segments/000000000.q", "open", open_file, CLOSED, NULL },
 	{ "payload/000000000", "open", open_file, CLOSED, NULL },
+	{ "records/000000000", "open", open_file, CLOSED, NULL },
 	{ "stream", "open", open_file, CLOSED, PROCESS },
 	{ "stats.json", "open", open_file, CLOSED, NULL },
 	{ "metrics", "open", open_file, CLOSED, NULL },
@@ -221,6 +231,8 @@ static const struct operation reading[] = {
 	{ "segments/000000002.q", "read", read_file, O_RDONLY, NULL },
 	{ "payload/000000000", "read", read_file, O_RDONLY, NULL },
 	{ "payload/000000002", "read", read_file, O_RDONLY, NULL },
+	{ "records/000000000", "read", read_file, O_RDONLY, NULL },
+	{ "records/000000002", "read", read_file, O_RDONLY, NULL },
 	{ "stream", "read", read_file, O_RDONLY, NULL },
 	{ "stream", "read", read_file, O_RDONLY | O_NONBLOCK, "cq_stream_pread," },
 	{ "stats.json", "read", read_file, O_RDONLY, FIGURES },
@@ -244,10 +256,13 @@ static const struct operation reading[] = {
 	{ "segments", "readdir", read_dir, DIRECTORY, NULL },
 	{ "segments", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
 	{ "payload", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
+	{ "records", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
 
 	{ "segments/000000000.q", "getxattr", get_records, CLOSED, NULL },
 	{ "segments/000000002.q", "getxattr", get_sealed, CLOSED, NULL },
 	{ "segments/000000000.q", "listxattr", list_attributes, CLOSED, CONTENT },
+	{ "stream", "getxattr", get_begin, CLOSED, FIGURES },
+	{ "stream", "listxattr", list_attributes, CLOSED, NULL },
 	{ "stream", "flock", lock, O_RDONLY, NULL },
 	{ "stream", "fsync", sync_file, O_RDONLY, NULL },
 };
@@ -272,7 +287,8 @@ static bool is_forgiven(const struct operation *op, const char *call)
 
 	/* an open file shows the attributes that it had at its open */
 	if (calls.error == EBADMSG && op->flags >= 0 &&
-	    (strcmp(call, "cq_queue_segment_attr") == 0 || strcmp(call, "cq_stream_segment") == 0))
+	    (strcmp(call, "cq_queue_segment_attr") == 0 || strcmp(call, "cq_stream_segment") == 0 ||
+	     strcmp(call, "cq_stream_segment_records") == 0))
 		return true;
 	(void)snprintf(name, sizeof name, "%s,", call);
 	return op->forgiven && strstr(op->forgiven, name);
@@ -281,8 +297,8 @@ static bool is_forgiven(const struct operation *op, const char *call)
 /* EBADMSG: a file that does not belong to the queue any more is shown as deleted. */
 static bool is_told_as(const char *call, int error, int told)
 {
-	static const char of_segments[] =
-		"cq_queue_segment_attr,cq_segment_open,cq_stream_segment,";
+	static const char of_segments[] = "cq_queue_segment_attr,cq_segment_open,cq_stream_segment,"
+					  "cq_stream_segment_records,";
 	char name[64];
 
 	(void)snprintf(name, sizeof name, "%s,", call ? call : "");
@@ -371,8 +387,8 @@ static void each_call_on_a_read_only_mount(void **state)
 /* A failing lookup gets the error, and the next lookup finds the name. */
 static void each_call_of_a_lookup(void **state)
 {
-	static const char *const names[] = { "payload", "segments", "stats.json", "metrics",
-		                             "stream" };
+	static const char *const names[] = { "payload",    "records", "segments",
+		                             "stats.json", "metrics", "stream" };
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(names); i++) {

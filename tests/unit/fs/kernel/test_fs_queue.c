@@ -141,10 +141,13 @@ static void each_call_of_opening(void **state)
 /* A forced unmount ends with open files: they are closed, and an open line becomes a record. */
 static void closed_with_files_open(void **state)
 {
-	static const char *const names[] = {
-		"append", "append.lines", "segments/000000000.q", "payload/000000002",
-		"stream", "stats.json"
-	};
+	static const char *const names[] = { "append",
+		                             "append.lines",
+		                             "segments/000000000.q",
+		                             "payload/000000002",
+		                             "records/000000002",
+		                             "stream",
+		                             "stats.json" };
 	struct fuse_file_info fi;
 	cq_reader *reader;
 	struct cq_record record;
@@ -410,12 +413,13 @@ static void segments_without_a_summary(void **state)
 /* A name whose file does not belong to the queue any more does not exist, also while it is open. */
 static void a_segment_that_is_overwritten(void **state)
 {
-	uint64_t segment, payload;
+	uint64_t segment, payload, records;
 	struct fuse_file_info fi = { .flags = O_RDONLY };
 
 	(void)state;
 	segment = fs_node("segments/000000000.q");
 	payload = fs_node("payload/000000000");
+	records = fs_node("records/000000000");
 	support_poke(fs_queue, "000000000.q", 0, "nothing", 7);
 	chronfs_ops.lookup(fs_request(0, 0), fs_node("segments"), "000000000.q");
 	fs_expect(0, ENOENT);
@@ -426,6 +430,10 @@ static void a_segment_that_is_overwritten(void **state)
 	chronfs_ops.getattr(fs_request(0, 0), segment, NULL);
 	fs_expect(0, ENOENT);
 	chronfs_ops.getattr(fs_request(0, 0), payload, NULL);
+	fs_expect(0, ENOENT);
+	chronfs_ops.open(fs_request(0, 0), records, &fi);
+	fs_expect(0, ENOENT);
+	chronfs_ops.getattr(fs_request(0, 0), records, NULL);
 	fs_expect(0, ENOENT);
 	assert_int_equal(fs.user_limits.open_segments.used, 0);
 }

@@ -88,7 +88,7 @@ static void await_spare(void)
 /* Each name comes once, in order, however little fits into a reply. */
 static void names_through_small_buffers(void **state)
 {
-	static const char *const paths[] = { "", "segments", "payload" };
+	static const char *const paths[] = { "", "segments", "payload", "records" };
 	char all[512], some[512];
 
 	(void)state;
@@ -112,10 +112,14 @@ static void names_through_small_buffers(void **state)
 
 static void interrupted_opens_hold_nothing(void **state)
 {
-	static const char *const files[] = {
-		"append", "append.lines", "ctl", "segments/000000000.q", "payload/000000000",
-		"stream", "metrics"
-	};
+	static const char *const files[] = { "append",
+		                             "append.lines",
+		                             "ctl",
+		                             "segments/000000000.q",
+		                             "payload/000000000",
+		                             "records/000000000",
+		                             "stream",
+		                             "metrics" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {

@@ -38,6 +38,7 @@ static void names(void **state)
 		{ "append", NEVER },  { "append.lines", NEVER }, { "ctl", NEVER },
 		{ "none", NEVER },    { "stream", STATE },       { "segments", STATE },
 		{ "payload", STATE }, { "metrics", STATE },      { "stats.json", STATE },
+		{ "records", STATE },
 	};
 
 	(void)state;
@@ -51,10 +52,14 @@ static void names(void **state)
 	assert_int_equal(
 		chronfs_request_class(FUSE_LOOKUP, chronfs_node(CHRONFS_PAYLOADS, 0), "000000000"),
 		DATA);
+	assert_int_equal(
+		chronfs_request_class(FUSE_LOOKUP, chronfs_node(CHRONFS_RECORDS, 0), "000000000"),
+		DATA);
 	assert_int_equal(of(FUSE_READDIR, CHRONFS_ROOT), STATE);
 	assert_int_equal(of(FUSE_READDIRPLUS, CHRONFS_ROOT), STATE);
 	assert_int_equal(of(FUSE_READDIRPLUS, CHRONFS_SEGMENTS), DATA);
 	assert_int_equal(of(FUSE_READDIR, CHRONFS_PAYLOADS), DATA);
+	assert_int_equal(of(FUSE_READDIRPLUS, CHRONFS_RECORDS), DATA);
 }
 
 /* No request on a sink, none for the root's attributes, and none that only ends something. */
@@ -80,9 +85,10 @@ static void what_an_append_needs(void **state)
 
 static void what_reads(void **state)
 {
-	static const enum chronfs_kind files[] = { CHRONFS_SEGMENT_UNSEALED, CHRONFS_SEGMENT_SEALED,
-		                                   CHRONFS_PAYLOAD_UNSEALED,
-		                                   CHRONFS_PAYLOAD_SEALED };
+	static const enum chronfs_kind files[] = {
+		CHRONFS_SEGMENT_UNSEALED, CHRONFS_SEGMENT_SEALED,   CHRONFS_PAYLOAD_UNSEALED,
+		CHRONFS_PAYLOAD_SEALED,   CHRONFS_RECORDS_UNSEALED, CHRONFS_RECORDS_SEALED
+	};
 
 	(void)state;
 	for (size_t i = 0; i < COUNT(asking); i++) {
@@ -94,6 +100,7 @@ static void what_reads(void **state)
 		assert_int_equal(of(asking[i], CHRONFS_METRICS), STATE);
 	}
 	assert_int_equal(of(FUSE_GETATTR, CHRONFS_SEGMENTS), STATE);
+	assert_int_equal(of(FUSE_GETATTR, CHRONFS_RECORDS), STATE);
 	assert_int_equal(of(FUSE_STATFS, CHRONFS_ROOT), STATE);
 }
 

@@ -53,7 +53,7 @@ def words(text):
 
 def is_message(text):
     return re.search(r"[A-Za-z]{2,}.* .*[A-Za-z]{2,}", CONVERSION.sub("", text)) and not (
-        "\\n" in text or "   " in text or text.endswith(".") or text.startswith("["))
+        "\\n" in text or "   " in text or text.endswith((".", " DIR")) or text.startswith("["))
 
 
 def pieces(text, placeholder):
@@ -74,7 +74,7 @@ def is_known(piece, known, parts=3):
 
 def main():
     root = sys.argv[1]
-    messages = {}
+    messages, known = {}, []
     for top in ("core", "fs"):
         for folder, _, files in os.walk(os.path.join(root, top)):
             for name in files:
@@ -82,8 +82,10 @@ def main():
                 if name.endswith(".c") and not path.startswith(QUIET):
                     with open(os.path.join(folder, name), encoding="utf-8") as file:
                         for text in texts(file.read()):
+                            plain = text.replace('\\"', '"').replace("\\\\", "\\")
+                            known.append(plain)
                             if is_message(text):
-                                messages.setdefault(text.replace('\\"', '"').replace("\\\\", "\\"), path)
+                                messages.setdefault(plain, path)
     page = pagefile.Page(root, PAGE)
     plain = " ".join(" ".join(page.prose).replace("`", "").replace("\\|", "|").split())
     failed = False
@@ -96,7 +98,7 @@ def main():
     failed = failed or missing
 
     known = [" ".join(CONVERSION.sub(lambda found: "%" if found[0] == "%%" else " ... ", text).split())
-             for text in messages]
+             for text in known]
     first = [span.replace("\\|", "|") for line in page.prose if line.startswith("| ")
              for span in re.findall(r"`([^`]+)`", re.split(r"(?<!\\) \| ", line)[0])]
     stale = [span for span in first

@@ -822,6 +822,17 @@ struct cq_record {
 CQ_API int cq_reader_next(cq_reader *reader, struct cq_record *ret_record);
 
 /*
+ * Takes up to `most` (1 or more, else EINVAL) records, as so many calls of cq_reader_next(), but the payloads of all
+ * of them are valid until the next call on this reader, also when their segment is deleted meanwhile.  Fewer come
+ * where the next record is not there yet, is in another segment (one segment is mapped at a time), would
+ * make the payloads more than max_bytes (0: no limit; the first record comes in any case), or is damaged.
+ * Returns how many, or 0: there is none (yet).  Errors as cq_reader_next(), with nothing taken: where records
+ * come before the damaged one, the next call gives the error.
+ */
+CQ_API ssize_t cq_reader_next_batch(cq_reader *reader, struct cq_record *ret_records, size_t most,
+                                    size_t max_bytes);
+
+/*
  * Moves past the damaged record for which cq_reader_next() returned EIO, and no further: its payload is wrong,
  * and its header, which is sound, says where the next record begins.  Returns 1 with what the header says in
  * *ret_record (payload NULL), unless that is NULL; 0, without moving, if the header is damaged, too, or has no

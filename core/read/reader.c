@@ -12,6 +12,7 @@
 #include "read/reader.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,6 +122,44 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 		if (r <= 0)
 			return r;
 	}
+}
+
+/* The next record, if it is in the same segment and not longer than that. */
+static bool take_more(cq_reader *reader, struct cq_record *ret_record, size_t most_bytes)
+{
+	struct cq_record_header h;
+	enum cq_record_state state;
+	int r;
+
+	do {
+		r = cq_record_load(reader->base, reader->size, reader->offset, &h, &state);
+		if (r > 0 && h.type != CQ_TYPE_PAD && h.commit - 1 > most_bytes)
+			return false;
+		/* no boundary between two records of one segment: an error has moved and counted nothing */
+		r = take(reader, ret_record);
+	} while (r == PASSED);
+	return r == TAKEN;
+}
+
+ssize_t cq_reader_next_batch(cq_reader *reader, struct cq_record *ret_records, size_t most,
+                             size_t max_bytes)
+{
+	size_t rest = max_bytes == 0 ? SIZE_MAX : max_bytes, n = 1;
+	int r;
+
+	if (cq_process_forked(reader->process))
+		return -ECHILD;
+	if (most == 0 || most > SSIZE_MAX)
+		return -EINVAL;
+	r = cq_reader_next(reader, ret_records);
+	if (r <= 0)
+		return r;
+	if (ret_records->length > rest)
+		return 1;
+	rest -= ret_records->length;
+	for (; n < most && take_more(reader, &ret_records[n], rest); n++)
+		rest -= ret_records[n].length;
+	return (ssize_t)n;
 }
 
 /* ---- position ---- */

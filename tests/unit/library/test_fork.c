@@ -106,6 +106,7 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_stream_segment, (h->stream, 0, &span))                               \
 	CALL(cq_stream_segment_pread, (h->stream, 0, bytes, sizeof bytes, 0))        \
 	CALL(cq_reader_next, (h->reader, &record))                                   \
+	CALL(cq_reader_next_batch, (h->reader, &record, 1, 0))                       \
 	CALL(cq_reader_skip_record, (h->reader, &record))                            \
 	CALL(cq_reader_skip_segment, (h->reader))                                    \
 	CALL(cq_reader_wait, (h->reader, -1))                                        \

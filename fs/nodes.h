@@ -44,6 +44,8 @@ enum chronfs_kind {
 	CHRONFS_RECORDS = 14,          /* value 0: the directory records/ */
 	CHRONFS_RECORDS_UNSEALED = 15, /* value: segment id */
 	CHRONFS_RECORDS_SEALED = 16,   /* value: chronfs_sealed_value() */
+	CHRONFS_READERS = 20,          /* value 0: the directory readers/ */
+	CHRONFS_READER = 21,           /* value: chronfs_reader_value() */
 	CHRONFS_KINDS,
 };
 
@@ -109,6 +111,17 @@ static inline uint64_t chronfs_stream_begin(uint64_t value, uint64_t end)
 	return end - ((end - (value >> CHRONFS_STREAM_INODE_BITS)) & mask);
 }
 
+/* The value of a named reader's node: a hash of the name (FNV-1a), so that a path keeps its inode number.  Whoever
+ * has a node looks for the name in the list of readers. */
+static inline uint64_t chronfs_reader_value(const char *name)
+{
+	uint64_t hash = 0xcbf29ce484222325;
+
+	for (; *name; name++)
+		hash = (hash ^ (unsigned char)*name) * 0x100000001b3;
+	return hash >> CHRONFS_KIND_BITS;
+}
+
 /* Maps all nodes of one path to one of them. */
 static inline uint64_t chronfs_node_path(uint64_t node)
 {
@@ -136,6 +149,8 @@ static inline uint64_t chronfs_node_path(uint64_t node)
 	case CHRONFS_METRICS:
 	case CHRONFS_RECORDS:
 	case CHRONFS_RECORDS_UNSEALED:
+	case CHRONFS_READERS:
+	case CHRONFS_READER:
 	case CHRONFS_KINDS:
 	default:
 		return node;

@@ -58,10 +58,6 @@ void cq_queue_free(cq_queue *queue);
 /* Bytes of a segment file of this queue; 0 while neither a segment nor control.meta tells. */
 int cq_queue_segment_size(cq_queue *queue, uint64_t *ret_size);
 
-/* The committed position of one named reader; the name is valid.  ENOENT: it has none. */
-int cq_queue_reader_position(cq_queue *queue, const char *name,
-                             struct cq_reader_position *ret_position);
-
 /* The lowest id that was there at the last look: all below it are gone. */
 uint32_t cq_queue_oldest(cq_queue *queue);
 

@@ -92,6 +92,10 @@ int cq_queue_reader_position(cq_queue *queue, const char *name,
 	struct visit v = { 0 };
 	int r;
 
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
+	if (!cq_reader_name_valid(name))
+		return -EINVAL;
 	r = look_at_writer(queue, &v);
 	if (r == 0)
 		r = cq_reader_file_read_named(queue->dirfd, name, &file);

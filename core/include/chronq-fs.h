@@ -64,6 +64,11 @@ struct cq_record_info {
 ssize_t cq_stream_segment_read_records(cq_stream *stream, uint32_t id, uint64_t number,
                                        struct cq_record_info *records, size_t count);
 
+/* The committed position of one named reader, without what cq_queue_reader() has to read records for.
+ *   EINVAL, ENOENT, ELOOP, EBADMSG  as cq_queue_reader() */
+int cq_queue_reader_position(cq_queue *queue, const char *name,
+                             struct cq_reader_position *ret_position);
+
 /* Its file descriptor (read-only), for passing on to the kernel.  Stays the segment's. */
 int cq_segment_fd(const cq_segment *segment);
 

@@ -31,6 +31,7 @@
 #include "shared/node_ops.h"
 #include "shared/user_limits.h"
 #include "status/files.h"
+#include "status/readers.h"
 #include "stream/stream.h"
 
 #define BACKGROUND_MAX 1024
@@ -95,6 +96,8 @@ const struct chronfs_node_ops *const chronfs_ops_by_kind[CHRONFS_KINDS] = {
 	[CHRONFS_RECORDS] = &chronfs_record_lists_ops,
 	[CHRONFS_RECORDS_UNSEALED] = &chronfs_content_ops,
 	[CHRONFS_RECORDS_SEALED] = &chronfs_content_ops,
+	[CHRONFS_READERS] = &chronfs_readers_ops,
+	[CHRONFS_READER] = &chronfs_reader_ops,
 };
 
 /* ---- attributes ---- */

@@ -10,13 +10,13 @@
  *           parked; the flusher or the background thread does them (trim reads headers of segments
  *           there), and replies.  opendir: memory; the list is read later.
  * State     stats.json and metrics: readers/, which retention reads all the time, and control.meta.
- *           Attributes of the directories; statfs; listing the root.
+ *           Attributes of the directories; statfs; listing the root.  Names in readers/, and listing it.
  *           Name, attributes, open and poll of stream: its bounds are known from the writer.  Only when
  *           the oldest segment was deleted since, a header is read.
  * Data      Reads, seeks, opens, names, attributes and extended attributes of files in segments/, payload/
  *           and records/, and listings of these directories with what is in them: headers, records, index
  *           files.
- *           Reads and seeks of stream.
+ *           Reads and seeks of stream.  Opens of files in readers/: the next record of the reader.
  *
  * A request of State must not wait for a thread that reads for one of Data: chronfs_stream_bounds()
  * (stream/stream.c) does not wait for a thread that holds the catalogue.
@@ -64,8 +64,11 @@ static enum chronfs_disk_class of_node(uint32_t opcode, enum chronfs_kind kind, 
 		if (opcode == FUSE_READ || opcode == FUSE_LSEEK)
 			return CHRONFS_DISK_DATA;
 		return CHRONFS_DISK_STATE;
+	case CHRONFS_READER:
+		return opcode == FUSE_OPEN ? CHRONFS_DISK_DATA : CHRONFS_DISK_STATE;
 	case CHRONFS_STATS:
 	case CHRONFS_METRICS:
+	case CHRONFS_READERS:
 		return CHRONFS_DISK_STATE;
 	case CHRONFS_NONE:
 	case CHRONFS_APPEND:

@@ -18,6 +18,7 @@
 #include "shared/directory.h"
 #include "shared/node_ops.h"
 #include "shared/user_limits.h"
+#include "status/readers.h"
 #include "stream/stream.h"
 
 #define COOKIE_SELF 1
@@ -36,6 +37,7 @@ static const struct root_entry {
 	{ "ctl", CHRONFS_CTL, true, true },
 	{ "metrics", CHRONFS_METRICS, false, false },
 	{ "payload", CHRONFS_PAYLOADS, false, false },
+	{ "readers", CHRONFS_READERS, false, false },
 	{ "records", CHRONFS_RECORDS, false, false },
 	{ "segments", CHRONFS_SEGMENTS, false, false },
 	{ "stats.json", CHRONFS_STATS, false, false },
@@ -99,6 +101,8 @@ void chronfs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (chronfs_node_kind(parent) == CHRONFS_ROOT)
 		r = root_lookup(fs, name, fuse_req_ctx(req)->pid, &entry);
+	else if (chronfs_node_kind(parent) == CHRONFS_READERS)
+		r = chronfs_reader_dir_lookup(fs, name, &entry);
 	else
 		r = chronfs_segment_dir_lookup(fs, parent, name, &entry);
 	if (r < 0)
@@ -150,28 +154,54 @@ static int root_list(struct chronfs *fs, struct chronfs_listing *listing, uint64
 	return 0;
 }
 
-static struct chronfs_segment_dir *dir_handle(const struct fuse_file_info *fi)
+/* An open directory: NULL for the root, else of the room that has the kind. */
+static int open_dir(uint64_t node, struct fuse_file_info *fi)
+{
+	struct chronfs_segment_dir *segments = NULL;
+	struct chronfs_reader_dir *readers = NULL;
+	int r = 0;
+
+	if (chronfs_node_kind(node) == CHRONFS_READERS) {
+		r = chronfs_reader_dir_open(&readers);
+		fi->fh = (uintptr_t)readers;
+	} else if (chronfs_node_kind(node) != CHRONFS_ROOT) {
+		r = chronfs_segment_dir_open(&segments);
+		fi->fh = (uintptr_t)segments;
+	}
+	return r;
+}
+
+static struct chronfs_segment_dir *segment_dir_of(const struct fuse_file_info *fi)
 {
 	return (struct chronfs_segment_dir *)(uintptr_t)fi->fh;
+}
+
+static struct chronfs_reader_dir *reader_dir_of(const struct fuse_file_info *fi)
+{
+	return (struct chronfs_reader_dir *)(uintptr_t)fi->fh;
+}
+
+static void close_dir(uint64_t node, const struct fuse_file_info *fi)
+{
+	if (chronfs_node_kind(node) == CHRONFS_READERS)
+		chronfs_reader_dir_close(reader_dir_of(fi));
+	else
+		chronfs_segment_dir_close(segment_dir_of(fi));
 }
 
 void chronfs_op_opendir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
 	struct chronfs *fs = chronfs_of(req);
-	struct chronfs_segment_dir *dir = NULL;
 	int r = -ENFILE;
 
 	if (!chronfs_user_limit_take(&fs->user_limits.open_dirs, req))
 		goto refuse;
-	r = 0;
-	if (chronfs_node_kind(node) != CHRONFS_ROOT)
-		r = chronfs_segment_dir_open(&dir);
+	r = open_dir(node, fi);
 	if (r < 0)
 		goto give;
-	fi->fh = (uintptr_t)dir;
 	if (fuse_reply_open(req, fi) ==
 	    -ENOENT) { /* the open was interrupted: no release follows */
-		chronfs_segment_dir_close(dir);
+		close_dir(node, fi);
 		chronfs_user_limit_release(&fs->user_limits.open_dirs);
 	}
 	return;
@@ -183,8 +213,7 @@ refuse:
 
 void chronfs_op_releasedir(fuse_req_t req, fuse_ino_t node, struct fuse_file_info *fi)
 {
-	(void)node;
-	chronfs_segment_dir_close(dir_handle(fi));
+	close_dir(node, fi);
 	chronfs_user_limit_release(&chronfs_of(req)->user_limits.open_dirs);
 	fuse_reply_err(req, 0);
 }
@@ -202,10 +231,12 @@ static void list(fuse_req_t req, uint64_t node, size_t size, uint64_t after, boo
 		return;
 	}
 	if (add_self(&listing, node, after)) {
-		if (dir_handle(fi))
-			r = chronfs_segment_dir_list(fs, node, dir_handle(fi), &listing, after);
-		else
+		if (chronfs_node_kind(node) == CHRONFS_ROOT)
 			r = root_list(fs, &listing, after);
+		else if (chronfs_node_kind(node) == CHRONFS_READERS)
+			r = chronfs_reader_dir_list(fs, reader_dir_of(fi), &listing, after);
+		else
+			r = chronfs_segment_dir_list(fs, node, segment_dir_of(fi), &listing, after);
 	}
 	if (r < 0)
 		fuse_reply_err(req, -r);

@@ -88,8 +88,7 @@ int chronfs_directory_stat(struct chronfs *fs, uint64_t node, struct stat *ret_s
 	if (kind == CHRONFS_SEGMENTS && fs->options.allow_trim)
 		mode = 0755;
 	chronfs_attr(fs, node, S_IFDIR | mode, when, ret_stat);
-	ret_stat->st_nlink =
-		kind == CHRONFS_ROOT ? 5 : 2; /* itself, and the three below the root */
+	ret_stat->st_nlink = kind == CHRONFS_ROOT ? 6 : 2; /* itself, and the four below the root */
 	return 0;
 }
 

@@ -40,7 +40,7 @@ struct chronfs_listing {
 bool chronfs_listing_add(struct chronfs_listing *listing, const char *name,
                          const struct fuse_entry_param *entry, uint64_t cookie);
 
-/* Attributes of the root, segments/, payload/ and records/. */
+/* Attributes of the root, and of the directories below it. */
 int chronfs_directory_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
                            double *ret_timeout);
 

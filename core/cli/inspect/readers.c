@@ -44,8 +44,8 @@ static int by_name(const void *a, const void *b)
 
 static void print_head(void)
 {
-	printf("%-16s %14s %9s %10s %12s %14s  %-30s  %s\n", "name", "next seq", "segment",
-	       "offset", "lag records", "lag bytes", "last seen", "used by");
+	puts("name                   next seq   segment     offset  lag re"
+	     "cords      lag bytes  last seen                       used by");
 }
 
 static void print_row(const char *name, const struct cq_reader_info *info)

@@ -10,7 +10,7 @@ start_mount
 is "append is an empty file" "$(stat -c '%F %a %s %h %o' "$m/append")" \
 	"regular empty file 644 0 1 65536"
 is "ls shows all views" "$(ls "$m" | tr '\n' ' ')" \
-	"append append.lines ctl metrics payload records segments stats.json stream "
+	"append append.lines ctl metrics payload readers records segments stats.json stream "
 for view in $(ls "$m"); do
 	ok "chronfs.1 has $view" grep -qE "(^|[^a-z_-])${view//./\\.}([^a-z_.]|$)" "$here/../../../docs/chronfs.1"
 done

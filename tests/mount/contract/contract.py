@@ -30,19 +30,19 @@ import pwd
 import re
 import sys
 
-from records import Segment, record_lines, records, segment_ids, segment_path
+from records import Segment, place_reader, record_lines, records, segment_ids, segment_path
 
 GROUPS = {
-    "dir": ["root", "segments", "payload", "records"],
+    "dir": ["root", "segments", "payload", "records", "readers"],
     "sink": ["append", "append.lines"],
     "segment": ["segment.sealed", "segment.live"],
     "contents": ["payload.sealed", "payload.live", "records.sealed", "records.live"],
     "content.live": ["payload.live", "records.live"],
     "sealed": ["segment.sealed", "payload.sealed", "records.sealed"],
     "live": ["segment.live", "payload.live", "records.live"],
-    "info": ["stats.json", "metrics"],
+    "info": ["stats.json", "metrics", "reader"],
     "file": ["stream", "segment.sealed", "segment.live", "payload.sealed", "payload.live",
-             "records.sealed", "records.live", "stats.json", "metrics"],
+             "records.sealed", "records.live", "stats.json", "metrics", "reader"],
 }
 
 
@@ -61,6 +61,7 @@ class World:
             "segments": mount + "/segments",
             "payload": mount + "/payload",
             "records": mount + "/records",
+            "readers": mount + "/readers",
             "append": mount + "/append",
             "append.lines": mount + "/append.lines",
             "ctl": mount + "/ctl",
@@ -73,7 +74,12 @@ class World:
             "records.live": f"{mount}/records/{self.live.id:09}",
             "stats.json": mount + "/stats.json",
             "metrics": mount + "/metrics",
+            "reader": mount + "/readers/contract",
         }
+        if not self.read_only:
+            for name in "contract", "other":
+                # without a heartbeat: its age would give `metrics` another size from time to time
+                place_reader(queue, name, self.live.id, 64, heartbeat=0)
         self.kind_of = {path: kind for kind, path in self.paths.items()}
 
     def segment(self, kind):

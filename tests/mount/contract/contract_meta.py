@@ -201,6 +201,7 @@ TREE = [
     ("segments", 0o40555, 0, None),
     ("payload", 0o40555, 0, None),
     ("records", 0o40555, 0, None),
+    ("readers", 0o40555, 0, None),
     ("append", 0o100644, 0, 65536),
     ("append.lines", 0o100644, 0, 65536),
     ("ctl", 0o100200, 0, None),
@@ -213,6 +214,7 @@ TREE = [
     ("records.live", 0o100444, "content", None),
     ("stats.json", 0o100444, "read", None),
     ("metrics", 0o100444, "read", None),
+    ("reader", 0o100444, "read", None),
 ]
 
 
@@ -237,7 +239,7 @@ def tree(world):
         yield f"tree: {kind}: st_size", st.st_size == size
         if blksize:
             yield f"tree: {kind}: st_blksize {blksize}", st.st_blksize == blksize
-        links = {"root": 5, "segments": 2, "payload": 2, "records": 2}.get(kind, 1)
+        links = {"root": 6, "segments": 2, "payload": 2, "records": 2, "readers": 2}.get(kind, 1)
         yield f"tree: {kind}: owner and links", \
             (st.st_uid, st.st_gid, st.st_nlink) == (0, 0, links)
         yield f"tree: {kind}: one inode number for a path", \
@@ -281,7 +283,7 @@ def times(world):
     for kind in before:
         moved = stat_of(world, kind).st_mtime_ns > before[kind]
         moves = kind in ("stream", "segment.live", "payload.live", "records.live", "stats.json",
-                         "metrics")
+                         "metrics", "reader")
         yield f"times: {kind}: {'moves' if moves else 'stays'} with an append", moved == moves
 
 

@@ -132,7 +132,7 @@ FOREIGN = ["notes.txt", "000000900.q.tmp", "000000901.idx", "0000000.q", "000000
 
 def names(world):
     """What is listed and found is exactly what the tree has."""
-    root = {"metrics", "payload", "records", "segments", "stats.json", "stream"}
+    root = {"metrics", "payload", "readers", "records", "segments", "stats.json", "stream"}
     if not world.read_only:
         root |= {"append", "append.lines", "ctl"}
     ids = segment_ids(world.queue)
@@ -141,6 +141,8 @@ def names(world):
         "segments": {f"{number:09}.q" for number in ids},
         "payload": {f"{number:09}" for number in ids},
         "records": {f"{number:09}" for number in ids},
+        "readers": {name.removesuffix(".meta") for name in os.listdir(world.queue + "/readers")
+                    if not name.startswith(".")},
     }
     for name in OWN + FOREIGN:
         path = f"{world.queue}/{name}"

@@ -7,7 +7,7 @@
 # All that can be seen of the queue's files without opening them, and what is in them.
 listing() { find "$1" -printf '%P %i %s %m %n %T@ %C@\n' | sort; }
 sums() { find "$1" -type f -exec md5sum {} + | sort; }
-views="metrics payload records segments stats.json stream "
+views="metrics payload readers records segments stats.json stream "
 
 # Written by chronicle-rs: at rest, then going on.
 cp -a "${GOLDEN:?}/v2-killed" "$q"
@@ -20,7 +20,7 @@ refused "nothing can be made" "Read-only" touch "$m/new"
 refused "nothing deleted" "Read-only" rm -f "$m/segments/000000000.q"
 refused "nothing changed" "Read-only" chmod 600 "$m/stream"
 refused "stream cannot be opened to write" "Read-only" dd if=/dev/null of="$m/stream" conv=notrunc status=none
-cat "$m"/stream "$m"/payload/* "$m"/records/* "$m"/segments/* "$m"/stats.json "$m"/metrics >"$tmp/all"
+cat "$m"/stream "$m"/payload/* "$m"/records/* "$m"/segments/* "$m"/stats.json "$m"/metrics "$m"/readers/* >"$tmp/all" 2>/dev/null
 is "the payloads are the stream" "$(cat "$m"/payload/* | md5sum)" "$(md5sum <"$m/stream")"
 getfattr -d "$m"/segments/* >"$tmp/xattrs" 2>/dev/null
 du "$m" >"$tmp/du"
@@ -41,7 +41,7 @@ elif command -v strace >/dev/null; then
 	each_thread_traced() { ! cat "/proc/$daemon/task/"*/status | grep -q 'TracerPid:.0$'; }
 	ok "each of the daemon's threads is traced" wait_for each_thread_traced
 	echo 200 | python3 "$here/foreign.py" "$q" >/dev/null
-	cat "$m"/stream "$m"/payload/* "$m"/records/* "$m"/segments/* >"$tmp/all"
+	cat "$m"/stream "$m"/payload/* "$m"/records/* "$m"/segments/* "$m"/readers/* >"$tmp/all"
 	timeout 0.5 tail -f "$m/stream" >/dev/null
 	kill "$tracer"
 	wait "$tracer" 2>/dev/null

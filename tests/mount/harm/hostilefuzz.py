@@ -25,6 +25,7 @@ NUMBERS = [0, 1, 2, 4095, 4096, 4097, 65536, 1 << 20, (1 << 31) - 1, 1 << 31, (1
            1 << 40, 1 << 52, (1 << 63) - 4096, (1 << 63) - 1, -1, -2, -4096, -(1 << 31), -(1 << 63)]
 # None leads out of the mount.
 NAMES = ["append", "append.lines", "ctl", "stream", "stats.json", "metrics", "segments", "payload", "records",
+         "readers", "readers/x", "readers/..",
          "segments/000000000.q", "segments/000000001.q", "segments/999999999.q", "payload/000000000",
          "payload/000000001", "segments/00000000a.q", "segments/4294967296.q", "segments/0000000001.q",
          "payload/-00000001", "records/000000000", "records/000000001", "records/000000001.q", "", ".", "x" * 255, "x" * 256, "segments/" + "0" * 255,

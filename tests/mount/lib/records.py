@@ -100,10 +100,10 @@ def record_lines(queue, begin=0):
     return lines
 
 
-def place_reader(queue, name, segment, offset):
+def place_reader(queue, name, segment, offset, heartbeat=None):
     """A named reader that has just committed this position (docs/format.md, readers/NAME.meta)."""
     os.makedirs(queue + "/readers", exist_ok=True)
-    slot = struct.pack("<QQQQ", segment, offset, time.time_ns(), 1)
+    slot = struct.pack("<QQQQ", segment, offset, time.time_ns() if heartbeat is None else heartbeat, 1)
     with open(f"{queue}/readers/.{name}", "wb") as file:
         file.write(bytes(40) + slot + struct.pack("<II", zlib.crc32(slot), 0))
     os.replace(file.name, f"{queue}/readers/{name}.meta")

@@ -103,7 +103,7 @@ ok "the writer is stopped" wait_for stopped
 before=$(listing)
 ok "a read-only mount beside the writer" "$CHRONFS" "$q" "$tmp/second" -o ro
 is "it has no sink and no ctl" "$(ls "$tmp/second" | tr '\n' ' ')" \
-	"metrics payload records segments stats.json stream "
+	"metrics payload readers records segments stats.json stream "
 refused "nothing can be made in it" "Read-only" touch "$tmp/second/append"
 refused "a segment cannot be opened for writing" "Read-only" \
 	dd if=/dev/null of="$tmp/second/segments/000000000.q" conv=notrunc status=none

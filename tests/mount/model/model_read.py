@@ -171,7 +171,7 @@ class Readers:
             spares = found[len(live):]
             self.check("spares", spares, [live[-1] + 1 + i for i in range(len(spares))])
         self.check("listing", sorted(os.listdir(self.mount)),
-                   ["append", "append.lines", "ctl", "metrics", "payload", "records", "segments",
+                   ["append", "append.lines", "ctl", "metrics", "payload", "readers", "records", "segments",
                     "stats.json", "stream"])
 
     def do_names(self, log):

@@ -102,7 +102,7 @@ works "python" "python3 -c 'import json; print(sum(1 for _ in open(\"stream\")),
 
 # ---- names and attributes ----
 
-works "ls" 'ls' $'append\nappend.lines\nctl\nmetrics\npayload\nrecords\nsegments\nstats.json\nstream'
+works "ls" 'ls' $'append\nappend.lines\nctl\nmetrics\npayload\nreaders\nrecords\nsegments\nstats.json\nstream'
 works "ls -l" 'ls -l stream append ctl | tr -s " " | cut -d" " -f1-5,9' \
 	$'-rw-r--r-- 1 root root 0 append\n--w------- 1 root root 0 ctl\n-r--r--r-- 1 root root '"$bytes"' stream'
 works "ls -l of a directory" 'ls -l payload | tail -n 1 | tr -s " " | cut -d" " -f1-5,9' \
@@ -115,12 +115,12 @@ works "ls -la, -lR, -i, -s, -lt, -Z" 'ls -la >/dev/null
 	ls -Z >/dev/null
 	ls -l --time-style=full-iso --color=always'
 works "find" 'find . | sort | md5sum' \
-	"$( (cd "$m" && echo . && printf './%s\n' append append.lines ctl metrics payload records segments stats.json stream &&
+	"$( (cd "$m" && echo . && printf './%s\n' append append.lines ctl metrics payload readers records segments stats.json stream &&
 		for i in 0 1 2 3 4; do printf './payload/00000000%s\n./records/00000000%s\n./segments/00000000%s.q\n' $i $i $i; done) | sort | md5sum)"
 works "find -type, -name, -size" 'find . -type d | wc -l
 	find . -name "*.q" -size 128 | wc -l
 	find . -empty | sort' \
-	$'4\n5\n./append\n./append.lines\n./ctl\n./payload/000000004\n./records/000000004'
+	$'5\n5\n./append\n./append.lines\n./ctl\n./payload/000000004\n./readers\n./records/000000004'
 works "find -newer" 'find segments -newer segments/000000001.q -name "00000000[0-3].q" | sort' \
 	$'segments/000000002.q\nsegments/000000003.q'
 works "find -exec, -ls, -printf" 'find segments -name "*0.q" -exec cat {} + | wc -c
@@ -163,7 +163,7 @@ works "diff -r of two reads" 'rm -r $T/all/stats.json $T/all/metrics
 works "diff -r with the backing files" 'diff -r segments $T/copy/segments'
 works "tar" 'tar -cf $T/all.tar segments payload records stream; tar -df $T/all.tar'
 works "tar of the whole mount" 'tar -C .. --exclude=stats.json --exclude=metrics -cf $T/all.tar mnt
-	tar -tf $T/all.tar | wc -l' 23
+	tar -tf $T/all.tar | wc -l' 24
 have rsync "rsync" && {
 	works "rsync -a out of the mount" 'rsync -a segments payload records stream $T/rsync/
 	diff -r segments $T/rsync/segments

@@ -144,6 +144,12 @@ MADE_UP_CALL(cq_stream_next_hole, (cq_stream * stream, uint64_t position, uint64
              (stream, position, ret_position), made_up.next_hole, (position, ret_position))
 MADE_UP_CALL(cq_queue_readers, (cq_queue * queue, cq_reader_visit_fn visit, void *arg),
              (queue, visit, arg), made_up.readers, (visit, arg))
+LIBRARY_CALL(int, cq_queue_reader,
+             (cq_queue * queue, const char *name, struct cq_reader_info *ret_info),
+             (queue, name, ret_info))
+LIBRARY_CALL(int, cq_queue_reader_position,
+             (cq_queue * queue, const char *name, struct cq_reader_position *ret_position),
+             (queue, name, ret_position))
 
 REPLACED(int, cq_writer_open,
          (const char *dir, const struct cq_config *config, cq_writer **ret_writer))

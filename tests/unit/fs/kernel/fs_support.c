@@ -306,6 +306,8 @@ int fs_setup(void **state)
 			cq_writer_append(fs.writer, CQ_TYPE_DEFAULT, payload, sizeof payload, NULL),
 			0);
 	assert_int_equal(cq_writer_sync(fs.writer), 0);
+	assert_int_equal(cq_reader_set(fs_queue, "some", CQ_PLACE_LATEST, 0), 0);
+	assert_int_equal(cq_reader_set(fs_queue, "other-reader", CQ_PLACE_LATEST, 0), 0);
 	return 0;
 }
 

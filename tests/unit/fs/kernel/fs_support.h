@@ -16,7 +16,7 @@
 
 extern struct chronfs fs;
 
-/* ---- the queue: sealed segments 0 and 1, the live segment 2 ---- */
+/* ---- the queue: sealed segments 0 and 1, the live segment 2, two readers at the end: other-reader, some ---- */
 
 extern char fs_queue[];
 

@@ -20,7 +20,7 @@
 #define STRANGER 1002
 #define LOCKED chronfs_node(CHRONFS_METRICS, 0)
 
-static const char *const directories[] = { "", "segments", "payload" };
+static const char *const directories[] = { "", "segments", "payload", "readers" };
 static const char *const sinks[] = { "append", "append.lines" };
 static const char *const files[] = { "stream",
 	                             "stats.json",

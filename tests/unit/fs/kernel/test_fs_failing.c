@@ -200,6 +200,7 @@ static void command_sync(fuse_req_t req, uint64_t node, struct fuse_file_info *f
 
 #define FIGURES \
 	"cq_stream_extent,cq_queue_readers,cq_queue_ends,cq_queue_segment_attr,cq_queue_position,"
+#define TIMES "cq_queue_ends,cq_queue_segment_attr,cq_queue_position,"
 #define PROCESS "open," /* of /proc: without it a thread counts as a process */
 #define CONTENT "cq_segment_open,cq_segment_info,"
 
@@ -214,6 +215,8 @@ static const struct operation reading[] = {
 	{ "records", "getattr", getattr, CLOSED, NULL },
 	{ "records/000000000", "getattr", getattr, CLOSED, NULL },
 	{ "records/000000002", "getattr", getattr, O_RDONLY, NULL },
+	{ "readers", "getattr", getattr, CLOSED, NULL },
+	{ "readers/some", "getattr", getattr, CLOSED, FIGURES },
 	{ "stream", "getattr", getattr, CLOSED, FIGURES },
 	{ "stats.json", "getattr", getattr, CLOSED, FIGURES },
 	{ "metrics", "getattr", getattr, CLOSED, FIGURES },
@@ -226,6 +229,7 @@ static const struct operation reading[] = {
 	{ "stream", "open", open_file, CLOSED, PROCESS },
 	{ "stats.json", "open", open_file, CLOSED, NULL },
 	{ "metrics", "open", open_file, CLOSED, NULL },
+	{ "readers/some", "open", open_file, CLOSED, NULL },
 
 	{ "segments/000000000.q", "read", read_file, O_RDONLY, NULL },
 	{ "segments/000000002.q", "read", read_file, O_RDONLY, NULL },
@@ -237,6 +241,7 @@ static const struct operation reading[] = {
 	{ "stream", "read", read_file, O_RDONLY | O_NONBLOCK, "cq_stream_pread," },
 	{ "stats.json", "read", read_file, O_RDONLY, FIGURES },
 	{ "metrics", "read", read_file, O_RDONLY, FIGURES },
+	{ "readers/some", "read", read_file, O_RDONLY, NULL },
 
 	{ "segments/000000000.q", "SEEK_DATA", seek_data, O_RDONLY, NULL },
 	{ "segments/000000000.q", "SEEK_HOLE", seek_hole, O_RDONLY, NULL },
@@ -251,9 +256,12 @@ static const struct operation reading[] = {
 
 	{ "", "opendir", open_dir, CLOSED, NULL },
 	{ "segments", "opendir", open_dir, CLOSED, NULL },
+	{ "readers", "opendir", open_dir, CLOSED, NULL },
 	{ "", "readdir", read_dir, DIRECTORY, FIGURES PROCESS },
 	{ "", "readdirplus", read_dir_plus, DIRECTORY, FIGURES PROCESS },
 	{ "segments", "readdir", read_dir, DIRECTORY, NULL },
+	{ "readers", "readdir", read_dir, DIRECTORY, TIMES },
+	{ "readers", "readdirplus", read_dir_plus, DIRECTORY, TIMES },
 	{ "segments", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
 	{ "payload", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
 	{ "records", "readdirplus", read_dir_plus, DIRECTORY, "cq_queue_segment_attr," },
@@ -387,7 +395,7 @@ static void each_call_on_a_read_only_mount(void **state)
 /* A failing lookup gets the error, and the next lookup finds the name. */
 static void each_call_of_a_lookup(void **state)
 {
-	static const char *const names[] = { "payload",    "records", "segments",
+	static const char *const names[] = { "payload",    "readers", "records", "segments",
 		                             "stats.json", "metrics", "stream" };
 
 	(void)state;

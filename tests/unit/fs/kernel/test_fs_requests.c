@@ -88,7 +88,7 @@ static void await_spare(void)
 /* Each name comes once, in order, however little fits into a reply. */
 static void names_through_small_buffers(void **state)
 {
-	static const char *const paths[] = { "", "segments", "payload", "records" };
+	static const char *const paths[] = { "", "segments", "payload", "records", "readers" };
 	char all[512], some[512];
 
 	(void)state;

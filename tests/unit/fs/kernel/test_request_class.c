@@ -38,7 +38,7 @@ static void names(void **state)
 		{ "append", NEVER },  { "append.lines", NEVER }, { "ctl", NEVER },
 		{ "none", NEVER },    { "stream", STATE },       { "segments", STATE },
 		{ "payload", STATE }, { "metrics", STATE },      { "stats.json", STATE },
-		{ "records", STATE },
+		{ "records", STATE }, { "readers", STATE },
 	};
 
 	(void)state;
@@ -98,6 +98,9 @@ static void what_reads(void **state)
 		                 asking[i] == FUSE_READ || asking[i] == FUSE_LSEEK ? DATA : STATE);
 		assert_int_equal(of(asking[i], CHRONFS_STATS), STATE);
 		assert_int_equal(of(asking[i], CHRONFS_METRICS), STATE);
+		assert_int_equal(of(asking[i], CHRONFS_READERS), STATE);
+		assert_int_equal(of(asking[i], CHRONFS_READER),
+		                 asking[i] == FUSE_OPEN ? DATA : STATE);
 	}
 	assert_int_equal(of(FUSE_GETATTR, CHRONFS_SEGMENTS), STATE);
 	assert_int_equal(of(FUSE_GETATTR, CHRONFS_RECORDS), STATE);

@@ -12,7 +12,7 @@ need_namespace
 for name in www-data adm; do getent group "$name" >/dev/null || skip_all "no group $name here"; done
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(nginx rsyslog python supervisord tcpdump rotation)
+[ $# -gt 0 ] || parts=(nginx rsyslog python service supervisord tcpdump rotation)
 root=$(cd "$here/../../.." && pwd)
 python=/usr/bin/python3 # one that users can run, too
 work=$tmp/work          # the members of adm may write there
@@ -181,6 +181,28 @@ part_python() {
 	wait "$client"
 	exec 7>&-
 	stop_mount
+}
+
+# ---- a service ----
+
+# What systemd does with the unit of the page: it opens the output as root, then takes the user and the group.
+part_service() {
+	local script service
+	snippet /etc/systemd/system/app.service | sed "s#/mnt/events#$m#" >"$work/app.service"
+	script=$(sed -n "s/^ExecStart=.*-c '\(.*\)'$/\1/p" "$work/app.service")
+	is "the output of the unit" "$(sed -n 's/^StandardOutput=//p' "$work/app.service")" "append:$m/append.lines"
+	is "its group" "$(sed -n 's/^Group=//p' "$work/app.service")" adm
+	start_mount -o allow_other,gid=adm,umask=007
+	setpriv --reuid=64001 --regid=adm --clear-groups sh -c "${script/sleep 10/sleep 0.1}" \
+		>>"$m/append.lines" 2>"$work/said" &
+	service=$!
+	ok "the service appends by its group" wait_for has '"up\n"' 2
+	ok "and its output" wait_for has "$(date +%Y)" 2
+	kill "$service"
+	wait "$service" 2>/dev/null
+	ok "without a word" [ ! -s "$work/said" ]
+	wait_for umount "$m" # its sleep has the output open, too
+	await_daemon umount
 }
 
 # ---- supervisord ----

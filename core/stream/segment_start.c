@@ -156,8 +156,9 @@ static void ask_index(struct cq_segment_bytes *p, struct cq_segment_start *s, en
 	    cq_mapped_header(&p->mapped, place.offset, &h) !=
 	            1 ||  /* GCOV_EXCL_BR_LINE: found sound */
 	    h.ext != 1 || /* GCOV_EXCL_BR_LINE: found with it */
-	    h.stream_offset < summary.stream_base ||
-	    h.seq < summary.first_seq)
+	    h.stream_offset <
+	            summary.stream_base || /* GCOV_EXCL_BR_LINE: the first is the lowest */
+	    h.seq < summary.first_seq)     /* GCOV_EXCL_BR_LINE: the same */
 		return;
 	place.position = h.stream_offset - summary.stream_base;
 	place.number = h.seq - summary.first_seq;

@@ -59,6 +59,7 @@ static uint32_t *ids;
 static size_t count;
 static uint32_t oldest, newest;
 static uint64_t first, second;
+static struct cq_record_info of_record;
 
 static void visit(void *arg, const struct cq_reader_position *position)
 {
@@ -105,6 +106,8 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_stream_next_hole, (h->stream, 0, &first))                            \
 	CALL(cq_stream_segment, (h->stream, 0, &span))                               \
 	CALL(cq_stream_segment_pread, (h->stream, 0, bytes, sizeof bytes, 0))        \
+	CALL(cq_stream_segment_records, (h->stream, 0, &first))                      \
+	CALL(cq_stream_segment_read_records, (h->stream, 0, 0, &of_record, 1))       \
 	CALL(cq_reader_next, (h->reader, &record))                                   \
 	CALL(cq_reader_next_batch, (h->reader, &record, 1, 0))                       \
 	CALL(cq_reader_skip_record, (h->reader, &record))                            \

@@ -444,6 +444,7 @@ static void deleted_and_cut(void **state)
 	struct stream_fixture *f = *state;
 	struct cq_record_info info[40];
 	char path[PATH_SIZE];
+	uint64_t records;
 
 	for (int cut = 0; cut < 2; cut++) {
 		support_append(f->dir, 0, 5 * SUPPORT_PER_SEGMENT);
@@ -461,8 +462,31 @@ static void deleted_and_cut(void **state)
 		assert_int_equal(cq_stream_segment_read_records(f->view.stream, 3, 0, info, 40),
 		                 SUPPORT_PER_SEGMENT);
 		assert_int_equal(info[0].seq, 3 * SUPPORT_PER_SEGMENT);
+		stream_reopen(f);
+		assert_int_equal(cq_stream_segment_records(f->view.stream, 2, &records),
+		                 cut ? 0 : -ENOENT); /* its summary is there */
+		assert_int_equal(cq_stream_segment_read_records(f->view.stream, 2, 0, info, 40),
+		                 cut ? -EIO : -ENOENT);
 		stream_anew(f);
 	}
+}
+
+/* A segment that the stream does not list says itself where it begins, if it is one of ours. */
+static void not_listed(void **state)
+{
+	struct stream_fixture *f = *state;
+	struct cq_record_info info;
+	uint64_t begin, end;
+
+	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT);
+	stream_reopen(f);
+	assert_int_equal(cq_stream_extent(f->view.stream, &begin, &end), 0);
+	pthread_mutex_lock(&f->view.queue->catalog.refresh);
+	cq_catalog_remove(&f->view.queue->catalog, 1);
+	pthread_mutex_unlock(&f->view.queue->catalog.refresh);
+	assert_int_equal(cq_stream_segment_read_records(f->view.stream, 1, 30, &info, 1), 1);
+	assert_int_equal(info.seq, 61);
+	assert_int_equal(info.stream_offset, 10 * 8 + 51 * 9);
 }
 
 /* ---- many threads ---- */
@@ -552,6 +576,7 @@ int main(void)
 		STREAM_TEST(damaged_without_a_summary),
 		STREAM_TEST(fewer_than_the_summary_says),
 		STREAM_TEST(deleted_and_cut),
+		STREAM_TEST(not_listed),
 		STREAM_TEST(many_threads_beside_the_writer),
 		STREAM_TEST(many_threads_beside_another_writer),
 	};

@@ -32,6 +32,29 @@ class Queue(Case):
         with chronq.Queue(self.q) as queue:
             self.assertFalse(queue.holder().locked)
 
+    def test_bounds_and_durable(self):
+        with chronq.Writer(self.q, segment_size=4096) as writer, chronq.Queue(self.q) as queue:
+            writer.append_many([b"x" * 1000] * 7)
+            self.assertFalse(queue.wait_durable(7, 0.01))
+            writer.sync()
+            self.assertTrue(queue.wait_durable(7, 0))
+            self.assertEqual(queue.info().durable_seq, 7)
+            writer.append(b"y")
+            waiter = self.python("""
+queue = chronq.Queue(argv[0])
+print(queue.wait_durable(8, 0), flush=True)
+print(queue.wait_durable(8), flush=True)
+queue.close()
+""", self.q)
+            self.assertEqual(waiter.stdout.readline(), "False\n")
+            writer.sync()
+            self.succeeds(waiter, "True\n")
+            self.assertEqual(writer.trim(3), 1)
+            info = queue.info()
+            self.assertEqual((info.first_seq, info.next_seq, info.stream_begin, info.stream_end), (3, 8, 3000, 7001))
+            with self.assertRaises(ValueError):
+                queue.wait_durable(-1)
+
     def test_segments(self):
         begin = time.time_ns()
         with chronq.Writer(self.q, segment_size=4096) as writer, chronq.Queue(self.q) as queue:

@@ -85,7 +85,8 @@ with chronq.Writer(argv[0]) as writer:
 
     def test_keyboard_interrupt(self):
         chronq.Writer(self.q).close()
-        for call in ("reader.wait()", "reader.take(None)", "next(reader.follow())", "reader.wait(1e6)"):
+        for call in ("reader.wait()", "reader.take(None)", "next(reader.follow())", "reader.wait(1e6)",
+                     "chronq.Queue(argv[0]).wait_durable(1 << 40)"):
             with self.subTest(call):
                 child = self.python(f"""
 with chronq.Reader(argv[0], "name", chronq.Start.LATEST) as reader:

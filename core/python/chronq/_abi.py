@@ -158,6 +158,13 @@ class cq_queue_info(Structure):
         ("replica", c_bool),
         ("identity", c_uint8 * CQ_IDENTITY_SIZE),
         ("source", c_uint8 * CQ_IDENTITY_SIZE),
+        ("have_durable", c_bool),
+        ("durable_seq", c_uint64),
+        ("have_bounds", c_bool),
+        ("first_seq", c_uint64),
+        ("next_seq", c_uint64),
+        ("stream_begin", c_uint64),
+        ("stream_end", c_uint64),
     ]
 
 
@@ -290,6 +297,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cq_queue_close": (None, POINTER(cq_queue)),
     "cq_queue_holder": (c_int, POINTER(cq_queue), POINTER(cq_holder)),
     "cq_queue_info": (c_int, POINTER(cq_queue), POINTER(cq_queue_info)),
+    "cq_queue_wait_durable": (c_int, POINTER(cq_queue), c_uint64, c_int, POINTER(c_uint64)),
     "cq_queue_readers": (c_int, POINTER(cq_queue), cq_reader_visit_fn, c_void_p),
     "cq_queue_reader": (c_int, POINTER(cq_queue), c_char_p, POINTER(cq_reader_info)),
     "cq_queue_list": (c_int, POINTER(cq_queue), POINTER(POINTER(c_uint32)), POINTER(c_size_t)),

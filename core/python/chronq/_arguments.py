@@ -6,9 +6,13 @@ from __future__ import annotations
 import ctypes
 import math
 import os
-from typing import Any, Union
+import time
+from errno import EINTR
+from typing import Any, Callable, Union
 
 from ._abi import UINT64_MAX
+
+SLICE_MS = 200  # of waiting, after which Python looks for signals
 
 Path = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 Payload = Union[bytes, bytearray, memoryview]
@@ -35,6 +39,17 @@ def milliseconds(seconds: float | None) -> int | None:
     if not seconds >= 0:
         raise ValueError(f"timeout is negative: {seconds}")
     return None if seconds == math.inf else math.ceil(seconds * 1000)
+
+
+def in_slices(wait: Callable[[int], int], limit_ms: int | None) -> int:
+    """wait(milliseconds) until it gives more than 0, an error, or the time is up. In slices: Python sees a signal
+    that comes just before the library falls asleep only when the library returns."""
+    end = None if limit_ms is None else time.monotonic() + limit_ms / 1000
+    while True:
+        left = SLICE_MS if end is None else max(0, math.ceil((end - time.monotonic()) * 1000))
+        result = wait(min(left, SLICE_MS))
+        if result > 0 or (result == 0 and left == 0) or (result < 0 and result != -EINTR):
+            return result
 
 
 def buffer_of(payload: Payload) -> tuple[Any, int]:

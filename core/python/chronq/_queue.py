@@ -15,7 +15,7 @@ from typing import Any, Callable
 from ._abi import UINT32_MAX
 from ._abi import cq_finding_fn, cq_holder, cq_queue, cq_queue_info, cq_reader_info, cq_reader_visit_fn
 from ._abi import cq_segment, cq_segment_info, cq_verify_config, cq_verify_result, lib, sized
-from ._arguments import Path, path_of
+from ._arguments import Path, in_slices, milliseconds, number, path_of
 from ._errors import error_of
 from ._handle import Handle
 from ._job import Job, Progress
@@ -44,6 +44,16 @@ class QueueInfo:
     """16 random bytes that say which queue this is; None: it has none yet."""
     replica_of: bytes | None
     """The identity of the queue of which it is a replica; None: it is no replica."""
+    durable_seq: int | None
+    """Records below this number survive a power cut; None: unknown."""
+    first_seq: int | None
+    """Number of the oldest record; this and the next three: None if chronicle-rs has written the oldest or the
+    newest record, or damage hides the end."""
+    next_seq: int | None
+    """The number that the next record gets. If it is first_seq, there is no record."""
+    stream_begin: int | None
+    stream_end: int | None
+    """The positions of the oldest payload byte, and behind the newest."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +177,29 @@ class Queue:
             heartbeat_ns=raw.heartbeat_ns if raw.have_control else None,
             identity=bytes(raw.identity) if raw.have_identity else None,
             replica_of=bytes(raw.source) if raw.have_identity and raw.replica else None,
+            durable_seq=raw.durable_seq if raw.have_durable else None,
+            first_seq=raw.first_seq if raw.have_bounds else None,
+            next_seq=raw.next_seq if raw.have_bounds else None,
+            stream_begin=raw.stream_begin if raw.have_bounds else None,
+            stream_end=raw.stream_end if raw.have_bounds else None,
         )
 
     def holder(self) -> Holder:
         raw = sized(cq_holder)
         self._check(self._handle.call(lib.cq_queue_holder, byref(raw)))
         return Holder(raw.locked, raw.pid or None, raw.alive, raw.closing)
+
+    def wait_durable(self, seq: int, timeout: float | None = None) -> bool:
+        """Waits until all records below `seq` survive a power cut, in any process's writer, for `timeout` seconds at
+        most (None: no limit). Returns whether they do. The writer syncs as its mode says: with Sync.NONE
+        somebody has to ask it for a sync. Handlers of signals run meanwhile, and may end it by an exception."""
+
+        def wait(pointer: Any, slice_ms: int) -> int:
+            return int(lib.cq_queue_wait_durable(pointer, number(seq, "seq"), slice_ms, None))
+
+        result = in_slices(lambda ms: int(self._handle.call(wait, ms)), milliseconds(timeout))
+        self._check(result)
+        return bool(result)
 
     def readers(self) -> list[ReaderInfo]:
         """The named readers that have a committed position, by name."""

@@ -4,28 +4,25 @@
 from __future__ import annotations
 
 import os
-import time
 from ctypes import POINTER, byref, c_uint64, string_at
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from enum import IntEnum
 from types import TracebackType
-from errno import EINTR
 from typing import Any, Callable, Iterator, NamedTuple
 
 from ._abi import CQ_READER_PASSIVE, UINT64_MAX, cq_reader, cq_reader_stats, cq_record, lib, sized
-from ._arguments import Path, milliseconds, number, path_of
+from ._arguments import Path, in_slices, milliseconds, number, path_of
 from ._errors import Damaged, Gap, error_of
 from ._handle import Handle
 
-SLICE_MS = 200  # of waiting, after which Python looks for signals
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 _PLACE_SEQ, _PLACE_TIME, _PLACE_OLDEST, _PLACE_LATEST = range(4)  # enum cq_place
 
 
-def _nanoseconds(time: datetime) -> int:
-    return (time.astimezone(timezone.utc) - _EPOCH) // _MICROSECOND * 1000
+def _nanoseconds(when: datetime) -> int:
+    return (when.astimezone(timezone.utc) - _EPOCH) // _MICROSECOND * 1000
 
 
 class Start(IntEnum):
@@ -238,16 +235,10 @@ class Reader:
         raise error
 
     def _wait(self, pointer: Any, limit: int | None) -> int:
-        """1, or 0 if the time is up. In slices: Python sees a signal that comes just before the library
-        falls asleep only when that returns."""
-        end = None if limit is None else time.monotonic() + limit / 1000
-        while True:
-            left = SLICE_MS if end is None else max(0, int((end - time.monotonic()) * 1000 + 0.999))
-            result = lib.cq_reader_wait(pointer, min(left, SLICE_MS))
-            if result > 0 or (result == 0 and left == 0):
-                return int(result)
-            if result < 0 and result != -EINTR:
-                raise error_of(result, self._path)
+        """1, or 0 if the time is up."""
+        result = in_slices(lambda ms: int(lib.cq_reader_wait(pointer, ms)), limit)
+        self._check(result)
+        return result
 
     # ---- damage ----
 

@@ -48,6 +48,7 @@ rm -f /etc/mtab && ln -s /proc/self/mounts /etc/mtab && : >/etc/fstab
 mkdir "$tmp/bin" "$tmp/home" "$tmp/page" "$tmp/sbin"
 cp "$CHRONFS" "$tmp/bin/chronfs"
 cp "$CHRONQ" "$tmp/bin/chronq"
+cp "$root/docs/monitoring/chronfs-textfile" "$tmp/bin"
 output=$(DESTDIR=$tmp/root meson install -C "$build" --no-rebuild 2>&1)
 check "meson install" $? "$output"
 package=$(find "$tmp/root" -name chronq.pc) # it says where the library would be

@@ -362,6 +362,7 @@ int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info)
 		info.current = position.segment;
 		info.offset = position.offset;
 		info.epoch = control.page->epoch;
+		info.flushes = cq_control_flushes(&control);
 		info.heartbeat_ns = __atomic_load_n(&control.page->heartbeat_ns, __ATOMIC_RELAXED);
 		cq_sized_give(ret_info, &info, sizeof info);
 	}

@@ -16,6 +16,7 @@ static const struct cli_command *const commands[] = {
 	&cli_readers,
 	&cli_repair,
 	&cli_roll,
+	&cli_stat,
 	&cli_tail,
 	&cli_trim,
 	&cli_verify,

@@ -571,6 +571,10 @@ struct cq_queue_info {
 	uint64_t next_seq;
 	uint64_t stream_begin;
 	uint64_t stream_end;
+
+	/* Flushes that have moved durable_seq, modulo 2^32, by writers from version 0.2.0 on; only its changes have
+	 * a meaning.  Valid with have_control. */
+	uint32_t flushes;
 };
 CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
 

@@ -57,52 +57,38 @@ static char *chronfs_in(char *line)
 	return at;
 }
 
-/* The stats.json of the mount, if this process serves it; else NULL. */
-static json_t *stats_of(const char *mount, pid_t pid)
+static bool is_served_by(const char *mount, pid_t pid)
 {
 	char path[PATH_MAX];
 	json_t *stats;
+	bool is;
 
 	if (snprintf(path, sizeof path, "%s/stats.json", mount) >= (int)sizeof path)
-		return NULL;
+		return false;
 	stats = json_load_file(path, 0, NULL);
-	if (json_integer_value(json_object_get(stats, "pid")) == pid &&
-	    json_is_false(json_object_get(stats, "read_only")))
-		return stats;
+	is = json_integer_value(json_object_get(stats, "pid")) == pid &&
+	     json_is_false(json_object_get(stats, "read_only"));
 	json_decref(stats);
-	return NULL;
+	return is;
 }
 
-/* The stats.json of the mount that this process serves, and its ctl; NULL: there is none to be seen. */
-static json_t *find_mount(pid_t pid, char ctl[PATH_MAX])
+/* The ctl of the mount that this process serves; false: there is none to be seen. */
+static bool find_ctl(pid_t pid, char ctl[PATH_MAX])
 {
 	FILE *table = fopen(MOUNTS, "re");
+	bool found = false;
 	char *line = NULL, *mount;
-	json_t *stats = NULL;
 	size_t size = 0;
 
-	while (table && !stats && getline(&line, &size, table) > 0) {
+	while (table && !found && getline(&line, &size, table) > 0) {
 		mount = chronfs_in(line);
-		if (mount && snprintf(ctl, PATH_MAX, "%s/ctl", mount) < PATH_MAX)
-			stats = stats_of(mount, pid);
+		found = mount && is_served_by(mount, pid) &&
+		        snprintf(ctl, PATH_MAX, "%s/ctl", mount) < PATH_MAX;
 	}
 	free(line);
 	if (table)
 		(void)fclose(table);
-	return stats;
-}
-
-bool cli_mounted_syncs(pid_t pid, uint64_t *ret_syncs)
-{
-	char ctl[PATH_MAX];
-	json_t *stats = pid != 0 ? find_mount(pid, ctl) : NULL;
-	const json_t *count = json_object_get(json_object_get(stats, "syncs"), "count");
-	const bool known = json_is_integer(count);
-
-	if (known)
-		*ret_syncs = (uint64_t)json_integer_value(count);
-	json_decref(stats);
-	return known;
+	return found;
 }
 
 static int write_command(const char *ctl, const char *command)
@@ -121,21 +107,18 @@ static int write_command(const char *ctl, const char *command)
 int cli_mounted_do(const char *dir, const struct cq_holder *holder, const char *command)
 {
 	char ctl[PATH_MAX];
-	json_t *stats;
 	int r;
 
 	if (holder->pid == 0) {
 		cli_note("%s: another process has the queue", dir);
 		return -ENOLINK;
 	}
-	stats = find_mount(holder->pid, ctl);
-	if (!stats) {
+	if (!find_ctl(holder->pid, ctl)) {
 		cli_note("%s: process %d has the queue, and serves no mount that can be read here; if it "
 		         "serves one: echo %s > MOUNT/ctl",
 		         dir, (int)holder->pid, command);
 		return -ENOLINK;
 	}
-	json_decref(stats);
 	r = write_command(ctl, command);
 	if (r < 0 && r != -EBUSY) {
 		cli_note("%s: process %d has the queue, and %s: %s", dir, (int)holder->pid, ctl,

@@ -857,6 +857,26 @@ CQ_API int cq_reader_skip_segment(cq_reader *reader);
 CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
 
 /*
+ * A descriptor for poll(2), epoll(7) and event loops: readable (POLLIN) while cq_reader_next() may give something
+ * other than 0.  It is readable at first, and until cq_reader_next() or cq_reader_next_batch() returns 0; then
+ * when there is something again.  So a loop calls these until they return 0, and then waits for the descriptor;
+ * with EPOLLET, too.  After a seek it is readable.  It may be readable and cq_reader_next() give 0, once.
+ * Do not read it, write to it or close it: it belongs to the reader, and cq_reader_close() closes it.  Each call
+ * returns the same one.
+ *
+ * The first call starts a thread, which sleeps as cq_reader_wait() does, but wakes up once a second at most
+ * while nothing comes.  A passive reader, and one that may not write to control.meta, polls: it learns of a
+ * record late, by an eighth of the time for which none came, and by a second at most.  A named reader gives no
+ * sign of life meanwhile: for config.reader_ttl_ms it has to commit now and then.
+ *
+ * Threads: other threads may wait for the descriptor; all calls on the reader are one thread's at a time, as
+ * ever.  Fork: a child inherits the descriptor until exec, and must not use it.
+ *   EMFILE, ENFILE, ENOMEM  no descriptor
+ *   EAGAIN                  the system has no thread left
+ */
+CQ_API int cq_reader_fd(cq_reader *reader);
+
+/*
  * All seeks return EIO when a damaged record hides the place, and EBADMSG when a segment file does not
  * belong to this queue; the reader then has not moved.  They read headers only: cq_reader_next() finds a
  * damaged payload.  A seek does not pass over a record that is appended meanwhile, if it is the record

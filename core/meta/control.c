@@ -235,6 +235,11 @@ void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arri
 	control->idle.stale = now - control->idle.since_ns >= STALE_NS;
 }
 
+void cq_control_wake_readers(const struct cq_control *control)
+{
+	(void)futex(&control->page->notify_seq, FUTEX_WAKE, INT_MAX, NULL);
+}
+
 bool cq_control_owes_wake(const struct cq_control *control)
 {
 	return __atomic_load_n(&control->idle.owed, __ATOMIC_RELAXED);

@@ -90,6 +90,9 @@ static inline bool cq_control_awaited(const struct cq_control *control)
 	return __atomic_load_n(&control->page->waiters, __ATOMIC_SEQ_CST) != 0;
 }
 
+/* Reader: wakes all readers that wait, which look and sleep again. */
+void cq_control_wake_readers(const struct cq_control *control);
+
 /* Writer: makes up for the wake-ups that cq_control_notify() has omitted.  To be called about once a second,
  * and at the end, under the same lock. */
 void cq_control_wake_owed(struct cq_control *control);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -421,6 +422,18 @@ int cq_io_unlink(int dirfd, const char *name)
 	if (unlinkat(dirfd, name, 0) < 0)
 		return not_a_file(errno);
 	cq_io_trace_call(CQ_EVENT_UNLINK, dirfd, -1, name, NULL);
+	return 0;
+}
+
+int cq_io_event(unsigned count, int *ret_fd)
+{
+	int fd;
+
+	FAILPOINT("event");
+	fd = eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	*ret_fd = fd;
 	return 0;
 }
 

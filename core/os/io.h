@@ -79,6 +79,9 @@ int cq_io_rename_noreplace(int dirfd, const char *from, const char *to);
 int cq_io_rename(int dirfd, const char *from, const char *to);
 int cq_io_unlink(int dirfd, const char *name);
 
+/* A descriptor that counts (eventfd(2)), non-blocking. */
+int cq_io_event(unsigned count, int *ret_fd);
+
 /* Fills the buffer with random bytes, at most 256. */
 int cq_io_random(void *buffer, size_t length);
 

@@ -119,6 +119,8 @@ int cq_reader_next(cq_reader *reader, struct cq_record *ret_record)
 			r = cq_reader_follow(reader);
 		else if (likely(r != PASSED))
 			return r;
+		if (r == 0 && reader->bridge)
+			cq_bridge_arm(reader);
 		if (r <= 0)
 			return r;
 	}
@@ -174,6 +176,8 @@ void cq_reader_place(cq_reader *reader, const struct cq_mapped *mapped, uint64_t
 	reader->offset = offset;
 	reader->seq_state = CQ_SEQ_UNKNOWN;
 	reader->pending = 0;
+	if (reader->bridge)
+		cq_bridge_moved(reader);
 }
 
 void cq_reader_unplace(cq_reader *reader)
@@ -186,6 +190,8 @@ void cq_reader_unplace(cq_reader *reader)
 	reader->offset = sizeof(struct cq_segment_header);
 	reader->seq_state = CQ_SEQ_UNKNOWN;
 	reader->pending = 0;
+	if (reader->bridge)
+		cq_bridge_moved(reader);
 }
 
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
@@ -364,6 +370,7 @@ void cq_reader_close(cq_reader *reader)
 {
 	if (!reader || cq_process_forked(reader->process))
 		return;
+	cq_bridge_close(reader);
 	cq_mapped_close(&reader->mapped);
 	if (reader->control.page)
 		cq_control_close(&reader->control);

@@ -57,6 +57,8 @@ struct cq_reader {
 		uint64_t offset;
 		uint64_t seq;
 	} behind;
+
+	struct cq_bridge *bridge; /* its descriptor's (fd.c), or NULL */
 };
 
 /* cq_reader_open() without the commit that makes a new reader. */
@@ -95,6 +97,22 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);
 
 /* Moves to a committed position, or to where the records before it end.  Errors as cq_mapped_open(). */
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset);
+
+/* Would cq_reader_next() give something?  The reader may move on into the successor here: it leaves no
+ * record behind.  An error on the way is kept for cq_reader_next(). */
+bool cq_reader_ready(cq_reader *reader);
+
+/* Of a reader with a bridge.  cq_reader_next() has found nothing: the descriptor becomes readable when there is
+ * something. */
+void cq_bridge_arm(cq_reader *reader);
+/* The reader is at another place: the descriptor is readable. */
+void cq_bridge_moved(cq_reader *reader);
+/* Ends it, if there is one. */
+void cq_bridge_close(cq_reader *reader);
+
+/* How long the thread of a bridge sleeps at most before it looks again.  Tests set another time. */
+#define CQ_BRIDGE_SLICE_MS 1000U
+extern uint32_t cq_bridge_slice_ms;
 
 /* How long cq_queue_wait_durable() sleeps at most, before it looks again.  Tests set another time. */
 #define CQ_DURABLE_SLICE_MS 1000U

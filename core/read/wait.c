@@ -24,9 +24,7 @@
 #define POLL_NS_MAX 20000000U
 #define HEARTBEAT_NS 1000000000U
 
-/* Would cq_reader_next() give something?  The reader may move on into the successor here: it leaves no
- * record behind.  An error on the way is kept for cq_reader_next(). */
-static bool ready(cq_reader *reader)
+bool cq_reader_ready(cq_reader *reader)
 {
 	int r;
 
@@ -52,7 +50,7 @@ static bool ready_soon(cq_reader *reader)
 		if (cq_reader_has_record(reader))
 			return true;
 	}
-	return ready(reader);
+	return cq_reader_ready(reader);
 }
 
 /* A sign of life, at most once a second; the committed position stays.  If the file cannot be written
@@ -76,7 +74,8 @@ static int doze(cq_reader *reader, uint64_t ns)
 	if (!reader->control.page || !reader->control.writable)
 		return clock_nanosleep(CLOCK_MONOTONIC, 0, &span, NULL) == EINTR ? -EINTR : 0;
 	seen = cq_control_wait_begin(&reader->control);
-	if (!ready(reader)) /* rounded up: a wait of 0 ms would spin for the last part of a millisecond */
+	if (!cq_reader_ready(
+		    reader)) /* rounded up: a wait of 0 ms would spin for the last part of a millisecond */
 		r = cq_control_wait(&reader->control, seen, (int)((ns + 999999) / 1000000));
 	cq_control_wait_end(&reader->control);
 	return r;
@@ -90,7 +89,7 @@ int cq_reader_wait(cq_reader *reader, int timeout_ms)
 
 	if (cq_process_forked(reader->process))
 		return -ECHILD;
-	if (ready(reader))
+	if (cq_reader_ready(reader))
 		return 1;
 	if (timeout_ms == 0)
 		return 0;
@@ -114,7 +113,7 @@ int cq_reader_wait(cq_reader *reader, int timeout_ms)
 		r = doze(reader, slice);
 		if (r < 0)
 			return r;
-		if (ready(reader))
+		if (cq_reader_ready(reader))
 			return 1;
 		heartbeat(reader);
 	}

@@ -38,6 +38,7 @@ static const struct {
 	{ "populate", { EFAULT, ENOMEM, EINVAL } },
 	{ "malloc", { ENOMEM } },
 	/* the rest */
+	{ "event", { EMFILE, ENFILE, ENOMEM } },
 	{ "random", { ENOSYS } },
 	{ "lock", { ENOLCK, EBUSY } },
 	{ "lock_bytes", { ENOLCK, ENOMEM } },

@@ -112,6 +112,7 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_reader_next_batch, (h->reader, &record, 1, 0))                       \
 	CALL(cq_reader_skip_record, (h->reader, &record))                            \
 	CALL(cq_reader_skip_segment, (h->reader))                                    \
+	CALL(cq_reader_fd, (h->reader))                                              \
 	CALL(cq_reader_wait, (h->reader, -1))                                        \
 	CALL(cq_reader_seek_seq, (h->reader, 1))                                     \
 	CALL(cq_reader_seek_time, (h->reader, 0))                                    \

@@ -191,6 +191,7 @@ bench_reading() {
 		add_rate "$heading" "plain file, warm" $bytes "cat source"
 		read_round "$heading" stream mnt/stream $bytes
 		read_round "$heading" payload/ 'mnt/payload/*' $bytes
+		read_round "$heading" records/ 'mnt/records/*' $((bytes / 100 * 90))
 		read_round "$heading" segments/ 'mnt/segments/*' "$(cat "$queue"/*.q | wc -c)"
 		add_rate "$heading" "the segment files, warm" "$(cat "$queue"/*.q | wc -c)" 'cat queue/*.q'
 		unmount_queue

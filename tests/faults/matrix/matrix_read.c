@@ -141,7 +141,7 @@ static void named(struct mx *m)
 	expect_next(m, MX_COMMITTED);
 }
 
-/* The file of a reader's position is opened, and here made, with its first commit. */
+/* A reader whose file its open has made. */
 static void new_name(struct mx *m)
 {
 	anonymous(m);

@@ -142,7 +142,7 @@ def part_open_files():
     case("the mounter may open twice as many as others, and no more",
          error == "ENFILE" and len(held) == 200, (error, len(held)))
     is_("other kinds of files count, too", outcome(os.open, stream, os.O_RDONLY), "ENFILE")
-    is_("directories are listed all the same", len(os.listdir(mount)), 9)
+    is_("directories are listed all the same", len(os.listdir(mount)), 10)
     is_("what is open goes on", outcome(os.fsync, held[0]), None)
     let_go(held)
     case("when they are closed it opens again",

@@ -77,6 +77,12 @@ is "with the lag" "$(field first lag_records)" "$((1010 - $(field first next_seq
 before=$(find "$q" -printf '%P %T@ %C@\n' | sort)
 cat "$m/readers/first" >/dev/null
 is "and changes nothing" "$(find "$q" -printf '%P %T@ %C@\n' | sort)" "$before"
+ok "at the oldest" "$CHRONQ" readers --set hidden oldest "$q"
+segment=$(field hidden segment)
+printf 'no header' | dd of="$q/$segment.q" bs=1 seek="$(field hidden offset)" conv=notrunc status=none
+is "damage hides the number, and how long it waits" \
+	"$(field hidden next_seq) $(field hidden lag_records) $(field hidden lag_seconds)" "- - -"
+ok "deleted" "$CHRONQ" readers --delete hidden "$q"
 for i in {1..300}; do cp "$q/readers/first.meta" "$q/readers/many-$i.meta"; done
 is "many readers, each listed once" "$(ls "$m/readers" | sort -u | wc -l)" 301
 is "and read" "$(cat "$m/readers/"* | grep -c '^next_seq')" 301

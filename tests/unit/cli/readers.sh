@@ -78,9 +78,10 @@ closed() {
 ok "a closed output" closed
 stopped() {
 	local pid signal
+	local -rA when=([TERM]=batch [INT]=end)
 	chronq readers --set g latest q || return
 	for signal in TERM INT; do
-		"$CHRONQ" tail -f --reader g q >out.$signal &
+		"$CHRONQ" tail -f --reader g "--commit=${when[$signal]}" q >out.$signal &
 		pid=$!
 		held "$pid" && echo "for $signal" | chronq append q || return
 		until grep -q "for $signal" out.$signal; do sleep 0.01; done
@@ -101,7 +102,14 @@ damage() {
 		exits 1 chronq cat --reader h broken && grep -q 'records are missing' exit.err &&
 		exits 0 chronq cat --reader h broken
 }
+hidden() {
+	cp -R q hidden && chronq readers --set h 5 hidden || return
+	printf 'no header' | dd of=hidden/000000000.q bs=1 seek=$((64 + 5 * 128)) conv=notrunc status=none
+	exits 0 chronq readers hidden && grep -q '^h  *-  *000000000  *704  *-  ' exit.out &&
+		exits 0 chronq readers --json hidden && grep '"name":"h"' exit.out | grep -vq '_seq\|lag_records'
+}
 ok "damage and gaps are told of as by cat, and passed" damage
+ok "damage hides where a reader is" hidden
 
 # ---- in use ----
 

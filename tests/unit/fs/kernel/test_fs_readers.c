@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* test_fs_readers.c - readers/, without a kernel: names, texts, readers that go */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fs_support.h"
+#include "kernel/dispatch.h"
+
+static int look_up(const char *name, int failing)
+{
+	const uint64_t dir = fs_node("readers");
+
+	fs_request(0, 0);
+	fs_calls_begin(failing);
+	chronfs_ops.lookup(REQ(0), dir, name);
+	fs_calls_end();
+	assert_int_equal(requests[0].replies, 1);
+	return requests[0].error;
+}
+
+static void names(void **state)
+{
+	static const char *const none[] = { "none", "some.meta", "..", ".", "", "../some", "a b" };
+	char longest[300];
+
+	(void)state;
+	assert_int_equal(look_up("some", 0), 0);
+	for (size_t i = 0; i < sizeof none / sizeof none[0]; i++)
+		assert_int_equal(look_up(none[i], 0), ENOENT);
+	memset(longest, 'a', sizeof longest - 1);
+	longest[sizeof longest - 1] = '\0';
+	assert_int_equal(look_up(longest, 0), ENOENT);
+	assert_int_equal(look_up("some", 1), EIO);
+	library_error = EBADMSG; /* its name belongs to something else */
+	assert_int_equal(look_up("some", 1), ENOENT);
+	library_error = EIO;
+}
+
+/* Pieces of any size are the whole text, which has the size that is shown. */
+static void pieces(void **state)
+{
+	const uint64_t node = fs_node("readers/some");
+	struct fuse_file_info fi = fs_open(node, O_RDONLY);
+	size_t length;
+	char *whole;
+
+	(void)state;
+	chronfs_ops.read(fs_request(0, 0), node, 4096, 0, &fi);
+	fs_expect(0, 0);
+	length = requests[0].size;
+	whole = malloc(length);
+	assert_non_null(whole);
+	memcpy(whole, requests[0].bytes, length);
+	chronfs_ops.getattr(fs_request(1, 0), node, NULL);
+	fs_expect(1, 0);
+	assert_int_equal(requests[1].attr.st_size, length);
+	for (size_t at = 0; at < length + 100; at += 37) {
+		const size_t left = at < length ? length - at : 0;
+
+		chronfs_ops.read(fs_request(0, 0), node, 37, (off_t)at, &fi);
+		fs_expect(0, 0);
+		assert_int_equal(requests[0].size, left < 37 ? left : 37);
+		if (left > 0)
+			assert_memory_equal(requests[0].bytes, whole + at, requests[0].size);
+	}
+	free(whole);
+	fs_release(node, &fi);
+}
+
+/* A reader that is deleted after its name was looked up is not opened; who has it open reads on. */
+static void deleted(void **state)
+{
+	const uint64_t node = fs_node("readers/some");
+	struct fuse_file_info fi = fs_open(node, O_RDONLY), other = { .flags = O_RDONLY };
+
+	(void)state;
+	assert_int_equal(cq_reader_delete(fs_queue, "some"), 0);
+	chronfs_ops.open(fs_request(0, 0), node, &other);
+	fs_expect(0, ENOENT);
+	assert_int_equal(look_up("some", 0), ENOENT);
+	chronfs_ops.read(fs_request(0, 0), node, 4096, 0, &fi);
+	fs_expect(0, 0);
+	assert_true(requests[0].size > 0);
+	fs_release(node, &fi);
+	assert_true(fs_nothing_is_open());
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test_setup_teardown(names, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(pieces, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(deleted, fs_setup_read_only, fs_teardown),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

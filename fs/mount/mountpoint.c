@@ -280,6 +280,7 @@ static bool is_queue(const char *path)
 int chronfs_mountpoint_check(struct chronfs *fs)
 {
 	const struct chronfs_options *options = &fs->options;
+	bool aborted = false;
 	struct statx st;
 	int code;
 
@@ -290,6 +291,10 @@ int chronfs_mountpoint_check(struct chronfs *fs)
 	}
 	/* asks the daemon: the kernel keeps the attributes of the root of a dead mount for a second */
 	while (statx(AT_FDCWD, options->mountpoint, AT_STATX_FORCE_SYNC, STATX_TYPE, &st) < 0) {
+		if (errno == ECONNABORTED && !aborted) {
+			aborted = true; /* it died while it had this request; the next one says ENOTCONN */
+			continue;
+		}
 		if (errno != ENOTCONN) {
 			chronfs_log(fs, CQ_ERROR, "mount point %s: %s", options->mountpoint,
 			            strerrordesc_np(errno));

@@ -5,8 +5,9 @@
 # page.sh - runs every command of a page, such as docs/USE.md, from the page itself: run.py
 #
 # The commands run as root in an empty directory, with the programs of this build on PATH, and the library where
-# pkg-config, the linker and Python find it.  They have a mount namespace and a process namespace of their own:
-# /etc is a copy; /mnt, /var/spool and /var/log are empty.  Everything that a page mounts, starts, or changes there
+# pkg-config, the linker and Python find it.  They have a mount namespace, a process
+# namespace and a network of their own: /etc is a copy; /mnt, /var/spool and /var/log are empty.  Everything that a
+# page mounts, starts, or changes there
 # ends with the test.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -62,7 +63,7 @@ unset MAKEFLAGS NINJA_STATUS "${!MESON_@}" CHRONFS_TEST_NAMESPACE CHRONFS_TEST_O
 export HOME=$tmp/home TZ=UTC LC_ALL=C.UTF-8 PATH=$tmp/bin:$PATH:/usr/sbin:/sbin
 export LD_LIBRARY_PATH=$prefix/lib PKG_CONFIG_PATH=${package%/*}
 export PYTHONPATH=$root/core/python PYTHONDONTWRITEBYTECODE=1
-export PATIENCE=$patience
+export PATIENCE=$patience PAGES_NETWORK=own
 cd "$tmp/page" || exit
 
 cases_of_page run.py "$root" "$page"

@@ -31,6 +31,7 @@ static struct chronfs fs;
 
 static struct {
 	int stat_error;      /* of the mount point; ENOTCONN: dead, until it is unmounted */
+	int aborted;         /* so many requests before are those that the dying process had */
 	mode_t mode;         /* of a mount point that answers */
 	const char *reached; /* the only path that can be opened */
 	const char *fdinfo;  /* contents; NULL: there is none */
@@ -90,8 +91,10 @@ int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct s
 	assert_string_equal(path, fs.options.mountpoint);
 	assert_int_equal(flags, AT_STATX_FORCE_SYNC); /* the kernel would answer for a dead mount */
 	*st = (struct statx){ .stx_mode = (uint16_t)made.mode };
-	errno = made.stat_error;
-	return made.stat_error ? -1 : 0;
+	errno = made.aborted > 0 ? ECONNABORTED : made.stat_error;
+	if (made.aborted > 0)
+		made.aborted--;
+	return errno ? -1 : 0;
 }
 
 int __wrap_open64(const char *path, int flags, ...)
@@ -210,6 +213,17 @@ static void a_dead_mount_is_unmounted(void **state)
 	(void)state;
 	check(CHRONFS_EXIT_OK, "a dead mount was unmounted from /m");
 	assert_int_equal(made.closed, 2);
+}
+
+/* The process dies while it has our request. */
+static void a_mount_that_dies_now(void **state)
+{
+	(void)state;
+	made.aborted = 1;
+	check(CHRONFS_EXIT_OK, "a dead mount was unmounted from /m");
+	setup(NULL);
+	made.aborted = 2; /* another file system's answer to every request */
+	check(CHRONFS_EXIT_NO_MOUNTPOINT, "mount point /m: Software caused connection abort");
 }
 
 /* A user other than root unmounts with fusermount3. */
@@ -378,6 +392,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_directory),
 		TEST(a_dead_mount_is_unmounted),
+		TEST(a_mount_that_dies_now),
 		TEST(by_fusermount3),
 		TEST(it_cannot_be_unmounted),
 		TEST(only_tried),

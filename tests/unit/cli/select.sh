@@ -53,12 +53,13 @@ writes "tail of both, fewer than -n" "$(records 98 100)" tail -S "2026-11-30 10:
 writes "tail -n 0" "" tail -S @0 -n 0 q
 ends() { timeout "$patience" "$CHRONQ" tail -f -S "2026-11-30 10:03:18" -U "2026-11-30 10:03:30" q; }
 ok "tail -f --until in the past ends at once" cmp <(ends) <(records 198 199)
-until_soon() { # it ends by itself, with what came before that
-	local pid
-	cp -R q soon
-	timeout "$patience" "$CHRONQ" tail -f -S +0s -U +3s soon >soon.out &
+until_soon() { # it ends by itself, with all that came before that time
+	local pid end since
+	cp -R q soon && since=$(date +%s) && end=$((since + 4))
+	timeout "$patience" "$CHRONQ" tail -f -S "@$since" -U "@$end" soon >soon.out &
 	pid=$!
-	echo now | "$CHRONQ" append soon && wait "$pid" && [ "$(cat soon.out)" = now ]
+	while [ "$(date +%s)" -lt $((end - 1)) ]; do date +%N | "$CHRONQ" append soon || return 1; done
+	wait "$pid" && [ "$(date +%s)" -ge "$end" ] && cmp soon.out <("$CHRONQ" cat -S "@$since" -U "@$end" soon)
 }
 ok "tail -f --until ends when the time has passed" until_soon
 

@@ -155,6 +155,13 @@ static void room_made(void *arg)
 	chronfs_background_wake(arg);
 }
 
+/* A cq_config.log. */
+static void log_from_library(void *arg, enum cq_level level, const char *message)
+{
+	chronfs_progress_clear(arg);
+	chronfs_log_from_library(arg, level, message);
+}
+
 int chronfs_queue_open(struct chronfs *fs)
 {
 	struct cq_config *config = &fs->options.queue_config;
@@ -165,7 +172,7 @@ int chronfs_queue_open(struct chronfs *fs)
 		if (r == 0) /* without it a queue of a newer version would look empty */
 			r = cq_queue_check_version(fs->queue);
 	} else {
-		config->log = chronfs_log_from_library;
+		config->log = log_from_library;
 		config->log_arg = fs;
 		config->progress = chronfs_progress;
 		config->progress_arg = fs;
@@ -176,6 +183,7 @@ int chronfs_queue_open(struct chronfs *fs)
 		if (r < 0)
 			return exit_code(r);
 		r = cq_writer_open(fs->options.queue, config, &fs->writer);
+		chronfs_progress_clear(fs);
 		if (r == 0)
 			cq_writer_payloads_are_stable(fs->writer); /* each is in a buffer of ours */
 		if (r == 0)

@@ -106,15 +106,36 @@ for way in terminal file; do
 	fi
 done
 
+# A mount on a terminal: a line that is removed before the messages of the recovery.
+mkfifo "$tmp/hold.reached" "$tmp/hold.go"
+mounts=("$m")
+CHRONQ_HOLD=recover.reading:$tmp/hold python3 "$tmp/terminal.py" "$CHRONFS" "$q" "$m" >"$tmp/said" 2>&1 </dev/null &
+tool=$!
+daemon=$tool # for cleanup
+timeout "$patience" cat "$tmp/hold.reached" >/dev/null || fail "recovery is held"
+sleep 2
+let_go
+wait "$tool"
+is "terminal: chronfs" $? 0
+daemon=
+# shellcheck disable=SC2317 # called by ok
+mount_line() {
+	tr '\r' '\n' <"$tmp/said" | grep -A 1 -E '^chronfs: recovery: 0 of [0-9]+ segments, [0-9]+ %' | grep -q $'^\033\\[K'
+}
+ok "terminal: a line of progress, which is removed" mount_line
+umount "$m"
+ok "it is unmounted" wait_for unlocked
+crash
+
 # A line in five seconds goes to a log, more time is asked for, and then it is mounted.
 held_mount -f
 sleep 6 # as long as the disk would take
 let_go
 ok "in the end it is mounted" wait_for is_mounted "$m"
-ok "a line for the log" grep -qE "chronfs: $q: recovery: 0 of [0-9]+ segments read" "$log"
+ok "a line for the log" grep -qE "chronfs: $q: recovery: 0 of [0-9]+ segments, [0-9]+ %" "$log"
 ok "more time is asked for" wait_for told EXTEND_TIMEOUT_USEC=
 ok "READY=1" wait_for told READY=1
-is "all records are there" "$("$CHRONQ" cat "$q" | wc -c)" 160000
+is "all records are there" "$("$CHRONQ" cat "$q" | wc -c)" 320000
 stop_mount
 ok "STOPPING=1" wait_for told STOPPING=1
 kill "$manager"

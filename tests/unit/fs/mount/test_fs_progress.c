@@ -136,9 +136,11 @@ static int at(uint64_t done)
 }
 
 /* One line in so many seconds, however often there is progress. */
-static void lines(bool terminal, time_t interval)
+static void fewer_in_a_log(void **state)
 {
-	made.terminal = terminal;
+	const time_t interval = 5;
+
+	(void)state;
 	chronfs_progress_begin(&fs);
 	for (int i = 0; i < 100; i++)
 		assert_int_equal(at(0), 0);
@@ -152,19 +154,56 @@ static void lines(bool terminal, time_t interval)
 		assert_int_equal(at(n), 0);
 		assert_int_equal(made.said, n + 1);
 	}
-	assert_string_equal(made.text, "recovery: 2 of 41 segments read (257 of 5248 MiB)");
+	assert_string_equal(made.text, "recovery: 2 of 41 segments, 4 %, 17 MiB/s, 4 min left");
 }
 
-static void a_line_a_second_on_a_terminal(void **state)
+/* What a run of this writes to stderr; to be freed. */
+static char *on_stderr(void (*run)(void))
 {
-	(void)state;
-	lines(true, 1);
+	const int before = dup(STDERR_FILENO);
+	FILE *file = tmpfile();
+	char *text = calloc(1, 4096);
+
+	assert_true(before >= 0 && file && text);
+	assert_int_equal(dup2(fileno(file), STDERR_FILENO), STDERR_FILENO);
+	run();
+	(void)fflush(stderr);
+	assert_int_equal(dup2(before, STDERR_FILENO), STDERR_FILENO);
+	close(before);
+	rewind(file);
+	assert_true(fread(text, 1, 4095, file) > 0);
+	(void)fclose(file);
+	return text;
 }
 
-static void fewer_in_a_log(void **state)
+static void two_seconds(void)
 {
+	made.terminal = true;
+	chronfs_progress_begin(&fs);
+	chronfs_progress_clear(&fs);
+	for (int i = 0; i < 10; i++)
+		(void)at(0);
+	for (unsigned n = 1; n < 3; n++) {
+		made.now++;
+		(void)at(n);
+		(void)at(n);
+	}
+	chronfs_progress_clear(&fs);
+	chronfs_progress_clear(&fs);
+}
+
+/* It changes each second, is removed once, and is no message. */
+static void one_line_on_a_terminal(void **state)
+{
+	char *text;
+
 	(void)state;
-	lines(false, 5);
+	text = on_stderr(two_seconds);
+	assert_string_equal(text, "\rchronfs: recovery: 1 of 41 segments, 2 %, 129 MiB/s, 40 s left\033[K"
+	                          "\rchronfs: recovery: 2 of 41 segments, 4 %, 128 MiB/s, 39 s left\033[K"
+	                          "\r\033[K");
+	free(text);
+	assert_int_equal(made.said, 0);
 }
 
 static void more_time_is_asked_for(void **state)
@@ -191,8 +230,12 @@ static void more_time_is_asked_for(void **state)
 			assert_int_equal(at(1), 0);
 			assert_string_equal(
 				received(),
-				"EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
-				"segments read (129 of 5248 MiB)");
+				n == 0 ? "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
+					 "segments, 2 %, 129 MiB/s, 40 s left"
+				: n == 1 ? "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
+					   "segments, 2 %, 64 MiB/s, 79 s left"
+					 : "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
+					   "segments, 2 %, 43 MiB/s, 119 s left");
 			assert_string_equal(received(), "");
 		}
 		chronfs_notify("READY=%d", 1);
@@ -239,7 +282,7 @@ static void a_signal_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_line_a_second_on_a_terminal),
+		TEST(one_line_on_a_terminal),
 		TEST(fewer_in_a_log),
 		TEST(more_time_is_asked_for),
 		TEST(nobody_to_notify),

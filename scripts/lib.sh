@@ -74,3 +74,18 @@ meson_dir() {
 		return 1
 	}
 }
+
+# Writes a tar of the source tree to standard output: the files as the developer sees them now, without those that
+# git ignores (build directories). Further arguments are tar's.
+source_tree() {
+	if git -C "$root" -c safe.directory='*' rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+		# A file deleted but still in the index is listed too; tar must not trip over it.
+		git -C "$root" -c safe.directory='*' ls-files -coz --exclude-standard |
+			(cd "$root" && while IFS= read -r -d '' file; do
+				if [ -e "$file" ] || [ -L "$file" ]; then printf '%s\0' "$file"; fi
+			done) |
+			tar -C "$root" --null --no-recursion -T - "$@" -c
+	else
+		tar -C "$root" --exclude=./build --exclude=./.git "$@" -c .
+	fi
+}

@@ -69,6 +69,10 @@ status=$?
 [ "$status" -eq 0 ] || diff <(echo "$declared") <(echo "$exported") | sed 's/^/# /'
 check "the library exports what chronq.h declares, and no more" "$status"
 
+listed=$(sed -n 's/^ \(cq_[a-z_]*\)@.*/\1/p' "$source/scripts/debian/libchronq0.symbols" | sort)
+[ "$listed" = "$exported" ]
+check "so does scripts/debian/libchronq0.symbols" $? "$(diff <(echo "$listed") <(echo "$exported"))"
+
 cat >"$dir/program.c" <<'C'
 #include <chronq.h>
 #include <stdio.h>

@@ -9,9 +9,9 @@ set -uo pipefail
 
 top=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/support/programs/tap.sh
-. "$(dirname "$0")/../support/programs/tap.sh"
+. "$top/tests/support/programs/tap.sh"
 # shellcheck source=tests/pages/cases.sh
-. "$(dirname "$0")/../pages/cases.sh"
+. "$top/tests/pages/cases.sh"
 
 unset PKG_CONFIG_PATH PKG_CONFIG_LIBDIR LD_LIBRARY_PATH LIBRARY_PATH CPATH
 dir=$(mktemp -d)
@@ -50,4 +50,10 @@ for page in README.md docs/USE.md docs/LIBRARY.md; do
 	cd "$dir/${page//\//_}" || exit
 	PAGES_HAVE=fresh cases_of_page run.py "$top" "$page"
 done
+
+cd "$dir" || exit
+ok "uninstall" ninja -C "$top/build/release" uninstall
+left=$(find /usr/local /sbin/ -name '*chron*')
+[ -z "$left" ]
+check "no file is left" $? "$left"
 finish

@@ -161,6 +161,11 @@ while not reader._handle._calls:
     pass
 child = os.fork()
 if child == 0:
+    for _ in range(2):
+        try:
+            reader.take()
+        except chronq.Forked:
+            pass
     reader.close()
     try:
         reader.take()

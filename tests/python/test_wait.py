@@ -8,6 +8,7 @@ import time
 from unittest import mock
 
 import chronq
+from chronq._arguments import in_slices
 from support import Case, sleeping, wait_for
 
 # A program that reads: it says "ready" once it has looked at an empty queue.
@@ -106,6 +107,19 @@ with chronq.Reader(argv[0], "name", chronq.Start.LATEST) as reader:
                     writer.append(b"later")
                 self.succeeds(child, "b'later'\n")
 
+    def test_no_wait_is_long(self):
+        # A signal that comes just before the library falls asleep is seen when its wait ends.
+        spans = []
+
+        def wait(ms):
+            spans.append(ms)
+            return len(spans) == 5
+
+        self.assertTrue(in_slices(wait, None))
+        self.assertTrue(in_slices(lambda ms: wait(ms) or True, 10 ** 9))
+        self.assertLessEqual(max(spans), 500)
+        self.assertGreater(min(spans), 20)
+
     def test_handlers_run_and_waiting_continues(self):
         ran = []
         before = signal.signal(signal.SIGUSR1, lambda *_: ran.append(1))
@@ -180,6 +194,12 @@ print("good")
         self.assertEqual(seen[0].segments, len(list(self.q.glob("*.q"))))
         self.assertLess(seen[0].bytes_done, seen[0].bytes)
         self.assertTrue(chronq.verify(self.q).sound)
+
+    def test_an_open_that_was_faster(self):
+        with mock.patch("chronq._job.EVERY", "a TypeError"):
+            with self.assertRaises(TypeError):
+                chronq.Writer(self.q)
+        chronq.Writer(self.q).close()  # nobody has the queue
 
     def test_interrupted_open(self):
         child = self.python("""

@@ -6,7 +6,10 @@ import errno
 import logging
 import mmap
 import os
+import shutil
+import subprocess
 import threading
+import unittest
 
 import chronq
 from support import Case, wait_for
@@ -69,6 +72,20 @@ class Writer(Case):
             self.assertEqual((caught.exception.errno, caught.exception.appended), (errno.EMSGSIZE, 0))
             self.assertEqual(writer.append(b"y" * longest), 5002)
         self.assertEqual(self.payloads(), [b"%d" % i for i in range(5000)] + [b"before", b"too", b"y" * longest])
+
+    def test_times_of_an_import(self):
+        with chronq.Writer(self.q, segment_size=65536) as writer:
+            writer.append(b"a", time_ns=5)
+            writer.append(b"b", 7, 10 ** 18)
+            self.assertEqual(writer.append_many([b"c", (b"d", 9)], times_ns=iter([2 * 10 ** 18, 3])), 3)
+            for wrong in ([1], [1, 2, 3], [1, -1]):
+                with self.assertRaises(ValueError):
+                    writer.append_many([b"x", b"y"], times_ns=wrong)
+            with self.assertRaises(ValueError):
+                writer.append(b"x", time_ns=1 << 64)
+        with chronq.Reader(self.q) as reader:
+            self.assertEqual([(record.payload, record.type, record.time_ns) for record in reader],
+                             [(b"a", 1, 5), (b"b", 7, 10 ** 18), (b"c", 1, 2 * 10 ** 18), (b"d", 9, 3)])
 
     def test_full_and_room_again(self):
         told = threading.Event()
@@ -246,6 +263,34 @@ with chronq.Writer(argv[0]):
             self.assertEqual(mine, [b"%d %d" % (name, i) for i in range(each)])
 
     def test_close_waits_for_calls(self):
+        inside, leave, closed = threading.Event(), threading.Event(), threading.Event()
+
+        def work(pointer):
+            inside.set()
+            leave.wait(60)
+            return 0
+
+        def close():
+            writer.close()
+            closed.set()
+
+        writer = chronq.Writer(self.q)
+        caller = threading.Thread(target=lambda: writer._handle.call(work))
+        caller.start()
+        inside.wait(60)
+        closer = threading.Thread(target=close)
+        closer.start()
+        self.assertTrue(wait_for(lambda: writer.closed))
+        self.assertFalse(closed.wait(0.2))
+        with self.assertRaises(ValueError):
+            writer.append(b"x")
+        leave.set()
+        caller.join()
+        closer.join()
+        self.assertTrue(closed.is_set())
+        chronq.Writer(self.q).close()
+
+    def test_close_beside_appends(self):
         for _ in range(20):
             appended = []
             started = threading.Barrier(4)
@@ -270,3 +315,33 @@ with chronq.Writer(argv[0]):
             with chronq.Reader(self.q) as reader:
                 seqs = {record.seq for record in reader}
             self.assertLessEqual(set(appended), seqs)
+
+    @unittest.skipUnless(shutil.which("strace"), "no strace here")
+    def test_failed_sync(self):
+        child = self.python("""
+def outcome(call, *arguments):
+    try:
+        return call(*arguments)
+    except chronq.Damaged as error:
+        return error.errno, error.appended
+writer = chronq.Writer(argv[0], sync=chronq.Sync.ALWAYS)
+print("ready", flush=True)
+sys.stdin.readline()
+print([outcome(writer.append_many, [b"a", b"b"]), outcome(writer.append, b"c"), outcome(writer.sync),
+    writer.stats().error, outcome(writer.close)])
+""", self.q)
+        self.assertEqual(child.stdout.readline(), "ready\n")
+        calls = "fsync,fdatasync,msync,sync_file_range,syncfs"
+        disk = subprocess.Popen(
+            ["strace", "-f", "-p", str(child.pid), "-e", f"trace={calls}", "-e", f"inject={calls}:error=EIO"],
+            stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, disk)
+        first = disk.stderr.readline()
+        if "attached" not in first:
+            self.skipTest("strace may not attach here: " + first.strip())
+        said, _ = child.communicate("go\n", timeout=60)
+        eio = errno.EIO
+        self.assertEqual(said, f"{[(eio, 2), (eio, 0), (eio, 0), eio, (eio, 0)]}\n")
+        with chronq.Writer(self.q) as writer:
+            self.assertEqual(writer.append(b"again"), 2)
+        self.assertEqual(self.payloads(), [b"a", b"b", b"again"])

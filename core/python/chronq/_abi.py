@@ -288,6 +288,12 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cq_writer_append_batch": (
         c_ssize_t, POINTER(cq_writer), POINTER(cq_message), c_size_t, POINTER(cq_appended),
     ),
+    "cq_writer_append_at": (
+        c_int, POINTER(cq_writer), c_uint16, c_uint64, c_void_p, c_size_t, POINTER(cq_appended),
+    ),
+    "cq_writer_append_batch_at": (
+        c_ssize_t, POINTER(cq_writer), POINTER(cq_message), POINTER(c_uint64), c_size_t, POINTER(cq_appended),
+    ),
     "cq_writer_roll": (c_int, POINTER(cq_writer)),
     "cq_writer_sync": (c_int, POINTER(cq_writer)),
     "cq_writer_trim": (c_int, POINTER(cq_writer), c_uint64, c_uint),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-from ctypes import POINTER, byref
+from ctypes import POINTER, byref, c_uint64
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
@@ -241,9 +241,10 @@ class Writer:
         if result < 0:
             raise error_of(result)
 
-    def append(self, payload: Payload, type: int = CQ_TYPE_DEFAULT) -> int:
+    def append(self, payload: Payload, type: int = CQ_TYPE_DEFAULT, time_ns: int | None = None) -> int:
         """Appends one record and returns its sequence number (without a gap, from 0).
 
+        time_ns: a time that the record has already, as that of an import; None: now.
         The payload is taken from where it is; only read-only buffers other than bytes are copied. type:
         any number from 0 to 65534. Raises Full (another segment would exceed max_bytes, the disk or its
         quota), Damaged with EIO (an earlier sync failed: open the queue again), Error with EMSGSIZE
@@ -254,20 +255,29 @@ class Writer:
         if not isinstance(address, bytes):
             address = byref(address)
         appended = cq_appended()
-        result = self._handle.call(
-            lib.cq_writer_append, number(type, "type", 0xFFFF), address, length, byref(appended)
-        )
+        number(type, "type", 0xFFFF)
+        if time_ns is None:
+            result = self._handle.call(lib.cq_writer_append, type, address, length, byref(appended))
+        else:
+            number(time_ns, "time_ns")
+            result = self._handle.call(
+                lib.cq_writer_append_at, type, time_ns, address, length, byref(appended)
+            )
         if result < 0:
             raise _append_error(result, appended.count)
         return int(appended.seq)
 
     def append_many(
-        self, payloads: Iterable[Payload | tuple[Payload, int]], type: int = CQ_TYPE_DEFAULT
+        self,
+        payloads: Iterable[Payload | tuple[Payload, int]],
+        type: int = CQ_TYPE_DEFAULT,
+        times_ns: Iterable[int] | None = None,
     ) -> int | None:
         """Appends a record for each payload, or for each pair of payload and type. Much faster than one by
         one. Returns the sequence number of the last one; None if there was none.
 
-        No record of another thread comes between. On an error the records before the one that failed may
+        times_ns: the times that the records have already, one for each; None: now. No record of another
+        thread comes between. On an error the records before the one that failed may
         be in the queue: the error's `appended` says how many. Raises what append() raises.
         """
         number(type, "type", 0xFFFF)
@@ -282,15 +292,22 @@ class Writer:
                 message.payload = ctypes.addressof(address)
                 kept.append(address)
             message.type = number(kind, "type", 0xFFFF)
+        given = None if times_ns is None else [number(time, "times_ns") for time in times_ns]
+        if given is not None and len(given) != len(items):
+            raise ValueError(f"{len(given)} times for {len(items)} payloads")
+        times = None if given is None else (c_uint64 * len(given))(*given)
         done = 0
         last = None
         appended = cq_appended()
         while done < len(items):
             # A batch that ends early gives its error when it is called with the rest.
             rest = ctypes.cast(byref(messages, done * ctypes.sizeof(cq_message)), POINTER(cq_message))
-            result = self._handle.call(
-                lib.cq_writer_append_batch, rest, len(items) - done, byref(appended)
-            )
+            left = len(items) - done
+            if times is None:
+                result = self._handle.call(lib.cq_writer_append_batch, rest, left, byref(appended))
+            else:
+                at = ctypes.cast(byref(times, 8 * done), POINTER(c_uint64))
+                result = self._handle.call(lib.cq_writer_append_batch_at, rest, at, left, byref(appended))
             done += appended.count
             if appended.count:
                 last = appended.seq + appended.count - 1

@@ -16,8 +16,8 @@
 #include "catalog/queue.h"
 #include "format/record.h"
 
-/* An index costs a few system calls: it is read if the way to walk may be this much of the file, and at
- * least so many payload bytes, or past a record that it may name. */
+/* An index costs a few system calls: it is read if the way to a byte may be this much of the file, and at
+ * least so many payload bytes; if the way to a record leads past one that the index names. */
 #define INDEX_FAR (512ULL << 10)
 #define INDEX_BYTES 4096U
 
@@ -184,11 +184,10 @@ static bool is_far(const struct cq_segment_bytes *p, const struct cq_segment_sta
 {
 	const struct cq_record_start *place = &s->cursor.place;
 
-	if (s->next - place->offset < INDEX_FAR)
-		return false;
-	if (by == CQ_BY_NUMBER)
+	if (by == CQ_BY_NUMBER) /* also past a damaged record that is near */
 		return value / CQ_INDEX_STRIDE > place->number / CQ_INDEX_STRIDE;
-	return value - place->position >= INDEX_BYTES && !holds(p, place, value);
+	return s->next - place->offset >= INDEX_FAR && value - place->position >= INDEX_BYTES &&
+	       !holds(p, place, value);
 }
 
 struct cq_segment_start cq_segment_start_find(struct cq_segment_bytes *p, enum cq_start_by by,

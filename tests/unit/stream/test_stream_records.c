@@ -390,6 +390,12 @@ static void damaged(void **state)
 	}
 	flip(f, 64 + 6000 * SPAN + 8);
 	expect_number(f->view.stream, 6000, 6000);
+	flip(f, 64 + 12287 * SPAN + 8); /* next to one that the index names, and to the end */
+	stream_reopen(f);
+	assert_int_equal(cq_stream_segment_read_records(f->view.stream, 0, 12287, info, 20), -EIO);
+	assert_int_equal(cq_stream_segment_read_records(f->view.stream, 0, 12280, info, 20), 7);
+	assert_int_equal(cq_stream_segment_read_records(f->view.stream, 0, 12287, info, 20), -EIO);
+	expect_number(f->view.stream, 12288, 12288);
 }
 
 /* What is not sealed, and not in use any more, ends at its first damaged record; nobody knows how many records

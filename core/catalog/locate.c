@@ -126,11 +126,11 @@ static struct seq_plan plan_seq(int dirfd, const struct cq_mapped *mapped, uint6
 	return plan;
 }
 
-int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint64_t *best_seq,
-                  uint64_t *ret_offset)
+int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint64_t from,
+                  uint64_t *best_seq, uint64_t *ret_offset)
 {
 	const struct seq_plan plan = plan_seq(dirfd, mapped, seq, *best_seq);
-	struct cq_walk walk = cq_walk_mapped(&mapped->map, plan.start);
+	struct cq_walk walk = cq_walk_mapped(&mapped->map, from > plan.start ? from : plan.start);
 	uint64_t at = 0, best = *best_seq;
 	struct cq_record_at record;
 	bool found = false;

@@ -22,10 +22,10 @@ uint64_t cq_locate_start(int dirfd, const struct cq_mapped *mapped, enum cq_key 
  * Looks for the lowest sequence number that is `seq` or higher and lower than *best_seq, and for the last
  * record of those that have it; the numbers may be in any order.  1 with *best_seq and *offset of that
  * record; 0 if there is none, with *offset behind the last record, or 0 if the segment is sealed and
- * its index says so.
+ * its index says so.  `from`: the offset of a record before which all numbers are lower than `seq`, or 0.
  */
-int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint64_t *best_seq,
-                  uint64_t *offset);
+int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint64_t from,
+                  uint64_t *best_seq, uint64_t *offset);
 
 /*
  * Finds the record that holds byte `target` of the stream, or else the first that begins behind it.

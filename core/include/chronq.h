@@ -884,7 +884,9 @@ CQ_API int cq_reader_fd(cq_reader *reader);
  */
 
 /* Moves to the first record with this sequence number or a higher one, or behind the newest record.
- * Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run. */
+ * Where sequence numbers repeat (chronicle-rs restarts at 0): in the last such run.  In the segment that is being
+ * written, which has no index yet, a seek reads headers from the segment's first record to its end, or, where these
+ * are before the number, from the reader's place or from those that cq_reader_next_batch() has taken it to. */
 CQ_API int cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
 
 /* Moves to the first record that has this time or a later one, if no record has an earlier time than the

@@ -156,6 +156,7 @@ ssize_t cq_reader_next_batch(cq_reader *reader, struct cq_record *ret_records, s
 	r = cq_reader_next(reader, ret_records);
 	if (r <= 0)
 		return r;
+	cq_landmarks_note(reader, ret_records);
 	if (ret_records->length > rest)
 		return 1;
 	rest -= ret_records->length;

@@ -27,6 +27,17 @@ enum cq_seq_state {
 	CQ_SEQ_GAP,      /* the same, but ENODATA has been reported for that already */
 };
 
+/* Places of records in one segment that the reader has been at, in their order (landmarks.c). */
+#define CQ_LANDMARKS 64U
+struct cq_landmarks {
+	uint32_t segment;
+	unsigned count;
+	uint64_t stride; /* records between two of them, at least */
+	struct {
+		uint64_t seq, offset;
+	} at[CQ_LANDMARKS];
+};
+
 struct cq_reader {
 	/* what each record needs, side by side */
 	uint64_t process;    /* that opened it (os/process.h) */
@@ -58,6 +69,7 @@ struct cq_reader {
 		uint64_t seq;
 	} behind;
 
+	struct cq_landmarks landmarks;
 	struct cq_bridge *bridge; /* its descriptor's (fd.c), or NULL */
 };
 
@@ -97,6 +109,13 @@ int cq_reader_resume(cq_reader *reader, uint32_t segment, uint64_t offset);
 
 /* Moves to a committed position, or to where the records before it end.  Errors as cq_mapped_open(). */
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset);
+
+/* Remembers the place of this record. */
+void cq_landmarks_note(cq_reader *reader, const struct cq_record *record);
+
+/* The offset of a record in this segment that is known, or is the reader's next one, before which all numbers are
+ * lower than `seq`; 0: none is. */
+uint64_t cq_landmarks_before(const cq_reader *reader, const struct cq_mapped *mapped, uint64_t seq);
 
 /* Would cq_reader_next() give something?  The reader may move on into the successor here: it leaves no
  * record behind.  An error on the way is kept for cq_reader_next(). */

@@ -283,7 +283,8 @@ static int match_seq(cq_reader *reader, const struct listing *l, size_t index, u
 	r = cq_reader_mapped(reader, l->ids[index], &mapped);
 	if (r < 0)
 		return r;
-	r = cq_locate_seq(reader->queue->dirfd, &mapped, seq, &match->seq, &offset);
+	r = cq_locate_seq(reader->queue->dirfd, &mapped, seq,
+	                  cq_landmarks_before(reader, &mapped, seq), &match->seq, &offset);
 	if (r > 0) {
 		match->found = true;
 		match->id = l->ids[index];

@@ -5,10 +5,9 @@
 # page.sh - runs every command of a page, such as docs/USE.md, from the page itself: run.py
 #
 # The commands run as root in an empty directory, with the programs of this build on PATH, and the library where
-# pkg-config, the linker and Python find it.  They have a mount namespace, a process
-# namespace and a network of their own: /etc is a copy; /mnt, /var/spool and /var/log are empty.  Everything that a
-# page mounts, starts, or changes there
-# ends with the test.
+# pkg-config, the linker and Python find it.  They have a mount namespace, a process namespace and a network of their
+# own: /etc is a copy; /mnt, /var/spool and /var/log are empty.  Everything that a page mounts, starts, or changes
+# there ends with the test.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=../mount/lib/namespace.sh

@@ -68,13 +68,12 @@ class Shell:
         while time.monotonic() < end:
             readable = select.select([self.reports, self.output], [], [], 0.05)[0]
             self.take()
-            if self.reports in readable:
-                status, jobs = os.read(self.reports, 100).split()
-                self.take()
-                return int(status), int(jobs) > 0
-            if self.process.poll() is not None:
-                self.take()
-                return None, False
+            report = os.read(self.reports, 100).split() if self.reports in readable else []
+            self.take()
+            if report:
+                return int(report[0]), int(report[1]) > 0
+            if self.reports in readable or self.process.poll() is not None:
+                return None, False  # nobody reports any more
         self.process.kill()
         return None, False
 

@@ -165,6 +165,7 @@ class cq_queue_info(Structure):
         ("next_seq", c_uint64),
         ("stream_begin", c_uint64),
         ("stream_end", c_uint64),
+        ("flushes", c_uint32),
     ]
 
 

@@ -36,7 +36,9 @@ class Queue(Case):
         with chronq.Writer(self.q, segment_size=4096) as writer, chronq.Queue(self.q) as queue:
             writer.append_many([b"x" * 1000] * 7)
             self.assertFalse(queue.wait_durable(7, 0.01))
+            before = queue.info().flushes
             writer.sync()
+            self.assertGreater(queue.info().flushes, before)
             self.assertTrue(queue.wait_durable(7, 0))
             self.assertEqual(queue.info().durable_seq, 7)
             writer.append(b"y")

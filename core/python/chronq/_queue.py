@@ -54,6 +54,8 @@ class QueueInfo:
     stream_begin: int | None
     stream_end: int | None
     """The positions of the oldest payload byte, and behind the newest."""
+    flushes: int | None
+    """Flushes that have moved durable_seq, modulo 2**32: only its changes have a meaning."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +184,7 @@ class Queue:
             next_seq=raw.next_seq if raw.have_bounds else None,
             stream_begin=raw.stream_begin if raw.have_bounds else None,
             stream_end=raw.stream_end if raw.have_bounds else None,
+            flushes=raw.flushes if raw.have_control else None,
         )
 
     def holder(self) -> Holder:

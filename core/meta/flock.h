@@ -9,10 +9,11 @@
 
 /*
  * Whether any process holds a flock on this file, and which one.  Reading the list never keeps out a process
- * that wants the lock, as taking the lock would.  Where the list's device number is not stat's (btrfs
- * subvolumes), the inode number and `named` must agree; named 0: then the lock is not found.
+ * that wants the lock, as taking the lock would.  The list has the device of the file's mount, which is not
+ * always stat's (btrfs subvolumes): then the mount of `beside`, a descriptor of a file on it, tells; or, if
+ * that is unknown, the inode number and `named` must agree (0: then the lock is not found).
  * *ret_pid: 0 or less if the process is of another pid namespace.
  */
-bool cq_flock_held(const struct stat *file, pid_t named, pid_t *ret_pid);
+bool cq_flock_held(int beside, const struct stat *file, pid_t named, pid_t *ret_pid);
 
 #endif

@@ -218,7 +218,7 @@ static void find_directory_holder(int dirfd, struct cq_holder *holder)
 	struct cq_holder other = { .locked = true, .closing = true };
 	struct stat st;
 
-	if (fstat(dirfd, &st) < 0 || !cq_flock_held(&st, 0, &other.pid))
+	if (fstat(dirfd, &st) < 0 || !cq_flock_held(dirfd, &st, 0, &other.pid))
 		return;
 	if (other.pid < 0)
 		other.pid = 0;
@@ -245,7 +245,7 @@ int cq_lock_holder(int dirfd, struct cq_holder *ret_holder)
 		text[n] = '\0';
 		text[strcspn(text, "\n")] = '\0';
 		holder = read_text(text);
-		holder.locked = cq_flock_held(&st, holder.pid, &pid);
+		holder.locked = cq_flock_held(dirfd, &st, holder.pid, &pid);
 	} else if (r != -ENOENT) {
 		return r;
 	}

@@ -96,7 +96,7 @@ int cq_reader_lock_holder(int dirfd, const char *name, bool *ret_locked, pid_t *
 	r = cq_io_stat_at(dirfd, path, &st);
 	if (r < 0)
 		return r;
-	*ret_locked = cq_flock_held(&st, 0, &pid);
+	*ret_locked = cq_flock_held(dirfd, &st, 0, &pid);
 	*ret_pid = pid > 0 ? pid : 0;
 	return 0;
 }

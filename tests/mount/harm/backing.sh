@@ -82,6 +82,20 @@ foreign_next() {
 	(set -C && echo "somebody else's" >"$next") 2>"$tmp/said"
 }
 
+# The kernel's list of locks may have another device number than stat(2).
+reader_is_named() {
+	local status
+	"$CHRONQ" tail -f --reader r "$q" >/dev/null &
+	helper=$!
+	wait_for grep -q "^pid *$helper\$" "$m/readers/r"
+	status=$?
+	kill "$helper"
+	wait "$helper"
+	helper=
+	"$CHRONQ" readers --delete r "$q" || status=1
+	return "$status"
+}
+
 # A queue from beginning to end on what is mounted at $disk.
 life() { # NAME
 	local name=$1 next sum
@@ -91,6 +105,7 @@ life() { # NAME
 	does "$name: and syncs" append 1 fsync
 	ok "$name: all of it is there" all_there
 	[ "$name" != btrfs ] || ok "btrfs: what is mapped is written in place" all_in_place
+	ok "$name: the process that has a named reader is found" reader_is_named
 	does "$name: the next segment is there, the name behind it is not" foreign_next
 	sum=$(stat -c '%i %s %Y' "$next" && cksum <"$next")
 	does "$name: a foreign file under the next name stops the roll" append_until "Bad message"

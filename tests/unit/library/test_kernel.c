@@ -404,6 +404,44 @@ static void list_of_locks(void **state)
 	}
 }
 
+/* The list has the device of the mount, which the list of mounts has, too. */
+static void list_of_mounts(void **state)
+{
+	static const struct {
+		const char *before;
+		unsigned long long more_id;
+		bool locked;
+	} lists[] = {
+		{ "", 0, true },
+		{ "", 1, false },
+		{ "nonsense\n1 2 3\n", 0, true },
+	};
+	struct qs *q = *state;
+	char text[256];
+	struct statx mount;
+	struct stat st;
+	int n;
+
+	assert_int_equal(statx(q->dirfd, "", AT_EMPTY_PATH, STATX_MNT_ID, &mount), 0);
+	if (!(mount.stx_mask & STATX_MNT_ID))
+		NOT_HERE("the kernel does not tell the number of a mount (Linux 5.8)");
+	qs_write_file(q->dir, CQ_LOCK_NAME, "77 12 1\n", 8);
+	assert_int_equal(fstatat(q->dirfd, CQ_LOCK_NAME, &st, 0), 0);
+	n = snprintf(text, sizeof text,
+	             "1: FLOCK ADVISORY WRITE 5 fd:09:%ju 0 EOF\n"
+	             "2: FLOCK ADVISORY WRITE 6 fd:07:%ju 0 EOF\n",
+	             (uintmax_t)st.st_ino, (uintmax_t)st.st_ino);
+	kernel_proc = q->base;
+	qs_write_file(q->base, "locks", text, (size_t)n);
+	assert_false(holder_of(q).locked); /* no list of mounts */
+	for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+		n = snprintf(text, sizeof text, "%s%llu 1 253:7 / / rw - x y z\n", lists[i].before,
+		             mount.stx_mnt_id + lists[i].more_id);
+		qs_write_file(q->base, "mountinfo", text, (size_t)n);
+		assert_int_equal(holder_of(q).locked, lists[i].locked);
+	}
+}
+
 /* A process whose start time is unknown is not taken for the one in the lock's text; a writer that does not know
  * its own writes no text. */
 static void start_time_of_a_process(void **state)
@@ -498,9 +536,16 @@ static void whose_files_are_trusted(void **state)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	TEST(refused_and_interrupted), TEST(calls_of_a_writer), TEST(small_file_replaced),
-	TEST(in_place_on_btrfs),       TEST(file_systems),      TEST(list_of_locks),
-	TEST(start_time_of_a_process), TEST(boot_ids),          TEST(whose_files_are_trusted),
+	TEST(refused_and_interrupted),
+	TEST(calls_of_a_writer),
+	TEST(small_file_replaced),
+	TEST(in_place_on_btrfs),
+	TEST(file_systems),
+	TEST(list_of_locks),
+	TEST(list_of_mounts),
+	TEST(start_time_of_a_process),
+	TEST(boot_ids),
+	TEST(whose_files_are_trusted),
 	TEST(written_out_in_part),
 };
 

@@ -29,7 +29,7 @@ cd / || exit
 # ---- arguments ----
 
 for path in "$top"/scripts/*; do
-	[ -f "$path" ] && [ -x "$path" ] || continue
+	[[ -f $path && -x $path ]] || continue
 	name=${path##*/}
 	[ "$name" != fresh-system-inside ] || continue # scripts/fresh-system's own
 	ln -s "$path" "$dir/link"

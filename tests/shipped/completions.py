@@ -204,6 +204,9 @@ def try_shell(name, shell, queue):
         for option, word in re.findall(r"^ +(?:-\w, )?(--[a-z-]+)[ =](NAME)\b", help_of(CHRONQ, command), re.M):
             equal(f"{name}: chronq {command} {option}: the readers of the queue",
                   offered(f"chronq {command} {queue} {option} "), ["first", "second"])
+        for option, words in re.findall(r"^ +(?:-\w, )?(--[a-z-]+)[ =]([a-z]+(?:\|[a-z]+)+) ", help_of(CHRONQ, command), re.M):
+            equal(f"{name}: chronq {command} {option}: its values", offered(f"chronq {command} {option} "),
+                  words.split("|"))
 
     text = help_of(CHRONFS)
     equal(f"{name}: chronfs: its options", offered("chronfs -") + offered("chronfs --"), options_of(text))

@@ -38,8 +38,8 @@ struct cli_named {
 	"  -r, --reader NAME  from the position of this named reader on, which moves\n"      \
 	"                   behind what was written; a new one begins with the oldest\n"     \
 	"                   record. SIGINT and SIGTERM end the output behind a record\n"     \
-	"  -C, --commit C   when the position moves: batch (default: each 256 KiB, and at\n" \
-	"                   the end of the queue), or end (once, after everything)\n"
+	"  -C, --commit batch|end  when the position moves: batch (default: each 256 KiB,\n" \
+	"                   and at the end of the queue), or end (once, after everything)\n"
 
 /* Takes one of these options.  False, after a message: its value is wrong. */
 bool cli_named_take(struct cli_named *named, int option, const char *value);

@@ -47,6 +47,7 @@ struct gathered_stream {
 	int error;
 };
 
+/* Looks at the records of each segment by number, too: the program ends where they contradict each other. */
 void gather_stream(const char *dir, struct gathered_stream *stream);
 
 struct gathered_findings {

@@ -39,16 +39,7 @@ exits() {
 }
 
 # make_replica DIR: marks a queue as a replica of queue 0102...10, as docs/format.md says.
-make_replica() {
-	python3 - "$1/identity.meta" <<-'END'
-		import sys, zlib
-		with open(sys.argv[1], "r+b") as file:
-		    data = file.read()
-		    data = data[:24] + bytes(range(1, 17)) + data[40:]
-		    file.seek(0)
-		    file.write(data[:40] + zlib.crc32(data[:40]).to_bytes(4, "little") + data[44:])
-	END
-}
+make_replica() { "$(dirname "$FORMAT_CHECK")/make_replica.py" "$1"; }
 
 # Contents, names, modes, inodes and times of a directory.
 snapshot() {

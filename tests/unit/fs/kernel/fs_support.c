@@ -142,6 +142,10 @@ int __wrap_fuse_reply_buf(fuse_req_t req, const char *bytes, size_t size)
 	if (size > 0)
 		memcpy(of(req)->bytes, bytes, size);
 	of(req)->size = size;
+	if (of(req)->when_read) {
+		of(req)->when_read();
+		assert_memory_equal(of(req)->bytes, bytes, size);
+	}
 	return answered(req, 0);
 }
 

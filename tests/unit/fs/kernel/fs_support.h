@@ -55,6 +55,7 @@ struct request {
 	bool interrupted;
 	fuse_interrupt_func_t func;
 	void *data;
+	void (*when_read)(void); /* called when the kernel has the bytes of the reply, before libfuse returns */
 };
 extern struct request requests[4];
 

@@ -75,6 +75,40 @@ static void pieces(void **state)
 	fs_release(node, &fi);
 }
 
+static uint64_t closed_node;
+static struct fuse_file_info closed_file;
+
+static void close_it(void)
+{
+	fs_release(closed_node, &closed_file);
+	for (size_t size = 16; size <= 4096; size += 16) { /* somebody else gets what was freed */
+		void *other = malloc(size);
+
+		assert_non_null(other);
+		explicit_bzero(other, size);
+		free(other);
+	}
+}
+
+/* A process that has its bytes may close the file before the reply returns: the bytes of the reply are not
+ * those of the open file. */
+static void closed_at_once(void **state)
+{
+	static const char *const names_of[] = { "readers/some", "stats.json", "metrics" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof names_of / sizeof names_of[0]; i++) {
+		closed_node = fs_node(names_of[i]);
+		closed_file = fs_open(closed_node, O_RDONLY);
+		fs_request(0, 0);
+		requests[0].when_read = close_it;
+		chronfs_ops.read(REQ(0), closed_node, 4096, 0, &closed_file);
+		fs_expect(0, 0);
+		assert_true(requests[0].size > 0);
+		assert_true(fs_nothing_is_open());
+	}
+}
+
 /* A reader that is deleted after its name was looked up is not opened; who has it open reads on. */
 static void deleted(void **state)
 {
@@ -96,6 +130,7 @@ static void deleted(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(names, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(pieces, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(closed_at_once, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(deleted, fs_setup_read_only, fs_teardown),
 };
 

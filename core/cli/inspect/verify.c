@@ -11,6 +11,7 @@ static void print_finding(void *arg, const struct cq_finding *finding)
 
 	if (*quiet && !finding->damage)
 		return;
+	cli_meter_clear(); /* standard output may be the same terminal */
 	fputs(finding->damage ? "damage: " : "note: ", stdout);
 	if (finding->segment != UINT32_MAX)
 		printf("segment %09" PRIu32 " offset %" PRIu64 ": ", finding->segment,

@@ -202,6 +202,7 @@ static void level(struct qs *q)
 	qs_zero(q->dir, "control.meta", 128, 132); /* how often the position has moved */
 	qs_zero(q->dir, "control.meta", 264, 272); /* heartbeat */
 	qs_zero(q->dir, "control.meta", 384, 392); /* notifications, waiters */
+	qs_zero(q->dir, "control.meta", 400, 404); /* flushes */
 }
 
 static void copy_again(struct qs *q, const char *start)

@@ -5,6 +5,7 @@ Needs what `meson test` sets: CHRONQ_PYTHON (the folder of the module), CHRONQ_L
 """
 
 import os
+import signal
 import sys
 import unittest
 
@@ -59,6 +60,12 @@ def main():
     loader.testNamePatterns = [f"*{part}*" for part in wanted] or None
     suite = loader.loadTestsFromName("test_" + name)
     result = Tap()
+
+    def ended(*_):
+        result.stop()
+        raise SystemExit  # the test that runs fails, and cleans up
+
+    signal.signal(signal.SIGTERM, ended)
     suite.run(result)
     print(f"1..{result.count}")
     return not (result.count and result.wasSuccessful())

@@ -53,7 +53,7 @@ done
 
 cd "$dir" || exit
 ok "uninstall" ninja -C "$top/build/release" uninstall
-left=$(find /usr/local /sbin/ -name '*chron*')
+left=$(find /usr/local /sbin/ ! -type d -name '*chron*')
 [ -z "$left" ]
 check "no file is left" $? "$left"
 finish

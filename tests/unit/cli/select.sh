@@ -233,4 +233,31 @@ damaged_oldest() {
 		grep -q 'damaged' exit.err
 }
 ok "a damaged segment that does not say what it holds" damaged_oldest
+
+# failing CALL...: each of these calls fails at several times.  A command ends by itself, with a reason if it does not
+# succeed.
+failing() {
+	local call skip command code runs=0
+	for call in "$@"; do
+		for skip in 0 1 2 3 4 6 9; do
+			rm -rf t && cp -R q t
+			for command in "cat -S @1796032900 t" "cat -U @1796032860 t" "tail -n 5 -g 7 t" "tail -S @1796032900 t" \
+				"trim -b 40 t" "trim -b @1796032900 t" "roll t"; do
+				# shellcheck disable=SC2086 # words
+				CHRONQ_FAIL=$call:$skip:1 timeout "$patience" "$CHRONQ" $command >out 2>err
+				code=$?
+				[ $code -eq 0 ] && continue
+				runs=$((runs + 1))
+				{ [ $code -eq 1 ] || [ $code -eq 3 ]; } && [ -s err ] || {
+					echo "$call:$skip $command: $code"
+					return 1
+				}
+			done
+		done
+	done
+	[ $runs -gt 5 ]
+}
+if [ "${PLANTED_FAULTS-}" = yes ]; then
+	ok "with failing calls" failing open:5 open:24 list:5 pread:5 open_dir:5 stat:5 map:12
+fi
 finish

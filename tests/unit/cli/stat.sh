@@ -192,6 +192,16 @@ ok "shows its progress" shown terminal '^chronq: slow: importing, [0-9]* bytes, 
 ok "and removes it" removed terminal
 ok "on a narrow terminal" slow_import 40
 ok "it shows the figures alone" shown terminal '^[0-9]* bytes, [0-9]* bytes/s$'
+# A reader that comes late: cat waits for it, and more than fits into buffers is left then.
+late_reader() {
+	yes 'a line' | head -n 300000 | "$CHRONQ" append -s 1M late && rm -f terminal &&
+		on_terminal terminal 100 "$CHRONQ" "$1" late | { sleep 1.5 && wc -l >out; } && [ "$(cat out)" = 300000 ] && rm -r late
+}
+ok "cat to a pipe" late_reader cat
+ok "shows its progress" shown terminal '^chronq: late: reading, [0-9]* %, [0-9]* [KMa-zB]*/s, [0-9]* [a-z]* left$'
+ok "and removes it" removed terminal
+ok "export" late_reader export
+ok "shows its progress" shown terminal '^chronq: late: exporting, [0-9]* %, [0-9]* [KMa-zB]*/s, [0-9]* [a-z]* left$'
 quick() { on_terminal terminal 100 "$CHRONQ" verify q >out && [ ! -s terminal ]; }
 ok "what is quick shows none" quick
 if [ "${PLANTED_FAULTS-}" = yes ]; then

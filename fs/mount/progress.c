@@ -62,7 +62,8 @@ static void show(struct chronfs *fs, const char *text)
 
 static uint64_t elapsed_ms(const struct timespec *begin, const struct timespec *now)
 {
-	const int64_t ns = (now->tv_sec - begin->tv_sec) * 1000000000LL + now->tv_nsec - begin->tv_nsec;
+	const int64_t ns =
+		(now->tv_sec - begin->tv_sec) * 1000000000LL + now->tv_nsec - begin->tv_nsec;
 
 	return (uint64_t)ns / 1000000;
 }

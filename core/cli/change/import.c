@@ -33,8 +33,8 @@ struct import {
 	/* the queue */
 	cq_writer *writer;
 	uint64_t next_seq, stream_end; /* behind the batch */
-	cq_reader *reader;             /* of the records that are there already; NULL: none was compared */
-	uint64_t reader_seq;           /* behind the one that was compared last */
+	cq_reader *reader;   /* of the records that are there already; NULL: none was compared */
+	uint64_t reader_seq; /* behind the one that was compared last */
 	/* not appended yet */
 	struct cli_json_record batch[BATCH];
 	struct cq_message messages[BATCH];
@@ -66,9 +66,8 @@ static int flush_batch(struct import *im)
 
 	while (done < im->count && r == 0) {
 		struct cq_appended in;
-		const ssize_t n =
-			cq_writer_append_batch_at(im->writer, im->messages + done, im->times + done,
-		                                  im->count - done, &in);
+		const ssize_t n = cq_writer_append_batch_at(
+			im->writer, im->messages + done, im->times + done, im->count - done, &in);
 
 		done += in.count;
 		im->appended += in.count;
@@ -79,8 +78,8 @@ static int flush_batch(struct import *im)
 		cli_json_record_free(&im->batch[i]);
 	im->count = im->bytes = 0;
 	if (r == -EMSGSIZE)
-		cli_note("%s: a record is larger than %zu bytes (--segment-size of a new queue)", im->dir,
-		         cq_writer_max_payload(im->writer));
+		cli_note("%s: a record is larger than %zu bytes (--segment-size of a new queue)",
+		         im->dir, cq_writer_max_payload(im->writer));
 	return r < 0 ? cli_fail(im->dir, r) : CLI_OK;
 }
 
@@ -106,7 +105,8 @@ static bool same(const struct cq_record *there, const struct cli_json_record *re
 	       there->length == record->length &&
 	       (!record->have_stream || !there->have_stream ||
 	        there->stream_offset == record->stream_offset) &&
-	       (record->length == 0 || memcmp(there->payload, record->payload, record->length) == 0);
+	       (record->length == 0 ||
+	        memcmp(there->payload, record->payload, record->length) == 0);
 }
 
 /* The record's number is below the queue's next one. */
@@ -141,8 +141,7 @@ static int compare(struct import *im, const struct cli_json_record *record)
 		               record->seq);
 	else
 		im->present++;
-	return r > 0 && there.seq == record->seq && same(&there, record) ? CLI_OK
-	                                                                   : fault(im, why);
+	return r > 0 && there.seq == record->seq && same(&there, record) ? CLI_OK : fault(im, why);
 }
 
 /* ---- lines ---- */
@@ -203,7 +202,8 @@ static int take(struct import *im, struct cli_json_record *record)
 			               record->stream_offset, im->stream_end);
 		else
 			(void)snprintf(why, sizeof why,
-			               "record %" PRIu64 " comes where the queue's next number is %" PRIu64
+			               "record %" PRIu64
+			               " comes where the queue's next number is %" PRIu64
 			               ": others are missing, or out of order (--renumber)",
 			               record->seq, im->next_seq);
 		r = fault(im, why);
@@ -239,9 +239,10 @@ static int open_queue(struct import *im, const struct cli_json_record *first)
 		if (im->config.begin_seq > 0)
 			return fault(im, "no queue can begin with such a seq or stream_offset; or "
 			                 "--segment-size is wrong");
-		cli_note("%s: --segment-size must be that of the queue, or for a new queue a multiple of "
-		         "%llu from %llu to %llu",
-		         im->dir, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MAX);
+		cli_note(
+			"%s: --segment-size must be that of the queue, or for a new queue a multiple of "
+			"%llu from %llu to %llu",
+			im->dir, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MIN, CQ_SEGMENT_SIZE_MAX);
 		return CLI_USAGE;
 	}
 	if (r == 0)
@@ -292,7 +293,8 @@ static int import_all(struct import *im)
 	cli_stop_on(SIGTERM);
 	cli_stop_on(SIGHUP);
 	cli_meter_begin(im->dir, "importing",
-	                fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
+	                fstat(STDIN_FILENO, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size
+	                                                                     : 0);
 	status = import_lines(im);
 	cli_meter_end();
 	cq_reader_close(im->reader);
@@ -304,7 +306,8 @@ static int import_all(struct import *im)
 		cli_note("%s: %" PRIu64 " of the records were there already", im->dir, im->present);
 	if (status != CLI_OK)
 		cli_note("%s: records imported: %" PRIu64 "%s", im->dir, im->appended,
-		         im->renumbers ? "" : "; another run with the same input continues behind them");
+		         im->renumbers ? ""
+		                       : "; another run with the same input continues behind them");
 	cli_line_input_free(&im->input);
 	return status;
 }

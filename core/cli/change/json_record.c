@@ -23,8 +23,8 @@ static bool refuse(const struct parsing *p, const char *why, const char *key)
 }
 
 /* A number of JSON, or its digits in a string. */
-static bool take_number(const struct parsing *p, const char *key, const json_t *value, uint64_t most,
-                        uint64_t *ret_number)
+static bool take_number(const struct parsing *p, const char *key, const json_t *value,
+                        uint64_t most, uint64_t *ret_number)
 {
 	const char *text = json_string_value(value), *rest;
 	uint64_t number;
@@ -81,8 +81,7 @@ static bool take_member(struct parsing *p, const char *key, const json_t *value)
 	if (strcmp(key, "time_ns") == 0)
 		return r->have_time = take_number(p, key, value, UINT64_MAX, &r->time_ns);
 	if (strcmp(key, "stream_offset") == 0)
-		return r->have_stream =
-			       take_number(p, key, value, UINT64_MAX, &r->stream_offset);
+		return r->have_stream = take_number(p, key, value, UINT64_MAX, &r->stream_offset);
 	if (strcmp(key, "length") == 0)
 		return p->have_length = take_number(p, key, value, UINT64_MAX, &p->length);
 	if (strcmp(key, "type") == 0) {
@@ -101,9 +100,8 @@ static bool take_all(struct parsing *p)
 
 	if (!json_is_object(p->record->object))
 		return refuse(p, "not a JSON object", "");
-	json_object_foreach (p->record->object, key, value)
-		if (!take_member(p, key, value))
-			return false;
+	json_object_foreach(p->record->object, key,
+	                    value) if (!take_member(p, key, value)) return false;
 	if (!p->record->payload)
 		return refuse(p, " is missing", "payload");
 	if (p->have_length && p->length != p->record->length)
@@ -118,8 +116,8 @@ bool cli_json_record_parse(const char *line, size_t length, struct cli_json_reco
 	struct parsing parsing = { .record = &record, .fault = fault };
 	json_error_t error;
 
-	record.object = json_loadb(line, length,
-	                           JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+	record.object = json_loadb(
+		line, length, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
 	if (!record.object) {
 		(void)snprintf(fault, CLI_JSON_FAULT_MAX, "not JSON: %s", error.text);
 		return false;

@@ -52,7 +52,8 @@ static int read_more(struct cli_line_input *in, bool waits)
 	return 0;
 }
 
-int cli_line_input_next(struct cli_line_input *in, bool waits, const char **ret_line, size_t *ret_length)
+int cli_line_input_next(struct cli_line_input *in, bool waits, const char **ret_line,
+                        size_t *ret_length)
 {
 	const char *newline = NULL;
 	int r;

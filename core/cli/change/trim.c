@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/mounted.h"
 #include "shared/cli.h"
+#include "shared/mounted.h"
 #include "shared/span.h"
 #include "shared/time.h"
 

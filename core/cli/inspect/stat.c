@@ -54,8 +54,9 @@ static void see_reader(void *arg, const struct cq_reader_position *reader)
 	if (reader->lag_bytes > s->max_lag)
 		s->max_lag = reader->lag_bytes;
 	if (s->lags)
-		json_array_append_new(s->lags, json_pack("{s:s,s:I}", "name", reader->name, "lag_bytes",
-		                                         (json_int_t)reader->lag_bytes));
+		json_array_append_new(s->lags,
+		                      json_pack("{s:s,s:I}", "name", reader->name, "lag_bytes",
+		                                (json_int_t)reader->lag_bytes));
 }
 
 static int take_sample(cq_queue *queue, bool json, struct sample *ret)
@@ -94,7 +95,8 @@ static void print_once(const struct sample *s)
 	const struct cq_queue_info *i = &s->info;
 
 	if (i->have_bounds)
-		printf("records         %" PRIu64 ", from %" PRIu64 "; the next one is %" PRIu64 "\n"
+		printf("records         %" PRIu64 ", from %" PRIu64 "; the next one is %" PRIu64
+		       "\n"
 		       "payload         %" PRIu64 " bytes, at %" PRIu64 " to %" PRIu64 "\n",
 		       i->next_seq - i->first_seq, i->first_seq, i->next_seq,
 		       i->stream_end - i->stream_begin, i->stream_begin, i->stream_end);
@@ -107,8 +109,8 @@ static void print_once(const struct sample *s)
 	printf("segments        %" PRIu64 ", %" PRIu64 " bytes\n", i->segments,
 	       i->segments * i->segment_size);
 	print_writer(s);
-	printf("readers         %" PRIu64 "; the last one is %" PRIu64 " bytes behind\n", s->readers,
-	       s->max_lag);
+	printf("readers         %" PRIu64 "; the last one is %" PRIu64 " bytes behind\n",
+	       s->readers, s->max_lag);
 }
 
 /* ---- a line each interval ---- */
@@ -143,8 +145,8 @@ static const char *brief(char text[24], double number)
 
 static void print_header(void)
 {
-	printf("%9s %9s %7s %7s %9s %8s %8s %7s %8s\n", "appends/s", "payload/s", "rolls/s", "syncs/s",
-	       "unsynced", "segments", "files", "readers", "max lag");
+	printf("%9s %9s %7s %7s %9s %8s %8s %7s %8s\n", "appends/s", "payload/s", "rolls/s",
+	       "syncs/s", "unsynced", "segments", "files", "readers", "max lag");
 }
 
 static void print_line(const struct sample *before, const struct sample *now)
@@ -157,9 +159,11 @@ static void print_line(const struct sample *before, const struct sample *now)
 
 	printf("%9s %9s %7s %7s %9s %8s %8s %7s %8s\n",
 	       bounds ? brief(text[0], (double)growth(a->next_seq, b->next_seq) / seconds) : "-",
-	       bounds ? brief(text[1], (double)growth(a->stream_end, b->stream_end) / seconds) : "-",
+	       bounds ? brief(text[1], (double)growth(a->stream_end, b->stream_end) / seconds)
+	              : "-",
 	       control ? brief(text[2], (double)growth(a->current, b->current) / seconds) : "-",
-	       control ? brief(text[3], (double)(uint32_t)(b->flushes - a->flushes) / seconds) : "-",
+	       control ? brief(text[3], (double)(uint32_t)(b->flushes - a->flushes) / seconds)
+	               : "-",
 	       b->have_bounds && b->have_durable ? brief(text[4], (double)unsynced(b)) : "-",
 	       brief(text[5], (double)b->segments),
 	       brief(text[6], (double)b->segments * (double)b->segment_size),

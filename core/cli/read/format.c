@@ -14,11 +14,13 @@ static bool is_format(const char *format)
 {
 	for (const char *at = format; *at != '\0'; at++) {
 		if (*at == '%' && (at[1] == '\0' || !strchr("stnylogepxb%", at[1]))) {
-			cli_note("--format: there is no %.2s (a percent sign is %%%%): %s", at, format);
+			cli_note("--format: there is no %.2s (a percent sign is %%%%): %s", at,
+			         format);
 			return false;
 		}
 		if (*at == '\\' && (at[1] == '\0' || !strchr("nt0\\c", at[1]))) {
-			cli_note("--format: there is no %.2s (a backslash is \\\\): %s", at, format);
+			cli_note("--format: there is no %.2s (a backslash is \\\\): %s", at,
+			         format);
 			return false;
 		}
 		if (at[0] == '\\' && at[1] == 'c' && at[2] != '\0') {
@@ -73,7 +75,8 @@ static void put_base64(struct sink *sink, const struct cq_record *record)
 
 static void put_field(struct sink *sink, char field, const struct cq_record *record)
 {
-	char text[CLI_TIME_MAX] = "-"; /* where chronicle-rs wrote, there is no stream offset and no epoch */
+	char text[CLI_TIME_MAX] =
+		"-"; /* where chronicle-rs wrote, there is no stream offset and no epoch */
 
 	switch (field) {
 	case 's':
@@ -134,7 +137,12 @@ static bool write_format(const char *format, const struct cq_record *record)
 		else if (at[1] == 'c')
 			return sink.ok;
 		else
-			put(&sink, at[1] == 'n' ? "\n" : at[1] == 't' ? "\t" : at[1] == '0' ? "" : "\\", 1);
+			put(&sink,
+			    at[1] == 'n'   ? "\n"
+			    : at[1] == 't' ? "\t"
+			    : at[1] == '0' ? ""
+			                   : "\\",
+			    1);
 		at += 2;
 	}
 	if (sink.last != '\n')
@@ -155,5 +163,6 @@ bool cli_style_write(const struct cli_style *style, const struct cq_record *reco
 {
 	if (style->format)
 		return write_format(style->format, record);
-	return style->json ? cli_output_json(record, style->exact) : cli_output_payload(record, style->line);
+	return style->json ? cli_output_json(record, style->exact)
+	                   : cli_output_payload(record, style->line);
 }

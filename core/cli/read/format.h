@@ -5,10 +5,10 @@
 
 #include "shared/cli.h"
 
-#define CLI_FORMAT_HELP                                                                          \
-	"  -F, --format F   each record as this text, with a newline if that is missing:\n"      \
-	"                   %s sequence number, %t time, %n nanoseconds since 1970, %y type,\n"  \
-	"                   %l length, %o stream offset, %g segment, %e epoch, %p payload,\n"    \
+#define CLI_FORMAT_HELP                                                                               \
+	"  -F, --format F   each record as this text, with a newline if that is missing:\n"           \
+	"                   %s sequence number, %t time, %n nanoseconds since 1970, %y type,\n"       \
+	"                   %l length, %o stream offset, %g segment, %e epoch, %p payload,\n"         \
 	"                   %x payload in hex, %b in base64, %%; \\n \\t \\0 \\\\; \\c at the end:\n" \
 	"                   no newline\n"
 

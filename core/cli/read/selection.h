@@ -22,16 +22,19 @@ struct cli_selection {
 
 /* For a command's table of options; letters for getopt. */
 #define CLI_SELECTION_LETTERS "S:U:t:g:"
-#define CLI_SELECTION_OPTIONS                                                                     \
-	{ "since", required_argument, NULL, 'S' }, { "until", required_argument, NULL, 'U' },     \
-		{ "type", required_argument, NULL, 't' }, { "grep", required_argument, NULL, 'g' }
+#define CLI_SELECTION_OPTIONS                                                                 \
+	{ "since", required_argument, NULL, 'S' }, { "until", required_argument, NULL, 'U' }, \
+		{ "type", required_argument, NULL, 't' },                                     \
+	{                                                                                     \
+		"grep", required_argument, NULL, 'g'                                          \
+	}
 #define CLI_SELECTION_ARGUMENTS "[--since T] [--until T] [--type N] [--grep RE]"
-#define CLI_SELECTION_HELP                                                                        \
-	"  -S, --since T    records appended at T or later: \"2026-11-30 10:00\", \"10:00\",\n"   \
-	"                   today, \"10 min ago\", -1h, @1234567890, 2026-11-30T10:00:00Z\n"      \
-	"  -U, --until T    records appended at T or before\n"                                    \
-	"  -t, --type N     records of type N; N,M and N-M too; may be repeated\n"                \
-	"  -g, --grep RE    records whose payload has a match of this Perl regular\n"             \
+#define CLI_SELECTION_HELP                                                                      \
+	"  -S, --since T    records appended at T or later: \"2026-11-30 10:00\", \"10:00\",\n" \
+	"                   today, \"10 min ago\", -1h, @1234567890, 2026-11-30T10:00:00Z\n"    \
+	"  -U, --until T    records appended at T or before\n"                                  \
+	"  -t, --type N     records of type N; N,M and N-M too; may be repeated\n"              \
+	"  -g, --grep RE    records whose payload has a match of this Perl regular\n"           \
 	"                   expression\n"
 
 /* Takes one of these options.  False, after a message: its value is wrong. */

@@ -114,9 +114,10 @@ int cli_mounted_do(const char *dir, const struct cq_holder *holder, const char *
 		return -ENOLINK;
 	}
 	if (!find_ctl(holder->pid, ctl)) {
-		cli_note("%s: process %d has the queue, and serves no mount that can be read here; if it "
-		         "serves one: echo %s > MOUNT/ctl",
-		         dir, (int)holder->pid, command);
+		cli_note(
+			"%s: process %d has the queue, and serves no mount that can be read here; if it "
+			"serves one: echo %s > MOUNT/ctl",
+			dir, (int)holder->pid, command);
 		return -ENOLINK;
 	}
 	r = write_command(ctl, command);

@@ -108,16 +108,36 @@ static bool take_unit(const char **at, uint64_t *ret_ns)
 		const char *name;
 		uint64_t ns;
 	} units[] = {
-		{ "seconds", SECOND_NS }, { "second", SECOND_NS }, { "sec", SECOND_NS },
-		{ "s", SECOND_NS },       { "minutes", MINUTE_NS }, { "minute", MINUTE_NS },
-		{ "min", MINUTE_NS },     { "months", YEAR_NS / 12 }, { "month", YEAR_NS / 12 },
-		{ "msec", MS },           { "ms", MS },            { "M", YEAR_NS / 12 },
-		{ "m", MINUTE_NS },       { "hours", HOUR_NS },    { "hour", HOUR_NS },
-		{ "hr", HOUR_NS },        { "h", HOUR_NS },        { "days", DAY_NS },
-		{ "day", DAY_NS },        { "d", DAY_NS },         { "weeks", 7 * DAY_NS },
-		{ "week", 7 * DAY_NS },   { "w", 7 * DAY_NS },     { "years", YEAR_NS },
-		{ "year", YEAR_NS },      { "y", YEAR_NS },        { "usec", US },
-		{ "us", US },             { "nsec", 1 },           { "ns", 1 },
+		{ "seconds", SECOND_NS },
+		{ "second", SECOND_NS },
+		{ "sec", SECOND_NS },
+		{ "s", SECOND_NS },
+		{ "minutes", MINUTE_NS },
+		{ "minute", MINUTE_NS },
+		{ "min", MINUTE_NS },
+		{ "months", YEAR_NS / 12 },
+		{ "month", YEAR_NS / 12 },
+		{ "msec", MS },
+		{ "ms", MS },
+		{ "M", YEAR_NS / 12 },
+		{ "m", MINUTE_NS },
+		{ "hours", HOUR_NS },
+		{ "hour", HOUR_NS },
+		{ "hr", HOUR_NS },
+		{ "h", HOUR_NS },
+		{ "days", DAY_NS },
+		{ "day", DAY_NS },
+		{ "d", DAY_NS },
+		{ "weeks", 7 * DAY_NS },
+		{ "week", 7 * DAY_NS },
+		{ "w", 7 * DAY_NS },
+		{ "years", YEAR_NS },
+		{ "year", YEAR_NS },
+		{ "y", YEAR_NS },
+		{ "usec", US },
+		{ "us", US },
+		{ "nsec", 1 },
+		{ "ns", 1 },
 	};
 
 	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
@@ -136,8 +156,8 @@ static bool take_unit(const char **at, uint64_t *ret_ns)
 /* amount x unit, with the fraction of the amount in billionths; UINT64_MAX where that is more. */
 static uint64_t scale(uint64_t amount, uint64_t billionths, uint64_t unit)
 {
-	const uint64_t part = unit >= SECOND_NS ? unit / SECOND_NS * billionths
-	                                        : unit * billionths / SECOND_NS;
+	const uint64_t part =
+		unit >= SECOND_NS ? unit / SECOND_NS * billionths : unit * billionths / SECOND_NS;
 	uint64_t ns;
 
 	if (__builtin_mul_overflow(amount, unit, &ns) || __builtin_add_overflow(ns, part, &ns))
@@ -477,8 +497,8 @@ static const char *to_ns(struct moment *m, const struct zone *zone, uint64_t now
 	if (zone->kind == FIXED)
 		seconds = (int64_t)timegm(&m->tm) - zone->east;
 	else
-		seconds = (int64_t)from_local(&m->tm, zone->kind == LOCAL ? zone->isdst : -1,
-		                              twice);
+		seconds =
+			(int64_t)from_local(&m->tm, zone->kind == LOCAL ? zone->isdst : -1, twice);
 	if (leap_second) {
 		seconds++;
 		m->fraction = 0;
@@ -510,7 +530,8 @@ static const char *parse_epoch(const char *at, uint64_t *ret_ns)
 	return NULL;
 }
 
-const char *cli_parse_time(const char *text, uint64_t now_ns, enum cli_twice twice, uint64_t *ret_ns)
+const char *cli_parse_time(const char *text, uint64_t now_ns, enum cli_twice twice,
+                           uint64_t *ret_ns)
 {
 	struct moment moment;
 	const char *at = text, *fault;

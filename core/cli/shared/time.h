@@ -26,7 +26,8 @@ enum cli_twice { CLI_TWICE_FIRST, CLI_TWICE_SECOND };
  * local time that does not come, as when summer time begins, is taken as if the clock had not been put
  * forward.
  */
-const char *cli_parse_time(const char *text, uint64_t now_ns, enum cli_twice twice, uint64_t *ret_ns);
+const char *cli_parse_time(const char *text, uint64_t now_ns, enum cli_twice twice,
+                           uint64_t *ret_ns);
 
 /* CLOCK_REALTIME; 0 before 1970. */
 uint64_t cli_now_ns(void);

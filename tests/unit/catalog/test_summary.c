@@ -384,8 +384,8 @@ static void write_times(struct qs *q)
 {
 	qs_open(q);
 	for (unsigned i = 0; i < 4 * LOOK_PER_SEGMENT + 5; i++)
-		assert_int_equal(cq_writer_append_at(q->writer, 1, 1000 + i * 7919 % 1009, "record", 6,
-		                                     NULL),
+		assert_int_equal(cq_writer_append_at(q->writer, 1, 1000 + i * 7919 % 1009, "record",
+		                                     6, NULL),
 		                 0);
 }
 

@@ -54,8 +54,8 @@ static void refuses(const char *text, const char *why, int line)
 	const char *fault = parse(text, CLI_TWICE_FIRST, &ns);
 
 	if (!fault || !strstr(fault, why))
-		print_error("line %d: '%s': %s %llu\n", line, text, fault ? fault : "accepted:",
-		            (unsigned long long)ns);
+		print_error("line %d: '%s': %s %llu\n", line, text,
+		            fault ? fault : "accepted:", (unsigned long long)ns);
 	assert_non_null(fault);
 	assert_non_null(strstr(fault, why));
 	assert_int_equal(ns, 77);
@@ -87,7 +87,8 @@ static void dates(void **state)
 	GIVES("yesterday", (MIDNIGHT - 86400) * S);
 	GIVES("tomorrow", (MIDNIGHT + 86400) * S);
 	GIVES("today +01:00", (MIDNIGHT - 3600) * S);
-	GIVES("23:30 +12:00", (MIDNIGHT + 86400 + 84600 - 43200) * S); /* there it is tomorrow already */
+	GIVES("23:30 +12:00",
+	      (MIDNIGHT + 86400 + 84600 - 43200) * S); /* there it is tomorrow already */
 	GIVES("now", NOW);
 	GIVES("@1796040000", NOON * S);
 	GIVES("@1796040000.25", NOON * S + S / 4);
@@ -201,12 +202,56 @@ static void ends(void **state)
 static void nonsense(void **state)
 {
 	static const char *const texts[] = {
-		"", " ", "x", "yesterda", "todayx", "10", "10 min", "min ago", "-", "+", "--5", "-5x", "-5 ago",
-		"5 sago", "5 agox", "1:00", "24:00", "12:60", "12:00:", "12:00:0", "12:00:00.", "12:00:00.x",
-		"2026-11-30T", "2026-11-30T12", "2026-11-3012:00", "2026-11", "2026-1-1", "20261130", "12026-11-30",
-		"2026-11-30 12:00 +1", "2026-11-30 12:00 +24:00", "2026-11-30 12:00 +01:60", "2026-11-30 12:00 x",
-		"2026-11-30 12:00ZZ", "2026-11-30 12:00 UTC x", "Mon", "Mon 12:00", "Monda 2026-11-30", "@", "@x",
-		"@1.", "@1x", "@ 1", "now x", "nowx", "-1..5h", "-1.h", "-9999999999s", "\xff", "2026-11-30\n",
+		"",
+		" ",
+		"x",
+		"yesterda",
+		"todayx",
+		"10",
+		"10 min",
+		"min ago",
+		"-",
+		"+",
+		"--5",
+		"-5x",
+		"-5 ago",
+		"5 sago",
+		"5 agox",
+		"1:00",
+		"24:00",
+		"12:60",
+		"12:00:",
+		"12:00:0",
+		"12:00:00.",
+		"12:00:00.x",
+		"2026-11-30T",
+		"2026-11-30T12",
+		"2026-11-3012:00",
+		"2026-11",
+		"2026-1-1",
+		"20261130",
+		"12026-11-30",
+		"2026-11-30 12:00 +1",
+		"2026-11-30 12:00 +24:00",
+		"2026-11-30 12:00 +01:60",
+		"2026-11-30 12:00 x",
+		"2026-11-30 12:00ZZ",
+		"2026-11-30 12:00 UTC x",
+		"Mon",
+		"Mon 12:00",
+		"Monda 2026-11-30",
+		"@",
+		"@x",
+		"@1.",
+		"@1x",
+		"@ 1",
+		"now x",
+		"nowx",
+		"-1..5h",
+		"-1.h",
+		"-9999999999s",
+		"\xff",
+		"2026-11-30\n",
 	};
 
 	(void)state;
@@ -226,8 +271,33 @@ static void nonsense(void **state)
 static void any_text(void **state)
 {
 	static const char *const pieces[] = {
-		"2026", "-", "11", "30", "-11-30", " ", "T", "12", ":", "00", ".", "5", "Z", "+01:00", "UTC", "ago",
-		"min", "h", "@", "now", "today", "Mon", "Europe/Berlin", "99999999999", "1970-01-01", "\x80", "M",
+		"2026",
+		"-",
+		"11",
+		"30",
+		"-11-30",
+		" ",
+		"T",
+		"12",
+		":",
+		"00",
+		".",
+		"5",
+		"Z",
+		"+01:00",
+		"UTC",
+		"ago",
+		"min",
+		"h",
+		"@",
+		"now",
+		"today",
+		"Mon",
+		"Europe/Berlin",
+		"99999999999",
+		"1970-01-01",
+		"\x80",
+		"M",
 	};
 	const size_t count = sizeof pieces / sizeof pieces[0];
 	unsigned taken = 0, random = 1;
@@ -252,9 +322,9 @@ static void any_text(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(dates),        cmocka_unit_test(spans), cmocka_unit_test(summer_time),
-	cmocka_unit_test(named_zones),  cmocka_unit_test(ends),  cmocka_unit_test(leap_seconds),
-	cmocka_unit_test(nonsense),     cmocka_unit_test(any_text),
+	cmocka_unit_test(dates),       cmocka_unit_test(spans),    cmocka_unit_test(summer_time),
+	cmocka_unit_test(named_zones), cmocka_unit_test(ends),     cmocka_unit_test(leap_seconds),
+	cmocka_unit_test(nonsense),    cmocka_unit_test(any_text),
 };
 
 SUPPORT_MAIN(tests)

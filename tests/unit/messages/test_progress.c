@@ -285,7 +285,8 @@ static void for_people(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		cq_progress_text(text, sizeof text, cases[i].done, cases[i].total, cases[i].elapsed_ms);
+		cq_progress_text(text, sizeof text, cases[i].done, cases[i].total,
+		                 cases[i].elapsed_ms);
 		assert_string_equal(text, cases[i].text);
 	}
 	cq_progress_text(brief, sizeof brief, 35 << 20, 100 << 20, 1000);

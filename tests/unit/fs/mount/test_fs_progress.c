@@ -199,9 +199,10 @@ static void one_line_on_a_terminal(void **state)
 
 	(void)state;
 	text = on_stderr(two_seconds);
-	assert_string_equal(text, "\rchronfs: recovery: 1 of 41 segments, 2 %, 129 MiB/s, 40 s left\033[K"
-	                          "\rchronfs: recovery: 2 of 41 segments, 4 %, 128 MiB/s, 39 s left\033[K"
-	                          "\r\033[K");
+	assert_string_equal(text,
+	                    "\rchronfs: recovery: 1 of 41 segments, 2 %, 129 MiB/s, 40 s left\033[K"
+	                    "\rchronfs: recovery: 2 of 41 segments, 4 %, 128 MiB/s, 39 s left\033[K"
+	                    "\r\033[K");
 	free(text);
 	assert_int_equal(made.said, 0);
 }
@@ -230,8 +231,8 @@ static void more_time_is_asked_for(void **state)
 			assert_int_equal(at(1), 0);
 			assert_string_equal(
 				received(),
-				n == 0 ? "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
-					 "segments, 2 %, 129 MiB/s, 40 s left"
+				n == 0   ? "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
+					   "segments, 2 %, 129 MiB/s, 40 s left"
 				: n == 1 ? "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
 					   "segments, 2 %, 64 MiB/s, 79 s left"
 					 : "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=recovery: 1 of 41 "
@@ -282,11 +283,8 @@ static void a_signal_ends_it(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_line_on_a_terminal),
-		TEST(fewer_in_a_log),
-		TEST(more_time_is_asked_for),
-		TEST(nobody_to_notify),
-		TEST(a_signal_ends_it),
+		TEST(one_line_on_a_terminal), TEST(fewer_in_a_log),   TEST(more_time_is_asked_for),
+		TEST(nobody_to_notify),       TEST(a_signal_ends_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,7 +13,10 @@
 struct cli_pattern {
 	pcre2_code *code;
 	pcre2_match_data *match;
+	pcre2_match_context *limits;
 };
+
+#define HEAP_KIB (256U << 10) /* a common pattern takes some 100 bytes for each of the payload */
 
 struct cli_pattern *cli_pattern_new(const char *text)
 {
@@ -33,13 +36,16 @@ struct cli_pattern *cli_pattern_new(const char *text)
 		free(p);
 		return NULL;
 	}
-	if (p)
+	if (p) {
 		p->match = pcre2_match_data_create(1, NULL);
-	if (!p || !p->match) { /* GCOV_EXCL_BR_LINE: no memory */
+		p->limits = pcre2_match_context_create(NULL);
+	}
+	if (!p || !p->match || !p->limits) { /* GCOV_EXCL_BR_LINE: no memory */
 		cli_fail("--grep", -ENOMEM);
 		cli_pattern_free(p);
 		return NULL;
 	}
+	(void)pcre2_set_heap_limit(p->limits, HEAP_KIB);
 	/* where it cannot be compiled to machine code it is interpreted */
 	(void)pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
 	return p;
@@ -50,15 +56,21 @@ void cli_pattern_free(struct cli_pattern *p)
 	if (!p)
 		return;
 	pcre2_match_data_free(p->match);
+	pcre2_match_context_free(p->limits);
 	pcre2_code_free(p->code);
 	free(p);
 }
 
 int cli_pattern_find(const struct cli_pattern *p, const void *bytes, size_t length)
 {
-	const int r = pcre2_match(p->code, length > 0 ? bytes : (const void *)"", length, 0, 0,
-	                          p->match, NULL);
+	const PCRE2_SPTR subject = length > 0 ? bytes : (const void *)"";
+	int r = pcre2_match(p->code, subject, length, 0, 0, p->match, p->limits);
 
+	/* Machine code has a stack of 32 KiB, too little for "(?:[^"\\]|\\.)*" and a payload of some KB.  The
+	 * interpreter takes what it needs from the heap. */
+	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
+		r = pcre2_match(p->code, subject, length, 0, PCRE2_NO_JIT, p->match,
+		                p->limits);
 	if (r >= 0)
 		return 1;
 	return r == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;

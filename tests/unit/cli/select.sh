@@ -136,6 +136,12 @@ slow() {
 		exits 1 "$CHRONQ" tail -g '^(a+)+$(?<!a)|b' slow && [ "$(cat exit.out)" = b ]
 }
 ok "a pattern that takes too long leaves the record out" slow
+long_match() {
+	{ printf '{"payload":"\\"'; head -c 50000 /dev/zero | tr '\0' a; printf '\\""}\n'; } | "$CHRONQ" import -r long || return 1
+	[ "$("$CHRONQ" cat --format %s -g '^"(?:[^"\\]|\\.)*"$' long)" = 0 ] && [ "$("$CHRONQ" tail --format %s -g '^(\w|")+$' long)" = 0 ] &&
+		[ "$("$CHRONQ" cat --format %s -g '^(?:[^"\\]|\\.)*$' long)" = "" ]
+}
+ok "a pattern that needs much memory for a long payload" long_match
 
 # ---- formats ----
 

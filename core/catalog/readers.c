@@ -85,6 +85,13 @@ int cq_queue_readers(cq_queue *queue, cq_reader_visit_fn visit, void *arg)
 	return r < 0 ? r : cq_reader_file_each(queue->dirfd, see, NULL, &v);
 }
 
+int cq_queue_reader_names(cq_queue *queue, cq_reader_name_fn visit, void *arg)
+{
+	if (cq_process_forked(queue->process))
+		return -ECHILD;
+	return cq_reader_file_each_name(queue->dirfd, visit, arg);
+}
+
 int cq_queue_reader_position(cq_queue *queue, const char *name,
                              struct cq_reader_position *ret_position)
 {

@@ -64,6 +64,11 @@ struct cq_record_info {
 ssize_t cq_stream_segment_read_records(cq_stream *stream, uint32_t id, uint64_t number,
                                        struct cq_record_info *records, size_t count);
 
+/* Calls visit for each name that may be a reader's, in no order: a file has it.  Whether that holds a position,
+ * cq_queue_reader() tells. */
+typedef void (*cq_reader_name_fn)(void *arg, const char *name);
+int cq_queue_reader_names(cq_queue *queue, cq_reader_name_fn visit, void *arg);
+
 /* The committed position of one named reader, without what cq_queue_reader() has to read records for.
  *   EINVAL, ENOENT, ELOOP, EBADMSG  as cq_queue_reader() */
 int cq_queue_reader_position(cq_queue *queue, const char *name,

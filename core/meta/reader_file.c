@@ -336,12 +336,18 @@ bool cq_reader_file_is_unreadable(int error)
 	return error < 0 && error != -ENOENT && error != -EBADMSG && error != -ELOOP;
 }
 
+struct visitor {
+	cq_reader_file_name_fn name; /* NULL: the file is read, for one of the two below */
+	cq_reader_file_visit_fn visit;
+	cq_reader_file_unreadable_fn unreadable; /* may be NULL */
+	void *arg;
+};
+
 /*
  * Visits one file.  Damage to a file concerns that reader alone.  A shortage of descriptors or memory is an
  * error, since retention would take a reader that was not visited for one that does not exist.
  */
-static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit,
-                      cq_reader_file_unreadable_fn unreadable, void *arg)
+static int visit_file(const struct visitor *visitor, int dir, const char *file)
 {
 	char name[CQ_READER_NAME_MAX + 1];
 	struct cq_reader_file cursor;
@@ -349,18 +355,21 @@ static int visit_file(int dir, const char *file, cq_reader_file_visit_fn visit,
 
 	if (!cq_reader_file_name_parse(name, file))
 		return 0;
+	if (visitor->name) {
+		visitor->name(visitor->arg, name);
+		return 0;
+	}
 	r = read_file(dir, file, &cursor);
 	if (r == 0)
-		visit(arg, name, &cursor);
-	else if (unreadable && cq_reader_file_is_unreadable(r))
-		unreadable(arg, name, r);
+		visitor->visit(visitor->arg, name, &cursor);
+	else if (visitor->unreadable && cq_reader_file_is_unreadable(r))
+		visitor->unreadable(visitor->arg, name, r);
 	if (cq_planted("bad_reader_is_fatal"))
 		return r < 0 ? r : 0; /* GCOV_EXCL_BR_LINE: the planted fault alone comes here */
 	return r == -EMFILE || r == -ENFILE || r == -ENOMEM ? r : 0;
 }
 
-int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
-                        cq_reader_file_unreadable_fn unreadable, void *arg)
+static int visit_all(int dirfd, const struct visitor *visitor)
 {
 	const char *file;
 	DIR *stream;
@@ -373,7 +382,7 @@ int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
 	if (r < 0)
 		goto close_dir;
 	while ((r = cq_io_next_name(stream, &file)) > 0) {
-		r = visit_file(dir, file, visit, unreadable, arg);
+		r = visit_file(visitor, dir, file);
 		if (r < 0)
 			break;
 	}
@@ -381,4 +390,19 @@ int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
 close_dir:
 	close(dir);
 	return r;
+}
+
+int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
+                        cq_reader_file_unreadable_fn unreadable, void *arg)
+{
+	const struct visitor visitor = { NULL, visit, unreadable, arg };
+
+	return visit_all(dirfd, &visitor);
+}
+
+int cq_reader_file_each_name(int dirfd, cq_reader_file_name_fn visit, void *arg)
+{
+	const struct visitor visitor = { .name = visit, .arg = arg };
+
+	return visit_all(dirfd, &visitor);
 }

@@ -67,4 +67,8 @@ typedef void (*cq_reader_file_unreadable_fn)(void *arg, const char *name, int er
 int cq_reader_file_each(int dirfd, cq_reader_file_visit_fn visit,
                         cq_reader_file_unreadable_fn unreadable, void *arg);
 
+/* Calls visit for every name that a reader's file has, whatever is in it: opens none of them. */
+typedef void (*cq_reader_file_name_fn)(void *arg, const char *name);
+int cq_reader_file_each_name(int dirfd, cq_reader_file_name_fn visit, void *arg);
+
 #endif

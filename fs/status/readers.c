@@ -132,24 +132,31 @@ struct search {
 	char name[CQ_READER_NAME_MAX + 1]; /* "": not found */
 };
 
-/* A cq_reader_visit_fn. */
-static void compare(void *arg, const struct cq_reader_position *position)
+/* A cq_reader_name_fn. */
+static void compare(void *arg, const char *name)
 {
 	struct search *search = arg;
 
-	if (chronfs_reader_value(position->name) == search->value)
-		memcpy(search->name, position->name, sizeof search->name);
+	if (chronfs_reader_value(name) == search->value)
+		(void)snprintf(search->name, sizeof search->name, "%s", name);
 }
 
+/* What is said of a name that is not, or whose file is not, of a reader: there is none. */
+static int as_name(int r)
+{
+	return r == -EINVAL || r == -ELOOP || r == -EBADMSG ? -ENOENT : r;
+}
+
+/* Reads no other reader's file: to read all of readers/ is no work for each pair of them. */
 static int look_at(struct chronfs *fs, uint64_t node, struct cq_reader_info *ret_info)
 {
 	struct search search = { .value = chronfs_node_value(node) };
 	int r;
 
-	r = cq_queue_readers(fs->queue, compare, &search);
+	r = cq_queue_reader_names(fs->queue, compare, &search);
 	if (r == 0 && search.name[0] == '\0')
 		r = -ENOENT;
-	return r < 0 ? r : cq_queue_reader(fs->queue, search.name, ret_info);
+	return r < 0 ? r : as_name(cq_queue_reader(fs->queue, search.name, ret_info));
 }
 
 static struct reader_file *reader_file_of(const struct fuse_file_info *fi)
@@ -228,10 +235,7 @@ int chronfs_reader_dir_lookup(struct chronfs *fs, const char *name,
 	int r;
 
 	r = cq_queue_reader_position(fs->queue, name, &position);
-	if (r == 0)
-		return make_entry(fs, name, ret_entry);
-	/* not the name, or not the file, of a reader */
-	return r == -EINVAL || r == -ELOOP || r == -EBADMSG ? -ENOENT : r;
+	return r == 0 ? make_entry(fs, name, ret_entry) : as_name(r);
 }
 
 int chronfs_reader_dir_open(struct chronfs_reader_dir **ret_dir)

@@ -51,6 +51,7 @@ static struct cq_segment_times times;
 static struct cq_segment_attr attr;
 static struct cq_reader_stats reader_stats = CQ_SIZED(reader_stats);
 static struct cq_reader_info reader_info = CQ_SIZED(reader_info);
+static struct cq_reader_position reader_position;
 static struct cq_record record;
 static struct cq_span span;
 static cq_segment *segment;
@@ -66,6 +67,13 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	(void)arg;
 	(void)position;
 	CHILD(false); /* no reader is visited */
+}
+
+static void visit_name(void *arg, const char *name)
+{
+	(void)arg;
+	(void)name;
+	CHILD(false);
 }
 
 #define CALLS(CALL)                                                                  \
@@ -92,6 +100,8 @@ static void visit(void *arg, const struct cq_reader_position *position)
 	CALL(cq_queue_ends, (h->queue, &oldest, &newest))                            \
 	CALL(cq_queue_readers, (h->queue, visit, NULL))                              \
 	CALL(cq_queue_reader, (h->queue, "name", &reader_info))                      \
+	CALL(cq_queue_reader_names, (h->queue, visit_name, NULL))                    \
+	CALL(cq_queue_reader_position, (h->queue, "name", &reader_position))         \
 	CALL(cq_queue_list, (h->queue, &ids, &count))                                \
 	CALL(cq_queue_segment_attr, (h->queue, 0, NULL, &attr))                      \
 	CALL(cq_segment_open, (h->queue, 0, &segment))                               \

@@ -147,6 +147,8 @@ MADE_UP_CALL(cq_queue_readers, (cq_queue * queue, cq_reader_visit_fn visit, void
 LIBRARY_CALL(int, cq_queue_reader,
              (cq_queue * queue, const char *name, struct cq_reader_info *ret_info),
              (queue, name, ret_info))
+LIBRARY_CALL(int, cq_queue_reader_names, (cq_queue * queue, cq_reader_name_fn visit, void *arg),
+             (queue, visit, arg))
 LIBRARY_CALL(int, cq_queue_reader_position,
              (cq_queue * queue, const char *name, struct cq_reader_position *ret_position),
              (queue, name, ret_position))

@@ -305,12 +305,12 @@ static bool is_forgiven(const struct operation *op, const char *call)
 /* EBADMSG: a file that does not belong to the queue any more is shown as deleted. */
 static bool is_told_as(const char *call, int error, int told)
 {
-	static const char of_segments[] = "cq_queue_segment_attr,cq_segment_open,cq_stream_segment,"
-					  "cq_stream_segment_records,";
+	static const char of_files[] = "cq_queue_segment_attr,cq_segment_open,cq_stream_segment,"
+				       "cq_stream_segment_records,cq_queue_reader,";
 	char name[64];
 
 	(void)snprintf(name, sizeof name, "%s,", call ? call : "");
-	if (error == EBADMSG && strstr(of_segments, name))
+	if (error == EBADMSG && strstr(of_files, name))
 		error = ENOENT;
 	return told == 0 || told == error;
 }

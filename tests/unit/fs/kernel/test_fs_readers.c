@@ -8,8 +8,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
 
 #include "fs_support.h"
 #include "kernel/dispatch.h"
@@ -109,6 +112,49 @@ static void closed_at_once(void **state)
 	}
 }
 
+/* So to read all files takes a time in proportion to their number. */
+static void only_its_own_file(void **state)
+{
+	char event[sizeof(struct inotify_event) + 256], path[512];
+	struct fuse_file_info fi;
+	uint64_t node;
+	int watch;
+
+	(void)state;
+	watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	assert_true(watch >= 0);
+	(void)snprintf(path, sizeof path, "%s/readers/other-reader.meta", fs_queue);
+	assert_true(inotify_add_watch(watch, path, IN_OPEN) >= 0);
+	node = fs_node("readers/some");
+	fi = fs_open(node, O_RDONLY);
+	fs_release(node, &fi);
+	assert_int_equal(read(watch, event, sizeof event), -1);
+	assert_int_equal(errno, EAGAIN);
+	node = fs_node("readers/other-reader");
+	assert_true(read(watch, event, sizeof event) > 0);
+	close(watch);
+}
+
+/* A file that has a reader's name and holds no position comes in its place. */
+static void no_position(void **state)
+{
+	const uint64_t node = fs_node("readers/some");
+	struct fuse_file_info fi = { .flags = O_RDONLY };
+	char path[512], link[512];
+
+	(void)state;
+	(void)snprintf(path, sizeof path, "%s/readers/some.meta", fs_queue);
+	(void)snprintf(link, sizeof link, "%s/readers/second", fs_queue);
+	assert_int_equal(rename(path, link), 0);
+	assert_int_equal(symlink("other-reader.meta", path), 0);
+	chronfs_ops.open(fs_request(0, 0), node, &fi);
+	fs_expect(0, ENOENT);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rename(link, path), 0);
+	fi = fs_open(node, O_RDONLY);
+	fs_release(node, &fi);
+}
+
 /* A reader that is deleted after its name was looked up is not opened; who has it open reads on. */
 static void deleted(void **state)
 {
@@ -131,6 +177,8 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(names, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(pieces, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(closed_at_once, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(only_its_own_file, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(no_position, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(deleted, fs_setup_read_only, fs_teardown),
 };
 

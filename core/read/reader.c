@@ -195,6 +195,21 @@ void cq_reader_unplace(cq_reader *reader)
 		cq_bridge_moved(reader);
 }
 
+/* If the position is behind the last record, a power cut took the records before it: a reader that waited there
+ * would miss those that are written in their place.  Offset 0: the beginning. */
+static uint64_t end_of_read(const cq_reader *reader, const struct cq_mapped *mapped,
+                            uint64_t offset)
+{
+	struct cq_segment_counts counts;
+
+	if (offset < sizeof(struct cq_segment_header))
+		return sizeof(struct cq_segment_header);
+	/* this process's writer appends right there: no way has to be walked */
+	if (cq_queue_writer_counts(reader->queue, mapped->id, &counts) && counts.used == offset)
+		return offset;
+	return cq_locate_end(mapped, offset);
+}
+
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
 {
 	struct cq_segment_header summary;
@@ -204,12 +219,7 @@ int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offs
 	r = cq_reader_mapped(reader, segment, &mapped);
 	if (r < 0)
 		return r;
-	/* If the position is behind the last record, a power cut took the records before it: a reader
-	 * that waited there would miss those that are written in their place.  Offset 0: the
-	 * beginning. */
-	cq_reader_place(reader, &mapped,
-	                offset < sizeof(struct cq_segment_header) ? sizeof(struct cq_segment_header)
-	                                                          : cq_locate_end(&mapped, offset));
+	cq_reader_place(reader, &mapped, end_of_read(reader, &mapped, offset));
 	/* the records that a placeholder replaces are reported as missing */
 	if (reader->offset == sizeof(struct cq_segment_header) &&
 	    cq_mapped_summary(&reader->mapped, &summary)) {

@@ -88,4 +88,19 @@ is "many readers, each listed once" "$(ls "$m/readers" | sort -u | wc -l)" 301
 is "and read" "$(cat "$m/readers/"* | grep -c '^next_seq')" 301
 stop_mount
 
+# ---- a reader that has all ----
+
+# It opens at its place, without a way there through the segment: a header on the way that is damaged is not met.
+q=$tmp/live
+start_mount
+many 0 2
+ok "a reader has all" set_reader end latest
+offset=$(field end offset)
+printf 'no header' | dd of="$q/000000000.q" bs=1 seek=64 conv=notrunc status=none
+is "it takes the next record that is appended" \
+	"$(field end offset) $(field end next_seq) $(field end lag_records)" "$offset 3 0"
+many 3 3
+is "so with a record behind it" "$(field end next_seq) $(field end lag_records)" "3 1"
+stop_mount
+
 finish

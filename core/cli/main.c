@@ -20,7 +20,7 @@ static void print_usage(FILE *to)
 	for (size_t i = 0; i < COMMANDS; i++)
 		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n"
-	      "  chronq COMMAND --help   the options of one command\n"
+	      "  chronq help COMMAND     the options of one command, as COMMAND --help\n"
 	      "  chronq --version\n"
 	      "\n"
 	      "Only append, import, promote, repair, roll and trim change the directory, and named\n"
@@ -31,10 +31,37 @@ static void print_usage(FILE *to)
 	      to);
 }
 
+static const struct cli_command *find_command(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++)
+		if (strcmp(name, commands[i]->name) == 0)
+			return commands[i];
+	return NULL;
+}
+
+static int refuse_command(const char *name)
+{
+	cli_note("no such command: %s", name);
+	fputs("Try 'chronq --help'.\n", stderr);
+	return CLI_USAGE;
+}
+
+/* chronq help COMMAND does what chronq COMMAND --help does. */
+static int help_with(char *name)
+{
+	const struct cli_command *command = find_command(name);
+	char option[] = "--help", *arguments[] = { name, option, NULL };
+
+	return command ? command->run(command, 2, arguments) : refuse_command(name);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	const struct cli_command *command;
 
+	if (strcmp(name, "help") == 0 && argc > 2)
+		return help_with(argv[2]);
 	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
 		print_usage(stdout);
 		return cli_output_end(CLI_OK);
@@ -43,11 +70,10 @@ int main(int argc, char **argv)
 		printf("chronq %s\n", cq_version());
 		return cli_output_end(CLI_OK);
 	}
-	for (size_t i = 0; i < COMMANDS; i++)
-		if (strcmp(name, commands[i]->name) == 0)
-			return commands[i]->run(commands[i], argc - 1, argv + 1);
-	if (name[0] != '\0')
-		cli_note("no such command: %s", name);
-	print_usage(stderr);
-	return CLI_USAGE;
+	if (argc < 2) {
+		print_usage(stderr);
+		return CLI_USAGE;
+	}
+	command = find_command(name);
+	return command ? command->run(command, argc - 1, argv + 1) : refuse_command(name);
 }

@@ -311,7 +311,14 @@ usage() {
 	for command in --help -h help; do
 		exits 0 chronq $command && grep -q '^Usage: chronq COMMAND ' exit.out || return 1
 	done
-	exits 2 chronq && exits 2 chronq nonsense &&
+	for command in append cat export import info ls promote readers repair roll stat tail trim verify; do
+		exits 0 chronq $command --help && mv exit.out expected && exits 0 chronq help $command &&
+			cmp expected exit.out || return 1
+	done
+	exits 2 chronq && grep -q '^Usage: chronq COMMAND ' exit.err &&
+		exits 2 chronq nonsense && grep -q "no such command: nonsense" exit.err &&
+		grep -q "^Try 'chronq --help'" exit.err &&
+		exits 2 chronq help nonsense && grep -q 'no such command: nonsense' exit.err &&
 		exits 0 chronq --version && grep -q '^chronq [0-9]' exit.out
 }
 ok "help and usage errors" usage

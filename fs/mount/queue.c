@@ -53,7 +53,7 @@ static void say_holder(struct chronfs *fs, enum cq_level level, const char *has,
 /* Logs that a process has the queue and does not close it. */
 static void say_in_use(struct chronfs *fs, const struct cq_holder *holder)
 {
-	char process[96], so[256] = "";
+	char process[96], so[256] = "; -o ro reads it";
 	pid_t there;
 
 	if (chronfs_mounted_elsewhere(fs, &there)) {

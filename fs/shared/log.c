@@ -126,10 +126,13 @@ __attribute__((format(printf, 1, 0))) static void show_debugging(const char *for
 	put_line(fuse_messages.fs, CHRONFS_LOG_RAW, line);
 }
 
+/* libfuse's message about an option that neither chronfs nor libfuse knows begins so. */
+static const char unknown[] = "fuse: unknown option", see_help[] = " (see --help)";
+
 __attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level level,
                                                            const char *format, va_list ap)
 {
-	char message[sizeof fuse_messages.line];
+	char message[sizeof fuse_messages.line], line[sizeof message + sizeof see_help];
 	bool complete = false;
 	size_t room;
 	int n;
@@ -153,8 +156,11 @@ __attribute__((format(printf, 2, 0))) static void log_fuse(enum fuse_log_level l
 		complete = true;
 	}
 	pthread_mutex_unlock(&fuse_messages.lock);
-	if (complete)
-		log_line(fuse_messages.fs, level_of(level), message);
+	if (!complete)
+		return;
+	(void)snprintf(line, sizeof line, "%s%s", message,
+	               strstr(message, unknown) ? see_help : "");
+	log_line(fuse_messages.fs, level_of(level), line);
 }
 
 void chronfs_log_take_fuse(struct chronfs *fs)

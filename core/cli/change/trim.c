@@ -111,7 +111,7 @@ static bool parse_limit(const char *text, struct limit *ret_limit)
 		fault = "not a sequence number";
 	}
 	if (fault)
-		cli_note("%s: %s", fault, text);
+		cli_note("%s: %s%s", fault, text, cli_time_examples(fault));
 	else
 		*ret_limit = limit;
 	return fault == NULL;

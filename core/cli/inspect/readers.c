@@ -147,8 +147,8 @@ static bool parse_place(struct target *target)
 		target->place = CQ_PLACE_TIME;
 		why = cli_parse_time(text, cli_now_ns(), CLI_TWICE_FIRST, &target->value);
 		if (why) {
-			cli_note("not a sequence number, oldest, latest or a time: %s: %s", text,
-			         why);
+			cli_note("not a sequence number, oldest, latest or a time: %s: %s%s", text,
+			         why, cli_time_examples(why));
 			return false;
 		}
 	}

@@ -24,7 +24,7 @@ static bool take_time(const char *value, enum cli_twice twice, bool *have, uint6
 
 	*have = fault == NULL;
 	if (fault)
-		cli_note("%s: %s", fault, value);
+		cli_note("%s: %s%s", fault, value, cli_time_examples(fault));
 	return *have;
 }
 

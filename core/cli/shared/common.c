@@ -38,6 +38,7 @@ int cli_fail(const char *subject, int error)
 		break;
 	case EBUSY:
 		text = "another writer has the queue";
+		hint = " (a mount: append through it, or unmount it first)";
 		break;
 	case EMSGSIZE:
 		text = "the segments are so small that no record can hold a byte";
@@ -55,7 +56,10 @@ int cli_fail_reader(const char *dir, const char *name, int error)
 	cq_queue *queue;
 
 	if (error == -EINVAL) {
-		cli_note("not the name of a reader: %s", name);
+		cli_note(
+			"not the name of a reader: %s (at most %u letters, digits, . _ and -, with no . in "
+			"front)",
+			name, CQ_READER_NAME_MAX);
 		return CLI_USAGE;
 	}
 	if (cq_queue_open(dir, &queue) < 0) /* it is not the reader that is wrong */

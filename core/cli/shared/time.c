@@ -530,6 +530,12 @@ static const char *parse_epoch(const char *at, uint64_t *ret_ns)
 	return NULL;
 }
 
+const char *cli_time_examples(const char *fault)
+{
+	return fault == not_a_time ? " (as \"10 min ago\", 10:00, today, \"2026-11-30 10:00\")"
+	                           : "";
+}
+
 const char *cli_parse_time(const char *text, uint64_t now_ns, enum cli_twice twice,
                            uint64_t *ret_ns)
 {

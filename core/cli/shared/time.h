@@ -29,6 +29,10 @@ enum cli_twice { CLI_TWICE_FIRST, CLI_TWICE_SECOND };
 const char *cli_parse_time(const char *text, uint64_t now_ns, enum cli_twice twice,
                            uint64_t *ret_ns);
 
+/* What to add to a message that quotes a text which cli_parse_time() has refused for this reason: examples for one
+ * that is no time at all, or nothing. */
+const char *cli_time_examples(const char *fault);
+
 /* CLOCK_REALTIME; 0 before 1970. */
 uint64_t cli_now_ns(void);
 

@@ -139,7 +139,7 @@ done
 # ---- libfuse's own messages take the same way ----
 
 q=$tmp/plain
-gives 1 "chronfs: $q: fuse: unknown option(s): \`-o nonsense,more'" "in one line, with the queue" \
+gives 1 "chronfs: $q: fuse: unknown option(s): \`-o nonsense,more' (see --help)" "in one line, with the queue" \
 	"$CHRONFS" "$q" "$m" -o nonsense,more
 mount --bind /dev/null /dev/fuse
 gives 4 "chronfs: $q: fuse: " "no /dev/fuse" "$CHRONFS" "$q" "$m"

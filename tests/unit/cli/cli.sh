@@ -384,7 +384,7 @@ PY
 }
 busy() {
 	exits 3 flock ending/writer.lock "$CHRONQ" append ending <<<never &&
-		grep -q 'another writer has the queue' exit.err &&
+		grep -q 'another writer has the queue (a mount: append through it, or unmount it first)' exit.err &&
 		exits 3 flock ending/writer.lock "$CHRONQ" repair ending &&
 		chronq cat ending | cmp - <(cat lines; echo late)
 }

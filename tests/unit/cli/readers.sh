@@ -139,9 +139,9 @@ places() {
 		chronq readers --json q | grep '"name":"k"' | grep -q '"lag_records":0,' &&
 		exits 0 chronq readers --set k '1 hour ago' q && next_is k 0 &&
 		exits 0 chronq readers q --set k 1 && next_is k 1 &&
-		exits 2 chronq readers --set k nonsense q && grep -q 'not a sequence number' exit.err &&
+		exits 2 chronq readers --set k nonsense q && grep -q 'not a sequence number.* nonsense: not a time (as "10 min ago"' exit.err &&
 		exits 2 chronq readers --set k && exits 2 chronq readers --set ../k 1 q &&
-		grep -q 'not the name of a reader: ../k$' exit.err &&
+		grep -q 'not the name of a reader: ../k (at most 64 letters, digits, .*)$' exit.err &&
 		exits 2 chronq readers --json --delete k q && exits 3 chronq readers nowhere &&
 		exits 3 chronq readers --set k 1 nowhere && next_is k 1
 }

@@ -45,7 +45,7 @@ writes "with a range: both count" "$(records 60 70)" cat -s 50-70 -S "2026-11-30
 refuses "--until before --since" "--until is before --since" cat -S 2026-11-30 -U 2026-11-29 q
 refuses "1969" "a time before 1970" cat -S 1969-12-31 q
 refuses "the year 3000" "after 2554" cat -U 3000-01-01 q
-refuses "no time" "not a time: soon" tail -S soon q
+refuses "no time" "not a time: soon (as \"10 min ago\", 10:00," tail -S soon q
 writes "tail --since: all" "$(records 150 199)" tail -S "2026-11-30 10:02:30" q
 writes "tail --since -n" "$(records 197 199)" tail -S "2026-11-30 10:02:30" -n 3 q
 writes "tail --until: the last ten before it" "$(records 91 100)" tail -U "2026-11-30 10:01:40" q
@@ -229,7 +229,7 @@ none() {
 }
 ok "no queue: none is made" none
 refuses "trim without a limit" "--before is missing" trim q
-refuses "a limit that is none" "not a time: x" trim -b x q
+refuses "a limit that is none" "not a time: x (as \"10 min ago\"" trim -b x q
 refuses "an empty one" "not a time: " trim -b '' q
 refuses "too large a number" "not a sequence number" trim -b 99999999999999999999 q
 refuses "roll has no limit" "unknown option: -b" roll -b 1 q

@@ -68,9 +68,9 @@ static void who_has_it_is_named_as_well_as_can_be(void **state)
 		const char *text;
 		const char *said;
 	} cases[] = {
-		{ "", "in use by another process" },
-		{ "nonsense", "in use by another process" },
-		{ "999999999 5\n", "in use by process 999999999 (name unknown)" },
+		{ "", "in use by another process; -o ro reads it" },
+		{ "nonsense", "in use by another process; -o ro reads it" },
+		{ "999999999 5\n", "in use by process 999999999 (name unknown); -o ro reads it" },
 		{ own, name },
 	};
 	FILE *lock;
@@ -78,7 +78,8 @@ static void who_has_it_is_named_as_well_as_can_be(void **state)
 	(void)state;
 	fs_end();
 	(void)snprintf(own, sizeof own, "%d 5\n", (int)getpid());
-	(void)snprintf(name, sizeof name, "in use by process %d (test_fs_queue)", (int)getpid());
+	(void)snprintf(name, sizeof name, "in use by process %d (test_fs_queue); -o ro reads it",
+	               (int)getpid());
 	support_path(path, fs_queue, "writer.lock");
 	lock = fopen(path, "w");
 	assert_non_null(lock);

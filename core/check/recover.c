@@ -145,8 +145,11 @@ static int consent(struct cq_recovery *v, bool loss)
 		cq_report_behind(v);
 	if (v->identity_damaged)
 		cq_log(v->config, accepted ? CQ_WARNING : CQ_ERROR,
-		       CQ_IDENTITY_NAME " is damaged: %s another identity, and no replica any more",
-		       accepted ? "the queue gets" : "if that is accepted, the queue gets");
+		       CQ_IDENTITY_NAME " is damaged: %s another identity, and %s",
+		       accepted ? "the queue gets" : "if that is accepted, the queue gets",
+		       cq_identity_is_none(v->config->replica_of)
+		               ? "no replica any more"
+		               : "is a replica of the source that is named");
 	if (v->repair) {
 		r = cq_report_plan(v, loss);
 		if (r < 0)

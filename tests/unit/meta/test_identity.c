@@ -247,6 +247,31 @@ static void open_replica(struct qs *q)
 	set_source(q, none);
 }
 
+/* The source's writer accepts that the mark is lost: the queue is its replica again. */
+static void damaged_replica(void **state)
+{
+	struct qs *q = *state;
+
+	open_replica(q);
+	qs_close(q);
+	support_poke(q->dir, "identity.meta", 10, "!", 1);
+	set_source(q, source);
+	assert_int_equal(qs_try_open(q), -EBADMSG);
+	assert_true(qs_logged(q, "if that is accepted, the queue gets another identity, and is a "
+	                         "replica of the source that is named"));
+	q->config.accept_loss = true;
+	qs_open(q);
+	qs_close(q);
+	assert_true(qs_logged(q, "damaged: the queue gets another identity, and is a replica of the "
+	                         "source that is named"));
+	assert_false(qs_logged(q, "no replica"));
+	set_source(q, none);
+	assert_true(info_of(q->dir).replica);
+	assert_memory_equal(info_of(q->dir).source, source, ID);
+	assert_int_equal(damage(q), 0);
+	assert_int_equal(qs_try_open(q), -EREMOTE);
+}
+
 static void replica(void **state)
 {
 	struct qs *q = *state;
@@ -492,6 +517,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(older_queues),     QS_TEST(settled_first),
 	QS_TEST(damaged),          QS_TEST(replica),
 	QS_TEST(no_replica),       QS_TEST(begins_later),
+	QS_TEST(damaged_replica),
 #ifdef CQ_FAULTS
 	QS_TEST(killed_open),      QS_TEST(killed_promotion),
 	QS_TEST(calls_fail),

@@ -116,7 +116,7 @@ const int *mx_errors(const char *call);
 /* All calls; NULL behind the last. */
 const char *mx_call(size_t nth);
 
-/* ---- the operations: matrix_write.c, matrix_read.c, matrix_named.c ---- */
+/* ---- the operations: matrix_write.c, matrix_read.c, matrix_named.c, matrix_whole.c ---- */
 
 extern struct mx_op mx_open_absent, mx_open_new, mx_open_closed, mx_open_torn, mx_open_several,
 	mx_open_damaged, mx_open_accept_loss, mx_prepare, mx_prepare_taken, mx_append_fits,
@@ -125,7 +125,11 @@ extern struct mx_op mx_open_absent, mx_open_new, mx_open_closed, mx_open_torn, m
 	mx_retention_held, mx_trim, mx_remove, mx_close, mx_threads;
 extern struct mx_op mx_reader_open, mx_reader_next, mx_reader_seek_seq, mx_reader_seek_time,
 	mx_reader_seek_stream, mx_reader_seek_end, mx_reader_commit, mx_reader_commit_first,
-	mx_reader_make, mx_reader_set, mx_reader_delete, mx_reader_commit_seq, mx_queue_reader,
-	mx_stream_read, mx_stream_ends, mx_stream_records, mx_queue_look, mx_verify;
+	mx_reader_make, mx_reader_set, mx_reader_delete, mx_reader_commit_seq,
+	mx_reader_commit_seq_on, mx_queue_reader, mx_queue_reader_lost, mx_queue_readers,
+	mx_stream_read, mx_stream_ends, mx_stream_records, mx_stream_records_first, mx_queue_look,
+	mx_verify;
+extern struct mx_op mx_promote, mx_promote_unsettled, mx_repair_several, mx_repair_torn,
+	mx_repair_look, mx_verify_live, mx_segment_times;
 
 #endif

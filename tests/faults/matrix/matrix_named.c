@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define NEW "other" /* a reader that there is not yet */
 #define PLACE 50U
@@ -109,6 +110,22 @@ static int commit_seq(struct mx *m)
 	return done(m, r);
 }
 
+#define BEFORE 13U /* committed to before */
+
+/* Goes on from such a commit. */
+static void take_and_commit(struct mx *m)
+{
+	take_more(m);
+	assert_int_equal(cq_reader_commit_seq(m->reader, BEFORE - 1), 0);
+}
+
+static void was_committed_on(struct mx *m)
+{
+	cq_reader_close(m->reader);
+	m->reader = NULL;
+	expect(m, MX_READER, BEFORE, PLACE);
+}
+
 static void was_committed(struct mx *m)
 {
 	cq_reader_close(m->reader);
@@ -140,6 +157,34 @@ static int look(struct mx *m)
 	return info.have_seq && info.have_lag_records && !info.missing ? 0 : -m->error;
 }
 
+/* Where the writer is has to be found out. */
+static void open_without_control(struct mx *m)
+{
+	char path[PATH_SIZE];
+
+	open_queue(m);
+	support_path(path, m->q->dir, "control.meta");
+	assert_int_equal(unlink(path), 0);
+}
+
+static void see(void *arg, const struct cq_reader_position *position)
+{
+	struct mx *m = arg;
+
+	assert_string_equal(position->name, MX_READER);
+	m->read++;
+}
+
+/* What a new handle is asked first. */
+static int look_at_all(struct mx *m)
+{
+	int r = cq_queue_readers(m->queue, see, m);
+
+	if (r == 0 && m->error == 0)
+		assert_int_equal(m->read, 1);
+	return r;
+}
+
 static void close_queue(struct mx *m)
 {
 	assert_int_equal(look(m), 0);
@@ -151,4 +196,8 @@ struct mx_op mx_reader_make = { MX_CLOSED, 0, NULL, make, made };
 struct mx_op mx_reader_set = { MX_CLOSED, 0, NULL, set, was_set };
 struct mx_op mx_reader_delete = { MX_CLOSED, 0, NULL, delete, was_deleted };
 struct mx_op mx_reader_commit_seq = { MX_CLOSED, 0, take_more, commit_seq, was_committed };
+struct mx_op mx_reader_commit_seq_on = { MX_CLOSED, 0, take_and_commit, commit_seq,
+	                                 was_committed_on };
+struct mx_op mx_queue_reader_lost = { MX_CLOSED, 0, open_without_control, look, close_queue };
+struct mx_op mx_queue_readers = { MX_CLOSED, 0, open_queue, look_at_all, close_queue };
 struct mx_op mx_queue_reader = { MX_CLOSED, 0, open_queue, look, close_queue };

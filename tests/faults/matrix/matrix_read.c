@@ -298,6 +298,20 @@ static void records_whole(struct mx *m)
 	close_stream(m);
 }
 
+/* The first question of all. */
+static int read_records_first(struct mx *m)
+{
+	struct cq_record_info info;
+	ssize_t n = cq_stream_segment_read_records(m->stream, 1, 0, &info, 1);
+
+	if (n <= 0)
+		return n < 0 ? (int)n : -EIO;
+	assert_int_equal(info.seq, 31);
+	return 0;
+}
+
+struct mx_op mx_stream_records_first = { MX_CLOSED, 0, open_stream, read_records_first,
+	                                 records_whole };
 struct mx_op mx_stream_records = { MX_CLOSED, 0, open_stream, read_records, records_whole };
 struct mx_op mx_stream_read = { MX_CLOSED, 0, open_stream, read_stream, stream_whole };
 struct mx_op mx_stream_ends = { MX_CLOSED, 0, open_stream, ask_ends, stream_whole };

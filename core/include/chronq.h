@@ -631,7 +631,8 @@ struct cq_reader_info {
 	bool have_seq;         /* seq is known: no damage hides it */
 	bool have_lag_records; /* lag_records is known: have_seq, and numbers ascend from there on */
 	bool missing; /* records before the next one are gone: cq_reader_next() will give ENODATA */
-	bool in_use;  /* a handle has it, according to /proc/locks */
+	bool in_use;  /* a handle has it, according to /proc/locks, which has none of processes that cannot be seen
+	               * from here: those outside of a container's PID namespace */
 	uint64_t seq; /* of the next record to take, or of the one that will be appended next */
 	uint64_t lag_records;  /* that it has still to take */
 	uint64_t next_time_ns; /* when the next record to take was appended; 0: none, or unknown */

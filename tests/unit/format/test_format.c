@@ -60,6 +60,7 @@ static const struct field {
 	FIELD(cq_control_page, notify_seq),
 	FIELD(cq_control_page, waiters),
 	FIELD(cq_control_page, arrivals),
+	FIELD(cq_control_page, flushes),
 	FIELD(cq_position_file, current_segment),
 	FIELD(cq_position_file, write_offset),
 	FIELD(cq_reader_slot, segment),
@@ -96,6 +97,12 @@ static const struct field {
 	FIELD(cq_listing_record, oldest),
 	FIELD(cq_listing_record, newest),
 	FIELD(cq_listing_record, crc),
+	FIELD(cq_identity_file, magic),
+	FIELD(cq_identity_file, version),
+	FIELD(cq_identity_file, id),
+	FIELD(cq_identity_file, source),
+	FIELD(cq_identity_file, crc),
+	FIELD(cq_identity_file, settled),
 };
 #define FIELDS (sizeof fields / sizeof fields[0])
 

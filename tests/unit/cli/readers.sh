@@ -172,14 +172,17 @@ killed() {
 			"$CHRONQ" cat --reader r k >"out.$i" &
 			pid=$! sink=
 		else
-			# the one that begins late finds a pipe into which chronq could not write all
+			# The one that begins late finds a pipe into which chronq could not write all.  Descriptor 9
+			# lets both open the pipe at once: one that is killed before that would leave the other waiting.
+			exec 9<>pipe
 			{
 				((i % 4)) || sleep 0.25
 				cat
-			} <pipe >"out.$i" &
+			} <pipe 9>&- >"out.$i" &
 			sink=$!
-			"$CHRONQ" tail -f --reader r k >pipe &
+			"$CHRONQ" tail -f --reader r k >pipe 9>&- &
 			pid=$!
+			exec 9>&-
 		fi
 		sleep "0.0$((RANDOM % 100 + 100))"
 		kill -KILL "$pid"

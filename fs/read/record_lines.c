@@ -46,6 +46,7 @@ static void put_digits(char *to, unsigned width, uint64_t value)
 		to[i] = (char)('0' + value % 10);
 }
 
+/* The column has room for the highest value of its kind. */
 static void put_aligned(char *to, unsigned width, uint64_t value)
 {
 	unsigned i = width;
@@ -53,7 +54,7 @@ static void put_aligned(char *to, unsigned width, uint64_t value)
 	do {
 		to[--i] = (char)('0' + value % 10);
 		value /= 10;
-	} while (value > 0 && i > 0);
+	} while (value > 0);
 	memset(to, ' ', i);
 }
 

@@ -44,8 +44,7 @@ void chronfs_reply_open(fuse_req_t req, uint64_t node, struct fuse_file_info *fi
 	/* -ENOENT: the open was interrupted, and no release will come */
 	if (allowed && fuse_reply_open(req, fi) != -ENOENT)
 		return;
-	if (ops->release)
-		ops->release(fs, node, fi);
+	ops->release(fs, node, fi);
 	if (allowed)
 		chronfs_user_limit_release(&fs->user_limits.open_files);
 	else

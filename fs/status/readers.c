@@ -117,13 +117,18 @@ static void render(const struct cq_reader_info *info, char text_of[TEXT_SIZE + 1
 
 /* ---- one reader ---- */
 
+static void fill_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat)
+{
+	chronfs_attr(fs, node, S_IFREG | 0444, chronfs_last_change(fs), ret_stat);
+	ret_stat->st_size = TEXT_SIZE;
+	ret_stat->st_blocks = (TEXT_SIZE + 511) / 512;
+}
+
 static int reader_stat(struct chronfs *fs, uint64_t node, struct stat *ret_stat,
                        double *ret_timeout)
 {
 	(void)ret_timeout;
-	chronfs_attr(fs, node, S_IFREG | 0444, chronfs_last_change(fs), ret_stat);
-	ret_stat->st_size = TEXT_SIZE;
-	ret_stat->st_blocks = (TEXT_SIZE + 511) / 512;
+	fill_stat(fs, node, ret_stat);
 	return 0;
 }
 
@@ -221,11 +226,11 @@ const struct chronfs_node_ops chronfs_readers_ops = {
 	.stat = chronfs_directory_stat,
 };
 
-static int make_entry(struct chronfs *fs, const char *name, struct fuse_entry_param *ret_entry)
+static void make_entry(struct chronfs *fs, const char *name, struct fuse_entry_param *ret_entry)
 {
 	memset(ret_entry, 0, sizeof *ret_entry);
 	ret_entry->ino = chronfs_node(CHRONFS_READER, chronfs_reader_value(name));
-	return reader_stat(fs, ret_entry->ino, &ret_entry->attr, &ret_entry->attr_timeout);
+	fill_stat(fs, ret_entry->ino, &ret_entry->attr);
 }
 
 int chronfs_reader_dir_lookup(struct chronfs *fs, const char *name,
@@ -235,7 +240,10 @@ int chronfs_reader_dir_lookup(struct chronfs *fs, const char *name,
 	int r;
 
 	r = cq_queue_reader_position(fs->queue, name, &position);
-	return r == 0 ? make_entry(fs, name, ret_entry) : as_name(r);
+	if (r < 0)
+		return as_name(r);
+	make_entry(fs, name, ret_entry);
+	return 0;
 }
 
 int chronfs_reader_dir_open(struct chronfs_reader_dir **ret_dir)
@@ -312,9 +320,8 @@ int chronfs_reader_dir_list(struct chronfs *fs, struct chronfs_reader_dir *open,
 	if (after == 0 || !open->listed)
 		r = refresh(fs, open);
 	for (; r == 0 && i < open->count; i++) {
-		r = make_entry(fs, open->names[i], &entry);
-		if (r == 0 &&
-		    !chronfs_listing_add(listing, open->names[i], &entry, i + COOKIE_FIRST))
+		make_entry(fs, open->names[i], &entry);
+		if (!chronfs_listing_add(listing, open->names[i], &entry, i + COOKIE_FIRST))
 			break;
 	}
 	pthread_mutex_unlock(&open->lock);

@@ -144,9 +144,18 @@ MADE_UP_CALL(cq_stream_next_hole, (cq_stream * stream, uint64_t position, uint64
              (stream, position, ret_position), made_up.next_hole, (position, ret_position))
 MADE_UP_CALL(cq_queue_readers, (cq_queue * queue, cq_reader_visit_fn visit, void *arg),
              (queue, visit, arg), made_up.readers, (visit, arg))
-LIBRARY_CALL(int, cq_queue_reader,
-             (cq_queue * queue, const char *name, struct cq_reader_info *ret_info),
-             (queue, name, ret_info))
+REPLACED(int, cq_queue_reader,
+         (cq_queue * queue, const char *name, struct cq_reader_info *ret_info))
+{
+	int r = -library_error;
+
+	if (!fails("cq_queue_reader", library_error))
+		INSIDE(r, __real_cq_queue_reader(queue, name, ret_info));
+	if (r == 0 && made_up.reader)
+		made_up.reader(ret_info);
+	return r;
+}
+
 LIBRARY_CALL(int, cq_queue_reader_names, (cq_queue * queue, cq_reader_name_fn visit, void *arg),
              (queue, visit, arg))
 LIBRARY_CALL(int, cq_queue_reader_position,

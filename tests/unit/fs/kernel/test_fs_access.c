@@ -219,15 +219,39 @@ static void shares_of_a_limit(void **state)
 	assert_int_equal(share(STRANGER, FS_GROUP, 2, FS_GROUP), 4);
 }
 
+/* One too many of each kind is refused as a full table of files, and what is refused holds nothing. */
+static void one_open_too_many(void **state)
+{
+	struct fuse_file_info fi = { .flags = O_RDONLY };
+	const uint64_t file = fs_node("stats.json"), segment = fs_node("segments/000000000.q"),
+		       dir = fs_node("readers");
+
+	(void)state;
+	fs.user_limits.open_files.most = 0;
+	fs.user_limits.open_dirs.most = 0;
+	fs.user_limits.open_segments.most = 0;
+	for (int i = 0; i < 2; i++) {
+		chronfs_ops.open(fs_request(0, STRANGER), file, &fi);
+		fs_expect(0, ENFILE);
+		chronfs_ops.open(fs_request(0, STRANGER), segment, &fi);
+		fs_expect(0, ENFILE);
+		chronfs_ops.opendir(fs_request(0, STRANGER), dir, &fi);
+		fs_expect(0, ENFILE);
+		assert_true(fs_nothing_is_open());
+		assert_int_equal(fs.user_limits.open_files.used + fs.user_limits.open_dirs.used +
+		                         fs.user_limits.open_segments.used,
+		                 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fs_setup, fs_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(modes_have_the_umask),
-		TEST(ctl_is_the_mounters),
-		TEST(only_what_it_is_can_be_set),
-		TEST(shares_of_a_limit),
+		TEST(modes_have_the_umask),       TEST(ctl_is_the_mounters),
+		TEST(only_what_it_is_can_be_set), TEST(shares_of_a_limit),
+		TEST(one_open_too_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

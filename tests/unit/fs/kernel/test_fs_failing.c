@@ -455,17 +455,21 @@ static void no_thread_for_the_signals(void **state)
 /* Open segment files may take half of the daemon's descriptors. */
 static void limit_of_descriptors(void **state)
 {
-	static const struct {
+	struct rlimit own = { 0 };
+	const int have = getrlimit(RLIMIT_NOFILE, &own);
+	const struct {
 		rlim_t now, most;
 		int failing;
 		size_t shared;
 	} cases[] = {
 		{ 100, 100, 0, 50 },
-		{ 100, 400, 2, 50 },  /* setrlimit() fails */
-		{ 100, 400, 1, 512 }, /* getrlimit() fails */
+		{ 100, own.rlim_max, 0, own.rlim_max / 2 }, /* it takes all that it may */
+		{ 100, 400, 2, 50 },                        /* setrlimit() fails */
+		{ 100, 400, 1, 512 },                       /* getrlimit() fails */
 	};
 
 	(void)state;
+	assert_int_equal(have, 0);
 	for (size_t i = 0; i < COUNT(cases); i++) {
 		made_up.descriptors = cases[i].now;
 		made_up.descriptors_max = cases[i].most;

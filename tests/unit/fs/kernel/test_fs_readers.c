@@ -173,12 +173,118 @@ static void deleted(void **state)
 	assert_true(fs_nothing_is_open());
 }
 
+/* ---- what the text says where something is unknown ---- */
+
+static void of_the_future(struct cq_reader_info *info)
+{
+	info->next_time_ns = UINT64_MAX;
+	info->heartbeat_ns = 0;
+	info->pid = 0;
+}
+
+static void from_the_past(struct cq_reader_info *info)
+{
+	info->next_time_ns = 1;
+	info->heartbeat_ns = 1000000001;
+	info->pid = 77;
+}
+
+/* The value of this line of a reader's file. */
+static const char *value_of(const char *key)
+{
+	static char value[64];
+	const uint64_t node = fs_node("readers/some");
+	struct fuse_file_info fi = fs_open(node, O_RDONLY);
+	const char *line;
+
+	chronfs_ops.read(fs_request(0, 0), node, 4096, 0, &fi);
+	fs_expect(0, 0);
+	fs_release(node, &fi);
+	requests[0].bytes[requests[0].size] = '\0';
+	line = strstr(requests[0].bytes, key);
+	assert_non_null(line);
+	assert_int_equal(sscanf(line + strlen(key), "%63s", value), 1);
+	return value;
+}
+
+/* A record from after a clock that was set back has waited for no time; a reader that never said when it was
+ * alive was not seen. */
+static void what_is_not_known(void **state)
+{
+	(void)state;
+	made_up.reader = of_the_future;
+	assert_string_equal(value_of("lag_seconds"), "0.000000000");
+	assert_string_equal(value_of("last_seen"), "-");
+	assert_string_equal(value_of("pid"), "-");
+	made_up.reader = from_the_past;
+	assert_true(strtoull(value_of("lag_seconds"), NULL, 10) > 1000000000);
+	assert_string_equal(value_of("last_seen"), "1970-01-01T00:00:01.000000001Z");
+	assert_string_equal(value_of("pid"), "77");
+}
+
+/* ---- more readers than have room ---- */
+
+#define MANY 40 /* the list of names grows twice */
+
+static int many(cq_reader_visit_fn visit, void *arg)
+{
+	struct cq_reader_position position = { .segment = 0 };
+
+	for (int i = MANY; i-- > 0;) {
+		(void)snprintf(position.name, sizeof position.name, "reader%02d", i);
+		visit(arg, &position);
+	}
+	return 0;
+}
+
+/* A listing without memory for a longer list of names fails; one that has it gives all, in order. */
+static void no_memory_for_the_names(void **state)
+{
+	const uint64_t node = fs_node("readers");
+	struct fuse_file_info fi = { 0 };
+	int refused = 0;
+	const char *at;
+	char name[16];
+
+	(void)state;
+	made_up.readers = many;
+	for (int failing = 1; failing < 100; failing++) {
+		chronfs_ops.opendir(fs_request(1, 0), node, &fi);
+		fs_expect(1, 0);
+		fi = requests[1].opened;
+		fs_request(0, 0);
+		fs_calls_begin(failing);
+		chronfs_ops.readdir(REQ(0), node, 8192, 0, &fi);
+		fs_calls_end();
+		chronfs_ops.releasedir(fs_request(1, 0), node, &fi);
+		fs_expect(1, 0);
+		assert_int_equal(requests[0].replies, 1);
+		if (calls.error == 0)
+			break;
+		if (strcmp(calls.name, "realloc") == 0) {
+			assert_int_equal(requests[0].error, ENOMEM);
+			refused++;
+		}
+	}
+	assert_int_equal(refused, 3);
+	fs_expect(0, 0);
+	at = requests[0].bytes;
+	for (int i = 0; i < MANY; i++) {
+		(void)snprintf(name, sizeof name, "reader%02d", i);
+		at = memmem(at, requests[0].size - (size_t)(at - requests[0].bytes), name,
+		            strlen(name));
+		assert_non_null(at);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test_setup_teardown(names, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(pieces, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(closed_at_once, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(only_its_own_file, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(no_position, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(what_is_not_known, fs_setup, fs_teardown),
+	cmocka_unit_test_setup_teardown(no_memory_for_the_names, fs_setup, fs_teardown),
 	cmocka_unit_test_setup_teardown(deleted, fs_setup_read_only, fs_teardown),
 };
 

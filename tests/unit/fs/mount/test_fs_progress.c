@@ -278,13 +278,36 @@ static void a_signal_ends_it(void **state)
 	assert_int_not_equal(at(0), 0);
 }
 
+/* While another process closes the queue, too, and no log tells of it: each second. */
+static void more_time_while_waiting(void **state)
+{
+	char name[64];
+
+	(void)state;
+	(void)snprintf(name, sizeof name, "@chronfs-test-waiting%d", (int)getpid());
+	make_manager(name);
+	chronfs_progress_begin(&fs);
+	for (int n = 0; n < 3; n++) {
+		assert_false(chronfs_progress_waiting(&fs));
+		assert_string_equal(received(), "");
+		made.now++;
+		assert_false(chronfs_progress_waiting(&fs));
+		assert_string_equal(received(),
+		                    "EXTEND_TIMEOUT_USEC=60000000\n"
+		                    "STATUS=Waiting for another process to close the queue");
+	}
+	assert_int_equal(made.said, 0);
+	made.signal = true;
+	assert_true(chronfs_progress_waiting(&fs));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(one_line_on_a_terminal), TEST(fewer_in_a_log),   TEST(more_time_is_asked_for),
-		TEST(nobody_to_notify),       TEST(a_signal_ends_it),
+		TEST(nobody_to_notify),       TEST(a_signal_ends_it), TEST(more_time_while_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -182,7 +182,8 @@ static int append_input(const char *dir, struct output *out)
 	cli_stop_on(SIGINT);
 	cli_stop_on(SIGTERM);
 	/* nohup(1) ignores it: then it stays ignored */
-	if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+	(void)sigaction(SIGHUP, NULL, &before);
+	if (before.sa_handler != SIG_IGN)
 		cli_stop_on(SIGHUP);
 	while (r == 0 && !in.ended) {
 		read_error = make_room(&in);

@@ -128,20 +128,22 @@ static int compare(struct import *im, const struct cli_json_record *record)
 	im->reader_seq = record->seq + 1;
 	if (r < 0)
 		return cli_fail(im->dir, r);
-	if (r == 0 || there.seq != record->seq)
+	if (r == 0 || there.seq != record->seq) {
 		(void)snprintf(why, sizeof why,
 		               "record %" PRIu64 " is below the queue's next number, %" PRIu64
 		               ", and not in the queue any more: it cannot be compared",
 		               record->seq, im->next_seq);
-	else if (!same(&there, record))
+	} else if (!same(&there, record)) {
 		(void)snprintf(why, sizeof why,
 		               "record %" PRIu64
 		               " is in the queue already, and is another one there (--renumber "
 		               "appends the records behind those of the queue)",
 		               record->seq);
-	else
+	} else {
 		im->present++;
-	return r > 0 && there.seq == record->seq && same(&there, record) ? CLI_OK : fault(im, why);
+		return CLI_OK;
+	}
+	return fault(im, why);
 }
 
 /* ---- lines ---- */

@@ -74,7 +74,9 @@ static bool take_member(struct parsing *p, const char *key, const json_t *value)
 			return take_base64(p, key, value);
 		r->payload = json_string_value(value);
 		r->length = json_string_length(value);
-		return r->payload || refuse(p, " is not a string", key);
+		if (!r->payload)
+			return refuse(p, " is not a string", key);
+		return true;
 	}
 	if (strcmp(key, "seq") == 0)
 		return r->have_seq = take_number(p, key, value, UINT64_MAX, &r->seq);

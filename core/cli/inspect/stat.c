@@ -129,10 +129,10 @@ static uint64_t unsynced(const struct cq_queue_info *info)
 /* Five characters or fewer. */
 static const char *brief(char text[24], double number)
 {
-	static const char units[] = " KMGTPE";
+	static const char units[] = " KMGTPE"; /* enough for 64 bits in a tenth of a second */
 	size_t unit = 0;
 
-	for (; number >= 99999.5 && unit + 2 < sizeof units; unit++)
+	for (; number >= 99999.5; unit++)
 		number /= 1024;
 	if (unit == 0 && number < 9.95 && number > (double)(unsigned)number)
 		(void)snprintf(text, 24, "%.1f", number);
@@ -219,22 +219,21 @@ static uint64_t page_lines(void)
 {
 	struct winsize size = { 0 };
 
-	if (isatty(STDOUT_FILENO) != 1)
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0) /* no terminal */
 		return 0;
-	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row < 4)
-		return 22;
-	return size.ws_row - 2U;
+	return size.ws_row < 4 ? 22 : size.ws_row - 2U;
 }
 
 /* Until that time, or a signal, or the output is closed. */
 static void sleep_until(uint64_t at_ns)
 {
-	while (!cli_stopped && !cli_output_closed() && clock_ns() < at_ns) {
-		const uint64_t left = at_ns - clock_ns();
+	uint64_t now;
+
+	while (!cli_stopped && !cli_output_closed() && (now = clock_ns()) < at_ns) {
+		const uint64_t left = at_ns - now;
 		const uint64_t piece = left < SECOND_NS / 4 ? left : SECOND_NS / 4;
 
-		if ((int64_t)left > 0)
-			(void)nanosleep(&(struct timespec){ .tv_nsec = (long)piece }, NULL);
+		(void)nanosleep(&(struct timespec){ .tv_nsec = (long)piece }, NULL);
 	}
 }
 

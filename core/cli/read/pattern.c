@@ -25,22 +25,23 @@ struct cli_pattern *cli_pattern_new(const char *text)
 	PCRE2_SIZE at = 0;
 	int error = 0;
 
-	if (p)
-		p->code = pcre2_compile((PCRE2_SPTR)text, strlen(text),
-		                        PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_MULTILINE,
-		                        &error, &at, NULL);
-	if (p && !p->code) {
+	if (!p) { /* GCOV_EXCL_BR_LINE: no memory */
+		cli_fail("--grep", -ENOMEM);
+		return NULL;
+	}
+	p->code = pcre2_compile((PCRE2_SPTR)text, strlen(text),
+	                        PCRE2_UTF | PCRE2_MATCH_INVALID_UTF | PCRE2_MULTILINE, &error, &at,
+	                        NULL);
+	if (!p->code) {
 		(void)pcre2_get_error_message(error, why, sizeof why);
 		cli_note("not a regular expression: %s: at character %zu: %s", text, (size_t)at,
 		         (const char *)why);
 		free(p);
 		return NULL;
 	}
-	if (p) {
-		p->match = pcre2_match_data_create(1, NULL);
-		p->limits = pcre2_match_context_create(NULL);
-	}
-	if (!p || !p->match || !p->limits) { /* GCOV_EXCL_BR_LINE: no memory */
+	p->match = pcre2_match_data_create(1, NULL);
+	p->limits = pcre2_match_context_create(NULL);
+	if (!p->match || !p->limits) { /* GCOV_EXCL_BR_LINE: no memory */
 		cli_fail("--grep", -ENOMEM);
 		cli_pattern_free(p);
 		return NULL;
@@ -69,8 +70,7 @@ int cli_pattern_find(const struct cli_pattern *p, const void *bytes, size_t leng
 	/* Machine code has a stack of 32 KiB, too little for "(?:[^"\\]|\\.)*" and a payload of some KB.  The
 	 * interpreter takes what it needs from the heap. */
 	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
-		r = pcre2_match(p->code, subject, length, 0, PCRE2_NO_JIT, p->match,
-		                p->limits);
+		r = pcre2_match(p->code, subject, length, 0, PCRE2_NO_JIT, p->match, p->limits);
 	if (r >= 0)
 		return 1;
 	return r == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;

@@ -340,7 +340,7 @@ static int show(const char *dir, struct course *c)
 		cli_stop_on(SIGTERM);
 	}
 	cli_output_begin();
-	if (c->wanted > 0 || c->named.name) {
+	if (c->wanted > 0) { /* always with a named reader */
 		if (!c->named.name)
 			r = place(queue, reader, &c->selection, c->wanted, &c->beginning);
 		cq_reader_stats(reader, &c->before);

@@ -27,10 +27,8 @@ static void unescape(char *text)
 	char *to = text;
 
 	for (const char *at = text; *at != '\0'; to++) {
-		unsigned code;
-
-		if (at[0] == '\\' && sscanf(at + 1, "%3o", &code) == 1) {
-			*to = (char)code;
+		if (*at == '\\') { /* three digits follow: a backslash is escaped, too */
+			*to = (char)strtol((char[]){ at[1], at[2], at[3], '\0' }, NULL, 8);
 			at += 4;
 		} else {
 			*to = *at++;
@@ -42,9 +40,9 @@ static void unescape(char *text)
 /* The mount point in a line of the table, if it is a mount of chronfs; else NULL. */
 static char *chronfs_in(char *line)
 {
-	char *type = strstr(line, " - "), *at = line;
+	char *at = line;
 
-	if (!type || strncmp(type + 3, "fuse.chronfs ", 13) != 0)
+	if (!strstr(line, " - fuse.chronfs "))
 		return NULL;
 	for (int field = 1; field < 5; field++) { /* the fifth, counted from 1 */
 		at = strchr(at, ' ');
@@ -63,8 +61,8 @@ static bool is_served_by(const char *mount, pid_t pid)
 	json_t *stats;
 	bool is;
 
-	if (snprintf(path, sizeof path, "%s/stats.json", mount) >= (int)sizeof path)
-		return false;
+	/* of a name that is too long the rest is cut off: no such file */
+	(void)snprintf(path, sizeof path, "%s/stats.json", mount);
 	stats = json_load_file(path, 0, NULL);
 	is = json_integer_value(json_object_get(stats, "pid")) == pid &&
 	     json_is_false(json_object_get(stats, "read_only"));
@@ -82,8 +80,9 @@ static bool find_ctl(pid_t pid, char ctl[PATH_MAX])
 
 	while (table && !found && getline(&line, &size, table) > 0) {
 		mount = chronfs_in(line);
-		found = mount && is_served_by(mount, pid) &&
-		        snprintf(ctl, PATH_MAX, "%s/ctl", mount) < PATH_MAX;
+		found = mount && is_served_by(mount, pid);
+		if (found) /* shorter than the name of stats.json, which was read */
+			(void)snprintf(ctl, PATH_MAX, "%s/ctl", mount);
 	}
 	free(line);
 	if (table)

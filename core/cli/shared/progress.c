@@ -49,9 +49,8 @@ static size_t width(void)
 {
 	struct winsize size = { 0 };
 
-	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_col < 20)
-		return 79;
-	return size.ws_col - 1U;
+	(void)ioctl(STDERR_FILENO, TIOCGWINSZ, &size);
+	return size.ws_col < 20 ? 79 : size.ws_col - 1U; /* 0: a terminal that does not know */
 }
 
 static void show(uint64_t done, uint64_t elapsed_ms)
@@ -107,8 +106,9 @@ void cli_meter_begin_reading(const char *dir, const char *what, cq_queue *queue,
 	uint64_t end;
 
 	if (isatty(STDOUT_FILENO) == 1 || isatty(STDERR_FILENO) != 1 ||
-	    cq_queue_info(queue, &info) < 0 || cq_reader_stats(reader, &at) < 0)
+	    cq_queue_info(queue, &info) < 0)
 		return;
+	(void)cq_reader_stats(reader, &at);
 	end = info.have_control ? info.current * info.segment_size + info.offset
 	                        : (info.newest + 1) * info.segment_size;
 	cli_meter_begin(dir, what, 0);
@@ -137,8 +137,9 @@ int cli_progress(void *arg, const struct cq_progress *p)
 		[CQ_PHASE_VERIFY] = "checking",
 	};
 
-	if (meter.what != verbs[p->phase] || meter.total != p->bytes)
+	if (meter.what != verbs[p->phase])
 		cli_meter_begin(arg, verbs[p->phase], p->bytes);
+	meter.total = p->bytes; /* also when the phase comes a second time, with another total */
 	(void)snprintf(meter.detail, sizeof meter.detail, ", %" PRIu64 " of %" PRIu64 " segments",
 	               p->segments_done, p->segments);
 	cli_meter_at(p->bytes_done);

@@ -349,8 +349,8 @@ static time_t from_local(const struct tm *given, int isdst, enum cli_twice twice
 		seconds = mktime(&tm);
 		if (isdst >= 0 && isdst != dst)
 			continue;
-		if (localtime_r(&seconds, &back) && same_day_and_time(&back, given) &&
-		    (back.tm_isdst > 0) == dst)
+		(void)localtime_r(&seconds, &back);
+		if (same_day_and_time(&back, given) && (back.tm_isdst > 0) == dst)
 			found[count++] = seconds;
 	}
 	if (count == 2) /* summer time, which is tried second, comes first */
@@ -359,7 +359,7 @@ static time_t from_local(const struct tm *given, int isdst, enum cli_twice twice
 		return found[0];
 	/* it does not come: as if the clock had not been put forward; or a zone with a change of another kind */
 	tm = *given;
-	tm.tm_isdst = isdst >= 0 ? isdst : -1;
+	tm.tm_isdst = isdst;
 	return mktime(&tm);
 }
 
@@ -469,8 +469,8 @@ static const char *to_ns(struct moment *m, const struct zone *zone, uint64_t now
 	int64_t seconds;
 
 	if (!m->have_date) {
-		if (!(zone->kind == FIXED ? gmtime_r(&now, &today) : localtime_r(&now, &today)))
-			return out_of_range;
+		/* the clock's times are years that fit */
+		(void)(zone->kind == FIXED ? gmtime_r(&now, &today) : localtime_r(&now, &today));
 		m->tm.tm_year = today.tm_year;
 		m->tm.tm_mon = today.tm_mon;
 		m->tm.tm_mday = today.tm_mday + m->days;

@@ -51,6 +51,10 @@ writes "tail --since -n" "$(records 197 199)" tail -S "2026-11-30 10:02:30" -n 3
 writes "tail --until: the last ten before it" "$(records 91 100)" tail -U "2026-11-30 10:01:40" q
 writes "tail of both, fewer than -n" "$(records 98 100)" tail -S "2026-11-30 10:01:38" -U "2026-11-30 10:01:40" -n 50 q
 writes "tail -n 0" "" tail -S @0 -n 0 q
+writes "tail of more than any queue has" "$(records 0 199)" tail -n 18446744073709551614 q
+refuses "tail: --until before --since" "--until is before --since" tail -S 2026-11-30 -U 2026-11-29 q
+refuses "tail: --commit alone" "--commit is for --reader" tail --commit end q
+refuses "tail: another --commit" "not batch or end: often" tail --reader x --commit often q
 ends() { timeout "$patience" "$CHRONQ" tail -f -S "2026-11-30 10:03:18" -U "2026-11-30 10:03:30" q; }
 ok "tail -f --until in the past ends at once" cmp <(ends) <(records 198 199)
 until_soon() { # it ends by itself, with all that came before that time
@@ -95,6 +99,7 @@ early() { # damage shows what is read
 ok "segments outside of the time are not read" early
 no_index() { rm -f early/*.idx && exits 0 "$CHRONQ" cat -S "2026-11-30 10:02:40" q && cmp exit.out <(records 160 199); }
 ok "nor missed without indexes" no_index
+ok "chronicle-rs's queue from its middle on" exits 0 "$CHRONQ" cat -S 2020-01-01 "$GOLDEN/v2-mixed"
 ok "chronicle-rs's queue" cmp <("$CHRONQ" cat -S 2020-01-01 -U 2040-01-01 "$GOLDEN/v2-reopened") <("$CHRONQ" cat "$GOLDEN/v2-reopened")
 
 # ---- types, patterns ----
@@ -153,6 +158,7 @@ exact() { "$CHRONQ" cat -F '%p\c' q | cmp - <("$CHRONQ" cat q) && "$CHRONQ" cat 
 ok "\\c: no newline" exact
 writes "of tail" "198:record 198
 199:record 199" tail -n 2 -F '%s:%p' q
+writes "text at the end" $'7:\n8:' cat -s 7-8 -F '%s:' q
 writes "an empty format" $'\n' cat -s 1-2 -F '' q
 large() {
 	head -c 100000 /dev/urandom >random && python3 -c '
@@ -168,6 +174,7 @@ refuses "with --json" "--json and --format exclude each other" tail -j -F %s q
 writes "a format and a full selection" "" cat -g x -F %s q
 full() { "$CHRONQ" "$@" >/dev/full; }
 ok "a full disk" exits 3 full cat -F '%s %x %b' q
+ok "a full disk in the middle of a record" exits 3 full cat -F '%x %x %x %s' large
 json_selected() { "$CHRONQ" cat -j -t 3 q | python3 -c '
 import json, sys
 assert [json.loads(line)["seq"] for line in sys.stdin] == list(range(3, 200, 5))'; }
@@ -216,6 +223,28 @@ PY
 		exits 1 "$CHRONQ" trim -b 100 t && [ "$(cat exit.out)" = "no segment deleted" ]
 }
 ok "a named reader keeps segments, and is named" kept
+others() { # only those that need the segment are named
+	exits 0 "$CHRONQ" readers --set far latest t && exits 1 "$CHRONQ" trim -b 100 t && grep -q 'reader joe has' exit.err &&
+		! grep -q far exit.err
+}
+ok "readers behind it are not" others
+trusted() {
+	rm -r t && cp -R q t && chmod 666 t/control.meta && exits 3 "$CHRONQ" trim -b 40 t && exits 3 "$CHRONQ" roll t &&
+		trims "deleted: segments 000000000 to 000000000" --trust-files -b 40 t && exits 0 "$CHRONQ" roll -t t
+}
+ok "--trust-files" trusted
+residue() { # of a write that a crash ended: the recovery's notice is not repeated
+	local used
+	rm -r t && cp -R q t && used=$("$CHRONQ" ls t | awk '{ at = $6 } END { print at }') &&
+		printf XXXX | dd of=t/000000006.q bs=1 seek=$((used + 16)) conv=notrunc status=none &&
+		exits 0 "$CHRONQ" roll t && [ ! -s exit.err ] && [ -e t/000000006.q.broken ] && cmp <("$CHRONQ" cat t) <("$CHRONQ" cat q)
+}
+ok "roll behind an unfinished write" residue
+no_summary() {
+	rm -r t && cp -R "$GOLDEN/v2-mixed" t && chmod -R u+w t && exits 0 "$CHRONQ" trim -b 2000-01-01 t &&
+		grep -q 'no segment deleted' exit.out && cmp <("$CHRONQ" cat t) <("$CHRONQ" cat "$GOLDEN/v2-mixed")
+}
+ok "trim by time of chronicle-rs's queue" no_summary
 busy() {
 	exits 3 flock t/writer.lock "$CHRONQ" trim -b 1 t && grep -q 'process [0-9]* has the queue, and serves no mount' exit.err &&
 		grep -q 'echo trim 1 > MOUNT/ctl' exit.err && exits 3 flock t/writer.lock "$CHRONQ" roll t &&
@@ -232,6 +261,8 @@ refuses "trim without a limit" "--before is missing" trim q
 refuses "a limit that is none" "not a time: x (as \"10 min ago\"" trim -b x q
 refuses "an empty one" "not a time: " trim -b '' q
 refuses "too large a number" "not a sequence number" trim -b 99999999999999999999 q
+refuses "no directory" "no queue directory given" trim -b 1
+refuses "roll without one" "no queue directory given" roll
 refuses "roll has no limit" "unknown option: -b" roll -b 1 q
 damaged_oldest() {
 	rm -r t && cp -R q t && printf XXXX | dd of=t/000000000.q bs=1 seek=0 conv=notrunc status=none &&
@@ -263,7 +294,33 @@ failing() {
 	done
 	[ $runs -gt 5 ]
 }
+# one_fails CALL:ERROR LAST COMMAND...: each of the first calls fails once; afterwards the queue is as if the command had
+# not been given, or had succeeded: what it holds is an end of what it held.
+one_fails() {
+	local call=$1 last=$2 skip code runs=0
+	shift 2
+	for ((skip = 0; skip <= last; skip++)); do
+		rm -rf t && cp -R q t
+		CHRONQ_FAIL=$call:$skip:1 timeout "$patience" "$CHRONQ" "$@" >out 2>err
+		code=$?
+		"$CHRONQ" cat q | tail -n "$("$CHRONQ" cat t | wc -l)" | cmp - <("$CHRONQ" cat t) || return 1
+		[ $code -eq 0 ] && continue
+		runs=$((runs + 1))
+		[ $code -eq 3 ] && grep -q '^chronq: ' err || {
+			echo "$call:$skip $*: $code: $(cat err)"
+			return 1
+		}
+	done
+	[ $runs -gt 0 ]
+}
 if [ "${PLANTED_FAULTS-}" = yes ]; then
+	ok "trim by time: each open fails" one_fails open:24 70 trim -b @1796032900 t
+	ok "trim by time: each read fails" one_fails pread:5 40 trim -b @1796032900 t
+	ok "roll: each open fails" one_fails open:24 50 roll t
+	ok "roll: each sync fails" one_fails sync_data:5 9 roll t
+	ok "cat --since: each open fails" one_fails open:24 40 cat -S @1796032900 t
+	ok "tail: each open fails" one_fails open:24 50 tail -n 100 -t 3 t
+	ok "tail: each listing fails" one_fails list:5 12 tail -n 100 -t 3 t
 	ok "with failing calls" failing open:5 open:24 list:5 pread:5 open_dir:5 stat:5 map:12
 fi
 finish

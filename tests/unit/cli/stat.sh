@@ -54,12 +54,12 @@ table() {
 		[ "$(awk 'NR > 1 { print $1, $2, $3, $4, $5, $8, $9 }' exit.out | sort -u)" = "0 0 0 0 0 0 0" ]
 }
 ok "a line each interval" table
-pages() { # ten lines on a terminal of eight: the heading comes every six
-	python3 - "$CHRONQ" <<'PY'
+pages() { # ROWS LINES WHERE...: so many lines on a terminal of so many rows; where the headings are
+	python3 - "$CHRONQ" "$@" <<'PY'
 import fcntl, os, pty, struct, subprocess, sys, termios
 ours, theirs = pty.openpty()
-fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 8, 100, 0, 0))
-tool = subprocess.Popen([sys.argv[1], "stat", "-i", "0.1", "-c", "10", "q"], stdout=theirs)
+fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", int(sys.argv[2]), 100, 0, 0))
+tool = subprocess.Popen([sys.argv[1], "stat", "-i", "0.1", "-c", sys.argv[3], "q"], stdout=theirs)
 os.close(theirs)
 text = b""
 while True:
@@ -72,10 +72,12 @@ while True:
     text += piece
 assert tool.wait() == 0
 lines = text.decode().splitlines()
-sys.exit([n for n, line in enumerate(lines) if "appends/s" in line] != [0, 7] or len(lines) != 12)
+headings = [n for n, line in enumerate(lines) if "appends/s" in line]
+sys.exit(headings != [int(n) for n in sys.argv[4:]] or len(lines) != int(sys.argv[3]) + len(headings))
 PY
 }
-ok "the heading comes on each screen" pages
+ok "the heading comes on each screen" pages 8 10 0 7
+ok "on a terminal that does not say its size, each 22 lines" pages 0 24 0 23
 lags() {
 	cp -R "$GOLDEN/v2-reader" lag && chmod -R u+w lag && seq 100 | "$CHRONQ" append lag && exits 0 "$CHRONQ" stat lag &&
 		grep -q '^readers         1; the last one is [1-9][0-9]* bytes behind$' exit.out && exits 0 "$CHRONQ" stat -j lag &&
@@ -83,6 +85,48 @@ lags() {
 		[ "$(awk 'NR == 2 { print $8, ($9 != "0") }' exit.out)" = "1 1" ]
 }
 ok "readers and their lag" lags
+nearer() { # the reader that is farthest behind counts, wherever it is in the list
+	local name
+	for name in a b c; do exits 0 "$CHRONQ" readers --set $name latest lag || return 1; done
+	exits 0 "$CHRONQ" stat lag && grep -q '^readers         4; the last one is [1-9][0-9]* bytes behind$' exit.out
+}
+ok "readers at the end beside it" nearer
+few() { # less than ten records in some intervals: with a fraction
+	local pid
+	"$CHRONQ" stat -i 0.3 q >few.out &
+	pid=$!
+	until grep -q '^ *[0-9]\.[0-9] ' few.out; do
+		kill -0 "$pid" && echo one | "$CHRONQ" append q || return 1
+		sleep 0.2
+	done
+	kill "$pid" && wait "$pid"
+}
+cp -R q q1
+ok "few records in a second" few
+rm -r q && mv q1 q
+long_intervals() {
+	exits 0 "$CHRONQ" stat -i 0.7 -c 1 -j q && [ "$(field interval_ns exit.out 0)" -ge 700000000 ] &&
+		exits 2 "$CHRONQ" stat -i 86400.5 q && exits 2 "$CHRONQ" stat -i 86400.1 q
+}
+ok "an interval has its length" long_intervals
+# Files of the queue go while it is watched: what is unknown then is a "-", the rest is shown.
+goes() { # OPTION SHOWN PATTERN FILE: a line with the first pattern comes, then the file goes, then one with the other
+	local pid
+	cp -R q going
+	# shellcheck disable=SC2086 # none, or one
+	"$CHRONQ" stat -i 0.1 $1 going >going.out &
+	pid=$!
+	until tail -n 1 going.out | grep -q "$2"; do kill -0 "$pid" || return 1; done
+	# shellcheck disable=SC2086 # several
+	(cd going && rm $4)
+	until tail -n 1 going.out | grep -q "$3"; do kill -0 "$pid" || return 1; done
+	kill "$pid" && wait "$pid" && rm -r going
+}
+ok "control.meta goes" goes "" '^ *0  *0  *0  *0  *0 ' '^ *0  *0  *-  *-  *0 ' control.meta
+ok "durable.meta goes" goes "" '^ *0  *0  *0  *0  *0 ' '^ *0  *0  *0  *0  *- ' durable.meta
+ok "all segments go" goes "" '^ *0  *0  *0  *0  *0 ' '^ *-  *-  *0  *0  *-  *0 ' '*.q'
+ok "as JSON: control.meta" goes -j '"rolls":0' '"interval_ns":[0-9]*,"appends"' control.meta
+ok "as JSON: all segments" goes -j '"appends":0' '"syncs":0,.*"segments":0' '*.q'
 foreign() { # what chronicle-rs does not write
 	exits 0 "$CHRONQ" stat "$GOLDEN/v2-small" && grep -q '^records         unknown$' exit.out && grep -q '^durable         unknown$' exit.out &&
 		exits 0 "$CHRONQ" stat -i 0.1 -c 1 "$GOLDEN/v2-small" && [ "$(awk 'NR == 2 { print $1, $2, $3, $5 }' exit.out)" = "- - 0 -" ] &&
@@ -137,6 +181,12 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then
 		[ $runs -gt 0 ]
 	}
 	ok "with failing calls" failing
+	fails_once() {
+		CHRONQ_FAIL=list:5:0:1 exits 3 "$CHRONQ" stat "$@" q && grep -q '^chronq: q: Input/output error' exit.err &&
+			[ ! -s exit.out ]
+	}
+	ok "the state once" fails_once
+	ok "the state once, as JSON" fails_once -j
 fi
 
 # ---- progress ----
@@ -200,6 +250,36 @@ late_reader() {
 ok "cat to a pipe" late_reader cat
 ok "shows its progress" shown terminal '^chronq: late: reading, [0-9]* %, [0-9]* [KMa-zB]*/s, [0-9]* [a-z]* left$'
 ok "and removes it" removed terminal
+# unusual COLUMNS FILE: progress on such a terminal, without this file of the queue
+unusual() {
+	yes 'a line' | head -n 300000 | "$CHRONQ" append -s 1M late && rm -f terminal "late/$2" &&
+		on_terminal terminal "$1" "$CHRONQ" cat late | { sleep 1.5 && wc -l >out; } && [ "$(cat out)" = 300000 ] && rm -r late &&
+		shown terminal '^chronq: late: reading, [0-9]* %, '
+}
+ok "without control.meta" unusual 100 control.meta
+ok "on a terminal that does not say its width" unusual 0 none
+quiet() { # records on a terminal: no progress between them, however long it takes
+	yes 'a line' | head -n 100000 | "$CHRONQ" append -s 1M shown || return 1
+	python3 - "$CHRONQ" <<'PY'
+import os, pty, subprocess, sys, time
+wanted = subprocess.run([sys.argv[1], "cat", "shown"], stdout=subprocess.PIPE).stdout
+ours, theirs = pty.openpty()
+tool = subprocess.Popen([sys.argv[1], "cat", "shown"], stdout=theirs, stderr=theirs)
+os.close(theirs)
+time.sleep(1.2)
+text = b""
+while True:
+    try:
+        piece = os.read(ours, 4096)
+    except OSError:
+        break
+    if not piece:
+        break
+    text += piece
+sys.exit(tool.wait() != 0 or text.replace(b"\r\n", b"\n") != wanted)
+PY
+}
+ok "none between records on a terminal" quiet
 ok "export" late_reader export
 ok "shows its progress" shown terminal '^chronq: late: exporting, [0-9]* %, [0-9]* [KMa-zB]*/s, [0-9]* [a-z]* left$'
 quick() { on_terminal terminal 100 "$CHRONQ" verify q >out && [ ! -s terminal ]; }

@@ -23,6 +23,18 @@
 
 static const char *zone; /* TZ of the test */
 
+static bool wrong_clock; /* it is before 1970 */
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	if (!wrong_clock)
+		return __real_clock_gettime(clock, ret);
+	*ret = (struct timespec){ .tv_sec = -5 };
+	return 0;
+}
+
 static const char *parse(const char *text, enum cli_twice twice, uint64_t *ret)
 {
 	const char *fault;
@@ -93,6 +105,10 @@ static void dates(void **state)
 	GIVES("@1796040000", NOON * S);
 	GIVES("@1796040000.25", NOON * S + S / 4);
 	GIVES("2000-02-29", 951782400 * S);
+	GIVES("2026-02-28", 1772236800 * S);
+	GIVES("70-01-02", 86400 * S);
+	GIVES("68-01-01", 3092601600 * S);
+	GIVES("2026-11-30\t12:00", NOON * S);
 }
 
 static void spans(void **state)
@@ -117,6 +133,8 @@ static void spans(void **state)
 	GIVES("-1us", NOW - 1000);
 	GIVES("-1ns", NOW - 1);
 	GIVES("-0.5ms", NOW - 500000);
+	GIVES("1\th 30\tmin ago", NOW - 5400 * S);
+	GIVES("+584.99y", UINT64_MAX); /* more than 64 bits by its fraction */
 	/* as far as time goes */
 	GIVES("1000 years ago", 0);
 	GIVES("+999999999y", UINT64_MAX);
@@ -198,6 +216,7 @@ static void ends(void **state)
 	REFUSES("@18446744073.709551616", "after 2554");
 	REFUSES("@18446744074", "after 2554");
 	REFUSES("@99999999999999999999999", "after 2554");
+	REFUSES("@18446744073709551616", "after 2554");
 }
 
 static void nonsense(void **state)
@@ -268,6 +287,58 @@ static void nonsense(void **state)
 	REFUSES("Tue 2026-11-30", "day of the week");
 }
 
+/* Clocks that are put forward by less than an hour, or by nothing. */
+static void odd_zones(void **state)
+{
+	(void)state;
+	zone = "LHST-10:30LHDT-11,M10.1.0,M4.1.0"; /* Lord Howe Island: from 02:00 to 02:30 */
+	GIVES("2026-10-04 01:59", 1791041340 * S);
+	GIVES("2026-10-04 02:15", 1791042300 * S); /* does not come: as if nothing had changed */
+	GIVES("2026-10-04 02:30", 1791041400 * S);
+	zone = "AAA-1BBB-1:00:30,M10.1.0,M4.1.0"; /* by half a minute */
+	GIVES("2026-10-04 01:59:59", 1791075599 * S);
+	GIVES("2026-10-04 02:00:10", 1791075610 * S);
+	GIVES("2026-10-04 02:00:30", 1791075600 * S);
+	zone = "AAA-1BBB-1,M3.5.0,M10.5.0"; /* a name alone changes */
+	GIVES("2026-07-01 12:00", 1782903600 * S);
+	GIVES("2026-12-01 12:00", 1796122800 * S);
+	GIVES("2026-12-01 12:00 AAA", 1796122800 * S);
+}
+
+/* As in most systems: local time is that of /etc/localtime.  A named zone is in use for its own text alone. */
+static void no_tz(void **state)
+{
+	uint64_t ns = 0;
+
+	(void)state;
+	unsetenv("TZ");
+	assert_null(cli_parse_time("2026-07-01 12:00 Europe/Berlin", NOW, CLI_TWICE_FIRST, &ns));
+	assert_int_equal(ns, 1782900000 * S);
+	assert_null(getenv("TZ"));
+}
+
+/* The database of time zones is where TZDIR says. */
+static void folder_of_zones(void **state)
+{
+	char text[128], folder[5000];
+
+	(void)state;
+	zone = "UTC0";
+	assert_int_equal(setenv("TZDIR", "/usr/share/zoneinfo", 1), 0);
+	GIVES("2026-07-01 12:00 Europe/Berlin", 1782900000 * S);
+	assert_int_equal(setenv("TZDIR", "/nowhere", 1), 0);
+	REFUSES("2026-07-01 12:00 Europe/Berlin", "not a time");
+	memset(folder, 'f', sizeof folder - 1); /* longer than any path */
+	folder[sizeof folder - 1] = '\0';
+	assert_int_equal(setenv("TZDIR", folder, 1), 0);
+	REFUSES("2026-07-01 12:00 Europe/Berlin", "not a time");
+	unsetenv("TZDIR");
+	/* the file is there, and its name is too long */
+	(void)snprintf(text, sizeof text, "2026-07-01 12:00 Europe%.*s/Berlin", 60,
+	               "////////////////////////////////////////////////////////////");
+	REFUSES(text, "not a time");
+}
+
 /* Texts made of pieces of right ones: each is taken or refused, and what is taken is the same a second time. */
 static void any_text(void **state)
 {
@@ -322,10 +393,28 @@ static void any_text(void **state)
 	assert_true(taken > 100);
 }
 
+static void clock_before_1970(void **state)
+{
+	(void)state;
+	wrong_clock = true;
+	assert_int_equal(cli_now_ns(), 0);
+	wrong_clock = false;
+	assert_true(cli_now_ns() > NOON / 2 * S);
+}
+
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(dates),       cmocka_unit_test(spans),    cmocka_unit_test(summer_time),
-	cmocka_unit_test(named_zones), cmocka_unit_test(ends),     cmocka_unit_test(leap_seconds),
-	cmocka_unit_test(nonsense),    cmocka_unit_test(any_text),
+	cmocka_unit_test(dates),
+	cmocka_unit_test(spans),
+	cmocka_unit_test(summer_time),
+	cmocka_unit_test(named_zones),
+	cmocka_unit_test(ends),
+	cmocka_unit_test(leap_seconds),
+	cmocka_unit_test(nonsense),
+	cmocka_unit_test(any_text),
+	cmocka_unit_test(odd_zones),
+	cmocka_unit_test(no_tz),
+	cmocka_unit_test(folder_of_zones),
+	cmocka_unit_test(clock_before_1970),
 };
 
 SUPPORT_MAIN(tests)

@@ -139,6 +139,31 @@ gone() {
 		grep -q "record 0 is below the queue's next number, 200, and not in the queue any more" exit.err
 }
 ok "deleted records cannot be compared" gone
+all_gone() {
+	exits 0 "$CHRONQ" roll p && exits 0 "$CHRONQ" trim --before now p && [ -z "$("$CHRONQ" cat p)" ] &&
+		exits 1 "$CHRONQ" import p < <(tail -n 1 n.json) &&
+		grep -q "record 199 is below the queue's next number, 200, and not in the queue any more" exit.err
+}
+ok "nor where none is left" all_gone
+spots() { # each is compared, wherever it is
+	exits 0 "$CHRONQ" import n < <(sed -n '3p;4p;90p;91p' n.json && sed -n 20p n.json) &&
+		grep -q '5 of the records were there' exit.err
+}
+ok "records here and there are compared" spots
+no_offset() {
+	exits 0 "$CHRONQ" import n < <(sed 's/"stream_offset":[0-9]*,//' n.json) && grep -q '200 of the records' exit.err &&
+		cp -R "$GOLDEN/v2-small" small && chmod -R u+w small && "$CHRONQ" export small >small.json &&
+		exits 0 "$CHRONQ" import small < <(sed 's/"length"/"stream_offset":0,"length"/' small.json) &&
+		grep -q 'were there already' exit.err && cmp <("$CHRONQ" export small) small.json
+}
+ok "stream offsets that one of the two lacks are not compared" no_offset
+residue() { # of a write that a crash ended: the recovery's notice is not repeated
+	local used
+	cp -R n residue && used=$("$CHRONQ" ls n | awk '{ at = $6 } END { print at }') &&
+		printf XXXX | dd of="$(find residue -name '*.q' | sort | tail -n 1)" bs=1 seek=$((used + 16)) conv=notrunc status=none &&
+		exits 0 "$CHRONQ" import residue <n.json && [ "$(wc -l <exit.err)" = 1 ] && ls residue/*.broken
+}
+ok "behind an unfinished write" residue
 
 # ---- input that is wrong ----
 
@@ -172,6 +197,7 @@ wrong "no time" "time_ns is missing" '{"seq":2,"payload":"x"}'
 wrong "a negative number" "seq is not a number from 0 on" '{"seq":-2,"time_ns":5,"payload":"x"}'
 wrong "a fraction" "seq is not a number from 0 on" '{"seq":2.0,"time_ns":5,"payload":"x"}'
 wrong "a number with a blank" "time_ns is not a number from 0 on" '{"seq":2,"time_ns":" 5","payload":"x"}'
+wrong "a number with more behind it" "time_ns is not a number from 0 on" '{"seq":2,"time_ns":"5 ","payload":"x"}'
 wrong "too large a number" "time_ns is not a number from 0 on" '{"seq":2,"time_ns":"18446744073709551616","payload":"x"}'
 wrong "a type that there is not" "type is too large" "{$head,\"type\":65535,\"payload\":\"x\"}"
 wrong "a type that is no number" "type is not a number from 0 on" "{$head,\"type\":true,\"payload\":\"x\"}"
@@ -214,6 +240,27 @@ nothing() { exits 1 "$CHRONQ" import y </dev/null && grep -q 'nothing to import'
 ok "nothing to import makes no queue" nothing
 from_directory() { exits 3 "$CHRONQ" import y <. && grep -q 'standard input: Is a directory' exit.err; }
 ok "input that cannot be read" from_directory
+no_input() { exits 3 "$CHRONQ" import y <&- && grep -q 'standard input: Bad file descriptor' exit.err && [ ! -e y ]; }
+ok "no input" no_input
+renumbered_part() { # another run would append them a second time: the message does not advise it
+	{ head -n 3 n.json && echo x; } | exits 1 "$CHRONQ" import -r -s 4096 r3 && grep -q 'records imported: 3$' exit.err
+}
+ok "--renumber of lines of which one is wrong" renumbered_part
+# There is no memory for the line.  A sanitizer does not start under RLIMIT_DATA.
+no_memory() {
+	{ head -n 2 n.json && head -c 30000000 /dev/zero | tr '\0' x; } |
+		exits 3 bash -c 'ulimit -d 24000 && exec "$CHRONQ" import -s 4096 mem' &&
+		grep -q 'standard input: Cannot allocate memory' exit.err && grep -q 'records imported: 2;' exit.err &&
+		cmp <("$CHRONQ" export mem) <(head -n 2 n.json)
+}
+if (unset ASAN_OPTIONS UBSAN_OPTIONS && ulimit -d 24000 && "$CHRONQ" --version) >/dev/null 2>&1; then
+	ok "a line larger than memory" no_memory
+fi
+trusted() {
+	cp -R n trusted && chmod 666 trusted/control.meta && exits 3 "$CHRONQ" import trusted <n.json &&
+		exits 0 "$CHRONQ" import --trust-files trusted <n.json
+}
+ok "--trust-files" trusted
 too_large() {
 	exits 3 "$CHRONQ" import -s 4096 s <<<"{\"seq\":0,\"time_ns\":1,\"payload\":\"$(printf '%5000s')\"}" &&
 		grep -q 'a record is larger than 3968 bytes (--segment-size' exit.err
@@ -248,6 +295,21 @@ slowly() { # what has come is appended while more is awaited
 ok "SIGTERM: what came is there, the next run continues" slowly TERM 1
 ok "SIGINT" slowly INT 1
 ok "SIGKILL" slowly KILL 137
+# caught PID: the signals that end an input (SIGHUP, SIGINT, SIGTERM) are caught.
+caught() { (((0x$(awk '/^SigCgt/ { print $2 }' "/proc/$1/status") & 0x4003) == 0x4003)); }
+before_all() { # a signal comes before the first line
+	local pid
+	mkfifo pipe
+	"$CHRONQ" import -s 4096 never <pipe 2>f.err &
+	pid=$!
+	exec 9>pipe
+	rm pipe
+	until caught "$pid"; do kill -0 "$pid" || return 1; done
+	kill -TERM "$pid"
+	wait "$pid" 2>/dev/null
+	[ $? -eq 1 ] && exec 9>&- && grep -q 'interrupted' f.err && grep -q 'records imported: 0' f.err && [ ! -e never ]
+}
+ok "SIGTERM before the first line" before_all
 killed() { # in the middle of much
 	local pid n
 	"$CHRONQ" import -s 2M k <lines &
@@ -287,6 +349,26 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then
 			"$CHRONQ" export d | cmp - n.json
 	}
 	ok "a disk that gets full: what fitted is there, the next run continues" disk_full
+	# What has come is to be appended while more is awaited, and cannot be.
+	full_while_waiting() {
+		local pid
+		mkfifo pipe
+		CHRONQ_FAIL=allocate:28:1:-1 "$CHRONQ" import -s 4096 waits <pipe 2>f.err &
+		pid=$!
+		exec 9>pipe
+		rm pipe
+		head -n 60 n.json >&9
+		wait "$pid" 2>/dev/null # ends, although the pipe is open
+		[ $? -eq 3 ] && exec 9>&- && grep -q 'No space left' f.err && exits 0 "$CHRONQ" import waits <n.json &&
+			"$CHRONQ" export waits | cmp - n.json
+	}
+	ok "a disk that gets full while more input is awaited" full_while_waiting
+	# The sync of the close fails: the records may not be on the disk, and another run says what is there.
+	close_fails() {
+		CHRONQ_FAIL=sync_data:5:0:-1 exits 3 "$CHRONQ" import -s 1M unsynced <n.json && grep -q 'Input/output error' exit.err &&
+			exits 0 "$CHRONQ" import unsynced <n.json && "$CHRONQ" export unsynced | cmp - n.json
+	}
+	ok "a sync that fails at the end" close_fails
 	failing() {
 		local call skip code runs=0
 		for call in open:5 open_dir:5 stat:5 pread:5 map:12 pwrite:5 list:5 create_new:28 lock:5; do

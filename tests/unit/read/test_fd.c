@@ -172,17 +172,24 @@ static void other_processes(void **state)
 {
 	struct qs *q = *state;
 	cq_reader *reader, *passive;
-	int fd, passive_fd;
+	int fd, passive_fd, begin[2];
+	char word;
 	pid_t pid;
 
 	qs_write(q, 0, 0);
+	assert_int_equal(pipe(begin), 0);
+	pid = support_fork(); /* before this process has threads: the child starts some */
+	if (pid == 0) {
+		CHILD(read(begin[0], &word, 1) == 1);
+		write_slowly(q);
+	}
 	fd = open_reader(q, CQ_START_LATEST, 0, &reader);
 	passive_fd = open_reader(q, CQ_START_LATEST, CQ_READER_PASSIVE, &passive);
 	assert_int_equal(take_all(reader), 0);
 	assert_int_equal(take_all(passive), 0);
-	pid = support_fork();
-	if (pid == 0)
-		write_slowly(q);
+	assert_int_equal(write(begin[1], "", 1), 1);
+	close(begin[0]);
+	close(begin[1]);
 	await(reader, fd, 200);
 	await(passive, passive_fd, 200);
 	assert_false(readable(fd, 10));

@@ -187,9 +187,28 @@ REPLACED(ssize_t, cq_writer_append_batch,
 	               : __real_cq_writer_append_batch(writer, messages, count, ret_appended);
 }
 
+REPLACED(int, cq_queue_open, (const char *dir, cq_queue **ret_queue))
+{
+	return made_up.open_error ? -made_up.open_error : __real_cq_queue_open(dir, ret_queue);
+}
+
+REPLACED(int, cq_queue_await_closing,
+         (cq_queue * queue, uint32_t stall_ms, bool (*stop)(void *arg), void *arg,
+          struct cq_holder *ret_holder))
+{
+	if (!made_up.holder)
+		return __real_cq_queue_await_closing(queue, stall_ms, stop, arg, ret_holder);
+	*ret_holder = *made_up.holder;
+	return 0;
+}
+
 REPLACED(int, cq_queue_await_release,
          (cq_queue * queue, uint32_t timeout_ms, struct cq_holder *ret_holder))
 {
+	if (made_up.holder) {
+		*ret_holder = *made_up.holder;
+		return 0;
+	}
 	return __real_cq_queue_await_release(queue, made_up.no_wait ? 0 : timeout_ms, ret_holder);
 }
 

@@ -103,10 +103,11 @@ extern struct fs_made_up {
 	int (*next_hole)(uint64_t position, uint64_t *ret_position);
 	int (*readers)(cq_reader_visit_fn visit, void *arg);
 	void (*reader)(struct cq_reader_info *info); /* changes what cq_queue_reader() gives */
-	int open_error;                              /* of cq_writer_open() */
+	int open_error;                              /* of cq_writer_open() and cq_queue_open() */
 	int append_error;                            /* of cq_writer_append() and _append_batch() */
-	bool no_wait;                                /* cq_queue_await_release() looks once */
-	rlim_t descriptors, descriptors_max;         /* of getrlimit(); 0: the real ones */
+	const struct cq_holder *holder;      /* of the writer's lock, however long one waits */
+	bool no_wait;                        /* cq_queue_await_release() looks once */
+	rlim_t descriptors, descriptors_max; /* of getrlimit(); 0: the real ones */
 	const char *max_pages; /* text of the sysctl max_pages_limit; "none": no such file */
 } made_up;
 

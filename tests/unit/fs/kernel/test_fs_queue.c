@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,6 +46,9 @@ static void why_it_does_not_open(void **state)
 		{ EEXIST, CHRONFS_EXIT_SETUP, "too much is set aside" },
 		{ ENOSPC, CHRONFS_EXIT_SETUP, "no room" },
 		{ EDQUOT, CHRONFS_EXIT_SETUP, "no room" },
+		{ EFBIG, CHRONFS_EXIT_SETUP, "no segment may be so large (ulimit -f" },
+		{ EAGAIN, CHRONFS_EXIT_SETUP, "no thread can be started (ulimit -u)" },
+		{ EMFILE, CHRONFS_EXIT_SETUP, "Too many open files (ulimit -n)" },
 		{ EOVERFLOW, CHRONFS_EXIT_SETUP, "used up" },
 		{ EIO, CHRONFS_EXIT_SETUP, "Input/output error" },
 	};
@@ -58,6 +62,41 @@ static void why_it_does_not_open(void **state)
 		if (!strstr(said, cases[i].text))
 			fail_msg("error %d: said \"%s\"", cases[i].error, said);
 	}
+	made_up.open_error = EACCES;
+	assert_int_equal(fs_mount(fs_queue, true), CHRONFS_EXIT_SETUP);
+	assert_string_equal(said, "no permission to read there");
+}
+
+/* Another process closes the queue for as long as we wait; a signal ends the wait. */
+static void who_closes_it_makes_no_progress(void **state)
+{
+	struct cq_holder holder = CQ_SIZED(holder);
+	char text[128];
+	sigset_t term;
+	int taken;
+
+	(void)state;
+	fs_end();
+	holder.locked = holder.alive = holder.closing = true;
+	holder.pid = getpid();
+	made_up.holder = &holder;
+	assert_int_equal(fs_mount(fs_queue, false), CHRONFS_EXIT_LOCKED);
+	(void)snprintf(text, sizeof text,
+	               "in use by process %d (test_fs_queue), which is closing it and makes no "
+	               "progress",
+	               (int)getpid());
+	assert_string_equal(said, text);
+
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	assert_int_equal(pthread_sigmask(SIG_BLOCK, &term, NULL), 0);
+	assert_int_equal(raise(SIGTERM), 0);
+	assert_int_equal(fs_mount(fs_queue, false), CHRONFS_EXIT_STOPPED);
+	assert_string_equal(said, "stopped by a signal; nothing was changed");
+	assert_int_equal(sigwait(&term, &taken), 0);
+	assert_int_equal(pthread_sigmask(SIG_UNBLOCK, &term, NULL), 0);
+	made_up.holder = NULL;
+	assert_int_equal(fs_mount(fs_queue, false), CHRONFS_EXIT_OK);
 }
 
 /* Another process holds the lock: the message is one line, whatever the lock file says. */
@@ -446,6 +485,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(why_it_does_not_open),
+		TEST(who_closes_it_makes_no_progress),
 		TEST(who_has_it_is_named_as_well_as_can_be),
 		TEST(a_lock_that_is_something_else),
 		TEST(each_call_of_opening),

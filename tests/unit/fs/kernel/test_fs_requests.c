@@ -263,6 +263,12 @@ static void two_changes_at_the_same_time(void **state)
 	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
 	now = segments_changed();
 	assert_memory_equal(&now, &times[1], sizeof now);
+	times[1].tv_nsec = times[1].tv_nsec > 0 ? 0 : 1; /* in the same second */
+	support_path(path, fs_queue, "000000001.q");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
+	now = segments_changed();
+	assert_memory_equal(&now, &times[1], sizeof now);
 }
 
 static void attributes_need_their_room(void **state)
@@ -281,9 +287,112 @@ static void attributes_need_their_room(void **state)
 	                  0, sizeof(struct fsxattr));
 	fs_expect(0, 0);
 	assert_int_equal(requests[0].size, sizeof(struct fsxattr));
+	chronfs_ops.listxattr(fs_request(0, 0), fs_node("stream"), 1);
+	fs_expect(0, ERANGE);
+	chronfs_ops.listxattr(fs_request(0, 0), fs_node("stream"), 64);
+	fs_expect(0, 0);
+	assert_string_equal(requests[0].bytes, "user.chronfs.begin");
+}
+
+/* chattr(1), by its old and its new request. */
+static void no_attribute_can_be_set(void **state)
+{
+	static const unsigned orders[] = { (unsigned)FS_IOC_SETFLAGS, (unsigned)FS_IOC_FSSETXATTR };
+	struct fuse_file_info fi = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		chronfs_ops.ioctl(fs_request(0, 0), fs_node("append"), orders[i], NULL, &fi, 0,
+		                  NULL, 0, 0);
+		fs_expect(0, EPERM);
+	}
+}
+
+/* ---- seeks ---- */
+
+/* Before the beginning and behind the end there is neither data nor a hole. */
+static void seeks_to_nowhere(void **state)
+{
+	static const char *const paths[] = { "payload/000000000", "records/000000000",
+		                             "segments/000000000.q" };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+		const uint64_t node = fs_node(paths[i]);
+		struct fuse_file_info fi = fs_open(node, O_RDONLY);
+		off_t size;
+
+		chronfs_ops.getattr(fs_request(0, 0), node, NULL);
+		fs_expect(0, 0);
+		size = requests[0].attr.st_size;
+		for (int whence = SEEK_DATA; whence <= SEEK_HOLE; whence++) {
+			chronfs_ops.lseek(fs_request(0, 0), node, -1, whence, &fi);
+			fs_expect(0, ENXIO);
+			chronfs_ops.lseek(fs_request(0, 0), node, size, whence, &fi);
+			fs_expect(0, ENXIO);
+			chronfs_ops.lseek(fs_request(0, 0), node, 1, whence, &fi);
+			fs_expect(0, 0);
+		}
+		fs_release(node, &fi);
+	}
+}
+
+/* ---- opens ---- */
+
+/* Whoever could leave a piece of a line waits for the room that others wait for already. */
+static void too_many_pieces_wait_for_room(void **state)
+{
+	struct fuse_file_info fi = { .flags = O_WRONLY };
+	const uint64_t node = fs_node("append.lines");
+
+	(void)state;
+	fs.room_waits.leftovers.count += 1U << 20;
+	chronfs_ops.open(fs_request(0, 0), node, &fi);
+	fs_expect(0, EDQUOT);
+	assert_true(fs_nothing_is_open());
+	fi.flags = O_RDONLY;
+	chronfs_ops.open(fs_request(0, 0), node, &fi); /* it can leave nothing */
+	fs_expect(0, 0);
+	fs_release(node, &requests[0].opened);
+	fs.room_waits.leftovers.count -= 1U << 20;
+	fi = fs_open(node, O_WRONLY);
+	fs_release(node, &fi);
+}
+
+/* The kernel gives no number for a process of a namespace that is not ours: it finds the whole stream. */
+static void a_sender_without_a_number(void **state)
+{
+	const uint64_t node = fs_node("stream");
+	struct fuse_file_info fi = fs_open(node, O_RDONLY);
+
+	(void)state;
+	fs_request(0, 0);
+	requests[0].from.pid = 0;
+	chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, "stream");
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].entry.attr.st_size, 3 * FS_SEGMENTS * FS_PAYLOAD);
+	fs_release(node, &fi);
 }
 
 /* ---- poll ---- */
+
+/* A read of a sink gives its end at once; whether it can be written to is not asked. */
+static void a_sink_is_polled_for_input(void **state)
+{
+	const uint64_t node = fs_node("append");
+	struct fuse_file_info fi = fs_open(node, O_RDWR), its = fi;
+
+	(void)state;
+	its.poll_events = POLLIN;
+	chronfs_ops.poll(fs_request(0, 0), node, &its, NULL);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].events, POLLIN);
+	its.poll_events = POLLIN | POLLOUT;
+	chronfs_ops.poll(fs_request(0, 0), node, &its, NULL);
+	fs_expect(0, 0);
+	assert_int_equal(requests[0].events, POLLIN | POLLOUT);
+	fs_release(node, &fi);
+}
 
 static void poll_with_handle(uint64_t node, struct fuse_file_info *fi, unsigned events)
 {
@@ -543,6 +652,11 @@ int main(void)
 		TEST(times_are_compared_exactly),
 		READ_ONLY_TEST(two_changes_at_the_same_time),
 		TEST(attributes_need_their_room),
+		TEST(no_attribute_can_be_set),
+		TEST(seeks_to_nowhere),
+		TEST(too_many_pieces_wait_for_room),
+		TEST(a_sender_without_a_number),
+		TEST(a_sink_is_polled_for_input),
 		TEST(handles_of_poll),
 		TEST(asked_less_and_less_often),
 		TEST(handles_of_two_kinds),

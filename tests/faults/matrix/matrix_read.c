@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,21 @@ static void committed_first(struct mx *m)
 	close_reader(m);
 }
 
+/* The reader is as before, with its descriptor or without. */
+static int ask_fd(struct mx *m)
+{
+	struct pollfd p = { .events = POLLIN };
+	int fd = cq_reader_fd(m->reader);
+
+	m->read = FROM;
+	if (fd < 0)
+		return fd;
+	p.fd = fd;
+	assert_int_equal(poll(&p, 1, 0), 1);
+	return 0;
+}
+
+struct mx_op mx_reader_fd = { MX_CLOSED, 0, stand, ask_fd, read_on };
 struct mx_op mx_reader_open = { MX_CLOSED, 0, NULL, open_reader, resumed };
 struct mx_op mx_reader_next = { MX_CLOSED, 0, anonymous, read_all, read_on };
 struct mx_op mx_reader_seek_seq = { MX_CLOSED, 0, stand, seek_seq, read_on };

@@ -57,6 +57,7 @@ static const struct CMUnitTest tests[] = {
 	OPERATION(reader_delete),
 	OPERATION(reader_commit_seq),
 	OPERATION(reader_commit_seq_on),
+	OPERATION(reader_fd),
 	OPERATION(queue_reader),
 	OPERATION(queue_reader_lost),
 	OPERATION(queue_readers),

@@ -439,9 +439,40 @@ static void times_by_the_index(void **state)
 	cq_queue_close(queue);
 }
 
+/* An index that does not belong to the segment, and segments that hold nothing: the times are those of the
+ * records. */
+static void times_beside_wrong_indexes(void **state)
+{
+	static const uint64_t offsets[] = { 12, 40, 48, 80, 88 }; /* but the times themselves */
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_repair_result result = CQ_SIZED(result);
+	static const uint64_t none;
+	struct qs *q = *state;
+	char path[PATH_SIZE];
+
+	look_make(q, 3);
+	for (size_t i = 0; i < sizeof offsets / sizeof *offsets; i++) {
+		const uint32_t word = qs_peek32(q->dir, "000000000.idx", offsets[i]);
+		const uint32_t wrong[] = { word + 1, word - 1, word };
+
+		for (size_t k = 0; k < 3; k++) {
+			support_poke(q->dir, "000000000.idx", offsets[i], &wrong[k],
+			             sizeof wrong[k]);
+			expect_times(q->dir);
+		}
+	}
+	look_delete(q->dir, 1, 2);
+	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
+	support_poke(q->dir, "000000002.idx", 72, &none, sizeof none);
+	support_path(path, q->dir, "000000002.idx");
+	assert_int_equal(truncate(path, 80), 0);
+	expect_times(q->dir);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(times_that_do_not_ascend),
 	QS_TEST(times_by_the_index),
+	QS_TEST(times_beside_wrong_indexes),
 	QS_TEST(summaries_of_all_kinds),
 	QS_TEST(what_is_told_is_not_read),
 	QS_TEST(what_lies_is_not_told),

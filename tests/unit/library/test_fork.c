@@ -111,6 +111,7 @@ static void visit_name(void *arg, const char *name)
 	CALL(cq_segment_fd, (h->segment))                                            \
 	CALL(cq_stream_open, (h->queue, &stream))                                    \
 	CALL(cq_stream_extent, (h->stream, &first, &second))                         \
+	CALL(cq_stream_extent_now, (h->stream, &first, &second))                     \
 	CALL(cq_stream_pread, (h->stream, bytes, sizeof bytes, 0))                   \
 	CALL(cq_stream_next_data, (h->stream, 0, &first))                            \
 	CALL(cq_stream_next_hole, (h->stream, 0, &first))                            \

@@ -238,6 +238,22 @@ static void damaged(void **state)
 	}
 }
 
+/* One of zeros is none, whatever its checksum says: so everything of that file is refused. */
+static void zeros(void **state)
+{
+	struct cq_identity_file file;
+	struct qs *q = *state;
+
+	qs_write(q, 0, 1);
+	support_peek(q->dir, "identity.meta", 0, &file, sizeof file);
+	memset(file.id, 0, sizeof file.id);
+	file.crc = qs_crc32(&file, offsetof(struct cq_identity_file, crc));
+	support_poke(q->dir, "identity.meta", 0, &file, sizeof file);
+	assert_false(info_of(q->dir).have_identity);
+	assert_int_equal(damage(q), 1);
+	assert_int_equal(qs_try_open(q), -EBADMSG);
+}
+
 /* ---- a replica ---- */
 
 static void open_replica(struct qs *q)
@@ -262,8 +278,9 @@ static void damaged_replica(void **state)
 	q->config.accept_loss = true;
 	qs_open(q);
 	qs_close(q);
-	assert_true(qs_logged(q, "damaged: the queue gets another identity, and is a replica of the "
-	                         "source that is named"));
+	assert_true(qs_logged(q,
+	                      "damaged: the queue gets another identity, and is a replica of the "
+	                      "source that is named"));
 	assert_false(qs_logged(q, "no replica"));
 	set_source(q, none);
 	assert_true(info_of(q->dir).replica);
@@ -345,6 +362,7 @@ static void no_replica(void **state)
 	assert_int_equal(cq_promote(q->dir, &config), -EBADMSG);
 	lose(q, "identity.meta");
 	assert_int_equal(symlinkat("index.meta", q->dirfd, "identity.meta"), 0);
+	assert_false(info_of(q->dir).have_identity);
 	assert_int_equal(cq_promote(q->dir, &config), -ELOOP);
 	assert_int_equal(qs_try_open(q), -ELOOP);
 	qs_anew(q);
@@ -515,9 +533,9 @@ static void calls_fail(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(each_has_its_own), QS_TEST(stays),
 	QS_TEST(older_queues),     QS_TEST(settled_first),
-	QS_TEST(damaged),          QS_TEST(replica),
-	QS_TEST(no_replica),       QS_TEST(begins_later),
-	QS_TEST(damaged_replica),
+	QS_TEST(damaged),          QS_TEST(zeros),
+	QS_TEST(replica),          QS_TEST(no_replica),
+	QS_TEST(begins_later),     QS_TEST(damaged_replica),
 #ifdef CQ_FAULTS
 	QS_TEST(killed_open),      QS_TEST(killed_promotion),
 	QS_TEST(calls_fail),

@@ -166,11 +166,44 @@ static void damaged(void **state)
 	cq_reader_close(reader);
 }
 
+/* Padding between records is not delivered, and ends no batch. */
+static void padding_in_between(void **state)
+{
+	const uint16_t pad = CQ_TYPE_PAD;
+	struct cq_record records[MOST];
+	struct qs *q = *state;
+	char path[PATH_SIZE];
+	cq_reader *reader;
+	ssize_t n;
+
+	support_golden(path, "v2-small");
+	support_copy(path, q->dir);
+	reader = open_reader(q->dir);
+	n = cq_reader_next_batch(reader, records, 5, 0);
+	assert_int_equal(n, 5);
+	for (unsigned i = 0; i < 5; i += 2)
+		support_poke(q->dir, "000000000.q",
+		             records[i].offset + offsetof(struct cq_record_header, type), &pad,
+		             sizeof pad);
+	cq_reader_close(reader);
+	reader = open_reader(q->dir);
+	assert_int_equal(cq_reader_next_batch(reader, records, 4, 0), 4);
+	assert_int_equal(records[0].seq, 1);
+	assert_int_equal(records[1].seq, 3);
+	assert_int_equal(records[2].seq, 5);
+	assert_int_equal(records[3].seq, 6);
+	/* the index names the first one, which is none any more */
+	assert_int_equal(cq_reader_seek_seq(reader, 3), 0);
+	assert_int_equal(cq_reader_next(reader, records), 1);
+	assert_int_equal(records[0].seq, 3);
+	cq_reader_close(reader);
+	assert_true(compare(q->dir, MOST, 0) > 1);
+	assert_true(compare(q->dir, 7, 50) > 5);
+}
+
 static const struct CMUnitTest tests[] = {
-	QS_TEST(equal_to_single_ones),
-	QS_TEST(live),
-	QS_TEST(deleted_meanwhile),
-	QS_TEST(damaged),
+	QS_TEST(equal_to_single_ones), QS_TEST(live), QS_TEST(deleted_meanwhile), QS_TEST(damaged),
+	QS_TEST(padding_in_between),
 };
 
 QS_MAIN(tests)

@@ -195,6 +195,32 @@ static void beside_gaps_and_damage(void **state)
 	cq_reader_close(reader);
 }
 
+/* Numbers that a repair has given up, between two that are known: before the next one. */
+static void numbers_given_up(void **state)
+{
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_repair_result result = CQ_SIZED(result);
+	struct qs *q = *state;
+	struct cq_record record;
+	cq_reader *reader;
+
+	qs_write(q, 0, 120);
+	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
+	assert_int_equal(cq_repair(q->dir, &config, &result), 0);
+	reader = open_reader(q, CQ_START_OLDEST);
+	take(reader, 0, 31);
+	assert_int_equal(cq_reader_commit_seq(reader, 20), 0);
+	assert_int_equal(cq_reader_next(reader, &record), -ENODATA);
+	take(reader, 62, 5);
+	assert_int_equal(cq_reader_commit_seq(reader, 40), 0);
+	assert_int_equal(committed(q).segment, 2);
+	assert_int_equal(committed(q).offset, AT(0));
+	assert_int_equal(cq_reader_commit_seq(reader, 63), 0);
+	assert_int_equal(committed(q).offset, AT(2));
+	cq_reader_close(reader);
+	expect_next(q, 64);
+}
+
 #ifdef CQ_FAULTS
 
 static void die(const char *place)
@@ -229,8 +255,8 @@ static void killed_in_it(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(as_a_commit_there), QS_TEST(ahead_of_its_commits),
-	QS_TEST(not_passed_yet),    QS_TEST(beside_gaps_and_damage),
+	QS_TEST(as_a_commit_there),      QS_TEST(ahead_of_its_commits), QS_TEST(not_passed_yet),
+	QS_TEST(beside_gaps_and_damage), QS_TEST(numbers_given_up),
 #ifdef CQ_FAULTS
 	QS_TEST(killed_in_it),
 #endif

@@ -199,6 +199,27 @@ static void other_processes(void **state)
 	cq_reader_close(reader);
 }
 
+/* A program that looks at the descriptor now and then, and takes what is there in between. */
+static void without_waiting(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+	int fd = open_reader(q, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader);
+
+	assert_int_equal(take_all(reader), 0);
+	qs_open(q);
+	for (unsigned i = 0; i < 400; i++) {
+		qs_append(q->writer, i, 1);
+		assert_int_equal(take_all(reader), 1);
+		if (i % 100 == 99) {
+			assert_false(readable(fd, 10));
+			qs_append(q->writer, ++i, 1);
+			await(reader, fd, 1);
+		}
+	}
+	cq_reader_close(reader);
+}
+
 /* No queue yet; and a queue that is made then. */
 static void before_there_is_a_queue(void **state)
 {
@@ -346,9 +367,13 @@ static void refused(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(each_record),     QS_TEST(edges),
-	QS_TEST(other_processes), QS_TEST(before_there_is_a_queue),
-	QS_TEST(places),          QS_TEST(idle),
+	QS_TEST(each_record),
+	QS_TEST(edges),
+	QS_TEST(other_processes),
+	QS_TEST(without_waiting),
+	QS_TEST(before_there_is_a_queue),
+	QS_TEST(places),
+	QS_TEST(idle),
 	QS_TEST(refused),
 };
 

@@ -354,8 +354,10 @@ static void a_commit_brings_nothing_back(void **state)
 	reader = open_reader(q, CQ_START_RESUME);
 	assert_int_equal(renameat(q->dirfd, "readers", q->dirfd, "away"), 0);
 	assert_int_equal(cq_reader_commit(reader), -ESTALE);
+	qs_write_file(q->dir, "readers", "a file", 6);
+	assert_int_equal(cq_reader_commit(reader), -ESTALE);
 	cq_reader_close(reader);
-	assert_false(support_exists(q->dir, "readers"));
+	assert_int_equal(unlinkat(q->dirfd, "readers", 0), 0);
 }
 
 #ifdef CQ_FAULTS
@@ -386,6 +388,31 @@ static void a_lock_of_a_deleted_file_counts_for_nothing(void **state)
 	assert_int_equal(cq_reader_commit(quicker), 0);
 	cq_reader_close(quicker);
 	expect_next(q, 1);
+}
+
+static unsigned removed;
+
+static void remove_file(const char *place)
+{
+	if (strcmp(place, "reader.opened") != 0)
+		return;
+	assert_int_equal(unlinkat(at_work->dirfd, "readers/r.meta", 0), 0);
+	removed++;
+}
+
+/* Somebody removes the file each time before it is locked: the open gives up. */
+static void a_file_that_never_stays(void **state)
+{
+	struct qs *q = at_work = *state;
+
+	qs_write(q, 0, 10);
+	removed = 0;
+	cq_point_heard = remove_file;
+	assert_int_equal(try_open(q), -EBUSY);
+	cq_point_heard = NULL;
+	assert_in_range(removed, 2, 1000);
+	assert_false(support_exists(q->dir, "readers/r.meta"));
+	assert_int_equal(try_open(q), 0);
 }
 
 static void die(const char *place)
@@ -498,6 +525,68 @@ static void behind_a_gap_and_before_damage(void **state)
 	cq_queue_close(queue);
 }
 
+/* The last segment holds nothing that tells a number: the one before it does. */
+static void lag_without_the_last_segment(void **state)
+{
+	struct qs *q = *state;
+	struct cq_reader_info info;
+
+	qs_write(q, 0, 100);
+	set(q, CQ_PLACE_SEQ, 40);
+	qs_zero(q->dir, "000000003.q", 0, QS_SIZE); /* its blocks have not reached the disk */
+	info = info_of(q);
+	assert_true(info.have_seq && info.have_lag_records);
+	assert_int_equal(info.seq, 40);
+	assert_int_equal(info.lag_records, 93 - 40);
+	support_poke(q->dir, "000000003.q", 0, "X", 1); /* damaged: it may hold records */
+	info = info_of(q);
+	assert_true(info.have_seq);
+	assert_false(info.have_lag_records);
+	/* no segment tells anything */
+	qs_anew(q);
+	qs_write(q, 0, 10);
+	set(q, CQ_PLACE_OLDEST, 0);
+	qs_zero(q->dir, "000000000.q", 0, QS_SIZE);
+	info = info_of(q);
+	assert_false(info.have_seq || info.have_lag_records);
+}
+
+/* chronicle-rs begins to count again: behind a reader there are lower numbers, and no lag is made of that. */
+static void lag_where_numbers_begin_again(void **state)
+{
+	unsigned known = 0, unknown = 0;
+	struct qs *q = *state;
+	struct qs_record *records;
+	struct cq_record record;
+	char from[PATH_SIZE];
+	cq_reader *reader;
+	size_t count;
+
+	support_golden(from, "v2-reopened");
+	support_copy(from, q->dir);
+	count = qs_records(q->dir, &records);
+	for (size_t i = 0; i < count; i++) {
+		struct cq_reader_info info;
+		const uint64_t end = records[count - 1].seq + 1;
+
+		reader = open_reader(q, i == 0 ? CQ_START_OLDEST : CQ_START_RESUME);
+		if (i > 0)
+			assert_int_equal(cq_reader_next(reader, &record), 1);
+		assert_int_equal(cq_reader_commit(reader), 0);
+		cq_reader_close(reader);
+		info = info_of(q);
+		assert_true(info.have_seq);
+		assert_int_equal(info.seq, records[i].seq);
+		assert_int_equal(info.have_lag_records, records[i].seq <= end);
+		if (info.have_lag_records)
+			assert_int_equal(info.lag_records, end - records[i].seq);
+		known += info.have_lag_records;
+		unknown += !info.have_lag_records;
+	}
+	free(records);
+	assert_true(known > 0 && unknown > 0);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(in_use_in_this_process),
 	QS_TEST(in_use_in_another_process),
@@ -512,11 +601,14 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(a_commit_brings_nothing_back),
 #ifdef CQ_FAULTS
 	QS_TEST(a_lock_of_a_deleted_file_counts_for_nothing),
+	QS_TEST(a_file_that_never_stays),
 	QS_TEST(killed_in_the_first_open),
 	QS_TEST(killed_in_a_set),
 #endif
 	QS_TEST(counted_by_both),
 	QS_TEST(behind_a_gap_and_before_damage),
+	QS_TEST(lag_without_the_last_segment),
+	QS_TEST(lag_where_numbers_begin_again),
 };
 
 QS_MAIN(tests)

@@ -196,6 +196,16 @@ static void move(void *arg, const char *name, const struct cq_reader_file *curso
 		visit->result = r;
 }
 
+/* A cq_reader_file_unreadable_fn. */
+static void tell_unreadable(void *arg, const char *name, int error)
+{
+	const struct visit *visit = arg;
+
+	cq_log(visit->v->config, CQ_WARNING,
+	       "reader %s: its file cannot be read, so it stays where it is: %s", name,
+	       strerrordesc_np(-error));
+}
+
 int cq_metadata_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t offset)
 {
 	struct visit visit = { .v = v, .segment = segment, .offset = offset };
@@ -203,7 +213,7 @@ int cq_metadata_move_readers(struct cq_recovery *v, uint32_t segment, uint64_t o
 
 	if (cq_planted("reader_not_moved"))
 		return 0;
-	r = cq_reader_file_each(v->dirfd, move, NULL, &visit);
+	r = cq_reader_file_each(v->dirfd, move, tell_unreadable, &visit);
 	if (visit.result < 0)
 		return visit.result;
 	if (is_short_of_means(r))

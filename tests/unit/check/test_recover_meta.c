@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 #include "meta/control.h"
+#include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
 
@@ -282,11 +284,112 @@ static void index_files_are_rebuilt_or_ignored(void **state)
 	qs_close(q);
 }
 
+#ifdef CQ_FAULTS
+
+#define AT(record) (64 + (uint64_t)(record)*128)
+
+/* A power cut took records 10 to 19, which reader r has taken. */
+static void make_reader_ahead(struct qs *q)
+{
+	struct cq_record record;
+	cq_reader *reader;
+
+	qs_anew(q);
+	qs_write(q, 0, 20);
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_OLDEST, 0, &reader), 0);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	cq_reader_close(reader);
+	qs_other_boot(q->dir);
+	qs_zero(q->dir, "000000000.q", AT(10), AT(20));
+	qs_mark(q->dir, 0, AT(10), 10);
+}
+
+static bool next_is(struct qs *q, uint64_t seq)
+{
+	struct cq_record record = { .seq = UINT64_MAX };
+	cq_reader *reader;
+
+	assert_int_equal(cq_reader_open(q->dir, "r", CQ_START_RESUME, 0, &reader), 0);
+	(void)cq_reader_next(reader, &record);
+	cq_reader_close(reader);
+	return record.seq == seq;
+}
+
+/* The file of a reader that has to be moved cannot be opened, locked, read or written: the queue opens all the same,
+ * and the log says what was not done.  Else the reader gets the record that comes in place of those that are lost. */
+static void a_reader_that_cannot_be_moved(void **state)
+{
+	static const char *const calls[] = { "open", "lock_bytes", "pread", "pwrite", "sync_data" };
+	struct qs *q = *state;
+	unsigned told = 0;
+
+	for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
+		bool given = true;
+
+		for (int skip = 0; given; skip++) {
+			bool warned;
+			int r;
+
+			make_reader_ahead(q);
+			cq_fault_forget();
+			cq_fault_set(calls[c], EIO, skip, 1);
+			r = qs_try_open(q);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			assert_true(r == 0 || given);
+			warned = r == 0 &&
+			         (qs_logged(q, "reader r is at a place without records, "
+			                       "and cannot be moved: ") ||
+			          qs_logged(q, "reader r: its file cannot be read, so it stays "
+			                       "where it is: "));
+			told += warned;
+			if (r < 0)
+				qs_open(q);
+			qs_append(q->writer, 10, 1);
+			assert_true(warned || next_is(q, 10));
+			qs_close(q);
+		}
+	}
+	assert_true(told > 2);
+}
+
+/* The same of a file with a damaged slot, which counts as it is. */
+static void a_slot_that_cannot_be_mended(void **state)
+{
+	struct qs *q = *state;
+	unsigned told = 0;
+
+	for (int slot = 0; slot < 2; slot++) {
+		make_reader_ahead(q);
+		qs_open(q);
+		qs_close(q);
+		support_poke(q->dir, "readers/r.meta", slot ? 64 + 8 : 8, "wrong", 5);
+		cq_fault_set("lock_bytes", ENOLCK, 0, 1);
+		q->log_length = 0;
+		qs_open(q);
+		cq_fault_set(NULL, 0, 0, 0);
+		told += qs_logged(q,
+		                  "of its file is damaged, and cannot be written again: No locks");
+		qs_append(q->writer, 10, 1);
+		assert_true(next_is(q, 10));
+		qs_close(q);
+	}
+	assert_true(told > 0);
+}
+
+#endif
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(hints_are_only_hints),
 	QS_TEST(full_size_control_is_repaired_in_place),
 	QS_TEST(epoch_survives_the_loss_of_control),
 	QS_TEST(index_files_are_rebuilt_or_ignored),
+#ifdef CQ_FAULTS
+	QS_TEST(a_reader_that_cannot_be_moved),
+	QS_TEST(a_slot_that_cannot_be_mended),
+#endif
 };
 
 SUPPORT_MAIN_IN_MEMORY(tests)

@@ -333,7 +333,7 @@ int cq_reader_file_read_named(int dirfd, const char *name, struct cq_reader_file
 
 bool cq_reader_file_is_unreadable(int error)
 {
-	return error < 0 && error != -ENOENT && error != -EBADMSG && error != -ELOOP;
+	return error != -ENOENT && error != -EBADMSG && error != -ELOOP;
 }
 
 struct visitor {

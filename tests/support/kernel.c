@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
@@ -111,6 +113,8 @@ CALL(int, -1, "fdatasync", fdatasync, (int fd), (fd))
 CALL(int, -1, "fsync", fsync, (int fd), (fd))
 CALL(int, -1, "sync_file_range", sync_file_range, (int fd, off_t at, off_t n, unsigned how),
      (fd, at, n, how))
+CALL(int, -1, "eventfd", eventfd, (unsigned count, int flags), (count, flags))
+CALL(ssize_t, -1, "getrandom", getrandom, (void *to, size_t n, unsigned flags), (to, n, flags))
 CALL(int, -1, "madvise", madvise, (void *base, size_t n, int advice), (base, n, advice))
 CALL(DIR *, NULL, "fdopendir", fdopendir, (int fd), (fd))
 CALL(int, -1, "renameat2", renameat2,
@@ -161,6 +165,19 @@ int __wrap_fstatfs64(int fd, struct statfs *fs)
 
 	if (r == 0 && kernel_magic != 0)
 		fs->f_type = kernel_magic;
+	return r;
+}
+
+int __real_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st);
+int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st);
+
+/* "mount id": it succeeds, but does not tell that, as before Linux 5.8. */
+int __wrap_statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st)
+{
+	int r = refused("statx") ? -1 : __real_statx(dirfd, path, flags, mask, st);
+
+	if (r == 0 && refused("mount id"))
+		st->stx_mask &= ~STATX_MNT_ID;
 	return r;
 }
 

@@ -93,6 +93,23 @@ static void one_segment_alone(void **state)
 	qs_expect(q->dir, 0, 31);
 }
 
+/* durable.meta has its size, and says nothing. */
+static void mark_that_says_nothing(void **state)
+{
+	const struct cq_repair_step *step;
+	struct qs *q = *state;
+	struct reported reported;
+
+	make(q, 40);
+	qs_mark(q->dir, 0, 64, 0);
+	qs_zero(q->dir, "durable.meta", 0, 2 * sizeof(struct cq_watermark_slot));
+	assert_int_equal(rs_repair(q, false, &reported).losses, 0);
+	step = rs_find(&reported, CQ_REPAIR_REWRITE, "durable.meta");
+	assert_non_null(step);
+	rs_finds_nothing(q);
+	qs_expect(q->dir, 0, 40);
+}
+
 /* A segment that was not sealed ends too early for the next one: without a watermark an opening writer
  * seals it there, a repair says that records are missing. */
 static void ends_too_early(void **state)
@@ -185,7 +202,8 @@ static void calls_fail(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(records_tell),      QS_TEST(empty_between_two),
-	QS_TEST(one_segment_alone), QS_TEST(ends_too_early),
+	QS_TEST(one_segment_alone), QS_TEST(mark_that_says_nothing),
+	QS_TEST(ends_too_early),
 #ifdef CQ_FAULTS
 	QS_TEST(calls_fail),
 #endif

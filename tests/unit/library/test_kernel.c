@@ -120,6 +120,24 @@ static int do_lock_bytes(int fd)
 	return cq_io_lock_bytes(fd, 80);
 }
 
+static int do_event(int fd)
+{
+	int event = -1, r = cq_io_event(1, &event);
+
+	(void)fd;
+	if (r == 0)
+		close(event);
+	return r;
+}
+
+static int do_random(int fd)
+{
+	uint8_t bytes[16];
+
+	(void)fd;
+	return cq_io_random(bytes, sizeof bytes);
+}
+
 static int do_write_out(int fd)
 {
 	return cq_io_write_out(fd, 0, 4096);
@@ -171,6 +189,7 @@ static const struct {
 	{ "fcntl", do_lock_bytes, ENOLCK, true }, { "fdatasync", cq_io_sync_data, EIO, true },
 	{ "fsync", cq_io_sync_dir, EIO, true },   { "sync_file_range", do_write_out, EIO, true },
 	{ "madvise", do_populate, EFAULT, true }, { "fstat", do_open, ESTALE, false },
+	{ "eventfd", do_event, EMFILE, false },   { "getrandom", do_random, ENOSYS, true },
 };
 
 /* The error of a refused call is returned, and nothing stays open; an interrupted call is repeated. */
@@ -196,6 +215,9 @@ static void refused_and_interrupted(void **state)
 	/* the owner of the directory is unknown */
 	kernel_refuse("fstat", EIO, 1, 1);
 	assert_int_equal(do_open(fd), -EIO);
+	/* POSIX allows either for a lock that another one has */
+	kernel_refuse("fcntl", EACCES, 0, 1);
+	assert_int_equal(do_lock_bytes(fd), -EBUSY);
 	close(fd);
 }
 
@@ -299,6 +321,15 @@ static void in_place_on_btrfs(void **state)
 	kernel_refuse(NULL, 0, 0, 0);
 	qs_open(q);
 	assert_int_equal(kernel_flags, 0);
+	/* nor is it needed that the file system tells what it is */
+	kernel_magic = BTRFS_SUPER_MAGIC;
+	kernel_refuse("fstatfs", EIO, 0, 1);
+	qs_append(q->writer, 0, 40);
+	qs_prepare(q->writer);
+	assert_int_equal(kernel_refused(), 1);
+	assert_int_equal(kernel_flags, 0);
+	qs_close(q);
+	qs_expect(q->dir, 0, 40);
 }
 
 /* Known file systems are trusted.  On any other the probe tries the calls that a queue needs, and leaves nothing
@@ -439,6 +470,50 @@ static void list_of_mounts(void **state)
 		             mount.stx_mnt_id + lists[i].more_id);
 		qs_write_file(q->base, "mountinfo", text, (size_t)n);
 		assert_int_equal(holder_of(q).locked, lists[i].locked);
+		/* a kernel that does not tell which mount it is: then nobody is found */
+		kernel_refuse("statx", ENOSYS, 0, 10);
+		assert_false(holder_of(q).locked);
+		kernel_refuse("mount id", EINVAL, 0, 10);
+		assert_false(holder_of(q).locked);
+		kernel_refuse(NULL, 0, 0, 0);
+	}
+}
+
+/* The directory is locked, writer.lock is not, and its text names nobody: who has the directory is said, as far
+ * as it is known. */
+static void holder_of_the_directory(void **state)
+{
+	static const char good[] = "77 (a) S 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 12 9";
+	static const struct {
+		int pid;
+		const char *stat;
+		int pid_told;
+		bool alive;
+	} cases[] = {
+		{ 77, good, 77, true },
+		{ 77, "", 77, false },
+		{ 0, good, 0, false },
+		{ -1, good, 0, false }, /* of open file descriptions */
+	};
+	struct qs *q = *state;
+	struct cq_holder holder;
+	char text[128];
+	struct stat st;
+
+	qs_write_file(q->dir, CQ_LOCK_NAME, "", 0);
+	assert_int_equal(fstat(q->dirfd, &st), 0);
+	kernel_proc = q->base;
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		int n = snprintf(text, sizeof text,
+		                 "1: FLOCK  ADVISORY  WRITE %d %02x:%02x:%ju 0 EOF\n", cases[i].pid,
+		                 major(st.st_dev), minor(st.st_dev), (uintmax_t)st.st_ino);
+
+		qs_write_file(q->base, "locks", text, (size_t)n);
+		qs_write_file(q->base, "stat", cases[i].stat, strlen(cases[i].stat));
+		holder = holder_of(q);
+		assert_true(holder.locked);
+		assert_int_equal(holder.pid, cases[i].pid_told);
+		assert_int_equal(holder.alive, cases[i].alive);
 	}
 }
 
@@ -543,6 +618,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(file_systems),
 	TEST(list_of_locks),
 	TEST(list_of_mounts),
+	TEST(holder_of_the_directory),
 	TEST(start_time_of_a_process),
 	TEST(boot_ids),
 	TEST(whose_files_are_trusted),

@@ -513,6 +513,12 @@ static void calls_fail(void **state)
 			qs_write(q, 0, 1);
 		}
 	}
+	/* what a directory is cannot be told */
+	qs_write_file(q->base, "foreign-file", "x", 1);
+	cq_fault_set("list", EIO, 0, 1);
+	assert_int_equal(cq_promote(q->base, &q->config), -EIO);
+	cq_fault_set(NULL, 0, 0, 0);
+	assert_int_equal(cq_promote(q->base, &q->config), -ENOTEMPTY);
 	/* an older queue on a full disk opens, and gets its identity later; a new one does not open */
 	qs_anew(q);
 	support_golden(from, "v2-small");

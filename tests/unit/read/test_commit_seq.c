@@ -195,6 +195,19 @@ static void beside_gaps_and_damage(void **state)
 	cq_reader_close(reader);
 }
 
+/* Nothing is there any more: then no number has been passed. */
+static void nothing_there(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	qs_write(q, 0, 10);
+	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
+	reader = open_reader(q, CQ_START_OLDEST);
+	assert_int_equal(cq_reader_commit_seq(reader, 3), -ERANGE);
+	cq_reader_close(reader);
+}
+
 /* Numbers that a repair has given up, between two that are known: before the next one. */
 static void numbers_given_up(void **state)
 {
@@ -256,7 +269,7 @@ static void killed_in_it(void **state)
 
 static const struct CMUnitTest tests[] = {
 	QS_TEST(as_a_commit_there),      QS_TEST(ahead_of_its_commits), QS_TEST(not_passed_yet),
-	QS_TEST(beside_gaps_and_damage), QS_TEST(numbers_given_up),
+	QS_TEST(beside_gaps_and_damage), QS_TEST(numbers_given_up), QS_TEST(nothing_there),
 #ifdef CQ_FAULTS
 	QS_TEST(killed_in_it),
 #endif

@@ -300,6 +300,25 @@ static void odd_ways(void **state)
 	cq_durable_slice_ms = CQ_DURABLE_SLICE_MS;
 }
 
+/* durable.meta says nothing, or nothing that is right: nothing is known to be durable. */
+static void nothing_said(void **state)
+{
+	struct qs *q = *state;
+	uint64_t seq = 77;
+	cq_queue *queue;
+
+	qs_write(q, 0, 5);
+	queue = open_queue(q);
+	assert_int_equal(cq_queue_wait_durable(queue, 5, 0, &seq), 1);
+	assert_int_equal(seq, 5);
+	qs_zero(q->dir, "durable.meta", 0, 2 * sizeof(struct cq_watermark_slot));
+	assert_int_equal(cq_queue_wait_durable(queue, 5, 0, &seq), 0);
+	assert_int_equal(seq, 0);
+	assert_int_equal(unlinkat(q->dirfd, "durable.meta", 0), 0);
+	assert_int_equal(cq_queue_wait_durable(queue, 1, 0, &seq), 0);
+	cq_queue_close(queue);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(bounds),
 	QS_TEST(bounds_without_headers),
@@ -308,6 +327,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(woken_by_the_flush),
 	QS_TEST(of_another_process),
 	QS_TEST(odd_ways),
+	QS_TEST(nothing_said),
 };
 
 QS_MAIN(tests)

@@ -229,6 +229,10 @@ static void before_there_is_a_queue(void **state)
 
 	assert_int_equal(take_all(reader), 0);
 	assert_false(readable(fd, 10));
+	assert_int_equal(cq_reader_seek_oldest(reader), 0);
+	assert_true(readable(fd, 0));
+	assert_int_equal(take_all(reader), 0);
+	assert_false(readable(fd, 10));
 	qs_open(q);
 	qs_append(q->writer, 0, 1);
 	await(reader, fd, 1);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "format/format.h"
+#include "format/record.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -117,6 +118,63 @@ static void over_a_segment_without_a_header(void **state)
 	cq_reader_close(reader);
 }
 
+/* An index that is not of this segment's records, or of a segment whose seal a power cut took: each seek by number
+ * finds the right record. */
+static void by_a_wrong_index(void **state)
+{
+	static const uint64_t offsets[] = { 12, 40, 48, 80, 88, 96 };
+	struct cq_record_header record;
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	make(q, 0);
+	assert_true(support_exists(q->dir, "000000000.idx"));
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_LATEST, 0, &reader), 0);
+	for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
+		const uint32_t word = qs_peek32(q->dir, "000000000.idx", offsets[i]);
+		const uint32_t wrong[] = { word + 1, word - 1, word + 64, word };
+
+		for (size_t k = 0; k < 4; k++) {
+			support_poke(q->dir, "000000000.idx", offsets[i], &wrong[k], 4);
+			for (uint64_t seq = 0; seq < 70; seq += 5) {
+				assert_int_equal(cq_reader_seek_seq(reader, seq), 0);
+				expect_seq(reader, seq);
+			}
+		}
+	}
+	/* the record that it names is none any more */
+	support_peek(q->dir, NAME(0), AT(0), &record, sizeof record);
+	record.type = CQ_TYPE_PAD;
+	record.header_crc = cq_record_header_crc(&record, record.commit);
+	support_poke(q->dir, NAME(0), AT(0), &record, sizeof record);
+	assert_int_equal(cq_reader_seek_seq(reader, 5), 0);
+	expect_seq(reader, 5);
+	qs_unseal(q->dir, 0);
+	for (uint64_t seq = 1; seq < 70; seq += 5) {
+		assert_int_equal(cq_reader_seek_seq(reader, seq), 0);
+		expect_seq(reader, seq);
+	}
+	cq_reader_close(reader);
+}
+
+/* A reader has nothing to skip where a record is sound, or where it has an error to tell first. */
+static void skipped_alone(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	make(q, 0);
+	reader = resume(q);
+	assert_int_equal(cq_reader_skip_record(reader, NULL), 0);
+	for (unsigned i = 0; i < 31; i++)
+		expect_seq(reader, i);
+	support_poke(q->dir, NAME(1), 0, "X", 1);
+	assert_int_equal(cq_reader_wait(reader, 0), 1);
+	assert_int_equal(cq_reader_skip_record(reader, NULL), 0);
+	expect(reader, -EBADMSG);
+	cq_reader_close(reader);
+}
+
 #ifdef CQ_FAULTS
 /* The segment cannot be mapped just now; the reader is at its beginning or in its middle: no record comes
  * twice, and none is skipped. */
@@ -202,12 +260,16 @@ static void control_alone_is_not_followed(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(resumed_in_a_damaged_segment),    QS_TEST(beginning_in_a_damaged_segment),
+	QS_TEST(resumed_in_a_damaged_segment),
+	QS_TEST(beginning_in_a_damaged_segment),
 	QS_TEST(over_a_segment_without_a_header),
+	QS_TEST(by_a_wrong_index),
+	QS_TEST(skipped_alone),
 #ifdef CQ_FAULTS
 	QS_TEST(resumed_where_it_cannot_be_read),
 #endif
-	QS_TEST(byte_of_a_trimmed_queue),         QS_TEST(control_alone_is_not_followed),
+	QS_TEST(byte_of_a_trimmed_queue),
+	QS_TEST(control_alone_is_not_followed),
 };
 
 QS_MAIN(tests)

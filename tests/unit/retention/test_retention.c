@@ -281,6 +281,14 @@ static void unreadable_reader_counts_up_to_the_lag(void **state)
 	retire_all(q);
 	cq_fault_set(NULL, 0, 0, 0);
 	expect_oldest(q, 2);
+	/* one that is known to be nearer keeps what it needs */
+	qs_place_reader(q, "r", 3);
+	retire_all(q);
+	expect_oldest(q, 3);
+	cq_fault_set("open", EACCES, 0, -1);
+	retire_all(q);
+	cq_fault_set(NULL, 0, 0, 0);
+	expect_oldest(q, 3);
 }
 
 /* A file that held no position a moment ago, and cannot be read now: it may hold one again. */
@@ -331,6 +339,28 @@ static void others_are_faster(void **state)
 	cq_fault_set(NULL, 0, 0, 0);
 	expect_oldest(q, 5);
 	assert_string_equal(q->log, "");
+}
+
+/* How old the oldest segment is cannot be told, or it is gone just then: nothing goes, or what may go. */
+static void age_is_not_known(void **state)
+{
+	static const int errors[] = { EIO, ENOENT };
+	static const char *const calls[] = { "open", "stat", "stat_at", "pread" };
+	struct qs *q = *state;
+
+	q->config.retain_age_ms = 3600 * 1000;
+	make(q);
+	for (size_t c = 0; c < sizeof calls / sizeof calls[0]; c++) {
+		for (size_t e = 0; e < 2; e++) {
+			cq_fault_set(calls[c], errors[e], 0, -1);
+			retire_all(q);
+			cq_fault_set(NULL, 0, 0, 0);
+			expect_oldest(q, 0);
+		}
+	}
+	assert_int_equal(qs_stats(q->writer).error, 0);
+	qs_close(q);
+	qs_expect(q->dir, 0, 7 * 31);
 }
 
 /* The oldest segment cannot be found: nothing is deleted, and the log says so. */
@@ -396,6 +426,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(unreadable_reader_counts_up_to_the_lag),
 	QS_TEST(unreadable_after_it_held_nothing),
 	QS_TEST(others_are_faster),
+	QS_TEST(age_is_not_known),
 	QS_TEST(oldest_is_not_known),
 #endif
 	QS_TEST(with_threads),

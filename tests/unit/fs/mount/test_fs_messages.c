@@ -248,6 +248,45 @@ static void debugging_goes_to_stderr(void **state)
 	expect(0, NULL);
 }
 
+/* A piece of debugging output that is too long is cut off, and what comes next is whole. */
+static void long_debugging_is_cut(void **state)
+{
+	FILE *file = tmpfile();
+	char piece[20000], text[20000] = "";
+	int saved;
+
+	(void)state;
+	assert_non_null(file);
+	memset(piece, 'x', sizeof piece - 1);
+	piece[sizeof piece - 1] = '\0';
+	(void)fflush(stderr);
+	saved = dup(STDERR_FILENO);
+	assert_true(saved >= 0 && dup2(fileno(file), STDERR_FILENO) >= 0);
+	fuse_log(FUSE_LOG_DEBUG, "%s", piece);
+	fuse_log(FUSE_LOG_DEBUG, "\nnext\n");
+	chronfs_log_queue_stop(fs.log_queue);
+	assert_int_equal(chronfs_log_queue_start(&fs.log_queue), 0);
+	(void)dup2(saved, STDERR_FILENO);
+	close(saved);
+	rewind(file);
+	assert_true(fread(text, 1, sizeof text - 1, file) > 0);
+	(void)fclose(file);
+	assert_in_range(strspn(text, "x"), 500, sizeof piece - 2);
+	assert_string_equal(text + strspn(text, "x"), "\\x0anext\n");
+}
+
+/* Before the command line is read there is no queue to name. */
+static void before_there_is_a_queue(void **state)
+{
+	char *its = fs.options.queue;
+
+	(void)state;
+	fs.options.queue = NULL;
+	chronfs_log(&fs, CQ_ERROR, "early");
+	fs.options.queue = its;
+	expect(LOG_ERR, "early");
+}
+
 /* Control characters are always escaped, also in UTF-8; other characters never. */
 static void control_characters_are_escaped(void **state)
 {
@@ -473,6 +512,8 @@ int main(void)
 		TEST(each_has_its_level),
 		TEST(pieces_become_lines),
 		TEST(debugging_goes_to_stderr),
+		TEST(long_debugging_is_cut),
+		TEST(before_there_is_a_queue),
 		TEST(control_characters_are_escaped),
 		TEST(long_paths),
 		TEST(the_longest_message),

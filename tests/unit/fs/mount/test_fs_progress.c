@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -269,6 +270,26 @@ static void nobody_to_notify(void **state)
 	}
 }
 
+/* Without a descriptor for the socket nothing is told, and later messages are. */
+static void no_descriptor_to_notify(void **state)
+{
+	struct rlimit own, none;
+	char name[64];
+
+	(void)state;
+	(void)snprintf(name, sizeof name, "@chronfs-test-none-left%d", (int)getpid());
+	make_manager(name);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &own), 0);
+	none = own;
+	none.rlim_cur = 0;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	chronfs_notify("READY=1");
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &own), 0);
+	assert_string_equal(received(), "");
+	chronfs_notify("READY=1");
+	assert_string_equal(received(), "READY=1");
+}
+
 static void a_signal_ends_it(void **state)
 {
 	(void)state;
@@ -306,8 +327,10 @@ static void more_time_while_waiting(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_line_on_a_terminal), TEST(fewer_in_a_log),   TEST(more_time_is_asked_for),
-		TEST(nobody_to_notify),       TEST(a_signal_ends_it), TEST(more_time_while_waiting),
+		TEST(one_line_on_a_terminal),  TEST(fewer_in_a_log),
+		TEST(more_time_is_asked_for),  TEST(nobody_to_notify),
+		TEST(a_signal_ends_it),        TEST(no_descriptor_to_notify),
+		TEST(more_time_while_waiting),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,9 +12,11 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -23,6 +25,7 @@
 
 #include "chronfs.h"
 #include "mount/mountpoint.h"
+#include "mount/namespaces.h"
 
 #define FD 1000 /* the result of open() */
 #define CHILD 4711
@@ -36,6 +39,10 @@ static struct {
 	const char *reached; /* the only path that can be opened */
 	const char *fdinfo;  /* contents; NULL: there is none */
 	const char *mountinfo;
+	const char *
+		theirs; /* of process 77, which is in another mount namespace; NULL: it has ended */
+	const char *proc;  /* stands for /proc; NULL: it cannot be listed */
+	bool no_namespace; /* /proc does not tell ours */
 	int umount_error;
 	int fork_error;
 	int wait_error; /* of the first waitpid() */
@@ -47,6 +54,8 @@ static struct {
 } made;
 
 #define DEAD "36 1 0:31 / /m rw,nosuid - fuse.chronfs /q rw,user_id=0\n"
+#define NAMED "36 1 0:31 / /m rw - fuse.chronfs name rw\n"
+#define OTHER_TYPE "36 1 0:31 / /m rw - fuse.sshfs /q rw\n"
 #define OTHERS "1 0 8:1 / / rw - ext4 /dev/sda rw\n35 1 0:30 / /other rw - fuse.chronfs /q rw\n"
 
 static int setup(void **state)
@@ -78,6 +87,9 @@ FILE *__real_fopen64(const char *path, const char *mode);
 FILE *__wrap_fopen64(const char *path, const char *mode);
 char *__real_strdup(const char *text);
 char *__wrap_strdup(const char *text);
+ssize_t __wrap_readlink(const char *path, char *text, size_t size);
+DIR *__real_opendir(const char *path);
+DIR *__wrap_opendir(const char *path);
 int __wrap_umount2(const char *path, int flags);
 pid_t __wrap_fork(void);
 pid_t __wrap_waitpid(pid_t child, int *status, int flags);
@@ -117,12 +129,38 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 {
 	const char *text = strcmp(path, "/proc/self/mountinfo") == 0 ? made.mountinfo : made.fdinfo;
 
+	if (strcmp(path, "/proc/77/mountinfo") == 0) {
+		errno = ENOENT;
+		return made.theirs
+		               ? fmemopen((void *)(uintptr_t)made.theirs, strlen(made.theirs), "r")
+		               : NULL;
+	}
 	if (strncmp(path, "/proc/self/", strlen("/proc/self/")) != 0)
 		return __real_fopen64(path, mode);
 	if (text != made.mountinfo)
 		assert_string_equal(path, "/proc/self/fdinfo/1000");
 	errno = ENOENT;
 	return text ? fmemopen((void *)(uintptr_t)text, strlen(text), "r") : NULL;
+}
+
+/* The namespaces are 1, and that of process 77: 2. */
+ssize_t __wrap_readlink(const char *path, char *text, size_t size)
+{
+	const bool is_ours = strcmp(path, "/proc/self/ns/mnt") == 0;
+
+	if (!is_ours)
+		assert_string_equal(path, "/proc/77/ns/mnt");
+	errno = ENOENT;
+	if (is_ours && made.no_namespace)
+		return -1;
+	return snprintf(text, size, "mnt:[%d]", is_ours ? 1 : 2);
+}
+
+DIR *__wrap_opendir(const char *path)
+{
+	assert_string_equal(path, "/proc");
+	errno = EMFILE;
+	return made.proc ? __real_opendir(made.proc) : NULL;
 }
 
 char *__wrap_strdup(const char *text)
@@ -385,6 +423,54 @@ static void no_memory(void **state)
 	check(CHRONFS_EXIT_NO_MOUNTPOINT, "/m: Transport endpoint is not connected");
 }
 
+/* ---- a mount that is left in another mount namespace ---- */
+
+/* The process there, 0: there is none. */
+static pid_t left_there(void)
+{
+	pid_t process = 0;
+	const bool there = chronfs_mounted_elsewhere(&fs, &process);
+
+	assert_int_equal(there, process != 0);
+	return process;
+}
+
+/* By the queue's path, and by the name that fsname= gives it. */
+static void left_in_another_namespace(void **state)
+{
+	static char name[] = "name";
+	char proc[] = "/tmp/chronfs-test-XXXXXX", process[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(proc));
+	(void)snprintf(process, sizeof process, "%s/77", proc);
+	assert_int_equal(mkdir(process, 0700), 0);
+	made.proc = proc;
+	made.mountinfo = OTHERS "36 1 0:31 / /m rw - tmpfs /q rw\n";
+	made.theirs = DEAD;
+	assert_int_equal(left_there(), 0); /* here the queue is mounted at /other */
+	made.mountinfo = "35 1 0:30 / /other rw - fuse.chronfs /r rw\n";
+	assert_int_equal(left_there(), 77);
+	made.theirs = "36 1 0:31 / /m rw fuse.chronfs /q rw\n" OTHER_TYPE;
+	assert_int_equal(left_there(), 0);
+	made.theirs = NULL;
+	assert_int_equal(left_there(), 0);
+	made.theirs = NAMED;
+	assert_int_equal(left_there(), 0);
+	fs.options.source = name;
+	assert_int_equal(left_there(), 77);
+	made.mountinfo = NAMED; /* here it is, too */
+	assert_int_equal(left_there(), 0);
+	made.mountinfo = OTHER_TYPE;
+	made.no_namespace = true;
+	assert_int_equal(left_there(), 0);
+	made.no_namespace = false;
+	made.proc = NULL;
+	assert_int_equal(left_there(), 0);
+	assert_int_equal(rmdir(process), 0);
+	assert_int_equal(rmdir(proc), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup(name, setup)
 
 int main(void)
@@ -403,6 +489,7 @@ int main(void)
 		TEST(a_live_mount),
 		TEST(below_a_live_mount),
 		TEST(no_memory),
+		TEST(left_in_another_namespace),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -341,6 +341,15 @@ static void a_namespace_that_is_none(void **state)
 	        "-N /nowhere: No such file");
 }
 
+/* What is refused is named, a letter or a word. */
+static void options_that_mount_does_not_give(void **state)
+{
+	(void)state;
+	refused("mount.chronfs /tmp /tmp -x", CHRONFS_EXIT_OPTIONS, "-x: unknown option");
+	refused("mount.chronfs /tmp /tmp --nonsense", CHRONFS_EXIT_OPTIONS,
+	        "--nonsense: unknown option");
+}
+
 /* ---- no memory ---- */
 
 /* Each call fails in turn: the line is refused with a message. */
@@ -402,6 +411,7 @@ int main(void)
 		TEST(types_of_mount),
 		TEST(sloppy),
 		TEST(a_namespace_that_is_none),
+		TEST(options_that_mount_does_not_give),
 		TEST(no_memory),
 	};
 

@@ -178,7 +178,7 @@ if command -v fusermount3 >/dev/null && "${user[@]}" test -w /dev/fuse; then
 	worked=0 failed=0 wrong=
 	# shellcheck disable=SC2317 # called by wait_for
 	released() { flock -n "$poor/queue/writer.lock" true; }
-	for ((threads = 4; threads < 20; threads++)); do
+	for ((threads = 1; threads < 20; threads++)); do
 		# shellcheck disable=SC2016 # the inner shell expands these
 		output=$("${user[@]}" bash -c 'ulimit -u "$0"; exec "$@"' "$threads" \
 			"$CHRONFS" "$poor/queue" "$poor/mnt" 2>&1)

@@ -321,6 +321,14 @@ static void a_signal_is_passed_on(void **state)
 			assert_int_equal(made.killed, numbers[i]);
 		}
 	}
+	setup(state); /* one that cannot be taken leaves the others as they are */
+	made.action = SIGHUP;
+	made.action_error = EINVAL;
+	made.reads = 0;
+	made.signal = SIGTERM;
+	made.status = CHRONFS_EXIT_STOPPED << 8;
+	assert_int_equal(started(), CHRONFS_EXIT_STOPPED);
+	assert_int_equal(made.killed, SIGTERM);
 	setup(state);
 	made.signal_late = SIGTERM;
 	assert_int_equal(started(), CHRONFS_EXIT_STOPPED);

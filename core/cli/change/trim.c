@@ -164,7 +164,7 @@ static bool is_below(cq_queue *queue, uint32_t id, uint64_t seq)
 	if (cq_segment_open(queue, id, &segment) < 0)
 		return false;
 	if (cq_segment_info(segment, CQ_SEGMENT_HEADER, &info) == 0)
-		below = info.sealed && info.have_content && info.records > 0 && info.last_seq < seq;
+		below = info.sealed && info.have_content && info.last_seq < seq;
 	cq_segment_close(segment);
 	return below;
 }

@@ -26,12 +26,25 @@ rm "$q/readers/joe.meta"
 is "trim by time" "$("$CHRONQ" trim --before now "$q")" "deleted: segments 000000002 to 000000003"
 is "the mount appends" "$(printf more >"$m/append" && "$CHRONQ" cat "$q")" more
 
+# Another queue's mount comes later in the table of mounts.
+first=("$q" "$m" "$daemon")
+q=$tmp/second m=$tmp/second-mount
+mkdir "$q" "$m"
+start_mount -o segment_size=64K
+printf one >"$m/append"
+is "roll beside another queue's mount" "$("$CHRONQ" roll "$q")" "segment 000000000 is sealed"
+stop_mount
+q=${first[0]} m=${first[1]} daemon=${first[2]}
+is "that one has the same segments" "$("$CHRONQ" roll "$q")" "segment 000000004 is sealed"
+
 nobody=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 chmod -R a+rX "$q"
 gives 3 "has the queue, and $m/ctl: Permission denied" "a user who may not write to ctl" "${nobody[@]}" "$CHRONQ" roll "$q"
 gives 3 "serves no mount that can be read here; if it serves one: echo trim 7 > MOUNT/ctl" \
 	"a mount in another namespace" unshare --mount sh -c 'umount -l "$1" && shift && exec "$@"' sh "$m" "$CHRONQ" trim -b 7 "$q"
+gives 3 "serves no mount that can be read here" "no table of mounts" \
+	unshare --mount sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$CHRONQ" roll "$q"
 stop_mount
-is "without the mount" "$("$CHRONQ" roll "$q")" "segment 000000004 is sealed"
+is "without the mount" "$("$CHRONQ" roll "$q")" "nothing to roll: segment 000000005 has no record"
 ok "the queue is sound" "$CHRONQ" verify "$q"
 finish

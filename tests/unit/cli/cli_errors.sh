@@ -109,6 +109,12 @@ waits_at_damage() {
 		cmp waits.out <(sed -n 108,112p lines && echo more)
 }
 ok "tail -f waits at damage" waits_at_damage
+damaged_until() { # it ends when the time has passed, although no record can come behind the damage
+	copy last && poke last/000000011.q 1000 &&
+		exits 1 timeout "$patience" "$CHRONQ" tail -f -n 1 -U "@$(($(date +%s) + 2))" last && [ "$(wc -l <exit.err)" = 1 ] &&
+		cmp exit.out <(sed -n 112p lines)
+}
+ok "tail -f --until, at damage" damaged_until
 unsealed_newest() { # as chronicle-rs writes it: its header has no stream_base
 	copy unknown && dd if=/dev/zero of=unknown/000000011.q bs=1 seek=16 count=48 conv=notrunc status=none &&
 		exits 0 "$CHRONQ" info unknown && grep -q '^newest record    119' exit.out &&
@@ -264,6 +270,8 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 	each_case "append, with failing calls" "$CHRONQ" append appended
 	shows "all that was there before is there" 0 "record 119" "$CHRONQ" cat -s 0-119 appended
 	shows "and it is sound" 0 "damage 0" "$CHRONQ" verify appended
+	unmappable() { CHRONQ_FAIL=map:19:0:-1 "$CHRONQ" cat q; }
+	shows "the file system cannot map files, as a mount" 3 "(of a mount, name the queue that is mounted)" unmappable
 	vanished() { # one line is the heading
 		CHRONQ_FAIL=open:2:2:1 exits 0 "$CHRONQ" ls q &&
 			[ "$(wc -l <exit.out)" -eq "$(find q -name '*.q' | wc -l)" ]

@@ -99,6 +99,7 @@ damage() {
 		exits 0 chronq cat --reader h broken && [ ! -s exit.out ] &&
 		chronq readers --set h 3 broken && rm broken/000000000.q && : >out &&
 		exits 0 chronq readers broken && grep -q 'reader h: records before its next one are gone' exit.err &&
+		exits 0 chronq readers --json broken && grep -q '"name":"h",.*"missing":true,' exit.out &&
 		exits 1 chronq cat --reader h broken && grep -q 'records are missing' exit.err &&
 		exits 0 chronq cat --reader h broken
 }
@@ -110,6 +111,15 @@ hidden() {
 }
 ok "damage and gaps are told of as by cat, and passed" damage
 ok "damage hides where a reader is" hidden
+never_seen() { # a position as a program that writes no time leaves it
+	mkdir -p seen && cp -R q/. seen && python3 - seen/readers/x.meta <<'PY' &&
+import struct, sys, zlib
+slot = struct.pack("<QQQQ", 0, 64, 0, 1)
+open(sys.argv[1], "wb").write((slot + struct.pack("<II", zlib.crc32(slot), 0)).ljust(80, b"\0"))
+PY
+		exits 0 chronq readers seen && grep -q '^x  *0 000000000  *64 .* -  *-$' exit.out
+}
+ok "a reader that was never seen" never_seen
 
 # ---- in use ----
 
@@ -143,6 +153,8 @@ places() {
 		exits 2 chronq readers --set k && exits 2 chronq readers --set ../k 1 q &&
 		grep -q 'not the name of a reader: ../k (at most 64 letters, digits, .*)$' exit.err &&
 		exits 2 chronq readers --json --delete k q && exits 3 chronq readers nowhere &&
+		exits 2 chronq readers && grep -q 'no queue directory given' exit.err &&
+		exits 2 chronq readers --nonsense q && exits 0 chronq readers --help &&
 		exits 3 chronq readers --set k 1 nowhere && next_is k 1
 }
 ok "--set" places

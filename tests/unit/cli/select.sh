@@ -38,6 +38,8 @@ writes "both" "$(records 60 65)" cat -S 2026-11-30T10:01:00Z -U 2026-11-30T10:01
 writes "the same time" "record 60" cat -S @1796032860 -U @1796032860 q
 writes "another zone" "$(records 198 199)" cat -S "2026-11-30 11:03:18 +01:00" q
 writes "since a time in the future" "" cat --since +1000y q
+mkdir nothing
+writes "since a time in a queue without segments" "" cat -S @0 nothing
 writes "until one" "$(records 0 199)" cat --until +1000y q
 writes "until the past" "" cat --until "2026-11-30 09:59:59" q
 writes "since the past" "$(records 0 199)" cat --since @0 q

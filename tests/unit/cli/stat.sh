@@ -242,10 +242,12 @@ ok "shows its progress" shown terminal '^chronq: slow: importing, [0-9]* bytes, 
 ok "and removes it" removed terminal
 ok "on a narrow terminal" slow_import 40
 ok "it shows the figures alone" shown terminal '^[0-9]* bytes, [0-9]* bytes/s$'
+# When output has come, more than a second passes, and then the rest is taken: its lines are counted in the file out.
+late_count() { head -c 1 >first && sleep 1.2 && wc -l >out; }
 # A reader that comes late: cat waits for it, and more than fits into buffers is left then.
 late_reader() {
 	yes 'a line' | head -n 300000 | "$CHRONQ" append -s 1M late && rm -f terminal &&
-		on_terminal terminal 100 "$CHRONQ" "$1" late | { sleep 1.5 && wc -l >out; } && [ "$(cat out)" = 300000 ] && rm -r late
+		on_terminal terminal 100 "$CHRONQ" "$1" late | late_count && [ "$(cat out)" = 300000 ] && rm -r late
 }
 ok "cat to a pipe" late_reader cat
 ok "shows its progress" shown terminal '^chronq: late: reading, [0-9]* %, [0-9]* [KMa-zB]*/s, [0-9]* [a-z]* left$'
@@ -253,11 +255,16 @@ ok "and removes it" removed terminal
 # unusual COLUMNS FILE: progress on such a terminal, without this file of the queue
 unusual() {
 	yes 'a line' | head -n 300000 | "$CHRONQ" append -s 1M late && rm -f terminal "late/$2" &&
-		on_terminal terminal "$1" "$CHRONQ" cat late | { sleep 1.5 && wc -l >out; } && [ "$(cat out)" = 300000 ] && rm -r late &&
+		on_terminal terminal "$1" "$CHRONQ" cat late | late_count && [ "$(cat out)" = 300000 ] && rm -r late &&
 		shown terminal '^chronq: late: reading, [0-9]* %, '
 }
 ok "without control.meta" unusual 100 control.meta
 ok "on a terminal that does not say its width" unusual 0 none
+at_the_end() { # nothing is left to read, so there is no share of it
+	exits 0 "$CHRONQ" readers --set r latest q && on_terminal terminal 100 "$CHRONQ" cat --reader r q >out && [ ! -s out ] &&
+		[ ! -s terminal ]
+}
+ok "a reader at the end" at_the_end
 quiet() { # records on a terminal: no progress between them, however long it takes
 	yes 'a line' | head -n 100000 | "$CHRONQ" append -s 1M shown || return 1
 	python3 - "$CHRONQ" <<'PY'
@@ -301,6 +308,16 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then
 		: >hold.go
 		wait "$pid"
 	}
+	unknown_end() { # how much there is to read cannot be found out: the records come nevertheless
+		local skip runs=0
+		for skip in 0 1 2 3 4 5; do
+			CHRONQ_FAIL=list:5:$skip:1 on_terminal terminal 100 "$CHRONQ" cat q >out || { [ $? -eq 3 ] && continue; }
+			cmp out <("$CHRONQ" cat q) || return 1
+			runs=$((runs + 1))
+		done
+		[ $runs -gt 0 ]
+	}
+	ok "cat, its end being unknown" unknown_end
 	ok "repair" held yes "$CHRONQ" repair q
 	ok "shows percent and segments" shown terminal '^chronq: q: reading, [0-9]* of [0-9]* segments, [0-9]* %'
 	ok "and removes it" removed terminal

@@ -263,7 +263,11 @@ static void two_changes_at_the_same_time(void **state)
 	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
 	now = segments_changed();
 	assert_memory_equal(&now, &times[1], sizeof now);
-	times[1].tv_nsec = times[1].tv_nsec > 0 ? 0 : 1; /* in the same second */
+	/* in the same second of a time long ago, but not at the same moment of it */
+	times[1] = (struct timespec){ .tv_sec = now.tv_sec - 100 };
+	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
+	(void)segments_changed();
+	times[1].tv_nsec = 1;
 	support_path(path, fs_queue, "000000001.q");
 	assert_int_equal(unlink(path), 0);
 	assert_int_equal(utimensat(AT_FDCWD, fs_queue, times, 0), 0);
@@ -359,22 +363,42 @@ static void too_many_pieces_wait_for_room(void **state)
 	fs_release(node, &fi);
 }
 
-/* The kernel gives no number for a process of a namespace that is not ours, and a process may have ended: it
- * finds the whole stream. */
+/* The size of the stream that this process finds. */
+static off_t stream_size_for(pid_t process)
+{
+	fs_request(0, 0);
+	requests[0].from.pid = process;
+	chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, "stream");
+	fs_expect(0, 0);
+	return requests[0].entry.attr.st_size;
+}
+
+/* A process that has the stream open finds it with the beginning that it knows, also after a trim.  One that
+ * has no number here, because it is in another namespace, or that has ended, finds what there is now. */
 static void a_sender_without_a_number(void **state)
 {
 	const uint64_t node = fs_node("stream");
 	struct fuse_file_info fi = fs_open(node, O_RDONLY);
+	uint64_t its;
 
 	(void)state;
-	for (int i = 0; i < 2; i++) {
-		fs_request(0, 0);
-		requests[0].from.pid = i == 0 ? 0 : 999999999;
-		chronfs_ops.lookup(REQ(0), CHRONFS_NODE_ROOT, "stream");
-		fs_expect(0, 0);
-		assert_int_equal(requests[0].entry.attr.st_size, 3 * FS_SEGMENTS * FS_PAYLOAD);
-	}
+	assert_int_equal(cq_writer_trim(fs.writer, 3, 1), 1);
+	assert_int_equal(stream_size_for(getpid()), 3 * FS_SEGMENTS * FS_PAYLOAD);
+	assert_int_equal(stream_size_for(0), 3 * (FS_SEGMENTS - 1) * FS_PAYLOAD);
+	assert_int_equal(stream_size_for(999999999), 3 * (FS_SEGMENTS - 1) * FS_PAYLOAD);
 	fs_release(node, &fi);
+
+	/* two that have no number are not the same process */
+	fi = (struct fuse_file_info){ .flags = O_RDONLY };
+	fs_request(2, 0);
+	requests[2].from.pid = 0;
+	chronfs_ops.open(REQ(2), requests[0].entry.ino, &fi);
+	fs_expect(2, 0);
+	its = requests[0].entry.ino;
+	fi = requests[2].opened;
+	assert_int_equal(cq_writer_trim(fs.writer, 6, 1), 1);
+	assert_int_equal(stream_size_for(0), 3 * (FS_SEGMENTS - 2) * FS_PAYLOAD);
+	fs_release(its, &fi);
 }
 
 /* ---- poll ---- */

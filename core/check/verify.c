@@ -408,7 +408,7 @@ static int verify(cq_queue *queue, bool no_writer, const struct cq_verify_config
 		report_set_aside(&v);
 	}
 	r = v.meter.stopped ? -ECANCELED : v.error;
-	if (r == 0 && ret_result)
+	if (r == 0)
 		*ret_result = v.result;
 free_claims:
 	cq_claims_free(&v);

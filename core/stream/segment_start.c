@@ -141,6 +141,7 @@ static void ask_index(struct cq_segment_bytes *p, struct cq_segment_start *s, en
 	struct cq_record_header h;
 	struct cq_record_start place;
 	bool consecutive;
+	int r;
 
 	if (!cq_mapped_sealed(&p->mapped) || !cq_mapped_summary(&p->mapped, &summary) ||
 	    summary.records <= CQ_INDEX_STRIDE || summary.payload_bytes > p->mapped.map.size ||
@@ -152,9 +153,10 @@ static void ask_index(struct cq_segment_bytes *p, struct cq_segment_start *s, en
 	else
 		place.offset = cq_locate_start(p->queue->dirfd, &p->mapped, CQ_KEY_STREAM,
 		                               summary.stream_base + value, &consecutive);
-	if (!consecutive || place.offset <= s->cursor.place.offset ||
-	    cq_mapped_header(&p->mapped, place.offset, &h) !=
-	            1 ||  /* GCOV_EXCL_BR_LINE: found sound */
+	if (!consecutive || place.offset <= s->cursor.place.offset)
+		return;
+	r = cq_mapped_header(&p->mapped, place.offset, &h);
+	if (r != 1 ||     /* GCOV_EXCL_BR_LINE: found sound */
 	    h.ext != 1 || /* GCOV_EXCL_BR_LINE: found with it */
 	    h.stream_offset <
 	            summary.stream_base || /* GCOV_EXCL_BR_LINE: the first is the lowest */

@@ -298,6 +298,9 @@ static void no_name_is_left_for_residue(void **state)
 	struct qs *q = *state;
 	struct qs_snapshot before;
 	char name[64], bytes[1032] = "";
+#ifdef CQ_FAULTS
+	static const char *const looks[] = { "open", "pread", "stat_at", "seek_data" };
+#endif
 
 	qs_killed_writer(q, 0, 5);
 	support_poke(q->dir, NAME(0), 1024, "residue", 7);
@@ -309,6 +312,25 @@ static void no_name_is_left_for_residue(void **state)
 	qs_snapshot(q->dir, &before);
 	assert_int_equal(qs_try_open(q), -EEXIST);
 	qs_unchanged(q->dir, &before);
+#ifdef CQ_FAULTS
+	/* nor where one of them, or the residue, cannot be looked at */
+	for (size_t c = 0; c < sizeof looks / sizeof looks[0]; c++) {
+		bool given = true;
+
+		for (int skip = 0; given && skip < 60; skip++) {
+			int r;
+
+			qs_snapshot(q->dir, &before);
+			cq_fault_forget();
+			cq_fault_set(looks[c], EACCES, skip, 1);
+			r = qs_try_open(q);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			assert_true(r < 0 && (r == -EEXIST || given));
+			qs_unchanged(q->dir, &before);
+		}
+	}
+#endif
 	assert_int_equal(unlinkat(q->dirfd, NAME(0) ".broken.500", 0), 0);
 	goes_on_at(q, 5);
 	support_peek(q->dir, NAME(0) ".broken.500", 1024, bytes, 7);

@@ -150,6 +150,51 @@ static void make_empty_at_the_end(struct qs *q)
 	qs_write_file(q->dir, "000000005.q.tmp", "x", 1);
 }
 
+/* A segment between others is lost: something has to stand there. */
+static void make_a_gap(struct qs *q)
+{
+	qs_write(q, 0, 70);
+	drop(q, NAME(1));
+}
+
+/* What is to stand there cannot be made: it says so, and the next repair ends the same. */
+static void no_stand_in(void **state)
+{
+	static const char *const calls[] = { "create_new",       "truncate",
+		                             "pwrite",           "sync_data",
+		                             "rename_noreplace", "unlink",
+		                             "sync_dir",         "pread" };
+	const struct cq_repair_config config = { .size = sizeof config, .accept_loss = true };
+	struct cq_repair_result result = CQ_SIZED(result);
+	struct reported reported;
+	struct qs *q = *state;
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		bool given = true;
+
+		for (int skip = 0; given; skip++) {
+			int r;
+
+			qs_anew(q);
+			make_a_gap(q);
+			cq_fault_forget();
+			cq_fault_set(calls[i], strcmp(calls[i], "pread") == 0 ? ENOMEM : EROFS,
+			             skip, 1);
+			r = cq_repair(q->dir, &config, &result);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			failed += r < 0;
+			assert_true(r == 0 || given);
+			(void)rs_repair(q, true, &reported);
+			rs_finds_nothing(q);
+			assert_true(support_exists(q->dir, NAME(1)));
+			assert_int_equal(qs_count_names(q->dir, ".tmp"), 0);
+		}
+	}
+	assert_true(failed > 5);
+}
+
 /* Any call fails while a repair inspects, reports or applies: it says so, and the next one ends the same. */
 static void calls_fail(void **state)
 {
@@ -205,7 +250,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(one_segment_alone), QS_TEST(mark_that_says_nothing),
 	QS_TEST(ends_too_early),
 #ifdef CQ_FAULTS
-	QS_TEST(calls_fail),
+	QS_TEST(calls_fail),        QS_TEST(no_stand_in),
 #endif
 };
 

@@ -292,12 +292,52 @@ static void killed(void **state)
 	}
 	assert_true(without > 2 && with > 2);
 }
+/* A call fails: nothing is left that would keep the next one from beginning there. */
+static void calls_fail(void **state)
+{
+	static const char *const calls[] = { "create_new", "allocate", "map",
+		                             "sync_data",  "sync_dir", "rename_noreplace",
+		                             "populate" };
+	struct qs *q = *state;
+	unsigned failed = 0;
+
+	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+		bool given = true;
+
+		for (int skip = 0; given; skip++) {
+			int r;
+
+			qs_anew(q);
+			q->config.begin_seq = SEQ;
+			q->config.begin_stream = STREAM;
+			cq_fault_forget();
+			cq_fault_set(calls[i], ENOMEM, skip, 1);
+			r = qs_try_open(q);
+			cq_fault_set(NULL, 0, 0, 0);
+			given = cq_fault_given() > 0;
+			assert_true(r == 0 || given);
+			if (r < 0 && qs_count_names(q->dir, ".q") > 0) {
+				q->config.begin_seq = q->config.begin_stream = 0;
+				qs_open(q);
+			} else if (r < 0) {
+				open_begun(q);
+			}
+			failed += r < 0;
+			q->config.begin_seq = q->config.begin_stream = 0;
+			assert_int_equal(qs_stats(q->writer).next_seq, SEQ);
+			append(q, 0, 40);
+			expect(q, 40);
+			qs_close(q);
+		}
+	}
+	assert_true(failed > 5);
+}
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(records), QS_TEST(empty), QS_TEST(lost), QS_TEST(refused), QS_TEST(unmade),
+	QS_TEST(records), QS_TEST(empty),      QS_TEST(lost), QS_TEST(refused), QS_TEST(unmade),
 #ifdef CQ_FAULTS
-	QS_TEST(killed),
+	QS_TEST(killed),  QS_TEST(calls_fail),
 #endif
 };
 

@@ -57,6 +57,16 @@ static void lose(struct qs *q, const char *name)
 	assert_int_equal(unlinkat(q->dirfd, name, 0), 0);
 }
 
+/* Changes a byte of identity.meta, which is random. */
+static void spoil(struct qs *q, uint64_t at)
+{
+	uint8_t byte;
+
+	support_peek(q->dir, "identity.meta", at, &byte, 1);
+	byte ^= 1;
+	support_poke(q->dir, "identity.meta", at, &byte, 1);
+}
+
 static void set_source(struct qs *q, const uint8_t id[ID])
 {
 	memcpy(q->config.replica_of, id, ID);
@@ -209,7 +219,7 @@ static void damaged(void **state)
 			lose(q, "identity.meta");
 			qs_write_file(q->dir, "identity.meta", "", 0);
 		} else {
-			support_poke(q->dir, "identity.meta", 10 + i * 4, "!", 1);
+			spoil(q, 10 + i * 4);
 		}
 		assert_false(info_of(q->dir).have_identity);
 		assert_int_equal(damage(q), 1);
@@ -270,7 +280,7 @@ static void damaged_replica(void **state)
 
 	open_replica(q);
 	qs_close(q);
-	support_poke(q->dir, "identity.meta", 10, "!", 1);
+	spoil(q, 10);
 	set_source(q, source);
 	assert_int_equal(qs_try_open(q), -EBADMSG);
 	assert_true(qs_logged(q, "if that is accepted, the queue gets another identity, and is a "
@@ -358,7 +368,7 @@ static void no_replica(void **state)
 	config.size = 1;
 	assert_int_equal(cq_promote(q->dir, &config), -EINVAL);
 	config.size = sizeof config;
-	support_poke(q->dir, "identity.meta", 10, "!", 1);
+	spoil(q, 10);
 	assert_int_equal(cq_promote(q->dir, &config), -EBADMSG);
 	lose(q, "identity.meta");
 	assert_int_equal(symlinkat("index.meta", q->dirfd, "identity.meta"), 0);
@@ -513,6 +523,23 @@ static void calls_fail(void **state)
 			qs_write(q, 0, 1);
 		}
 	}
+	/* nor does a replica whose mark was damaged, and has to be made again */
+	qs_anew(q);
+	open_replica(q);
+	qs_append(q->writer, 0, 3);
+	qs_close(q);
+	spoil(q, 10);
+	q->config.accept_loss = true;
+	set_source(q, source);
+	cq_fault_set("create_new", ENOSPC, 0, 1);
+	assert_int_equal(qs_try_open(q), -ENOSPC);
+	cq_fault_set(NULL, 0, 0, 0);
+	qs_open(q);
+	qs_close(q);
+	set_source(q, none);
+	q->config.accept_loss = false;
+	assert_true(info_of(q->dir).replica);
+	qs_expect(q->dir, 0, 3);
 	/* what a directory is cannot be told */
 	qs_write_file(q->base, "foreign-file", "x", 1);
 	cq_fault_set("list", EIO, 0, 1);

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "format/record.h"
 #include "queue_support.h"
 #include "read/reader.h"
 #include "write/writer.h"
@@ -124,6 +125,8 @@ static void live_segment(void **state)
 static void wrong_places(void **state)
 {
 	struct qs *q = *state;
+	struct cq_record_header h;
+	uint64_t last;
 	cq_reader *reader;
 
 	q->config.segment_size = SIZE;
@@ -139,6 +142,14 @@ static void wrong_places(void **state)
 	compare(q, reader, 19000);
 	assert_int_equal(cq_reader_seek_seq(reader, 0), 0);
 	assert_int_equal(cq_landmarks_before(reader, &reader->mapped, 19000), 64);
+	/* a record that has become padding leads nowhere */
+	read_all(reader);
+	last = reader->landmarks.at[reader->landmarks.count - 1].offset;
+	support_peek(q->dir, "000000000.q", last, &h, sizeof h);
+	h.type = CQ_TYPE_PAD;
+	h.header_crc = cq_record_header_crc(&h, h.commit);
+	support_poke(q->dir, "000000000.q", last, &h, sizeof h);
+	compare(q, reader, 19000);
 	cq_reader_close(reader);
 }
 

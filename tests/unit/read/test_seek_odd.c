@@ -160,13 +160,24 @@ static void by_a_wrong_index(void **state)
 /* A reader has nothing to skip where a record is sound, or where it has an error to tell first. */
 static void skipped_alone(void **state)
 {
+	struct cq_record_header record;
 	struct qs *q = *state;
 	cq_reader *reader;
 
 	make(q, 0);
 	reader = resume(q);
 	assert_int_equal(cq_reader_skip_record(reader, NULL), 0);
-	for (unsigned i = 0; i < 31; i++)
+	/* padding in the middle: no record to skip, and one is missing then */
+	assert_int_equal(cq_reader_seek_seq(reader, 4), 0);
+	expect_seq(reader, 4);
+	support_peek(q->dir, NAME(0), AT(5), &record, sizeof record);
+	record.type = CQ_TYPE_PAD;
+	record.header_crc = cq_record_header_crc(&record, record.commit);
+	support_poke(q->dir, NAME(0), AT(5), &record, sizeof record);
+	assert_int_equal(cq_reader_skip_record(reader, NULL), 0);
+	expect(reader, -EIO);
+	assert_int_equal(cq_reader_seek_seq(reader, 6), 0);
+	for (unsigned i = 6; i < 31; i++)
 		expect_seq(reader, i);
 	support_poke(q->dir, NAME(1), 0, "X", 1);
 	assert_int_equal(cq_reader_wait(reader, 0), 1);

@@ -366,6 +366,20 @@ static void position_of_zeros(void **state)
 	finds(q, "note -1:0 index.meta is empty\n");
 }
 
+/* The mark says another number than the records have there. */
+static void mark_of_another_number(void **state)
+{
+	struct qs *q = *state;
+	struct found f = { .q = q };
+
+	make(q);
+	qs_mark(q->dir, 0, AT(10), 12);
+	assert_int_equal(verify(q, true, NULL, &f), 0);
+	assert_true(f.result.damage > 0);
+	assert_non_null(
+		strstr(f.text, "durable.meta says that record 12 comes next here, and it is 10"));
+}
+
 static void successor_that_is_not_there(void **state)
 {
 	static const struct cq_position_file next = { 3, 64 };
@@ -665,6 +679,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(reserved_bytes),
 	QS_TEST(no_sound_segment),
 	QS_TEST(position_of_zeros),
+	QS_TEST(mark_of_another_number),
 	QS_TEST(successor_that_is_not_there),
 	QS_TEST(control_alone),
 	QS_TEST(bad_reader_beside_a_good_one),

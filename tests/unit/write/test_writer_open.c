@@ -194,6 +194,30 @@ static void failures_while_opening(void **state)
 		}
 	}
 }
+/* The directory above may not be opened: then its owner has made this one, and it is used. */
+static void nothing_above(void **state)
+{
+	struct qs *q = *state;
+	unsigned opened = 0;
+
+	for (int skip = 0; skip < 4; skip++) {
+		int r;
+
+		qs_anew(q);
+		cq_fault_forget();
+		cq_fault_set("open_dir", EACCES, skip, 1);
+		r = qs_try_open(q);
+		cq_fault_set(NULL, 0, 0, 0);
+		assert_true(r == 0 || r == -EACCES);
+		if (r < 0)
+			continue;
+		opened += cq_fault_given() > 0;
+		qs_append(q->writer, 0, 3);
+		qs_close(q);
+		qs_expect(q->dir, 0, 3);
+	}
+	assert_true(opened > 0);
+}
 #endif
 
 /* The current directory is a removed one. */
@@ -219,6 +243,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(said_once),
 	QS_TEST(full_disk),
 	QS_TEST(failures_while_opening),
+	QS_TEST(nothing_above),
 #endif
 };
 

@@ -126,10 +126,11 @@ extern struct mx_op mx_open_absent, mx_open_new, mx_open_closed, mx_open_torn, m
 extern struct mx_op mx_reader_open, mx_reader_next, mx_reader_seek_seq, mx_reader_seek_time,
 	mx_reader_seek_stream, mx_reader_seek_end, mx_reader_commit, mx_reader_commit_first,
 	mx_reader_make, mx_reader_set, mx_reader_delete, mx_reader_commit_seq,
-	mx_reader_commit_seq_on, mx_reader_fd, mx_queue_reader, mx_queue_reader_lost, mx_queue_readers,
-	mx_stream_read, mx_stream_ends, mx_stream_records, mx_stream_records_first, mx_queue_look,
-	mx_verify;
+	mx_reader_commit_seq_on, mx_reader_fd, mx_queue_reader, mx_queue_reader_lost,
+	mx_queue_readers, mx_stream_read, mx_stream_ends, mx_stream_records,
+	mx_stream_records_first, mx_queue_look, mx_verify;
 extern struct mx_op mx_promote, mx_promote_unsettled, mx_repair_several, mx_repair_torn,
-	mx_repair_look, mx_verify_live, mx_segment_times;
+	mx_repair_look, mx_verify_live, mx_segment_lost, mx_attr_lost, mx_reader_lost,
+	mx_segment_times;
 
 #endif

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "format/format.h"
 
@@ -63,6 +64,63 @@ static void promoted(struct mx *m)
 
 struct mx_op mx_promote = { MX_EMPTY, 0, make_replica, promote, promoted };
 struct mx_op mx_promote_unsettled = { MX_EMPTY, 0, make_unsettled, promote, promoted };
+
+/* ---- asked first ---- */
+
+/* A fresh handle of a queue whose control.meta is lost: even the size of the segments has to be found out. */
+static void open_lost(struct mx *m)
+{
+	char path[PATH_SIZE];
+
+	assert_int_equal(cq_queue_open(m->q->dir, &m->queue), 0);
+	support_path(path, m->q->dir, "control.meta");
+	assert_int_equal(unlink(path), 0);
+}
+
+static int open_segment(struct mx *m)
+{
+	cq_segment *segment;
+	int r = cq_segment_open(m->queue, 1, &segment);
+
+	if (r == 0)
+		cq_segment_close(segment);
+	return r;
+}
+
+static void opens_segment(struct mx *m)
+{
+	assert_int_equal(open_segment(m), 0);
+	cq_queue_close(m->queue);
+	m->queue = NULL;
+}
+
+static int ask_attr(struct mx *m)
+{
+	struct cq_segment_attr attr = { .sealed = false };
+	int r = cq_queue_segment_attr(m->queue, 1, NULL, &attr);
+
+	assert_true(r < 0 || attr.sealed);
+	return r;
+}
+
+static int open_a_reader(struct mx *m)
+{
+	struct cq_record record;
+	cq_reader *reader;
+	int r = cq_reader_open(m->q->dir, MX_READER, CQ_START_RESUME, 0, &reader);
+
+	if (r < 0)
+		return r;
+	r = cq_reader_next(reader, &record);
+	if (r > 0)
+		assert_int_equal(record.seq, MX_COMMITTED);
+	cq_reader_close(reader);
+	return r < 0 ? r : 0;
+}
+
+struct mx_op mx_segment_lost = { MX_CLOSED, 0, open_lost, open_segment, opens_segment };
+struct mx_op mx_attr_lost = { MX_CLOSED, 0, open_lost, ask_attr, opens_segment };
+struct mx_op mx_reader_lost = { MX_CLOSED, 0, open_lost, open_a_reader, opens_segment };
 
 /* ---- repaired ---- */
 

@@ -118,6 +118,34 @@ static void another_file_by_that_name(void **state)
 	cq_queue_close(queue);
 }
 
+/* The records of a sealed one were counted, and end at a damaged one: how much it holds is not known. */
+static void a_damaged_one(void **state)
+{
+	struct cq_segment_info content = CQ_SIZED(content);
+	struct qs *q = *state;
+	cq_segment *segment;
+	cq_queue *queue;
+
+	look_make(q, 3);
+	qs_zero(q->dir, "000000001.q", 16, 64); /* without a summary */
+	look_delete_name(q->dir, "000000001.idx");
+	support_poke(q->dir, "000000001.q", 64 + 128 * 10 + 64, "XXXX", 4);
+	queue = look_open(q->dir);
+	assert_int_equal(cq_segment_open(queue, 1, &segment), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_CONTENT, &content), 0);
+	assert_true(content.damaged);
+	assert_int_equal(content.records, 10);
+	cq_segment_close(segment);
+	for (int i = 0; i < 2; i++) {
+		const struct cq_segment_attr attr = look_attr(queue, 1);
+
+		assert_true(attr.sealed);
+		assert_false(attr.have_content);
+	}
+	assert_true(look_attr(queue, 0).have_content);
+	cq_queue_close(queue);
+}
+
 static void trimmed_ones_are_forgotten(void **state)
 {
 	struct qs *q = *state;
@@ -145,9 +173,8 @@ static void trimmed_ones_are_forgotten(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(sealed_ones_are_opened_once),
-	QS_TEST(what_is_not_there),
-	QS_TEST(another_file_by_that_name),
+	QS_TEST(sealed_ones_are_opened_once), QS_TEST(what_is_not_there),
+	QS_TEST(another_file_by_that_name),   QS_TEST(a_damaged_one),
 	QS_TEST(trimmed_ones_are_forgotten),
 };
 

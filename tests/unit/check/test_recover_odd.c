@@ -254,6 +254,15 @@ static void ids_are_used_up(void **state)
 		assert_int_equal(cq_reader_next(reader, &record), 1);
 	assert_int_equal(cq_reader_next(reader, &record), 0);
 	cq_reader_close(reader);
+	/* nor does it look for a successor while that segment is in use */
+	qs_unseal(q->dir, last);
+	support_set_current(q->dir, last);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	for (unsigned i = 0; i < 31; i++)
+		assert_int_equal(cq_reader_next(reader, &record), 1);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(cq_reader_next(reader, &record), 0);
+	cq_reader_close(reader);
 }
 
 /* A watermark just where a placeholder ends does not say where the next segment begins. */

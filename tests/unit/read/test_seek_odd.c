@@ -157,6 +157,26 @@ static void by_a_wrong_index(void **state)
 	cq_reader_close(reader);
 }
 
+/* The last segment is sealed, and has no summary to say where its records end. */
+static void to_an_end_that_nothing_tells(void **state)
+{
+	struct cq_reader_stats stats = CQ_SIZED(stats);
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	make(q, 0);
+	assert_int_equal(unlinkat(q->dirfd, NAME(1), 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, NAME(2), 0), 0);
+	qs_zero(q->dir, NAME(0), 16, 64);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_seek_end(reader), 0);
+	assert_int_equal(cq_reader_stats(reader, &stats), 0);
+	assert_int_equal(stats.segment, 0);
+	assert_int_equal(stats.offset, 64 + 31 * 128);
+	expect(reader, 0);
+	cq_reader_close(reader);
+}
+
 /* A reader has nothing to skip where a record is sound, or where it has an error to tell first. */
 static void skipped_alone(void **state)
 {
@@ -276,6 +296,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(over_a_segment_without_a_header),
 	QS_TEST(by_a_wrong_index),
 	QS_TEST(skipped_alone),
+	QS_TEST(to_an_end_that_nothing_tells),
 #ifdef CQ_FAULTS
 	QS_TEST(resumed_where_it_cannot_be_read),
 #endif

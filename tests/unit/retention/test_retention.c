@@ -291,6 +291,28 @@ static void unreadable_reader_counts_up_to_the_lag(void **state)
 	expect_oldest(q, 3);
 }
 
+/* It stays unreadable while the writer goes on: it is said once, and the limit moves what it keeps. */
+static void unreadable_for_long(void **state)
+{
+	struct qs *q = *state;
+
+	q->config.retain_segments = 1;
+	q->config.reader_max_lag_bytes = 4 * QS_SIZE;
+	make(q);
+	qs_place_reader(q, "r", 2);
+	cq_fault_set("open", EACCES, 0, -1);
+	retire_all(q);
+	expect_oldest(q, 2);
+	cq_fault_set(NULL, 0, 0, 0);
+	qs_append(q->writer, 7 * 31, 3 * 31);
+	cq_fault_set("open", EACCES, 0, -1);
+	retire_all(q);
+	cq_fault_set(NULL, 0, 0, 0);
+	assert_false(support_exists(q->dir, "000000004.q"));
+	assert_true(support_exists(q->dir, "000000005.q"));
+	assert_null(strstr(strstr(q->log, "reader r") + 1, "reader r"));
+}
+
 /* A file that held no position a moment ago, and cannot be read now: it may hold one again. */
 static void unreadable_after_it_held_nothing(void **state)
 {
@@ -424,6 +446,7 @@ static const struct CMUnitTest tests[] = {
 #ifdef CQ_FAULTS
 	QS_TEST(unreadable_reader),
 	QS_TEST(unreadable_reader_counts_up_to_the_lag),
+	QS_TEST(unreadable_for_long),
 	QS_TEST(unreadable_after_it_held_nothing),
 	QS_TEST(others_are_faster),
 	QS_TEST(age_is_not_known),

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "format/record.h"
 #include "os/fault.h"
 #include "queue_support.h"
 #include "write/writer.h"
@@ -97,6 +98,22 @@ static void empty_one(void **state)
 	support_poke(q->dir, OLDEST, 12, &sealed, sizeof sealed);
 	qs_open(q);
 	assert_int_equal(cq_writer_trim(q->writer, 1, 10), 1);
+	assert_false(support_exists(q->dir, OLDEST));
+}
+
+/* Nor does a summary that counts beyond all numbers: by the segment behind it, it holds lower ones. */
+static void summary_beyond_counting(void **state)
+{
+	struct cq_segment_header header;
+	struct qs *q = *state;
+
+	qs_write(q, 0, 100);
+	support_peek(q->dir, OLDEST, 0, &header, sizeof header);
+	header.first_seq = UINT64_MAX - 5;
+	header.ext_crc = cq_segment_ext_crc(&header);
+	support_poke(q->dir, OLDEST, 0, &header, sizeof header);
+	qs_open(q);
+	assert_int_equal(cq_writer_trim(q->writer, 90, 10), 2);
 	assert_false(support_exists(q->dir, OLDEST));
 }
 
@@ -239,6 +256,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(read_once),
 	QS_TEST(empty_one),
 	QS_TEST(number_beyond_counting),
+	QS_TEST(summary_beyond_counting),
 	QS_TEST(unsealed_under_the_writer),
 	QS_TEST(record_out_of_place),
 #ifdef CQ_FAULTS

@@ -63,6 +63,23 @@ static void of_one_in_vain(void **state)
 	assert_int_equal(cq_writer_discard(NULL), 0);
 }
 
+/* Another process may have the queue by now: nothing of it is removed. */
+static void of_what_is_lost(void **state)
+{
+	struct qs *q = *state;
+	cq_writer *w;
+
+	qs_open(q);
+	assert_int_equal(unlinkat(q->dirfd, "writer.lock", 0), 0);
+	w = q->writer;
+	q->writer = NULL;
+	assert_int_equal(cq_writer_discard(w), -EIO);
+	assert_true(support_exists(q->dir, "000000000.q"));
+	assert_true(support_exists(q->dir, "control.meta"));
+	qs_write(q, 0, 3);
+	qs_expect(q->dir, 0, 3);
+}
+
 /* What keeps a queue: appended records; a queue that existed before, empty or not; a reader; another
  * program's file; another process's segment. */
 static void of_what_is_wanted(void **state)
@@ -208,6 +225,7 @@ static void of_each_open_that_fails(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(of_an_open_that_fails),
 	QS_TEST(of_one_in_vain),
+	QS_TEST(of_what_is_lost),
 	QS_TEST(of_what_is_wanted),
 #ifdef CQ_FAULTS
 	QS_TEST(that_fails),

@@ -6,6 +6,9 @@
  * a request seen before libfuse has begun it.  A request that may wait for the disk goes through
  * held/disk_requests.c, which also says how many threads there are.
  *
+ * The beginning: no thread reads a request before the first ones have all started, or the session has exited
+ * because one could not.  Whoever gets a reply takes the mount for one that works.
+ *
  * The end: a thread learns of an unmount from the kernel; a signal makes the session exit and
  * interrupts the main thread (mount/daemon.c).  The main thread then cancels the threads.  A thread can
  * be cancelled only while it waits for a request, so each request that was read is served.
@@ -32,8 +35,9 @@ struct serving_thread {
 
 struct loop {
 	struct chronfs *fs;
-	sem_t ended; /* a thread has */
-	int error;   /* of one of them; atomic */
+	pthread_mutex_t starting; /* held until the first threads are there */
+	sem_t ended;              /* a thread has */
+	int error;                /* of one of them; atomic */
 	unsigned started;
 	struct serving_thread threads[CHRONFS_THREADS_MAX];
 };
@@ -75,6 +79,8 @@ static void *run_serving(void *arg)
 	/* itself: to name another one, a file would be written, also by a read-only mount */
 	(void)pthread_setname_np(pthread_self(), "chronfs-serve");
 	(void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	pthread_mutex_lock(&t->loop->starting);
+	pthread_mutex_unlock(&t->loop->starting);
 	while (!fuse_session_exited(session)) {
 		(void)pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
 		r = fuse_session_receive_buf(session, &t->request);
@@ -112,7 +118,12 @@ int chronfs_loop(struct chronfs *fs)
 	int r;
 
 	sem_init(&loop.ended, 0, 0);
+	pthread_mutex_init(&loop.starting, NULL);
+	pthread_mutex_lock(&loop.starting);
 	r = chronfs_disk_requests_start(fs, start_thread, &loop);
+	if (r < 0)
+		fuse_session_exit(fs->session);
+	pthread_mutex_unlock(&loop.starting);
 	while (r == 0 && !fuse_session_exited(fs->session))
 		(void)sem_wait(&loop.ended); /* also ends when it is interrupted */
 	fuse_session_exit(fs->session);
@@ -124,6 +135,7 @@ int chronfs_loop(struct chronfs *fs)
 		free(loop.threads[i].request.mem);
 	}
 	chronfs_disk_requests_free(fs);
+	pthread_mutex_destroy(&loop.starting);
 	sem_destroy(&loop.ended);
 	return r < 0 ? r : loop.error;
 }

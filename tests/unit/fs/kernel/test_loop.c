@@ -54,6 +54,7 @@ static bool held;        /* what may wait for the disk, does */
 static uint64_t passing; /* except this one */
 static bool stopped;
 static __thread bool no_memory;
+static __thread int threads_left = -1; /* that this one can start; below zero: any number */
 static unsigned reading, waiting, most_reading, most_waiting;
 static uint64_t last; /* request */
 static uint64_t read_before_release;
@@ -67,6 +68,10 @@ int __wrap_fuse_session_fd(struct fuse_session *se);
 bool __wrap_chronfs_proc_is_killed(pid_t thread);
 void __real_chronfs_disk_requests_stop(struct chronfs *f);
 void __wrap_chronfs_disk_requests_stop(struct chronfs *f);
+int __real_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg);
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
@@ -201,6 +206,19 @@ void __wrap_chronfs_disk_requests_stop(struct chronfs *f)
 	stopped = true;
 	pthread_cond_broadcast(&changed);
 	pthread_mutex_unlock(&lock);
+}
+
+/* The second thread of a loop that may have only one is refused when the first one has had time to do
+ * something. */
+int __wrap_pthread_create(pthread_t *ret_thread, const pthread_attr_t *attributes,
+                          void *(*run)(void *), void *arg)
+{
+	if (threads_left < 0 || threads_left-- > 0)
+		return __real_pthread_create(ret_thread, attributes, run, arg);
+	for (int i = 0; i < 100 && !__atomic_load_n(&requests[last].received, __ATOMIC_RELAXED);
+	     i++)
+		usleep(1000);
+	return EAGAIN;
 }
 
 void *__wrap_malloc(size_t size)
@@ -607,6 +625,27 @@ static void no_memory_to_begin(void **state)
 	assert_null(other.disk_requests);
 }
 
+/* A mount that cannot have all of its first threads answers nobody: else it would be taken for one that works,
+ * and end. */
+static void one_thread_is_too_few(void **state)
+{
+	static struct chronfs other;
+
+	(void)state;
+	memset(requests, 0, sizeof requests);
+	exited = stopped = false;
+	last = 0;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, kernel), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, replies), 0);
+	(void)send_request(FUSE_WRITE, CHRONFS_APPEND);
+	threads_left = 1;
+	assert_int_equal(chronfs_loop(&other), -EAGAIN);
+	threads_left = -1;
+	assert_int_equal(requests[last].received, 0);
+	assert_null(other.disk_requests);
+	(void)tear_down(state);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -621,6 +660,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(reading_fails, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(ended_by_a_signal, set_up, tear_down),
 		cmocka_unit_test(no_memory_to_begin),
+		cmocka_unit_test(one_thread_is_too_few),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,8 +42,10 @@ chmod -R a+rX "$q"
 gives 3 "has the queue, and $m/ctl: Permission denied" "a user who may not write to ctl" "${nobody[@]}" "$CHRONQ" roll "$q"
 gives 3 "serves no mount that can be read here; if it serves one: echo trim 7 > MOUNT/ctl" \
 	"a mount in another namespace" unshare --mount sh -c 'umount -l "$1" && shift && exec "$@"' sh "$m" "$CHRONQ" trim -b 7 "$q"
-gives 3 "serves no mount that can be read here" "no table of mounts" \
-	unshare --mount sh -c 'mount -t tmpfs none /proc && exec "$@"' sh "$CHRONQ" roll "$q"
+install -m 600 /dev/null "$tmp/closed"
+gives 3 "serves no mount that can be read here" "a table of mounts that cannot be read" \
+	unshare --mount sh -c 'mount --bind "$1" /proc/$$/mountinfo && shift && exec "$@"' sh "$tmp/closed" \
+	"${nobody[@]}" "$CHRONQ" roll "$q"
 stop_mount
 is "without the mount" "$("$CHRONQ" roll "$q")" "nothing to roll: segment 000000005 has no record"
 ok "the queue is sound" "$CHRONQ" verify "$q"

@@ -237,7 +237,7 @@ trusted() {
 ok "--trust-files" trusted
 residue() { # of a write that a crash ended: the recovery's notice is not repeated
 	local used
-	rm -r t && cp -R q t && used=$("$CHRONQ" ls t | awk '{ at = $6 } END { print at }') &&
+	rm -r t && cp -R q t && used=$("$CHRONQ" ls t | awk '$2 == "active" { print $6 }') &&
 		printf XXXX | dd of=t/000000006.q bs=1 seek=$((used + 16)) conv=notrunc status=none &&
 		exits 0 "$CHRONQ" roll t && [ ! -s exit.err ] && [ -e t/000000006.q.broken ] && cmp <("$CHRONQ" cat t) <("$CHRONQ" cat q)
 }

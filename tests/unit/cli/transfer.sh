@@ -158,9 +158,9 @@ no_offset() {
 }
 ok "stream offsets that one of the two lacks are not compared" no_offset
 residue() { # of a write that a crash ended: the recovery's notice is not repeated
-	local used
-	cp -R n residue && used=$("$CHRONQ" ls n | awk '{ at = $6 } END { print at }') &&
-		printf XXXX | dd of="$(find residue -name '*.q' | sort | tail -n 1)" bs=1 seek=$((used + 16)) conv=notrunc status=none &&
+	local id used
+	cp -R n residue && read -r id used < <("$CHRONQ" ls n | awk '$2 == "active" { print $1, $6 }') &&
+		printf XXXX | dd of="residue/$id.q" bs=1 seek=$((used + 16)) conv=notrunc status=none &&
 		exits 0 "$CHRONQ" import residue <n.json && [ "$(wc -l <exit.err)" = 1 ] && ls residue/*.broken
 }
 ok "behind an unfinished write" residue

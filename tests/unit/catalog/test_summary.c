@@ -435,6 +435,8 @@ static void times_by_the_index(void **state)
 	support_path(path, q->dir, "000000002.q");
 	assert_int_equal(truncate(path, 100), 0);
 	assert_int_equal(cq_segment_times(segment, &times), -EIO);
+	assert_int_equal(truncate(path, 30), 0);
+	assert_int_equal(cq_segment_times(segment, &times), -EIO);
 	cq_segment_close(segment);
 	cq_queue_close(queue);
 }

@@ -353,6 +353,20 @@ static void a_reader_that_cannot_be_moved(void **state)
 		}
 	}
 	assert_true(told > 2);
+	/* its file is gone when it is looked at again: there is no such reader then */
+	for (int skip = 0; skip < 30; skip++) {
+		int r;
+
+		make_reader_ahead(q);
+		cq_fault_set("open", ENOENT, skip, 1);
+		r = qs_try_open(q);
+		cq_fault_set(NULL, 0, 0, 0);
+		if (r < 0)
+			qs_open(q);
+		assert_false(qs_logged(q, "cannot be moved"));
+		assert_int_equal(qs_stats(q->writer).next_seq, 10);
+		qs_close(q);
+	}
 }
 
 /* The same of a file with a damaged slot, which counts as it is. */

@@ -142,6 +142,29 @@ static void queue_without_descriptors(void **state)
 	cq_queue_close(queue);
 }
 
+/* A handle that was opened before there was a segment has to find out how large one is. */
+static void first_look_without_descriptors(void **state)
+{
+	struct cq_segment_info info = CQ_SIZED(info);
+	struct qs *q = *state;
+	struct cq_segment_attr attr;
+	cq_segment *segment;
+	cq_queue *queue;
+
+	assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+	support_append(q->dir, 0, 40);
+	assert_int_equal(unlinkat(q->dirfd, CQ_CONTROL_NAME, 0), 0);
+	kernel_refuse("fdopendir", EMFILE, 0, 1);
+	assert_int_equal(cq_segment_open(queue, 0, &segment), -EMFILE);
+	kernel_refuse("fdopendir", EMFILE, 0, 1);
+	assert_int_equal(cq_queue_segment_attr(queue, 0, NULL, &attr), -EMFILE);
+	assert_int_equal(cq_segment_open(queue, 0, &segment), 0);
+	assert_int_equal(cq_segment_info(segment, CQ_SEGMENT_RECORDS, &info), 0);
+	assert_int_equal(info.records, SUPPORT_PER_SEGMENT);
+	cq_segment_close(segment);
+	cq_queue_close(queue);
+}
+
 /* A reader that may not write to control.meta maps it read-only. */
 static void control_that_is_read_only(void **state)
 {
@@ -164,8 +187,11 @@ static void control_that_is_read_only(void **state)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, qs_setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	TEST(list_without_memory),       TEST(verification_without_memory),
-	TEST(catalog_without_memory),    TEST(queue_without_descriptors),
+	TEST(list_without_memory),
+	TEST(verification_without_memory),
+	TEST(catalog_without_memory),
+	TEST(queue_without_descriptors),
+	TEST(first_look_without_descriptors),
 	TEST(control_that_is_read_only),
 };
 

@@ -305,7 +305,7 @@ static const char *watermark_misplaced(const struct cq_recovery *v)
 	const struct cq_candidate *c = watermark_segment(v);
 	const struct cq_order *order;
 
-	if (!c || v->watermark.generation == 0 || cq_plan_is_loss(v))
+	if (!c || cq_plan_is_loss(v))
 		return NULL;
 	if (c->id == v->watermark.segment && !c->contents.place_found)
 		return "it names a place where no record begins";

@@ -233,6 +233,30 @@ static void checked_once(void **state)
 	assert_int_equal(cq_stream_pread(f->view.stream, bytes, sizeof bytes, 200), -EIO);
 }
 
+/* The first record of a large segment is damaged: the bytes far behind it are given, and its own are not. */
+static void far_behind_damage(void **state)
+{
+	struct stream_fixture *f = *state;
+	uint8_t bytes[100];
+	cq_writer *writer;
+	uint64_t end = 0;
+
+	stream_writer(f->dir, 2 << 20, &writer);
+	for (unsigned i = 0; i < 9000; i++)
+		stream_append(writer, &end, 100);
+	assert_int_equal(cq_writer_roll(writer), 0);
+	assert_int_equal(cq_writer_close(writer), 0);
+	support_poke(f->dir, "000000000.q", 64 + 64, "wrong", 5);
+	stream_reopen(f);
+	assert_int_equal(cq_stream_pread(f->view.stream, bytes, sizeof bytes, 0), -EIO);
+	for (uint64_t at = 850000; at > 450000; at -= 3000) {
+		assert_int_equal(cq_stream_pread(f->view.stream, bytes, sizeof bytes, at),
+		                 sizeof bytes);
+		assert_true(stream_right(bytes, sizeof bytes, at));
+	}
+	assert_int_equal(cq_stream_pread(f->view.stream, bytes, sizeof bytes, 50), -EIO);
+}
+
 #define MANY 2000U
 
 static unsigned placed(struct stream_fixture *f)
@@ -330,6 +354,7 @@ int main(void)
 		STREAM_TEST(golden_queues_continued), STREAM_TEST(padding_is_passed_over),
 		STREAM_TEST(nothing_at_all),          STREAM_TEST(checked_once),
 		STREAM_TEST(found_without_a_scan),    STREAM_TEST(inside_a_large_segment),
+		STREAM_TEST(far_behind_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

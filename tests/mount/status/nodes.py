@@ -12,7 +12,7 @@ import sys
 from testlib import case, is_, wait_for
 
 mount, log = sys.argv[1:3]
-OPENERS, ROUNDS = 8, 100
+OPENERS, ROUNDS, TIMES = 8, 20, 5  # the daemon drops what it prints beyond 1 MiB that is not written yet
 REQUEST = re.compile(r"unique: (\d+), opcode: (OPEN|RELEASE) .*nodeid: (\d+),")
 REPLY = re.compile(r"\s*unique: (\d+), (success|error)")
 
@@ -58,17 +58,20 @@ def opener(path):
 
 def many(name):
     """Processes that open the file at the same time."""
-    done = len(new_lines(0))
-    children = []
-    for _ in range(OPENERS):
-        child = os.fork()
-        if child == 0:
-            opener(f"{mount}/{name}")
-            os._exit(0)
-        children.append(child)
-    is_(f"{name}: {OPENERS} that open it at the same time succeed",
-        [os.waitpid(child, 0)[1] for child in children], [0] * OPENERS)
-    most, refused = most_sharing(new_lines(done))
+    ends, most, refused = [], 0, 0
+    for _ in range(TIMES):
+        done = len(new_lines(0))
+        children = []
+        for _ in range(OPENERS):
+            child = os.fork()
+            if child == 0:
+                opener(f"{mount}/{name}")
+                os._exit(0)
+            children.append(child)
+        ends += [os.waitpid(child, 0)[1] for child in children]
+        sharing, again = most_sharing(new_lines(done))
+        most, refused = max(most, sharing), refused + again
+    is_(f"{name}: {OPENERS} that open it at the same time succeed", ends, [0] * OPENERS * TIMES)
     print(f"{name}: {refused} opens began again")
     is_(f"{name}: most open files of a node", most, 1)
 

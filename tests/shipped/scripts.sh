@@ -211,8 +211,26 @@ TXT
 	[ "$status" -eq 1 ] && [[ ${output##*$'\n'} == "install-deps: no network: "*127.0.0.1*"missing: gcc "* ]] &&
 		[[ $output == "installing: gcc "* ]] && [ "$(wc -l <<<"$output")" -le 4 ]
 	check "install-deps without a network says so" $? "status $status: $output"
+	# apt-get update of another program
+	mkfifo "$dir/held"
+	python3 -c 'import fcntl, sys
+file = open(sys.argv[1], "w")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()' "$dir/apt/lists/lock" <"$dir/held" >"$dir/holder" &
+	exec 7>"$dir/held"
+	until grep -q held "$dir/holder"; do sleep 0.1; done
+	APT_CONFIG=$dir/apt/conf PATH=$dir/bin:$PATH "$top/scripts/install-deps" >"$dir/log" 2>&1 7>&- &
+	begin=$SECONDS
+	until grep -q 'another program reads them now' "$dir/log" || [ $((SECONDS - begin)) -ge 60 ]; do sleep 0.1; done
+	exec 7>&-
+	wait
+	[[ $(tail -n 1 "$dir/log") == "install-deps: no network: "*127.0.0.1*"missing: gcc "* ]] &&
+		[ "$(grep -c 'another program reads them now' "$dir/log")" -eq 1 ]
+	check "install-deps waits for another program that reads the lists" $? "$(cat "$dir/log")"
 else
 	skip "install-deps without a network says so" "needs apt-get and root"
+	skip "install-deps waits for another program that reads the lists" "needs apt-get and root"
 fi
 
 # ---- count-tests ----

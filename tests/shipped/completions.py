@@ -9,6 +9,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import struct
 import subprocess
@@ -19,6 +20,7 @@ import time
 from pathlib import Path
 
 SOURCES = Path(__file__).resolve().parent.parent.parent / "scripts" / "completions"
+QUOTED = shlex.quote(str(SOURCES))  # for each of the shells
 CHRONQ, CHRONFS = os.environ["CHRONQ"], os.environ["CHRONFS"]
 PATIENCE = 300  # seconds, as in tap.sh
 cases = failures = 0
@@ -147,7 +149,7 @@ class Fish:
 
     def complete(self, line):
         program = line.split()[0]
-        run = subprocess.run(["fish", "--no-config", "-c", f"source {SOURCES}/{program}.fish; complete -C \"$argv\"",
+        run = subprocess.run(["fish", "--no-config", "-c", f"source {QUOTED}/{program}.fish; complete -C \"$argv\"",
                               line], capture_output=True, text=True, check=True,
                              env={**os.environ, "HOME": str(self.home)})
         if run.stderr:
@@ -162,7 +164,7 @@ class Zsh:
     def __init__(self, folder):
         self.found = folder / "zsh-found"
         self.terminal = Terminal(["zsh", "-f", "-i"], f"""
-fpath=({SOURCES} $fpath); autoload -Uz compinit; compinit -u -D; setopt no_beep no_auto_menu; LISTMAX=0
+fpath=({QUOTED} $fpath); autoload -Uz compinit; compinit -u -D; setopt no_beep no_auto_menu; LISTMAX=0
 compadd() {{
 	local -a hits
 	if [[ ${{@[1,(i)(-|--)]}} != *-(O|A|D)\\ * ]]; then
@@ -256,7 +258,7 @@ def main():
             shell.end()
 
         # The key itself, in bash.
-        bash = Terminal(["bash", "--norc", "-i"], f". {SOURCES}/chronq.bash; . {SOURCES}/chronfs.bash;",
+        bash = Terminal(["bash", "--norc", "-i"], f". {QUOTED}/chronq.bash; . {QUOTED}/chronfs.bash;",
                         {"HOME": made})
         for line, wanted in (("chronq ver", "chronq verify "), ("chronfs -o ro,segm", "chronfs -o ro,segment_size=")):
             seen = bash.press_tab(line)

@@ -157,7 +157,7 @@ part_python() {
 	local i client
 	have "$python" || return
 	# where other users reach them, wherever the source tree is
-	cp "$here/handlers.py" "$lib/testlib.py" "$work"
+	install -m 644 "$here/handlers.py" "$lib/testlib.py" "$work"
 	snippet events.py >"$work/events.py"
 	start_mount -o allow_other,gid=adm,umask=007
 	cases_of "${member[@]}" "$python" "$work/handlers.py" "$m"

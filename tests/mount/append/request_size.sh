@@ -33,7 +33,7 @@ for pages in 64 2; do
 	is "$pages pages: the limit" "$(limit_of)" $(((pages - 1) * page))
 	is "$pages pages: in stats.json, too" "$(grep -o '"record_bytes": *[0-9]*' "$m/stats.json" | grep -o '[0-9]*$')" \
 		$(((pages - 1) * page))
-	ok "$pages pages: the log says why" grep -q "max_pages_limit is $pages" "$log"
+	ok "$pages pages: the log says why" wait_for grep -q "max_pages_limit is $pages" "$log"
 	cases_of timeout "$patience" python3 "$here/request_size.py" "$m" $(((pages - 1) * page))
 	seq 1 30000 >"$tmp/lines"
 	ok "$pages pages: append.lines takes writes of any size" dd if="$tmp/lines" of="$m/append.lines" bs=921600 status=none

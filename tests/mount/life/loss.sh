@@ -27,7 +27,7 @@ gives 1 "losses 1" "and counts the loss" "$CHRONQ" repair "$q"
 is "nothing was changed" "$(segments "$q")" "$before"
 cp -a "$q" "$q.copy"
 start_mount -o accept_loss
-ok "accept_loss says what is lost" grep -q "records 500 to 999 are missing or damaged" "$log"
+ok "accept_loss says what is lost" wait_for grep -q "records 500 to 999 are missing or damaged" "$log"
 is "and goes on with what came before" "$("$CHRONQ" cat "$q" | wc -l)" 500
 stop_mount
 rm -r "$q"
@@ -37,8 +37,8 @@ mv "$q.copy" "$q"
 
 poke "$q/control.meta" 32 "the boot before!"
 start_mount
-ok "a mount says what is lost" grep -q "records 500 to 999 are missing or damaged" "$log"
-ok "and what of it was sound" grep -q "499 of them are sound, and are set aside" "$log"
+ok "a mount says what is lost" wait_for grep -q "records 500 to 999 are missing or damaged" "$log"
+ok "and what of it was sound" wait_for grep -q "499 of them are sound, and are set aside" "$log"
 is "what came before is there" "$("$CHRONQ" cat "$q" | wc -l)" 500
 echo more >"$m/append"
 stop_mount

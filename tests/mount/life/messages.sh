@@ -41,7 +41,7 @@ stop_mount
 is "a mount that goes well says nothing" "$(cat "$log")" ""
 damage
 start_mount
-ok "in the foreground recovery speaks on stderr" grep -qF "chronfs: $q: " "$log"
+ok "in the foreground recovery speaks on stderr" wait_for grep -qF "chronfs: $q: " "$log"
 stop_mount
 ok "not to syslog" not logged chronfs
 

@@ -132,7 +132,7 @@ held_mount -f
 sleep 6 # as long as the disk would take
 let_go
 ok "in the end it is mounted" wait_for is_mounted "$m"
-ok "a line for the log" grep -qE "chronfs: $q: recovery: 0 of [0-9]+ segments, [0-9]+ %" "$log"
+ok "a line for the log" wait_for grep -qE "chronfs: $q: recovery: 0 of [0-9]+ segments, [0-9]+ %" "$log"
 ok "more time is asked for" wait_for told EXTEND_TIMEOUT_USEC=
 ok "READY=1" wait_for told READY=1
 is "all records are there" "$("$CHRONQ" cat "$q" | wc -c)" 320000

@@ -301,7 +301,7 @@ class Reader:
     def stats(self) -> ReaderStats:
         raw = sized(cq_reader_stats)
         self._check(self._call(lib.cq_reader_stats, byref(raw)))
-        values = {name: getattr(raw, name) for name, _ in cq_reader_stats._fields_ if name != "size"}
+        values = {field[0]: getattr(raw, field[0]) for field in cq_reader_stats._fields_ if field[0] != "size"}
         return ReaderStats(skipped=self._skipped, **values)
 
     def _check(self, result: int) -> None:

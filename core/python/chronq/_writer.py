@@ -343,7 +343,7 @@ class Writer:
     def stats(self) -> WriterStats:
         raw = sized(cq_stats)
         self._check(self._handle.call(lib.cq_writer_stats, byref(raw)))
-        values = {name: getattr(raw, name) for name, _ in cq_stats._fields_ if name != "size"}
+        values = {field[0]: getattr(raw, field[0]) for field in cq_stats._fields_ if field[0] != "size"}
         values["sync_within"] = tuple(raw.sync_within)
         values["error"] = -raw.error
         return WriterStats(**values)

@@ -157,7 +157,7 @@ part_python() {
 	local i client
 	have "$python" || return
 	# where other users reach them, wherever the source tree is
-	install -m 644 "$here/handlers.py" "$lib/testlib.py" "$work"
+	install -m 644 "$here/handlers.py" "$lib"/*.py "$work"
 	snippet events.py >"$work/events.py"
 	start_mount -o allow_other,gid=adm,umask=007
 	cases_of "${member[@]}" "$python" "$work/handlers.py" "$m"
@@ -295,7 +295,8 @@ part_rotation() {
 	fi
 	ok "script -a" script -q -a -c "echo scripted" "$m/append.lines"
 	is "appends" "$(records scripted)" 2 # the command, and what it printed
-	refused "install" "cannot remove '$m/append': $permitted" install "$work/logrotate.conf" "$m/append"
+	echo a line >"$work/plain"
+	refused "install" "cannot remove '$m/append': $permitted" install "$work/plain" "$m/append"
 	stop_mount
 }
 

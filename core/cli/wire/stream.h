@@ -37,7 +37,8 @@ int stream_about_get(const char *text, struct stream_about *ret_about);
 #define STREAM_SERVERS_MAX 16
 
 struct stream_url {
-	char *servers[STREAM_SERVERS_MAX]; /* each a URL for libnats: "nats://user:password@host:port" */
+	char *servers
+		[STREAM_SERVERS_MAX]; /* each a URL for libnats: "nats://user:password@host:port" */
 	int count;
 	char name[STREAM_NAME_MAX + 1]; /* of the stream: letters, digits, - and _ */
 	char *storage;                  /* of the above */
@@ -50,11 +51,11 @@ void stream_url_free(struct stream_url *url);
 
 /* What the reply to a publish says. */
 enum stream_answer {
-	STREAM_STORED,      /* sequence is valid */
-	STREAM_WRONG_LAST,  /* the stream's last sequence is another one */
-	STREAM_FULL,        /* the stream, the account's or the server's storage: wait, and say so */
-	STREAM_DENIED,      /* permissions */
-	STREAM_NO_STREAM,   /* no such stream; or nobody answers for it, as without a leader: ask for it to know */
+	STREAM_STORED,     /* sequence is valid */
+	STREAM_WRONG_LAST, /* the stream's last sequence is another one */
+	STREAM_FULL,       /* the stream, the account's or the server's storage: wait, and say so */
+	STREAM_DENIED,     /* permissions */
+	STREAM_NO_STREAM, /* no such stream; or nobody answers for it, as without a leader: ask for it to know */
 	STREAM_TOO_LARGE,   /* the message is larger than the stream or the server takes */
 	STREAM_UNAVAILABLE, /* no leader, no quorum, no suitable peers, timeouts: try again */
 	STREAM_REFUSED,     /* any other error */

@@ -15,12 +15,13 @@
 #include "archive.h"
 #include "files/dir.h"
 #include "fuzz.h"
+#include "seeds.h"
 
 #define MOST_BYTES (48U << 10)
 
 static const char *to;
 
-static void put(const char *target, const char *name, const void *bytes, size_t size)
+void seeds_put(const char *target, const char *name, const void *bytes, size_t size)
 {
 	char path[1024];
 	FILE *file;
@@ -51,7 +52,7 @@ static void put_file(const char *target, const char *label, const struct held_fi
 	memcpy(bytes + 1, file->bytes, size);
 	(void)snprintf(name, sizeof name, "%s-%s", label,
 	               strchr(file->name, '/') ? strchr(file->name, '/') + 1 : file->name);
-	put(target, name, bytes, size + 1);
+	seeds_put(target, name, bytes, size + 1);
 	free(bytes);
 }
 
@@ -87,7 +88,7 @@ static void put_queue(const char *label, const struct held *held)
 	}
 	size = archive_pack(held, 0, bytes, MOST_BYTES);
 	if (size > 0)
-		put("directory", label, bytes, size);
+		seeds_put("directory", label, bytes, size);
 	free(bytes);
 }
 
@@ -113,12 +114,13 @@ int main(int argc, char **argv)
 		put_queue(strrchr(argv[i], '/') + 1, &held);
 		held_free(&held);
 	}
-	put("line_splitter", "lines", lines, sizeof lines - 1);
-	put("line_splitter", "small", small, sizeof small - 1);
-	put("options", "writing", options, sizeof options - 1);
-	put("options", "reading", more, sizeof more - 1);
-	put("ctl", "roll", "roll\n", 5);
-	put("ctl", "sync", "sync", 4);
-	put("ctl", "trim", trim, sizeof trim - 1);
+	seeds_put("line_splitter", "lines", lines, sizeof lines - 1);
+	seeds_put("line_splitter", "small", small, sizeof small - 1);
+	seeds_put("options", "writing", options, sizeof options - 1);
+	seeds_put("options", "reading", more, sizeof more - 1);
+	seeds_put("ctl", "roll", "roll\n", 5);
+	seeds_put("ctl", "sync", "sync", 4);
+	seeds_put("ctl", "trim", trim, sizeof trim - 1);
+	seeds_put_wire();
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "wire/fault.h"
 #include "wire/wire.h"
 
 #define FIRST_ROOM (64U << 10)
@@ -17,7 +18,8 @@ static bool continues(const struct wire_join *join, const struct wire_head *part
 	       part->have_stream == before->have_stream && part->stream == before->stream &&
 	       part->last.epoch == before->last.epoch &&
 	       part->last.time_ns == before->last.time_ns && part->last.crc == before->last.crc &&
-	       part->part_length == before->part_length && part->part_offset == join->have;
+	       part->part_length == before->part_length &&
+	       (part->part_offset == join->have || wire_planted("part_order_unchecked"));
 }
 
 /* Room for `need` bytes, which have come, of a record of `length`: at most twice as much. */
@@ -30,7 +32,7 @@ static int make_room(struct wire_join *join, size_t need, uint64_t length)
 		return 0;
 	if (room < (uint64_t)join->room * 2)
 		room = (uint64_t)join->room * 2;
-	if (room > length)
+	if (room > length || wire_planted("length_promised"))
 		room = length;
 	bytes = room <= SIZE_MAX ? realloc(join->bytes, (size_t)room) : NULL;
 	if (!bytes)

@@ -5,70 +5,15 @@ Needs what `meson test` sets: CHRONQ_PYTHON (the folder of the module), CHRONQ_L
 """
 
 import os
-import signal
 import sys
-import unittest
+from pathlib import Path
 
 sys.dont_write_bytecode = True  # into the source tree
 os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 os.environ["PYTHONPATH"] = os.environ["CHRONQ_PYTHON"]  # of children, too
 sys.path.insert(0, os.environ["CHRONQ_PYTHON"])
+sys.path.append(str(Path(__file__).resolve().parent.parent / "support" / "programs"))
 
+import taplines  # noqa: E402
 
-def shown(test):
-    """Its name without the class; with what distinguishes it, if it is a part of a test."""
-    return str(test).split(" (")[0] if not hasattr(test, "test_case") else test.id().split(".")[-1]
-
-
-class Tap(unittest.TestResult):
-    count = 0
-
-    def line(self, good, test, reason=None):
-        self.count += 1
-        skip = "" if reason is None else f" # SKIP {reason}"
-        print(f"{'ok' if good else 'not ok'} {self.count} - {shown(test)}{skip}", flush=True)
-
-    def failed(self, test, error):
-        self.line(False, test)
-        for line in self._exc_info_to_string(error, test).splitlines():
-            print("# " + line, flush=True)
-
-    def addSuccess(self, test):
-        self.line(True, test)
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        self.line(True, test, reason)
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self.failed(test, err)
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        self.failed(test, err)
-
-    def addSubTest(self, test, subtest, err):
-        super().addSubTest(test, subtest, err)
-        if err is not None:
-            self.failed(subtest, err)
-
-
-def main():
-    name, *wanted = sys.argv[1:]
-    loader = unittest.TestLoader()
-    loader.testNamePatterns = [f"*{part}*" for part in wanted] or None
-    suite = loader.loadTestsFromName("test_" + name)
-    result = Tap()
-
-    def ended(*_):
-        result.stop()
-        raise SystemExit  # the test that runs fails, and cleans up
-
-    signal.signal(signal.SIGTERM, ended)
-    suite.run(result)
-    print(f"1..{result.count}")
-    return not (result.count and result.wasSuccessful())
-
-
-sys.exit(main())
+sys.exit(taplines.run("test_" + sys.argv[1], sys.argv[2:]))

@@ -42,6 +42,20 @@ static int make_room(struct wire_join *join, size_t need, uint64_t length)
 	return 0;
 }
 
+/* Keeps the bytes, if they are to be kept. */
+static int keep(struct wire_join *join, size_t have, const struct wire_head *head, const void *body,
+                size_t size)
+{
+	int r;
+
+	if (join->crc_only)
+		return 0;
+	r = make_room(join, have + size, head->part_length);
+	if (r == 0)
+		memcpy(join->bytes + have, body, size);
+	return r;
+}
+
 int wire_join_add(struct wire_join *join, const struct wire_head *head, const void *body,
                   size_t size, struct wire_record *ret_record)
 {
@@ -53,17 +67,19 @@ int wire_join_add(struct wire_join *join, const struct wire_head *head, const vo
 	if (head->kind != WIRE_PART || wire_check(head, body, size) < 0 ||
 	    (!begins && !continues(join, head)))
 		return -EBADMSG;
-	r = make_room(join, have + size, head->part_length);
+	r = keep(join, have, head, body, size);
 	if (r < 0)
 		return r;
-	memcpy(join->bytes + have, body, size);
+	wire_record_of(head, join->bytes, (size_t)head->part_length, &record);
+	if (begins)
+		join->crc = wire_crc_begin(&record);
+	join->crc = wire_crc_more(join->crc, body, size);
 	join->have = have + size;
 	join->head = *head;
 	join->active = head->next == head->first;
 	if (join->active)
 		return 0;
-	wire_record_of(head, join->bytes, join->have, &record);
-	if (wire_crc(&record) != head->last.crc)
+	if (join->crc != head->last.crc)
 		return -EBADMSG;
 	*ret_record = record;
 	return 1;
@@ -72,5 +88,5 @@ int wire_join_add(struct wire_join *join, const struct wire_head *head, const vo
 void wire_join_free(struct wire_join *join)
 {
 	free(join->bytes);
-	*join = (struct wire_join){ .bytes = NULL };
+	*join = (struct wire_join){ .crc_only = join->crc_only };
 }

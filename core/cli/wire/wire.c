@@ -30,7 +30,7 @@ struct covered {
 };
 _Static_assert(sizeof(struct covered) == 24, "what the CRC covers has no padding");
 
-uint32_t wire_crc(const struct wire_record *record)
+uint32_t wire_crc_begin(const struct wire_record *record)
 {
 	const struct covered covered = {
 		.seq = htole64(record->seq),
@@ -38,10 +38,19 @@ uint32_t wire_crc(const struct wire_record *record)
 		.length = htole32((uint32_t)record->length),
 		.type = htole16(record->type),
 	};
-	uint32_t crc = libdeflate_crc32(0, &covered, sizeof covered);
 
-	/* without bytes the payload may be NULL, for which libdeflate returns the CRC of nothing */
-	return record->length > 0 ? libdeflate_crc32(crc, record->payload, record->length) : crc;
+	return libdeflate_crc32(0, &covered, sizeof covered);
+}
+
+uint32_t wire_crc_more(uint32_t crc, const void *piece, size_t size)
+{
+	/* without bytes the piece may be NULL, for which libdeflate returns the CRC of nothing */
+	return size > 0 ? libdeflate_crc32(crc, piece, size) : crc;
+}
+
+uint32_t wire_crc(const struct wire_record *record)
+{
+	return wire_crc_more(wire_crc_begin(record), record->payload, record->length);
 }
 
 size_t wire_entry_put(void *to, const struct wire_record *record, uint32_t *ret_crc)

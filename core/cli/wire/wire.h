@@ -67,6 +67,9 @@ struct wire_head {
 /* CRC-32 of 24 bytes and the payload.  The 24 bytes, little endian: u64 sequence number, u64 time, u32 length,
  * u16 type, u16 zero.  The payload is at most CQ_SEGMENT_SIZE_MAX bytes. */
 uint32_t wire_crc(const struct wire_record *record);
+/* The same in steps: first of the 24 bytes alone, then of each piece of the payload. */
+uint32_t wire_crc_begin(const struct wire_record *record);
+uint32_t wire_crc_more(uint32_t crc, const void *piece, size_t size);
 
 /* Calls put(arg, name, value) for each header of this head. Returns 0 or put's first error.
  *   EINVAL  wire_head_get() would refuse this head: put was not called */
@@ -104,12 +107,14 @@ void wire_record_of(const struct wire_head *head, const void *body, size_t size,
 
 /* ---- join.c ---- */
 
-/* Joins the parts of one record, which come in order.  All zero at first. */
+/* Joins the parts of one record, which come in order.  All zero at first, but for crc_only. */
 struct wire_join {
 	struct wire_head head; /* of the part that was added last */
 	uint8_t *bytes;
 	size_t have, room;
 	bool active; /* a record has begun and is not complete */
+	bool crc_only; /* the owner's: no bytes are kept, and the record that comes of it has the payload NULL */
+	uint32_t crc; /* of what has come */
 };
 
 /*
@@ -125,7 +130,7 @@ struct wire_join {
 int wire_join_add(struct wire_join *join, const struct wire_head *head, const void *body,
                   size_t size, struct wire_record *ret_record);
 
-/* Drops what has come, and frees the memory. */
+/* Drops what has come, and frees the memory.  crc_only stays. */
 void wire_join_free(struct wire_join *join);
 
 #endif

@@ -235,6 +235,24 @@ static void without_memory_nothing_changes(void **state)
 	is_record(&record, 7, LENGTH);
 }
 
+static void the_crc_alone(void **state)
+{
+	struct wire_join *join = *state;
+	struct wire_record record;
+
+	join->crc_only = true;
+	assert_int_equal(add(join, 7, LENGTH, 0, LENGTH - 1, &record), 0);
+	assert_int_equal(add(join, 7, LENGTH, LENGTH - 1, 1, &record), 1);
+	assert_int_equal(record.seq, 7);
+	assert_int_equal(record.length, LENGTH);
+	assert_null(record.payload);
+	assert_int_equal(add(join, 8, 300, 0, 200, &record), 0);
+	assert_int_equal(add(join, 8, 300, 200, 100, &record), 1);
+	assert_int_equal(most_memory, 0);
+	wire_join_free(join);
+	assert_true(join->crc_only);
+}
+
 static void free_drops_what_has_come(void **state)
 {
 	struct wire_join *join = *state;
@@ -260,6 +278,7 @@ int main(int argc, char **argv)
 		TEST(a_wrong_crc_drops_the_record),
 		TEST(a_first_part_begins_in_any_case),
 		TEST(without_memory_nothing_changes),
+		TEST(the_crc_alone),
 		TEST(free_drops_what_has_come),
 	};
 

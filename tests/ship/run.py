@@ -27,7 +27,8 @@ def missing():
         if not path:
             return f"{program} is not installed (scripts/install-deps --test)"
     if "harness" not in file.name:
-        for name in ("CHRONQ_SHIP", "CHRONQ_FETCH"):
+        # those that publish themselves what fetch takes need no ship
+        for name in ("CHRONQ_FETCH",) if file.name.startswith("fetch") else ("CHRONQ_SHIP", "CHRONQ_FETCH"):
             if not os.access(os.environ.get(name, ""), os.X_OK):
                 return "this build has no chronq ship and fetch, for it has no libnats (scripts/install-deps --test)"
     return None

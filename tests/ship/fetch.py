@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""chronq fetch with one server: what a replica becomes of a stream, where it begins and continues, and what is refused."""
+
+import subprocess
+from pathlib import Path
+
+import chronq
+import equal
+import wireform
+from published import Published
+from support import DIFFERS, FAILED, FETCH, FOREIGN, MISSING, NO_STREAM, PROMOTED, USAGE, Case, next_seq, wait_for
+
+
+class Fetch(Case):
+    def stream(self, count=300, **options):
+        """A server, a queue with records, and a stream for it."""
+        servers = self.servers()
+        self.url = servers.url("S")
+        self.append(self.some(count))
+        return Published(self.connect(servers), self.q, **options)
+
+    def equal(self, first=0):
+        wanted = [pair for pair in equal.exported(self.q) if pair[0].seq >= first]
+        self.assertEqual(equal.exported(self.replica), wanted)
+
+    def test_frames_become_the_same_records(self):
+        stream = self.stream()
+        stream.ship()
+        self.fetch_once(self.url)
+        self.equal()
+        with chronq.Queue(self.replica) as replica, chronq.Queue(self.q) as source:
+            self.assertEqual(replica.info().replica_of, source.info().identity)
+            self.assertEqual(replica.info().segment_size, 1 << 16)
+
+    def test_a_message_for_each_record(self):
+        stream = self.stream(form="record")
+        stream.ship(upto=120)
+        self.fetch_once(self.url)
+        stream.ship()
+        self.fetch_once(self.url)
+        self.equal()
+
+    def test_parts_are_joined(self):
+        stream = self.stream(count=3)
+        stream.ship()
+        self.append([bytes(range(256)) * 200, b"small"])
+        stream.parts(10_000)
+        stream.ship()
+        self.fetch_once(self.url)
+        self.equal()
+
+    def test_it_follows_and_goes_on_after_a_kill(self):
+        stream = self.stream()
+        stream.ship(upto=100)
+        program = self.fetch(self.url)
+        wait_for(lambda: next_seq(self.replica) == 100)
+        stream.ship(upto=150)
+        wait_for(lambda: next_seq(self.replica) == 150)
+        program.kill()
+        stream.ship(upto=205, size=7)
+        program = self.fetch(self.url)
+        wait_for(lambda: next_seq(self.replica) == 205)
+        stream.ship(size=9)
+        wait_for(lambda: next_seq(self.replica) == 300)
+        self.assertEqual(program.stop(), 0)
+        self.equal()
+
+    def test_a_frame_that_the_replica_has_in_part(self):
+        stream = self.stream(count=100)
+        stream.ship(upto=50)
+        self.fetch_once(self.url)
+        stream.ship(first=30, upto=80, size=50)
+        stream.ship(first=60, size=40)
+        self.fetch_once(self.url)
+        self.equal()
+
+    def test_a_replica_begins_at_a_record(self):
+        stream = self.stream()
+        stream.ship()
+        self.fetch_once(self.url, "--from", "131")
+        self.equal(first=131)
+
+    def test_a_replica_begins_at_the_oldest_that_is_left(self):
+        stream = self.stream()
+        stream.ship(size=10)
+        self.stream_loses(stream, 7)
+        self.fetch_once(self.url, "--from", "oldest")
+        self.equal(first=70)
+
+    def stream_loses(self, stream, count):
+        """The first messages, as if they had expired."""
+        stream.nats.api("STREAM.UPDATE.S", self.config(stream) | {"max_msgs": self.state(stream)["messages"] - count})
+        wait_for(lambda: self.state(stream)["first_seq"] == count + 1)
+
+    def config(self, stream):
+        return stream.nats.api("STREAM.INFO.S")["config"] | {"discard": "old"}
+
+    def state(self, stream):
+        return stream.nats.api("STREAM.INFO.S")["state"]
+
+    def test_records_that_are_gone_stop_it(self):
+        stream = self.stream()
+        stream.ship(upto=100, size=10)
+        self.fetch_once(self.url)
+        stream.ship(size=10)
+        self.stream_loses(stream, 20)
+        said = self.fetch_once(self.url, code=MISSING)
+        self.assertIn("the stream has no more records 100 to 199", said)
+        self.assertEqual(next_seq(self.replica), 100)
+
+    def test_a_first_record_that_is_gone_stops_it(self):
+        stream = self.stream()
+        stream.ship(size=10)
+        self.stream_loses(stream, 20)
+        said = self.fetch_once(self.url, "--from", "150", code=MISSING)
+        self.assertIn("the stream has no more records 150 to 199", said)
+        self.assertFalse(self.replica.exists())
+
+    def test_another_record_under_the_last_number_stops_it(self):
+        stream = self.stream()
+        stream.ship(upto=40)
+        self.fetch_once(self.url)
+        other = Published(stream.nats, self.q, "T", identity=chronq.Queue(self.q).info().identity.hex())
+        last = self.records(40)[-1][0]
+        other.ship(upto=39)
+        wrong = wireform.Record(last.seq, last.time_ns, last.type, last.payload + b"!")
+        other.message(*wireform.put_record(wrong))
+        said = self.fetch_once(self.url.replace("/S", "/T"), code=DIFFERS)
+        self.assertIn("record 39 of the replica is another one in stream T", said)
+
+    def records(self, upto):
+        return [pair for pair in equal.exported(self.q) if pair[0].seq < upto]
+
+    def test_streams_that_are_not_there_or_of_others(self):
+        stream = self.stream(count=5)
+        stream.ship()
+        self.fetch_once(self.url.replace("/S", "/NONE"), code=NO_STREAM)
+        self.assertFalse(self.replica.exists())
+        stream.nats.api("STREAM.CREATE.PLAIN", {"name": "PLAIN", "subjects": ["plain"], "storage": "file"})
+        said = self.fetch_once(self.url.replace("/S", "/PLAIN"), code=FOREIGN)
+        self.assertIn("was not made by chronq ship", said)
+        self.assertFalse(self.replica.exists())
+
+    def test_queues_that_are_no_replica_of_it(self):
+        stream = self.stream(count=5)
+        stream.ship()
+        before = equal.exported(self.q)
+        self.assertIn("is no replica, or was promoted", self.fetch_once(self.url, queue=self.q, code=PROMOTED))
+        self.assertEqual(equal.exported(self.q), before)
+        self.fetch_once(self.url)
+        other = Published(stream.nats, self.q, "T", identity="ab" * 16)
+        other.ship()
+        self.fetch_once(self.url.replace("/S", "/T"), code=PROMOTED)
+        subprocess.run([Path(FETCH).parents[1] / "chronq", "promote", self.replica], check=True)
+        self.fetch_once(self.url, code=PROMOTED)
+        self.equal()
+
+    def test_one_fetch_at_a_time(self):
+        stream = self.stream(count=5)
+        stream.ship()
+        first = self.fetch(self.url)
+        wait_for(lambda: next_seq(self.replica) == 5)
+        said = self.fetch_once(self.url, code=FAILED)
+        self.assertIn(f"the queue is locked by its writer, process {first.process.pid}", said)
+
+    def test_an_empty_stream_is_waited_for(self):
+        stream = self.stream(count=50)
+        self.fetch_once(self.url)
+        self.assertFalse(self.replica.exists())
+        program = self.fetch(self.url)
+        stream.ship()
+        wait_for(lambda: next_seq(self.replica) == 50)
+        self.assertEqual(program.stop(), 0)
+        self.equal()
+
+    def test_wrong_usage(self):
+        for arguments in (("--from", "first"), ("--sync", "sometimes"), ("--cert", "x"), ("--retain-age", "1w")):
+            self.fetch_once("nats://127.0.0.1:1/S", *arguments, code=USAGE)
+        self.fetch_once("http://127.0.0.1:1/S", code=USAGE)

@@ -165,6 +165,10 @@ void resume_decide(const struct resume_queue *queue, const struct resume_stream 
 		     stream->about.format == STREAM_RECORDS
 		             ? "the stream has one record in a message (--per-record)"
 		             : "the stream has frames of records (--frame)");
+	else if (options->frame_size != 0 && stream->about.frame_size != 0 &&
+	         options->frame_size != stream->about.frame_size)
+		stop(ret_plan, SHIP_FOREIGN, 0, 0,
+		     "the stream has frames of another size (--frame)");
 	else if (stream->last_sequence == 0)
 		never_written(queue, stream, options, ret_plan);
 	else if (!stream->have_last)

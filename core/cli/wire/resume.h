@@ -61,6 +61,7 @@ struct resume_options {
 	bool had_stream; /* this program has seen the stream before: it is not made again, even with create */
 	bool any_format; /* the stream's own format is used, not this one: */
 	enum stream_format format;
+	uint64_t frame_size; /* 0: the stream's own */
 };
 
 enum resume_action { RESUME_SHIP, RESUME_CREATE, RESUME_GAP, RESUME_STOP };

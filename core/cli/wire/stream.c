@@ -16,6 +16,16 @@
 #define PREFIX "chronq/"
 #define VERSION 1
 
+/* Adds " NAME=VALUE", unless the value is 0: not said. */
+static void add(char text[STREAM_ABOUT_MAX], const char *name, uint64_t value)
+{
+	const size_t length = strlen(text);
+
+	if (value > 0)
+		(void)snprintf(text + length, STREAM_ABOUT_MAX - length, " %s=%" PRIu64, name,
+		               value);
+}
+
 void stream_about_put(char text[STREAM_ABOUT_MAX], const struct stream_about *about)
 {
 	char identity[2 * CQ_IDENTITY_SIZE + 1];
@@ -26,6 +36,8 @@ void stream_about_put(char text[STREAM_ABOUT_MAX], const struct stream_about *ab
 	               PREFIX "%d identity=%s format=%s first=%" PRIu64 " segment=%" PRIu64,
 	               VERSION, identity, about->format == STREAM_RECORDS ? "record" : "frames",
 	               about->first, about->segment_size);
+	add(text, "frame", about->frame_size);
+	add(text, "message", about->message_size);
 }
 
 /* The number of these decimal digits; false: no digits, other characters, or too large. */
@@ -72,7 +84,7 @@ static bool format(const char *text, size_t length, enum stream_format *ret)
 
 int stream_about_get(const char *text, struct stream_about *ret_about)
 {
-	enum { IDENTITY = 1, FORMAT = 2, FIRST = 4, SEGMENT = 8, ALL = 15 };
+	enum { IDENTITY = 1, FORMAT = 2, FIRST = 4, SEGMENT = 8, FRAME = 16, MESSAGE = 32 };
 	struct stream_about about = { .first = 0 };
 	unsigned seen = 0;
 	uint64_t version;
@@ -110,12 +122,18 @@ int stream_about_get(const char *text, struct stream_about *ret_about)
 		} else if (strncmp(text, " segment=", 9) == 0) {
 			field = SEGMENT;
 			good = number(value, rest, &about.segment_size);
+		} else if (strncmp(text, " frame=", 7) == 0) {
+			field = FRAME;
+			good = number(value, rest, &about.frame_size);
+		} else if (strncmp(text, " message=", 9) == 0) {
+			field = MESSAGE;
+			good = number(value, rest, &about.message_size);
 		}
 		if (!good || (seen & field))
 			return -EBADMSG;
 		seen |= field;
 	}
-	if (seen != ALL)
+	if ((seen & (IDENTITY | FORMAT | FIRST | SEGMENT)) != (IDENTITY | FORMAT | FIRST | SEGMENT))
 		return -EBADMSG;
 	*ret_about = about;
 	return 0;

@@ -7,9 +7,13 @@
  * is in brackets.
  *
  * A stream's description says which queue it belongs to:
- *   "chronq/1 identity=HEX32 format=record|frames first=N segment=BYTES"
+ *   "chronq/1 identity=HEX32 format=record|frames first=N segment=BYTES [frame=BYTES] [message=BYTES]"
  * (the description, not the metadata: servers before 2.10 and libnats before 3.7 have no metadata).  Fields come in
  * any order; fields with other names are ignored.
+ *
+ * frame and message say where messages end.  They belong to the stream, not to a run of ship: publishes of a process
+ * that was killed, or of another host that ships a copy of the queue, may come to the stream after those of this one.
+ * What expects the same place of the stream must then have the same records, or some would be lost between.
  */
 #ifndef CHRONQ_STREAM_H
 #define CHRONQ_STREAM_H
@@ -25,9 +29,13 @@ struct stream_about {
 	enum stream_format format;
 	uint64_t first;        /* number of the first record that the stream was made for */
 	uint64_t segment_size; /* of the queue, in bytes */
+	uint64_t
+		frame_size; /* bytes of a frame's body, if it has more than one record, at most; 0: not said */
+	uint64_t
+		message_size; /* bytes of a message's body, at most: larger records are sent in parts; 0: not said */
 };
 
-#define STREAM_ABOUT_MAX 160
+#define STREAM_ABOUT_MAX 240
 /* Stores the description, with its terminator. */
 void stream_about_put(char text[STREAM_ABOUT_MAX], const struct stream_about *about);
 /* -EBADMSG: not such a description; -EPROTONOSUPPORT: of a later version. */

@@ -114,6 +114,9 @@ void window_kept_add(struct window_kept *kept, uint64_t next, uint64_t now_ns)
 	size_t slot;
 
 	mature(kept, now_ns);
+	slot = (kept->first + kept->count - 1) % WINDOW_KEPT_SLOTS;
+	if (kept->count > 0 ? kept->slots[slot].next == next : kept->have_due && kept->due == next)
+		return; /* as before */
 	if (kept->count == 0 || now_ns - kept->since_ns >= width) {
 		kept->since_ns = now_ns;
 		kept->count++;

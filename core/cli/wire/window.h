@@ -78,7 +78,7 @@ struct window_kept {
 	uint64_t due; /* records below were acknowledged long enough ago */
 };
 
-/* All records below `next` are acknowledged, and now more than at the last call. */
+/* All records below `next` are acknowledged. */
 void window_kept_add(struct window_kept *kept, uint64_t next, uint64_t now_ns);
 /* The servers have lost what is not below `next`. */
 void window_kept_cut(struct window_kept *kept, uint64_t next);

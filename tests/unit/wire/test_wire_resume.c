@@ -358,6 +358,16 @@ static void streams_that_are_not_ours(void **state)
 	now.options.format = STREAM_FRAMES;
 	now.options.any_format = true;
 	ships(150, 0);
+	/* frames end where the stream's frames end */
+	usual();
+	now.stream.about.frame_size = 65536;
+	ships(150, 0);
+	now.options.frame_size = 65536;
+	ships(150, 0);
+	now.options.frame_size = 65535;
+	stops_always(SHIP_FOREIGN, 0, 0, "frames of another size");
+	now.stream.about.frame_size = 0;
+	ships(150, 0);
 	/* without an identity anything could be ours */
 	usual();
 	memset(now.queue.identity, 0, sizeof now.queue.identity);

@@ -32,6 +32,8 @@ static void same_about(const struct stream_about *a, const struct stream_about *
 	assert_int_equal(a->format, b->format);
 	assert_int_equal(a->first, b->first);
 	assert_int_equal(a->segment_size, b->segment_size);
+	assert_int_equal(a->frame_size, b->frame_size);
+	assert_int_equal(a->message_size, b->message_size);
 }
 
 static void about_text(void **state)
@@ -49,8 +51,19 @@ static void about_text(void **state)
 	about = (struct stream_about){ .format = STREAM_FRAMES,
 		                       .first = UINT64_MAX,
 		                       .segment_size = UINT64_MAX };
+	about.frame_size = about.message_size = UINT64_MAX;
 	memset(about.identity, 0xff, sizeof about.identity);
 	stream_about_put(text, &about);
+	assert_int_equal(stream_about_get(text, &got), 0);
+	same_about(&got, &about);
+
+	about = example;
+	about.frame_size = 65536;
+	about.message_size = 1047552;
+	stream_about_put(text, &about);
+	assert_string_equal(text,
+	                    "chronq/1 identity=" IDENTITY
+	                    " format=record first=17 segment=8388608 frame=65536 message=1047552");
 	assert_int_equal(stream_about_get(text, &got), 0);
 	same_about(&got, &about);
 }
@@ -94,6 +107,10 @@ static void about_refused(void **state)
 		  -EBADMSG },
 		{ "chronq/1 identity=" IDENTITY " format=record first=1 segment=1 word", -EBADMSG },
 		{ "chronq/1 identity=" IDENTITY " format=record first=1 segment=1 ", -EBADMSG },
+		{ "chronq/1 identity=" IDENTITY " format=record first=1 segment=1 frame=x",
+		  -EBADMSG },
+		{ "chronq/1 identity=" IDENTITY " format=record first=1 segment=1 message=",
+		  -EBADMSG },
 		{ "chronq/1 identity=" IDENTITY "0 format=record first=1 segment=1", -EBADMSG },
 		{ "chronq/1 identity=00 format=record first=1 segment=1", -EBADMSG },
 		{ "chronq/1 identity=000102030405060708090A0B0C0D0EFF format=record first=1 segment=1",

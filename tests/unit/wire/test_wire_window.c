@@ -241,6 +241,12 @@ static void kept_for_a_span(void **state)
 	assert_int_equal(next, 70);
 	assert_true(window_kept_due(&kept, 2200 * S, &next));
 	assert_int_equal(next, 80);
+	/* what is said again and again counts from the first time */
+	for (uint64_t at = 2200; at < 3000; at++) {
+		window_kept_add(&kept, 90, at * S);
+		assert_true(window_kept_due(&kept, at * S, &next));
+		assert_int_equal(next, at < 2800 ? 80 : 90);
+	}
 }
 
 static void kept_for_no_time(void **state)

@@ -847,8 +847,8 @@ CQ_API ssize_t cq_reader_next_batch(cq_reader *reader, struct cq_record *ret_rec
 CQ_API int cq_reader_skip_record(cq_reader *reader, struct cq_record *ret_record);
 
 /* Moves past the damaged record for which cq_reader_next() returned EIO, or past the file for which it
- * returned EBADMSG: to the next sound segment.  Returns 1 if it moved; 0, without moving, if there is no
- * such segment yet. */
+ * returned EBADMSG: to the next sound segment.  From any place in a segment that the writer has left it moves to
+ * the beginning of the next one.  Returns 1 if it moved; 0, without moving, if there is no such segment yet. */
 CQ_API int cq_reader_skip_segment(cq_reader *reader);
 
 /*

@@ -258,6 +258,29 @@ static void damaged_record_stops_the_reader(void **state)
 	}
 }
 
+/* Nothing has to be wrong with a segment. */
+static void whole_segments_are_passed(void **state)
+{
+	struct read_fixture *f = *state;
+	struct cq_reader_stats stats = CQ_SIZED(stats);
+
+	support_append(f->dir, 0, 3 * SUPPORT_PER_SEGMENT + 1);
+	read_open(f, NULL, CQ_START_OLDEST);
+	for (uint32_t id = 1; id <= 3; id++) {
+		assert_int_equal(cq_reader_skip_segment(f->reader), 1);
+		cq_reader_stats(f->reader, &stats);
+		assert_int_equal(stats.segment, id);
+		assert_int_equal(stats.offset, 64);
+		if (id == 2)
+			expect_records(f->reader, 2 * SUPPORT_PER_SEGMENT, 5);
+	}
+	assert_int_equal(cq_reader_skip_segment(f->reader), 0);
+	expect_records(f->reader, 3 * SUPPORT_PER_SEGMENT, 1);
+	cq_reader_stats(f->reader, &stats);
+	assert_int_equal(stats.gaps, 0);
+	assert_int_equal(stats.gap_segments, 0);
+}
+
 /* Where the payload alone is damaged, and the segment is sealed, only that record is lost. */
 static void damaged_payload_is_passed(void **state)
 {
@@ -633,6 +656,7 @@ int main(void)
 		READ_TEST(stays_in_unsealed_segment),
 		READ_TEST(wrong_control_leads_nowhere),
 		READ_TEST(damaged_record_stops_the_reader),
+		READ_TEST(whole_segments_are_passed),
 		READ_TEST(damaged_payload_is_passed),
 		READ_TEST(damaged_length_is_not_followed),
 		READ_TEST(damaged_payload_behind_a_gap),

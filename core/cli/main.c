@@ -6,8 +6,9 @@
 #include "shared/cli.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_append,  &cli_cat,    &cli_export, &cli_import, &cli_info, &cli_ls,   &cli_promote,
-	&cli_readers, &cli_repair, &cli_roll,   &cli_stat,   &cli_tail, &cli_trim, &cli_verify,
+	&cli_append, &cli_archive, &cli_cat,     &cli_export,  &cli_import,
+	&cli_info,   &cli_ls,      &cli_promote, &cli_readers, &cli_repair,
+	&cli_roll,   &cli_stat,    &cli_tail,    &cli_trim,    &cli_verify,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 

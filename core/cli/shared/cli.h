@@ -25,8 +25,9 @@ struct cli_command {
 	int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 
-extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_verify,
-	cli_repair, cli_promote, cli_readers, cli_trim, cli_roll, cli_export, cli_import, cli_stat;
+extern const struct cli_command cli_info, cli_ls, cli_cat, cli_tail, cli_append, cli_archive,
+	cli_verify, cli_repair, cli_promote, cli_readers, cli_trim, cli_roll, cli_export,
+	cli_import, cli_stat;
 
 /* ---- common.c ---- */
 

@@ -107,8 +107,20 @@ void seeds_put_wire(void)
 	static const char records[] =
 		"\0\0\0\0\0\0\10\1"
 		"\1\5hello\2\0\3\60a record that is longer than a message and is cut";
+	static const char *const words[] = {
+		"0nats://user:pass%40word@h1.example,10.0.0.1:4333,[2001:db8::1]:1/Orders_2-x",
+		"1chronq/1 identity=000102030405060708090a0b0c0d0e0f format=frames first=7 segment=8388608 "
+		"frame=65536 message=1047552",
+		"2{\"stream\":\"S\",\"domain\":\"hub\",\"seq\":17}",
+		"2{\"error\":{\"code\":400,\"err_code\":10071,\"description\":\"wrong last sequence: 17\"}}",
+	};
+	char name[] = "0";
 	struct input input;
 
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		name[0] = (char)('0' + i);
+		seeds_put("wire_words", name, words[i], strlen(words[i]));
+	}
 	for (uint8_t mend = 0; mend < 2; mend++) {
 		input.size = 0;
 		add(&input, &mend, 1);

@@ -7,7 +7,7 @@
 #ifndef CHRONQ_FETCH_CONSUME_H
 #define CHRONQ_FETCH_CONSUME_H
 
-#include "ship/jet.h"
+#include "jet/jet.h"
 
 struct consumer;
 

@@ -5,7 +5,7 @@
 
 #include "fetch/consume.h"
 #include "fetch/take.h"
-#include "ship/options.h"
+#include "jet/options.h"
 #include "wire/resume.h"
 
 struct fetch_options {

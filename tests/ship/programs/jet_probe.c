@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ship/jet.h"
+#include "jet/jet.h"
 
 static int refuse(int error, const char *why)
 {

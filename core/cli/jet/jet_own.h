@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-#include "ship/jet.h"
+#include "jet/jet.h"
 
 struct jet {
 	struct jet_options options;
@@ -24,8 +24,8 @@ struct jet {
 	pthread_cond_t last_called;
 };
 
-/* jet_why() is "WHAT: TEXT" from now on. */
-void jet_say(struct jet *jet, const char *what, const char *text);
+/* jet_why() is this text from now on. */
+void jet_say(struct jet *jet, const char *text);
 /* What libnats says about this thread's last call, which has failed with s. */
 const char *jet_text(natsStatus s);
 

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ship/jet.h"
+#include "jet/jet.h"
 
 #define WAIT_MS 1000
 #define INFO_MAX 8192

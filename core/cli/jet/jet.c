@@ -11,7 +11,7 @@
  *
  * Invariant: what libnats' threads write is under `lock`; `why` belongs to the caller's thread.
  */
-#include "ship/jet_own.h"
+#include "jet/jet_own.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -26,12 +26,9 @@
 #define WAIT_MIN_MS 100 /* between tries to reconnect, doubled */
 #define WAIT_MAX_MS 5000
 
-void jet_say(struct jet *jet, const char *what, const char *text)
+void jet_say(struct jet *jet, const char *text)
 {
-	char line[JET_WHY_MAX];
-
-	(void)snprintf(line, sizeof line, "%s%s%s", what, *what ? ": " : "", text);
-	cq_printable(jet->why, sizeof jet->why, line);
+	cq_printable(jet->why, sizeof jet->why, text);
 }
 
 const char *jet_text(natsStatus s)
@@ -263,7 +260,7 @@ int jet_open(const struct jet_options *options, struct jet **ret_jet, char why[J
 	(void)snprintf(jet->subject, sizeof jet->subject, "chronq.%s", options->url->name);
 	s = connect_quietly(jet);
 	if (s != NATS_OK) {
-		jet_say(jet, "", jet_text(s));
+		jet_say(jet, jet_text(s));
 		memcpy(why, jet->why, JET_WHY_MAX);
 		jet_close(jet);
 		return error_of_connect(s);
@@ -322,6 +319,6 @@ const char *jet_why(struct jet *jet)
 	jet->denial[0] = '\0';
 	pthread_mutex_unlock(&jet->lock);
 	if (denial[0])
-		jet_say(jet, "", denial);
+		jet_say(jet, denial);
 	return jet->why;
 }

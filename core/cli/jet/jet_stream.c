@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ship/jet_own.h"
+#include "jet/jet_own.h"
 
 #define DUPLICATES_NS 120000000000 /* JetStream's own default */
 
@@ -43,10 +43,9 @@ static int error_of_code(int code)
 }
 
 /* The error of a call that a server has answered so, or has not. */
-static int error_of(struct jet *jet, const char *what, natsStatus s, jsErrCode code,
-                    unsigned denials)
+static int error_of(struct jet *jet, natsStatus s, jsErrCode code, unsigned denials)
 {
-	jet_say(jet, what, jet_text(s));
+	jet_say(jet, jet_text(s));
 	if (code != 0)
 		return error_of_code((int)code);
 	switch ((int)s) {
@@ -55,7 +54,7 @@ static int error_of(struct jet *jet, const char *what, natsStatus s, jsErrCode c
 	case NATS_CONNECTION_CLOSED:
 		return -ENOTCONN;
 	case NATS_NO_RESPONDERS:
-		jet_say(jet, what, "JetStream does not answer: no quorum, or not enabled");
+		jet_say(jet, "JetStream does not answer: no quorum, or not enabled");
 		return -EAGAIN;
 	case NATS_NOT_PERMITTED:
 	case NATS_CONNECTION_AUTH_FAILED:
@@ -93,7 +92,7 @@ int jet_info(struct jet *jet, struct jet_info *ret_info)
 	jet_state(jet, &before);
 	s = js_GetStreamInfo(&info, jet->js, jet->options.url->name, NULL, &code);
 	if (s != NATS_OK)
-		return error_of(jet, "look at the stream", s, code, before.denials);
+		return error_of(jet, s, code, before.denials);
 	*ret_info = (struct jet_info){
 		.first_sequence = info->State.FirstSeq,
 		.last_sequence = info->State.LastSeq,
@@ -144,7 +143,7 @@ int jet_create(struct jet *jet, const struct jet_create *create)
 			create->max_age_ns < DUPLICATES_NS ? create->max_age_ns : DUPLICATES_NS;
 	}
 	s = js_AddStream(NULL, jet->js, &config, NULL, &code);
-	return s == NATS_OK ? 0 : error_of(jet, "create the stream", s, code, before.denials);
+	return s == NATS_OK ? 0 : error_of(jet, s, code, before.denials);
 }
 
 int jet_message(struct jet *jet, uint64_t sequence, natsMsg **ret_message)
@@ -155,5 +154,5 @@ int jet_message(struct jet *jet, uint64_t sequence, natsMsg **ret_message)
 
 	jet_state(jet, &before);
 	s = js_GetMsg(ret_message, jet->js, jet->options.url->name, sequence, NULL, &code);
-	return s == NATS_OK ? 0 : error_of(jet, "read a message", s, code, before.denials);
+	return s == NATS_OK ? 0 : error_of(jet, s, code, before.denials);
 }

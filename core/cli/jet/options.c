@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* options.c - the options that chronq ship and chronq fetch share; see options.h */
-#include "ship/options.h"
+#include "jet/options.h"
 
 #include <string.h>
 

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * house.c - what is done once a second, and what is said while ship waits; see ship.h
+ *
+ * Invariant: the committed position is at or before the last record that is acknowledged, and moves back with it.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "shared/cli.h"
+#include "ship/ship.h"
+
+#define PERIOD_MS 1000
+#define SAY_MS 60000
+#define SLICE_MS 100 /* a signal ends a pause so soon */
+
+uint64_t ship_now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static int commit(struct ship *ship, uint64_t now)
+{
+	uint64_t next = ship->source.committed, due;
+	int r;
+
+	if (window_kept_due(&ship->kept, now * 1000000, &due) && due > next)
+		next = due;
+	r = source_commit(&ship->source, next);
+	if (r == -EAGAIN ||
+	    r == -EIO) { /* a writer of the reader's file was stopped; damage hides the place */
+		cli_note("%s: reader %s: cannot commit: %s", ship->source.dir, SOURCE_READER,
+		         cq_strerror(r));
+		return 0;
+	}
+	return r < 0 ? cli_fail_reader(ship->source.dir, SOURCE_READER, r) : 0;
+}
+
+static int keep_house(struct ship *ship, uint64_t now)
+{
+	struct publish_state state;
+
+	if (ship->attached) {
+		publish_state(ship->publish, &state);
+		if (state.acked_next > ship->source.committed)
+			window_kept_add(&ship->kept, state.acked_next, now * 1000000);
+	}
+	return commit(ship, now);
+}
+
+int ship_house(struct ship *ship)
+{
+	const uint64_t now = ship_now_ms();
+
+	if (now - ship->housed_at < PERIOD_MS)
+		return 0;
+	ship->housed_at = now;
+	return keep_house(ship, now);
+}
+
+int ship_house_last(struct ship *ship)
+{
+	return keep_house(ship, ship_now_ms());
+}
+
+void ship_house_cut(struct ship *ship, uint64_t next)
+{
+	window_kept_cut(&ship->kept, next);
+}
+
+int ship_pause(struct ship *ship)
+{
+	struct timespec now;
+	uint32_t left, part;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	for (left = backoff_next_ms(&ship->backoff, (uint32_t)now.tv_nsec);
+	     left > 0 && !cli_stopped && r == 0; left -= part) {
+		part = left < SLICE_MS ? left : SLICE_MS;
+		(void)nanosleep(&(struct timespec){ .tv_nsec = (long)part * 1000000 }, NULL);
+		r = ship_house(ship);
+	}
+	return r;
+}
+
+void ship_say(struct ship *ship, const char *format, ...)
+{
+	const uint64_t now = ship_now_ms();
+	va_list arguments;
+	char text[1024];
+
+	if (ship->said_at != 0 && now - ship->said_at < SAY_MS)
+		return;
+	ship->said_at = now;
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	cli_note("%s: waiting: %s", ship->stream, text);
+}
+
+void ship_well(struct ship *ship)
+{
+	if (ship->said_at != 0)
+		cli_note("%s: ship continues", ship->stream);
+	ship->said_at = 0;
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ship.h - chronq ship: sends the records of a queue to a stream */
+#ifndef CHRONQ_SHIP_SHIP_H
+#define CHRONQ_SHIP_SHIP_H
+
+#include "jet/options.h"
+#include "ship/compose.h"
+
+#define SHIP_FRAME_SIZE (64U << 10)
+#define SHIP_KEEP_MS 600000U
+
+struct ship_settings {
+	struct ship_options ship;
+	const char *dir;
+	bool create, visible, per_record;
+	bool have_format;    /* frame_size or per_record was given */
+	uint64_t frame_size; /* bytes of a frame's body; 0: not given */
+	bool have_keep;
+	uint64_t keep_ms; /* records are committed when they were acknowledged so long ago */
+	/* of a stream that is made */
+	int replicas;
+	uint64_t max_bytes, max_age_ms; /* 0: no limit */
+};
+
+struct ship {
+	const struct ship_settings *settings;
+	const char *stream; /* its name */
+	struct source source;
+	struct compose compose;
+	struct publish *publish;
+	struct jet *jet;         /* NULL: none is open */
+	struct window_kept kept; /* what may be committed */
+	struct backoff backoff;
+	bool had_stream;  /* it was there, and was this queue's */
+	bool attached;    /* the publishes go through jet */
+	bool warned;      /* of the servers' version */
+	bool have_target; /* --once: it ends when the records below target are acknowledged */
+	uint64_t target;
+	uint64_t stall_ms; /* acknowledgements that do not come for so long will not come */
+	uint64_t resyncs;
+	/* times in ms, CLOCK_MONOTONIC */
+	uint64_t gone_since; /* the stream was not there; 0: it is */
+	uint64_t housed_at;  /* ship_house() did its work */
+	uint64_t said_at;    /* ship_say() said something; 0: not yet, or all is well since */
+};
+
+/* Returns the exit code. */
+int ship_run(const struct ship_settings *settings);
+
+/* ---- resync.c ---- */
+
+/*
+ * Connects if need be, asks the stream what it has, and begins a generation there (publish.h).  0; an exit code, after
+ * a message; or a negative errno: try again after a pause.
+ */
+int ship_resync(struct ship *ship);
+void ship_disconnect(struct ship *ship);
+
+/* ---- house.c ---- */
+
+/* Once a second: commits what is due, which is also the reader's sign of life.  0, or an exit code after a message. */
+int ship_house(struct ship *ship);
+/* The same now, for the last time. */
+int ship_house_last(struct ship *ship);
+/* The stream has only the records below `next`. */
+void ship_house_cut(struct ship *ship, uint64_t next);
+/* Before the next try.  As ship_house(). */
+int ship_pause(struct ship *ship);
+/* "chronq: STREAM: MESSAGE" about what is waited for, once a minute at most. */
+void ship_say(struct ship *ship, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* What was waited for is there. */
+void ship_well(struct ship *ship);
+uint64_t ship_now_ms(void);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* source.c - the queue that is shipped; see source.h */
+#include "ship/source.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shared/cli.h"
+
+#define BATCH_BYTES (4U << 20)
+
+static int find_committed(struct source *source)
+{
+	struct cq_reader_info info = CQ_SIZED(info);
+	int r = cq_queue_reader(source->queue, SOURCE_READER, &info);
+
+	if (r < 0)
+		return r;
+	/* hidden by damage: before the oldest record, as a commit may go back but must not go too far */
+	source->committed = info.have_seq ? info.seq : 0;
+	return 0;
+}
+
+int source_open(struct source *source, const char *dir, bool visible)
+{
+	struct cq_queue_info info = CQ_SIZED(info);
+	int r;
+
+	source->dir = dir;
+	source->visible = visible;
+	r = cq_queue_open(dir, &source->queue);
+	if (r < 0)
+		return cli_fail(dir, r);
+	r = cq_reader_open(dir, SOURCE_READER, CQ_START_RESUME_OR_OLDEST, 0, &source->reader);
+	if (r < 0) {
+		cli_fail_reader(dir, SOURCE_READER, r);
+		goto close_queue;
+	}
+	r = cq_queue_info(source->queue, &info);
+	if (r == 0)
+		r = find_committed(source);
+	if (r < 0) {
+		cli_fail(dir, r);
+		goto close_reader;
+	}
+	if (!info.have_identity || (!visible && !info.have_durable)) {
+		cli_note("%s: no writer of this version has opened the queue yet", dir);
+		goto close_reader;
+	}
+	memcpy(source->identity, info.identity, sizeof source->identity);
+	source->segment_size = info.segment_size;
+	return CLI_OK;
+
+close_reader:
+	cq_reader_close(source->reader);
+close_queue:
+	cq_queue_close(source->queue);
+	return CLI_IO;
+}
+
+void source_close(struct source *source)
+{
+	cq_reader_close(source->reader);
+	cq_queue_close(source->queue);
+}
+
+uint32_t source_crc(const struct cq_record *record)
+{
+	const struct wire_record r = {
+		.seq = record->seq,
+		.time_ns = record->time_ns,
+		.payload = record->payload,
+		.length = record->length,
+		.type = record->type,
+	};
+
+	return wire_crc(&r);
+}
+
+/* The next batch begins where the reader is. */
+static void drop_batch(struct source *source)
+{
+	source->at = source->count = 0;
+	source->hole_end = 0;
+	source->damaged = false;
+}
+
+/* The oldest record's number, where the queue itself does not tell. */
+static int find_first(struct source *source, uint64_t *ret_first)
+{
+	struct cq_record record;
+	int r = cq_reader_seek_oldest(source->reader);
+
+	while (r == 0 && (r = cq_reader_next(source->reader, &record)) == -ENODATA)
+		r = 0;
+	if (r < 0)
+		return r;
+	*ret_first = r == 1 ? record.seq : source->limit;
+	return 0;
+}
+
+static int find_record(struct source *source, uint64_t seq, struct resume_queue *queue)
+{
+	struct cq_record record;
+	int r = cq_reader_seek_seq(source->reader, seq);
+
+	if (r == 0)
+		r = cq_reader_next(source->reader, &record);
+	if (r == 1 && record.seq == seq) {
+		queue->have_record = true;
+		queue->record = (struct wire_fingerprint){
+			.epoch = record.have_stream ? record.epoch : 0,
+			.crc = source_crc(&record),
+			.time_ns = record.time_ns,
+		};
+	}
+	/* a record that is missing or damaged has no fingerprint */
+	return r == 1 || r == -ENODATA || r == -EIO ? 0 : r;
+}
+
+int source_describe(struct source *source, bool have_last, uint64_t last,
+                    struct resume_queue *ret_queue)
+{
+	struct cq_queue_info info = CQ_SIZED(info);
+	struct resume_queue queue = { .committed = source->committed };
+	int r = cq_queue_info(source->queue, &info);
+
+	if (r < 0)
+		return r;
+	drop_batch(source);
+	memcpy(queue.identity, source->identity, sizeof queue.identity);
+	source->limit = source->visible ? UINT64_MAX : info.durable_seq;
+	if (info.have_bounds) {
+		queue.first_seq = info.first_seq;
+		queue.next_seq = info.next_seq < source->limit ? info.next_seq : source->limit;
+	} else {
+		queue.next_seq = info.durable_seq;
+		r = find_first(source, &queue.first_seq);
+	}
+	if (queue.first_seq >
+	    queue.next_seq) /* retention has deleted what is not known to be durable */
+		queue.next_seq = queue.first_seq;
+	if (r == 0 && have_last)
+		r = find_record(source, last, &queue);
+	if (r == 0)
+		*ret_queue = queue;
+	return r;
+}
+
+int source_seek(struct source *source, uint64_t seq)
+{
+	int r;
+
+	drop_batch(source);
+	r = cq_reader_seek_seq(source->reader, seq);
+	if (r < 0)
+		return r;
+	source->next = seq;
+	if (seq >= source->committed)
+		return 0;
+	r = cq_reader_commit(source->reader);
+	if (r == 0)
+		source->committed = seq;
+	return r;
+}
+
+/* After -EIO or -EBADMSG of the reader: where sound records follow.  -ENODATA: at hole_end; or the error: not known
+ * yet, as the writer has not left that segment. */
+static int pass_damage(struct source *source, int error)
+{
+	struct cq_record record;
+	int r = 0;
+
+	source->damaged = true;
+	if (error == -EIO)
+		r = cq_reader_skip_record(source->reader, &record);
+	if (r == 1 && record.seq >= source->next) {
+		source->hole_end = record.seq + 1;
+		return -ENODATA;
+	}
+	if (r == 0)
+		r = cq_reader_skip_segment(source->reader);
+	return r == 1 ? 0 : r < 0 ? r : error;
+}
+
+/* Reads what follows.  1: there is a batch; 0: none now. */
+static int read_batch(struct source *source)
+{
+	ssize_t n;
+	int r;
+
+	source->at = source->count = 0;
+	if (!source->visible && source->next >= source->limit) {
+		r = cq_queue_wait_durable(source->queue, source->next + 1, 0, &source->limit);
+		if (r <= 0)
+			return r;
+	}
+	for (;;) {
+		const uint64_t left = source->limit - source->next;
+
+		n = cq_reader_next_batch(source->reader, source->batch,
+		                         left < SOURCE_BATCH ? (size_t)left : SOURCE_BATCH,
+		                         BATCH_BYTES);
+		if (n >= 0)
+			break;
+		if (n == -ENODATA)
+			continue; /* the record behind the hole tells how large it is */
+		if (n != -EIO && n != -EBADMSG)
+			return (int)n;
+		r = pass_damage(source, (int)n);
+		if (r < 0)
+			return r;
+	}
+	source->count = (size_t)n;
+	return n > 0;
+}
+
+int source_peek(struct source *source, const struct cq_record **ret_record)
+{
+	const struct cq_record *record;
+	int r;
+
+	if (source->hole_end != 0)
+		return -ENODATA;
+	if (source->at == source->count) {
+		r = read_batch(source);
+		if (r <= 0)
+			return r;
+	}
+	record = &source->batch[source->at];
+	if (record->seq < source->next)
+		return -EBADMSG;
+	if (record->seq > source->next) {
+		source->hole_end = record->seq;
+		return -ENODATA;
+	}
+	*ret_record = record;
+	return 1;
+}
+
+void source_advance(struct source *source)
+{
+	source->at++;
+	source->next++;
+}
+
+void source_pass_hole(struct source *source)
+{
+	source->next = source->hole_end;
+	source->hole_end = 0;
+	source->damaged = false;
+}
+
+int source_wait(struct source *source, int timeout_ms)
+{
+	int r;
+
+	if (source->at < source->count)
+		return 0;
+	if (source->visible)
+		r = cq_reader_wait(source->reader, timeout_ms);
+	else
+		r = cq_queue_wait_durable(source->queue, source->next + 1, timeout_ms,
+		                          &source->limit);
+	return r < 0 && r != -EINTR ? r : 0;
+}
+
+/* A commit before all records has no record to name. */
+static int commit_oldest(struct source *source)
+{
+	int r = cq_reader_seek_oldest(source->reader);
+
+	return r < 0 ? r : cq_reader_commit(source->reader);
+}
+
+int source_commit(struct source *source, uint64_t seq)
+{
+	/* the call ends what the batch's payloads are valid for, and commit_oldest() moves the reader */
+	const bool again = source->at < source->count || seq == 0;
+	int r;
+
+	r = seq == 0 ? commit_oldest(source) : cq_reader_commit_seq(source->reader, seq - 1);
+	if (r == 0)
+		source->committed = seq;
+	if (r == 0 && again) {
+		source->at = source->count = 0;
+		r = cq_reader_seek_seq(source->reader,
+		                       source->hole_end != 0 ? source->hole_end : source->next);
+	}
+	return r;
+}

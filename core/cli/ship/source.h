@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source.h - the queue that is shipped: its records in order, and the position that is committed
+ *
+ * Invariant: source_peek() gives the record with number `next` or none; a record that is missing or damaged is a hole,
+ * which only source_pass_hole() passes.
+ */
+#ifndef CHRONQ_SHIP_SOURCE_H
+#define CHRONQ_SHIP_SOURCE_H
+
+#include <chronq.h>
+
+#include "wire/resume.h"
+
+#define SOURCE_READER "ship" /* the named reader */
+#define SOURCE_BATCH 1024U
+
+struct source {
+	const char *dir;
+	bool visible; /* records that are not durable are shipped, too */
+	cq_queue *queue;
+	cq_reader *reader;
+	uint8_t identity[CQ_IDENTITY_SIZE];
+	uint64_t segment_size;
+	uint64_t next;      /* number of the record that source_peek() gives */
+	uint64_t limit;     /* records below it may be shipped */
+	uint64_t committed; /* records below it are committed */
+	struct cq_record batch[SOURCE_BATCH];
+	size_t at, count; /* of the batch: where `next` is */
+	uint64_t
+		hole_end; /* records from next to hole_end - 1 are not there; 0: no hole is known */
+	bool damaged;     /* the hole is damage, the records are not just missing */
+};
+
+/* Takes the named reader.  Returns CLI_OK or, after a message, an exit code. */
+int source_open(struct source *source, const char *dir, bool visible);
+void source_close(struct source *source);
+
+/* What resume_decide() has to know of the queue.  `last`: the number of the record whose fingerprint counts, if any; the
+ * next source_peek() needs a source_seek() before it.  Errors as cq_queue_info() and the seeks. */
+int source_describe(struct source *source, bool have_last, uint64_t last,
+                    struct resume_queue *ret_queue);
+
+/* The record with this number comes next.  A commit that is ahead of it is taken back. */
+int source_seek(struct source *source, uint64_t seq);
+
+/*
+ * The next record that may be shipped.  1 with *ret_record, valid until the next call on this source except
+ * source_peek() and source_advance(); 0: none now.
+ *   ENODATA  `next` begins a hole
+ *   EBADMSG  record numbers go back
+ *   others   as cq_reader_next()
+ */
+int source_peek(struct source *source, const struct cq_record **ret_record);
+void source_advance(struct source *source);
+void source_pass_hole(struct source *source);
+
+/* Waits until there may be a next record, for at most so long.  0, or an error other than EINTR. */
+int source_wait(struct source *source, int timeout_ms);
+
+/* How many records from `seq` on are in the queue, as far as is known without reading it. */
+uint64_t source_end(struct source *source);
+
+/* Records below seq, which were all taken, are committed.  With an unchanged seq it is a sign of life. */
+int source_commit(struct source *source, uint64_t seq);
+
+/* CRC of a record, as messages have it. */
+uint32_t source_crc(const struct cq_record *record);
+
+#endif

@@ -82,6 +82,19 @@ static int prepare_current(struct cq_recovery *v, struct cq_candidate *c)
 	return r < 0 ? r : clear_tail(v, c);
 }
 
+/* A skip (write/roll.c) has begun this empty segment, in which the queue continues: its header alone has the numbers
+ * behind the gap. */
+static bool is_behind_gap(const struct cq_recovery *v, const struct cq_candidate *c,
+                          const struct cq_segment_header *h)
+{
+	struct cq_candidate before = { .id = c->id - 1 };
+
+	return c->id > 0 && c->id == cq_plan_current(v) && cq_segment_ext_valid(h) &&
+	       cq_inspect_segment(v, &before) == 0 && cq_inspect_is_placeholder(&before) &&
+	       h->first_seq >= before.header.first_seq &&
+	       h->stream_base >= before.header.stream_base && !cq_planted("gap_forgotten");
+}
+
 /* Clears a spare whose later bytes came to the disk before a power cut, or whose header has numbers
  * already: it would continue records that are lost. */
 static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
@@ -100,7 +113,7 @@ static int clear_spare(struct cq_recovery *v, struct cq_candidate *c)
 	r = clear_tail(v, c);
 	/* where all segments before it are deleted, only it says which numbers were given */
 	if (r == 0 && memcmp(&h->ext, none, sizeof none) != 0 &&
-	    !(c->id == v->ids[0] && cq_segment_ext_valid(h))) {
+	    !(c->id == v->ids[0] && cq_segment_ext_valid(h)) && !is_behind_gap(v, c, h)) {
 		memset(&h->ext, 0, sizeof none);
 		r = cq_io_sync_data(c->segment->map.fd);
 	}

@@ -307,6 +307,7 @@ struct cq_verifier {
 	uint32_t oldest;
 	bool have_tail;
 	struct cq_position tail; /* where the records end */
+	bool at_gap; /* behind a placeholder, before order.next_seq or a higher number */
 	bool have_unsealed;
 	struct cq_position unsealed; /* end of the last segment that is not sealed */
 
@@ -346,6 +347,9 @@ void cq_verify_forget_order(struct cq_verifier *v);
 
 /* The rest of the segment at hand cannot be read. */
 void cq_verify_unreadable(struct cq_verifier *v, uint64_t offset, int error);
+
+/* Behind a placeholder the queue continues with this number: notes what is missing. */
+void cq_verify_gap(struct cq_verifier *v, uint64_t seq);
 
 /* Goes with v->walk over the records of the segment; v->walk.offset is then where they end. */
 void cq_verify_records(struct cq_verifier *v);

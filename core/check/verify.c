@@ -88,6 +88,7 @@ static void check_header(struct cq_verifier *v)
 		CQ_DAMAGE(v, offsetof(struct cq_segment_header, stream_base),
 		          "the header says stream offset %" PRIu64 " where %" PRIu64 " should be",
 		          h->stream_base, order->stream);
+	cq_verify_gap(v, h->first_seq);
 	cq_order_begin(order, h);
 }
 
@@ -178,14 +179,15 @@ static void check_trust(struct cq_verifier *v)
 		CQ_NOTE(v, 0, "a writer of this library would not write to the file: %s", doubt);
 }
 
-/* A repair made it, because records are gone here: the numbers do not continue behind it. */
+/* A repair made it, because records are gone here, or a skip: the numbers need not continue behind it. */
 static void note_placeholder(struct cq_verifier *v)
 {
 	if (!v->sealed || v->unreadable || v->contents.records > 0 ||
 	    !cq_placeholder_is(&v->header))
 		return;
-	CQ_NOTE(v, 0, "an empty placeholder segment is in the place of one that is gone");
+	CQ_NOTE(v, 0, "an empty placeholder segment is in the place of what is gone");
 	cq_verify_forget_order(v);
+	v->at_gap = true;
 }
 
 static void walk_segment(struct cq_verifier *v)

@@ -58,12 +58,32 @@ void cq_verify_unreadable(struct cq_verifier *v, uint64_t offset, int error)
 
 /* ---- one record ---- */
 
+void cq_verify_gap(struct cq_verifier *v, uint64_t seq)
+{
+	const uint64_t due = v->order.next_seq;
+
+	if (!v->at_gap)
+		return;
+	v->at_gap = false;
+	if (seq <= due)
+		return;
+	CQ_NOTE(v, 0,
+	        "records %" PRIu64 " to %" PRIu64 " are missing before this segment: %" PRIu64, due,
+	        seq - 1, seq - due);
+	v->result.gaps++;
+	v->result.gap_records += seq - due;
+}
+
 /* What continues from one record to the next. */
 static void check_order(struct cq_verifier *v, const struct cq_record_at *record)
 {
 	const struct cq_record_header *h = &record->header;
 	const struct cq_order due = v->order;
-	const unsigned faults = cq_order_next(&v->order, h);
+	unsigned faults;
+
+	if (h->ext == 1) /* the segment's header does not say it */
+		cq_verify_gap(v, h->seq);
+	faults = cq_order_next(&v->order, h);
 
 	if (faults & (CQ_ORDER_SEQ | CQ_ORDER_RUN))
 		CQ_DAMAGE(v, record->offset,

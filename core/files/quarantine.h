@@ -41,12 +41,8 @@ int cq_quarantine_drop_index(int dirfd, uint32_t id);
  * are there) and removes its index.  *ret_name (room for CQ_NAME_MAX) gets the new name. */
 int cq_quarantine_segment(int dirfd, uint32_t id, char *ret_name);
 
-/*
- * Publishes a placeholder: a sealed segment without records, in the place of one that is gone, so that
- * readers do not wait for that.  `first_seq` and `stream_base` are those of its predecessor's end.  It holds
- * one PAD, which distinguishes it from a segment that was cut to nothing: this library writes no other PAD.
- */
-#define CQ_PLACEHOLDER_USED (sizeof(struct cq_segment_header) + sizeof(struct cq_record_header))
+/* Publishes a placeholder (wsegment.h) in the place of a segment that is gone, so that readers do not wait for
+ * that.  `first_seq` and `stream_base` are those of its predecessor's end. */
 int cq_placeholder_publish(int dirfd, uint32_t id, uint64_t size, uint64_t first_seq,
                            uint64_t stream_base);
 

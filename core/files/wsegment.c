@@ -263,6 +263,24 @@ void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t 
 	write_ext(segment);
 }
 
+void cq_wsegment_pad(struct cq_wsegment *segment)
+{
+	const struct cq_record_header pad = {
+		.version =
+			(uint8_t)(segment->version == CQ_SEGMENT_VERSION_1 ? 0 : CQ_RECORD_VERSION),
+		.type = CQ_TYPE_PAD,
+	};
+	uint8_t *at = segment->map.base + sizeof(struct cq_segment_header);
+
+	if (cq_wsegment_is_placeholder(segment))
+		return;
+	memcpy(at + sizeof pad.commit, (const uint8_t *)&pad + sizeof pad.commit,
+	       sizeof pad - sizeof pad.commit);
+	cq_point("skip.pad_stored");
+	cq_commit_store(at, 1);
+	segment->used = CQ_PLACEHOLDER_USED;
+}
+
 void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,
                        uint64_t payload_length)
 {

@@ -42,8 +42,9 @@ struct cq_wsegment {
 	uint64_t used;      /* offset behind the last record */
 	uint64_t end_seq;   /* the sequence number that followed when it was sealed */
 	uint64_t sealed_ms; /* when it was sealed; CLOCK_BOOTTIME */
-	uint64_t last_seq, min_time, max_time, last_time; /* valid when records > 0 */
-	struct cq_index_entry *index;                     /* room for every entry that fits */
+	uint64_t last_seq, min_time, max_time; /* valid when records > 0 */
+	uint64_t last_time; /* the same; of a placeholder: of the record before it, or 0 */
+	struct cq_index_entry *index; /* room for every entry that fits */
 	uint64_t index_count;
 	uint64_t index_capacity;
 	uint64_t populated;     /* offset up to which pages are known to be present; atomic */
@@ -106,6 +107,27 @@ bool cq_wsegment_is_fresh(const struct cq_wsegment *segment);
 
 /* The writer begins to use an empty segment. */
 void cq_wsegment_take(struct cq_wsegment *segment, uint64_t first_seq, uint64_t stream_base);
+
+/*
+ * A placeholder is a sealed segment without records that holds one PAD, which distinguishes it from a segment that
+ * was cut to nothing.  Behind it numbers and stream offsets may be higher than it says: the records between are
+ * missing (quarantine.h makes one in the place of a segment that is gone, a writer makes one of an empty segment).
+ */
+#define CQ_PLACEHOLDER_USED (sizeof(struct cq_segment_header) + sizeof(struct cq_record_header))
+
+static inline bool cq_wsegment_is_placeholder(const struct cq_wsegment *segment)
+{
+	return segment->records == 0 && segment->used == CQ_PLACEHOLDER_USED;
+}
+
+/* True if nothing is in it, or a PAD alone: it may become a placeholder. */
+static inline bool cq_wsegment_is_empty(const struct cq_wsegment *segment)
+{
+	return segment->records == 0 && segment->used <= CQ_PLACEHOLDER_USED;
+}
+
+/* Stores the PAD in an empty segment, unless it is there.  Sealed then, it is a placeholder. */
+void cq_wsegment_pad(struct cq_wsegment *segment);
 
 /* Counts the record at `offset`, just appended or found by recovery. */
 void cq_wsegment_count(struct cq_wsegment *segment, uint64_t offset, uint64_t seq, uint64_t time_ns,

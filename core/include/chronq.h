@@ -414,6 +414,24 @@ CQ_API int cq_writer_room(cq_writer *writer, size_t length);
 CQ_API int cq_writer_roll(cq_writer *writer);
 
 /*
+ * For the writer of a replica (config.replica_of): the records from the next number up to `seq` - 1 do not exist any
+ * more, so the next record gets the number `seq`, and its first payload byte is at position `stream` of the stream;
+ * 0: that is unknown, and the position continues where it is.  Does nothing if that is the next record's place already.
+ * Readers get ENODATA there once, with the missing records counted, as at a segment that is gone; a seek to a missing
+ * record leads to the next one.  Costs one segment file, which then takes no space, and begins another one.
+ *   ENOLINK          the writer names no source: an ordinary queue has no gaps
+ *   ERANGE           the next record has a higher number, or a higher position; or it has the number, and another
+ *                    position
+ *   EOVERFLOW        beyond 2^62; or the segment ids are used up
+ * Errors as cq_writer_append() otherwise, those of CQ_SYNC_ALWAYS mode too: with any other than those nothing is left
+ * out, and the call may be repeated.
+ * Crash contract: when the call has returned, a death of this process leaves the gap; if it dies in the call, there is the
+ * whole gap or none.  The same holds for a power cut from the next sync on; after an earlier one the gap and all
+ * records behind it may be gone.
+ */
+CQ_API int cq_writer_skip(cq_writer *writer, uint64_t seq, uint64_t stream);
+
+/*
  * Returns when every record appended before the call is durable.  Concurrent calls share one flush.
  *
  *   EIO   a flush failed, now or earlier.  The kernel may have dropped the data, so a later flush
@@ -631,7 +649,7 @@ struct cq_reader_info {
 	bool have_seq;         /* seq is known: no damage hides it */
 	bool have_lag_records; /* lag_records is known: have_seq, and numbers ascend from there on */
 	bool missing; /* records before the next one are gone: cq_reader_next() will give ENODATA */
-	bool in_use;  /* a handle has it, according to /proc/locks, which has none of processes that cannot be seen
+	bool in_use; /* a handle has it, according to /proc/locks, which has none of processes that cannot be seen
 	               * from here: those outside of a container's PID namespace */
 	uint64_t seq; /* of the next record to take, or of the one that will be appended next */
 	uint64_t lag_records;  /* that it has still to take */
@@ -748,8 +766,8 @@ CQ_API ssize_t cq_stream_pread(cq_stream *stream, void *buffer, size_t length, u
 CQ_API int cq_stream_next_data(cq_stream *stream, uint64_t position, uint64_t *ret_position);
 
 /* The first position behind `position` (whose byte is there) where bytes are missing, or the end of the
- * stream.  Does not find bytes that a repair has replaced by an empty placeholder segment: reading them
- * gives ENODATA, and cq_stream_next_data() passes over them. */
+ * stream.  Does not find bytes that an empty placeholder segment replaces (a repair's, or that of
+ * cq_writer_skip()): reading them gives ENODATA, and cq_stream_next_data() passes over them. */
 CQ_API int cq_stream_next_hole(cq_stream *stream, uint64_t position, uint64_t *ret_position);
 
 /* The part of the stream that one segment holds. */
@@ -988,6 +1006,9 @@ struct cq_verify_result {
 	uint64_t payload_bytes;
 	uint64_t damage;      /* findings with damage set */
 	uint64_t information; /* the others */
+	uint64_t gaps;        /* placeholders behind which numbers are missing, */
+	uint64_t
+		gap_records; /* and how many: of a replica (cq_writer_skip()), or lost and accepted */
 };
 
 /*

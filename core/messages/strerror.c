@@ -36,7 +36,7 @@ static const struct {
 	{ EREMOTE, "the queue is a replica: only the records of its source are appended to it" },
 	{ EPERM, "a file of the queue must not be written to" },
 	{ EPROTONOSUPPORT, "the queue's format is newer than this program" },
-	{ ERANGE, "the reader has not passed that record" },
+	{ ERANGE, "the reader has not passed that record, or the writer has passed it" },
 	{ ESTALE, "the reader's file was removed or replaced" },
 };
 

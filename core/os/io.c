@@ -205,6 +205,12 @@ int cq_io_allocate(int fd, uint64_t size)
 	return 0;
 }
 
+void cq_io_release(int fd, uint64_t from, uint64_t to)
+{
+	(void)RETRY(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+	                      (off_t)(to - from)));
+}
+
 ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset)
 {
 	size_t done = 0;

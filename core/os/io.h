@@ -39,6 +39,9 @@ int cq_io_stat_at(int dirfd, const char *name, struct stat *ret_stat);
  * gives EFBIG, as the writes and cq_io_truncate() do; none of them raises SIGXFSZ. */
 int cq_io_allocate(int fd, uint64_t size);
 
+/* Gives the blocks between these offsets back, if the file system can: zeros are read there. */
+void cq_io_release(int fd, uint64_t from, uint64_t to);
+
 /* Reads until length, end of file, or error; returns the bytes read. */
 ssize_t cq_io_pread(int fd, void *buffer, size_t length, uint64_t offset);
 /* Writes both, one behind the other, by one call; -EIO if the system wrote less.  As cq_io_pwrite()

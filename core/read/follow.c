@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "catalog/successor.h"
+#include "files/quarantine.h"
 #include "os/fault.h"
 #include "os/process.h"
 
@@ -59,6 +60,19 @@ static void count_missing_records(cq_reader *reader)
 	reader->next_seq = first;
 }
 
+/* A placeholder says which number was due: so a reader that does not know it, since it has just been opened or
+ * placed here, learns of the gap, too. */
+static void expect_gap(cq_reader *reader)
+{
+	struct cq_segment_header summary;
+
+	if (reader->seq_state != CQ_SEQ_UNKNOWN || !cq_mapped_sealed(&reader->mapped) ||
+	    !cq_mapped_summary(&reader->mapped, &summary) || !cq_placeholder_is(&summary))
+		return;
+	reader->seq_state = CQ_SEQ_BOUNDARY;
+	reader->next_seq = summary.first_seq;
+}
+
 /*
  * Moves to the beginning of the first segment from `from` on.  Returns 1; 0 when there is none
  * (yet) that can be read; -ENODATA, having moved, when it is not `from` itself.
@@ -83,8 +97,10 @@ static int enter(cq_reader *reader, uint32_t from)
 		return r;
 	cq_reader_place(reader, &mapped, sizeof(struct cq_segment_header));
 	reader->seq_state = state == CQ_SEQ_NEXT ? CQ_SEQ_BOUNDARY : state;
-	if (id == from)
+	if (id == from) {
+		expect_gap(reader);
 		return 1;
+	}
 	reader->stats.gaps++;
 	reader->stats.gap_segments += id - from;
 	count_missing_records(reader);

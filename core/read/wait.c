@@ -24,11 +24,29 @@
 #define POLL_NS_MAX 20000000U
 #define HEARTBEAT_NS 1000000000U
 
+/* A PAD is no record: passes it. */
+static bool pass_pad(cq_reader *reader)
+{
+	enum cq_record_state state;
+	struct cq_record_header h;
+
+	if (cq_record_load(reader->base, reader->size, reader->offset, &h, &state) <= 0 ||
+	    h.type != CQ_TYPE_PAD)
+		return false;
+	reader->offset += cq_record_span((uint64_t)h.commit - 1);
+	return true;
+}
+
 bool cq_reader_ready(cq_reader *reader)
 {
 	int r;
 
-	while (reader->pending == 0 && !cq_reader_has_record(reader)) {
+	while (reader->pending == 0) {
+		if (cq_reader_has_record(reader)) {
+			if (!pass_pad(reader))
+				return true;
+			continue;
+		}
 		r = cq_reader_follow(reader);
 		if (r == 0)
 			return false;
@@ -40,16 +58,10 @@ bool cq_reader_ready(cq_reader *reader)
 
 static bool ready_soon(cq_reader *reader)
 {
-	for (int i = 0; i < SPINS; i++) {
-		if (cq_reader_has_record(reader))
-			return true;
+	for (int i = 0; i < SPINS && !cq_reader_has_record(reader); i++)
 		cq_pause();
-	}
-	for (int i = 0; i < YIELDS; i++) {
+	for (int i = 0; i < YIELDS && !cq_reader_has_record(reader); i++)
 		sched_yield();
-		if (cq_reader_has_record(reader))
-			return true;
-	}
 	return cq_reader_ready(reader);
 }
 

@@ -18,6 +18,7 @@
 #include "catalog/queue.h"
 #include "catalog/successor.h"
 #include "files/dir.h"
+#include "files/quarantine.h"
 #include "format/record.h"
 #include "os/clock.h"
 #include "os/fault.h"
@@ -204,6 +205,13 @@ static int count(struct cq_stream *s, bool damaged, uint64_t *ret_end)
 	return r;
 }
 
+static bool is_placeholder(const struct cq_mapped *mapped)
+{
+	struct cq_segment_header summary;
+
+	return cq_mapped_summary(mapped, &summary) && cq_placeholder_is(&summary);
+}
+
 /* Goes on to segment `id` if it is known where that begins: 1, else 0.  end: of the one before. */
 static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 {
@@ -217,8 +225,10 @@ static int enter(struct cq_stream *s, uint32_t id, uint64_t end)
 	if (r < 0)
 		return cq_stream_gone(r) || r == -EIO ? 0 : r;
 	r = cq_catalog_ask(s->queue, id, &entry);
-	/* segments are missing: once this one has a record, that may tell how much they held */
-	if (r == 0 && id != from + 1 && cq_successor_unused(&segment->mapped))
+	/* segments are missing: once this one has a record, that may tell how much they held.  Behind a placeholder
+	 * its writer is about to tell. */
+	if (r == 0 && (id != from + 1 || is_placeholder(&t->segment->mapped)) &&
+	    cq_successor_unused(&segment->mapped))
 		goto put;
 	if (r < 0) {
 		r = cq_stream_gone(r) ? 0 : r;

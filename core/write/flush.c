@@ -172,11 +172,14 @@ static int sync_extent(cq_writer *w, struct extent *e)
 	for (struct cq_wsegment *s = e->sealed; s && r == 0; s = s->next) {
 		r = cq_planted("older_unsynced_skipped") ? 0 : sync_whole(w, s, s->map.size);
 		cq_point("sync.sealed");
-		if (!e->current) {
-			e->mark.segment = (uint64_t)s->id + 1;
-			e->mark.offset = sizeof(struct cq_segment_header);
-			e->mark.seq = s->end_seq;
-		}
+		if (e->current)
+			continue;
+		e->mark.segment = s->id;
+		/* the numbers behind a placeholder are in the next header, which may not be synced */
+		if (!cq_wsegment_is_placeholder(s) || cq_planted("mark_behind_skip"))
+			e->mark.segment++;
+		e->mark.offset = sizeof(struct cq_segment_header);
+		e->mark.seq = s->end_seq;
 	}
 	if (r == 0 && e->current && is_lost(e->current))
 		r = -ESTALE;

@@ -8,12 +8,22 @@
  * records still find room in the current segment, and the next roll tries again at once.  A refusal by the
  * limit wakes the flusher, which deletes what may be deleted; a refusal by the disk wakes the preparer,
  * which tries until there is room.
+ *
+ * A skip leaves out numbers: it makes a placeholder of the current segment, which is empty, and continues in the
+ * next one, whose header has the numbers behind the gap.  To everybody that is as if a segment between had been
+ * lost and replaced by a repair.
+ *
+ * Crash contract of a skip: that header is the commit.  A kill before it leaves a placeholder behind which nothing
+ * is missing.  A power cut may keep the header from the disk until a flush has covered it; no watermark names
+ * the place behind the placeholder before that (flush.c).  So there never are numbers without the gap before
+ * them, nor records of which only a part of the queue has the numbers.
  */
 #include "write/writer.h"
 
 #include <errno.h>
 
 #include "format/record.h"
+#include "meta/identity.h"
 #include "os/clock.h"
 #include "os/fault.h"
 #include "os/process.h"
@@ -96,8 +106,9 @@ static int next_segment(cq_writer *w, struct cq_wsegment **ret_segment)
 }
 
 /* Order: the successor exists; the seal; the successor's beginning into its header; the position moves;
- * only then the first record.  (docs/format.md, Roll) */
-int cq_writer_roll_locked(cq_writer *w)
+ * only then the first record.  (docs/format.md, Roll)  seq, stream: of that record; if they are not those that come
+ * next, the current segment is empty. */
+static int roll_to(cq_writer *w, uint64_t seq, uint64_t stream)
 {
 	struct cq_wsegment *old = w->current, *next = NULL;
 	int r;
@@ -109,6 +120,10 @@ int cq_writer_roll_locked(cq_writer *w)
 	if (cq_planted("control_before_seal"))
 		cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
 	cq_point("roll.taken");
+	if (seq != w->next_seq && !cq_planted("skip_without_placeholder")) {
+		cq_wsegment_pad(old);
+		old->last_time = w->last_time;
+	}
 	if (!cq_planted("seal_after_first_append"))
 		cq_wsegment_seal(old);
 	if (cq_mapping_cut(&old->map)) { /* the seal is in no file */
@@ -116,20 +131,27 @@ int cq_writer_roll_locked(cq_writer *w)
 		return cq_writer_cut_short(w);
 	}
 	cq_point("roll.sealed");
-	cq_wsegment_take(next, w->next_seq, w->stream_end);
+	old->end_seq = w->next_seq;
+	w->next_seq = seq;
+	w->stream_end = stream;
+	cq_wsegment_take(next, seq, stream);
 	cq_point("roll.numbered");
 	w->current = next;
 	cq_prefault_follow(&w->prefault, next);
 	cq_control_move(&w->control, (struct cq_position){ next->id, next->used });
 	cq_point("roll.moved");
 	cq_control_notify(&w->control);
-	old->end_seq = w->next_seq;
 	cq_sealed_add(w, old);
 	cq_point("roll.handed_over");
 	if (cq_quota_note_room(&w->quota))
 		cq_worker_kick(&w->flusher);
 	cq_worker_kick(&w->preparer); /* which wakes the flusher where that is due */
 	return 0;
+}
+
+int cq_writer_roll_locked(cq_writer *w)
+{
+	return roll_to(w, w->next_seq, w->stream_end);
 }
 
 int cq_writer_roll(cq_writer *w)
@@ -144,6 +166,39 @@ int cq_writer_roll(cq_writer *w)
 		r = cq_writer_roll_locked(w);
 	cq_mutex_unlock(&w->lock);
 	return r;
+}
+
+/* Under the writer lock. */
+static int skip_to(cq_writer *w, uint64_t seq, uint64_t stream)
+{
+	int r = atomic_load(&w->error);
+
+	if (r < 0)
+		return r;
+	if (seq < w->next_seq || stream < w->stream_end)
+		return -ERANGE;
+	if (seq == w->next_seq)
+		return stream == w->stream_end ? 0 : -ERANGE;
+	if (!cq_wsegment_is_empty(w->current))
+		r = cq_writer_roll_locked(w);
+	cq_point("skip.rolled");
+	return r < 0 ? r : roll_to(w, seq, stream);
+}
+
+int cq_writer_skip(cq_writer *w, uint64_t seq, uint64_t stream)
+{
+	int r;
+
+	if (cq_process_forked(w->process))
+		return -ECHILD;
+	if (cq_identity_is_none(w->config.replica_of))
+		return -ENOLINK;
+	if (seq >= CQ_COUNT_MAX || stream > CQ_COUNT_MAX)
+		return -EOVERFLOW;
+	cq_mutex_lock(&w->lock);
+	r = skip_to(w, seq, stream > 0 ? stream : w->stream_end);
+	cq_mutex_unlock(&w->lock);
+	return r == 0 && w->config.sync == CQ_SYNC_ALWAYS ? cq_flush_upto(w, seq) : r;
 }
 
 int cq_writer_room(cq_writer *w, size_t length)

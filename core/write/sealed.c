@@ -119,6 +119,9 @@ struct cq_wsegment *cq_sealed_sort(struct cq_flush *f, struct cq_wsegment *list,
 
 /* ---- the end of a sealed segment ---- */
 
+/* A placeholder needs no blocks behind its first one. */
+#define RELEASED_FROM 4096U
+
 static void write_index(cq_writer *w, const struct cq_wsegment *s)
 {
 	struct cq_index index = {
@@ -166,7 +169,9 @@ static void finalize(cq_writer *w, const struct cq_wsegment *s)
 	cq_point("close.before_index");
 	write_index(w, s);
 	cq_point("close.index");
-	if (s->records > 0)
+	if (cq_wsegment_is_placeholder(s) && s->map.size > RELEASED_FROM)
+		cq_io_release(s->map.fd, RELEASED_FROM, s->map.size);
+	if (s->last_time > 0)
 		(void)cq_io_set_times(s->map.fd, times);
 	cq_point("close.times");
 	/* A deletion removes the index before and after the segment (retire.c).  So an index that comes

@@ -156,6 +156,27 @@ class Writer(Case):
         with self.assertRaises(ValueError):
             chronq.Writer(self.q, replica_of=b"short")
 
+    def test_a_gap_of_a_replica(self):
+        with chronq.Writer(self.q, replica_of=bytes(range(16))) as writer:
+            writer.append(b"zero")
+            writer.skip(10, 1000)
+            self.assertEqual(writer.append(b"ten"), 10)
+            with self.assertRaises(chronq.Error) as refused:
+                writer.skip(5)
+            self.assertEqual(refused.exception.errno, errno.ERANGE)
+        with chronq.Reader(self.q) as reader:
+            self.assertEqual(reader.take().payload, b"zero")
+            with self.assertRaises(chronq.Gap) as gap:
+                reader.take()
+            self.assertEqual(gap.exception.records, 9)
+            self.assertEqual(reader.take().stream_offset, 1000)
+        found = chronq.verify(self.q)
+        self.assertTrue(found.sound)
+        self.assertEqual((found.gaps, found.gap_records), (1, 9))
+        with chronq.Writer(self.dir / "plain") as writer, self.assertRaises(chronq.Error) as refused:
+            writer.skip(10)
+        self.assertEqual(refused.exception.errno, errno.ENOLINK)
+
     def test_require_prealloc(self):
         with chronq.Writer(self.q, segment_size=4096, require_prealloc=True, prealloc_wait_ms=60000) as writer:
             for _ in range(10):

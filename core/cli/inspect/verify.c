@@ -19,6 +19,18 @@ static void print_finding(void *arg, const struct cq_finding *finding)
 	puts(finding->text);
 }
 
+static void print_summary(const struct cq_verify_result *result)
+{
+	printf("%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
+	       " payload bytes: damage %" PRIu64 ", notes %" PRIu64,
+	       result->damage == 0 ? "sound" : "damaged", result->segments, result->records,
+	       result->payload_bytes, result->damage, result->information);
+	if (result->gaps > 0)
+		printf("; gaps %" PRIu64 " of %" PRIu64 " records", result->gaps,
+		       result->gap_records);
+	putchar('\n');
+}
+
 static int verify(char *dir, bool quiet)
 {
 	const struct cq_verify_config config = {
@@ -36,10 +48,7 @@ static int verify(char *dir, bool quiet)
 	if (r < 0)
 		return cli_output_end(cli_fail(dir, r));
 	if (!quiet)
-		printf("%s: %" PRIu64 " segments, %" PRIu64 " records, %" PRIu64
-		       " payload bytes: damage %" PRIu64 ", notes %" PRIu64 "\n",
-		       result.damage == 0 ? "sound" : "damaged", result.segments, result.records,
-		       result.payload_bytes, result.damage, result.information);
+		print_summary(&result);
 	return cli_output_end(result.damage == 0 ? CLI_OK : CLI_PROBLEM);
 }
 

@@ -265,6 +265,8 @@ class cq_verify_result(Structure):
         ("payload_bytes", c_uint64),
         ("damage", c_uint64),
         ("information", c_uint64),
+        ("gaps", c_uint64),
+        ("gap_records", c_uint64),
     ]
 
 
@@ -299,6 +301,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "cq_writer_sync": (c_int, POINTER(cq_writer)),
     "cq_writer_trim": (c_int, POINTER(cq_writer), c_uint64, c_uint),
     "cq_writer_max_payload": (c_size_t, POINTER(cq_writer)),
+    "cq_writer_skip": (c_int, POINTER(cq_writer), c_uint64, c_uint64),
     "cq_writer_stats": (c_int, POINTER(cq_writer), POINTER(cq_stats)),
     "cq_queue_open": (c_int, c_char_p, POINTER(POINTER(cq_queue))),
     "cq_queue_close": (None, POINTER(cq_queue)),

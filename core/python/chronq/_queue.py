@@ -319,6 +319,10 @@ class VerifyResult:
     records: int
     payload_bytes: int
     findings: list[Finding]
+    gaps: int = 0
+    """Places where records are missing that nobody takes for damage: of a replica (Writer.skip()), or lost and
+    accepted."""
+    gap_records: int = 0
 
     @property
     def sound(self) -> bool:
@@ -349,4 +353,6 @@ def verify(path: Path, progress: Callable[[Progress], object] | None = None) -> 
     result = job.run(lib.cq_verify_with, directory, byref(config), byref(raw))
     if result < 0:
         raise error_of(result, os.fsdecode(directory))
-    return VerifyResult(raw.segments, raw.records, raw.payload_bytes, findings)
+    return VerifyResult(
+        raw.segments, raw.records, raw.payload_bytes, findings, raw.gaps, raw.gap_records
+    )

@@ -326,6 +326,15 @@ class Writer:
         what append() raises."""
         self._check(self._handle.call(lib.cq_writer_roll))
 
+    def skip(self, seq: int, stream: int = 0) -> None:
+        """For the writer of a replica (replica_of): the records before `seq` that are not appended yet do not
+        exist any more. The next record gets that number, and its first byte is at position `stream` of the
+        stream (0: unknown). Readers raise Gap there once. Raises Error with ENOLINK for an ordinary queue, with
+        ERANGE if the next record has a higher number or position, and what append() raises."""
+        self._check(
+            self._handle.call(lib.cq_writer_skip, number(seq, "seq"), number(stream, "stream"))
+        )
+
     def trim(self, seq: int, most: int = UINT32_MAX) -> int:
         """Deletes the oldest segments that have only records below `seq`, `most` of them at most. Returns
         how many. Never deletes the segment that is appended to. Raises Busy if a named reader has still to

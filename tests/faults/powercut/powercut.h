@@ -82,6 +82,10 @@ struct pc_trace {
 	struct cq_identity identity;
 	unsigned
 		begun; /* the event from which on that is promised; before, there may be no segment */
+	/* a replica whose writer left out the numbers up to this one, which the stream reaches at that position; 0: no
+	 * replica.  Promised from the event on */
+	uint64_t skip_seq, skip_stream;
+	unsigned skipped;
 	unsigned events;
 	unsigned made, made_durable; /* events; the directory's own name */
 	uint8_t *versions;           /* pages; number 0 is all zero */

@@ -12,6 +12,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,6 +178,8 @@ static void configure(const struct pc_trace *t, struct cq_config *config)
 	config->log = collect;
 	/* the file that a queue of another size than the default would be known by may be lost */
 	config->segment_size = t->segment_size;
+	if (t->skip_seq > 0)
+		memset(config->replica_of, 7, sizeof config->replica_of);
 }
 
 static int open_writer(const struct pc_trace *t, const char *dir, cq_writer **ret_writer)
@@ -283,6 +286,18 @@ static const char *go_on(const struct pc_trace *t, unsigned event, const char *d
 	return expect(dir, survivors, count, more);
 }
 
+/* There is the whole gap, or none, where it is not promised yet. */
+static const char *gap_is_whole(const struct pc_trace *t, unsigned event, cq_writer *w)
+{
+	const struct cq_stats stats = qs_stats(w);
+	const bool seq = stats.next_seq >= t->skip_seq, stream = stats.stream_end >= t->skip_stream;
+
+	if (seq == stream && (seq || event < t->skipped))
+		return NULL;
+	return say("it goes on with record %llu at position %llu",
+	           (unsigned long long)stats.next_seq, (unsigned long long)stats.stream_end);
+}
+
 const char *pc_check(const struct pc_trace *t, unsigned event, const char *base)
 {
 	struct pc_record *survivors = NULL;
@@ -306,6 +321,8 @@ const char *pc_check(const struct pc_trace *t, unsigned event, const char *base)
 		result = say("reading: %s", strerror((int)-count));
 	else
 		result = hold_against(t, event, survivors, (size_t)count);
+	if (!result)
+		result = gap_is_whole(t, event, w);
 	if (result)
 		(void)cq_writer_close(w);
 	else
@@ -325,6 +342,9 @@ const char *pc_record_recovery(const struct pc_trace *t, unsigned event, const c
 	wrong[0] = '\0';
 	pc_begin(ret_recovery, base);
 	ret_recovery->segment_size = t->segment_size;
+	ret_recovery->skip_seq = t->skip_seq;
+	ret_recovery->skip_stream = t->skip_stream;
+	ret_recovery->skipped = event >= t->skipped ? 0 : UINT_MAX;
 	r = open_writer(t, ret_recovery->dir, &w);
 	if (r < 0) {
 		result = say("open: %s", strerror(-r));

@@ -15,8 +15,10 @@
 
 #include <cmocka.h>
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -25,7 +27,7 @@
 #include "write/writer.h"
 
 #define STATES 1500U /* of all tests together */
-#define TESTS 11U
+#define TESTS 12U
 #define NESTED_EVERY 16U
 #define NESTED_DISKS 6U /* of each recovery */
 #define TRIES 20U       /* for each different disk */
@@ -436,10 +438,45 @@ static void begun_later(void **state)
 	finish(&run, "begun_later");
 }
 
+/* A replica whose writer leaves out numbers, twice: sealed segments are synced before the current one, and not. */
+static void skipped(void **state)
+{
+	struct run run;
+
+	begin(&run, *state, 4096);
+	run.trace.skip_seq = 1000;
+	run.trace.skip_stream = 100000;
+	run.trace.skipped = UINT_MAX;
+	memset(run.q->config.replica_of, 7, sizeof run.q->config.replica_of);
+	qs_open(run.q);
+	append(&run, 5);
+	pc_sync(&run.trace, run.q->writer);
+	append(&run, 1);
+	assert_int_equal(cq_writer_skip(run.q->writer, 1000, 100000), 0);
+	for (struct cq_wsegment *s = run.q->writer->flush.unsynced; s; s = s->next)
+		s->sealed_ms = 0;
+	assert_int_equal(cq_flush_sealed(run.q->writer), 1);
+	qs_prepare(run.q->writer);
+	append(&run, 1);
+	pc_sync(&run.trace, run.q->writer);
+	run.trace.skipped = run.trace.events;
+	append(&run, 4);
+	kill_writer(&run);
+	qs_open(run.q);
+	append(&run, 1);
+	assert_int_equal(cq_writer_skip(run.q->writer, 2000, 0), 0);
+	close_writer(&run);
+	qs_open(run.q);
+	append(&run, 5);
+	close_writer(&run);
+	memset(run.q->config.replica_of, 0, sizeof run.q->config.replica_of);
+	finish(&run, "skipped");
+}
+
 static const struct CMUnitTest tests[TESTS] = {
 	QS_TEST(rolls),     QS_TEST(fallback), QS_TEST(batches),     QS_TEST(retention),
 	QS_TEST(reopened),  QS_TEST(killed),   QS_TEST(background),  QS_TEST(continued),
-	QS_TEST(restarted), QS_TEST(runs),     QS_TEST(begun_later),
+	QS_TEST(restarted), QS_TEST(runs),     QS_TEST(begun_later), QS_TEST(skipped),
 };
 
 SUPPORT_MAIN_IN_MEMORY(tests)

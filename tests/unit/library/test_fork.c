@@ -84,6 +84,7 @@ static void visit_name(void *arg, const char *name)
 	CALL(cq_writer_append_batch_at, (h->writer, messages, &first, 1, &appended)) \
 	CALL(cq_writer_room, (h->writer, 4))                                         \
 	CALL(cq_writer_roll, (h->writer))                                            \
+	CALL(cq_writer_skip, (h->writer, 9, 0))                                      \
 	CALL(cq_writer_sync, (h->writer))                                            \
 	CALL(cq_writer_trim, (h->writer, UINT64_MAX, 1))                             \
 	CALL(cq_writer_remove, (h->writer, 0))                                       \

@@ -14,7 +14,7 @@
 #include "shared/cli.h"
 
 /* Servers that have just started may not know a stream yet. */
-#define GONE_MS 10000
+#define GONE_MS 5000
 
 /* A replica or a number to begin at says which record is due; else it is the stream's first. */
 static bool is_due(const struct fetch *fetch, uint64_t *ret_seq)
@@ -220,6 +220,7 @@ int fetch_attach(struct fetch *fetch)
 		r = find_place(fetch);
 	if (r != 0)
 		return r;
+	fetch->pending = fetch->info.last_sequence + 1 - fetch->sequence;
 	if (fetch->options->ship.once && !fetch->have_target) {
 		fetch->have_target = true;
 		fetch->target = fetch->info.last_sequence;

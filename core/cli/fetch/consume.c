@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fetch/reply.h"
+#include "fetch/locate.h"
 
 #define HEARTBEAT_NS 500000000
 #define SILENCE_MS 2000 /* four heartbeats */

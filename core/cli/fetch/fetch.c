@@ -30,6 +30,7 @@ static int take_when_room(struct fetch *fetch, natsMsg *message)
 		fetch_say(fetch, WAIT_ROOM, "%s: %s: waiting for room", fetch->replica.dir,
 		          cq_strerror(r));
 		(void)nanosleep(&(struct timespec){ .tv_nsec = WAIT_MS * 1000000L }, NULL);
+		fetch_metrics(fetch, false);
 	}
 }
 
@@ -109,6 +110,7 @@ static int consume(struct fetch *fetch)
 			r = take(fetch, &consumed);
 			natsMsg_Destroy(consumed.message);
 		}
+		fetch_metrics(fetch, false);
 	}
 	return r;
 }
@@ -141,13 +143,16 @@ int fetch_run(const struct fetch_options *options)
 		                    .from = options->from };
 	cli_stop_on(SIGTERM);
 	cli_stop_on(SIGINT);
-	status = replica_look(replica);
+	status = fetch_metrics_begin(&fetch);
+	if (status == 0)
+		status = replica_look(replica);
 	/* at once, so that no other writer or fetch has it while the servers are away */
 	if (status == 0 && replica->exists)
 		status = replica_open(replica, replica->source, 0, 0);
 	if (status == 0)
 		status = follow(&fetch);
 	consume_close(fetch.consumer);
+	fetch_metrics_end(&fetch);
 	jet_close(fetch.jet);
 	closed = replica_close(replica);
 	wire_join_free(&fetch.take.join);

@@ -7,6 +7,7 @@
 #include "fetch/take.h"
 #include "jet/options.h"
 #include "wire/resume.h"
+#include "wire/status.h"
 
 struct fetch_options {
 	struct ship_options ship;
@@ -46,6 +47,8 @@ struct fetch {
 	unsigned tries;
 	enum fetch_wait wait; /* that was said last */
 	uint64_t said_at;
+	char said[1024];
+	struct status *status; /* NULL: none */
 };
 
 /* Returns the exit code. */
@@ -76,5 +79,13 @@ void fetch_say(struct fetch *fetch, enum fetch_wait wait, const char *format, ..
 void fetch_well(struct fetch *fetch);
 /* Before the next try. */
 void fetch_pause(struct fetch *fetch);
+
+/* ---- metrics.c ---- */
+
+/* Returns 0, or an exit code after a message. */
+int fetch_metrics_begin(struct fetch *fetch);
+/* Writes the metrics, if a second has passed or `now` is set. */
+void fetch_metrics(struct fetch *fetch, bool now);
+void fetch_metrics_end(struct fetch *fetch);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * locate.h - finds the message of a stream at which a replica continues.  Pure.
+ * locate.h - where a message is in a stream: found by a record's number, and told by a server.  Pure.
  *
  * The replica's next number is the only cursor: which message has that record is found by bisection over the heads
  * of messages, as their numbers ascend.  Messages at the beginning may expire meanwhile, and some may be
@@ -25,5 +25,13 @@ bool locate_reaches(const struct wire_head *head, uint64_t seq);
  */
 int locate(uint64_t seq, uint64_t first, uint64_t last, uint64_t guess, locate_probe_fn probe,
            void *arg, uint64_t *ret_sequence);
+
+/* What a server says of a message in its reply subject:
+ * "$JS.ACK.STREAM.CONSUMER.DELIVERED.SEQUENCE.NUMBER.TIME.PENDING"; later servers may have "DOMAIN.ACCOUNT." before
+ * STREAM, and a random word at the end.  number: how many messages this consumer got, with this one; pending: how many
+ * there were behind it.  False: it is no such subject.
+ */
+bool fetch_reply_parse(const char *reply, uint64_t *ret_sequence, uint64_t *ret_number,
+                       uint64_t *ret_pending);
 
 #endif

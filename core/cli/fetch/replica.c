@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "shared/cli.h"
 #include "wire/resume.h"
@@ -124,6 +125,14 @@ int replica_close(struct replica *replica)
 	return r < 0 ? cli_fail(replica->dir, r) : 0;
 }
 
+static uint64_t now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
 /* Up to BATCH of them. */
 static int append_some(struct replica *replica, const struct wire_record *records, size_t count)
 {
@@ -144,8 +153,11 @@ static int append_some(struct replica *replica, const struct wire_record *record
 
 		for (size_t i = 0; i < in.count; i++)
 			replica->bytes += messages[done + i].length;
-		if (in.count > 0)
+		if (in.count > 0) {
 			replica->have_last = false;
+			replica->newest_ns = times[done + in.count - 1];
+			replica->appended_ns = now_ns();
+		}
 		done += in.count;
 		replica->next += in.count;
 		replica->appended += in.count;

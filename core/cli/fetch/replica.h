@@ -23,6 +23,8 @@ struct replica {
 	uint64_t appended;                /* records since the open */
 	uint64_t bytes;                   /* their payloads */
 	uint64_t gaps;                    /* records in gaps that were accepted since the open */
+	uint64_t newest_ns;               /* appended: the time of the last record */
+	uint64_t appended_ns;             /* and when that was appended, since 1970 */
 	bool have_last; /* `last` is the fingerprint (without epoch) of record next - 1 */
 	struct wire_fingerprint last;
 };

@@ -31,16 +31,15 @@ void fetch_say(struct fetch *fetch, enum fetch_wait wait, const char *format, ..
 {
 	uint64_t now = fetch_now_ms();
 	va_list arguments;
-	char text[1024];
 
 	if (wait == fetch->wait && now - fetch->said_at < AGAIN_MS)
 		return;
 	fetch->wait = wait;
 	fetch->said_at = now;
 	va_start(arguments, format);
-	(void)vsnprintf(text, sizeof text, format, arguments);
+	(void)vsnprintf(fetch->said, sizeof fetch->said, format, arguments);
 	va_end(arguments);
-	cli_note("%s: %s", fetch->stream, text);
+	cli_note("%s: %s", fetch->stream, fetch->said);
 }
 
 void fetch_well(struct fetch *fetch)
@@ -60,6 +59,7 @@ void fetch_pause(struct fetch *fetch)
 	     left > 0 && !cli_stopped; left -= part) {
 		part = left < SLICE_MS ? left : SLICE_MS;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = (long)part * 1000000 }, NULL);
+		fetch_metrics(fetch, false);
 	}
 }
 
@@ -88,7 +88,7 @@ static int read_again(struct fetch *fetch, uint64_t sequence)
 int fetch_damaged(struct fetch *fetch, uint64_t sequence)
 {
 	if (try_again(fetch, sequence)) {
-		fetch_pause(fetch);
+		fetch->backoff.tries = 0; /* the servers answer: no long pause */
 		/* the parts of a record are read from its first one on: its CRC is one for all */
 		if (read_again(fetch, sequence) != 0)
 			return -EAGAIN;

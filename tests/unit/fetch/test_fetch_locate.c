@@ -12,7 +12,6 @@
 #include <cmocka.h>
 
 #include "fetch/locate.h"
-#include "fetch/reply.h"
 
 #define MOST 200
 

@@ -3,12 +3,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "libexec.h"
 #include "shared/cli.h"
 
 static const struct cli_command *const commands[] = {
-	&cli_append, &cli_archive, &cli_cat,     &cli_export,  &cli_import,
-	&cli_info,   &cli_ls,      &cli_promote, &cli_readers, &cli_repair,
-	&cli_roll,   &cli_stat,    &cli_tail,    &cli_trim,    &cli_verify,
+	&cli_append, &cli_archive, &cli_cat,     &cli_export,  &cli_fetch,  &cli_import,
+	&cli_info,   &cli_ls,      &cli_promote, &cli_readers, &cli_repair, &cli_roll,
+	&cli_ship,   &cli_stat,    &cli_tail,    &cli_trim,    &cli_verify,
 };
 #define COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -24,11 +25,12 @@ static void print_usage(FILE *to)
 	      "  chronq help COMMAND     the options of one command, as COMMAND --help\n"
 	      "  chronq --version\n"
 	      "\n"
-	      "Only append, import, promote, repair, roll and trim change the directory, and named\n"
-	      "readers their position. All others also work while a writer runs; roll and trim\n"
-	      "do if that is a mount.\n"
+	      "Only append, fetch, import, promote, repair, roll and trim change the directory, and\n"
+	      "named readers their position. All others also work while a writer runs; roll and\n"
+	      "trim do if that is a mount.\n"
 	      "Exit codes: 0 done; 1 a problem was found; 2 wrong usage; 3 cannot open, read or "
-	      "write.\n",
+	      "write.\n"
+	      "ship and fetch have more.\n",
 	      to);
 }
 

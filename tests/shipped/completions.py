@@ -45,7 +45,12 @@ def equal(what, found, wanted):
 # ---- what the programs say ----
 
 def help_of(*command):
-    return subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
+    """What --help prints; nothing of a command that is a program of its own, which is not built here."""
+    done = subprocess.run([*command, "--help"], capture_output=True, text=True, check=False)
+    if done.returncode == 3 and "needs the package chronq-nats" in done.stderr:
+        return ""
+    done.check_returncode()
+    return done.stdout
 
 
 def options_of(text):
@@ -197,6 +202,8 @@ def try_shell(name, shell, queue):
     equal(f"{name}: chronq: its commands", offered("chronq "), [*commands, "--help", "--version"])
     for command in commands:
         wanted = options_of(help_of(CHRONQ, command))
+        if not wanted:
+            continue
         found = offered(f"chronq {command} -") + offered(f"chronq {command} --")
         equal(f"{name}: chronq {command}: its options", [word.rstrip("=") for word in found], wanted)
     first = commands[0]

@@ -106,6 +106,18 @@ check "the header, the library and the package are of one version: $(tr '\n' ' '
 [ -x "$root/bin/chronfs" ] && [ -x "$root/bin/chronq" ]
 check "chronfs and chronq are installed" $?
 
+# They are built where libnats is, and then chronq looks for them where they are.
+libexec=$prefix/$(meson introspect --buildoptions "$build" | python3 -c '
+import json, sys
+print(*(option["value"] for option in json.load(sys.stdin) if option["name"] == "libexecdir"))')/chronq
+programs=$(meson introspect --targets "$build" | python3 -c '
+import json, sys
+print(*sorted(target["name"] for target in json.load(sys.stdin) if target["name"] in ("chronq-fetch", "chronq-ship")))')
+[ "$programs" = "$(cd "$dir$libexec" 2>/dev/null && echo *)" ] && grep -qF "$libexec" "$root/bin/chronq"
+check "in $libexec: ${programs:-nothing}, as this build is without libnats" $?
+[ -z "$programs" ] || [[ $("$dir$libexec/chronq-fetch" --version) == *" $version"* ]]
+check "chronq-fetch runs" $?
+
 [[ $("$CHRONFS" --version) == "chronfs $version, "* ]]
 check "so is chronfs: $("$CHRONFS" --version)" $?
 for page in chronfs.1 chronq.1; do
@@ -194,6 +206,9 @@ check "none wanted: $found" $?
 found=$(installed -Dmount_helper_dir=/helpers)
 [ "$found" = './helpers/mount.chronfs ./helpers/mount.fuse.chronfs ' ]
 check "another directory: $found" $?
+installed -Dnats=disabled >/dev/null
+[[ $(meson introspect --targets "$dir/build") != *'"chronq-fetch"'* ]]
+check "-Dnats=disabled: no programs for NATS" $?
 installed -Dpython_dir=/modules >/dev/null
 DESTDIR=$dir/modules meson install -C "$dir/build" --no-rebuild --tags python >"$dir/log" 2>&1
 [ -f "$dir/modules/modules/chronq/_reader.py" ]

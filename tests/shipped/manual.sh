@@ -27,7 +27,7 @@ all() {
 	check "$what${lost:+ (not: $lost)}" $?
 }
 
-for page in chronfs.1 chronq.1; do
+for page in chronfs.1 chronq.1 chronq-fetch.1 chronq-ship.1; do
 	if command -v groff >/dev/null; then
 		output=$(groff -mdoc -Tascii -ww -z "$top/docs/$page" 2>&1)
 		[ -z "$output" ]
@@ -77,9 +77,17 @@ help=$("$CHRONQ" --help)
 mapfile -t commands < <(awk -v RS= 'NR == 2' <<<"$help" | awk '{ print $1 }') # its second paragraph
 all "chronq.1 has all commands" "$(missing chronq.1 "${commands[@]}")" "${commands[@]}"
 for command in "${commands[@]}"; do
+	page=chronq.1
+	case $command in
+	fetch | ship)
+		# programs of their own, which are not built everywhere
+		page=chronq-$command.1
+		"$CHRONQ" "$command" --help >/dev/null 2>&1 || continue
+		;;
+	esac
 	mapfile -t options < <("$CHRONQ" "$command" --help | grep -oE '^  -.*' |
 		grep -oE -- ' --?[a-z-]+' | sed 's/^ -*//' | sort -u)
-	all "chronq.1 has the options of $command" "$(missing chronq.1 "${options[@]}")" "${options[@]}"
+	all "$page has the options of $command" "$(missing "$page" "${options[@]}")" "${options[@]}"
 done
 
 finish

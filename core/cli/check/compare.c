@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "wire/fault.h"
+
 /* A side, with its item that is not compared yet. */
 struct cursor {
 	struct compare_side *side;
@@ -110,7 +112,9 @@ static enum compare_finding judge(const struct compare_item *stream,
 	if (queue && queue->state == COMPARE_DAMAGED)
 		return COMPARE_QUEUE_DAMAGED;
 	if (stream && queue)
-		return stream->crc == queue->crc ? COMPARE_SAME : COMPARE_DIFFERENT;
+		return stream->crc == queue->crc || wire_planted("check_believes_numbers")
+		               ? COMPARE_SAME
+		               : COMPARE_DIFFERENT;
 	return stream ? COMPARE_STREAM_ONLY : queue ? COMPARE_QUEUE_ONLY : COMPARE_NEITHER;
 }
 

@@ -12,6 +12,7 @@
 struct ship_settings {
 	struct ship_options ship;
 	const char *dir;
+	bool check; /* compares, and sends nothing */
 	bool create, visible, per_record;
 	bool have_format;    /* frame_size or per_record was given */
 	uint64_t frame_size; /* bytes of a frame's body; 0: not given */

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "check/check.h"
 #include "shared/cli.h"
 #include "ship/ship.h"
 
@@ -11,6 +12,7 @@
 
 enum {
 	OPTION_CREATE = SHIP_OPTION_OWN,
+	OPTION_CHECK,
 	OPTION_FRAME,
 	OPTION_PER_RECORD,
 	OPTION_VISIBLE,
@@ -22,6 +24,7 @@ enum {
 
 static const struct option long_options[] = {
 	{ "create", no_argument, NULL, OPTION_CREATE },
+	{ "check", no_argument, NULL, OPTION_CHECK },
 	{ "frame", required_argument, NULL, OPTION_FRAME },
 	{ "per-record", no_argument, NULL, OPTION_PER_RECORD },
 	{ "visible", no_argument, NULL, OPTION_VISIBLE },
@@ -50,6 +53,9 @@ static bool take_option(struct ship_settings *settings, int option)
 	switch (option) {
 	case OPTION_CREATE:
 		settings->create = true;
+		return true;
+	case OPTION_CHECK:
+		settings->check = true;
 		return true;
 	case OPTION_FRAME:
 		settings->have_format = true;
@@ -92,11 +98,29 @@ static bool complete(struct ship_settings *settings)
 		cli_note("--replicas, --max-bytes and --max-age are for --create");
 		return false;
 	}
+	if (settings->check &&
+	    (settings->create || settings->have_format || settings->have_keep ||
+	     settings->ship.once || settings->ship.accept_gap || settings->ship.status)) {
+		cli_note(
+			"--check changes nothing: of the other options it takes --visible and those of the connection");
+		return false;
+	}
 	if (settings->replicas == 0)
 		settings->replicas = 1;
 	if (!settings->have_keep)
 		settings->keep_ms = settings->ship.once ? 0 : SHIP_KEEP_MS;
 	return true;
+}
+
+static int check(const struct ship_settings *settings)
+{
+	const struct check_options options = {
+		.dir = settings->dir,
+		.ship = &settings->ship,
+		.visible = settings->visible,
+	};
+
+	return check_run(&options);
 }
 
 static int run_ship(const struct cli_command *command, int argc, char **argv)
@@ -119,7 +143,7 @@ static int run_ship(const struct cli_command *command, int argc, char **argv)
 	if (!complete(&settings) || !ship_url(&settings.ship, argv[optind + 1]))
 		return cli_usage(command);
 	settings.dir = argv[optind];
-	status = ship_run(&settings);
+	status = settings.check ? check(&settings) : ship_run(&settings);
 	ship_options_free(&settings.ship);
 	return status;
 }
@@ -142,17 +166,21 @@ static const struct cli_command ship_command = {
 		"      --once             end when what was in the queue at the start is\n"
 		"                         acknowledged\n"
 		"      --accept-gap       where records are missing or damaged, say so in the stream\n"
-		"                         and ship the rest\n" SHIP_OPTIONS_HELP
+		"                         and ship the rest\n"
+		"      --check            send nothing; compare the stream with the queue, record by\n"
+		"                         record, and print which are the same, different, or only in\n"
+		"                         one of both. Exit code 1 if the stream is not as it should\n"
+		"                         be\n" SHIP_OPTIONS_HELP
 		"  -h, --help             this text\n"
 		"\n"
 		"SIZE is N, NK, NM or NG; SPAN is N or Ns (seconds), Nm, Nh or Nd. The stream says\n"
 		"where to continue. The named reader ship keeps what is not acknowledged from\n"
 		"being deleted. SIGTERM and SIGINT end it. It waits for servers that do not\n"
 		"answer, and for room in the stream.\n"
-		"Exit codes: 0 done; 2 wrong usage; 3 cannot open, read or write; 4 no such\n"
-		"stream; 5 the stream is another queue's; 6 its last record is another one than the\n"
-		"queue's; 7 the next records are no more in the queue; 8 a record of the queue is\n"
-		"damaged or missing.\n",
+		"Exit codes: 0 done; 1 --check has found a difference; 2 wrong usage; 3 cannot\n"
+		"open, read or write; 4 no such stream; 5 the stream is another queue's; 6 its last\n"
+		"record is another one than the queue's; 7 the next records are no more in the\n"
+		"queue; 8 a record of the queue is damaged or missing.\n",
 	.run = run_ship,
 };
 

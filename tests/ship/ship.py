@@ -281,6 +281,35 @@ class Ship(Case):
         self.assertEqual(self.equal()[0], 2000)
         self.assertEqual(program.stop(), 0)
 
+    def metrics(self):
+        lines = (self.dir / "ship.prom").read_text().splitlines()
+        values = {line.split("{")[0].removeprefix("chronq_ship_"): float(line.rsplit(" ", 1)[1])
+                  for line in lines if not line.startswith("#")}
+        self.text = "\n".join(lines)
+        return values
+
+    def test_metrics(self):
+        self.server()
+        self.append([b"x" * 100] * 50)
+        options = ["--status", self.dir / "ship.prom"]
+        self.ship_once(self.url, *FRAMES, *options)
+        values = self.metrics()
+        self.assertEqual([values[name] for name in ("shipped_records_total", "acked_records_total", "lag_records",
+                                                    "lag_bytes", "lag_seconds", "connected")], [50, 50, 0, 0, 0, 1])
+        self.assertIn(f'queue="{self.q}",stream="S"', self.text)
+        program = self.ship(self.url, *options)
+        wait_for(lambda: self.metrics()["shipped_records_total"] == 0 and self.metrics()["connected"] == 1)
+        self.all_servers.kill_all()
+        self.append([b"y" * 10] * 20)
+        wait_for(lambda: self.metrics()["lag_seconds"] > 1)
+        values = self.metrics()
+        self.assertEqual([values["lag_records"], values["connected"]], [20, 0])
+        self.assertIn("last_error", self.text)
+        self.all_servers.start()
+        wait_for(lambda: self.metrics()["acked_records_total"] == 20)
+        self.assertEqual(self.metrics()["lag_records"], 0)
+        self.assertEqual(program.stop(), 0)
+
     def test_options_that_do_not_go_together(self):
         self.append([b"x"])
         for options in (["--frame", "4K", "--per-record"], ["--frame", "1"], ["--replicas", "3"], ["--keep-acked", "x"],

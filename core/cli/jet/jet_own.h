@@ -14,6 +14,8 @@ struct jet {
 	jsCtx *js;
 	char subject[sizeof "chronq." + STREAM_NAME_MAX];
 	char why[JET_WHY_MAX];
+	unsigned late; /* questions one after another that were not answered in time */
+	jsOptions patience;
 	bool have_version; /* of the server that we were connected to after so many losses */
 	unsigned version_losses, version[3];
 	pthread_mutex_t lock;

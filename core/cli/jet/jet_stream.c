@@ -7,6 +7,9 @@
 
 #include "jet/jet_own.h"
 
+#define QUICK_MS \
+	1000 /* for an answer; a leader that dies drops a question, and the next one is asked again */
+#define QUICK_TRIES 4              /* then JET_WAIT_MS, as the servers may just be slow */
 #define DUPLICATES_NS 120000000000 /* JetStream's own default */
 
 static bool is_denied_since(struct jet *jet, unsigned denials)
@@ -42,10 +45,22 @@ static int error_of_code(int code)
 	}
 }
 
+/* For the next question. */
+static jsOptions *patience(struct jet *jet)
+{
+	(void)jsOptions_Init(&jet->patience);
+	jet->patience.Wait = jet->late < QUICK_TRIES ? QUICK_MS : JET_WAIT_MS;
+	return &jet->patience;
+}
+
 /* The error of a call that a server has answered so, or has not. */
 static int error_of(struct jet *jet, natsStatus s, jsErrCode code, unsigned denials)
 {
 	jet_say(jet, jet_text(s));
+	if (s == NATS_TIMEOUT)
+		jet->late++;
+	else
+		jet->late = 0;
 	if (code != 0)
 		return error_of_code((int)code);
 	switch ((int)s) {
@@ -90,7 +105,7 @@ int jet_info(struct jet *jet, struct jet_info *ret_info)
 	natsStatus s;
 
 	jet_state(jet, &before);
-	s = js_GetStreamInfo(&info, jet->js, jet->options.url->name, NULL, &code);
+	s = js_GetStreamInfo(&info, jet->js, jet->options.url->name, patience(jet), &code);
 	if (s != NATS_OK)
 		return error_of(jet, s, code, before.denials);
 	*ret_info = (struct jet_info){
@@ -106,6 +121,7 @@ int jet_info(struct jet *jet, struct jet_info *ret_info)
 	if (info->Config->MaxMsgSize > 0 && info->Config->MaxMsgSize < ret_info->max_payload)
 		ret_info->max_payload = info->Config->MaxMsgSize;
 	jsStreamInfo_Destroy(info);
+	jet->late = 0;
 	ask_version(jet, before.losses, ret_info->server_version);
 	return 0;
 }
@@ -153,6 +169,6 @@ int jet_message(struct jet *jet, uint64_t sequence, natsMsg **ret_message)
 	natsStatus s;
 
 	jet_state(jet, &before);
-	s = js_GetMsg(ret_message, jet->js, jet->options.url->name, sequence, NULL, &code);
+	s = js_GetMsg(ret_message, jet->js, jet->options.url->name, sequence, patience(jet), &code);
 	return s == NATS_OK ? 0 : error_of(jet, s, code, before.denials);
 }

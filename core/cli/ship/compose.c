@@ -67,6 +67,7 @@ static void make_record(const struct cq_record *record, struct publish_message *
 		.head = head_of(record, WIRE_RECORD),
 		.body = record->payload,
 		.size = record->length,
+		.time_ns = record->time_ns,
 	};
 	message->head.last = fingerprint(record, source_crc(record));
 }
@@ -85,6 +86,7 @@ static void make_part(struct compose *compose, const struct cq_record *record,
 		.head = head_of(record, WIRE_PART),
 		.body = (const uint8_t *)record->payload + compose->part_offset,
 		.size = left < compose->most ? left : compose->most,
+		.time_ns = record->time_ns,
 	};
 	message->head.last = fingerprint(record, compose->part_crc);
 	message->head.part_offset = compose->part_offset;
@@ -120,6 +122,7 @@ static bool add(struct compose *compose, const struct cq_record *record)
 	if (is_first) {
 		frame->head = head_of(record, WIRE_FRAME);
 		frame->head.type = 0;
+		frame->time_ns = record->time_ns;
 	}
 	frame->size += wire_entry_put(compose->buffer + frame->size, &entry, &crc);
 	frame->head.next = record->seq + 1;
@@ -189,6 +192,20 @@ int compose_next(struct compose *compose, struct publish_message *ret_message)
 		return r;
 	make_gap(compose->source->next, compose->source->hole_end, ret_message);
 	return 1;
+}
+
+bool compose_oldest(struct compose *compose, struct publish_oldest *ret_oldest)
+{
+	struct publish_message message;
+
+	if (compose_next(compose, &message) != 1)
+		return false;
+	*ret_oldest = (struct publish_oldest){
+		.time_ns = message.time_ns,
+		.have_stream = message.head.have_stream,
+		.stream = message.head.stream,
+	};
+	return true;
 }
 
 void compose_sent(struct compose *compose, const struct publish_message *message)

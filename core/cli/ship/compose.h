@@ -41,6 +41,8 @@ void compose_begin(struct compose *compose, uint64_t part_offset);
  *   others   as source_peek()
  */
 int compose_next(struct compose *compose, struct publish_message *ret_message);
+/* The first record of the next message; false: there is none now. */
+bool compose_oldest(struct compose *compose, struct publish_oldest *ret_oldest);
 void compose_sent(struct compose *compose, const struct publish_message *message);
 
 #endif

@@ -42,15 +42,14 @@ static int commit(struct ship *ship, uint64_t now)
 	return r < 0 ? cli_fail_reader(ship->source.dir, SOURCE_READER, r) : 0;
 }
 
-static int keep_house(struct ship *ship, uint64_t now)
+static int keep_house(struct ship *ship, uint64_t now, bool last)
 {
 	struct publish_state state;
 
-	if (ship->attached) {
-		publish_state(ship->publish, &state);
-		if (state.acked_next > ship->source.committed)
-			window_kept_add(&ship->kept, state.acked_next, now * 1000000);
-	}
+	publish_state(ship->publish, &state);
+	if (state.acked_next > ship->source.committed)
+		window_kept_add(&ship->kept, state.acked_next, now * 1000000);
+	ship_metrics(ship, last);
 	return commit(ship, now);
 }
 
@@ -61,12 +60,12 @@ int ship_house(struct ship *ship)
 	if (now - ship->housed_at < PERIOD_MS)
 		return 0;
 	ship->housed_at = now;
-	return keep_house(ship, now);
+	return keep_house(ship, now, false);
 }
 
 int ship_house_last(struct ship *ship)
 {
-	return keep_house(ship, ship_now_ms());
+	return keep_house(ship, ship_now_ms(), true);
 }
 
 void ship_house_cut(struct ship *ship, uint64_t next)
@@ -74,8 +73,18 @@ void ship_house_cut(struct ship *ship, uint64_t next)
 	window_kept_cut(&ship->kept, next);
 }
 
+static bool is_connected(struct ship *ship)
+{
+	struct jet_state state = { .connected = false };
+
+	if (ship->jet)
+		jet_state(ship->jet, &state);
+	return state.connected;
+}
+
 int ship_pause(struct ship *ship)
 {
+	const bool was_connected = is_connected(ship);
 	struct timespec now;
 	uint32_t left, part;
 	int r = 0;
@@ -86,6 +95,10 @@ int ship_pause(struct ship *ship)
 		part = left < SLICE_MS ? left : SLICE_MS;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = (long)part * 1000000 }, NULL);
 		r = ship_house(ship);
+		if (!was_connected && is_connected(ship)) {
+			ship->backoff.tries = 0;
+			break;
+		}
 	}
 	return r;
 }
@@ -94,15 +107,14 @@ void ship_say(struct ship *ship, const char *format, ...)
 {
 	const uint64_t now = ship_now_ms();
 	va_list arguments;
-	char text[1024];
 
+	va_start(arguments, format);
+	(void)vsnprintf(ship->waits_for, sizeof ship->waits_for, format, arguments);
+	va_end(arguments);
 	if (ship->said_at != 0 && now - ship->said_at < SAY_MS)
 		return;
 	ship->said_at = now;
-	va_start(arguments, format);
-	(void)vsnprintf(text, sizeof text, format, arguments);
-	va_end(arguments);
-	cli_note("%s: waiting: %s", ship->stream, text);
+	cli_note("%s: waiting: %s", ship->stream, ship->waits_for);
 }
 
 void ship_well(struct ship *ship)
@@ -110,4 +122,5 @@ void ship_well(struct ship *ship)
 	if (ship->said_at != 0)
 		cli_note("%s: ship continues", ship->stream);
 	ship->said_at = 0;
+	ship->waits_for[0] = '\0';
 }

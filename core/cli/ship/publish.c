@@ -34,6 +34,8 @@ struct publish {
 	unsigned losses, denials; /* of jet_state() when the generation began */
 	bool news;                /* something has changed since publish_wait() */
 	struct publish_state state;
+	struct publish_oldest
+		oldest[PUBLISH_MESSAGES]; /* of the message with index i: [i % PUBLISH_MESSAGES] */
 };
 
 static uint64_t now_ns(void)
@@ -266,6 +268,13 @@ void publish_send(struct publish *publish, const struct publish_message *message
 	publish->blocked = message->alone || publish->window.end == publish->base;
 	publish->gap =
 		message->head.kind == WIRE_GAP ? message->head.next - message->head.first : 0;
+	if (message->head.kind != WIRE_GAP)
+		publish->state.sent_records += message->head.next - message->head.first;
+	publish->oldest[publish->window.end % PUBLISH_MESSAGES] = (struct publish_oldest){
+		.time_ns = message->time_ns,
+		.have_stream = message->head.have_stream,
+		.stream = message->head.stream,
+	};
 	index = window_add(&publish->window, expected + 1, message->head.next, message->size,
 	                   now_ns());
 	if (wire_planted("ship_commits_before_ack"))
@@ -304,9 +313,10 @@ void publish_state(struct publish *publish, struct publish_state *ret_state)
 {
 	static const struct stream_reply denied = { .answer = STREAM_DENIED,
 		                                    .text = "no permission" };
-	struct jet_state jet;
+	struct jet_state jet = { .closed = true };
 
-	jet_state(publish->jet, &jet);
+	if (publish->jet)
+		jet_state(publish->jet, &jet);
 	pthread_mutex_lock(&publish->lock);
 	if (jet.losses != publish->losses || jet.closed)
 		fail_to_send(publish, "the connection was lost");
@@ -317,6 +327,18 @@ void publish_state(struct publish *publish, struct publish_state *ret_state)
 	ret_state->acked_bytes = publish->window.acknowledged_bytes;
 	ret_state->stalled_ms = window_stalled_ns(&publish->window, now_ns()) / 1000000;
 	pthread_mutex_unlock(&publish->lock);
+}
+
+bool publish_oldest(struct publish *publish, struct publish_oldest *ret_oldest)
+{
+	bool waits;
+
+	pthread_mutex_lock(&publish->lock);
+	waits = !window_is_empty(&publish->window);
+	if (waits)
+		*ret_oldest = publish->oldest[publish->window.first % PUBLISH_MESSAGES];
+	pthread_mutex_unlock(&publish->lock);
+	return waits;
 }
 
 void publish_wake(void *arg)

@@ -34,6 +34,14 @@ struct publish_message {
 	const void *body;
 	size_t size;
 	bool alone;
+	uint64_t time_ns; /* of its first record; 0: unknown */
+};
+
+/* The oldest record that is not known to be stored. */
+struct publish_oldest {
+	uint64_t time_ns;
+	bool have_stream;
+	uint64_t stream; /* its place in the queue's stream of payloads */
 };
 
 struct publish_state {
@@ -42,6 +50,7 @@ struct publish_state {
 	uint64_t waiting;    /* messages whose fate is not known */
 	uint64_t
 		stalled_ms; /* for so long their acknowledgements have been due, and none has come */
+	uint64_t sent_records; /* of all generations, also those that are sent again */
 	bool failed; /* one of them was refused, or the connection was lost: the generation is over */
 	struct stream_reply
 		why; /* failed: the refusal.  STREAM_UNAVAILABLE without a code: the connection */
@@ -72,6 +81,9 @@ void publish_send(struct publish *publish, const struct publish_message *message
 /* Waits until an acknowledgement comes or the generation fails, but no longer. */
 void publish_wait(struct publish *publish, unsigned timeout_ms);
 void publish_state(struct publish *publish, struct publish_state *ret_state);
+
+/* Of the messages on their way; false: there is none. */
+bool publish_oldest(struct publish *publish, struct publish_oldest *ret_oldest);
 
 /* The connection may have changed; any thread, arg is the struct publish. */
 void publish_wake(void *arg);

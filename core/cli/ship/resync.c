@@ -21,7 +21,6 @@
 
 void ship_disconnect(struct ship *ship)
 {
-	ship->attached = false;
 	publish_detach(ship->publish);
 	jet_close(ship->jet);
 	ship->jet = NULL;
@@ -46,9 +45,7 @@ static int connect_jet(struct ship *ship)
 	r = jet_open(&options, &ship->jet, why);
 	if (r == 0) {
 		r = publish_attach(ship->publish, ship->jet);
-		if (r == 0)
-			ship->attached = true;
-		else
+		if (r < 0)
 			ship_disconnect(ship);
 		return r;
 	}

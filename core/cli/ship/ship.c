@@ -182,12 +182,15 @@ static int run(struct ship *ship)
 		if (cli_stopped)
 			return CLI_OK;
 		r = ship_resync(ship);
-		if (r == 0)
+		if (r == 0) {
+			ship->ready = true;
 			r = run_generation(ship);
-		else if (r > 0)
+			ship->ready = false;
+		} else if (r > 0) {
 			return r;
-		else if (r == -EINPROGRESS)
+		} else if (r == -EINPROGRESS) {
 			continue;
+		}
 		if (r >= 0)
 			return r;
 		r = ship_pause(ship);
@@ -219,10 +222,13 @@ int ship_run(const struct ship_settings *settings)
 	cli_stop_on(SIGTERM);
 	cli_stop_on(SIGINT);
 	signal(SIGPIPE, SIG_IGN);
-	status = run(&ship);
+	status = ship_metrics_begin(&ship);
+	if (status == CLI_OK)
+		status = run(&ship);
 	r = ship_house_last(&ship);
 	ship_disconnect(&ship);
 	(void)nats_CloseAndWait(1000);
+	status_close(ship.metrics.status);
 	publish_free(ship.publish);
 	compose_free(&ship.compose);
 	source_close(&ship.source);

@@ -5,6 +5,7 @@
 
 #include "jet/options.h"
 #include "ship/compose.h"
+#include "wire/status.h"
 
 #define SHIP_FRAME_SIZE (64U << 10)
 #define SHIP_KEEP_MS 600000U
@@ -23,6 +24,14 @@ struct ship_settings {
 	uint64_t max_bytes, max_age_ms; /* 0: no limit */
 };
 
+struct ship_metrics {
+	struct status *status;        /* NULL: none is wanted */
+	uint64_t look_at;             /* ms: when the queue's end is looked up again */
+	uint64_t end_seq, end_stream; /* of the queue, when it was looked up; STATUS_UNKNOWN */
+	uint64_t
+		lag_since; /* ms: records are due since then, if their times are not known; 0: none are */
+};
+
 struct ship {
 	const struct ship_settings *settings;
 	const char *stream; /* its name */
@@ -33,15 +42,18 @@ struct ship {
 	struct window_kept kept; /* what may be committed */
 	struct backoff backoff;
 	bool had_stream;  /* it was there, and was this queue's */
+	bool ready;       /* a generation runs: records are read */
 	bool attached;    /* the publishes go through jet */
 	bool warned;      /* of the servers' version */
 	bool have_target; /* --once: it ends when the records below target are acknowledged */
 	uint64_t target;
 	uint64_t stall_ms; /* acknowledgements that do not come for so long will not come */
 	uint64_t resyncs;
+	struct ship_metrics metrics;
 	/* times in ms, CLOCK_MONOTONIC */
 	uint64_t gone_since; /* the stream was not there; 0: it is */
 	uint64_t housed_at;  /* ship_house() did its work */
+	char waits_for[256]; /* empty: nothing */
 	uint64_t said_at;    /* ship_say() said something; 0: not yet, or all is well since */
 };
 
@@ -72,5 +84,12 @@ void ship_say(struct ship *ship, const char *format, ...) __attribute__((format(
 /* What was waited for is there. */
 void ship_well(struct ship *ship);
 uint64_t ship_now_ms(void);
+
+/* ---- metrics.c ---- */
+
+/* 0, or an exit code after a message. */
+int ship_metrics_begin(struct ship *ship);
+/* Writes them if that is due, or (last) in any case. */
+void ship_metrics(struct ship *ship, bool last);
 
 #endif

@@ -265,6 +265,22 @@ int source_wait(struct source *source, int timeout_ms)
 	return r < 0 && r != -EINTR ? r : 0;
 }
 
+int source_look(struct source *source, uint64_t *ret_next_seq, uint64_t *ret_stream_end)
+{
+	struct cq_queue_info info = CQ_SIZED(info);
+	int r = cq_queue_info(source->queue, &info);
+
+	if (r < 0)
+		return r;
+	if (!info.have_bounds)
+		return -ENODATA;
+	if (!source->visible && info.durable_seq > source->limit)
+		source->limit = info.durable_seq;
+	*ret_next_seq = info.next_seq < source->limit ? info.next_seq : source->limit;
+	*ret_stream_end = info.stream_end;
+	return 0;
+}
+
 /* A commit before all records has no record to name. */
 static int commit_oldest(struct source *source)
 {

@@ -58,8 +58,9 @@ void source_pass_hole(struct source *source);
 /* Waits until there may be a next record, for at most so long.  0, or an error other than EINTR. */
 int source_wait(struct source *source, int timeout_ms);
 
-/* How many records from `seq` on are in the queue, as far as is known without reading it. */
-uint64_t source_end(struct source *source);
+/* What the queue has now: source->limit is looked up, and the end of its stream of payloads, which may take
+ * milliseconds. */
+int source_look(struct source *source, uint64_t *ret_next_seq, uint64_t *ret_stream_end);
 
 /* Records below seq, which were all taken, are committed.  With an unchanged seq it is a sign of life. */
 int source_commit(struct source *source, uint64_t seq);

@@ -943,7 +943,8 @@ CQ_API int cq_reader_commit(cq_reader *reader);
 /*
  * Makes the position behind record `seq` the committed one, while the reader stays where it is: for a program
  * that takes records ahead of those that it is done with.  The reader must have passed the record; it is the
- * one that cq_reader_seek_seq() finds.  If it is missing, the position is the one before the next record.
+ * one that cq_reader_seek_seq() finds.  If it is missing, the position is the one before the next record; if all
+ * records up to the end of the queue were deleted, the reader's own.
  * Like cq_reader_commit(), this may move the committed position back.  Of a sequence of calls with ascending
  * numbers each reads the headers of the records since the one before; the first one costs a seek.
  *   ERANGE     the reader has not passed such a record

@@ -82,7 +82,17 @@ static int find_ahead(cq_reader *reader, uint64_t seq, struct cq_reader_place *r
 	return 0;
 }
 
-/* Looks for the record as a seek does: the place behind it or, if it is missing, before the next one. */
+/* All records were deleted, this one among them: the queue continues in an empty segment, with a higher number. */
+static bool was_last(const cq_reader *scout, uint64_t seq)
+{
+	struct cq_segment_header summary;
+
+	return scout->base && scout->offset == sizeof summary &&
+	       cq_mapped_summary(&scout->mapped, &summary) && seq < summary.first_seq;
+}
+
+/* Looks for the record as a seek does: the place behind it or, if it is missing, before the next one.  If there is no
+ * next one either, the reader's own place, which is before that. */
 static int find_by_seek(cq_reader *reader, uint64_t seq, struct cq_reader_place *ret_place)
 {
 	struct cq_record_header h;
@@ -98,6 +108,8 @@ static int find_by_seek(cq_reader *reader, uint64_t seq, struct cq_reader_place 
 		ret_place->offset = scout.offset;
 		if (h.seq == seq)
 			ret_place->offset += cq_record_span((uint64_t)h.commit - 1);
+	} else if (r == 0 && was_last(&scout, seq)) {
+		r = 1;
 	}
 	cq_reader_scout_end(&scout);
 	return r == 0 ? -ERANGE : r;

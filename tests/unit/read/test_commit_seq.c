@@ -208,6 +208,38 @@ static void nothing_there(void **state)
 	cq_reader_close(reader);
 }
 
+/* The reader has taken all, and since then all of it was deleted: it still commits what it has taken, for its sign of
+ * life, and nothing that is not there yet. */
+static void all_deleted(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *reader;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	reader = open_reader(q, CQ_START_OLDEST);
+	take(reader, 0, 40);
+	assert_int_equal(cq_reader_commit_seq(reader, 39), 0);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	/* as retention does when it does not wait for the reader any more */
+	assert_int_equal(unlinkat(q->dirfd, "000000000.q", 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, "000000001.q", 0), 0);
+	assert_int_equal(cq_reader_commit_seq(reader, 39), 0);
+	assert_int_equal(cq_reader_commit_seq(reader, 30), 0);
+	cq_reader_close(reader);
+	reader = open_reader(q, CQ_START_RESUME);
+	assert_int_equal(cq_reader_commit_seq(reader, 39), 0);
+	assert_int_equal(cq_reader_commit_seq(reader, 30), 0);
+	assert_int_equal(cq_reader_commit_seq(reader, 40), -ERANGE);
+	cq_reader_close(reader);
+	reader = open_reader(q, CQ_START_OLDEST);
+	assert_int_equal(cq_reader_commit_seq(reader, 39), 0);
+	assert_int_equal(cq_reader_commit_seq(reader, 40), -ERANGE);
+	cq_reader_close(reader);
+	qs_append(q->writer, 40, 1);
+	expect_next(q, 40);
+}
+
 /* Numbers that a repair has given up, between two that are known: before the next one. */
 static void numbers_given_up(void **state)
 {
@@ -268,8 +300,10 @@ static void killed_in_it(void **state)
 #endif
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(as_a_commit_there),      QS_TEST(ahead_of_its_commits), QS_TEST(not_passed_yet),
-	QS_TEST(beside_gaps_and_damage), QS_TEST(numbers_given_up), QS_TEST(nothing_there),
+	QS_TEST(as_a_commit_there), QS_TEST(ahead_of_its_commits),
+	QS_TEST(not_passed_yet),    QS_TEST(beside_gaps_and_damage),
+	QS_TEST(numbers_given_up),  QS_TEST(nothing_there),
+	QS_TEST(all_deleted),
 #ifdef CQ_FAULTS
 	QS_TEST(killed_in_it),
 #endif

@@ -105,6 +105,19 @@ class Ship(Case):
         self.ship_once(self.url)
         self.assertEqual([m.body for m in jetstream.messages(self.nats, "S")], [m.body for m in messages])
 
+    def test_a_part_that_does_not_fit_into_its_record(self):
+        """Somebody who may write to the stream must not get more of ship's memory than the record."""
+        self.server()
+        self.append([bytes(50_000), b"secret " * 30_000], segment_size=1 << 20)
+        for at, length in ((50_000, 1_000_000), (49_000, 1_000_000), (10, 49_999)):
+            record = equal.records(self.q)[0]
+            jetstream.make(self.nats, "S", description=self.described(None))
+            headers, _ = next(wireform.put_parts(record, 10))
+            self.nats.store("chronq.S", b"0123456789", headers | {"Chronq-Part": f"{at}/{length}"})
+            self.ship_once(self.url, code=DIFFERS)
+            self.assertEqual(last_sequence(self.nats, "S"), 1)
+            jetstream.delete(self.nats, "S")
+
     def described(self, _):
         with chronq.Queue(self.q) as queue:
             identity = queue.info().identity.hex()

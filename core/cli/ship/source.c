@@ -113,6 +113,7 @@ static int find_record(struct source *source, uint64_t seq, struct resume_queue 
 			.crc = source_crc(&record),
 			.time_ns = record.time_ns,
 		};
+		queue->record_length = record.length;
 	}
 	/* a record that is missing or damaged has no fingerprint */
 	return r == 1 || r == -ENODATA || r == -EIO ? 0 : r;

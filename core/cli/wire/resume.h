@@ -54,6 +54,7 @@ struct resume_queue {
 	/* The record before stream.last.next (last is a part: record last.first) is in the queue, durable or not: */
 	bool have_record;
 	struct wire_fingerprint record; /* epoch 0: unknown */
+	uint64_t record_length;         /* bytes of its payload */
 };
 
 struct resume_options {

@@ -163,8 +163,10 @@ static void describe(struct resume_queue *queue, struct resume_stream *stream)
 		return;
 	seq = last->head.kind == WIRE_PART ? last->head.first : last->head.next - 1;
 	queue->have_record = seq >= m.first && seq < m.next;
-	if (queue->have_record)
+	if (queue->have_record) {
 		queue->record = fingerprint(&m.records[seq]);
+		queue->record_length = m.records[seq].parts * PART;
+	}
 }
 
 static struct message *put(enum wire_kind kind, uint64_t first, uint64_t next, bool unknown_before)

@@ -49,7 +49,7 @@ static void usual_part(size_t size)
 	now.stream.last.first = 150;
 	now.stream.last.next = 150 + (size == 4000);
 	now.stream.last.part_offset = 1000;
-	now.stream.last.part_length = 5000;
+	now.stream.last.part_length = now.queue.record_length = 5000;
 	now.stream.last_size = size;
 }
 
@@ -156,7 +156,7 @@ static void numbers_may_be_large(void **state)
 	ships(UINT64_MAX - 1, 0);
 	usual_part(4000);
 	now.stream.last.part_offset = UINT64_MAX - 2000;
-	now.stream.last.part_length = UINT64_MAX;
+	now.stream.last.part_length = now.queue.record_length = UINT64_MAX;
 	now.stream.last.next = 150;
 	ships(150, 0);
 }
@@ -180,6 +180,13 @@ static void other_fingerprints(void **state)
 	stops_always(SHIP_DIFFERS, 150, 151, "another one");
 	usual_part(4000);
 	now.queue.record.crc ^= 1;
+	stops_always(SHIP_DIFFERS, 150, 151, "another one");
+	/* somebody else's part: ship would send bytes behind the record */
+	usual_part(1000);
+	now.queue.record_length = 1500;
+	stops_always(SHIP_DIFFERS, 150, 151, "another one");
+	usual_part(4000);
+	now.queue.record_length = 5001;
 	stops_always(SHIP_DIFFERS, 150, 151, "another one");
 }
 

@@ -14,9 +14,11 @@
 
 #define HEADERS 1024 /* bytes of a message that are kept for its headers and its subject */
 #define LEAST 1024   /* bytes of a body that a stream has to take */
-/* A stream that was there is gone if it is not found for so long, as servers that start do not know it yet.  It is
- * looked for about once a second. */
-#define GONE_MS 5000
+/* Servers that start may not know a stream yet, and its last message may expire while it is asked for.  Such an answer
+ * is believed when it has been the same for so long; the stream is asked about once a second. */
+#define GONE_MS 5000 /* of a stream that was there */
+#define GONE_AT_START_MS \
+	2000 /* of one that this process has not seen, and somebody has shipped this queue before */
 #define GONE_TRIES 3
 
 void ship_disconnect(struct ship *ship)
@@ -156,9 +158,12 @@ static int create(struct ship *ship, uint64_t first)
 		cli_note("%s: %s", ship->stream, jet_why(ship->jet));
 		return CLI_IO;
 	}
-	if (r < 0 && r != -EEXIST)
+	if (r < 0) {
 		ship_say(ship, "%s", jet_why(ship->jet));
-	return r < 0 && r != -EEXIST ? r : -EINPROGRESS;
+		return r;
+	}
+	ship->had_stream = true; /* it is not made twice */
+	return -EINPROGRESS;
 }
 
 static void warn(struct ship *ship, const struct jet_info *info)
@@ -223,18 +228,27 @@ static int begin(struct ship *ship, const struct jet_info *info, const struct re
 	return 0;
 }
 
-/* The stream is not there, and was. */
-static bool may_be_back(struct ship *ship, bool exists)
+/* For how long what the stream says now is not believed; 0: it is. */
+static uint64_t doubt_ms(const struct ship *ship, const struct resume_stream *stream)
 {
-	const uint64_t now = ship_now_ms();
+	if (stream->exists) /* all is well, or the last message is not there although there are messages */
+		return stream->foreign || stream->have_last || stream->messages == 0 ? 0 : GONE_MS;
+	if (ship->had_stream)
+		return GONE_MS;
+	return ship->source.committed > 0 ? GONE_AT_START_MS : 0;
+}
 
-	if (exists || !ship->had_stream) {
+static bool is_in_doubt(struct ship *ship, const struct resume_stream *stream)
+{
+	const uint64_t now = ship_now_ms(), limit = doubt_ms(ship, stream);
+
+	if (limit == 0) {
 		ship->gone_since = 0;
 		return false;
 	}
 	if (ship->gone_since == 0)
 		ship->gone_since = now;
-	return now - ship->gone_since < GONE_MS;
+	return now - ship->gone_since < limit;
 }
 
 /* --frame, as the stream says it: no frame is larger than a message. */
@@ -274,10 +288,11 @@ int ship_resync(struct ship *ship)
 			ship_disconnect(ship);
 		return r;
 	}
-	if (may_be_back(ship, stream.exists)) {
+	if (is_in_doubt(ship, &stream)) {
 		ship->backoff.tries =
 			ship->backoff.tries < GONE_TRIES ? ship->backoff.tries : GONE_TRIES;
-		ship_say(ship, "the stream is not there");
+		ship_say(ship, stream.exists ? "the stream's last message is not there"
+		                             : "the stream is not there");
 		return -EAGAIN;
 	}
 	have_last = common_record(&stream, &last);

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_ship_resync.c - ship asks where to continue, and gets answers that servers give for a moment only
+ *
+ * resync.c alone; servers, queue and clock are played here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/cli.h"
+#include "ship/ship.h"
+
+static struct {
+	/* the stream, as the servers show it */
+	int info;    /* error of jet_info() */
+	int message; /* error of jet_message() */
+	int create;  /* error of jet_create() */
+	uint64_t messages, last_sequence;
+	bool foreign_last;
+	/* what ship did */
+	unsigned creates, begins, connects, said;
+	uint64_t expected_last, next, sought;
+	char text[256];
+	uint64_t now;
+	struct resume_queue queue;
+} world;
+
+static struct ship_settings settings;
+static struct ship ship;
+static const uint8_t identity[CQ_IDENTITY_SIZE] = { 7 };
+
+/* ---- played ---- */
+
+int jet_open(const struct jet_options *options, struct jet **ret_jet, char why[JET_WHY_MAX])
+{
+	(void)options;
+	(void)why;
+	world.connects++;
+	*ret_jet = (struct jet *)&world;
+	return 0;
+}
+
+void jet_close(struct jet *jet)
+{
+	(void)jet;
+}
+
+natsConnection *jet_connection(struct jet *jet)
+{
+	return (natsConnection *)jet;
+}
+
+const char *jet_why(struct jet *jet)
+{
+	(void)jet;
+	return "why";
+}
+
+int64_t natsConnection_GetMaxPayload(natsConnection *nc)
+{
+	(void)nc;
+	return 1 << 20;
+}
+
+int jet_info(struct jet *jet, struct jet_info *ret_info)
+{
+	const struct stream_about about = {
+		.identity = { 7 }, .format = STREAM_FRAMES, .first = 2, .segment_size = 65536
+	};
+
+	(void)jet;
+	if (world.info < 0)
+		return world.info;
+	*ret_info = (struct jet_info){
+		.last_sequence = world.last_sequence,
+		.messages = world.messages,
+		.max_payload = 1 << 20,
+	};
+	stream_about_put(ret_info->description, &about);
+	return 0;
+}
+
+int jet_create(struct jet *jet, const struct jet_create *create)
+{
+	(void)jet;
+	assert_int_equal(strncmp(create->description, "chronq/1 ", 9), 0);
+	world.creates++;
+	return world.create;
+}
+
+static int put_header(void *arg, const char *name, const char *value)
+{
+	return natsMsgHeader_Set(arg, name, value) == NATS_OK ? 0 : -ENOMEM;
+}
+
+int jet_message(struct jet *jet, uint64_t sequence, natsMsg **ret_message)
+{
+	const struct wire_head head = {
+		.kind = WIRE_FRAME,
+		.first = 3,
+		.next = 5,
+		.last = { .epoch = 1, .crc = 2, .time_ns = 3 },
+	};
+
+	(void)jet;
+	assert_int_equal(sequence, world.last_sequence);
+	if (world.message < 0)
+		return world.message;
+	assert_int_equal(natsMsg_Create(ret_message, "chronq.S", NULL, "x", 1), NATS_OK);
+	if (!world.foreign_last)
+		assert_int_equal(wire_head_put(&head, put_header, *ret_message), 0);
+	return 0;
+}
+
+int publish_attach(struct publish *publish, struct jet *jet)
+{
+	(void)publish;
+	(void)jet;
+	return 0;
+}
+
+void publish_detach(struct publish *publish)
+{
+	(void)publish;
+}
+
+void publish_wake(void *arg)
+{
+	(void)arg;
+}
+
+void publish_begin(struct publish *publish, uint64_t sequence, uint64_t next)
+{
+	(void)publish;
+	world.begins++;
+	world.expected_last = sequence;
+	world.next = next;
+}
+
+int source_describe(struct source *source, bool have_last, uint64_t last,
+                    struct resume_queue *ret_queue)
+{
+	(void)source;
+	*ret_queue = world.queue;
+	ret_queue->have_record = have_last && last == 4;
+	ret_queue->record = (struct wire_fingerprint){ .epoch = 1, .crc = 2, .time_ns = 3 };
+	return 0;
+}
+
+int source_seek(struct source *source, uint64_t seq)
+{
+	(void)source;
+	world.sought = seq;
+	return 0;
+}
+
+int compose_set(struct compose *compose, enum stream_format format, size_t frame_size, size_t most)
+{
+	(void)compose;
+	(void)format;
+	assert_true(frame_size > 0 && most > 0);
+	return 0;
+}
+
+void compose_begin(struct compose *compose, uint64_t part_offset)
+{
+	(void)compose;
+	assert_int_equal(part_offset, 0);
+}
+
+void ship_house_cut(struct ship *s, uint64_t next)
+{
+	(void)s;
+	(void)next;
+}
+
+uint64_t ship_now_ms(void)
+{
+	return world.now;
+}
+
+static void note(const char *format, va_list arguments)
+{
+	world.said++;
+	(void)vsnprintf(world.text, sizeof world.text, format, arguments);
+}
+
+void ship_say(struct ship *s, const char *format, ...)
+{
+	va_list arguments;
+
+	(void)s;
+	va_start(arguments, format);
+	note(format, arguments);
+	va_end(arguments);
+}
+
+void cli_note(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	note(format, arguments);
+	va_end(arguments);
+}
+
+int cli_fail(const char *subject, int error)
+{
+	(void)subject;
+	(void)error;
+	return CLI_IO;
+}
+
+/* ---- tests ---- */
+
+/* The queue has the records 2 to 9; the stream 7 messages, the last of which ends with record 4. */
+static int setup(void **state)
+{
+	(void)state;
+	memset(&world, 0, sizeof world);
+	memset(&settings, 0, sizeof settings);
+	memset(&ship, 0, sizeof ship);
+	ship.settings = &settings;
+	ship.stream = "S";
+	ship.source.dir = "/q";
+	world.now = 1000;
+	world.messages = world.last_sequence = 7;
+	world.queue.first_seq = 2;
+	world.queue.next_seq = 10;
+	world.queue.committed = 2;
+	memcpy(world.queue.identity, identity, sizeof identity);
+	memcpy(ship.source.identity, identity, sizeof identity);
+	return 0;
+}
+
+static void expired_while_it_is_asked(void **state)
+{
+	(void)state;
+	world.message = -ENOENT;
+	assert_int_equal(ship_resync(&ship), -EAGAIN);
+	assert_int_equal(world.begins, 0);
+	/* then the servers say how it is: nothing is left */
+	world.messages = 0;
+	world.now += 100;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.begins, 1);
+	assert_int_equal(world.expected_last, 7);
+	assert_int_equal(world.sought, 2);
+}
+
+static void a_last_message_that_stays_away(void **state)
+{
+	int r = -EAGAIN;
+
+	(void)state;
+	world.message = -ENOENT;
+	for (; r == -EAGAIN && world.now < 60000; world.now += 500)
+		r = ship_resync(&ship);
+	assert_int_equal(r, SHIP_DIFFERS);
+	assert_non_null(strstr(world.text, "last message was deleted"));
+	assert_true(world.now > 5000);
+	assert_int_equal(world.begins, 0);
+}
+
+/* Each time is another one: no doubt lasts from one to the next. */
+static void doubts_are_separate(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		world.message = -ENOENT;
+		assert_int_equal(ship_resync(&ship), -EAGAIN);
+		world.now += 1000;
+		world.message = 0;
+		assert_int_equal(ship_resync(&ship), 0);
+		world.now += 1000;
+	}
+}
+
+static void a_last_message_of_somebody_else(void **state)
+{
+	(void)state;
+	world.foreign_last = true;
+	assert_int_equal(ship_resync(&ship), SHIP_FOREIGN);
+	assert_int_equal(world.begins, 0);
+}
+
+/* Servers that have just started may not know the stream of a queue that was shipped before.  It is not made again at
+ * their first word. */
+static void not_known_yet(void **state)
+{
+	(void)state;
+	settings.create = true;
+	ship.source.committed = 4;
+	world.info = -ENOENT;
+	assert_int_equal(ship_resync(&ship), -EAGAIN);
+	world.now += 500;
+	assert_int_equal(ship_resync(&ship), -EAGAIN);
+	assert_int_equal(world.creates, 0);
+	world.info = 0;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.next, 5);
+	assert_int_equal(world.creates, 0);
+}
+
+static void made_once(void **state)
+{
+	int r = -EAGAIN;
+
+	(void)state;
+	settings.create = true;
+	world.info = -ENOENT;
+	assert_int_equal(ship_resync(&ship),
+	                 -EINPROGRESS); /* at once: this queue was never shipped */
+	assert_int_equal(world.creates, 1);
+	assert_int_equal(ship_resync(&ship), -EAGAIN); /* the servers have to tell each other */
+	world.info = 0;
+	world.messages = world.last_sequence = 0;
+	world.now += 100;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.expected_last, 0);
+	/* deleted later: it is not made again */
+	world.info = -ENOENT;
+	for (; r == -EAGAIN && world.now < 60000; world.now += 500)
+		r = ship_resync(&ship);
+	assert_int_equal(r, SHIP_NO_STREAM);
+	assert_int_equal(world.creates, 1);
+}
+
+/* Whatever a server answers, there is a pause before it is asked again. */
+static void cannot_be_made(void **state)
+{
+	static const int errors[] = { -EEXIST, -EAGAIN, -EACCES };
+
+	(void)state;
+	settings.create = true;
+	world.info = -ENOENT;
+	for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+		world.create = errors[i];
+		world.said = 0;
+		assert_int_equal(ship_resync(&ship), errors[i]);
+		assert_int_equal(world.said, 1);
+	}
+	world.create = -EPROTO;
+	assert_int_equal(ship_resync(&ship), CLI_IO);
+}
+
+static void no_stream_and_no_create(void **state)
+{
+	int r = -EAGAIN;
+
+	(void)state;
+	world.info = -ENOENT;
+	assert_int_equal(ship_resync(&ship), SHIP_NO_STREAM); /* never shipped: at once */
+	ship.source.committed = 4;
+	ship.gone_since = 0;
+	for (; r == -EAGAIN && world.now < 60000; world.now += 500)
+		r = ship_resync(&ship);
+	assert_int_equal(r, SHIP_NO_STREAM);
+	assert_int_equal(world.creates, 0);
+}
+
+static void a_closed_connection(void **state)
+{
+	(void)state;
+	assert_int_equal(ship_resync(&ship), 0);
+	world.info = -ENOTCONN;
+	assert_int_equal(ship_resync(&ship), -ENOTCONN);
+	world.info = 0;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.connects, 2);
+}
+
+/* libnats makes the messages that are played. */
+static int begin(void **state)
+{
+	(void)state;
+	return nats_Open(-1) == NATS_OK ? 0 : -1;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	nats_Close();
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(expired_while_it_is_asked, setup),
+		cmocka_unit_test_setup(a_last_message_that_stays_away, setup),
+		cmocka_unit_test_setup(doubts_are_separate, setup),
+		cmocka_unit_test_setup(a_last_message_of_somebody_else, setup),
+		cmocka_unit_test_setup(not_known_yet, setup),
+		cmocka_unit_test_setup(made_once, setup),
+		cmocka_unit_test_setup(cannot_be_made, setup),
+		cmocka_unit_test_setup(no_stream_and_no_create, setup),
+		cmocka_unit_test_setup(a_closed_connection, setup),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, begin, end);
+}

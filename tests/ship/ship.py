@@ -323,6 +323,35 @@ class Ship(Case):
         self.assertEqual(self.metrics()["lag_records"], 0)
         self.assertEqual(program.stop(), 0)
 
+    def frozen(self):
+        """Ship with a server that has stopped, when 20 records are on their way to it; and its metrics."""
+        self.server()
+        self.append(self.some(10))
+        program = self.ship(self.url, *FRAMES, "--keep-acked", "0", "--status", self.dir / "ship.prom")
+        wait_for(lambda: jetstream.exists(self.nats, "S") and self.committed() == 10)
+        wait_for((self.dir / "ship.prom").exists)
+        self.all_servers.all[0].freeze()
+        self.addCleanup(self.all_servers.all[0].freeze, False)
+        self.append(self.some(20))
+        wait_for(lambda: self.metrics()["shipped_records_total"] == 30)
+        return program
+
+    def written_again(self):
+        """Ship has done what it does each second."""
+        file = self.dir / "ship.prom"
+        for _ in range(2):
+            before = file.stat().st_ino, file.stat().st_mtime_ns
+            wait_for(lambda: (file.stat().st_ino, file.stat().st_mtime_ns) != before)
+
+    def test_nothing_is_committed_that_is_not_acknowledged(self):
+        program = self.frozen()
+        self.written_again()
+        self.assertEqual(self.committed(), 10)
+        self.all_servers.all[0].freeze(False)
+        wait_for(lambda: self.committed() == 30)
+        self.assertEqual(program.stop(), 0)
+        self.assertEqual(self.equal()[0], 30)
+
     def test_options_that_do_not_go_together(self):
         self.append([b"x"])
         for options in (["--frame", "4K", "--per-record"], ["--frame", "1"], ["--replicas", "3"], ["--keep-acked", "x"],

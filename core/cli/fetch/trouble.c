@@ -111,21 +111,36 @@ int fetch_damaged(struct fetch *fetch, uint64_t sequence)
 	return -EAGAIN; /* a consumer from there on */
 }
 
+/* The server that sends has passed over messages: its copy may be damaged there, and that of the leader sound. */
+static int read_between(struct fetch *fetch, uint64_t sequence)
+{
+	int r = 0;
+
+	while (r == 0 && fetch->sequence < sequence && !cli_stopped) {
+		r = read_again(fetch, fetch->sequence);
+		if (r == 0)
+			fetch->sequence++;
+	}
+	return r == 0 && fetch->sequence == sequence ? 0 : -EAGAIN;
+}
+
 int fetch_missing(struct fetch *fetch, uint64_t sequence)
 {
 	struct replica *replica = &fetch->replica;
 	uint64_t seq = replica->writer ? replica->next : fetch->take.from;
 	uint64_t behind = fetch->take.behind;
+	bool expired;
 	int r;
 
-	if (sequence != fetch->floor && try_again(fetch, sequence) && fetch->tries < 3)
-		return -EAGAIN;
 	r = fetch_ask(fetch);
 	if (r != 0)
 		return r;
+	expired = sequence <= fetch->info.first_sequence;
+	if (!expired && sequence != fetch->floor && try_again(fetch, sequence)) {
+		fetch->backoff.tries = 0;
+		return read_between(fetch, sequence);
+	}
 	if (!fetch->options->ship.accept_gap) {
-		bool expired = sequence <= fetch->info.first_sequence;
-
 		cli_note("%s: the stream has no more records %" PRIu64 " to %" PRIu64
 		         "%s (--accept-gap: the replica gets a gap there)",
 		         fetch->stream, seq, behind - 1, expired ? "" : ", but others around them");

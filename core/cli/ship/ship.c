@@ -54,8 +54,14 @@ static int stop_at(struct ship *ship, int error)
 		cli_note("%s: record %" PRIu64
 		         " is damaged, and nothing shows where the next one is",
 		         source->dir, source->next);
+	else if (error == -EILSEQ)
+		cli_note("%s: record %" PRIu64 " comes where %" PRIu64
+		         " is due: the queue has lost records, and their numbers were given again",
+		         source->dir, source->back_to, source->next);
 	else
 		cli_fail(source->dir, error);
+	if (error == -EILSEQ)
+		return SHIP_DIFFERS;
 	return error == -ENODATA || error == -EIO ? SHIP_DAMAGED : CLI_IO;
 }
 
@@ -82,6 +88,11 @@ static int step(struct ship *ship, const struct publish_state *state)
 	struct publish_message message;
 	int r = compose_next(&ship->compose, &message);
 
+	/* the numbers up to the target have no record: they are a gap at the end of the queue */
+	if (r == 0 && ship->have_target && ship->source.at_end && state->waiting == 0) {
+		ship->target = ship->source.next;
+		return 0;
+	}
 	if (r == 0)
 		return wait_for_records(ship, state);
 	if (r < 0) {

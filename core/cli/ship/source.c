@@ -3,6 +3,7 @@
 #include "ship/source.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "shared/cli.h"
@@ -24,6 +25,7 @@ static int find_committed(struct source *source)
 int source_open(struct source *source, const char *dir, bool visible)
 {
 	struct cq_queue_info info = CQ_SIZED(info);
+	uint32_t segment;
 	int r;
 
 	source->dir = dir;
@@ -45,6 +47,19 @@ int source_open(struct source *source, const char *dir, bool visible)
 	}
 	if (!info.have_identity || (!visible && !info.have_durable)) {
 		cli_note("%s: no writer of this version has opened the queue yet", dir);
+		goto close_reader;
+	}
+	r = source_check_numbers(source->queue, &segment);
+	if (r == -EILSEQ) {
+		cli_note(
+			"%s: segment %09" PRIu32
+			" has numbers that were given before: chronicle-rs wrote it, and a stream needs "
+			"numbers that ascend (chronq import --renumber makes such a queue)",
+			dir, segment);
+		goto close_reader;
+	}
+	if (r < 0) {
+		cli_fail(dir, r);
 		goto close_reader;
 	}
 	memcpy(source->identity, info.identity, sizeof source->identity);
@@ -184,6 +199,14 @@ static int pass_damage(struct source *source, int error)
 	return r == 1 ? 0 : r < 0 ? r : error;
 }
 
+/* 1: record `seq` is durable, or does not have to be; 0: not yet. */
+static int await_durable(struct source *source, uint64_t seq, int timeout_ms)
+{
+	if (source->visible || seq < source->limit)
+		return 1;
+	return cq_queue_wait_durable(source->queue, seq + 1, timeout_ms, &source->limit);
+}
+
 /* Reads what follows.  1: there is a batch; 0: none now. */
 static int read_batch(struct source *source)
 {
@@ -191,11 +214,10 @@ static int read_batch(struct source *source)
 	int r;
 
 	source->at = source->count = 0;
-	if (!source->visible && source->next >= source->limit) {
-		r = cq_queue_wait_durable(source->queue, source->next + 1, 0, &source->limit);
-		if (r <= 0)
-			return r;
-	}
+	source->at_end = false;
+	r = await_durable(source, source->next, 0);
+	if (r <= 0)
+		return r;
 	for (;;) {
 		const uint64_t left = source->limit - source->next;
 
@@ -213,6 +235,7 @@ static int read_batch(struct source *source)
 			return r;
 	}
 	source->count = (size_t)n;
+	source->at_end = n == 0;
 	return n > 0;
 }
 
@@ -229,8 +252,14 @@ int source_peek(struct source *source, const struct cq_record **ret_record)
 			return r;
 	}
 	record = &source->batch[source->at];
-	if (record->seq < source->next)
-		return -EBADMSG;
+	if (record->seq < source->next) {
+		source->back_to = record->seq;
+		return -EILSEQ;
+	}
+	/* behind a hole the batch has more than is durable */
+	r = await_durable(source, record->seq, 0);
+	if (r <= 0)
+		return r;
 	if (record->seq > source->next) {
 		source->hole_end = record->seq;
 		return -ENODATA;
@@ -254,15 +283,12 @@ void source_pass_hole(struct source *source)
 
 int source_wait(struct source *source, int timeout_ms)
 {
-	int r;
+	const uint64_t seq =
+		source->at < source->count ? source->batch[source->at].seq : source->next;
+	int r = await_durable(source, seq, timeout_ms);
 
-	if (source->at < source->count)
-		return 0;
-	if (source->visible)
+	if (r > 0 && source->at == source->count)
 		r = cq_reader_wait(source->reader, timeout_ms);
-	else
-		r = cq_queue_wait_durable(source->queue, source->next + 1, timeout_ms,
-		                          &source->limit);
 	return r < 0 && r != -EINTR ? r : 0;
 }
 

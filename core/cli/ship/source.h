@@ -30,7 +30,13 @@ struct source {
 	uint64_t
 		hole_end; /* records from next to hole_end - 1 are not there; 0: no hole is known */
 	bool damaged;     /* the hole is damage, the records are not just missing */
+	bool at_end; /* source_peek() gave none, as the queue has none: numbers up to `limit` have no record */
+	uint64_t back_to;
 };
+
+/* Whether each number was given once.  EILSEQ: chronicle-rs, which counts from 0 at each open, gave some again, in
+ * segment *ret_segment. */
+int source_check_numbers(cq_queue *queue, uint32_t *ret_segment);
 
 /* Takes the named reader.  Returns CLI_OK or, after a message, an exit code. */
 int source_open(struct source *source, const char *dir, bool visible);
@@ -48,7 +54,8 @@ int source_seek(struct source *source, uint64_t seq);
  * The next record that may be shipped.  1 with *ret_record, valid until the next call on this source except
  * source_peek() and source_advance(); 0: none now.
  *   ENODATA  `next` begins a hole
- *   EBADMSG  record numbers go back
+ *   EILSEQ   the record behind the one before has the number back_to, which is lower: the queue has lost records
+ *            and given their numbers again
  *   others   as cq_reader_next()
  */
 int source_peek(struct source *source, const struct cq_record **ret_record);

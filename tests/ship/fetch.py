@@ -173,6 +173,83 @@ class Fetch(Case):
         self.assertEqual(program.stop(), 0)
         self.equal()
 
+    def gaps(self):
+        """What a reader of the replica finds missing: before which record, and how many."""
+        found, seq = [], 0
+        for record, _ in equal.exported(self.replica, lossy=True):
+            if record.seq != seq:
+                found.append((record.seq, record.seq - seq))
+            seq = record.seq + 1
+        return found
+
+    def lossy_equal(self, missing):
+        wanted = [pair for pair in equal.exported(self.q) if pair[0].seq not in missing]
+        self.assertEqual(equal.exported(self.replica, lossy=True), wanted)
+
+    def test_a_gap_in_the_source_is_a_counted_gap(self):
+        stream = self.stream()
+        stream.ship(upto=100)
+        stream.message(*wireform.put_gap(100, 150))
+        stream.next = 150
+        program = self.fetch(self.url, "--status", self.dir / "metrics.prom")
+        wait_for(lambda: next_seq(self.replica) == 100)
+        stream.ship(upto=200)
+        wait_for(lambda: next_seq(self.replica) == 200)
+        self.assertEqual(program.stop(), 0)
+        self.assertIn('stream="S"} 50\n', (self.dir / "metrics.prom").read_text().split("gap_records_total{")[1])
+        stream.ship()
+        self.fetch_once(self.url)
+        self.lossy_equal(range(100, 150))
+        self.assertEqual(self.gaps(), [(150, 50)])
+        with chronq.Reader(self.replica) as reader:
+            with self.assertRaises(chronq.Gap):
+                list(reader)
+            self.assertEqual(next(iter(reader)).seq, 150)
+            self.assertEqual((reader.stats().gaps, reader.stats().gap_records), (1, 50))
+
+    def test_a_replica_begins_behind_a_gap(self):
+        stream = self.stream()
+        stream.ship(upto=100)
+        stream.message(*wireform.put_gap(100, 150))
+        stream.next = 150
+        stream.ship()
+        self.fetch_once(self.url, "--from", "120")
+        self.equal(first=150)
+
+    def test_records_that_are_gone_may_be_accepted(self):
+        stream = self.stream()
+        stream.ship(upto=100, size=10)
+        self.fetch_once(self.url)
+        stream.ship(size=10)
+        self.stream_loses(stream, 20)
+        said = self.fetch_once(self.url, "--accept-gap")
+        self.assertIn("records 100 to 199 are missing: accepted as a gap", said)
+        self.lossy_equal(range(100, 200))
+        self.fetch_once(self.url)
+
+    def test_a_first_record_that_is_gone_may_be_accepted(self):
+        stream = self.stream()
+        stream.ship(size=10)
+        self.stream_loses(stream, 20)
+        self.fetch_once(self.url, "--from", "150", "--accept-gap")
+        self.equal(first=200)
+
+    def test_a_record_whose_first_part_is_gone(self):
+        stream = self.stream(count=30)
+        stream.ship(upto=20)
+        self.fetch_once(self.url)
+        self.append([b"x" * 5000])
+        stream.ship(upto=30, size=10)
+        stream.parts(1000)
+        self.append([b"more"])
+        stream.ship()
+        self.stream_loses(stream, 4)
+        self.fetch_once(self.url, code=MISSING)
+        self.fetch_once(self.url, "--accept-gap")
+        self.lossy_equal(range(20, 31))
+        self.fetch_once(self.url, queue=self.dir / "oldest")
+        self.assertEqual([record.seq for record in equal.records(self.dir / "oldest")], [31])
+
     def test_wrong_usage(self):
         for arguments in (("--from", "first"), ("--sync", "sometimes"), ("--cert", "x"), ("--retain-age", "1w")):
             self.fetch_once("nats://127.0.0.1:1/S", *arguments, code=USAGE)

@@ -142,6 +142,9 @@ class Trouble(Case):
             self.assertEqual(next_seq(self.replica), 20)
             self.assertEqual(equal.exported(self.replica), equal.exported(self.q)[:20])
             self.dir.joinpath(name).touch()
+        self.fetch_once(self.servers_.url(name), "--accept-gap")
+        self.assertEqual(equal.exported(self.replica, lossy=True), [
+            pair for pair in equal.exported(self.q) if pair[0].seq not in range(20, 25)])
 
     def test_a_full_queue_waits_for_room(self):
         self.begin(count=0)

@@ -163,15 +163,18 @@ static int find(struct fetch *fetch, uint64_t seq, uint64_t first)
 	return locate(seq, first, last, guess, read_head, fetch, &fetch->sequence);
 }
 
-/* The message before the place ends with the replica's last record: they have to be the same. */
+/* If the message before the place ends with the replica's last record, they have to be the same. */
 static int compare(struct fetch *fetch, uint64_t first)
 {
 	struct replica *replica = &fetch->replica;
 	struct wire_head head;
+	int r;
 
-	if (!replica->writer || fetch->sequence <= first ||
-	    read_head(fetch, fetch->sequence - 1, &head) < 0)
+	if (!replica->writer || fetch->sequence <= first)
 		return 0;
+	r = read_head(fetch, fetch->sequence - 1, &head);
+	if (r < 0)
+		return r == -ENOENT || r == -EBADMSG || r == -EPROTONOSUPPORT ? 0 : r;
 	if (head.kind == WIRE_GAP || head.next != replica->next || head.next == head.first ||
 	    replica_has_last(replica, &head.last))
 		return 0;

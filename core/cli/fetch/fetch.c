@@ -36,12 +36,6 @@ static int take_when_room(struct fetch *fetch, natsMsg *message)
 
 static int fail_append(struct fetch *fetch, int error)
 {
-	if (error == -EOPNOTSUPP) {
-		cli_note("%s: records from %" PRIu64
-		         " on are a gap, which a replica cannot have yet",
-		         fetch->replica.dir, fetch->replica.next);
-		return SHIP_DAMAGED;
-	}
 	if (error != -EMSGSIZE)
 		return cli_fail(fetch->replica.dir, error);
 	cli_note(
@@ -58,7 +52,7 @@ static int take(struct fetch *fetch, const struct consumed *consumed)
 	int r;
 
 	r = take_when_room(fetch, consumed->message);
-	if (r == -ERANGE) {
+	while (r == -ERANGE) { /* twice, if those before a part, and its own record, are missing */
 		r = fetch_missing(fetch, consumed->sequence);
 		if (r == 0)
 			r = take_when_room(fetch, consumed->message);

@@ -214,8 +214,16 @@ bool replica_has_last(struct replica *replica, const struct wire_fingerprint *fi
 
 int replica_skip(struct replica *replica, uint64_t next, uint64_t stream)
 {
-	(void)replica;
-	(void)next;
-	(void)stream;
-	return -EOPNOTSUPP;
+	uint64_t missing = next - replica->next;
+	int r;
+
+	r = cq_writer_skip(replica->writer, next, stream);
+	if (r == -ERANGE && stream != 0) /* the replica's own positions are further: they continue */
+		r = cq_writer_skip(replica->writer, next, 0);
+	if (r < 0)
+		return r;
+	replica->gaps += missing;
+	replica->next = next;
+	replica->have_last = false;
+	return 0;
 }

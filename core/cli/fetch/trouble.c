@@ -15,7 +15,7 @@
 #include "shared/cli.h"
 
 #define TRIES_MAX 6
-#define IDLE_MS 4000 /* the first look; then doubled up to a minute */
+#define IDLE_MS 4000 /* the first look; then doubled twice */
 #define AGAIN_MS 60000
 #define SLICE_MS 100 /* a signal ends a pause so soon */
 
@@ -159,7 +159,7 @@ int fetch_missing(struct fetch *fetch, uint64_t sequence)
 int fetch_idle(struct fetch *fetch)
 {
 	uint64_t now = fetch_now_ms();
-	unsigned checks = fetch->idle_checks < 4 ? fetch->idle_checks : 4;
+	unsigned checks = fetch->idle_checks < 2 ? fetch->idle_checks : 2;
 	int r;
 
 	if (now - fetch->idle_since < (uint64_t)IDLE_MS << checks)

@@ -149,8 +149,8 @@ static int fill(struct compose *compose, const struct cq_record **ret_record)
 		}
 		if (frame->size == 0)
 			return r;
-		/* behind a hole nothing can be added; elsewhere there may be more, later */
-		frame->alone = r != -ENODATA;
+		/* there may be more later; or, in a copy of the queue, where this one has a hole */
+		frame->alone = true;
 		return 1;
 	}
 	return 1;

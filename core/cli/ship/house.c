@@ -25,18 +25,33 @@ uint64_t ship_now_ms(void)
 	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* Once a minute at most: it is tried each second. */
+static void say_not_committed(struct ship *ship, int error, uint64_t now)
+{
+	if (ship->not_committed_at != 0 && now - ship->not_committed_at < SAY_MS)
+		return;
+	ship->not_committed_at = now;
+	cli_note("%s: reader %s: cannot commit: %s", ship->source.dir, SOURCE_READER,
+	         cq_strerror(error));
+}
+
 static int commit(struct ship *ship, uint64_t now)
 {
-	uint64_t next = ship->source.committed, due;
+	const uint64_t before = ship->source.committed;
+	uint64_t next = before, due;
 	int r;
 
 	if (window_kept_due(&ship->kept, now * 1000000, &due) && due > next)
 		next = due;
 	r = source_commit(&ship->source, next);
-	if (r == -EAGAIN ||
-	    r == -EIO) { /* a writer of the reader's file was stopped; damage hides the place */
-		cli_note("%s: reader %s: cannot commit: %s", ship->source.dir, SOURCE_READER,
-		         cq_strerror(r));
+	if (r == -EIO && next != before) {
+		/* damage hides the place, until a later one is committed: meanwhile the reader stays where it was, and gives its
+		 * sign of life */
+		say_not_committed(ship, r, now);
+		r = source_commit(&ship->source, before);
+	}
+	if (r == -EAGAIN || r == -EIO) { /* a writer of the reader's file was stopped */
+		say_not_committed(ship, r, now);
 		return 0;
 	}
 	return r < 0 ? cli_fail_reader(ship->source.dir, SOURCE_READER, r) : 0;

@@ -31,6 +31,7 @@ struct publish {
 	uint64_t sequence;        /* the stream's last one when the generation began */
 	uint64_t gap;             /* records that the message on its way says are missing */
 	bool blocked;             /* nothing is sent until all are stored */
+	uint64_t unanswered;      /* messages of the generation */
 	unsigned losses, denials; /* of jet_state() when the generation began */
 	bool news;                /* something has changed since publish_wait() */
 	struct publish_state state;
@@ -94,8 +95,11 @@ static void take(struct publish *publish, uint64_t index, const struct stream_re
 
 	if (index < publish->window.first || index >= publish->window.end)
 		return; /* of an earlier generation */
+	if (publish->unanswered > 0)
+		publish->unanswered--;
 	if (reply->answer != STREAM_STORED) {
 		fail(publish, reply);
+		tell(publish);
 		return;
 	}
 	r = window_acknowledge(&publish->window, index, reply->sequence, now_ns());
@@ -210,6 +214,7 @@ void publish_begin(struct publish *publish, uint64_t sequence, uint64_t next)
 	publish->sequence = sequence;
 	publish->gap = 0;
 	publish->blocked = false;
+	publish->unanswered = 0;
 	publish->state.acked_next = next;
 	publish->state.sequence = sequence;
 	publish->state.failed = false;
@@ -277,6 +282,7 @@ void publish_send(struct publish *publish, const struct publish_message *message
 	};
 	index = window_add(&publish->window, expected + 1, message->head.next, message->size,
 	                   now_ns());
+	publish->unanswered++;
 	if (wire_planted("ship_commits_before_ack"))
 		publish->state.acked_next = message->head.next;
 	pthread_mutex_unlock(&publish->lock);
@@ -290,6 +296,8 @@ void publish_send(struct publish *publish, const struct publish_message *message
 	if (s == NATS_OK)
 		return;
 	pthread_mutex_lock(&publish->lock);
+	if (publish->unanswered > 0)
+		publish->unanswered--;
 	fail_to_send(publish, natsStatus_GetText(s));
 	pthread_mutex_unlock(&publish->lock);
 }
@@ -303,7 +311,7 @@ void publish_wait(struct publish *publish, unsigned timeout_ms)
 	end.tv_sec += (time_t)(timeout_ms / 1000) + end.tv_nsec / 1000000000;
 	end.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&publish->lock);
-	if (!publish->state.failed && !publish->news)
+	if (!publish->news)
 		(void)pthread_cond_timedwait(&publish->changed, &publish->lock, &end);
 	publish->news = false;
 	pthread_mutex_unlock(&publish->lock);
@@ -324,6 +332,7 @@ void publish_state(struct publish *publish, struct publish_state *ret_state)
 		fail(publish, &denied);
 	*ret_state = publish->state;
 	ret_state->waiting = publish->window.end - publish->window.first;
+	ret_state->unanswered = publish->unanswered;
 	ret_state->acked_bytes = publish->window.acknowledged_bytes;
 	ret_state->stalled_ms = window_stalled_ns(&publish->window, now_ns()) / 1000000;
 	pthread_mutex_unlock(&publish->lock);

@@ -47,7 +47,8 @@ struct publish_oldest {
 struct publish_state {
 	uint64_t acked_next; /* records below it are stored */
 	uint64_t sequence;   /* of the last message that is known to be stored */
-	uint64_t waiting;    /* messages whose fate is not known */
+	uint64_t waiting;    /* messages that are not known to be stored, with all before them */
+	uint64_t unanswered; /* messages that have got no reply, neither good nor bad */
 	uint64_t
 		stalled_ms; /* for so long their acknowledgements have been due, and none has come */
 	uint64_t sent_records; /* of all generations, also those that are sent again */

@@ -25,16 +25,16 @@
 #define ACK_WAIT_MS 100
 #define IDLE_WAIT_MS 1000
 
-/* Until nothing is on its way, or for so long. */
-static void drain(struct ship *ship, uint64_t limit_ms, bool despite_failure)
+/* Until all that is on its way is stored or refused, but no longer than the limit, and not when no reply can come. */
+static void drain(struct ship *ship, uint64_t limit_ms)
 {
 	const uint64_t begin = ship_now_ms();
 	struct publish_state state;
 
 	for (;;) {
 		publish_state(ship->publish, &state);
-		if (state.waiting == 0 || (state.failed && !despite_failure) ||
-		    ship_now_ms() - begin >= limit_ms)
+		if (state.unanswered == 0 || ship_now_ms() - begin >= limit_ms ||
+		    (state.failed && state.why.answer == STREAM_UNAVAILABLE))
 			return;
 		publish_wait(ship->publish, 10);
 	}
@@ -159,8 +159,7 @@ static int run_generation(struct ship *ship)
 		}
 		if (state.failed) {
 			say_failure(ship, &state.why);
-			if (state.why.answer != STREAM_UNAVAILABLE)
-				drain(ship, DRAIN_MS, true);
+			drain(ship, DRAIN_MS);
 			return -EAGAIN;
 		}
 		if (state.stalled_ms > ship->stall_ms) {
@@ -173,7 +172,7 @@ static int run_generation(struct ship *ship)
 		if (ship->have_target && state.acked_next >= ship->target)
 			return CLI_OK;
 		if (cli_stopped) {
-			drain(ship, STOP_MS, false);
+			drain(ship, STOP_MS);
 			return CLI_OK;
 		}
 		r = ship_house(ship);

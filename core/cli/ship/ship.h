@@ -51,10 +51,11 @@ struct ship {
 	uint64_t resyncs;
 	struct ship_metrics metrics;
 	/* times in ms, CLOCK_MONOTONIC */
-	uint64_t gone_since; /* the stream, or its last message, was not there; 0: it is */
-	uint64_t housed_at;  /* ship_house() did its work */
-	char waits_for[256]; /* empty: nothing */
-	uint64_t said_at;    /* ship_say() said something; 0: not yet, or all is well since */
+	uint64_t gone_since;       /* the stream, or its last message, was not there; 0: it is */
+	uint64_t housed_at;        /* ship_house() did its work */
+	uint64_t not_committed_at; /* it was said that a commit has failed; 0: never */
+	char waits_for[256];       /* empty: nothing */
+	uint64_t said_at;          /* ship_say() said something; 0: not yet, or all is well since */
 };
 
 /* Returns the exit code. */

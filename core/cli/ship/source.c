@@ -33,10 +33,15 @@ int source_open(struct source *source, const char *dir, bool visible)
 	r = cq_queue_open(dir, &source->queue);
 	if (r < 0)
 		return cli_fail(dir, r);
-	r = cq_reader_open(dir, SOURCE_READER, CQ_START_RESUME_OR_OLDEST, 0, &source->reader);
+	r = cq_reader_open(dir, SOURCE_READER, CQ_START_RESUME_OR_OLDEST, 0, &source->named);
 	if (r < 0) {
 		cli_fail_reader(dir, SOURCE_READER, r);
 		goto close_queue;
+	}
+	r = cq_reader_open(dir, NULL, CQ_START_OLDEST, 0, &source->reader);
+	if (r < 0) {
+		cli_fail(dir, r);
+		goto close_named;
 	}
 	r = cq_queue_info(source->queue, &info);
 	if (r == 0)
@@ -68,6 +73,8 @@ int source_open(struct source *source, const char *dir, bool visible)
 
 close_reader:
 	cq_reader_close(source->reader);
+close_named:
+	cq_reader_close(source->named);
 close_queue:
 	cq_queue_close(source->queue);
 	return CLI_IO;
@@ -76,6 +83,7 @@ close_queue:
 void source_close(struct source *source)
 {
 	cq_reader_close(source->reader);
+	cq_reader_close(source->named);
 	cq_queue_close(source->queue);
 }
 
@@ -163,21 +171,32 @@ int source_describe(struct source *source, bool have_last, uint64_t last,
 	return r;
 }
 
+/* Damage hides the place of record `seq`: moves to one before it, from which source_peek() passes what is between. */
+static int seek_before(struct source *source, uint64_t seq)
+{
+	uint64_t step = 1;
+	int r = -EIO;
+
+	while (r == -EIO && step < seq) {
+		r = cq_reader_seek_seq(source->reader, seq - step);
+		step *= 2;
+	}
+	return r == -EIO ? cq_reader_seek_oldest(source->reader) : r;
+}
+
 int source_seek(struct source *source, uint64_t seq)
 {
 	int r;
 
 	drop_batch(source);
 	r = cq_reader_seek_seq(source->reader, seq);
+	source->passing = r == -EIO;
+	if (r == -EIO)
+		r = seek_before(source, seq);
 	if (r < 0)
 		return r;
 	source->next = seq;
-	if (seq >= source->committed)
-		return 0;
-	r = cq_reader_commit(source->reader);
-	if (r == 0)
-		source->committed = seq;
-	return r;
+	return seq < source->committed ? source_commit(source, seq) : 0;
 }
 
 /* After -EIO or -EBADMSG of the reader: where sound records follow.  -ENODATA: at hole_end; or the error: not known
@@ -246,12 +265,15 @@ int source_peek(struct source *source, const struct cq_record **ret_record)
 
 	if (source->hole_end != 0)
 		return -ENODATA;
-	if (source->at == source->count) {
-		r = read_batch(source);
-		if (r <= 0)
-			return r;
-	}
-	record = &source->batch[source->at];
+	do {
+		if (source->at == source->count) {
+			r = read_batch(source);
+			if (r <= 0)
+				return r;
+		}
+		record = &source->batch[source->at];
+	} while (source->passing && record->seq < source->next && ++source->at > 0);
+	source->passing = false;
 	if (record->seq < source->next) {
 		source->back_to = record->seq;
 		return -EILSEQ;
@@ -308,27 +330,32 @@ int source_look(struct source *source, uint64_t *ret_next_seq, uint64_t *ret_str
 	return 0;
 }
 
-/* A commit before all records has no record to name. */
-static int commit_oldest(struct source *source)
+/* Damage hides the place of record `seq` from seeks: the named reader goes there record by record, or as far as there is no
+ * damage.  *seq: the record that it is before. */
+static int walk_named(struct source *source, uint64_t *seq)
 {
-	int r = cq_reader_seek_oldest(source->reader);
+	uint64_t at = source->committed;
+	struct cq_record record;
 
-	return r < 0 ? r : cq_reader_commit(source->reader);
+	while (at < *seq && cq_reader_next(source->named, &record) == 1)
+		at = record.seq + 1;
+	if (at == source->committed)
+		return -EIO;
+	*seq = at;
+	return 0;
 }
 
 int source_commit(struct source *source, uint64_t seq)
 {
-	/* the call ends what the batch's payloads are valid for, and commit_oldest() moves the reader */
-	const bool again = source->at < source->count || seq == 0;
-	int r;
+	int r = 0;
 
-	r = seq == 0 ? commit_oldest(source) : cq_reader_commit_seq(source->reader, seq - 1);
+	if (seq != source->committed)
+		r = cq_reader_seek_seq(source->named, seq);
+	if (r == -EIO && seq > source->committed)
+		r = walk_named(source, &seq);
+	if (r == 0)
+		r = cq_reader_commit(source->named);
 	if (r == 0)
 		source->committed = seq;
-	if (r == 0 && again) {
-		source->at = source->count = 0;
-		r = cq_reader_seek_seq(source->reader,
-		                       source->hole_end != 0 ? source->hole_end : source->next);
-	}
 	return r;
 }

@@ -2,6 +2,9 @@
 /*
  * source.h - the queue that is shipped: its records in order, and the position that is committed
  *
+ * Two readers: one takes the records, the named one is always at the committed position.  So a commit neither moves
+ * the first one nor ends what its payloads are valid for, and a sign of life needs no place to be found.
+ *
  * Invariant: source_peek() gives the record with number `next` or none; a record that is missing or damaged is a hole,
  * which only source_pass_hole() passes.
  */
@@ -19,7 +22,8 @@ struct source {
 	const char *dir;
 	bool visible; /* records that are not durable are shipped, too */
 	cq_queue *queue;
-	cq_reader *reader;
+	cq_reader *reader; /* takes the records */
+	cq_reader *named;
 	uint8_t identity[CQ_IDENTITY_SIZE];
 	uint64_t segment_size;
 	uint64_t next;      /* number of the record that source_peek() gives */
@@ -32,6 +36,7 @@ struct source {
 	bool damaged;     /* the hole is damage, the records are not just missing */
 	bool at_end; /* source_peek() gave none, as the queue has none: numbers up to `limit` have no record */
 	uint64_t back_to;
+	bool passing; /* the reader is at or before `next`: what is before it is passed over */
 };
 
 /* Whether each number was given once.  EILSEQ: chronicle-rs, which counts from 0 at each open, gave some again, in
@@ -69,7 +74,9 @@ int source_wait(struct source *source, int timeout_ms);
  * milliseconds. */
 int source_look(struct source *source, uint64_t *ret_next_seq, uint64_t *ret_stream_end);
 
-/* Records below seq, which were all taken, are committed.  With an unchanged seq it is a sign of life. */
+/* Records below seq are committed.  With an unchanged seq it is a sign of life.
+ *   EIO     damage hides the place; with an unchanged seq never
+ *   others  as cq_reader_commit() */
 int source_commit(struct source *source, uint64_t seq);
 
 /* CRC of a record, as messages have it. */

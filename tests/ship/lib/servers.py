@@ -38,6 +38,11 @@ def free_port():
         return port
 
 
+def give_back(port):
+    if port in reservations:
+        reservations.pop(port).close()
+
+
 class Tries:
     """Repeats a question to servers that may be electing a leader, and then drop it: with more time for each answer."""
 
@@ -150,7 +155,7 @@ class Servers:
             server.kill()
         for server in self.all:
             for port in (server.port, server.route):
-                reservations.pop(port).close()
+                give_back(port)
 
     def kill_all(self):
         for server in self.all:

@@ -4,6 +4,7 @@
 import subprocess
 
 import chronq
+import credentials
 import equal
 import jetstream
 import wireform
@@ -321,6 +322,10 @@ class Ship(Case):
         self.all_servers.start()
         wait_for(lambda: self.metrics()["acked_records_total"] == 20)
         self.assertEqual(self.metrics()["lag_records"], 0)
+        self.all_servers.kill_all()
+        wait_for(lambda: self.metrics() and "last_error" in self.text)
+        self.all_servers.start()
+        wait_for(lambda: self.metrics() and "last_error" not in self.text)  # though there is nothing to ship
         self.assertEqual(program.stop(), 0)
 
     def frozen(self):
@@ -351,6 +356,19 @@ class Ship(Case):
         wait_for(lambda: self.committed() == 30)
         self.assertEqual(program.stop(), 0)
         self.assertEqual(self.equal()[0], 30)
+
+    def test_tls_is_for_the_host_that_is_named(self):
+        files = credentials.certificates(self.dir)
+        self.server(tls=files, verify=True, client={"tls": files})
+        self.append(self.some(5))
+        port = self.all_servers.all[0].port
+        own = ["--cert", files["cert"], "--key", files["key"]]
+        self.ship_once(f"tls://localhost:{port}/S", *FRAMES, "--tls-ca", files["ca"], *own)
+        for host, authority in ("127.1", "ca"), ("127.0.0.1", "stranger"):
+            program = self.ship(f"tls://{host}:{port}/T", *FRAMES, "--tls-ca", files[authority], *own)
+            wait_for(lambda: "waiting: SSL handshake error" in program.said())
+            self.assertEqual(program.stop(), 0)
+        self.assertFalse(jetstream.exists(self.nats, "T"))
 
     def test_options_that_do_not_go_together(self):
         self.append([b"x"])

@@ -40,29 +40,45 @@ static void drain(struct ship *ship, uint64_t limit_ms)
 	}
 }
 
+/* The records up to `next` are not in the queue because its oldest segments were deleted. */
+static bool were_deleted(struct ship *ship, uint64_t next)
+{
+	struct cq_queue_info info = CQ_SIZED(info);
+
+	return cq_queue_info(ship->source.queue, &info) == 0 && info.have_bounds &&
+	       info.first_seq >= next;
+}
+
 /* At a hole, or an error that the queue gives.  The exit code, after a message. */
 static int stop_at(struct ship *ship, int error)
 {
 	const struct source *source = &ship->source;
+	const char *what = source->damaged ? "damaged" : "missing";
+	int code = SHIP_DAMAGED;
 
-	if (error == -ENODATA)
-		cli_note("%s: records %" PRIu64 " to %" PRIu64
-		         " are %s (--accept-gap ships the rest)",
-		         source->dir, source->next, source->hole_end - 1,
-		         source->damaged ? "damaged" : "missing");
-	else if (error == -EIO)
+	if (error == -EIO) {
 		cli_note("%s: record %" PRIu64
 		         " is damaged, and nothing shows where the next one is",
 		         source->dir, source->next);
-	else if (error == -EILSEQ)
+		return code;
+	}
+	if (error == -EILSEQ) {
 		cli_note("%s: record %" PRIu64 " comes where %" PRIu64
 		         " is due: the queue has lost records, and their numbers were given again",
 		         source->dir, source->back_to, source->next);
-	else
-		cli_fail(source->dir, error);
-	if (error == -EILSEQ)
 		return SHIP_DIFFERS;
-	return error == -ENODATA || error == -EIO ? SHIP_DAMAGED : CLI_IO;
+	}
+	if (error != -ENODATA) {
+		cli_fail(source->dir, error);
+		return CLI_IO;
+	}
+	if (were_deleted(ship, source->hole_end)) {
+		what = "deleted";
+		code = SHIP_MISSING;
+	}
+	cli_note("%s: records %" PRIu64 " to %" PRIu64 " are %s (--accept-gap ships the rest)",
+	         source->dir, source->next, source->hole_end - 1, what);
+	return code;
 }
 
 /* There is no next message now.  Waits for one, or for what is on its way. */
@@ -93,8 +109,11 @@ static int step(struct ship *ship, const struct publish_state *state)
 		ship->target = ship->source.next;
 		return 0;
 	}
-	if (r == 0)
+	if (r == 0) {
+		if (state->waiting == 0)
+			ship_well(ship);
 		return wait_for_records(ship, state);
+	}
 	if (r < 0) {
 		/* damage in the segment that is being written: what follows it is not known yet */
 		if (r == -EIO && ship->settings->ship.accept_gap) {

@@ -2,13 +2,12 @@
 """chronq fetch with one server: what a replica becomes of a stream, where it begins and continues, and what is refused."""
 
 import subprocess
-from pathlib import Path
 
 import chronq
 import equal
 import wireform
 from published import Published
-from support import DIFFERS, FAILED, FETCH, FOREIGN, MISSING, NO_STREAM, PROMOTED, USAGE, Case, next_seq, wait_for
+from support import DIFFERS, FAILED, FOREIGN, MISSING, NO_STREAM, PROMOTED, USAGE, Case, next_seq, wait_for
 
 
 class Fetch(Case):
@@ -151,7 +150,7 @@ class Fetch(Case):
         other = Published(stream.nats, self.q, "T", identity="ab" * 16)
         other.ship()
         self.fetch_once(self.url.replace("/S", "/T"), code=PROMOTED)
-        subprocess.run([Path(FETCH).parents[1] / "chronq", "promote", self.replica], check=True)
+        subprocess.run([equal.CHRONQ, "promote", self.replica], check=True)
         self.fetch_once(self.url, code=PROMOTED)
         self.equal()
 

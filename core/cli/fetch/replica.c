@@ -155,7 +155,7 @@ static int append_some(struct replica *replica, const struct wire_record *record
 			replica->bytes += messages[done + i].length;
 		if (in.count > 0) {
 			replica->have_last = false;
-			replica->newest_ns = times[done + in.count - 1];
+			replica->newest_ns = records[done + in.count - 1].time_ns;
 			replica->appended_ns = now_ns();
 		}
 		done += in.count;
@@ -180,7 +180,7 @@ int replica_append(struct replica *replica, const struct wire_record *records, s
 static int read_last(struct replica *replica)
 {
 	struct wire_record record;
-	struct cq_record last;
+	struct cq_record last = { .seq = 0 };
 	cq_reader *reader;
 	int r;
 

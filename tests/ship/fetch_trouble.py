@@ -5,6 +5,7 @@ import os
 import subprocess
 
 import chronq
+import credentials
 import equal
 import jetstream
 import wireform
@@ -183,6 +184,27 @@ class Trouble(Case):
             self.assertNotIn("hidden", program.said())
         self.fetch_once(self.servers_.url("S", user="able:secret"))
         self.equal()
+
+    def test_tls_and_credentials(self):
+        files = credentials.certificates(self.dir)
+        operator = credentials.Operator(self.dir)
+        able = operator.user("able")
+        self.begin(servers={"tls": files, "verify": True, "access": operator.settings(),
+                            "client": {"tls": files, "creds": able}}, count=10)
+        self.stream.ship()
+        url = self.servers_.url("S", scheme="tls")
+        known = ("--creds", able, "--tls-ca", files["ca"], "--cert", files["cert"], "--key", files["key"])
+        self.fetch_once(url, *known)
+        self.equal()
+        other = self.dir / "other"
+        stranger = [files["stranger"] if option == files["ca"] else option for option in known]
+        self.fetch_once(url, *stranger, queue=other, code=FAILED)
+        refused = [credentials.Operator(self.dir).user("other") if option == able else option for option in known]
+        program = self.fetch(url, *refused, queue=other)
+        wait_for(lambda: "the servers refuse this user" in program.said())
+        self.assertEqual(program.stop(), 0)
+        self.assertFalse(other.exists())
+        self.fetch_once(url, "--creds", self.dir / "none", queue=other, code=FAILED)
 
     def test_metrics(self):
         self.begin()

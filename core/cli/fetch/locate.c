@@ -11,11 +11,12 @@
 #include <string.h>
 
 #include "shared/cli.h"
+#include "wire/fault.h"
 
 bool locate_reaches(const struct wire_head *head, uint64_t seq)
 {
 	/* a part that is not its record's last one has next = first */
-	return head->next > seq || head->first >= seq;
+	return head->next > seq || (head->first >= seq && !wire_planted("parts_passed_over"));
 }
 
 static bool is_unreadable(int error)

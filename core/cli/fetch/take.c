@@ -9,6 +9,8 @@
 
 #include <errno.h>
 
+#include "wire/fault.h"
+
 #define BATCH 512
 
 static const char *header(void *arg, const char *name)
@@ -81,7 +83,7 @@ static int append_frame(struct take *take, const struct wire_head *head, const v
 		    !replica_has_last(replica, &(struct wire_fingerprint){
 						       .crc = crc, .time_ns = record.time_ns }))
 			return -EEXIST;
-		if (record.seq >= replica->next + count)
+		if (record.seq >= replica->next + count || wire_planted("fetch_doubles"))
 			batch[count++] = record;
 		if (count == BATCH) {
 			r = replica_append(replica, batch, count);
@@ -129,6 +131,8 @@ static int apply(struct take *take, const struct wire_head *head, const void *bo
 		return -EEXIST;
 	if (head->next <= replica->next && head->first < replica->next)
 		return 0; /* the replica has it */
+	if (head->first > replica->next && wire_planted("fetch_closes_gaps"))
+		return append_frame(take, head, body, size);
 	if (head->first > replica->next && head->first > take->gap_to) {
 		take->behind = head->first;
 		return -ERANGE;

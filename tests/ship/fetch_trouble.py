@@ -70,6 +70,19 @@ class Trouble(Case):
         self.gives(NO_STREAM, program, "the stream was deleted")
         self.equal()
 
+    def test_a_stream_that_servers_do_not_know_yet(self):
+        """As those that have just started: it was there when the replica was made."""
+        self.begin()
+        self.stream.ship(upto=200)
+        self.fetch_once(self.url)
+        jetstream.delete(self.nats, "S")
+        program = self.fetch(self.url)
+        wait_for(lambda: "the stream is not there" in program.said())
+        Published(self.nats, self.q).ship()
+        self.has(300, program)
+        self.assertEqual(program.stop(), 0)
+        self.equal()
+
     def test_a_stream_that_is_made_again(self):
         self.begin()
         self.stream.ship(upto=200)

@@ -92,15 +92,18 @@ static int gone(struct fetch *fetch)
 {
 	uint64_t now = fetch_now_ms();
 
-	if (!fetch->have_about) {
-		cli_note("%s: there is no such stream", fetch->stream);
-		return SHIP_NO_STREAM;
-	}
-	if (fetch->gone_since == 0)
+	const bool was_there = fetch->have_about || fetch->replica.exists;
+
+	if (was_there && fetch->gone_since == 0)
 		fetch->gone_since = now;
-	if (now - fetch->gone_since < GONE_MS)
+	if (was_there && now - fetch->gone_since < GONE_MS) {
+		fetch_say(fetch, WAIT_SERVERS, "waiting: the stream is not there");
 		return -EAGAIN;
-	cli_note("%s: the stream was deleted", fetch->stream);
+	}
+	if (fetch->have_about)
+		cli_note("%s: the stream was deleted", fetch->stream);
+	else
+		cli_note("%s: there is no such stream", fetch->stream);
 	return SHIP_NO_STREAM;
 }
 

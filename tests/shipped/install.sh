@@ -114,7 +114,7 @@ programs=$(meson introspect --targets "$build" | python3 -c '
 import json, sys
 print(*sorted(target["name"] for target in json.load(sys.stdin) if target["name"] in ("chronq-fetch", "chronq-ship")))')
 [ "$programs" = "$(cd "$dir$libexec" 2>/dev/null && echo *)" ] && grep -qF "$libexec" "$root/bin/chronq"
-check "in $libexec: ${programs:-nothing}, as this build is without libnats" $?
+check "in $libexec: ${programs:-nothing: this build is without libnats}" $?
 [ -z "$programs" ] || [[ $("$dir$libexec/chronq-fetch" --version) == *" $version"* ]]
 check "chronq-fetch runs" $?
 
@@ -161,20 +161,28 @@ for file in bash-completion/completions/chronq bash-completion/completions/chron
 	check "completions: $file" $?
 done
 
-unit=$root/lib/systemd/system/chronfs@.service
-grep -q "^ExecStart=$program " "$unit"
-check "chronfs@.service runs the installed program" $?
-if command -v systemd-analyze >/dev/null; then
-	mkdir "$dir/unit"
-	sed "s|=$program |=$CHRONFS |" "$unit" >"$dir/unit/chronfs@.service"
-	output=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no --recursive-errors=no \
-		"$dir/unit/chronfs@.service" 2>&1)
-	status=$?
-	[ "$status" -eq 0 ] && [ -z "$output" ]
-	check "systemd has nothing to say about it" $? "$output"
-else
-	skip "systemd has nothing to say about it" "no systemd-analyze here"
-fi
+units=(chronfs)
+# shellcheck disable=SC2206 # words are meant
+[ -z "$programs" ] || units+=($programs)
+[ "$(cd "$root/lib/systemd/system" && echo *@.service)" = "$(printf '%s@.service\n' "${units[@]}" | sort | paste -sd ' ')" ]
+check "a unit for each program that is a service: ${units[*]}" $?
+mkdir "$dir/unit"
+for name in "${units[@]}"; do
+	unit=$root/lib/systemd/system/$name@.service
+	runs=$(sed -n 's/^ExecStart=\([^ ]*\) .*/\1/p' "$unit")
+	[ "$name" = "${runs##*/}" ] && [ -x "$dir$runs" ]
+	check "$name@.service runs the installed program" $? "$runs"
+	if command -v systemd-analyze >/dev/null; then
+		sed "s|=$runs |=$CHRONFS |" "$unit" >"$dir/unit/$name@.service"
+		output=$(SYSTEMD_LOG_LEVEL=warning systemd-analyze verify --man=no --recursive-errors=no \
+			"$dir/unit/$name@.service" 2>&1)
+		status=$?
+		[ "$status" -eq 0 ] && [ -z "$output" ]
+		check "systemd has nothing to say about it" $? "$output"
+	else
+		skip "systemd has nothing to say about it" "no systemd-analyze here"
+	fi
+done
 
 # The same with other options.  Only what has the tag `system` is installed, so nothing is built.
 # installed OPTION...: what that is.
@@ -193,12 +201,20 @@ installed() {
 	fi
 	(cd "$dir/other" && find . ! -type d ! -name chronfs | sort | tr '\n' ' ')
 }
+# with_nats PREFIX UNITS: the files for the programs that are built only where libnats is.
+with_nats() {
+	[ -z "$programs" ] || printf '%s ' "$2/chronq-fetch@.service" "$2/chronq-ship@.service" "$1/lib/sysusers.d/chronq-nats.conf"
+}
+# same FOUND WANTED...: in any order.
+same() { [ "$(xargs -n 1 <<<"$1" | sort)" = "$(xargs -n 1 <<<"${*:2}" | sort)" ]; }
 found=$(installed --prefix=/usr -Dsystemd_unit_dir=/units)
-[ "$found" = './sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ./usr/lib/sysusers.d/chronfs.conf ' ] &&
+same "$found" ./sbin/mount.chronfs ./sbin/mount.fuse.chronfs ./units/chronfs@.service ./usr/lib/sysusers.d/chronfs.conf \
+	"$(with_nats ./usr ./units)" &&
 	[ "$(readlink "$dir/other/sbin/mount.chronfs")" = /usr/bin/chronfs ]
 check "prefix /usr: $found" $?
 found=$(installed --prefix=/opt/here -Dsystemd_unit_dir=auto)
-[ "$found" = './opt/here/lib/systemd/system/chronfs@.service ./opt/here/lib/sysusers.d/chronfs.conf ' ]
+same "$found" ./opt/here/lib/systemd/system/chronfs@.service ./opt/here/lib/sysusers.d/chronfs.conf \
+	"$(with_nats ./opt/here ./opt/here/lib/systemd/system)"
 check "another prefix: $found" $?
 found=$(installed -Dmount_helper_dir= -Dsystemd_unit_dir=)
 [ -z "$found" ]
@@ -206,9 +222,10 @@ check "none wanted: $found" $?
 found=$(installed -Dmount_helper_dir=/helpers)
 [ "$found" = './helpers/mount.chronfs ./helpers/mount.fuse.chronfs ' ]
 check "another directory: $found" $?
-installed -Dnats=disabled >/dev/null
-[[ $(meson introspect --targets "$dir/build") != *'"chronq-fetch"'* ]]
-check "-Dnats=disabled: no programs for NATS" $?
+found=$(installed -Dnats=disabled -Dmount_helper_dir= -Dsystemd_unit_dir=/units)
+[[ $(meson introspect --targets "$dir/build") != *'"chronq-fetch"'* ]] &&
+	same "$found" ./units/chronfs@.service ./opt/here/lib/sysusers.d/chronfs.conf
+check "-Dnats=disabled: no programs for NATS: $found" $?
 installed -Dpython_dir=/modules >/dev/null
 DESTDIR=$dir/modules meson install -C "$dir/build" --no-rebuild --tags python >"$dir/log" 2>&1
 [ -f "$dir/modules/modules/chronq/_reader.py" ]

@@ -42,6 +42,11 @@ class Proxy:
         with self.lock:
             return sum(len(pair[2]) for pair in self.pairs)
 
+    def sent(self):
+        """What is kept, of all connections."""
+        with self.lock:
+            return b"".join(pair[2] for pair in self.pairs)
+
     def cut(self):
         """New connections pass everything on again."""
         with self.lock:

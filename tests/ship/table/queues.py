@@ -21,7 +21,7 @@ class Queues(Shipping):
         self.append(payloads, segment_size=4096)
 
     def with_gap(self, what, first, behind):
-        """Ship stops before these records; with --accept-gap it goes on behind them."""
+        """Ship stops before these records; with --accept-gap it goes on behind them, and fetch gets a counted gap."""
         wanted = equal.records(self.q, lossy=True)
         self.assertEqual([record.seq for record in wanted], [*range(first), *range(behind, 300)])
         said = self.ship_once(self.url, "--create", code=DAMAGED)
@@ -34,6 +34,8 @@ class Queues(Shipping):
         records, gaps, _ = self.stream()
         equal.same("the stream", wanted, records)
         self.assertEqual([(gap.first, gap.next) for gap in gaps], [(first, behind)])
+        self.fetch_once(self.url)
+        equal.same("the replica", wanted, equal.records(self.replica, lossy=True))
 
     def test_a_gap_in_the_queue(self):
         self.several_segments()

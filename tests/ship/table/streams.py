@@ -4,6 +4,7 @@
 import shutil
 
 import chronq
+import equal
 import jetstream
 from shipping import Shipping, metrics
 from support import DIFFERS, FOREIGN, MISSING, NO_STREAM, PROMOTED, wait_for
@@ -122,6 +123,11 @@ class Streams(Shipping):
         records, gaps, _ = self.stream()
         self.assertEqual([(gap.first, gap.next) for gap in gaps], [(100, first)])
         self.assertEqual([record.seq for record in records], [*range(100), *range(first, 300)])
+        # fetch keeps it as a counted gap, and what comes behind it
+        self.fetch_once(self.url)
+        equal.same("the replica", records, equal.records(self.replica, lossy=True))
+        with chronq.Queue(self.replica) as replica:
+            self.assertEqual(replica.info().next_seq, 300)
 
     def test_the_last_record_differs(self):
         self.one_server(50)

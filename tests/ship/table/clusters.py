@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of failures: servers of a cluster that are killed, without a quorum, back at an older copy, or damaged."""
+"""The table of failures: servers of a cluster that are killed, without a quorum, or back at an older copy."""
 
-import jetstream
 from shipping import Shipping, metrics
 from support import next_seq, wait_for
 
@@ -15,8 +14,8 @@ class Clusters(Shipping):
 
     def test_no_quorum_then_all_stores_at_an_older_copy(self):
         ship = self.ship(self.url, "--create", "--replicas", "3", "--frame", "2K", "--status", self.status)
-        fetch = self.fetch(self.url)
         self.shipped(150)
+        fetch = self.fetch(self.url)
 
         # the leader's death
         self.set.settled("S")
@@ -32,7 +31,7 @@ class Clusters(Shipping):
         self.append(self.some(50))
         wait_for(lambda: metrics(self.status).get("chronq_ship_lag_records") == 50, "the lag is in the metrics")
         wait_for(lambda: "waiting" in ship.said(), "it says that it waits")
-        self.assertTrue(ship.running() and fetch.running())
+        self.assertTrue(ship.running() and fetch.running(), ship.said() + fetch.said())
         self.set.start()
         self.shipped(250)
 
@@ -56,22 +55,3 @@ class Clusters(Shipping):
         self.assertEqual("2.10.23" in said, self.set.version < FIRST_GOOD, said)
         said = self.ship_once(self.set.url("ONE"), "--create", "--replicas", "1")
         self.assertNotIn("2.10.23", said)
-
-    def test_a_flipped_bit_in_one_servers_file(self):
-        marked = b"a payload that is easy to find"
-        self.append([marked, *self.some(50)])
-        self.ship_once(self.url, "--create", "--replicas", "3", "--per-record")
-        self.set.settled("S")
-        leader = self.set.leader("S")
-        leader.kill()
-        files = [path for path in leader.store.glob("jetstream/*/streams/S/msgs/*.blk") if marked in path.read_bytes()]
-        self.spoil(files[0], marked)
-        self.set.start()
-        self.set.settled("S")
-        self.append(self.some(50))
-        self.ship_once(self.url)
-        self.at_rest()
-        # whoever leads, no altered record is given
-        for server in self.set.all:
-            with self.set.connect(server) as nats:
-                self.assertEqual(len(list(jetstream.messages(nats, "S"))), 251)

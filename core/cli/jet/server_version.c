@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -95,6 +96,22 @@ static void read_line(int fd, char line[INFO_MAX])
 	line[have] = '\0';
 }
 
+/* Three numbers with dots between them, and perhaps more. */
+static bool parse_version(const char *text, unsigned ret_version[3])
+{
+	char *end;
+
+	for (int i = 0; i < 3; i++) {
+		unsigned long number = strtoul(text, &end, 10);
+
+		if (end == text || number > 9999 || (i < 2 && *end != '.'))
+			return false;
+		ret_version[i] = (unsigned)number;
+		text = end + 1;
+	}
+	return true;
+}
+
 bool jet_server_version(const char *url, unsigned ret_version[3])
 {
 	static const char key[] = "\"version\":\"";
@@ -111,8 +128,7 @@ bool jet_server_version(const char *url, unsigned ret_version[3])
 	read_line(fd, line);
 	close(fd);
 	at = strncmp(line, "INFO ", 5) == 0 ? strstr(line, key) : NULL;
-	if (!at ||
-	    sscanf(at + sizeof key - 1, "%4u.%4u.%4u", &version[0], &version[1], &version[2]) != 3)
+	if (!at || !parse_version(at + sizeof key - 1, version))
 		return false;
 	memcpy(ret_version, version, sizeof version);
 	return true;

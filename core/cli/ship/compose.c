@@ -170,7 +170,7 @@ static int next_of_queue(struct compose *compose, struct publish_message *ret_me
 	} else {
 		r = source_peek(compose->source, &record);
 	}
-	if (r != 1)
+	if (r != 1 || !record)
 		return r;
 	if (needs_parts(compose, record))
 		make_part(compose, record, ret_message);

@@ -124,6 +124,7 @@ void ship_say(struct ship *ship, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
+	// NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start() is in front of it
 	(void)vsnprintf(ship->waits_for, sizeof ship->waits_for, format, arguments);
 	va_end(arguments);
 	if (ship->said_at != 0 && now - ship->said_at < SAY_MS)

@@ -250,7 +250,7 @@ int ship_run(const struct ship_settings *settings)
 	}
 	cli_stop_on(SIGTERM);
 	cli_stop_on(SIGINT);
-	signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
 	status = ship_metrics_begin(&ship);
 	if (status == CLI_OK)
 		status = run(&ship);

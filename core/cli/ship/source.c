@@ -111,7 +111,7 @@ static void drop_batch(struct source *source)
 /* The oldest record's number, where the queue itself does not tell. */
 static int find_first(struct source *source, uint64_t *ret_first)
 {
-	struct cq_record record;
+	struct cq_record record = { .seq = 0 };
 	int r = cq_reader_seek_oldest(source->reader);
 
 	while (r == 0 && (r = cq_reader_next(source->reader, &record)) == -ENODATA)
@@ -124,7 +124,7 @@ static int find_first(struct source *source, uint64_t *ret_first)
 
 static int find_record(struct source *source, uint64_t seq, struct resume_queue *queue)
 {
-	struct cq_record record;
+	struct cq_record record = { .seq = 0 };
 	int r = cq_reader_seek_seq(source->reader, seq);
 
 	if (r == 0)

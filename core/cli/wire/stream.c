@@ -62,10 +62,10 @@ static bool identity(const char *text, size_t length, uint8_t ret[CQ_IDENTITY_SI
 {
 	static const char digits[] = "0123456789abcdef";
 
-	if (length != 2 * CQ_IDENTITY_SIZE)
+	if (length != 2 * (size_t)CQ_IDENTITY_SIZE)
 		return false;
 	for (size_t i = 0; i < length; i++) {
-		const char *digit = memchr(digits, text[i], 16);
+		const char *digit = memchr(digits, text[i], sizeof digits - 1);
 
 		if (!digit)
 			return false;

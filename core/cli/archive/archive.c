@@ -101,8 +101,9 @@ static enum outcome go_on(struct archive *a, uint32_t id, uint32_t missing)
 
 	r = cli_sealed_look(a->queue, next);
 	if (r == -ENOENT) {
-		if (cli_sealed_next(a->queue, id, &next) < 0)
-			return NONE;
+		r = cli_sealed_next(a->queue, id, &next);
+		if (r < 0)
+			return r == -ENOENT ? NONE : fail(a, r);
 		r = cli_sealed_look(a->queue, next);
 	}
 	if (r < 0)
@@ -197,8 +198,10 @@ static enum outcome step(struct archive *a)
 	r = cli_sealed_inspect(a->queue, at.segment, &info);
 	if (r == -ENOENT)
 		return go_on(a, at.segment, at.segment);
+	if (r == -EBADMSG && !cli_sealed_is_left(a->queue, at.segment)) /* being made */
+		return NONE;
 	if (r < 0)
-		return cli_sealed_is_left(a->queue, at.segment) ? refuse(a, at.segment, r) : NONE;
+		return refuse(a, at.segment, r);
 	if (!info.sealed || !cli_sealed_is_left(a->queue, at.segment))
 		return NONE;
 	if (info.records > 0 &&

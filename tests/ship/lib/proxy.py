@@ -103,5 +103,8 @@ class Proxy:
         except OSError:
             pass
         client.close()
+        if self.held and one is client and kept:
+            pair[0] = None  # it was killed: as cut()
+            return
         server.close()
         self.pairs.remove(pair)

@@ -123,33 +123,24 @@ static void create(jsCtx *js, const char *stream, const char *subject, int64_t r
 }
 
 /* The server puts its time on each message when it stores it. */
-static void print_longest_pause(jsCtx *js, const char *stream, const char *subject)
+static void print_longest_pause(jsCtx *js, const char *stream)
 {
-	jsStreamInfo *info;
-	jsSubOptions options;
-	natsSubscription *sub;
 	int64_t last = 0, longest = 0;
+	jsStreamInfo *info;
 
 	nats_must("stream", js_GetStreamInfo(&info, js, stream, NULL, NULL));
-	nats_must("options", jsSubOptions_Init(&options));
-	options.Stream = stream;
-	options.Ordered = true;
-	options.Config.HeadersOnly = true;
-	nats_must("subscribe", js_SubscribeSync(&sub, js, subject, NULL, &options, NULL));
-	for (uint64_t n = 0; n < info->State.Msgs; n++) {
-		jsMsgMetaData *about;
+	for (uint64_t n = info->State.FirstSeq; n <= info->State.LastSeq; n++) {
 		natsMsg *message;
+		int64_t time;
 
-		nats_must("next message", natsSubscription_NextMsg(&message, sub, 30000));
-		nats_must("time", natsMsg_GetMetaData(&about, message));
-		if (last > 0 && about->Timestamp - last > longest)
-			longest = about->Timestamp - last;
-		last = about->Timestamp;
-		jsMsgMetaData_Destroy(about);
+		nats_must("message", js_GetMsg(&message, js, stream, n, NULL, NULL));
+		time = natsMsg_GetTime(message);
+		if (last > 0 && time - last > longest)
+			longest = time - last;
+		last = time;
 		natsMsg_Destroy(message);
 	}
 	printf("%.3f\n", (double)longest / 1e9);
-	natsSubscription_Destroy(sub);
 	jsStreamInfo_Destroy(info);
 }
 
@@ -164,7 +155,7 @@ static bool run(natsConnection *nc, jsCtx *js, const char *stream, int count, ch
 	else if (count == 1 && strcmp(words[0], "delete") == 0)
 		nats_must("delete", js_DeleteStream(js, stream, NULL, NULL));
 	else if (count == 1 && strcmp(words[0], "pause") == 0)
-		print_longest_pause(js, stream, subject);
+		print_longest_pause(js, stream);
 	else if (count == 3 && (strcmp(words[0], "plain") == 0 || strcmp(words[0], "header") == 0))
 		publish_all(nc, subject, strtoul(words[1], NULL, 10), strtoull(words[2], NULL, 10),
 		            words[0][0] == 'h');

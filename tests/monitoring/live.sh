@@ -9,6 +9,17 @@ for program in prometheus prometheus-node-exporter promtool; do
 	command -v "$program" >/dev/null || skip_all "no $program here (packages prometheus, prometheus-node-exporter)"
 done
 docs=$(cd "$here/../../docs/monitoring" && pwd)
+# shellcheck source=scripts/cluster.sh
+. "$here/../../scripts/cluster.sh"
+# shellcheck disable=SC2317 # called by trap
+end_shipping() {
+	local status=$?
+	[ -z "${shipping-}" ] || kill -9 "${shipping[@]}" 2>/dev/null
+	cluster_stop
+	(exit "$status")
+	cleanup
+}
+trap end_shipping EXIT
 
 # The second mount: a queue with a damaged record, which reads meet.
 mkdir "$tmp/second"
@@ -31,6 +42,24 @@ for o in "$m" "$tmp/second"; do
 	output=$(promtool check metrics <"$o/metrics" 2>&1) && [ -z "$output" ]
 	check "promtool check metrics: names, units and types are as Prometheus wants them" $? "$output"
 done
+
+# The queue is shipped, and fetched, by programs that write their metrics into the same directory.
+mkdir "$tmp/textfile"
+shipping=()
+if [ -x "$(dirname "$CHRONQ")/ship/chronq-ship" ] && cluster_program >/dev/null; then
+	cluster_start "$tmp/servers" 1 # not in a subshell
+	check "a NATS server" $?
+	url=nats://$cluster_servers/live
+	"$CHRONQ" ship --create --status "$tmp/textfile/chronq_ship_live.prom" "$q" "$url" 2>"$tmp/ship.log" &
+	shipping+=($!)
+	ok "the stream is made" wait_until stream_leads live
+	"$CHRONQ" fetch --status "$tmp/textfile/chronq_fetch_live.prom" "$url" "$tmp/replica" 2>"$tmp/fetch.log" &
+	shipping+=($!)
+	ok "the replica is made" wait_for [ -e "$tmp/replica/control.meta" ]
+else
+	skip "ship and fetch" "not built, or no nats-server here"
+fi
+export SHIPPING="${shipping[*]}" SERVER=${server_pids[1]-}
 cases_of python3 "$here/live.py" "$m" "$tmp/second" "$tmp" "$docs" "$daemon"
 
 ended

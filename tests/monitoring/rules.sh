@@ -50,7 +50,12 @@ for metric in "${metrics[@]}"; do
 	name=$(sed -E 's/_(bucket|count|sum)$//' <<<"$metric")
 	grep -qE "\"($metric|$name)\"" "$top"/fs/status/*.c || unknown+="$metric "
 done
-[ "${#metrics[@]}" -gt 15 ] && [ -z "$unknown" ]
+mapfile -t shipped < <(grep -ohE 'chronq_(ship|fetch)_[a-z_]+' "$docs/chronfs.rules.yml" "$docs/dashboard.json" | sort -u)
+for metric in "${shipped[@]}"; do
+	grep -q "\"${metric#chronq_*_}\"" "$top"/core/cli/wire/status.c || unknown+="$metric "
+done
+metrics+=("${shipped[@]}")
+[ "${#metrics[@]}" -gt 20 ] && [ -z "$unknown" ]
 check "each of ${#metrics[@]} metrics exists${unknown:+ (not: $unknown)}" $?
 
 # ---- chronfs-textfile, without a mount ----

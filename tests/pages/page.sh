@@ -48,6 +48,8 @@ rm -f /etc/mtab && ln -s /proc/self/mounts /etc/mtab && : >/etc/fstab
 mkdir "$tmp/bin" "$tmp/home" "$tmp/page" "$tmp/sbin"
 cp "$CHRONFS" "$tmp/bin/chronfs"
 cp "$CHRONQ" "$tmp/bin/chronq"
+mkdir "$tmp/bin/ship" # where chronq looks for the programs of ship and fetch
+find "${CHRONQ%/*}/ship" -maxdepth 1 -name 'chronq-*' -type f -exec cp {} "$tmp/bin/ship" \; 2>/dev/null
 cp "$root/docs/monitoring/chronfs-textfile" "$tmp/bin"
 output=$(DESTDIR=$tmp/root meson install -C "$build" --no-rebuild 2>&1)
 check "meson install" $? "$output"
@@ -59,7 +61,7 @@ show_in /sbin "$tmp/sbin" || skip_all "no /sbin of its own"
 [ "$own" = /mnt ] || mount -t tmpfs tmpfs /mnt
 
 unset MAKEFLAGS NINJA_STATUS "${!MESON_@}" CHRONFS_TEST_NAMESPACE CHRONFS_TEST_OUTSIDE
-export HOME=$tmp/home TZ=UTC LC_ALL=C.UTF-8 PATH=$tmp/bin:$PATH:/usr/sbin:/sbin
+export HOME=$tmp/home TZ=UTC LC_ALL=C.UTF-8 PATH=$tmp/bin:$PATH:/usr/sbin:/sbin:$tmp/bin/ship
 export LD_LIBRARY_PATH=$prefix/lib PKG_CONFIG_PATH=${package%/*}
 export PYTHONPATH=$root/core/python PYTHONDONTWRITEBYTECODE=1
 export PATIENCE=$patience PAGES_NETWORK=own

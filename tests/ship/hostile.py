@@ -206,6 +206,14 @@ class Hostile(Case):
             first = found[0].seq if found else len(self.source)
             self.assertEqual(found, self.source[first:], what)
 
+    def test_a_gap_excuses_nothing_behind_it(self):
+        """A gap with another end than that of the next message is no reason to lose others later."""
+        frames = [wireform.put_frame(self.source[at:at + 5]) for at in range(0, 30, 5)]
+        for name, gap in ("G", wireform.put_gap(10, 1 << 62)), ("E", wireform.put_gap(10, 24)):
+            self.store(name, [*frames[:2], gap, *frames[2:4], *frames[5:]])
+            self.gives(DAMAGED, self.fetch(self.all_servers.url(name), "--once", queue=self.dir / name))
+            self.assertEqual(equal.records(self.dir / name), self.source[:20])
+
     def test_a_promise_takes_no_memory(self):
         """A part says that its record has 4 GiB; the next ones come, each of a MiB, and are not all there."""
         record = wireform.Record(0, 1, 1, bytes(1 << 20))

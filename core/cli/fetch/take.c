@@ -133,7 +133,8 @@ static int apply(struct take *take, const struct wire_head *head, const void *bo
 		return 0; /* the replica has it */
 	if (head->first > replica->next && wire_planted("fetch_closes_gaps"))
 		return append_frame(take, head, body, size);
-	if (head->first > replica->next && head->first > take->gap_to) {
+	/* a gap ends where the next message begins; it excuses no other one */
+	if (head->first > replica->next && head->first != take->gap_to) {
 		take->behind = head->first;
 		return -ERANGE;
 	}

@@ -20,7 +20,7 @@ struct take {
 	uint64_t
 		behind; /* -ERANGE: the records from replica->next (`from`) to before this one are missing */
 	uint64_t
-		gap_to; /* records before this one may be missing: the source says so, or the user accepts it */
+		gap_to; /* records before this one may be missing, if it comes next: the source says so, or the user accepts it */
 };
 
 /* The head in the headers of a message.  Errors as wire_head_get(). */
@@ -30,7 +30,7 @@ int take_head(natsMsg *message, struct wire_head *ret_head);
  * Appends what the replica does not have; opens it at the first record.  The same message may be taken again.  Returns
  * 0: the replica has everything up to this message; an exit code, after a message on stderr; or
  *   -EBADMSG, -EPROTONOSUPPORT  the message is damaged, or not of chronq ship
- *   -ERANGE                     records up to take->behind are missing, and not below take->gap_to
+ *   -ERANGE                     records up to take->behind are missing, and take->gap_to is not where it continues
  *   -EEXIST                     the replica's last record is another one in the stream
  *   others                      of replica_append(): some may be appended
  */

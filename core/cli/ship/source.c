@@ -196,6 +196,7 @@ int source_seek(struct source *source, uint64_t seq)
 	if (r < 0)
 		return r;
 	source->next = seq;
+	source->before.known = false;
 	return seq < source->committed ? source_commit(source, seq) : 0;
 }
 
@@ -258,6 +259,31 @@ static int read_batch(struct source *source)
 	return n > 0;
 }
 
+/* The record is of another opening of the queue than the one before it.  Between them the queue may have lost the end that
+ * was taken, and have given its numbers again up to this one: then the one before is another one now. */
+static int check_before(struct source *source)
+{
+	struct cq_record record = { .seq = 0 };
+	cq_reader *reader;
+	bool same;
+	int r;
+
+	r = cq_reader_open(source->dir, NULL, CQ_START_LATEST, CQ_READER_PASSIVE, &reader);
+	if (r < 0)
+		return r;
+	r = cq_reader_seek_seq(reader, source->next - 1);
+	if (r == 0)
+		r = cq_reader_next(reader, &record);
+	/* deleted or damaged meanwhile: nothing says that it was another one */
+	same = r != 1 || record.seq != source->next - 1 ||
+	       (record.epoch == source->before.epoch && record.time_ns == source->before.time_ns &&
+	        record.length == source->before.length);
+	cq_reader_close(reader);
+	if (same)
+		source->before.known = false;
+	return same ? 0 : -EILSEQ;
+}
+
 int source_peek(struct source *source, const struct cq_record **ret_record)
 {
 	const struct cq_record *record;
@@ -286,12 +312,24 @@ int source_peek(struct source *source, const struct cq_record **ret_record)
 		source->hole_end = record->seq;
 		return -ENODATA;
 	}
+	if (source->before.known && record->epoch != source->before.epoch) {
+		source->back_to = source->next - 1;
+		r = check_before(source);
+		if (r < 0)
+			return r;
+	}
 	*ret_record = record;
 	return 1;
 }
 
 void source_advance(struct source *source)
 {
+	const struct cq_record *record = &source->batch[source->at];
+
+	source->before.known = record->have_stream;
+	source->before.epoch = record->epoch;
+	source->before.time_ns = record->time_ns;
+	source->before.length = record->length;
 	source->at++;
 	source->next++;
 }
@@ -299,6 +337,7 @@ void source_advance(struct source *source)
 void source_pass_hole(struct source *source)
 {
 	source->next = source->hole_end;
+	source->before.known = false;
 	source->hole_end = 0;
 	source->damaged = false;
 }

@@ -35,6 +35,12 @@ struct source {
 		hole_end; /* records from next to hole_end - 1 are not there; 0: no hole is known */
 	bool damaged;     /* the hole is damage, the records are not just missing */
 	bool at_end; /* source_peek() gave none, as the queue has none: numbers up to `limit` have no record */
+	struct {
+		bool known;
+		uint32_t epoch;
+		uint64_t time_ns;
+		size_t length;
+	} before; /* of record next - 1, as it was taken */
 	uint64_t back_to;
 	bool passing; /* the reader is at or before `next`: what is before it is passed over */
 };

@@ -196,9 +196,37 @@ static void numbers_go_back(void **state)
 	source_close(source);
 }
 
+/* The same, and what comes has just the number that is due, at just the place where ship is. */
+static void another_end(void **state)
+{
+	const struct cq_record *record;
+	struct qs *q = *state;
+	struct source *source;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 40);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	source = open_source(q, false);
+	take(source, 0, 40);
+	qs_close(q);
+	qs_open(q); /* which loses nothing */
+	qs_append(q->writer, 40, 3);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	take(source, 40, 3);
+	source->before.time_ns++; /* as if it had taken others */
+	qs_close(q);
+	qs_open(q);
+	qs_append(q->writer, 43, 3);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	assert_int_equal(source_peek(source, &record), -EILSEQ);
+	assert_int_equal(source_peek(source, &record), -EILSEQ);
+	assert_int_equal(source->back_to, 42);
+	source_close(source);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(durable_ones),        QS_TEST(durable_ones_behind_a_gap), QS_TEST(gap_at_the_end),
-	QS_TEST(numbers_given_again), QS_TEST(numbers_go_back),
+	QS_TEST(numbers_given_again), QS_TEST(numbers_go_back),           QS_TEST(another_end),
 };
 
 QS_MAIN(tests)

@@ -211,6 +211,28 @@ class Check(Case):
         self.ship_once(self.url.replace("/S", "/R"), "--create", "--per-record")
         self.check(0, "records 0 to 3001: the same", "sound: 3002 the same", url=self.url.replace("/S", "/R"))
 
+    def test_a_gap_that_ship_has_sent(self):
+        """And a replica, which has it as a gap, too."""
+        self.running = self.servers()
+        self.url = self.running.url("S")
+        self.append(self.some(2000))
+        segment = self.q / "000000000.q"
+        at = segment.read_bytes().index(b"record 41 ")
+        with open(segment, "r+b") as file:
+            file.seek(at)
+            file.write(b"R")
+        self.ship_once(self.url, "--create", "--accept-gap")
+        lines = ("records 0 to 40: the same", "record 41: missing, which was accepted", "records 42 to 1999: the same",
+                 "sound: 1999 the same, 1 missing, which was accepted")
+        self.check(0, *lines)
+        self.fetch_once(self.url)
+        self.check(0, *lines, queue=self.replica)
+        self.append([b"more"])
+        self.ship_once(self.url)
+        self.check(1, *lines[:3], "record 2000: only in the stream",
+                   "not as it should be: 1999 the same, 1 only in the stream, 1 missing, which was accepted",
+                   queue=self.replica)
+
     def test_beside_a_shipper(self):
         self.running = self.servers()
         self.url = self.running.url("S")

@@ -34,7 +34,8 @@ static int look(struct queue_side *side, bool visible)
 		cli_note("%s: damage hides which records the queue has (chronq verify)", side->dir);
 		return CLI_IO;
 	}
-	memcpy(side->identity, info.identity, sizeof side->identity);
+	/* a replica has the records of its source, whose the stream is */
+	memcpy(side->identity, info.replica ? info.source : info.identity, sizeof side->identity);
 	side->side.begins = info.first_seq;
 	side->expected = info.next_seq;
 	if (!visible && info.have_durable && info.durable_seq < info.next_seq)

@@ -170,7 +170,7 @@ static const struct cli_command ship_command = {
 		"      --check            send nothing; compare the stream with the queue, record by\n"
 		"                         record, and print which are the same, different, or only in\n"
 		"                         one of both. Exit code 1 if the stream is not as it should\n"
-		"                         be\n" SHIP_OPTIONS_HELP
+		"                         be. DIR may be a replica, too\n" SHIP_OPTIONS_HELP
 		"  -h, --help             this text\n"
 		"\n"
 		"SIZE is N, NK, NM or NG; SPAN is N or Ns (seconds), Nm, Nh or Nd. The stream says\n"

@@ -110,9 +110,11 @@ meta_leader_known() { server_get 1 /jsz | grep -qE '"leader": "n[0-9]'; }
 stream_leader() {
 	local i leader
 	for ((i = 1; i <= cluster_size; i++)); do
-		# The first leader behind the stream's name; consumers have leaders, too, but are not asked for.
-		leader=$(server_get "$i" '/jsz?accounts=true&streams=true' |
-			sed -nE "/\"name\": \"$1\"/,/\"leader\"/s/.*\"leader\": \"n([0-9]+)\".*/\1/p" | head -n 1)
+		# The first leader behind the stream's name.
+		leader=$(server_get "$i" '/jsz?accounts=true&streams=true' | awk -v name="\"name\": \"$1\"" '
+			index($0, name) { found = 1 }
+			found && match($0, /"leader": "n[0-9]+"/) { print substr($0, RSTART + 12, RLENGTH - 13); found = 0 }
+		') || true
 		[ -z "$leader" ] || {
 			echo "$leader"
 			return 0

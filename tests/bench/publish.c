@@ -23,7 +23,7 @@
 #include "samples.h"
 
 #define WINDOW_MESSAGES 4096
-#define WINDOW_BYTES (8U << 20)
+#define WINDOW_BYTES (16U << 20)
 
 static void nats_must(const char *what, natsStatus status)
 {

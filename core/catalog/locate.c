@@ -7,6 +7,7 @@
 #include "catalog/locate.h"
 
 #include "files/index.h"
+#include "os/fault.h"
 
 /* ---- index ---- */
 
@@ -180,6 +181,28 @@ int cq_locate_byte(int dirfd, const struct cq_mapped *mapped, uint64_t target, u
 	}
 	*offset = r == 1 ? record.offset : walk.offset;
 	return r;
+}
+
+uint64_t cq_locate_landmark(const struct cq_control *control, const struct cq_mapped *mapped,
+                            uint64_t seq)
+{
+	uint64_t landmarks[CQ_CONTROL_LANDMARKS], best = 0;
+	struct cq_record_header h;
+
+	if (!control->page || !cq_control_landmarks(control, mapped->id, landmarks))
+		return 0;
+	for (unsigned i = 0; i < CQ_CONTROL_LANDMARKS; i++) {
+		const uint64_t offset = landmarks[i] >> 32;
+
+		if (offset > best && offset % CQ_ALIGN == 0 &&
+		    cq_mapped_header(mapped, offset, &h) == 1 && h.ext == 1 &&
+		    h.type != CQ_TYPE_PAD &&
+		    ((uint32_t)h.seq == (uint32_t)landmarks[i] ||
+		     cq_planted("landmark_unchecked")) &&
+		    h.seq <= seq)
+			best = offset;
+	}
+	return best;
 }
 
 uint64_t cq_locate_end(const struct cq_mapped *mapped, uint64_t limit)

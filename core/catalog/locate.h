@@ -8,6 +8,7 @@
 
 #include "catalog/mapped.h"
 #include "format/record.h"
+#include "meta/control.h"
 
 enum cq_key { CQ_KEY_SEQ, CQ_KEY_TIME, CQ_KEY_STREAM };
 
@@ -34,6 +35,14 @@ int cq_locate_seq(int dirfd, const struct cq_mapped *mapped, uint64_t seq, uint6
  */
 int cq_locate_byte(int dirfd, const struct cq_mapped *mapped, uint64_t target, uint64_t *position,
                    uint64_t *offset);
+
+/*
+ * Of the segment that is being written: the offset of the last record that control.meta tells (meta/control.h) and
+ * whose number is at most `seq`; 0: there is none.  No record before it has a number that is sought behind it: this library
+ * gives each record a higher one than all before.
+ */
+uint64_t cq_locate_landmark(const struct cq_control *control, const struct cq_mapped *mapped,
+                            uint64_t seq);
 
 /* The end of the last record that ends at `limit` at the latest. */
 uint64_t cq_locate_end(const struct cq_mapped *mapped, uint64_t limit);

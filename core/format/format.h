@@ -132,6 +132,8 @@ CQ_AT(cq_record_header, reserved1, 52);
 #define CQ_BOOT_ID_SIZE 16U
 
 /* Each 128-byte line has one kind of user: geometry, position, progress, wake-up. */
+#define CQ_CONTROL_LANDMARKS 12U
+
 struct cq_control_page {
 	uint32_t magic;      /* CQ_CONTROL_MAGIC */
 	uint32_t version;    /* CQ_CONTROL_VERSION */
@@ -150,7 +152,11 @@ struct cq_control_page {
 
 	uint64_t write_offset; /* of the next record */
 	uint64_t heartbeat_ns; /* the writer's last sign of life */
-	uint8_t reserved3[112];
+	/* ours, 0.2.0: places of records in a segment, for seeks in it while it has no index (meta/control.h) */
+	uint32_t landmarks_of; /* the segment's id + 1; 0: there are none */
+	uint32_t reserved3;
+	uint64_t landmarks[CQ_CONTROL_LANDMARKS]; /* offset << 32 | low 32 bits of seq; 0: none */
+	uint8_t reserved5[8];
 
 	uint32_t notify_seq; /* futex word: + 1 with each commit, roll and opening for writing */
 	uint32_t waiters;    /* readers that sleep or are about to */
@@ -170,6 +176,8 @@ CQ_AT(cq_control_page, segment_gen, 128);
 CQ_AT(cq_control_page, current_segment, 132);
 CQ_AT(cq_control_page, write_offset, 256);
 CQ_AT(cq_control_page, heartbeat_ns, 264);
+CQ_AT(cq_control_page, landmarks_of, 272);
+CQ_AT(cq_control_page, landmarks, 280);
 CQ_AT(cq_control_page, notify_seq, 384);
 CQ_AT(cq_control_page, waiters, 388);
 CQ_AT(cq_control_page, arrivals, 392);

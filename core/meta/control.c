@@ -207,7 +207,27 @@ void cq_control_move(struct cq_control *control, struct cq_position position)
 	__atomic_store_n(&page->current_segment, position.segment, __ATOMIC_RELAXED);
 	cq_point("control.half");
 	__atomic_store_n(&page->write_offset, position.offset, __ATOMIC_RELAXED);
+	for (unsigned i = 0; i < CQ_CONTROL_LANDMARKS; i++)
+		__atomic_store_n(&page->landmarks[i], 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&page->landmarks_of, position.segment + 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&page->segment_gen, odd + 1, __ATOMIC_RELEASE);
+}
+
+bool cq_control_landmarks(const struct cq_control *control, uint32_t segment,
+                          uint64_t ret_landmarks[CQ_CONTROL_LANDMARKS])
+{
+	const struct cq_control_page *page = control->page;
+	const uint32_t before = __atomic_load_n(&page->segment_gen, __ATOMIC_ACQUIRE);
+
+	/* chronicle-rs moves the position, and knows no landmarks */
+	if ((before & 1) != 0 ||
+	    __atomic_load_n(&page->current_segment, __ATOMIC_RELAXED) != segment ||
+	    __atomic_load_n(&page->landmarks_of, __ATOMIC_RELAXED) != segment + 1)
+		return false;
+	for (unsigned i = 0; i < CQ_CONTROL_LANDMARKS; i++)
+		ret_landmarks[i] = __atomic_load_n(&page->landmarks[i], __ATOMIC_ACQUIRE);
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&page->segment_gen, __ATOMIC_RELAXED) == before;
 }
 
 void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals)

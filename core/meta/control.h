@@ -57,6 +57,32 @@ static inline void cq_control_advance(struct cq_control *control, uint64_t offse
 	__atomic_store_n(&control->page->heartbeat_ns, now_ns, __ATOMIC_RELAXED);
 }
 
+/*
+ * Landmarks: where the segment that is being written has its records 4096 K, K = 1, 2, ..., counted from 0.  The place of
+ * record 4096 K is in the slot of the lowest bit that is set in K, so there are the more of them the nearer they are to
+ * the end: the nearest one before a record that is D records before the end is at most some 4 D + 8192 records before
+ * it.
+ *
+ * Invariant: a landmark is stored after its record is committed.  A reader believes it only while a record of this
+ * library with that number is there.
+ */
+#define CQ_LANDMARK_STRIDE 4096U
+
+/* Writer: the record that has so many before it in its segment, where that is a multiple of the stride. */
+static inline void cq_control_landmark(struct cq_control *control, uint64_t before, uint64_t seq,
+                                       uint64_t offset)
+{
+	const unsigned bit = (unsigned)__builtin_ctzll(before / CQ_LANDMARK_STRIDE);
+	const unsigned slot = bit < CQ_CONTROL_LANDMARKS ? bit : CQ_CONTROL_LANDMARKS - 1;
+
+	__atomic_store_n(&control->page->landmarks[slot], offset << 32 | (uint32_t)seq,
+	                 __ATOMIC_RELEASE);
+}
+
+/* Reader: those of this segment, in any order; false: there are none now. */
+bool cq_control_landmarks(const struct cq_control *control, uint32_t segment,
+                          uint64_t ret_landmarks[CQ_CONTROL_LANDMARKS]);
+
 /* The rest of cq_control_notify() if `waiters` is not 0. */
 void cq_control_wake(struct cq_control *control, uint32_t waiters, uint64_t arrivals);
 

@@ -59,10 +59,12 @@ static int begin_of(const struct cq_mapped *mapped, struct border *ret_begin)
 }
 
 /* Where it ends, or has come to; results as begin_of(). */
-static int end_of(const cq_queue *queue, const struct cq_mapped *mapped, struct border *ret_end)
+static int end_of(const cq_queue *queue, const struct cq_control *control,
+                  const struct cq_mapped *mapped, struct border *ret_end)
 {
 	struct cq_segment_header summary;
 	struct cq_record_at record = { .offset = 0 };
+	uint64_t from, landmark;
 	struct cq_walk walk;
 	int r;
 
@@ -71,8 +73,9 @@ static int end_of(const cq_queue *queue, const struct cq_mapped *mapped, struct 
 			                    summary.stream_base + summary.payload_bytes };
 		return 1;
 	}
-	walk = cq_walk_mapped(&mapped->map,
-	                      cq_locate_start(queue->dirfd, mapped, CQ_KEY_SEQ, UINT64_MAX, NULL));
+	from = cq_locate_start(queue->dirfd, mapped, CQ_KEY_SEQ, UINT64_MAX, NULL);
+	landmark = cq_locate_landmark(control, mapped, UINT64_MAX);
+	walk = cq_walk_mapped(&mapped->map, landmark > from ? landmark : from);
 	while ((r = cq_walk_next(&walk, &record)) == 1)
 		;
 	if (r < 0)
@@ -89,8 +92,12 @@ static int end_of(const cq_queue *queue, const struct cq_mapped *mapped, struct 
 /* The first of the ids, from the newest on if `back`, that tells its border. */
 static int find(cq_queue *queue, const uint32_t *ids, size_t count, bool back, struct border *ret)
 {
+	struct cq_control control = { .map = CQ_MAPPING_NONE };
 	struct cq_mapped mapped;
 	int r = 0;
+
+	if (back)
+		cq_successor_control(&control, queue->dirfd, false);
 
 	for (size_t i = 0; i < count && r == 0; i++) {
 		r = cq_mapped_of(queue, ids[back ? count - 1 - i : i], &mapped);
@@ -101,9 +108,11 @@ static int find(cq_queue *queue, const uint32_t *ids, size_t count, bool back, s
 		}
 		if (r < 0)
 			break;
-		r = back ? end_of(queue, &mapped, ret) : begin_of(&mapped, ret);
+		r = back ? end_of(queue, &control, &mapped, ret) : begin_of(&mapped, ret);
 		cq_mapped_close(&mapped);
 	}
+	if (control.page)
+		cq_control_close(&control);
 	return r;
 }
 

@@ -10,6 +10,7 @@
  * a checksum.  This library gives each record a higher number than all before it, so no record before the place
  * has a number that is sought behind it, also where chronicle-rs wrote a part of the segment.
  */
+#include "catalog/locate.h"
 #include "read/reader.h"
 
 #define STRIDE 4096U
@@ -68,5 +69,6 @@ uint64_t cq_landmarks_before(const cq_reader *reader, const struct cq_mapped *ma
 	if (reader->base && reader->segment == mapped->id && reader->offset > best &&
 	    leads_to(mapped, reader->offset, seq, &there))
 		best = reader->offset;
-	return best;
+	there = cq_locate_landmark(&reader->control, mapped, seq);
+	return there > best ? there : best;
 }

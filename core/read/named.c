@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "catalog/locate.h"
 #include "catalog/queue.h"
 #include "catalog/successor.h"
 #include "messages/sized.h"
@@ -44,6 +45,7 @@ static int number_behind(const cq_reader *scout, uint32_t id, uint64_t *ret_seq)
 	struct cq_record_at record;
 	struct cq_mapped mapped;
 	struct cq_walk walk;
+	uint64_t landmark;
 	bool known;
 	int r;
 
@@ -67,6 +69,9 @@ static int number_behind(const cq_reader *scout, uint32_t id, uint64_t *ret_seq)
 		*ret_seq = scout->next_seq;
 		known = true;
 	}
+	landmark = cq_locate_landmark(&scout->control, &mapped, UINT64_MAX);
+	if (landmark > walk.offset)
+		walk.offset = landmark;
 	while ((r = cq_walk_next(&walk, &record)) == 1) {
 		*ret_seq = record.header.seq + 1;
 		known = true;

@@ -144,6 +144,7 @@ static int place_end(cq_reader *reader, const struct listing *l, uint64_t target
 	struct cq_record_at record;
 	struct cq_mapped mapped;
 	struct cq_walk walk;
+	uint64_t landmark;
 	int r;
 
 	(void)target;
@@ -151,7 +152,8 @@ static int place_end(cq_reader *reader, const struct listing *l, uint64_t target
 	r = cq_reader_mapped(reader, l->ids[l->count - 1], &mapped);
 	if (r < 0)
 		return r;
-	walk = cq_walk_mapped(&mapped.map, beginning);
+	landmark = cq_locate_landmark(&reader->control, &mapped, UINT64_MAX);
+	walk = cq_walk_mapped(&mapped.map, landmark > 0 ? landmark : beginning);
 	if (cq_mapped_sealed(&mapped) && cq_mapped_summary(&mapped, &summary) &&
 	    summary.used >= beginning && summary.used <= mapped.map.size &&
 	    summary.used % CQ_ALIGN == 0)

@@ -216,6 +216,10 @@ static int open_meta_files(cq_writer *w)
 	                         (struct cq_position){ w->current->id, w->current->used });
 	if (r < 0)
 		return r;
+	/* the index has the same places; entry 0 is the first record */
+	for (uint64_t i = 1; i < w->current->index_count; i++)
+		cq_control_landmark(&w->control, i * CQ_INDEX_STRIDE, w->current->index[i].seq,
+		                    w->current->index[i].offset);
 	cq_point("open.control");
 	r = cq_writer_store_position(w);
 	if (r < 0)

@@ -108,8 +108,11 @@ static int commit(cq_writer *w, uint32_t word)
 /* Committed: nothing can fail from here on. */
 static void count_record(cq_writer *w, size_t length, uint64_t time_ns)
 {
-	cq_wsegment_count(w->current, w->current->used, w->next_seq, time_ns, length);
+	const uint64_t at = w->current->used;
+
+	cq_wsegment_count(w->current, at, w->next_seq, time_ns, length);
 	w->next_seq++;
+	cq_writer_landmark(w, at);
 	w->stream_end += length;
 	w->records++;
 	w->bytes += length;

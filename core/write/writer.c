@@ -108,6 +108,7 @@ static int place_record(cq_writer *w, uint16_t type, const struct iovec *iov, in
 	w->records++;
 	w->bytes += length;
 	cq_control_advance(&w->control, next, stamp.clock_ns);
+	cq_writer_landmark(w, at);
 	w->unannounced = true;
 	cq_point("append.advanced");
 	if (cq_prefault_due(&w->prefault, next))

@@ -124,6 +124,15 @@ int cq_writer_open_with(const char *dir, const struct cq_config *config, bool th
 int cq_writer_prepare_step(void *writer);
 int cq_writer_flush_step(void *writer);
 
+/* Under the writer lock: the last record, at `offset` of the current segment, is counted. */
+static inline void cq_writer_landmark(cq_writer *w, uint64_t offset)
+{
+	const uint64_t before = w->current->records - 1;
+
+	if (__builtin_expect(before % CQ_LANDMARK_STRIDE == 0, 0) && before > 0)
+		cq_control_landmark(&w->control, before, w->next_seq - 1, offset);
+}
+
 /* Under the writer lock: seals the current segment; the next one becomes current. */
 int cq_writer_roll_locked(cq_writer *writer);
 

@@ -142,6 +142,7 @@ class Checker:
             previous = number
         self.check_order(ids)
         self.check_position()
+        self.check_landmarks()
         self.check_lock()
         for name in names:
             match = INDEX_NAME.match(name)
@@ -370,7 +371,7 @@ class Checker:
         if (magic, version, state) != (CONTROL_MAGIC, 3, 2):
             self.bad_unless_crashed(name, f"magic {magic:#x}, version {version}, state {state}")
             return
-        for start, end in ((12, 16), (48, 128), (136, 256), (272, 384), (392, 400),
+        for start, end in ((12, 16), (48, 128), (136, 256), (276, 280), (376, 384), (392, 400),
                            (404, 512)):
             at = first_nonzero(data, start, end)
             if at is not None:
@@ -384,6 +385,22 @@ class Checker:
         if epoch == 0:
             self.bad(name, "writer epoch 0")
         self.control = (current, offset, epoch)
+        self.landmarks = struct.unpack_from("<I4x24I", data, 272)
+
+    def check_landmarks(self):
+        """Each names record 4096 K of the current segment, in the slot of the lowest bit that is set in K."""
+        if not self.control or self.landmarks[0] != self.control[0] + 1:
+            return
+        segment = self.segments.get(self.control[0])
+        for slot in range(12):
+            low, offset = self.landmarks[1 + 2 * slot:3 + 2 * slot]
+            if offset == 0 and low == 0:
+                continue
+            at = segment.offsets.index(offset) if segment and offset in segment.offsets else 0
+            groups = at // 4096
+            if at == 0 or at % 4096 or segment.seqs[at] % (1 << 32) != low \
+                    or slot != min((groups & -groups).bit_length() - 1, 11):
+                self.bad_unless_crashed("control.meta", f"landmark {slot}: seq {low} at {offset}")
 
     def stands(self, where, number, offset, known_missing=True):
         """A position must be a record boundary, and not ahead of the tail."""

@@ -57,6 +57,8 @@ static const struct field {
 	FIELD(cq_control_page, current_segment),
 	FIELD(cq_control_page, write_offset),
 	FIELD(cq_control_page, heartbeat_ns),
+	FIELD(cq_control_page, landmarks_of),
+	FIELD(cq_control_page, landmarks),
 	FIELD(cq_control_page, notify_seq),
 	FIELD(cq_control_page, waiters),
 	FIELD(cq_control_page, arrivals),

@@ -226,6 +226,7 @@ static void closed_queue(void **state)
 	put(control + 132, 1, 4);
 	put(control + 256, s[1].used, 8);
 	put(control + 264, qs_peek64(q->dir, "control.meta", 264), 8);
+	put(control + 272, 1 + 1, 4); /* of segment 1, which has too few records for one */
 	put(control + 384, COUNT + 2, 4); /* each record, the roll, the open */
 	put(control + 400, 1, 4); /* the close has flushed */
 	assert_true(get(control + 264, 8) >= s[1].last_time);

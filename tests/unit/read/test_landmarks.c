@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "catalog/locate.h"
 #include "format/record.h"
 #include "queue_support.h"
 #include "read/reader.h"
@@ -82,6 +83,7 @@ static void live_segment(void **state)
 	fill(q, COUNT);
 	assert_int_equal(qs_stats(q->writer).segment, 0);
 	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	cq_control_close(&reader->control); /* it does not see the writer's */
 	/* from its own place */
 	assert_int_equal(cq_reader_seek_seq(reader, 1000), 0);
 	assert_int_equal(cq_landmarks_before(reader, &reader->mapped, 999), 0);
@@ -133,6 +135,7 @@ static void wrong_places(void **state)
 	qs_open(q);
 	fill(q, 20000);
 	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	cq_control_close(&reader->control); /* it does not see the writer's */
 	read_all(reader);
 	assert_int_equal(reader->landmarks.count, 5);
 	reader->landmarks.at[4].offset += 64; /* another record, or none */
@@ -169,6 +172,7 @@ static void numbers_that_repeat(void **state)
 		qs_open(q);
 		qs_append(q->writer, 0, 20);
 		assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+		cq_control_close(&reader->control); /* it does not see the writer's */
 		for (uint64_t at = 0; at < 70; at += 3) {
 			for (uint64_t seq = 0; seq < 70; seq += 2) {
 				assert_int_equal(cq_reader_seek_seq(reader, at), 0);
@@ -181,10 +185,127 @@ static void numbers_that_repeat(void **state)
 	}
 }
 
+/* ---- the writer's, in control.meta ---- */
+
+/* How many records before `seq` a seek of a new reader begins; the landmark is a record with a number up to seq. */
+static uint64_t begins_before(cq_reader *fresh, uint64_t seq)
+{
+	const uint64_t offset = cq_locate_landmark(&fresh->control, &fresh->mapped, seq);
+	struct cq_record_header h;
+
+	if (offset == 0)
+		return seq;
+	assert_int_equal(cq_mapped_header(&fresh->mapped, offset, &h), 1);
+	assert_true(h.seq <= seq);
+	return seq - h.seq;
+}
+
+/* A new reader of this queue, and one that does not see the landmarks. */
+static void open_two(struct qs *q, cq_reader **ret_with, cq_reader **ret_without)
+{
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, ret_with), 0);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, ret_without), 0);
+	cq_control_close(&(*ret_without)->control);
+}
+
+static void same_seeks(struct qs *q, unsigned count)
+{
+	cq_reader *with, *without;
+	unsigned random = 5;
+
+	for (unsigned i = 0; i < 40; i++) {
+		const uint64_t seq = i < 20 ? count - i : (uint64_t)rand_r(&random) % (count + 10);
+
+		open_two(q, &with, &without);
+		assert_int_equal(cq_reader_seek_seq(with, seq), 0);
+		assert_int_equal(cq_reader_seek_seq(without, seq), 0);
+		same_place(with, without);
+		cq_reader_close(with);
+		cq_reader_close(without);
+	}
+}
+
+static void told_by_the_writer(void **state)
+{
+	struct cq_queue_info info = CQ_SIZED(info);
+	struct qs *q = *state;
+	struct cq_record record;
+	cq_reader *fresh;
+	cq_queue *queue;
+
+	q->config.segment_size = SIZE;
+	qs_open(q);
+	fill(q, COUNT);
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &fresh), 0);
+	for (uint64_t behind = 1; behind < COUNT; behind += behind / 8 + 1)
+		assert_true(begins_before(fresh, COUNT - behind) <= 4 * behind + 8192);
+	cq_reader_close(fresh);
+	same_seeks(q, COUNT);
+	for (unsigned i = 0; i < 2; i++) { /* the writer appends them, or finds them */
+		assert_int_equal(cq_queue_open(q->dir, &queue), 0);
+		assert_int_equal(cq_queue_info(queue, &info), 0);
+		cq_queue_close(queue);
+		assert_int_equal(info.next_seq, COUNT);
+		assert_int_equal(info.stream_end, qs_stats(q->writer).stream_end);
+		assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_LATEST, 0, &fresh), 0);
+		assert_true(begins_before(fresh, COUNT) <= 4096);
+		assert_int_equal(cq_reader_next(fresh, &record), 0);
+		assert_int_equal(fresh->offset, qs_stats(q->writer).offset);
+		cq_reader_close(fresh);
+		if (i == 0) {
+			qs_close(q);
+			qs_open(q);
+		}
+	}
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_LATEST, 0, &fresh), 0);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	assert_int_equal(cq_locate_landmark(&fresh->control, &fresh->mapped, UINT64_MAX), 0);
+	fill(q, 10000);
+	assert_int_equal(cq_locate_landmark(&fresh->control, &fresh->mapped, UINT64_MAX), 0);
+	cq_reader_close(fresh);
+	same_seeks(q, COUNT + 10000);
+}
+
+/* Whatever is in their place, the seeks find the same. */
+static void landmarks_that_are_wrong(void **state)
+{
+	struct cq_control_page *page;
+	struct qs *q = *state;
+	cq_reader *reader;
+	unsigned random = 3;
+
+	q->config.segment_size = SIZE;
+	qs_open(q);
+	fill(q, 20000);
+	page = q->writer->control.page;
+	assert_int_equal(cq_reader_open(q->dir, NULL, CQ_START_OLDEST, 0, &reader), 0);
+	/* those of another segment, as chronicle-rs leaves them behind when it rolls */
+	assert_true(cq_locate_landmark(&reader->control, &reader->mapped, UINT64_MAX) > 0);
+	page->landmarks_of = 7;
+	assert_int_equal(cq_locate_landmark(&reader->control, &reader->mapped, UINT64_MAX), 0);
+	page->landmarks_of = 1;
+	page->segment_gen++;
+	assert_int_equal(cq_locate_landmark(&reader->control, &reader->mapped, UINT64_MAX), 0);
+	page->segment_gen++;
+	for (unsigned i = 0; i < CQ_CONTROL_LANDMARKS; i++) /* the number of another record */
+		page->landmarks[i] += page->landmarks[i] > 0;
+	assert_int_equal(cq_locate_landmark(&reader->control, &reader->mapped, UINT64_MAX), 0);
+	for (unsigned round = 0; round < 5; round++) {
+		for (unsigned i = 0; i < CQ_CONTROL_LANDMARKS; i++)
+			page->landmarks[i] =
+				(uint64_t)rand_r(&random) << 33 | (uint64_t)rand_r(&random);
+		page->landmarks[round] = UINT64_MAX - round;
+		same_seeks(q, 20000);
+	}
+	cq_reader_close(reader);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(live_segment),
 	QS_TEST(wrong_places),
 	QS_TEST(numbers_that_repeat),
+	QS_TEST(told_by_the_writer),
+	QS_TEST(landmarks_that_are_wrong),
 };
 
 QS_MAIN(tests)

@@ -98,6 +98,13 @@ class Check(Case):
                    "message 4 of the stream: lost, or not of chronq ship", "record 39: damaged in the stream", "records 40 to 59: the same",
                    "not as it should be: 59 the same, 1 damaged in the stream; 2 messages of the stream cannot be read")
 
+    def test_a_message_of_others_alone(self):
+        stream = self.stream(count=10)
+        stream.ship()
+        stream.message({}, b"hello")
+        self.check(1, "message 2 of the stream: lost, or not of chronq ship", "records 0 to 9: the same",
+                   "not as it should be: 10 the same; 1 messages of the stream cannot be read")
+
     def test_messages_that_the_servers_have_lost(self):
         stream = self.stream(count=100, deny_delete=False)
         stream.ship(size=10)

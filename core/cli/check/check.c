@@ -32,27 +32,16 @@ static void print_numbers(const char *one, uint64_t first, uint64_t next)
 		printf("%ss %" PRIu64 " to %" PRIu64, one, first, next - 1);
 }
 
+/* Why records that one side does not have are no fault. */
 static const char *explain(const struct compare_range *range)
 {
-	if (!range->expected)
-		return "";
-	switch (range->finding) {
-	case COMPARE_QUEUE_ONLY:
-		return ": the stream begins behind them";
-	case COMPARE_STREAM_ONLY:
-		return ": the queue begins behind them";
-	case COMPARE_NEITHER:
-		return ": both begin behind them";
-	case COMPARE_SAME:
-	case COMPARE_DIFFERENT:
-	case COMPARE_ACCEPTED:
-	case COMPARE_QUEUE_DAMAGED:
-	case COMPARE_STREAM_DAMAGED:
-	case COMPARE_REPEATED:
-	case COMPARE_FINDINGS:
-		break;
-	}
-	return "";
+	static const char *const texts[COMPARE_FINDINGS] = {
+		[COMPARE_QUEUE_ONLY] = ": the stream begins behind them",
+		[COMPARE_STREAM_ONLY] = ": the queue begins behind them",
+		[COMPARE_NEITHER] = ": both begin behind them",
+	};
+
+	return range->expected && texts[range->finding] ? texts[range->finding] : "";
 }
 
 static void print_range(void *arg, const struct compare_range *range)

@@ -187,7 +187,7 @@ uint64_t ship_now_ms(void)
 	return world.now;
 }
 
-static void note(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void note(const char *format, va_list arguments)
 {
 	world.said++;
 	(void)vsnprintf(world.text, sizeof world.text, format, arguments);

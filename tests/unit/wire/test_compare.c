@@ -220,6 +220,22 @@ static void again_in_the_stream(void **state)
 	assert_int_equal(result.faults, 2);
 }
 
+static void several_come_again(void **state)
+{
+	struct list stream = { .count = 0 }, queue = { .count = 0 };
+	struct compare_result result;
+
+	(void)state;
+	records(&stream, 0, 10);
+	records(&stream, 2, 3);
+	records(&stream, 5, 6);
+	assert_int_equal(run(&stream, &queue, &result), 0); /* a queue without a record, too */
+	assert_int_equal(range_count, 3);
+	range_is(0, COMPARE_STREAM_ONLY, 0, 10, false);
+	range_is(1, COMPARE_REPEATED, 2, 3, false);
+	range_is(2, COMPARE_REPEATED, 5, 6, false);
+}
+
 static void what_was_found_before_an_error(void **state)
 {
 	struct list stream = { .error = -EIO }, queue = { .count = 0 };
@@ -361,6 +377,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lost_between_both),
 		cmocka_unit_test(gaps_and_damage),
 		cmocka_unit_test(again_in_the_stream),
+		cmocka_unit_test(several_come_again),
 		cmocka_unit_test(what_was_found_before_an_error),
 		cmocka_unit_test(random_sides),
 		cmocka_unit_test(each_finding_has_a_text),

@@ -18,6 +18,10 @@ file = HERE / (sys.argv[1] + ".py")
 sys.path[:0] = [os.environ["CHRONQ_PYTHON"], str(HERE / "lib"), str(file.parent)]
 sys.path.append(str(HERE.parent / "support" / "programs"))
 
+import sanitized  # noqa: E402
+
+sanitized.ensure()
+
 
 def missing():
     """What these tests need and the machine does not have."""

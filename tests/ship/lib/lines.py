@@ -9,6 +9,7 @@ from pathlib import Path
 
 import chronq
 import jetstream
+import sanitized
 from servers import dies_with_us
 from support import next_seq, wait_for
 
@@ -46,7 +47,8 @@ class Line:
             target = ["mount", self.mount]
         command = [sys.executable, Path(__file__).with_name("writing.py"), str(self.rng.getrandbits(40)), *target]
         self.writer = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                       stderr=subprocess.PIPE, preexec_fn=dies_with_us)
+                                       stderr=subprocess.PIPE, preexec_fn=dies_with_us,
+                                       env=os.environ | sanitized.environment())
         if self.writer.stdout.readline() != b"open\n":
             said = self.daemon.said() if self.daemon else ""
             raise AssertionError(f"{self.name}: the writer did not open: {self.writer.stderr.read().decode()}{said}")

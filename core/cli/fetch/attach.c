@@ -15,12 +15,19 @@
 
 /* Servers that have just started may not know a stream yet. */
 #define GONE_MS 5000
+#define PONG_MS 2000
 
 /* A replica or a number to begin at says which record is due; else it is the stream's first. */
 static bool is_due(const struct fetch *fetch, uint64_t *ret_seq)
 {
 	*ret_seq = fetch->replica.writer ? fetch->replica.next : fetch->take.from;
 	return fetch->replica.writer || fetch->take.have_from;
+}
+
+/* The server that we are connected to does not answer: libnats would leave it later. */
+static bool is_hung(struct fetch *fetch)
+{
+	return natsConnection_FlushTimeout(jet_connection(fetch->jet), PONG_MS) == NATS_TIMEOUT;
 }
 
 static int connect_jet(struct fetch *fetch)
@@ -38,7 +45,7 @@ static int connect_jet(struct fetch *fetch)
 
 	if (fetch->jet)
 		jet_state(fetch->jet, &state);
-	if (state.closed) {
+	if (state.closed || (state.connected && is_hung(fetch))) {
 		jet_close(fetch->jet);
 		fetch->jet = NULL;
 	}
@@ -239,6 +246,8 @@ int fetch_attach(struct fetch *fetch)
 	if (r < 0) {
 		fetch_say(fetch, r == -EACCES ? WAIT_DENIED : WAIT_SERVERS,
 		          "the stream cannot be followed: %s", why);
+		if (fetch->backoff.tries > 3) /* the servers do answer */
+			fetch->backoff.tries = 3;
 		return r;
 	}
 	fetch->attaches++;

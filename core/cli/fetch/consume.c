@@ -29,6 +29,8 @@
 
 #define HEARTBEAT_NS 500000000
 #define SILENCE_MS 2000 /* four heartbeats */
+#define CREATE_MS \
+	3000 /* the servers may have chosen one that hangs: the next try may find another one */
 #define PENDING_BYTES (64 << 20)
 
 struct consumer {
@@ -43,6 +45,7 @@ static natsStatus subscribe(struct consumer *consumer, jsCtx *js, const char *st
                             jsErrCode *ret_code)
 {
 	jsConsumerConfig config;
+	jsOptions options;
 	natsStatus s;
 
 	s = natsInbox_Create(&consumer->inbox);
@@ -51,6 +54,7 @@ static natsStatus subscribe(struct consumer *consumer, jsCtx *js, const char *st
 	                                     consumer->inbox);
 	s = s ? s : natsSubscription_SetPendingLimits(consumer->subscription, -1, PENDING_BYTES);
 	s = s ? s : jsConsumerConfig_Init(&config);
+	s = s ? s : jsOptions_Init(&options);
 	if (s != NATS_OK)
 		return s;
 	config.DeliverSubject = consumer->inbox;
@@ -61,7 +65,8 @@ static natsStatus subscribe(struct consumer *consumer, jsCtx *js, const char *st
 	config.FlowControl = true;
 	config.Heartbeat = HEARTBEAT_NS;
 	config.MemoryStorage = true; /* nothing of it has to outlive its server */
-	return js_AddConsumer(NULL, js, stream, &config, NULL, ret_code);
+	options.Wait = CREATE_MS;
+	return js_AddConsumer(NULL, js, stream, &config, &options, ret_code);
 }
 
 int consume_open(struct jet *jet, const char *stream, uint64_t from, struct consumer **ret_consumer,

@@ -60,7 +60,7 @@ static int take(struct fetch *fetch, const struct consumed *consumed)
 	if (fetch->replica.appended != before) {
 		fetch->backoff.tries = fetch->tries = 0;
 		fetch->tries_at = 0;
-		if (fetch->wait == WAIT_BEHIND || fetch->wait == WAIT_ROOM)
+		if (r == 0 && (fetch->wait == WAIT_BEHIND || fetch->wait == WAIT_ROOM))
 			fetch_well(fetch);
 	}
 	switch (-r) {

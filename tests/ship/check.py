@@ -240,6 +240,22 @@ class Check(Case):
                    "not as it should be: 1999 the same, 1 only in the stream, 1 missing, which was accepted",
                    queue=self.replica)
 
+    def test_a_replica_that_is_shipped_on(self):
+        """It has a stream of its own.  Gaps that it has are in both; one at its end ends no run of ship too late."""
+        self.running = self.servers()
+        self.url = self.running.url("S")
+        with chronq.Writer(self.q, replica_of=bytes(range(1, 17)), segment_size=1 << 16) as writer:
+            writer.append_many([b"one"] * 20)
+            writer.skip(50)
+            writer.append_many([b"two"] * 10)
+            writer.skip(100)
+        self.ship_once(self.url, "--create", "--accept-gap")
+        lines = ("records 0 to 19: the same", "records 20 to 49: missing, which was accepted",
+                 "records 50 to 59: the same", "sound: 30 the same, 30 missing, which was accepted")
+        self.check(0, *lines)
+        self.fetch_once(self.url)
+        self.check(0, *lines, queue=self.replica)
+
     def test_beside_a_shipper(self):
         self.running = self.servers()
         self.url = self.running.url("S")

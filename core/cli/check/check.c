@@ -99,6 +99,16 @@ static int compare_both(struct check *check)
 	return r < 0 ? CLI_IO : print_summary(check, &result);
 }
 
+/* The stream is this queue's; or a replica's source's. */
+static bool is_of_queue(const struct check *check)
+{
+	const uint8_t *identity = check->stream.about.identity;
+
+	return memcmp(identity, check->queue.identity, CQ_IDENTITY_SIZE) == 0 ||
+	       (check->queue.replica &&
+	        memcmp(identity, check->queue.source, CQ_IDENTITY_SIZE) == 0);
+}
+
 int check_run(const struct check_options *options)
 {
 	struct check check = {
@@ -111,8 +121,7 @@ int check_run(const struct check_options *options)
 	if (r != CLI_OK)
 		goto close_queue;
 	r = stream_side_open(&check.stream, options->ship);
-	if (r == CLI_OK && memcmp(check.stream.about.identity, check.queue.identity,
-	                          sizeof check.queue.identity) != 0) {
+	if (r == CLI_OK && !is_of_queue(&check)) {
 		cli_note("%s: the stream is of another queue than %s", options->ship->url.name,
 		         options->dir);
 		r = SHIP_FOREIGN;

@@ -34,8 +34,9 @@ static int look(struct queue_side *side, bool visible)
 		cli_note("%s: damage hides which records the queue has (chronq verify)", side->dir);
 		return CLI_IO;
 	}
-	/* a replica has the records of its source, whose the stream is */
-	memcpy(side->identity, info.replica ? info.source : info.identity, sizeof side->identity);
+	memcpy(side->identity, info.identity, sizeof side->identity);
+	side->replica = info.replica;
+	memcpy(side->source, info.source, sizeof side->source);
 	side->side.begins = info.first_seq;
 	side->expected = info.next_seq;
 	if (!visible && info.have_durable && info.durable_seq < info.next_seq)

@@ -15,8 +15,10 @@ struct queue_side {
 	const char *dir;
 	cq_queue *queue;
 	cq_reader *reader;
-	uint8_t identity[CQ_IDENTITY_SIZE]; /* of the queue, or of a replica's source */
-	uint64_t expected;                  /* records below it are expected in the stream */
+	uint8_t identity[CQ_IDENTITY_SIZE];
+	bool replica; /* of the queue with this identity, whose records it has: */
+	uint8_t source[CQ_IDENTITY_SIZE];
+	uint64_t expected; /* records below it are expected in the stream */
 	uint64_t
 		committed; /* of the reader `ship`; UINT64_MAX: there is none, or its place is not known */
 	uint64_t next;    /* below it all is given */

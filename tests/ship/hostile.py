@@ -117,6 +117,7 @@ class Hostile(Case):
             return f"{how.__name__} in message {at + 1}"
         other = wireform.Record(self.rng.randrange(60), 5, 1, bytes(3000))
         if how == "lose":
+            at %= len(messages) - 1  # nobody can know of the last one
             del messages[at]
         elif how == "repeat":
             messages.insert(at + self.rng.randrange(3), messages[at])

@@ -106,9 +106,7 @@ void consume_close(struct consumer *consumer)
 	if (!consumer)
 		return;
 	/* the server sees that nobody listens, and forgets the consumer */
-	if (consumer->subscription)
-		(void)natsSubscription_Unsubscribe(consumer->subscription);
-	natsSubscription_Destroy(consumer->subscription);
+	jet_unsubscribe(consumer->nc, consumer->subscription);
 	natsInbox_Destroy(consumer->inbox);
 	free(consumer);
 }

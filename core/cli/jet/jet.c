@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define FLUSH_MS 500
 #define CONNECT_MS 2000 /* to one server */
 #define WRITE_MS 5000   /* a server that takes nothing for so long is left */
 #define PING_MS 5000    /* a server that answers no two of them is left */
@@ -286,6 +287,17 @@ void jet_close(struct jet *jet)
 	pthread_cond_destroy(&jet->last_called);
 	pthread_mutex_destroy(&jet->lock);
 	free(jet);
+}
+
+void jet_unsubscribe(natsConnection *nc, natsSubscription *subscription)
+{
+	if (!subscription)
+		return;
+	(void)natsSubscription_Unsubscribe(subscription);
+	/* libnats 3.4's reading thread may have looked the subscription up for a message, without a reference to it: when
+	 * the server's answer to this has come, the thread is past all such messages */
+	(void)natsConnection_FlushTimeout(nc, FLUSH_MS);
+	natsSubscription_Destroy(subscription);
 }
 
 natsConnection *jet_connection(struct jet *jet)

@@ -42,6 +42,8 @@ void jet_close(struct jet *jet);
 
 natsConnection *jet_connection(struct jet *jet);
 jsCtx *jet_js(struct jet *jet);
+/* Ends a subscription on this connection; NULL: does nothing. */
+void jet_unsubscribe(natsConnection *nc, natsSubscription *subscription);
 
 /* Why the last call on this jet failed, or what the servers have refused since.  Printable, without passwords; valid
  * until the next call on this jet. */

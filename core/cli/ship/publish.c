@@ -196,7 +196,8 @@ int publish_attach(struct publish *publish, struct jet *jet)
 
 void publish_detach(struct publish *publish)
 {
-	natsSubscription_Destroy(publish->subscription);
+	if (publish->subscription)
+		jet_unsubscribe(jet_connection(publish->jet), publish->subscription);
 	publish->subscription = NULL;
 	publish->jet = NULL;
 }

@@ -56,8 +56,9 @@ natsStatus natsSubscription_SetPendingLimits(natsSubscription *subscription, int
 	return NATS_OK;
 }
 
-void natsSubscription_Destroy(natsSubscription *subscription)
+void jet_unsubscribe(natsConnection *nc, natsSubscription *subscription)
 {
+	(void)nc;
 	(void)subscription;
 }
 

@@ -15,7 +15,8 @@
 
 #define PERIOD_MS 1000
 #define SAY_MS 60000
-#define SLICE_MS 100 /* a signal ends a pause so soon */
+#define CONNECTED_MS 1000 /* the longest pause while a server is connected */
+#define SLICE_MS 100      /* a signal ends a pause so soon */
 
 uint64_t ship_now_ms(void)
 {
@@ -105,8 +106,11 @@ int ship_pause(struct ship *ship)
 	int r = 0;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	for (left = backoff_next_ms(&ship->backoff, (uint32_t)now.tv_nsec);
-	     left > 0 && !cli_stopped && r == 0; left -= part) {
+	left = backoff_next_ms(&ship->backoff, (uint32_t)now.tv_nsec);
+	/* A server that answers costs one request; as soon as the stream has a leader, shipping continues. */
+	if (was_connected && left > CONNECTED_MS)
+		left = CONNECTED_MS - (uint32_t)now.tv_nsec % (CONNECTED_MS / 5);
+	for (; left > 0 && !cli_stopped && r == 0; left -= part) {
 		part = left < SLICE_MS ? left : SLICE_MS;
 		(void)nanosleep(&(struct timespec){ .tv_nsec = (long)part * 1000000 }, NULL);
 		r = ship_house(ship);

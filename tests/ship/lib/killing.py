@@ -9,7 +9,8 @@ from servers import Servers
 from support import wait_for
 
 # Of twenty kills, in any order.  A server's death costs the seconds of an election, the others none.
-TWENTY = {"shipper": 6, "fetcher": 5, "writer": 5, "leader": 2, "server": 1, "all": 1}
+# late: ship's connections are lost, or ship is killed, and what it has published comes to the servers later.
+TWENTY = {"shipper": 5, "fetcher": 5, "writer": 4, "leader": 2, "server": 1, "all": 1, "late": 2}
 
 
 class Run:
@@ -47,10 +48,24 @@ class Run:
         self.kills[victim] += 1
         if victim in ("shipper", "fetcher", "writer"):
             line.kill(victim)
+        elif victim == "late":
+            self.delay(line)
         else:
             self.kill_servers(victim, line)
         for each in self.lines:
             each.written()
+            if each.late and victim != "late" and self.rng.random() < 0.5:
+                each.arrive()
+
+    def delay(self, line):
+        if line.late:
+            line.arrive()
+        # only a ship that can publish has something on its way
+        wait_for(line.caught_up, f"{line.name} ships")
+        line.delay()
+        line.append(300)
+        wait_for(lambda: line.kept() > 300, f"{line.name} publishes")
+        line.lose(self.rng.random() < 0.5)
 
     def kill_servers(self, victim, line):
         for each in self.lines:
@@ -68,6 +83,9 @@ class Run:
         """What is left comes to the replica; then all are compared.  Returns what to say of it."""
         self.servers.ready()
         for line in self.lines:
+            if line.late:
+                wait_for(line.caught_up, f"{line.name} drains", 120)
+                line.arrive()
             line.append(1)  # makes durable what a writer that was killed has left, too
             line.written()
             wait_for(line.drained, f"{line.name} drains", 120)
@@ -75,7 +93,8 @@ class Run:
         said = []
         with self.servers.connect() as nats:
             for line in self.lines:
-                count, kinds = equal.all_equal(line.source, nats, line.name, line.replica)
+                count, kinds = equal.all_equal(line.source, nats, line.name, line.replica,
+                                               trimmed=bool(line.writing))
                 said.append(f"{line.name}{'' if line.mounted == (line.name == 'mounted') else ' (not mounted)'}: "
                             f"{count} records in " + ", ".join(f"{n} {kind}s" for kind, n in kinds.items()))
         return said

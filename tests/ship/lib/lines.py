@@ -10,6 +10,7 @@ from pathlib import Path
 import chronq
 import jetstream
 import sanitized
+from proxy import Proxy
 from servers import dies_with_us
 from support import next_seq, wait_for
 
@@ -25,12 +26,20 @@ class Line:
     """mounted: the writer writes to a mount of the source, and "the writer" that is killed is the mount's daemon."""
 
     def __init__(self, case, name, servers, rng, *, mounted, ship=(), environment=None):
+        # ship alone goes through them
+        self.proxies = [Proxy(server.port) for server in servers.all]
+        self.late = False  # publishes are kept in the proxies
         self.case, self.name, self.servers, self.rng = case, name, servers, rng
         self.mounted = mounted and can_mount()
         self.environment = environment or {}
+        # what was committed is deleted: then the stream has more than the source
+        self.writing = {} if self.mounted else {"retain_segments": 3}
         self.ship_options = ["--create", "--replicas", str(len(servers.all)), *ship]
+        if self.writing:
+            self.ship_options += ["--keep-acked", "0"]
         self.source, self.replica, self.mount = (case.dir / f"{name}-{what}" for what in ("source", "replica", "mount"))
         self.url = servers.url(name)
+        self.ship_url = "nats://" + ",".join(f"127.0.0.1:{proxy.port}" for proxy in self.proxies) + f"/{name}"
         self.writer = self.daemon = self.shipper = self.fetcher = None
         self.due = 0  # lines that the writer has still to answer
         case.addCleanup(self.end)
@@ -38,7 +47,7 @@ class Line:
     # ---- the writer ----
 
     def start_writer(self):
-        target = ["queue", self.source, f"segment_size={SEGMENT}"]
+        target = ["queue", self.source, f"segment_size={SEGMENT}", *(f"{k}={v}" for k, v in self.writing.items())]
         if self.mounted:
             self.mount.mkdir(exist_ok=True)
             self.daemon = self.case.start(CHRONFS, self.source, self.mount, "-f", "-o", f"segment_size={SEGMENT}",
@@ -46,7 +55,7 @@ class Line:
             wait_for(lambda: (self.mount / "append").exists() or not self.daemon.running(), "the source is mounted")
             target = ["mount", self.mount]
         command = [sys.executable, Path(__file__).with_name("writing.py"), str(self.rng.getrandbits(40)), *target]
-        self.writer = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.writer = subprocess.Popen(list(map(str, command)), bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                        stderr=subprocess.PIPE, preexec_fn=dies_with_us,
                                        env=os.environ | sanitized.environment())
         if self.writer.stdout.readline() != b"open\n":
@@ -83,7 +92,7 @@ class Line:
     # ---- ship and fetch ----
 
     def start_shipper(self):
-        self.shipper = self.case.ship(self.url, *self.ship_options, queue=self.source, **self.environment)
+        self.shipper = self.case.ship(self.ship_url, *self.ship_options, queue=self.source, **self.environment)
 
     def start_fetcher(self):
         self.fetcher = self.case.fetch(self.url, queue=self.replica, **self.environment)
@@ -107,8 +116,33 @@ class Line:
             getattr(self, what).kill()
             getattr(self, "start_" + what)()
 
+    def delay(self):
+        """The publishes that ship makes now come late."""
+        for proxy in self.proxies:
+            proxy.hold()
+
+    def kept(self):
+        return sum(proxy.kept() for proxy in self.proxies)
+
+    def lose(self, killed):
+        """The connections of ship are cut, or it is killed.  What it has published comes with arrive()."""
+        if killed:
+            self.shipper.kill()
+        for proxy in self.proxies:
+            proxy.cut()
+        if killed:
+            self.start_shipper()
+        self.late = True
+
+    def arrive(self):
+        for proxy in self.proxies:
+            proxy.release()
+        self.late = False
+
     def end(self):
         self.end_writer()
+        for proxy in self.proxies:
+            proxy.close()
         for program in (self.shipper, self.fetcher):
             if program is not None:
                 program.kill()
@@ -137,6 +171,12 @@ class Line:
             stream = error
         return (f"{self.name}: source {self.at('source')}, replica {self.at('replica')}, stream {stream}\n"
                 f"ship says: {self.shipper.said()}\nfetch says: {self.fetcher.said()}")
+
+    def caught_up(self):
+        """The replica has what is durable in the source."""
+        self.check()
+        with chronq.Queue(self.source) as source:
+            return self.at("replica") == source.info().durable_seq
 
     def drained(self):
         """The replica has what the source has."""

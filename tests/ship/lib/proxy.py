@@ -17,7 +17,7 @@ class Proxy:
         self.port = free_port()
         self.listener = socket.create_server(("127.0.0.1", self.port))
         self.lock = threading.Lock()
-        self.pairs = []  # client, server, what is kept; the client is None when it was cut
+        self.pairs = []  # client, server, what is kept; the client is None when it was cut, or killed
         self.held = False
         self.done = False
         self.waker, self.wake = socket.socketpair()
@@ -58,18 +58,21 @@ class Proxy:
         self.wake.send(b".")
 
     def release(self):
-        """Returns when the server has taken all, and has answered a ping behind it."""
+        """Returns when the server has taken all, and ends the connection."""
         with self.lock:
             late = [pair for pair in self.pairs if pair[0] is None]
             self.pairs = [pair for pair in self.pairs if pair[0] is not None]
         for _, server, kept in late:
-            server.settimeout(60)
-            # what was cut off in the middle of a message never becomes one
-            server.sendall(bytes(kept))
-            server.shutdown(socket.SHUT_WR)
-            while server.recv(1 << 16):
-                pass
-            server.close()
+            with server:
+                server.settimeout(60)
+                try:
+                    # what was cut off in the middle of a message never becomes one
+                    server.sendall(bytes(kept))
+                    server.shutdown(socket.SHUT_WR)
+                    while server.recv(1 << 16):
+                        pass
+                except OSError:  # the server was killed meanwhile
+                    pass
 
     def run(self):
         while not self.done:
@@ -82,12 +85,18 @@ class Proxy:
             with self.lock:
                 for one in ready:
                     if one is self.listener:
-                        self.pairs.append([one.accept()[0], socket.create_connection(("127.0.0.1", self.server)),
-                                           bytearray()])
+                        self.accept()
                     elif one is self.waker:
                         one.recv(100)
-                    elif ends[one][0] is not None:
+                    elif ends[one][0] is not None and any(ends[one] is pair for pair in self.pairs):
                         self.pass_on(one, ends[one])
+
+    def accept(self):
+        client = self.listener.accept()[0]
+        try:
+            self.pairs.append([client, socket.create_connection(("127.0.0.1", self.server)), bytearray()])
+        except OSError:  # the server is down
+            client.close()
 
     def pass_on(self, one, pair):
         client, server, kept = pair
@@ -107,4 +116,4 @@ class Proxy:
             pair[0] = None  # it was killed: as cut()
             return
         server.close()
-        self.pairs.remove(pair)
+        self.pairs = [other for other in self.pairs if other is not pair]

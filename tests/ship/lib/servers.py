@@ -126,7 +126,7 @@ class Servers:
                  f'jetstream {{ store_dir: "{server.store}", max_memory_store: 64MB, max_file_store: {file_store} }}']
         if len(self.all) > 1:
             routes = ", ".join(f"nats://127.0.0.1:{other.route}" for other in self.all if other is not server)
-            lines.append(f"cluster {{ name: test, host: 127.0.0.1, port: {server.route}, routes: [{routes}] }}")
+            lines.append(f"cluster {{ name: test, host: 127.0.0.1, port: {server.route}, routes: [{routes}], no_advertise: true }}")
         if self.tls is not None:
             checked = f', ca_file: "{self.tls["ca"]}", verify: true' if verify else ""
             lines.append(f'tls {{ cert_file: "{self.tls["cert"]}", key_file: "{self.tls["key"]}"{checked} }}')

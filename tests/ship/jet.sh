@@ -22,13 +22,17 @@ like "what it holds" "$(probe "$url" S)" "description=about it first=0 last=0 me
 like "and the server's version" "$(probe "$url" S)" "*version=$("$NATS_SERVER" --version | grep -oE '[0-9]+\.[0-9]+\.[0-9]+')"
 like "a message that is not there" "$(probe "$url" S message 1)" "ENOENT: *"
 like "a file with a certificate that cannot be read" "$(probe --tls-ca "$tmp/none" "$url" S)" "ENOENT: $tmp/none: *"
+echo "no certificate" >"$tmp/junk"
+like "a file without a certificate" "$(probe --tls-ca "$tmp/junk" "$url" S)" "EINVAL: *$tmp/junk*"
 like "a server without TLS, which is wanted" "$(probe "tls://${url#*//}" S)" "EPROTO: *"
 
 kill -STOP "$server"
 like "a server that has stopped" "$(probe "$url" S)" "EAGAIN: *"
 kill -CONT "$server"
 stop_server
-like "no server" "$(probe "$url" S)" "EAGAIN: *"
+like "no server: it says which" "$(probe "$url" S)" "EAGAIN: *: 127.0.0.1:$port"
+output=$(probe "nats://able:hidden@127.0.0.1:$port" S)
+like "without the password" "$output" "EAGAIN: *: 127.0.0.1:$port"
 
 cat >"$tmp/users.conf" <<'END'
 authorization { users: [

@@ -216,6 +216,8 @@ class Ship(Case):
         for options in (["--frame", "4K", "--per-record"], ["--frame", "1"], ["--replicas", "3"], ["--keep-acked", "x"],
                         ["--create", "--replicas", "6"], ["--cert", "x"], ["--unknown"]):
             self.gives(USAGE, self.start(SHIP, *options, self.q, "nats://127.0.0.1:1/S"))
+        self.gives(USAGE, self.start(SHIP, "--create", "--replicas", "6", self.q, "nats://127.0.0.1:1/S"),
+                   "--replicas: not a value of this option: 6")
         self.gives(USAGE, self.start(SHIP, self.q))
         self.gives(USAGE, self.start(SHIP, self.q, "http://127.0.0.1/S"))
         self.gives(FAILED, self.start(SHIP, self.dir / "none", "nats://127.0.0.1:1/S"))

@@ -128,7 +128,7 @@ static int run_fetch(const struct cli_command *command, int argc, char **argv)
 		if (option == 'h' || option == '?')
 			return cli_other_option(command, option);
 		if (!take_option(&options, option)) {
-			cli_note("not a value of this option: %s", optarg);
+			ship_bad_value(long_options, option);
 			return cli_usage(command);
 		}
 	}

@@ -215,16 +215,38 @@ static int error_of_connect(natsStatus s)
 	}
 }
 
-/* With all signals blocked, as libnats' threads inherit that. */
-static natsStatus connect_quietly(struct jet *jet)
+/* Says on which servers it was, of which libnats says nothing: a name may be misspelt.  No passwords. */
+static void say_no_server(struct jet *jet, natsStatus s)
+{
+	const struct stream_url *url = jet->options.url;
+	char line[JET_WHY_MAX];
+	size_t used;
+
+	(void)snprintf(line, sizeof line, "%s: ", jet_text(s));
+	for (int i = 0; i < url->count; i++) {
+		const char *host = strrchr(url->servers[i], '@');
+
+		host = host ? host : strrchr(url->servers[i], '/');
+		used = strlen(line);
+		(void)snprintf(line + used, sizeof line - used, "%s%s", i > 0 ? ", " : "",
+		               host + 1);
+	}
+	jet_say(jet, line);
+}
+
+/* With all signals blocked, as libnats' threads inherit that.  Returns a negative errno after a text in `why`. */
+static int connect_quietly(struct jet *jet)
 {
 	sigset_t all, before;
 	jsOptions options;
 	natsStatus s;
+	int r = 0;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	s = set_options(jet);
+	if (s == NATS_SSL_ERROR) /* of a file; no server was asked */
+		r = -EINVAL;
 	if (s == NATS_OK)
 		s = natsConnection_Connect(&jet->nc, jet->nats_options);
 	if (s == NATS_OK)
@@ -234,7 +256,11 @@ static natsStatus connect_quietly(struct jet *jet)
 		s = natsConnection_JetStream(&jet->js, jet->nc, &options);
 	}
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return s;
+	if (s == NATS_NO_SERVER)
+		say_no_server(jet, s);
+	else if (s != NATS_OK)
+		jet_say(jet, jet_text(s));
+	return s == NATS_OK || r < 0 ? r : error_of_connect(s);
 }
 
 int jet_open(const struct jet_options *options, struct jet **ret_jet, char why[JET_WHY_MAX])
@@ -242,7 +268,6 @@ int jet_open(const struct jet_options *options, struct jet **ret_jet, char why[J
 	const char *const files[] = { options->creds, options->tls_ca, options->cert,
 		                      options->key };
 	struct jet *jet;
-	natsStatus s;
 	int r = 0;
 
 	for (size_t i = 0; i < sizeof files / sizeof files[0] && r == 0; i++)
@@ -259,12 +284,11 @@ int jet_open(const struct jet_options *options, struct jet **ret_jet, char why[J
 	pthread_mutex_init(&jet->lock, NULL);
 	pthread_cond_init(&jet->last_called, NULL);
 	(void)snprintf(jet->subject, sizeof jet->subject, "chronq.%s", options->url->name);
-	s = connect_quietly(jet);
-	if (s != NATS_OK) {
-		jet_say(jet, jet_text(s));
+	r = connect_quietly(jet);
+	if (r < 0) {
 		memcpy(why, jet->why, JET_WHY_MAX);
 		jet_close(jet);
-		return error_of_connect(s);
+		return r;
 	}
 	*ret_jet = jet;
 	return 0;

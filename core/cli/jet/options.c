@@ -35,6 +35,13 @@ bool ship_option(struct ship_options *options, int option)
 	}
 }
 
+void ship_bad_value(const struct option *options, int option)
+{
+	while (options->val != option)
+		options++;
+	cli_note("--%s: not a value of this option: %s", options->name, optarg);
+}
+
 bool ship_url(struct ship_options *options, const char *url)
 {
 	const char *why;

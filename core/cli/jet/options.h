@@ -52,6 +52,9 @@ enum {
 /* Takes the option that getopt_long() returned, with optarg.  False: it is not one of SHIP_OPTIONS. */
 bool ship_option(struct ship_options *options, int option);
 
+/* Says that optarg is no value of this option, which is one of the array. */
+void ship_bad_value(const struct option *options, int option);
+
 /* Takes the operand URL.  False, after a message: it is none, or --cert and --key are not together. */
 bool ship_url(struct ship_options *options, const char *url);
 void ship_options_free(struct ship_options *options);

@@ -132,7 +132,7 @@ static int run_ship(const struct cli_command *command, int argc, char **argv)
 		if (option == 'h' || option == '?')
 			return cli_other_option(command, option);
 		if (!take_option(&settings, option)) {
-			cli_note("not a value of this option: %s", optarg);
+			ship_bad_value(long_options, option);
 			return cli_usage(command);
 		}
 	}
@@ -157,8 +157,8 @@ static const struct cli_command ship_command = {
 		"      --replicas N       copies on so many servers, 1 (default) to 5\n"
 		"      --max-bytes SIZE   at most so large: a full stream takes no more records\n"
 		"      --max-age SPAN     messages are deleted when they are so old\n"
-		"      --frame SIZE       many records in a message, which has so many bytes at most\n"
-		"                         (default, 64K)\n"
+		"      --frame SIZE       many records in a message, which has so many bytes at most,\n"
+		"                         1K to 64M (default, 64K)\n"
 		"      --per-record       one record in a message\n"
 		"      --visible          do not wait until records are durable in the queue\n"
 		"      --keep-acked SPAN  let the queue keep records until they were acknowledged so\n"

@@ -71,9 +71,14 @@ class Ship(Case):
         with chronq.Writer(self.q) as writer:
             for payload in self.some(10):
                 writer.append(payload)
-            self.ship_once(self.url, *FRAMES)
+            waits = f"{self.q}: records 0 to 9 wait until they are durable"
+            self.gives(0, self.start(SHIP, "--once", *FRAMES, self.q, self.url), waits)
             self.assertEqual(last_sequence(self.nats, "S"), 0)
-            self.ship_once(self.url, "--visible")
+            program = self.ship(self.url)
+            wait_for(lambda: waits in program.said(), "it says why it ships nothing")
+            self.assertEqual(program.stop(), 0)
+            self.assertEqual(program.said().count("wait until"), 1)
+            self.assertNotIn("wait until", self.ship_once(self.url, "--visible"))
             self.assertEqual(self.equal()[0], 10)
             self.ship_once(self.url)  # these are not durable, but the stream has them
             writer.append(b"one more")

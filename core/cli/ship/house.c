@@ -16,7 +16,8 @@
 #define PERIOD_MS 1000
 #define SAY_MS 60000
 #define CONNECTED_MS 1000 /* the longest pause while a server is connected */
-#define SLICE_MS 100      /* a signal ends a pause so soon */
+#define LOOK_MS 5000
+#define SLICE_MS 100 /* a signal ends a pause so soon */
 
 uint64_t ship_now_ms(void)
 {
@@ -87,6 +88,32 @@ int ship_house_last(struct ship *ship)
 void ship_house_cut(struct ship *ship, uint64_t next)
 {
 	window_kept_cut(&ship->kept, next);
+}
+
+void ship_undurable(struct ship *ship, bool last)
+{
+	const uint64_t now = ship_now_ms(), next = ship->source.next;
+	struct cq_queue_info info = CQ_SIZED(info);
+	const bool same = ship->undurable.next == next && ship->undurable.looked_at != 0;
+
+	if (ship->settings->visible || ship->undurable.said ||
+	    (same && !last && now - ship->undurable.looked_at < LOOK_MS))
+		return;
+	ship->undurable.seen = same && ship->undurable.seen;
+	ship->undurable.next = next;
+	ship->undurable.looked_at = now;
+	if (cq_queue_info(ship->source.queue, &info) < 0 || !info.have_bounds ||
+	    info.durable_seq > next || info.next_seq <= next) {
+		ship->undurable.seen = false;
+	} else if (ship->undurable.seen || last) {
+		ship->undurable.said = true;
+		cli_note(
+			"%s: records %" PRIu64 " to %" PRIu64
+			" wait until they are durable (sync= of the mount, or fsync; or --visible)",
+			ship->source.dir, next, info.next_seq - 1);
+	} else {
+		ship->undurable.seen = true;
+	}
 }
 
 static bool is_connected(struct ship *ship)

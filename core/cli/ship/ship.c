@@ -110,8 +110,10 @@ static int step(struct ship *ship, const struct publish_state *state)
 		return 0;
 	}
 	if (r == 0) {
-		if (state->waiting == 0)
+		if (state->waiting == 0) {
 			ship_well(ship);
+			ship_undurable(ship, false);
+		}
 		return wait_for_records(ship, state);
 	}
 	if (r < 0) {
@@ -254,6 +256,8 @@ int ship_run(const struct ship_settings *settings)
 	status = ship_metrics_begin(&ship);
 	if (status == CLI_OK)
 		status = run(&ship);
+	if (status == CLI_OK && ship.have_target)
+		ship_undurable(&ship, true);
 	r = ship_house_last(&ship);
 	ship_disconnect(&ship);
 	(void)nats_CloseAndWait(1000);

@@ -51,6 +51,12 @@ struct ship {
 	uint64_t resyncs;
 	struct ship_metrics metrics;
 	/* times in ms, CLOCK_MONOTONIC */
+	struct {
+		uint64_t next; /* the record that is waited for */
+		uint64_t looked_at;
+		bool seen; /* at that look it was there, and not durable */
+		bool said;
+	} undurable;
 	uint64_t gone_since;       /* the stream, or its last message, was not there; 0: it is */
 	uint64_t housed_at;        /* ship_house() did its work */
 	uint64_t not_committed_at; /* it was said that a commit has failed; 0: never */
@@ -80,6 +86,9 @@ int ship_house_last(struct ship *ship);
 void ship_house_cut(struct ship *ship, uint64_t next);
 /* Before the next try.  As ship_house(). */
 int ship_pause(struct ship *ship);
+/* Called while there is nothing to ship: says once that records wait since nothing makes them durable, when they have
+ * done so for ten seconds, or (last) now. */
+void ship_undurable(struct ship *ship, bool last);
 /* "chronq: STREAM: MESSAGE" about what is waited for, once a minute at most. */
 void ship_say(struct ship *ship, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* What was waited for is there. */

@@ -234,6 +234,18 @@ static void say_no_server(struct jet *jet, natsStatus s)
 	jet_say(jet, line);
 }
 
+/* A server refuses a certificate, or that there is none, when the handshake is over for the client: libnats then reports
+ * that it has read nothing. */
+static const char *text_of_connect(const struct jet *jet, natsStatus s)
+{
+	const char *text = jet_text(s);
+
+	if (!wants_tls(&jet->options) || !strstr(text, "'PONG'"))
+		return text;
+	return jet->options.cert ? "the server hangs up: it may not accept this certificate"
+	                         : "the server hangs up: it may want a certificate (--cert, --key)";
+}
+
 /* With all signals blocked, as libnats' threads inherit that.  Returns a negative errno after a text in `why`. */
 static int connect_quietly(struct jet *jet)
 {
@@ -259,7 +271,7 @@ static int connect_quietly(struct jet *jet)
 	if (s == NATS_NO_SERVER)
 		say_no_server(jet, s);
 	else if (s != NATS_OK)
-		jet_say(jet, jet_text(s));
+		jet_say(jet, text_of_connect(jet, s));
 	return s == NATS_OK || r < 0 ? r : error_of_connect(s);
 }
 

@@ -47,6 +47,15 @@ class Access(Shipping):
             self.assertEqual(program.stop(), 0)
         self.assertIn("certificate", program.said())
 
+    def test_a_server_that_wants_a_certificate(self):
+        files = credentials.certificates(self.dir)
+        self.set = self.servers(tls=files, verify=True, client={"tls": files})
+        self.append(self.some(10))
+        program = self.ship(self.set.url("S", scheme="tls"), "--create", "--tls-ca", files["ca"])
+        wait_for(lambda: program.said() or not program.running(), "it says something")
+        self.assertIn("it may want a certificate (--cert, --key)", program.said())
+        self.assertEqual(program.stop(), 0)
+
     def test_a_password_is_in_no_message(self):
         self.set = self.servers(access=USERS.format(denied=""), client=ADMIN)
         self.append(self.some(100))

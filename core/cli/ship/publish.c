@@ -25,7 +25,9 @@ struct publish {
 	char inbox[96];
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	bool subscribed; /* on_complete() will be called */
 	/* under lock: */
+	bool complete; /* it was: on_reply() does not run, and will not */
 	struct window window;
 	uint64_t base;            /* index in the window of the generation's first message */
 	uint64_t sequence;        /* the stream's last one when the generation began */
@@ -146,6 +148,17 @@ static void on_reply(natsConnection *nc, natsSubscription *subscription, natsMsg
 	natsMsg_Destroy(message);
 }
 
+/* The same thread, last. */
+static void on_complete(void *arg)
+{
+	struct publish *publish = arg;
+
+	pthread_mutex_lock(&publish->lock);
+	publish->complete = true;
+	pthread_cond_signal(&publish->changed);
+	pthread_mutex_unlock(&publish->lock);
+}
+
 struct publish *publish_new(void)
 {
 	struct publish *publish = calloc(1, sizeof *publish);
@@ -189,6 +202,10 @@ int publish_attach(struct publish *publish, struct jet *jet)
 	(void)snprintf(subject, sizeof subject, "%s.*", publish->inbox);
 	s = natsConnection_Subscribe(&publish->subscription, jet_connection(jet), subject, on_reply,
 	                             publish);
+	publish->complete = false;
+	if (s == NATS_OK)
+		s = natsSubscription_SetOnCompleteCB(publish->subscription, on_complete, publish);
+	publish->subscribed = s == NATS_OK;
 	if (s == NATS_OK)
 		s = natsSubscription_SetPendingLimits(publish->subscription, -1, -1);
 	return s == NATS_OK ? 0 : s == NATS_NO_MEMORY ? -ENOMEM : -EAGAIN;
@@ -198,6 +215,11 @@ void publish_detach(struct publish *publish)
 {
 	if (publish->subscription)
 		jet_unsubscribe(jet_connection(publish->jet), publish->subscription);
+	pthread_mutex_lock(&publish->lock);
+	while (publish->subscribed && !publish->complete)
+		pthread_cond_wait(&publish->changed, &publish->lock);
+	pthread_mutex_unlock(&publish->lock);
+	publish->subscribed = false;
 	publish->subscription = NULL;
 	publish->jet = NULL;
 }

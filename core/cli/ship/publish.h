@@ -63,12 +63,13 @@ struct publish;
 
 /* NULL: no memory. */
 struct publish *publish_new(void);
-/* When libnats' threads have ended (nats_CloseAndWait()). */
+/* After publish_detach() and jet_close(): no thread of libnats uses it then. */
 void publish_free(struct publish *publish);
 
 /* Publishes through this connection from now on, until publish_detach().  -ENOMEM; -EAGAIN: it is gone. */
 int publish_attach(struct publish *publish, struct jet *jet);
-/* Before jet_close(). */
+/* Before jet_close().  Waits until no acknowledgement is taken any more: a message that libnats' thread frees after
+ * nats_CloseAndWait() would be lost memory. */
 void publish_detach(struct publish *publish);
 
 /* From now on a message is the next one behind `sequence`; the stream has the records below `next`. */

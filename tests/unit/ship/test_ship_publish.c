@@ -13,8 +13,10 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "os/clock.h"
 #include "ship/publish.h"
@@ -25,6 +27,10 @@
 static struct {
 	natsMsgHandler on_reply;
 	void *arg;
+	void (*on_complete)(void *arg);
+	void *complete_arg;
+	bool ends_late, complete;
+	pthread_t thread; /* of the subscription, if it ends late */
 	struct jet_state jet;
 	natsStatus publish; /* what natsConnection_PublishMsg() gives */
 	unsigned sent;
@@ -56,10 +62,37 @@ natsStatus natsSubscription_SetPendingLimits(natsSubscription *subscription, int
 	return NATS_OK;
 }
 
+natsStatus natsSubscription_SetOnCompleteCB(natsSubscription *subscription,
+                                            natsOnCompleteCB handler, void *arg)
+{
+	(void)subscription;
+	world.on_complete = handler;
+	world.complete_arg = arg;
+	return NATS_OK;
+}
+
+/* libnats' thread has a reply in its hands when the subscription ends. */
+static void *end_late(void *arg)
+{
+	(void)nanosleep(&(struct timespec){ .tv_nsec = 30000000 }, NULL);
+	world.on_reply(NULL, NULL, arg, world.arg);
+	__atomic_store_n(&world.complete, true, __ATOMIC_SEQ_CST);
+	world.on_complete(world.complete_arg);
+	return NULL;
+}
+
 void jet_unsubscribe(natsConnection *nc, natsSubscription *subscription)
 {
+	natsMsg *message;
+
 	(void)nc;
 	(void)subscription;
+	if (!world.ends_late) {
+		world.on_complete(world.complete_arg);
+		return;
+	}
+	assert_int_equal(natsMsg_Create(&message, "inbox.7", NULL, "{}", 2), NATS_OK);
+	assert_int_equal(pthread_create(&world.thread, NULL, end_late, message), 0);
 }
 
 static void header(natsMsg *message, const char *name, char value[32])
@@ -347,6 +380,17 @@ static void lost_connections(void **state)
 	assert_int_equal(look().unanswered, 0);
 }
 
+static void a_reply_while_it_is_detached(void **state)
+{
+	(void)state;
+	world.ends_late = true;
+	publish_detach(publish);
+	assert_true(__atomic_load_n(&world.complete, __ATOMIC_SEQ_CST));
+	pthread_join(world.thread, NULL);
+	world.ends_late = false;
+	assert_int_equal(publish_attach(publish, (struct jet *)&world), 0);
+}
+
 /* libnats makes the messages that are played. */
 static int open_library(void **state)
 {
@@ -371,6 +415,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(stored_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(replies_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_reply_while_it_is_detached, setup, teardown),
 	};
 
 	if (argc > 1)

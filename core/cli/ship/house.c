@@ -3,6 +3,9 @@
  * house.c - what is done once a second, and what is said while ship waits; see ship.h
  *
  * Invariant: the committed position is at or before the last record that is acknowledged, and moves back with it.
+ *
+ * The time that --keep-acked gives stands still while the stream does not answer: servers that are away for hours may
+ * come back with an older state, which only the queue can heal.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -37,13 +40,22 @@ static void say_not_committed(struct ship *ship, int error, uint64_t now)
 	         cq_strerror(error));
 }
 
-static int commit(struct ship *ship, uint64_t now)
+/* Time of ship->kept. */
+static uint64_t kept_ns(struct ship *ship, const struct publish_state *state, uint64_t now)
+{
+	if (ship->ready && !state->failed)
+		ship->kept_ms += now - ship->kept_at;
+	ship->kept_at = now;
+	return ship->kept_ms * 1000000;
+}
+
+static int commit(struct ship *ship, uint64_t now, uint64_t at_ns)
 {
 	const uint64_t before = ship->source.committed;
 	uint64_t next = before, due;
 	int r;
 
-	if (window_kept_due(&ship->kept, now * 1000000, &due) && due > next)
+	if (window_kept_due(&ship->kept, at_ns, &due) && due > next)
 		next = due;
 	r = source_commit(&ship->source, next);
 	if (r == -EIO && next != before) {
@@ -62,12 +74,14 @@ static int commit(struct ship *ship, uint64_t now)
 static int keep_house(struct ship *ship, uint64_t now, bool last)
 {
 	struct publish_state state;
+	uint64_t at_ns;
 
 	publish_state(ship->publish, &state);
+	at_ns = kept_ns(ship, &state, now);
 	if (state.acked_next > ship->source.committed)
-		window_kept_add(&ship->kept, state.acked_next, now * 1000000);
+		window_kept_add(&ship->kept, state.acked_next, at_ns);
 	ship_metrics(ship, last);
-	return commit(ship, now);
+	return commit(ship, now, at_ns);
 }
 
 int ship_house(struct ship *ship)

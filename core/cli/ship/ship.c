@@ -215,6 +215,7 @@ static int run(struct ship *ship)
 		r = ship_resync(ship);
 		if (r == 0) {
 			ship->ready = true;
+			ship->kept_at = ship_now_ms();
 			r = run_generation(ship);
 			ship->ready = false;
 		} else if (r > 0) {

@@ -40,6 +40,8 @@ struct ship {
 	struct publish *publish;
 	struct jet *jet;         /* NULL: none is open */
 	struct window_kept kept; /* what may be committed */
+	uint64_t kept_ms;        /* its time: it passes while a generation runs */
+	uint64_t kept_at;        /* ship_now_ms() of kept_ms */
 	struct backoff backoff;
 	bool had_stream;  /* it was there, and was this queue's */
 	bool ready;       /* a generation runs: records are read */

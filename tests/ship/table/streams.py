@@ -102,6 +102,29 @@ class Streams(Shipping):
         self.assertEqual(program.stop(), 0)
         self.at_rest()
 
+    def test_servers_that_are_away_for_longer_than_keep_acked(self):
+        """They may come back with an older state: what was acknowledged just before stays in the queue meanwhile."""
+        self.one_server(50)
+        program = self.ship(self.url, "--create", "--keep-acked", "3s", "--status", self.status)
+        self.shipped(50)
+        self.set.kill_all()
+        wait_for(lambda: metrics(self.status).get("chronq_ship_connected") == 0, "it has lost the server")
+        self.signs_of_life(1)
+        before = self.committed()
+        self.signs_of_life(6)  # one a second
+        self.assertEqual(self.committed(), before)
+        self.set.start()
+        wait_for(lambda: self.committed() == 50, "they count as acknowledged for long enough")
+        self.assertEqual(program.stop(), 0)
+
+    def signs_of_life(self, count):
+        def heartbeat():
+            with chronq.Queue(self.q) as queue:
+                return next(reader.heartbeat_ns for reader in queue.readers() if reader.name == "ship")
+        for _ in range(count):
+            before = heartbeat()
+            wait_for(lambda: heartbeat() != before, "a sign of life of the reader")
+
     def test_a_stream_that_is_behind_what_was_trimmed(self):
         self.one_server(0)
         self.append(self.some(100), segment_size=4096)

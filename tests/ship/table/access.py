@@ -83,6 +83,8 @@ class Access(Shipping):
         server, = self.set.all
         server.config.write_text(server.config.read_text().replace('"chronq.>"', ""))
         server.signal(signal.SIGHUP)
+        # it hangs up on all who are connected then
+        wait_for(lambda: "Reloaded server configuration" in server.log.read_text(), "the server has read it")
         self.shipped(100)
         self.assertEqual(program.stop(), 0)
         self.at_rest()

@@ -236,7 +236,9 @@ static void what_is_expected_in_the_stream(void **state)
 	world.info.replica = true;
 	memset(world.info.source, 9, sizeof world.info.source);
 	assert_int_equal(queue_side_open(&side, "q", false), CLI_OK);
-	assert_int_equal(side.identity[0], 9);
+	assert_memory_equal(side.identity, identity, sizeof identity);
+	assert_true(side.replica);
+	assert_int_equal(side.source[0], 9);
 	assert_int_equal(side.committed, UINT64_MAX);
 	world.have_named = true;
 	assert_int_equal(queue_side_open(&side, "q", true), CLI_OK);

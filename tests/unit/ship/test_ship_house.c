@@ -31,10 +31,14 @@ static struct {
 	uint64_t connects_at; /* ms; 0: it stays as it is */
 	uint64_t stops_at;    /* ms: a signal comes; 0: none */
 	struct jet_state jet;
+	bool failed; /* a publish */
+	int info;    /* of cq_queue_info() */
+	struct cq_queue_info queue;
 	unsigned said;
 	char text[256];
 } world;
 
+static struct ship_settings settings;
 static struct ship ship;
 volatile sig_atomic_t cli_stopped;
 
@@ -65,7 +69,15 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
 void publish_state(struct publish *publish, struct publish_state *ret_state)
 {
 	(void)publish;
-	*ret_state = (struct publish_state){ .acked_next = world.acked_next };
+	*ret_state =
+		(struct publish_state){ .acked_next = world.acked_next, .failed = world.failed };
+}
+
+int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info)
+{
+	(void)queue;
+	*ret_info = world.queue;
+	return world.info;
 }
 
 void jet_state(struct jet *jet, struct jet_state *ret_state)
@@ -115,6 +127,10 @@ static int setup(void **state)
 	memset(&world, 0, sizeof world);
 	memset(&ship, 0, sizeof ship);
 	world.now_ms = START_MS;
+	memset(&settings, 0, sizeof settings);
+	ship.settings = &settings;
+	ship.ready = true;
+	ship.kept_at = world.now_ms;
 	ship.source.dir = "/q";
 	ship.stream = "S";
 	cli_stopped = 0;
@@ -153,7 +169,15 @@ static void once_a_second(void **state)
 	assert_int_equal(ship.source.committed, 12);
 }
 
-/* --keep-acked: not before it was acknowledged so long ago, and not what the servers have lost since. */
+static void later_is(uint64_t committed)
+{
+	world.now_ms += 100000;
+	assert_int_equal(ship_house_last(&ship), 0);
+	assert_int_equal(ship.source.committed, committed);
+}
+
+/* --keep-acked: not before it was acknowledged so long ago, and not what the servers have lost since.  While they do
+ * not answer, that time stands still. */
 static void later(void **state)
 {
 	(void)state;
@@ -163,11 +187,14 @@ static void later(void **state)
 	assert_int_equal(ship.source.committed, 0);
 	ship_house_cut(&ship, 5);
 	world.acked_next = 5;
-	world.now_ms += 100000;
-	assert_int_equal(ship_house_last(&ship), 0);
-	world.now_ms += 100000;
-	assert_int_equal(ship_house_last(&ship), 0);
-	assert_int_equal(ship.source.committed, 5);
+	world.failed = true;
+	later_is(0);
+	later_is(0);
+	world.failed = false;
+	ship.ready = false;
+	later_is(0);
+	ship.ready = true;
+	later_is(5);
 }
 
 /* Damage hides the place of the next commit: the reader gives its sign of life where it was. */
@@ -276,6 +303,69 @@ static void what_is_said(void **state)
 	says("S: waiting: d");
 }
 
+/* Records 7 to 9 are there, and nothing makes them durable. */
+static void begin_undurable(void)
+{
+	setup(NULL);
+	ship.source.next = 7;
+	world.queue.have_bounds = true;
+	world.queue.durable_seq = 7;
+	world.queue.next_seq = 10;
+}
+
+static void looks_at_them(unsigned said)
+{
+	ship_undurable(&ship, false);
+	world.now_ms += 4999;
+	ship_undurable(&ship, false);
+	assert_int_equal(world.said, 0); /* not so soon */
+	world.now_ms++;
+	ship_undurable(&ship, false);
+	assert_int_equal(world.said, said);
+}
+
+/* It is said once, so that nobody wonders why they are not shipped. */
+static void records_that_are_not_durable(void **state)
+{
+	(void)state;
+	begin_undurable();
+	looks_at_them(1);
+	says("/q: records 7 to 9 wait until they are durable (sync= of the mount, or fsync; or --visible)");
+	world.now_ms += 60000;
+	ship_undurable(&ship, true);
+	assert_int_equal(world.said, 0);
+	begin_undurable(); /* --once does not wait */
+	ship_undurable(&ship, true);
+	says("/q: records 7 to 9 wait");
+	begin_undurable(); /* shipping goes on meanwhile */
+	looks_at_them(1);
+	begin_undurable();
+	ship_undurable(&ship, false);
+	ship.source.next = 8;
+	world.now_ms += 5000;
+	looks_at_them(1);
+}
+
+static void none_waits_to_be_durable(void **state)
+{
+	(void)state;
+	begin_undurable();
+	settings.visible = true; /* they are shipped as they are */
+	looks_at_them(0);
+	begin_undurable();
+	world.queue.durable_seq = 8;
+	looks_at_them(0);
+	begin_undurable();
+	world.queue.next_seq = 7;
+	looks_at_them(0);
+	begin_undurable(); /* not known */
+	world.queue.have_bounds = false;
+	looks_at_them(0);
+	begin_undurable();
+	world.info = -EIO;
+	looks_at_them(0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -287,6 +377,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(house_is_kept_in_a_pause, setup),
 		cmocka_unit_test_setup(what_ends_a_pause, setup),
 		cmocka_unit_test_setup(what_is_said, setup),
+		cmocka_unit_test_setup(records_that_are_not_durable, setup),
+		cmocka_unit_test_setup(none_waits_to_be_durable, setup),
 	};
 
 	if (argc > 1)

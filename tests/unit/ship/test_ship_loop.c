@@ -40,7 +40,7 @@ static struct {
 	int pause, house, house_last, metrics;
 	uint64_t house_fails_at, signal_at; /* ms; 0: never */
 	/* what ship did */
-	unsigned asked, paused, closed, noted, well;
+	unsigned asked, paused, closed, noted, well, undurable, undurable_last;
 	char text[256], said[256];
 } world;
 
@@ -234,6 +234,14 @@ int ship_pause(struct ship *ship)
 	return world.pause;
 }
 
+void ship_undurable(struct ship *ship, bool last)
+{
+	(void)ship;
+	assert_true(last || world.state.waiting == 0);
+	world.undurable++;
+	world.undurable_last += last;
+}
+
 int ship_metrics_begin(struct ship *ship)
 {
 	(void)ship;
@@ -319,6 +327,7 @@ static void all_is_well(void **state)
 	assert_int_equal(world.closed, 1);
 	assert_true(world.well > 0);
 	assert_string_equal(world.said, "");
+	assert_int_equal(world.undurable_last, 1);
 }
 
 static void one_at_a_time(void **state)
@@ -407,6 +416,8 @@ static void signals(void **state)
 	ends_with(CLI_OK, "");
 	assert_int_equal(world.state.acked_next, 20);
 	assert_true(world.now_ms < 11000);
+	assert_true(world.undurable > 0); /* what may be said of records that wait in the queue */
+	assert_int_equal(world.undurable_last, 0);
 	setup(NULL);
 	world.silent = true;
 	world.signal_at = 1500;

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """chronq ship where something is wrong with the queue, with its reader's file, or with what others do meanwhile."""
 
+import socket
+
 import chronq
 import equal
 import wireform
@@ -53,3 +55,36 @@ class Trouble(Case):
         self.append(self.some(10))
         self.ship_once(self.url, "--accept-gap")
         self.assertEqual(len(equal.stream(self.nats, "S")[0]), len(records) + 10)
+
+    def silent(self):
+        """A port where nobody says anything, and a function that gives how many have connected."""
+        door = socket.socket()
+        self.addCleanup(door.close)
+        door.bind(("127.0.0.1", 0))
+        door.listen(16)
+        door.setblocking(False)
+        came = []
+
+        def count():
+            while True:
+                try:
+                    came.append(door.accept()[0])
+                except BlockingIOError:
+                    return len(came)
+                self.addCleanup(came[-1].close)
+        return door.getsockname()[1], count
+
+    def test_servers_that_do_not_answer(self):
+        """While they are tried, two seconds each, the reader gives signs of life; and a signal waits for none of them."""
+        self.append(self.some(10))
+        doors = [self.silent() for _ in range(6)]
+
+        def tried():
+            return sum(came() for _, came in doors)
+        program = self.ship("nats://" + ",".join(f"127.0.0.1:{port}" for port, _ in doors) + "/S")
+        wait_for(lambda: tried() >= 3, "three servers are tried")
+        before = self.reader() and self.reader().heartbeat_ns
+        wait_for(lambda: self.reader() and self.reader().heartbeat_ns != before, "a sign of life")
+        self.assertLess(tried(), 6)
+        self.assertEqual(program.stop(), 0)
+        self.assertLess(tried(), 6)

@@ -44,13 +44,15 @@ static int connect_jet(struct ship *ship)
 	char why[JET_WHY_MAX];
 	int r;
 
-	r = jet_open(&options, &ship->jet, why);
+	r = ship_connect(ship, &options, why);
 	if (r == 0) {
 		r = publish_attach(ship->publish, ship->jet);
 		if (r < 0)
 			ship_disconnect(ship);
 		return r;
 	}
+	if (r > 0 || r == -EINTR)
+		return r;
 	if (r == -EAGAIN || r == -EACCES || r == -EPROTO) {
 		ship_say(ship, "%s", why);
 		return r;

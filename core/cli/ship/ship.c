@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "shared/cli.h"
 #include "ship/ship.h"
@@ -260,6 +261,10 @@ int ship_run(const struct ship_settings *settings)
 	if (status == CLI_OK && ship.have_target)
 		ship_undurable(&ship, true);
 	r = ship_house_last(&ship);
+	if (ship.abandoned) {
+		source_close(&ship.source);
+		_exit(status == CLI_OK ? r : status);
+	}
 	ship_disconnect(&ship);
 	(void)nats_CloseAndWait(1000);
 	status_close(ship.metrics.status);

@@ -47,6 +47,7 @@ struct ship {
 	bool ready;       /* a generation runs: records are read */
 	bool attached;    /* the publishes go through jet */
 	bool warned;      /* of the servers' version */
+	bool abandoned;   /* a thread still connects: the process ends without it */
 	bool have_target; /* --once: it ends when the records below target are acknowledged */
 	uint64_t target;
 	uint64_t stall_ms; /* acknowledgements that do not come for so long will not come */
@@ -77,6 +78,15 @@ int ship_run(const struct ship_settings *settings);
  */
 int ship_resync(struct ship *ship);
 void ship_disconnect(struct ship *ship);
+
+/* ---- connect.c ---- */
+
+/*
+ * jet_open() into ship->jet, while ship_house() does its work.  Errors as those of jet_open(), with `why`; and without:
+ *   EINTR  a signal has come
+ *   an exit code, after a message of ship_house()
+ */
+int ship_connect(struct ship *ship, const struct jet_options *options, char why[JET_WHY_MAX]);
 
 /* ---- house.c ---- */
 

@@ -20,6 +20,7 @@
 
 static struct {
 	/* the stream, as the servers show it */
+	int connect; /* what ship_connect() gives */
 	int info;    /* error of jet_info() */
 	int message; /* error of jet_message() */
 	int create;  /* error of jet_create() */
@@ -39,13 +40,14 @@ static const uint8_t identity[CQ_IDENTITY_SIZE] = { 7 };
 
 /* ---- played ---- */
 
-int jet_open(const struct jet_options *options, struct jet **ret_jet, char why[JET_WHY_MAX])
+int ship_connect(struct ship *this, const struct jet_options *options, char why[JET_WHY_MAX])
 {
 	(void)options;
 	(void)why;
 	world.connects++;
-	*ret_jet = (struct jet *)&world;
-	return 0;
+	if (world.connect == 0)
+		this->jet = (struct jet *)&world;
+	return world.connect;
 }
 
 void jet_close(struct jet *jet)
@@ -367,6 +369,20 @@ static void no_stream_and_no_create(void **state)
 	assert_int_equal(world.creates, 0);
 }
 
+/* A signal, or a commit that fails meanwhile: nothing is said about the servers. */
+static void ended_while_it_connects(void **state)
+{
+	(void)state;
+	world.connect = -EINTR;
+	assert_int_equal(ship_resync(&ship), -EINTR);
+	world.connect = CLI_IO;
+	assert_int_equal(ship_resync(&ship), CLI_IO);
+	assert_int_equal(world.said, 0);
+	world.connect = -EAGAIN;
+	assert_int_equal(ship_resync(&ship), -EAGAIN);
+	assert_int_equal(world.said, 1);
+}
+
 static void a_closed_connection(void **state)
 {
 	(void)state;
@@ -403,6 +419,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(made_once, setup),
 		cmocka_unit_test_setup(cannot_be_made, setup),
 		cmocka_unit_test_setup(no_stream_and_no_create, setup),
+		cmocka_unit_test_setup(ended_while_it_connects, setup),
 		cmocka_unit_test_setup(a_closed_connection, setup),
 	};
 

@@ -582,7 +582,8 @@ struct cq_queue_info {
 	/* The number of the oldest record, and the one that the next record gets (both the same: there is no
 	 * record); and where the stream begins and ends.  To find the end, the headers of the last few
 	 * thousand records are read; of all in the current segment, which takes up to some 60 ms for 128 MiB of records
-	 * of 100 bytes, if chronicle-rs writes the queue.  False: chronicle-rs has
+	 * of 100 bytes, if chronicle-rs writes the queue, or no writer has opened it since the machine
+	 * started.  False: chronicle-rs has
 	 * written the oldest or the newest record, or damage hides the end.  cq_queue_position() leaves it
 	 * false. */
 	bool have_bounds;

@@ -158,6 +158,8 @@ int cq_control_establish(struct cq_control *ret_control, int dirfd, uint64_t seg
 		if (!made)
 			__atomic_store_n(&page->waiters, UNKNOWN_WAITERS, __ATOMIC_SEQ_CST);
 	}
+	/* until this boot's landmarks are there; those of an earlier one count for nothing */
+	begin_move(page);
 	page->epoch = epoch;
 	page->segment_size = segment_size;
 	memcpy(page->boot_id, boot_id, sizeof boot_id);
@@ -213,6 +215,16 @@ void cq_control_move(struct cq_control *control, struct cq_position position)
 	__atomic_store_n(&page->segment_gen, odd + 1, __ATOMIC_RELEASE);
 }
 
+/* The pages of the segments are as their writer has stored them: no power cut has come since. */
+static bool is_of_this_boot(const struct cq_control_page *page)
+{
+	static const uint8_t unknown[CQ_BOOT_ID_SIZE];
+	uint8_t boot_id[CQ_BOOT_ID_SIZE];
+
+	return cq_boot_id(boot_id) == 0 && memcmp(boot_id, unknown, sizeof boot_id) != 0 &&
+	       memcmp(boot_id, page->boot_id, sizeof boot_id) == 0;
+}
+
 bool cq_control_landmarks(const struct cq_control *control, uint32_t segment,
                           uint64_t ret_landmarks[CQ_CONTROL_LANDMARKS])
 {
@@ -222,7 +234,8 @@ bool cq_control_landmarks(const struct cq_control *control, uint32_t segment,
 	/* chronicle-rs moves the position, and knows no landmarks */
 	if ((before & 1) != 0 ||
 	    __atomic_load_n(&page->current_segment, __ATOMIC_RELAXED) != segment ||
-	    __atomic_load_n(&page->landmarks_of, __ATOMIC_RELAXED) != segment + 1)
+	    __atomic_load_n(&page->landmarks_of, __ATOMIC_RELAXED) != segment + 1 ||
+	    (!is_of_this_boot(page) && !cq_planted("landmark_of_another_boot")))
 		return false;
 	for (unsigned i = 0; i < CQ_CONTROL_LANDMARKS; i++)
 		ret_landmarks[i] = __atomic_load_n(&page->landmarks[i], __ATOMIC_ACQUIRE);

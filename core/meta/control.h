@@ -64,7 +64,8 @@ static inline void cq_control_advance(struct cq_control *control, uint64_t offse
  * it.
  *
  * Invariant: a landmark is stored after its record is committed.  A reader believes it only while a record of this
- * library with that number is there.
+ * library with that number is there, and only in the boot in which it was stored: a power cut may keep it, and the
+ * record, and take a page before the record.  Readers behind such a hole would miss what is written there next.
  */
 #define CQ_LANDMARK_STRIDE 4096U
 
@@ -79,7 +80,7 @@ static inline void cq_control_landmark(struct cq_control *control, uint64_t befo
 	                 __ATOMIC_RELEASE);
 }
 
-/* Reader: those of this segment, in any order; false: there are none now. */
+/* Reader: those of this segment, in any order; false: there are none now, or they are of an earlier boot. */
 bool cq_control_landmarks(const struct cq_control *control, uint32_t segment,
                           uint64_t ret_landmarks[CQ_CONTROL_LANDMARKS]);
 

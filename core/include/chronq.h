@@ -560,7 +560,7 @@ struct cq_queue_info {
 	uint64_t segments;     /* published segment files */
 	uint32_t oldest;       /* ids; meaningful when segments > 0 */
 	uint32_t newest;
-	bool have_control; /* the fields below are valid: control.meta was readable */
+	bool have_control; /* the next four are valid: control.meta was readable */
 	uint32_t current;  /* segment that the writer is in */
 	uint64_t offset;   /* its write position */
 	uint64_t epoch;
@@ -569,7 +569,7 @@ struct cq_queue_info {
 	/* Which queue this is, also after crashes, repairs and restarts: random bytes.  A copy of the directory
 	 * has the same identity.  A queue of an older version, or of chronicle-rs, gets one when a writer
 	 * opens it. */
-	bool have_identity; /* the next two are valid; cq_queue_position() leaves it false */
+	bool have_identity; /* the next three are valid */
 	bool replica;       /* it is a replica, */
 	uint8_t identity[CQ_IDENTITY_SIZE];
 	uint8_t source[CQ_IDENTITY_SIZE]; /* of the queue with this identity; else all zero */
@@ -584,8 +584,7 @@ struct cq_queue_info {
 	 * thousand records are read; of all in the current segment, which takes up to some 60 ms for 128 MiB of records
 	 * of 100 bytes, if chronicle-rs writes the queue, or no writer has opened it since the machine
 	 * started.  False: chronicle-rs has
-	 * written the oldest or the newest record, or damage hides the end.  cq_queue_position() leaves it
-	 * false. */
+	 * written the oldest or the newest record, or damage hides the end. */
 	bool have_bounds;
 	uint64_t first_seq;
 	uint64_t next_seq;
@@ -599,8 +598,8 @@ struct cq_queue_info {
 CQ_API int cq_queue_info(cq_queue *queue, struct cq_queue_info *ret_info);
 
 /*
- * Fills the fields of cq_queue_info from have_control on, without the cost of listing the directory; the
- * others are 0.
+ * Fills have_control, current, offset, epoch, heartbeat_ns and flushes, which one read of control.meta tells; the
+ * other fields are 0 or false.
  *   ENOENT  have_control would be false
  */
 CQ_API int cq_queue_position(cq_queue *queue, struct cq_queue_info *ret_info);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "os/io.h"
 
@@ -197,10 +198,39 @@ int cq_dir_next(int dirfd, uint32_t from, uint32_t *ret_id)
 	return 0;
 }
 
+static int is_no_reader(void *arg, const char *name)
+{
+	const char *end = strrchr(name, '.');
+
+	(void)arg;
+	return !end || strcmp(end, CQ_READER_SUFFIX) != 0;
+}
+
+/* 0: the directory of named readers, which may come before the queue; 1: something else. */
+static int is_no_readers_dir(int dirfd, const char *name)
+{
+	int fd, r;
+
+	if (strcmp(name, CQ_READERS_DIR) != 0)
+		return 1;
+	r = cq_io_open_dir(dirfd, name, &fd);
+	if (r < 0)
+		return r == -ENOTDIR || r == -ELOOP ? 1 : r;
+	r = each_name(fd, is_no_reader, NULL);
+	close(fd);
+	return r;
+}
+
+struct classified {
+	int dirfd;
+	enum cq_dir_kind kind;
+};
+
 static int classify(void *arg, const char *name)
 {
-	enum cq_dir_kind *kind = arg;
+	struct classified *classified = arg;
 	uint32_t id;
+	int r;
 
 	if (strcmp(name, "lost+found") == 0) /* the root of a fresh file system */
 		return 0;
@@ -210,16 +240,18 @@ static int classify(void *arg, const char *name)
 	    /* alone, a power cut may have left these of a queue just made */
 	    strcmp(name, CQ_DURABLE_NAME) == 0 || strcmp(name, CQ_POSITION_NAME) == 0 ||
 	    strcmp(name, CQ_IDENTITY_NAME) == 0 || cq_numbered_name_parse(name, ".idx", &id)) {
-		*kind = CQ_DIR_QUEUE;
+		classified->kind = CQ_DIR_QUEUE;
 		return 1;
 	}
-	*kind = CQ_DIR_FOREIGN;
-	return 0;
+	r = is_no_readers_dir(classified->dirfd, name);
+	if (r > 0)
+		classified->kind = CQ_DIR_FOREIGN;
+	return r < 0 ? r : 0;
 }
 
 int cq_dir_classify(int dirfd, enum cq_dir_kind *ret_kind)
 {
-	enum cq_dir_kind kind = CQ_DIR_EMPTY;
+	struct classified classified = { dirfd, CQ_DIR_EMPTY };
 	struct stat st;
 	int r;
 
@@ -228,10 +260,10 @@ int cq_dir_classify(int dirfd, enum cq_dir_kind *ret_kind)
 		*ret_kind = CQ_DIR_QUEUE;
 		return 0;
 	}
-	r = each_name(dirfd, classify, &kind);
+	r = each_name(dirfd, classify, &classified);
 	if (r < 0)
 		return r;
-	*ret_kind = kind;
+	*ret_kind = classified.kind;
 	return 0;
 }
 

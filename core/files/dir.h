@@ -29,7 +29,8 @@ int cq_dir_list_and_temps(int dirfd, uint32_t **ret_ids, size_t *ret_count, bool
 /* Lowest published id that is >= from; -ENOENT if there is none. */
 int cq_dir_next(int dirfd, uint32_t from, uint32_t *ret_id);
 
-/* Whether the directory is empty, a queue, or something else. */
+/* Whether the directory is empty, a queue, or something else.  Empty: as a new file system is, or with nothing but the
+ * files of named readers, which were there before the queue. */
 enum cq_dir_kind { CQ_DIR_EMPTY, CQ_DIR_QUEUE, CQ_DIR_FOREIGN };
 int cq_dir_classify(int dirfd, enum cq_dir_kind *ret_kind);
 

@@ -249,8 +249,7 @@ static bool rest(struct archive *a, enum outcome outcome)
 	return cli_stopped || commit(a) == MOVED;
 }
 
-/* Waits for the queue's first segment: in a directory with a reader's file and without a segment no writer makes a
- * queue.  False: there is none. */
+/* Waits for the queue's first segment.  False: there is none. */
 static bool await_queue(struct archive *a)
 {
 	uint32_t oldest, newest;

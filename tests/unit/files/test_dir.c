@@ -8,9 +8,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "files/dir.h"
 #include "os/fault.h"
@@ -148,6 +150,19 @@ static void kinds_of_directories(void **state)
 	assert_int_equal(kind(q), CQ_DIR_EMPTY);
 	assert_int_equal(mkdirat(q->dirfd, "lost+found", 0700), 0);
 	assert_int_equal(kind(q), CQ_DIR_EMPTY);
+	/* readers that have come before the queue */
+	assert_int_equal(mkdirat(q->dirfd, "readers", 0700), 0);
+	assert_int_equal(kind(q), CQ_DIR_EMPTY);
+	touch(q, "readers/backup.meta");
+	assert_int_equal(kind(q), CQ_DIR_EMPTY);
+	touch(q, "readers/novel.txt");
+	assert_int_equal(kind(q), CQ_DIR_FOREIGN);
+	assert_int_equal(unlinkat(q->dirfd, "readers/novel.txt", 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, "readers/backup.meta", 0), 0);
+	assert_int_equal(unlinkat(q->dirfd, "readers", AT_REMOVEDIR), 0);
+	touch(q, "readers");
+	assert_int_equal(kind(q), CQ_DIR_FOREIGN);
+	assert_int_equal(unlinkat(q->dirfd, "readers", 0), 0);
 	touch(q, "notes.txt");
 	assert_int_equal(kind(q), CQ_DIR_FOREIGN);
 	for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {

@@ -70,6 +70,26 @@ static void foreign_directory_is_refused_unchanged(void **state)
 	assert_int_equal(cq_writer_open(path, NULL, &w), -ENOENT);
 }
 
+/* It has made readers/ in an empty directory, and waits for the queue's first record. */
+static void named_reader_comes_before_the_queue(void **state)
+{
+	struct qs *q = *state;
+	struct cq_record record;
+	cq_reader *reader;
+
+	assert_int_equal(cq_reader_open(q->dir, "early", CQ_START_RESUME_OR_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 0);
+	qs_write(q, 0, 2);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 0);
+	assert_int_equal(cq_reader_commit(reader), 0);
+	cq_reader_close(reader);
+	assert_int_equal(cq_reader_open(q->dir, "early", CQ_START_RESUME_OR_OLDEST, 0, &reader), 0);
+	assert_int_equal(cq_reader_next(reader, &record), 1);
+	assert_int_equal(record.seq, 1);
+	cq_reader_close(reader);
+}
+
 /* The root of a fresh ext4. */
 static void lost_and_found_is_no_obstacle(void **state)
 {
@@ -236,6 +256,7 @@ static void removed_directory(void **state)
 static const struct CMUnitTest tests[] = {
 	QS_TEST(configuration_is_checked),
 	QS_TEST(foreign_directory_is_refused_unchanged),
+	QS_TEST(named_reader_comes_before_the_queue),
 	QS_TEST(lost_and_found_is_no_obstacle),
 	QS_TEST(modes_of_what_is_made),
 	QS_TEST(removed_directory),

@@ -233,6 +233,19 @@ class Fetch(Case):
         self.fetch_once(self.url, "--from", "150", "--accept-gap")
         self.equal(first=200)
 
+    def test_a_first_record_that_is_gone_before_a_gap(self):
+        stream = self.stream()
+        stream.ship(upto=100)
+        stream.message(*wireform.put_gap(100, 150))
+        stream.next = 150
+        stream.ship()
+        self.stream_loses(stream, 5)
+        said = self.fetch_once(self.url, "--from", "50", code=MISSING)
+        self.assertIn("no more records 50 to 99", said)
+        said = self.fetch_once(self.url, "--from", "50", "--accept-gap")
+        self.assertIn("records 50 to 99 are missing: accepted as a gap", said)
+        self.equal(first=150)
+
     def test_a_record_whose_first_part_is_gone(self):
         stream = self.stream(count=30)
         stream.ship(upto=20)

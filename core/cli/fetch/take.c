@@ -50,14 +50,14 @@ static int begin(struct take *take, const struct wire_head *head, const void *bo
 
 	if (head->next <= seq && head->first < seq)
 		return 0;
+	if (take->have_from && (rest || head->first > seq)) {
+		take->behind = head->first + rest;
+		return -ERANGE;
+	}
 	if (head->kind == WIRE_GAP) { /* the replica begins behind it */
 		if (take->have_from)
 			take->from = head->next;
 		return 0;
-	}
-	if (take->have_from && (rest || head->first > seq)) {
-		take->behind = head->first + rest;
-		return -ERANGE;
 	}
 	if (rest)
 		return 0;

@@ -216,6 +216,26 @@ class Ship(Case):
         self.ship_once(self.url)
         self.assertEqual(self.equal()[0], 13)
 
+    def test_values_that_options_do_not_have(self):
+        for option, *values in (("--frame", "x", "1", "65M"), ("--replicas", "x", "3x", "0", "6"), ("--keep-acked", "x"),
+                                ("--max-bytes", "x", "0", "9000000000G"), ("--max-age", "x", "0", "1x", "1hh")):
+            for value in values:
+                self.gives(USAGE, self.start(SHIP, "--create", option, value, self.q, "nats://127.0.0.1:1/S"),
+                           f"{option}: not a value of this option: {value}\n", "Usage: chronq ship ")
+
+    def test_what_does_not_go_with_check_or_without_create(self):
+        for options in (["--create"], ["--frame", "4K"], ["--per-record"], ["--keep-acked", "0"], ["--once"],
+                        ["--accept-gap"], ["--status", "x"]):
+            self.gives(USAGE, self.start(SHIP, "--check", *options, self.q, "nats://127.0.0.1:1/S"),
+                       "--check changes nothing")
+        for options in (["--replicas", "3"], ["--max-bytes", "1G"], ["--max-age", "1h"]):
+            self.gives(USAGE, self.start(SHIP, *options, self.q, "nats://127.0.0.1:1/S"), "are for --create")
+        # all is well with these, but for the queue
+        for options in (["--create", "--replicas", "3", "--max-bytes", "1G", "--max-age", "1h", "--keep-acked", "5m"],
+                        ["--once", "--visible", "--keep-acked", "0"], ["--check", "--visible"]):
+            self.gives(FAILED, self.start(SHIP, *options, self.dir / "none", "nats://127.0.0.1:1/S"))
+        self.gives(USAGE, self.start(SHIP, self.q), "a queue's directory and a URL are expected")
+
     def test_options_that_do_not_go_together(self):
         self.append([b"x"])
         for options in (["--frame", "4K", "--per-record"], ["--frame", "1"], ["--replicas", "3"], ["--keep-acked", "x"],

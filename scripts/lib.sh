@@ -56,17 +56,22 @@ build_folder() {
 # new. It replaces one that another meson version or a broken first setup has left.
 # It shows meson's long output only on failure.
 meson_dir() {
-	local dir=$1 log
+	local dir=$1 log interrupt good=no
 	shift
 	build_folder "$dir"
 	say "building in $dir"
 	log=$dir/setup.log
+	# Ctrl-C ends meson like an error, and must not remove a good build directory.
+	interrupt=$(trap -p INT)
+	trap 'exit 130' INT
 	# When ninja builds build.ninja, it runs meson again if meson's files have changed.
 	if [ -f "$dir/build.ninja" ] && {
 		meson configure "$dir" "$@" && ninja -C "$dir" build.ninja
 	} >"$log" 2>&1; then
-		return 0
+		good=yes
 	fi
+	eval "${interrupt:-trap - INT}"
+	[ "$good" = no ] || return 0
 	rm -rf --one-file-system "$dir"
 	mkdir -p "$dir"
 	meson setup "$dir" "$root" "$@" >"$log" 2>&1 || {

@@ -173,6 +173,22 @@ else
 	skip "build directories of other users" "needs root"
 fi
 
+# ---- Ctrl-C ----
+
+# The terminal sends it to the script and to meson, which ends as after an error.
+mkdir -p "$dir/interrupted/one" "$dir/meson"
+touch "$dir/interrupted/one/build.ninja"
+# shellcheck disable=SC2016 # for that shell
+printf '#!/bin/sh\nkill -INT $PPID\nexit 1\n' >"$dir/meson/meson"
+chmod +x "$dir/meson/meson"
+# shellcheck disable=SC2016 # for that bash
+output=$(PATH=$dir/meson:$PATH BUILD_DIR=$dir/interrupted env --default-signal=INT bash -c '
+	. "$0/scripts/lib.sh"
+	meson_dir "$build/one" -Dbuildtype=debug' "$tree" 2>&1)
+status=$?
+[ "$status" -eq 130 ] && [ -f "$dir/interrupted/one/build.ninja" ]
+check "Ctrl-C while meson runs ends a script, and the build directory stays" $? "status $status: $output"
+
 # ---- without cmocka ----
 
 # The build before it knew cmocka: a pkg-config that does not, and nothing else is changed.

@@ -170,7 +170,7 @@ static void each_time(struct qs *q, const char *call, unsigned least, unsigned m
 		}
 		expect_all(q, missing);
 	} while (code == CLI_IO);
-	print_message("%s: failed at %u places\n", call, at - 1);
+	print_message("# %s: failed at %u places\n", call, at - 1);
 	assert_true(at > least);
 }
 

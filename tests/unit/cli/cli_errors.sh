@@ -307,7 +307,7 @@ if [ "${PLANTED_FAULTS-}" = yes ]; then # only such a build has calls that fail
 	killed 2>/dev/null
 	shows "ls of a segment that was begun and has no record" 0 "000000001  active               -" \
 		"$CHRONQ" ls killed
-	nothing_opens() { CHRONQ_FAIL=open:5:11:-1 "$CHRONQ" info q; }
+	nothing_opens() { CHRONQ_FAIL=open:5:13:-1 "$CHRONQ" info q; }
 	shows "info, no segment being readable" 1 "" nothing_opens
 fi
 finish

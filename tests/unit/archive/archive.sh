@@ -162,9 +162,8 @@ synced_soon() {
 	local i
 	cp -R 'a queue' soon && rm -r soon/readers && cp -R soon later && seq 1000 | chronq append soon &&
 		mv soon/durable.meta right && cp later/durable.meta soon && mkfifo holder_ends || return
-	(
-		exec 9<>soon/writer.lock && flock 9 && : >locked && read -r _ <holder_ends
-	) &
+	# flock stays: a lock of a process that has ended is not seen in a container
+	flock soon/writer.lock sh -c ': >locked && read -r _ <holder_ends' &
 	i=$!
 	until_true [ -e locked ] && begin archive soon -- sh -c 'echo "${0##*/}" >>soon.out' && until_true has_lines soon.out 10 &&
 		mv right soon/durable.meta && wait "$pid" && [ "$(wc -l <soon.out)" -gt 30 ]

@@ -71,7 +71,7 @@ class Cluster(Case):
     def flip(self, server, text):
         """One bit of a server's copy of the stream, in the payload that has this text; the server is down."""
         changed = 0
-        for block in server.store.glob("jetstream/**/msgs/*.blk"):
+        for block in server.store.glob("jetstream/*/streams/S/msgs/*.blk"):
             data = bytearray(block.read_bytes())
             at = data.find(text)
             if at >= 0:

@@ -201,8 +201,9 @@ class Ship(Case):
         self.append(self.some(10))
         proxy = Proxy(self.all_servers.all[0].port)
         self.addCleanup(proxy.close)
-        program = self.ship(f"nats://127.0.0.1:{proxy.port}/S", *FRAMES)
-        wait_for(lambda: jetstream.exists(self.nats, "S") and last_sequence(self.nats, "S"))
+        program = self.ship(f"nats://127.0.0.1:{proxy.port}/S", *FRAMES, "--keep-acked", "0")
+        # not only stored: ship has the answer, which comes no more after hold()
+        wait_for(lambda: jetstream.exists(self.nats, "S") and self.committed() == 10)
         proxy.hold()
         with chronq.Writer(self.q) as writer:
             for number in range(3):

@@ -98,16 +98,19 @@ def answer(path, nonce):
 
 
 def certificates(folder):
-    """An authority, and a certificate of it for servers at 127.0.0.1 and for clients; a stranger's authority."""
+    """An authority, and a certificate of it for servers at 127.0.0.1 and for clients; a stranger's authority.  They
+    have what Python 3.13 asks for: the use of an authority's key, and who has signed with which key."""
     folder = Path(folder)
     files = {name: folder / (name + ".pem") for name in ("ca", "ca-key", "cert", "key", "stranger", "stranger-key")}
     for name in ("ca", "stranger"):
         openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-                "-subj", f"/CN={name}", "-keyout", files[name + "-key"], "-out", files[name])
+                "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+                "-keyout", files[name + "-key"], "-out", files[name])
     request, extensions = folder / "request", folder / "extensions"
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=127.0.0.1",
             "-keyout", files["key"], "-out", request)
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n")
+    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n"
+                          "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
     openssl("x509", "-req", "-in", request, "-CA", files["ca"], "-CAkey", files["ca-key"], "-CAcreateserial",
             "-days", "2", "-extfile", extensions, "-out", files["cert"])
     return files

@@ -15,11 +15,10 @@ static int find_committed(struct source *source)
 	struct cq_reader_info info = CQ_SIZED(info);
 	int r = cq_queue_reader(source->queue, SOURCE_READER, &info);
 
-	if (r < 0)
-		return r;
 	/* hidden by damage: before the oldest record, as a commit may go back but must not go too far */
-	source->committed = info.have_seq ? info.seq : 0;
-	return 0;
+	if (r == 0)
+		source->committed = info.have_seq ? info.seq : 0;
+	return r;
 }
 
 int source_open(struct source *source, const char *dir, bool visible)
@@ -171,17 +170,18 @@ int source_describe(struct source *source, bool have_last, uint64_t last,
 	return r;
 }
 
-/* Damage hides the place of record `seq`: moves to one before it, from which source_peek() passes what is between. */
-static int seek_before(struct source *source, uint64_t seq)
+/* Damage hides the place of record `*seq`: moves to one before it, whose number it is then, or 0. */
+static int seek_before(cq_reader *reader, uint64_t *seq)
 {
-	uint64_t step = 1;
-	int r = -EIO;
+	uint64_t end = *seq, step = 1;
+	int r;
 
-	while (r == -EIO && step < seq) {
-		r = cq_reader_seek_seq(source->reader, seq - step);
+	do {
+		*seq = step < end ? end - step : 0;
+		r = *seq > 0 ? cq_reader_seek_seq(reader, *seq) : cq_reader_seek_oldest(reader);
 		step *= 2;
-	}
-	return r == -EIO ? cq_reader_seek_oldest(source->reader) : r;
+	} while (r == -EIO && *seq > 0);
+	return r;
 }
 
 int source_seek(struct source *source, uint64_t seq)
@@ -189,15 +189,15 @@ int source_seek(struct source *source, uint64_t seq)
 	int r;
 
 	drop_batch(source);
-	r = cq_reader_seek_seq(source->reader, seq);
-	source->passing = r == -EIO;
-	if (r == -EIO)
-		r = seek_before(source, seq);
-	if (r < 0)
-		return r;
 	source->next = seq;
 	source->before.known = false;
-	return seq < source->committed ? source_commit(source, seq) : 0;
+	r = cq_reader_seek_seq(source->reader, seq);
+	source->passing = r == -EIO; /* source_peek() passes what is between */
+	if (r == -EIO)
+		r = seek_before(source->reader, &seq);
+	if (r < 0)
+		return r;
+	return source->next < source->committed ? source_commit(source, source->next) : 0;
 }
 
 /* After -EIO or -EBADMSG of the reader: where sound records follow.  -ENODATA: at hole_end; or the error: not known
@@ -358,10 +358,8 @@ int source_look(struct source *source, uint64_t *ret_next_seq, uint64_t *ret_str
 	struct cq_queue_info info = CQ_SIZED(info);
 	int r = cq_queue_info(source->queue, &info);
 
-	if (r < 0)
-		return r;
-	if (!info.have_bounds)
-		return -ENODATA;
+	if (r < 0 || !info.have_bounds)
+		return r < 0 ? r : -ENODATA;
 	if (!source->visible && info.durable_seq > source->limit)
 		source->limit = info.durable_seq;
 	*ret_next_seq = info.next_seq < source->limit ? info.next_seq : source->limit;
@@ -390,8 +388,9 @@ int source_commit(struct source *source, uint64_t seq)
 
 	if (seq != source->committed)
 		r = cq_reader_seek_seq(source->named, seq);
-	if (r == -EIO && seq > source->committed)
-		r = walk_named(source, &seq);
+	if (r == -EIO)
+		r = seq > source->committed ? walk_named(source, &seq)
+		                            : seek_before(source->named, &seq);
 	if (r == 0)
 		r = cq_reader_commit(source->named);
 	if (r == 0)

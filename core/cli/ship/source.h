@@ -80,8 +80,9 @@ int source_wait(struct source *source, int timeout_ms);
  * milliseconds. */
 int source_look(struct source *source, uint64_t *ret_next_seq, uint64_t *ret_stream_end);
 
-/* Records below seq are committed.  With an unchanged seq it is a sign of life.
- *   EIO     damage hides the place; with an unchanged seq never
+/* Records below seq are committed; or those below a lower one, where damage hides the place.  With an unchanged seq it
+ * is a sign of life.
+ *   EIO     damage hides all places from the committed one to this one
  *   others  as cq_reader_commit() */
 int source_commit(struct source *source, uint64_t seq);
 

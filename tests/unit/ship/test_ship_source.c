@@ -8,7 +8,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "os/clock.h"
 #include "queue_support.h"
@@ -224,9 +228,50 @@ static void another_end(void **state)
 	source_close(source);
 }
 
+/* The stream has fallen back to a record whose place damage hides: ship continues there, and commits before it. */
+static void back_behind_damage(void **state)
+{
+	struct qs_record *records;
+	struct qs *q = *state;
+	struct source *source;
+	char path[PATH_SIZE + 16];
+	uint8_t bytes[24];
+	size_t count;
+	int fd;
+
+	qs_open(q);
+	qs_append(q->writer, 0, 100);
+	assert_int_equal(cq_writer_sync(q->writer), 0);
+	source = open_source(q, false);
+	take(source, 0, 100);
+	assert_int_equal(source_commit(source, 100), 0);
+	count = qs_records(q->dir, &records);
+	assert_int_equal(count, 100);
+	assert_int_equal(records[40].segment, records[45].segment);
+	(void)snprintf(path, sizeof path, "%s/%09u.q", q->dir, records[40].segment);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(fd >= 0);
+	memset(bytes, 0xff, sizeof bytes);
+	assert_int_equal(pwrite(fd, bytes, sizeof bytes, (off_t)records[40].offset), sizeof bytes);
+	close(fd);
+	(void)snprintf(path, sizeof path, "%s/%09u.idx", q->dir, records[40].segment);
+	(void)unlink(path);
+	free(records);
+	assert_int_equal(cq_reader_seek_seq(source->named, 45), -EIO);
+	assert_int_equal(source_seek(source, 45), 0);
+	assert_true(source->committed <= 40);
+	source_close(source);
+	/* the same after a restart */
+	source = open_source(q, false);
+	assert_true(source->committed <= 40);
+	assert_int_equal(source_seek(source, 45), 0);
+	source_close(source);
+}
+
 static const struct CMUnitTest tests[] = {
 	QS_TEST(durable_ones),        QS_TEST(durable_ones_behind_a_gap), QS_TEST(gap_at_the_end),
 	QS_TEST(numbers_given_again), QS_TEST(numbers_go_back),           QS_TEST(another_end),
+	QS_TEST(back_behind_damage),
 };
 
 QS_MAIN(tests)

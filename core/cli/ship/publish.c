@@ -115,8 +115,8 @@ static void take(struct publish *publish, uint64_t index, const struct stream_re
 	tell(publish);
 }
 
-/* The message's reply, as what it means. */
-static void parse(natsMsg *message, struct stream_reply *reply)
+/* The reply to a message for this stream, as what it means. */
+static void parse(const char *stream, natsMsg *message, struct stream_reply *reply)
 {
 	memset(reply, 0, sizeof *reply);
 	if (natsMsg_IsNoResponders(message)) {
@@ -127,6 +127,10 @@ static void parse(natsMsg *message, struct stream_reply *reply)
 		reply->answer = STREAM_REFUSED;
 		(void)snprintf(reply->text, sizeof reply->text,
 		               "a reply that is none of JetStream's");
+	} else if (reply->answer == STREAM_STORED && strcmp(reply->stream, stream) != 0) {
+		reply->answer = STREAM_REFUSED;
+		(void)snprintf(reply->text, sizeof reply->text, "stored in another stream, %s",
+		               reply->stream);
 	}
 }
 
@@ -140,7 +144,7 @@ static void on_reply(natsConnection *nc, natsSubscription *subscription, natsMsg
 
 	(void)nc;
 	(void)subscription;
-	parse(message, &reply);
+	parse(jet_subject(publish->jet) + strlen("chronq."), message, &reply);
 	pthread_mutex_lock(&publish->lock);
 	if (index)
 		take(publish, strtoull(index + 1, NULL, 10), &reply);

@@ -24,6 +24,7 @@
 #define STOP_MS 5000  /* for acknowledgements, after a signal */
 #define DRAIN_MS 1000 /* the same, before the stream is asked again */
 #define ACK_WAIT_MS 100
+#define WRONG_TRIES 4 /* after so many in vain it is said */
 #define IDLE_WAIT_MS 1000
 
 /* Until all that is on its way is stored or refused, but no longer than the limit, and not when no reply can come. */
@@ -145,7 +146,10 @@ static void say_failure(struct ship *ship, const struct stream_reply *why)
 {
 	switch (why->answer) {
 	case STREAM_STORED:
-	case STREAM_WRONG_LAST:
+		break;
+	case STREAM_WRONG_LAST: /* somebody else has stored something; to the stream itself that happens once */
+		if (ship->backoff.tries >= WRONG_TRIES)
+			ship_say(ship, "%s", why->text);
 		break;
 	case STREAM_DENIED:
 		ship_say(ship, "%s", jet_why(ship->jet));

@@ -238,6 +238,8 @@ int stream_reply_parse(const char *body, size_t size, struct stream_reply *ret_r
 		r = -EBADMSG;
 	} else {
 		reply.sequence = (uint64_t)json_integer_value(sequence);
+		(void)snprintf(reply.stream, sizeof reply.stream, "%s",
+		               json_string_value(json_object_get(root, "stream")));
 	}
 	json_decref(root);
 	if (r == 0)

@@ -71,9 +71,10 @@ enum stream_answer {
 
 struct stream_reply {
 	enum stream_answer answer;
-	uint64_t sequence; /* STREAM_STORED: of the message; else 0 */
-	int code;          /* of the error; STREAM_STORED: 0 */
-	char text[120];    /* of the error, printable; STREAM_STORED: empty */
+	uint64_t sequence;                /* STREAM_STORED: of the message; else 0 */
+	int code;                         /* of the error; STREAM_STORED: 0 */
+	char stream[STREAM_NAME_MAX + 1]; /* STREAM_STORED: where; cut off, if it is longer */
+	char text[120];                   /* of the error, printable; STREAM_STORED: empty */
 };
 
 /* What an error of JetStream asks for.  error: its err_code (10000 and above), or 0; status: its code (404, 503). */

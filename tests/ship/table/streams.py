@@ -102,6 +102,29 @@ class Streams(Shipping):
         self.assertEqual(program.stop(), 0)
         self.at_rest()
 
+    def test_another_stream_has_its_subject(self):
+        """What others store counts for nothing, and ship says why it does not go on."""
+        self.one_server(50)
+        with self.set.connect() as nats:
+            first = self.ship(self.url, "--create", "--visible")
+            self.shipped(50)
+            self.assertEqual(first.stop(), 0)
+            jetstream.update(nats, "S", subjects=["elsewhere"])
+            jetstream.make(nats, "T", subjects=["chronq.S"])
+            for number in range(jetstream.info(nats, "S")["state"]["last_seq"]):
+                nats.store("chronq.S", b"%d" % number)
+            self.append(self.some(10))
+            program = self.ship(self.url, "--keep-acked", "0", "--status", self.status)
+            wait_for(lambda: "stored in another stream" in program.said(), "it says where it came")
+            self.assertLessEqual(self.committed(), 50)
+            # now the other stream has one more
+            wait_for(lambda: "wrong last sequence" in self.status.read_text(), "it says what keeps it")
+            jetstream.delete(nats, "T")
+            jetstream.update(nats, "S", subjects=["chronq.S"])
+        self.shipped(60)
+        self.assertEqual(program.stop(), 0)
+        self.at_rest()
+
     def test_servers_that_are_away_for_longer_than_keep_acked(self):
         """They may come back with an older state: what was acknowledged just before stays in the queue meanwhile."""
         self.one_server(50)

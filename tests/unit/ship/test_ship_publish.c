@@ -342,13 +342,16 @@ static void replies_that_are_none(void **state)
 	replied(1, "+OK");
 	fails(STREAM_REFUSED);
 	begin(1, 8, 1);
+	replied(3, "{\"stream\":\"T\",\"seq\":2}"); /* another stream has the subject */
+	fails(STREAM_REFUSED);
+	begin(2, 9, 1);
 	/* nobody listens on the stream's subject */
-	assert_int_equal(natsMsg_Create(&message, world.messages[3].reply, NULL, NULL, 0), NATS_OK);
+	assert_int_equal(natsMsg_Create(&message, world.messages[5].reply, NULL, NULL, 0), NATS_OK);
 	assert_int_equal(natsMsgHeader_Set(message, "Status", "503"), NATS_OK);
 	world.on_reply(NULL, NULL, message, world.arg);
 	fails(STREAM_NO_STREAM);
 	/* subjects that are no message's */
-	begin(2, 9, 1);
+	begin(3, 10, 1);
 	for (unsigned i = 0; i < 3; i++) {
 		static const char *const subjects[] = { "nowhere", "_INBOX.x.",
 			                                "_INBOX.x.18446744073709551616" };

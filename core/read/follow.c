@@ -60,14 +60,11 @@ static void count_missing_records(cq_reader *reader)
 	reader->next_seq = first;
 }
 
-/* A placeholder says which number was due: so a reader that does not know it, since it has just been opened or
- * placed here, learns of the gap, too. */
-static void expect_gap(cq_reader *reader)
+void cq_reader_expect(cq_reader *reader)
 {
 	struct cq_segment_header summary;
 
-	if (reader->seq_state != CQ_SEQ_UNKNOWN || !cq_mapped_sealed(&reader->mapped) ||
-	    !cq_mapped_summary(&reader->mapped, &summary) || !cq_placeholder_is(&summary))
+	if (reader->seq_state != CQ_SEQ_UNKNOWN || !cq_mapped_summary(&reader->mapped, &summary))
 		return;
 	reader->seq_state = CQ_SEQ_BOUNDARY;
 	reader->next_seq = summary.first_seq;
@@ -98,7 +95,7 @@ static int enter(cq_reader *reader, uint32_t from)
 	cq_reader_place(reader, &mapped, sizeof(struct cq_segment_header));
 	reader->seq_state = state == CQ_SEQ_NEXT ? CQ_SEQ_BOUNDARY : state;
 	if (id == from) {
-		expect_gap(reader);
+		cq_reader_expect(reader);
 		return 1;
 	}
 	reader->stats.gaps++;

@@ -212,7 +212,6 @@ static uint64_t end_of_read(const cq_reader *reader, const struct cq_mapped *map
 
 int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offset)
 {
-	struct cq_segment_header summary;
 	struct cq_mapped mapped;
 	int r;
 
@@ -220,12 +219,8 @@ int cq_reader_place_committed(cq_reader *reader, uint32_t segment, uint64_t offs
 	if (r < 0)
 		return r;
 	cq_reader_place(reader, &mapped, end_of_read(reader, &mapped, offset));
-	/* the records that a placeholder replaces are reported as missing */
-	if (reader->offset == sizeof(struct cq_segment_header) &&
-	    cq_mapped_summary(&reader->mapped, &summary)) {
-		reader->seq_state = CQ_SEQ_BOUNDARY;
-		reader->next_seq = summary.first_seq;
-	}
+	if (reader->offset == sizeof(struct cq_segment_header))
+		cq_reader_expect(reader);
 	return 0;
 }
 

@@ -88,6 +88,10 @@ void cq_reader_scout_end(cq_reader *scout);
  * number. */
 void cq_reader_place(cq_reader *reader, const struct cq_mapped *mapped, uint64_t offset);
 
+/* At the beginning of a segment: its header says which number is due.  So a reader that does not know it, since it has
+ * just been opened or placed there, learns of a gap behind a placeholder, also when the segment becomes one later. */
+void cq_reader_expect(cq_reader *reader);
+
 /* Moves before the first record of a queue in which nothing can be mapped now. */
 void cq_reader_unplace(cq_reader *reader);
 

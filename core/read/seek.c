@@ -166,6 +166,8 @@ static int place_end(cq_reader *reader, const struct listing *l, uint64_t target
 		return r;
 	}
 	cq_reader_place(reader, &mapped, r == 1 ? record.offset : walk.offset);
+	if (reader->offset == beginning)
+		cq_reader_expect(reader);
 	return 0;
 }
 

@@ -332,6 +332,30 @@ static void readers(void **state)
 	cq_reader_close(reader);
 }
 
+/* Also one that has taken no record: it waits in the segment that becomes the placeholder. */
+static void reader_at_an_empty_end(void **state)
+{
+	struct qs *q = *state;
+	cq_reader *there, *before;
+
+	open_replica(q);
+	append(q, 31);
+	before = reader_at(q, NULL, CQ_START_LATEST);
+	assert_int_equal(cq_writer_roll(q->writer), 0);
+	nothing(before); /* it moves into the new segment */
+	there = reader_at(q, NULL, CQ_START_LATEST);
+	nothing(there);
+	assert_int_equal(cq_writer_skip(q->writer, SEQ, STREAM), 0);
+	nothing(there);
+	append(q, 1);
+	take_gap(there, SEQ - 31);
+	take(there, SEQ, STREAM);
+	take_gap(before, SEQ - 31);
+	take(before, SEQ, STREAM);
+	cq_reader_close(there);
+	cq_reader_close(before);
+}
+
 /* A batch ends at the gap. */
 static void batches(void **state)
 {
@@ -598,6 +622,7 @@ static const struct CMUnitTest tests[] = {
 	QS_TEST(empty_behind),
 	QS_TEST(again),
 	QS_TEST(readers),
+	QS_TEST(reader_at_an_empty_end),
 	QS_TEST(batches),
 	QS_TEST(refused),
 	QS_TEST(no_room),

@@ -32,7 +32,9 @@ static struct {
 	bool ends_late, complete;
 	pthread_t thread; /* of the subscription, if it ends late */
 	struct jet_state jet;
-	natsStatus publish; /* what natsConnection_PublishMsg() gives */
+	natsStatus publish;              /* what natsConnection_PublishMsg() gives */
+	natsStatus subscribe, completes; /* the same of these */
+	bool answers_at_once;
 	unsigned sent;
 	struct {
 		char reply[128], expected[32], first[32];
@@ -51,7 +53,9 @@ natsStatus natsConnection_Subscribe(natsSubscription **subscription, natsConnect
 	*subscription = (natsSubscription *)&world;
 	world.on_reply = handler;
 	world.arg = arg;
-	return NATS_OK;
+	if (world.subscribe != NATS_OK)
+		*subscription = NULL;
+	return world.subscribe;
 }
 
 natsStatus natsSubscription_SetPendingLimits(natsSubscription *subscription, int messages,
@@ -68,7 +72,7 @@ natsStatus natsSubscription_SetOnCompleteCB(natsSubscription *subscription,
 	(void)subscription;
 	world.on_complete = handler;
 	world.complete_arg = arg;
-	return NATS_OK;
+	return world.completes;
 }
 
 /* libnats' thread has a reply in its hands when the subscription ends. */
@@ -103,6 +107,8 @@ static void header(natsMsg *message, const char *name, char value[32])
 	(void)snprintf(value, 32, "%s", text);
 }
 
+static void stored(unsigned n, uint64_t sequence);
+
 natsStatus natsConnection_PublishMsg(natsConnection *nc, natsMsg *message)
 {
 	(void)nc;
@@ -112,6 +118,8 @@ natsStatus natsConnection_PublishMsg(natsConnection *nc, natsMsg *message)
 	header(message, "Nats-Expected-Last-Sequence", world.messages[world.sent].expected);
 	header(message, "Chronq-First", world.messages[world.sent].first);
 	world.sent++;
+	if (world.answers_at_once)
+		stored(world.sent - 1, world.sent);
 	return world.publish;
 }
 
@@ -394,6 +402,48 @@ static void a_reply_while_it_is_detached(void **state)
 	assert_int_equal(publish_attach(publish, (struct jet *)&world), 0);
 }
 
+/* What could not be sent, as libnats says, has been stored all the same. */
+static void sent_in_spite_of_an_error(void **state)
+{
+	(void)state;
+	begin(0, 7, 0);
+	world.publish = NATS_IO_ERROR;
+	send(8);
+	fails(STREAM_UNAVAILABLE);
+	stored(1, 2);
+	assert_int_equal(look().unanswered, 0);
+	assert_int_equal(look().acked_next, 9);
+	world.publish = NATS_OK;
+	begin(2, 9, 0);
+	world.publish = NATS_IO_ERROR;
+	world.answers_at_once = true; /* before the error is known */
+	publish_begin(publish, 3, 10);
+	send(10);
+	fails(STREAM_UNAVAILABLE);
+	assert_int_equal(look().unanswered, 0);
+	assert_int_equal(look().acked_next, 11);
+}
+
+static void connections_that_are_lost_at_once(void **state)
+{
+	(void)state;
+	publish_detach(publish);
+	world.subscribe = NATS_CONNECTION_CLOSED;
+	assert_int_equal(publish_attach(publish, (struct jet *)&world), -EAGAIN);
+	publish_detach(publish);
+	world.subscribe = NATS_NO_MEMORY;
+	assert_int_equal(publish_attach(publish, (struct jet *)&world), -ENOMEM);
+	publish_detach(publish);
+	world.subscribe = NATS_OK;
+	world.completes = NATS_INVALID_SUBSCRIPTION;
+	assert_int_equal(publish_attach(publish, (struct jet *)&world), -EAGAIN);
+	publish_detach(publish);
+	world.completes = NATS_OK;
+	assert_int_equal(publish_attach(publish, (struct jet *)&world), 0);
+	begin(0, 7, 0);
+	assert_int_equal(look().acked_next, 8);
+}
+
 /* libnats makes the messages that are played. */
 static int open_library(void **state)
 {
@@ -418,6 +468,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(stored_elsewhere, setup, teardown),
 		cmocka_unit_test_setup_teardown(replies_that_are_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(lost_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(sent_in_spite_of_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(connections_that_are_lost_at_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_reply_while_it_is_detached, setup, teardown),
 	};
 

@@ -20,14 +20,21 @@
 
 static struct {
 	/* the stream, as the servers show it */
-	int connect; /* what ship_connect() gives */
-	int info;    /* error of jet_info() */
-	int message; /* error of jet_message() */
-	int create;  /* error of jet_create() */
+	int connect;                         /* what ship_connect() gives */
+	int info;                            /* error of jet_info() */
+	int message;                         /* error of jet_message() */
+	int create;                          /* error of jet_create() */
+	int attach, describe, seek, compose; /* errors of other calls */
+	int64_t max_payload;
+	int replicas;
+	unsigned version[3];
+	struct stream_about about;
+	bool last_is_gap;
 	uint64_t messages, last_sequence;
 	bool foreign_last;
 	/* what ship did */
-	unsigned creates, begins, connects, said;
+	unsigned creates, begins, connects, closes, said;
+	uint64_t created_frame_size, frame_size;
 	uint64_t expected_last, next, sought;
 	char text[256];
 	uint64_t now;
@@ -43,7 +50,7 @@ static const uint8_t identity[CQ_IDENTITY_SIZE] = { 7 };
 int ship_connect(struct ship *this, const struct jet_options *options, char why[JET_WHY_MAX])
 {
 	(void)options;
-	(void)why;
+	(void)snprintf(why, JET_WHY_MAX, "why not");
 	world.connects++;
 	if (world.connect == 0)
 		this->jet = (struct jet *)&world;
@@ -52,7 +59,7 @@ int ship_connect(struct ship *this, const struct jet_options *options, char why[
 
 void jet_close(struct jet *jet)
 {
-	(void)jet;
+	world.closes += jet != NULL;
 }
 
 natsConnection *jet_connection(struct jet *jet)
@@ -69,31 +76,32 @@ const char *jet_why(struct jet *jet)
 int64_t natsConnection_GetMaxPayload(natsConnection *nc)
 {
 	(void)nc;
-	return 1 << 20;
+	return world.max_payload;
 }
 
 int jet_info(struct jet *jet, struct jet_info *ret_info)
 {
-	const struct stream_about about = {
-		.identity = { 7 }, .format = STREAM_FRAMES, .first = 2, .segment_size = 65536
-	};
-
 	(void)jet;
 	if (world.info < 0)
 		return world.info;
 	*ret_info = (struct jet_info){
 		.last_sequence = world.last_sequence,
 		.messages = world.messages,
-		.max_payload = 1 << 20,
+		.max_payload = world.max_payload,
+		.replicas = world.replicas,
 	};
-	stream_about_put(ret_info->description, &about);
+	memcpy(ret_info->server_version, world.version, sizeof world.version);
+	stream_about_put(ret_info->description, &world.about);
 	return 0;
 }
 
 int jet_create(struct jet *jet, const struct jet_create *create)
 {
+	struct stream_about about;
+
 	(void)jet;
-	assert_int_equal(strncmp(create->description, "chronq/1 ", 9), 0);
+	assert_int_equal(stream_about_get(create->description, &about), 0);
+	world.created_frame_size = about.frame_size;
 	world.creates++;
 	return world.create;
 }
@@ -105,7 +113,8 @@ static int put_header(void *arg, const char *name, const char *value)
 
 int jet_message(struct jet *jet, uint64_t sequence, natsMsg **ret_message)
 {
-	const struct wire_head head = {
+	const struct wire_head gap = { .kind = WIRE_GAP, .first = 3, .next = 5 };
+	const struct wire_head frame = {
 		.kind = WIRE_FRAME,
 		.first = 3,
 		.next = 5,
@@ -118,7 +127,9 @@ int jet_message(struct jet *jet, uint64_t sequence, natsMsg **ret_message)
 		return world.message;
 	assert_int_equal(natsMsg_Create(ret_message, "chronq.S", NULL, "x", 1), NATS_OK);
 	if (!world.foreign_last)
-		assert_int_equal(wire_head_put(&head, put_header, *ret_message), 0);
+		assert_int_equal(
+			wire_head_put(world.last_is_gap ? &gap : &frame, put_header, *ret_message),
+			0);
 	return 0;
 }
 
@@ -126,7 +137,7 @@ int publish_attach(struct publish *publish, struct jet *jet)
 {
 	(void)publish;
 	(void)jet;
-	return 0;
+	return world.attach;
 }
 
 void publish_detach(struct publish *publish)
@@ -152,16 +163,17 @@ int source_describe(struct source *source, bool have_last, uint64_t last,
 {
 	(void)source;
 	*ret_queue = world.queue;
+	assert_true(!have_last || !world.last_is_gap);
 	ret_queue->have_record = have_last && last == 4;
 	ret_queue->record = (struct wire_fingerprint){ .epoch = 1, .crc = 2, .time_ns = 3 };
-	return 0;
+	return world.describe;
 }
 
 int source_seek(struct source *source, uint64_t seq)
 {
 	(void)source;
 	world.sought = seq;
-	return 0;
+	return world.seek;
 }
 
 int compose_set(struct compose *compose, enum stream_format format, size_t frame_size, size_t most)
@@ -169,7 +181,8 @@ int compose_set(struct compose *compose, enum stream_format format, size_t frame
 	(void)compose;
 	(void)format;
 	assert_true(frame_size > 0 && most > 0);
-	return 0;
+	world.frame_size = frame_size;
+	return world.compose;
 }
 
 void compose_begin(struct compose *compose, uint64_t part_offset)
@@ -234,6 +247,10 @@ static int setup(void **state)
 	ship.stream = "S";
 	ship.source.dir = "/q";
 	world.now = 1000;
+	world.max_payload = 1 << 20;
+	world.about = (struct stream_about){
+		.identity = { 7 }, .format = STREAM_FRAMES, .first = 2, .segment_size = 65536
+	};
 	world.messages = world.last_sequence = 7;
 	world.queue.first_seq = 2;
 	world.queue.next_seq = 10;
@@ -394,6 +411,123 @@ static void a_closed_connection(void **state)
 	assert_int_equal(world.connects, 2);
 }
 
+static void connections_that_fail(void **state)
+{
+	static const int pass[] = { -EAGAIN, -EACCES, -EPROTO };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof pass / sizeof pass[0]; i++) {
+		world.connect = pass[i];
+		assert_int_equal(ship_resync(&ship), pass[i]);
+		assert_string_equal(world.text, "why not");
+	}
+	world.connect = -ENOENT; /* a file of the options: no later try is better */
+	assert_int_equal(ship_resync(&ship), CLI_IO);
+	assert_string_equal(world.text, "S: why not");
+	world.connect = 0;
+	world.attach = -EAGAIN; /* it was lost at once */
+	assert_int_equal(ship_resync(&ship), -EAGAIN);
+	assert_int_equal(world.closes, 1);
+	world.attach = 0;
+	world.message = -EAGAIN; /* no leader, between two questions */
+	assert_int_equal(ship_resync(&ship), -EAGAIN);
+	assert_int_equal(world.begins, 0);
+	world.message = 0;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.begins, 1);
+}
+
+/* A gap has no record that both sides could compare. */
+static void the_last_message_is_a_gap(void **state)
+{
+	(void)state;
+	world.last_is_gap = true;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.next, 5);
+}
+
+static void errors_of_the_queue(void **state)
+{
+	(void)state;
+	world.describe = -EIO;
+	assert_int_equal(ship_resync(&ship), CLI_IO);
+	world.describe = 0;
+	world.seek = -EIO;
+	assert_int_equal(ship_resync(&ship), CLI_IO);
+	world.seek = 0;
+	world.compose = -ENOMEM;
+	assert_int_equal(ship_resync(&ship), -ENOMEM); /* tried again after a pause */
+	assert_int_equal(world.begins, 0);
+}
+
+static void too_small(int64_t max_payload, const char *text)
+{
+	world.max_payload = max_payload;
+	assert_int_equal(ship_resync(&ship), CLI_IO);
+	assert_string_equal(world.text, text);
+	assert_int_equal(world.begins + world.creates, 0);
+}
+
+/* Servers that take small messages only: the headers need their place, too. */
+static void messages_that_are_too_small(void **state)
+{
+	(void)state;
+	too_small(1000, "S: takes messages of 1000 bytes only");
+	too_small(2047, "S: takes messages of 2047 bytes only");
+	world.about.message_size = 4096; /* the servers take less than the stream was made for */
+	too_small(5119, "S: takes messages of 5119 bytes only");
+	settings.create = true;
+	world.info = -ENOENT;
+	too_small(2047, "S: takes messages of 2047 bytes only");
+}
+
+static void sizes_of_frames(void **state)
+{
+	(void)state;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.frame_size, SHIP_FRAME_SIZE);
+	settings.frame_size = 4096; /* the stream does not say */
+	settings.have_format = true;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.frame_size, 4096);
+	world.about.frame_size = world.about.message_size = 8192;
+	settings.frame_size = 1 << 20; /* no frame is larger than a message */
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.frame_size, 8192);
+	setup(NULL);
+	settings.create = true;
+	world.info = -ENOENT;
+	world.max_payload = 10000;
+	assert_int_equal(ship_resync(&ship), -EINPROGRESS);
+	assert_int_equal(world.created_frame_size, 10000 - 1024);
+}
+
+static void version_is(unsigned major, unsigned minor, unsigned patch, int replicas, unsigned said)
+{
+	setup(NULL);
+	world.replicas = replicas;
+	world.version[0] = major;
+	world.version[1] = minor;
+	world.version[2] = patch;
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(ship_resync(&ship), 0);
+	assert_int_equal(world.said, said); /* once */
+}
+
+static void servers_that_lose_streams(void **state)
+{
+	(void)state;
+	version_is(2, 9, 10, 3, 1);
+	assert_string_equal(
+		world.text,
+		"S: nats-server 2.9.10 may lose a stream when most servers of a cluster are killed: use 2.10.23 or later");
+	version_is(2, 10, 22, 3, 1);
+	version_is(2, 10, 23, 3, 0);
+	version_is(2, 11, 0, 3, 0);
+	version_is(2, 9, 10, 1, 0);
+	version_is(0, 0, 0, 3, 0); /* not known */
+}
+
 /* libnats makes the messages that are played. */
 static int begin(void **state)
 {
@@ -421,6 +555,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(no_stream_and_no_create, setup),
 		cmocka_unit_test_setup(ended_while_it_connects, setup),
 		cmocka_unit_test_setup(a_closed_connection, setup),
+		cmocka_unit_test_setup(connections_that_fail, setup),
+		cmocka_unit_test_setup(the_last_message_is_a_gap, setup),
+		cmocka_unit_test_setup(errors_of_the_queue, setup),
+		cmocka_unit_test_setup(messages_that_are_too_small, setup),
+		cmocka_unit_test_setup(sizes_of_frames, setup),
+		cmocka_unit_test_setup(servers_that_lose_streams, setup),
 	};
 
 	if (argc > 1)

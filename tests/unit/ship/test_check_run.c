@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "check/check.h"
@@ -25,6 +26,7 @@ static struct {
 	int queue_open, stream_open, stream_begin, queue_begin; /* what they return */
 	int queue_next, stream_next;
 	bool other_queue;
+	bool replica, other_source, unreadable;
 	unsigned queue_closed, stream_closed;
 	char text[256];
 } world;
@@ -39,8 +41,12 @@ static int next_of_queue(void *arg, struct compare_item *ret_item)
 
 static int next_of_stream(void *arg, struct compare_item *ret_item)
 {
-	(void)arg;
+	struct stream_side *side = arg;
+
 	(void)ret_item;
+	if (world.unreadable)
+		side->unreadable(side->unreadable_arg, 4, 6);
+	world.unreadable = false;
 	return world.stream_next;
 }
 
@@ -51,6 +57,8 @@ int queue_side_open(struct queue_side *side, const char *dir, bool visible)
 	side->expected = 5;
 	side->committed = 3;
 	side->identity[0] = world.other_queue;
+	side->replica = world.replica;
+	side->source[0] = world.other_source;
 	return world.queue_open;
 }
 
@@ -86,6 +94,7 @@ int stream_side_begin(struct stream_side *side, uint64_t committed, uint64_t *re
 {
 	assert_int_equal(committed, 3);
 	side->side.next = next_of_stream;
+	side->side.arg = side;
 	side->side.begins = 2;
 	*ret_next = 7;
 	return world.stream_begin;
@@ -180,6 +189,45 @@ static void the_stream_fails_meanwhile(void **state)
 	gives(CLI_IO, "");
 }
 
+/* The same, and prints these lines. */
+static void prints(int code, const char *lines)
+{
+	FILE *const output = stdout;
+	char *printed = NULL;
+	size_t size;
+
+	stdout = open_memstream(&printed, &size);
+	assert_non_null(stdout);
+	gives(code, "");
+	(void)fclose(stdout);
+	stdout = output;
+	assert_string_equal(printed, lines);
+	free(printed);
+}
+
+/* All is compared with what the replica's source has shipped, or with what it has shipped itself. */
+static void replicas(void **state)
+{
+	(void)state;
+	world.replica = true;
+	prints(CLI_OK, "sound: 0 the same\n");
+	begin_test(NULL);
+	world.replica = world.other_queue = true;
+	prints(CLI_OK, "sound: 0 the same\n");
+	begin_test(NULL);
+	world.replica = world.other_queue = world.other_source = true;
+	gives(SHIP_FOREIGN, "S: the stream is of another queue than q");
+}
+
+static void nothing_but_what_cannot_be_read(void **state)
+{
+	(void)state;
+	world.unreadable = true;
+	prints(CLI_PROBLEM,
+	       "messages 4 to 5 of the stream: lost, or not of chronq ship\n"
+	       "not as it should be: 0 the same; 2 messages of the stream cannot be read\n");
+}
+
 #define TEST(test) cmocka_unit_test_setup(test, begin_test)
 
 int main(int argc, char **argv)
@@ -192,6 +240,8 @@ int main(int argc, char **argv)
 		TEST(the_place_in_the_queue_cannot_be_read),
 		TEST(the_queue_fails_meanwhile),
 		TEST(the_stream_fails_meanwhile),
+		TEST(replicas),
+		TEST(nothing_but_what_cannot_be_read),
 	};
 
 	if (argc > 1)

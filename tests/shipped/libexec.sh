@@ -42,6 +42,12 @@ for command in ship fetch; do
 		[ "$status" -eq 3 ] && [[ $place == /*/chronq/chronq-$command ]] && [ ! -e "$place" ]
 		check "$command: a program that is missing: exit code 3, the package is named" $? "$said"
 	fi
+	if [ "$status" -eq 3 ] && [ ! -e "$dir/a folder/ship" ]; then
+		: >"$dir/a folder/ship" # a file where the folder may be
+		ok "$command: the same with a file of the folder's name" \
+			gives 3 "chronq: chronq $command needs the package chronq-nats: there is no $place" "$dir/link" $command
+		rm "$dir/a folder/ship"
+	fi
 	mkdir -p "$dir/a folder/ship"
 	cat >"$dir/a folder/ship/chronq-$command" <<-'PROGRAM'
 		#!/bin/sh

@@ -119,7 +119,7 @@ static void whole_text(void **state)
 		"# HELP chronq_ship_acked_records_total Records that the stream has acknowledged.\n"
 		"# TYPE chronq_ship_acked_records_total counter\n"
 		"chronq_ship_acked_records_total{queue=\"/q\",stream=\"S\"} 11\n"
-		"# HELP chronq_ship_acked_bytes_total Payload bytes that the stream has acknowledged.\n"
+		"# HELP chronq_ship_acked_bytes_total Bytes of acknowledged messages, without their headers.\n"
 		"# TYPE chronq_ship_acked_bytes_total counter\n"
 		"chronq_ship_acked_bytes_total{queue=\"/q\",stream=\"S\"} 18446744073709551614\n"
 		"# HELP chronq_ship_lag_records Records that may be shipped and are not acknowledged.\n"

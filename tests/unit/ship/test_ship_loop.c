@@ -35,6 +35,7 @@ static struct {
 	bool full_window, silent;    /* nothing is sent; no acknowledgement comes */
 	struct stream_reply refusal; /* of the message with number refused_at */
 	uint64_t refused_at;
+	unsigned refusals; /* after the first one */
 	/* results */
 	const int *resyncs; /* of ship_resync(), one after another; the last one stays */
 	int pause, house, house_last, metrics;
@@ -55,9 +56,12 @@ static void acknowledge(void)
 
 	if (world.silent || state->waiting == 0)
 		return;
+	state->unanswered = 0;
+	if (state->failed) /* the others are refused, too */
+		return;
 	state->sequence += state->waiting;
 	state->acked_next = world.records;
-	state->waiting = state->unanswered = state->stalled_ms = 0;
+	state->waiting = state->stalled_ms = 0;
 }
 
 static void pass(uint64_t ms)
@@ -85,6 +89,7 @@ int source_open(struct source *source, const char *dir, bool visible)
 	/* ship_run() is called once by a process, and keeps all this in one place */
 	*source = (struct source){ .dir = dir };
 	world.ship->have_target = world.ship->ready = false;
+	world.ship->backoff.tries = 0;
 	return world.open;
 }
 
@@ -167,7 +172,8 @@ void publish_send(struct publish *publish, const struct publish_message *message
 		return;
 	world.state.failed = true;
 	world.state.why = world.refusal;
-	world.refused_at = UINT64_MAX;
+	if (world.refusals-- == 0)
+		world.refused_at = UINT64_MAX;
 }
 
 void publish_state(struct publish *publish, struct publish_state *ret_state)
@@ -230,6 +236,7 @@ int ship_pause(struct ship *ship)
 {
 	assert_false(ship->ready);
 	world.paused++;
+	ship->backoff.tries++;
 	pass(100);
 	return world.pause;
 }
@@ -452,6 +459,18 @@ static void refusals(void **state)
 	refused(STREAM_REFUSED, "sealed", "sealed");
 }
 
+/* Another one stores messages there all the time. */
+static void the_stream_is_never_as_expected(void **state)
+{
+	(void)state;
+	world.refusal.answer = STREAM_WRONG_LAST;
+	(void)strcpy(world.refusal.text, "wrong last sequence: 7");
+	world.refusals = 4;
+	ends_with(CLI_OK, "");
+	assert_int_equal(world.paused, 5);
+	assert_string_equal(world.said, "wrong last sequence: 7");
+}
+
 /* Nothing else is on its way any more when the stream is asked, or a second has passed. */
 static void a_refusal_and_silence(void **state)
 {
@@ -563,6 +582,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test_setup(errors_of_the_reader_file, setup),
 		cmocka_unit_test_setup(signals, setup),
 		cmocka_unit_test_setup(refusals, setup),
+		cmocka_unit_test_setup(the_stream_is_never_as_expected, setup),
 		cmocka_unit_test_setup(a_refusal_and_silence, setup),
 		cmocka_unit_test_setup(silence, setup),
 		cmocka_unit_test_setup(queues_that_cannot_be_read, setup),

@@ -7,7 +7,7 @@ import chronq
 import equal
 import wireform
 from published import Published
-from support import DIFFERS, FAILED, FOREIGN, MISSING, NO_STREAM, PROMOTED, USAGE, Case, next_seq, wait_for
+from support import DIFFERS, FAILED, FETCH, FOREIGN, MISSING, NO_STREAM, PROMOTED, USAGE, Case, next_seq, wait_for
 
 
 class Fetch(Case):
@@ -153,6 +153,38 @@ class Fetch(Case):
         subprocess.run([equal.CHRONQ, "promote", self.replica], check=True)
         self.fetch_once(self.url, code=PROMOTED)
         self.equal()
+
+    def test_options(self):
+        """Each value that is none is told, and the others get as far as the replica, which is a file here."""
+        options = [
+            ("--spares", ["1", "8"], ["0", "9", "x"]),
+            ("--retain-segments", ["1", "18446744073709551615"], ["0", "-1", "1x", ""]),
+            ("--retain-bytes", ["1M"], ["0", "1T"]),
+            ("--retain-age", ["2h"], ["0", "2y"]),
+            ("--reader-ttl", ["30"], ["s"]),
+            ("--reader-max-lag", ["1G"], ["x"]),
+            ("--max-bytes", ["64K"], ["0"]),
+            ("--segment-size", ["128K"], ["x"]),
+            ("--sync", ["none", "always", "interval=10"], ["interval=", "interval=0", "interval=4294967296", "never"]),
+            ("--from", ["oldest", "7"], ["newest", "7x", "18446744073709551615"]),
+        ]
+        with open(self.replica, "w", encoding="ascii"):
+            pass
+        for option, good, bad in options:
+            for value in bad:
+                with self.subTest(option=option, value=value):
+                    said = self.fetch_once("nats://127.0.0.1:1/S", option, value, code=USAGE)
+                    self.assertIn(f"{option}: not a value of this option: {value}", said)
+            for value in good:
+                with self.subTest(option=option, value=value):
+                    said = self.fetch_once("nats://127.0.0.1:1/S", option, value, code=FAILED)
+                    self.assertIn("Not a directory", said)
+        self.fetch_once("nats://127.0.0.1:1/S", "--accept-loss", "--trust-files", code=FAILED)
+        self.fetch_once("nats://127.0.0.1:1/S", "--no-such-option", code=USAGE)
+        self.gives(USAGE, self.start(FETCH, "nats://127.0.0.1:1/S"), "a URL and a queue's directory are expected")
+        self.gives(0, self.start(FETCH, "--help"))
+        self.gives(0, self.start(FETCH, "--version"))
+        self.gives(USAGE, self.start(FETCH, "version"))
 
     def test_one_fetch_at_a_time(self):
         stream = self.stream(count=5)

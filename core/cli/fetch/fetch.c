@@ -78,8 +78,6 @@ static int take(struct fetch *fetch, const struct consumed *consumed)
 		cli_note("%s: record %" PRIu64 " of the replica is another one in stream %s",
 		         fetch->replica.dir, fetch->replica.next - 1, fetch->stream);
 		return SHIP_DIFFERS;
-	case ERANGE: /* still, also with what was read again */
-		return -EAGAIN;
 	case EAGAIN:
 		return r;
 	case EDQUOT:

@@ -11,8 +11,6 @@
 #include "wire/fault.h"
 #include "wire/resume.h"
 
-#define BATCH 512
-
 static void log_message(void *arg, enum cq_level level, const char *message)
 {
 	(void)level;
@@ -134,11 +132,10 @@ static uint64_t now_ns(void)
 	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Up to BATCH of them. */
-static int append_some(struct replica *replica, const struct wire_record *records, size_t count)
+int replica_append(struct replica *replica, const struct wire_record *records, size_t count)
 {
-	struct cq_message messages[BATCH];
-	uint64_t times[BATCH];
+	struct cq_message messages[REPLICA_BATCH];
+	uint64_t times[REPLICA_BATCH];
 	size_t done = 0;
 
 	for (size_t i = 0; i < count; i++) {
@@ -166,15 +163,6 @@ static int append_some(struct replica *replica, const struct wire_record *record
 			return (int)n;
 	}
 	return 0;
-}
-
-int replica_append(struct replica *replica, const struct wire_record *records, size_t count)
-{
-	int r = 0;
-
-	for (size_t at = 0; at < count && r == 0; at += BATCH)
-		r = append_some(replica, records + at, count - at < BATCH ? count - at : BATCH);
-	return r;
 }
 
 /* Reads the last record, and remembers its fingerprint. */

@@ -41,8 +41,9 @@ int replica_open(struct replica *replica, const uint8_t source[CQ_IDENTITY_SIZE]
  * Not open: nothing. */
 int replica_close(struct replica *replica);
 
-/* Appends records with numbers from replica->next on.  Returns 0, or a negative errno: then some may be appended, and
- * replica->next shows how many.
+#define REPLICA_BATCH 512
+/* Appends up to REPLICA_BATCH records with numbers from replica->next on.  Returns 0, or a negative errno: then some may
+ * be appended, and replica->next shows how many.
  *   -EDQUOT, -ENOSPC  there is no room now */
 int replica_append(struct replica *replica, const struct wire_record *records, size_t count);
 

@@ -11,8 +11,6 @@
 
 #include "wire/fault.h"
 
-#define BATCH 512
-
 static const char *header(void *arg, const char *name)
 {
 	const char *value = NULL;
@@ -73,7 +71,7 @@ static int append_frame(struct take *take, const struct wire_head *head, const v
                         size_t size)
 {
 	struct replica *replica = take->replica;
-	struct wire_record record = { .seq = head->first }, batch[BATCH];
+	struct wire_record record = { .seq = head->first }, batch[REPLICA_BATCH];
 	size_t at = 0, count = 0;
 	uint32_t crc;
 	int r = 0;
@@ -85,7 +83,7 @@ static int append_frame(struct take *take, const struct wire_head *head, const v
 			return -EEXIST;
 		if (record.seq >= replica->next + count || wire_planted("fetch_doubles"))
 			batch[count++] = record;
-		if (count == BATCH) {
+		if (count == REPLICA_BATCH) {
 			r = replica_append(replica, batch, count);
 			count = 0;
 		}

@@ -41,6 +41,13 @@ int __wrap_cq_writer_open(const char *path, const struct cq_config *config, cq_w
 int __real_cq_writer_skip(cq_writer *writer, uint64_t next, uint64_t stream);
 int __wrap_cq_writer_skip(cq_writer *writer, uint64_t next, uint64_t stream);
 
+int __real_cq_writer_close(cq_writer *writer);
+int __wrap_cq_writer_close(cq_writer *writer);
+int __real_cq_queue_info(cq_queue *opened, struct cq_queue_info *ret);
+int __wrap_cq_queue_info(cq_queue *opened, struct cq_queue_info *ret);
+int __real_cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
+int __wrap_cq_reader_seek_seq(cq_reader *reader, uint64_t seq);
+
 /* The queue's own threads have the real time. */
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
 {
@@ -62,6 +69,8 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
 	(void)rest;
 	world.now_ms += (uint64_t)time->tv_sec * 1000 + (uint64_t)time->tv_nsec / 1000000;
 	assert_in_range(++world.waits, 1, 100000); /* it does not end */
+	if (world.stops_after > 0 && world.waits >= world.stops_after)
+		cli_stopped = 1;
 	return 0;
 }
 
@@ -114,6 +123,27 @@ int __wrap_cq_writer_skip(cq_writer *writer, uint64_t next, uint64_t stream)
 	const int r = play(&world.skip);
 
 	return r < 0 ? r : __real_cq_writer_skip(writer, next, stream);
+}
+
+int __wrap_cq_writer_close(cq_writer *writer)
+{
+	const int r = __real_cq_writer_close(writer), played = play(&world.close);
+
+	return played < 0 ? played : r;
+}
+
+int __wrap_cq_queue_info(cq_queue *opened, struct cq_queue_info *ret)
+{
+	const int r = __real_cq_queue_info(opened, ret), played = play(&world.queue);
+
+	return played < 0 ? played : r;
+}
+
+int __wrap_cq_reader_seek_seq(cq_reader *reader, uint64_t seq)
+{
+	const int r = __real_cq_reader_seek_seq(reader, seq), played = play(&world.reader);
+
+	return played < 0 ? played : r;
 }
 
 int jet_open(const struct jet_options *jet, struct jet **ret_jet, char why[JET_WHY_MAX])
@@ -192,7 +222,7 @@ static natsMsg *make(uint64_t sequence)
 {
 	const char *payload = world.payload[sequence] ? world.payload[sequence] : "text";
 	struct wire_head head = world.heads[sequence];
-	char body[4096];
+	char body[16384];
 	struct wire_record record = {
 		.seq = sequence + 99, .time_ns = 5, .payload = payload, .length = strlen(payload)
 	};
@@ -327,7 +357,8 @@ void ends(int code, const char *text)
 		fail_msg("not \"%s\": %s", text, world.text);
 	if (!text)
 		assert_string_equal(world.text, "");
-	world.text[0] = '\0';
+	if (!world.keep_text)
+		world.text[0] = '\0';
 }
 
 void replica_is(uint64_t next, uint64_t records)
@@ -341,7 +372,7 @@ void replica_is(uint64_t next, uint64_t records)
 	assert_int_equal(cq_reader_open(queue, NULL, CQ_START_OLDEST, CQ_READER_PASSIVE, &reader),
 	                 0);
 	while ((r = cq_reader_next(reader, &record)) != 0) {
-		assert_in_range(++steps, 1, 1000);
+		assert_in_range(++steps, 1, 100000);
 		if (r == 1) { /* else a gap, and the next call gives what is behind it */
 			last = record.seq;
 			count++;

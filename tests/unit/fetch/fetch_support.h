@@ -20,7 +20,7 @@ struct failing {
 };
 
 struct world {
-	struct failing open, info, message, consumer, append, writer, skip;
+	struct failing open, info, message, consumer, append, writer, skip, close, queue, reader;
 	const char *
 		description; /* NULL: that of a stream for the queue `identity`, from record 100 on */
 	uint8_t identity;
@@ -36,6 +36,8 @@ struct world {
 	bool closed, disconnected;    /* as jet_state() tells */
 	unsigned hangs;               /* the server answers so many pings not */
 	void (*idle)(unsigned n);     /* nothing came, for the nth time */
+	unsigned stops_after;         /* so many pauses a signal comes */
+	bool keep_text;               /* ends() leaves the text */
 	/* what was done */
 	unsigned opens, consumers, idles, waits;
 	uint64_t due, now_ms; /* beyond the real time */

@@ -342,11 +342,11 @@ const struct cli_command cli_archive = {
 	.arguments = "[-f] [--reader NAME] DIR -- COMMAND...",
 	.summary = "Runs a command with each sealed segment, oldest first.",
 	.help = "  -r, --reader NAME  from the position of this named reader on, which moves behind\n"
-		"                   each segment with which the command has succeeded; default\n"
-		"                   archive. A new one begins with the oldest segment\n"
-		"  -f, --follow     then the segments to come, until SIGINT or SIGTERM; a command\n"
-		"                   that fails is run again, after 1 s and up to 60 s\n"
-		"  -h, --help       this text\n"
+		"                     each segment with which the command has succeeded; default\n"
+		"                     archive. A new one begins with the oldest segment\n"
+		"  -f, --follow       then the segments to come, until SIGINT or SIGTERM; a command\n"
+		"                     that fails is run again, after 1 s and up to 60 s\n"
+		"  -h, --help         this text\n"
 		"\n"
 		"In COMMAND {} is the segment's path, and {/} the last part of it; if it has\n"
 		"neither, the path is its last argument. The environment has CHRONQ_SEGMENT (the\n"

@@ -54,7 +54,7 @@ static int connect_jet(struct ship *ship)
 	if (r > 0 || r == -EINTR)
 		return r;
 	if (r == -EAGAIN || r == -EACCES || r == -EPROTO) {
-		ship_say(ship, "%s", why);
+		ship_say(ship, r == -EACCES ? "the servers refuse this user: %s" : "%s", why);
 		return r;
 	}
 	cli_note("%s: %s", ship->stream, why);

@@ -67,7 +67,7 @@ class Access(Shipping):
         program = self.ship(self.set.url("S", "alice:wr0ng"))
         wait_for(lambda: program.said() or not program.running(), "it says something")
         program.kill()
-        self.assertIn("uthorization", program.said())
+        self.assertIn("the servers refuse this user: Authorization", program.said())
         self.assertNotIn("wr0ng", program.said())
 
     def test_a_user_that_may_not_publish_waits_and_says_so_once(self):

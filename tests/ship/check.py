@@ -209,6 +209,12 @@ class Check(Case):
             program = self.start(SHIP, "--check", option, self.q, "nats://127.0.0.1:1/S")
             self.gives(USAGE, program, "--check changes nothing")
 
+    def test_servers_that_do_not_answer(self):
+        self.append(self.some(10))
+        program = self.start(SHIP, "--check", self.q, "nats://127.0.0.1:1/S")
+        wait_for(lambda: "S: waiting: No server available" in program.said(), "it says what it waits for")
+        program.kill()
+
     def test_what_ship_sends_is_the_same(self):
         self.running = self.servers()
         self.url = self.running.url("S")

@@ -11,6 +11,7 @@
 #include "wire/resume.h"
 
 #define STEP_MS 200     /* of a wait for a message */
+#define SAY_MS 2000     /* of waiting for servers */
 #define SILENCE_MS 4000 /* without a message that is there: it is read by itself */
 
 static uint64_t now_ms(void)
@@ -38,6 +39,10 @@ static bool pause_for(struct stream_side *side, struct backoff *backoff, const c
 	if (now_ms() - side->alive_ms > PATIENCE_MS) {
 		cli_note("%s: %s", side->ship->url.name, why);
 		return false;
+	}
+	if (!side->said && now_ms() - side->alive_ms > SAY_MS) {
+		side->said = true;
+		cli_note("%s: waiting: %s", side->ship->url.name, why);
 	}
 	(void)nanosleep(&time, NULL);
 	return true;

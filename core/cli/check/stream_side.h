@@ -29,6 +29,7 @@ struct stream_side {
 		headless; /* the parts of this record have no beginning: it has expired.  UINT64_MAX: none */
 	uint64_t alive_ms;  /* when the last message came */
 	uint64_t silent_ms; /* since when none has come */
+	bool said;          /* that the servers do not answer */
 	/* Messages from first to next - 1 that are not of chronq ship, or that the servers have lost. */
 	void (*unreadable)(void *arg, uint64_t first, uint64_t next);
 	void *unreadable_arg;

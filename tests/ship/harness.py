@@ -16,6 +16,16 @@ from support import Case, wait_for
 from wireform import Malformed
 
 
+def store(nats, subject, body, headers):
+    """None: the server that we are connected to has not heard of the stream yet, which another one has made."""
+    try:
+        return nats.store(subject, body, headers, timeout=5)
+    except ApiError as error:
+        if (error.code, error.err_code) != (503, 0):  # no responders
+            raise
+        return None
+
+
 def publish(nats, name, queue, rng, upto=None):
     """A shipper of ten lines: frames and records, each with the expected sequence."""
     last = jetstream.info(nats, name)["state"]["last_seq"]
@@ -30,7 +40,8 @@ def publish(nats, name, queue, rng, upto=None):
             headers, body = wireform.put_record(batch[0][0], stream=batch[0][1])
         else:
             headers, body = wireform.put_frame([record for record, _ in batch], stream=batch[0][1])
-        stored = nats.store("chronq." + name, body, headers | {"Nats-Expected-Last-Sequence": str(last)}, timeout=5)
+        headers |= {"Nats-Expected-Last-Sequence": str(last)}
+        stored = wait_for(lambda: store(nats, "chronq." + name, body, headers), "the stream is known to the server")
         assert stored == last + 1
         last = stored
 

@@ -235,12 +235,12 @@ static void say_no_server(struct jet *jet, natsStatus s)
 }
 
 /* A server refuses a certificate, or that there is none, when the handshake is over for the client: libnats then reports
- * that it has read nothing. */
+ * that it has read nothing, or that the connection is closed. */
 static const char *text_of_connect(const struct jet *jet, natsStatus s)
 {
 	const char *text = jet_text(s);
 
-	if (!wants_tls(&jet->options) || !strstr(text, "'PONG'"))
+	if (!wants_tls(&jet->options) || (s != NATS_CONNECTION_CLOSED && !strstr(text, "'PONG'")))
 		return text;
 	return jet->options.cert ? "the server hangs up: it may not accept this certificate"
 	                         : "the server hangs up: it may want a certificate (--cert, --key)";

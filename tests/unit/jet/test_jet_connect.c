@@ -311,6 +311,8 @@ static void certificates(void **state)
 	assert_int_equal(stream_url_parse("tls://h1/S", &url, &why), 0);
 	world.fails = 18;
 	fails(NATS_TIMEOUT, -EAGAIN, "it may want a certificate");
+	world.text = "Connection Closed";
+	fails(NATS_CONNECTION_CLOSED, -EAGAIN, "it may want a certificate");
 }
 
 static void events(void **state)

@@ -63,6 +63,7 @@ static bool fails(const char *call)
 
 WRAP(int, cq_queue_ends, (cq_queue * queue, uint32_t *oldest, uint32_t *newest),
      (queue, oldest, newest))
+WRAP(int, cq_queue_holder, (cq_queue * queue, struct cq_holder *ret), (queue, ret))
 WRAP(int, cq_queue_info, (cq_queue * queue, struct cq_queue_info *ret), (queue, ret))
 WRAP(int, cq_queue_list, (cq_queue * queue, uint32_t **ids, size_t *count), (queue, ids, count))
 WRAP(int, cq_queue_open, (const char *dir, cq_queue **ret), (dir, ret))
@@ -225,11 +226,31 @@ static void not_durable(void **state)
 	free(bytes);
 	assert_int_equal(archive(q, NULL, 0), CLI_PROBLEM);
 	assert_true(file_has(q, "err", "is left for the next run"));
+	assert_int_equal(archive(q, "cq_queue_holder", 1), CLI_PROBLEM);
+	assert_true(file_has(q, "err", "is left for the next run"));
 	assert_int_equal(archive(q, "cq_queue_info", 1), CLI_IO);
 	assert_true(file_has(q, "err", "Too many open files"));
 	put_back_durable(q, "right");
 	assert_int_equal(archive(q, NULL, 0), CLI_OK);
 	expect_all(q, NOTHING);
+}
+
+/* The writer was killed between sealing a segment and beginning the next one: it may be in there still. */
+static void sealed_and_not_left(void **state)
+{
+	struct qs *q = *state;
+	const uint8_t zeros[64] = { 0 };
+
+	fill(q);
+	assert_int_equal(unlinkat(q->dirfd, "000000005.q", 0), 0);
+	support_set_current(q->dir, 4);
+	assert_int_equal(archive(q, NULL, 0), CLI_OK);
+	assert_true(file_has(q, "out", "000000003.q "));
+	assert_false(file_has(q, "out", "000000004.q "));
+	/* or it is just being made */
+	support_poke(q->dir, "000000004.q", 0, zeros, sizeof zeros);
+	assert_int_equal(archive(q, NULL, 0), CLI_OK);
+	assert_false(file_has(q, "out", "000000004.q "));
 }
 
 /* A commit fails: the segment is given out again.  A sign of life that fails does no harm. */
@@ -253,10 +274,8 @@ static void commit_fails(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	QS_TEST(each_call),
-	QS_TEST(each_call_at_a_gap),
-	QS_TEST(not_durable),
-	QS_TEST(commit_fails),
+	QS_TEST(each_call),           QS_TEST(each_call_at_a_gap), QS_TEST(not_durable),
+	QS_TEST(sealed_and_not_left), QS_TEST(commit_fails),
 };
 
 SUPPORT_MAIN_IN_MEMORY(tests)

@@ -127,6 +127,44 @@ static void a_signal_while_the_disk_is_full(void **state)
 	replica_is(105, 5);
 }
 
+static void a_signal_while_the_quota_is_used_up(void **state)
+{
+	(void)state;
+	world.append = (struct failing){ -EDQUOT, 5, EVER };
+	world.stops_after = 20;
+	ends(0, "waiting for room");
+	replica_is(105, 5);
+}
+
+/* A record in parts, and segments of another size than the source's. */
+static void begins_with_parts(void **state)
+{
+	(void)state;
+	world.last = 2;
+	world.heads[1] = (struct wire_head){
+		.kind = WIRE_PART, .first = 100, .next = 100, .part_length = 4
+	};
+	world.heads[2] = (struct wire_head){
+		.kind = WIRE_PART, .first = 100, .next = 101, .part_offset = 2, .part_length = 4
+	};
+	options.have_from = true;
+	options.from = 100;
+	options.config.segment_size = 131072;
+	ends(0, NULL);
+	replica_is(101, 1);
+	options.config.segment_size = 65536;
+	ends(CLI_USAGE, "--segment-size must be that of the queue");
+}
+
+static void the_last_message_is_read_again(void **state)
+{
+	(void)state;
+	world.strange[5] = world.strange[20] = 1;
+	ends(0, NULL);
+	replica_is(120, 20);
+	assert_int_equal(world.consumers, 1);
+}
+
 static void the_replica_cannot_be_closed(void **state)
 {
 	(void)state;
@@ -190,6 +228,9 @@ int main(int argc, char **argv)
 		TEST(an_empty_stream),
 		TEST(said_again),
 		TEST(a_signal_while_the_disk_is_full),
+		TEST(a_signal_while_the_quota_is_used_up),
+		TEST(begins_with_parts),
+		TEST(the_last_message_is_read_again),
 		TEST(the_replica_cannot_be_closed),
 		TEST(the_replica_cannot_be_read),
 		TEST(an_empty_directory),

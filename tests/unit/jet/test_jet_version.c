@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,23 @@ bool cli_parse_number(const char *text, const char **ret_rest, uint64_t *ret_num
 	for (*ret_rest = text; **ret_rest >= '0' && **ret_rest <= '9'; (*ret_rest)++)
 		*ret_number = *ret_number * 10 + (uint64_t)(**ret_rest - '0');
 	return *ret_rest > text;
+}
+
+static bool no_socket, no_answer;
+
+int __real_socket(int family, int type, int protocol);
+int __wrap_socket(int family, int type, int protocol);
+int __real_poll(struct pollfd *list, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *list, nfds_t count, int timeout);
+
+int __wrap_socket(int family, int type, int protocol)
+{
+	return no_socket ? -1 : __real_socket(family, type, protocol);
+}
+
+int __wrap_poll(struct pollfd *list, nfds_t count, int timeout)
+{
+	return no_answer ? 0 : __real_poll(list, count, timeout);
 }
 
 /* ---- version ---- */
@@ -136,6 +154,12 @@ static void no_server(void **state)
 	begin(NULL);
 	(void)snprintf(server, sizeof server, "nats://127.0.0.1:%u/", port);
 	assert_false(jet_server_version(server, version));
+	no_answer = true; /* nor takes it, in time */
+	assert_false(jet_server_version(server, version));
+	no_answer = false;
+	no_socket = true;
+	assert_false(jet_server_version(server, version));
+	no_socket = false;
 	/* none of these is an address */
 	memset(host, 'h', 260);
 	host[260] = '\0';

@@ -85,13 +85,32 @@ static int read_again(struct fetch *fetch, uint64_t sequence)
 	return r;
 }
 
+/* What follows when reading a message again gave `r`, which is no sound message: an exit code, or -EAGAIN for another
+ * try, which does not count if the replica is what had no room. */
+static int not_read(struct fetch *fetch, int r)
+{
+	if (r == -EDQUOT || r == -ENOSPC) {
+		fetch->tries--;
+		fetch_say(fetch, WAIT_ROOM, "%s: %s: waiting for room", fetch->replica.dir,
+		          cq_strerror(r));
+	}
+	return r > 0 ? r : -EAGAIN;
+}
+
 int fetch_damaged(struct fetch *fetch, uint64_t sequence)
 {
+	int r;
+
 	if (try_again(fetch, sequence)) {
 		fetch->backoff.tries = 0; /* the servers answer: no long pause */
 		/* the parts of a record are read from its first one on: its CRC is one for all */
-		if (read_again(fetch, sequence) != 0)
-			return -EAGAIN;
+		r = read_again(fetch, sequence);
+		if (r == -ERANGE) { /* it is sound, and those before it have expired */
+			r = fetch_missing(fetch, sequence);
+			return r == 0 ? -EAGAIN : r;
+		}
+		if (r != 0)
+			return not_read(fetch, r);
 		fetch->sequence = sequence + 1;
 		return 0;
 	}
@@ -121,7 +140,9 @@ static int read_between(struct fetch *fetch, uint64_t sequence)
 		if (r == 0)
 			fetch->sequence++;
 	}
-	return r == 0 && fetch->sequence == sequence ? 0 : -EAGAIN;
+	if (r != 0)
+		return not_read(fetch, r);
+	return fetch->sequence == sequence ? 0 : -EAGAIN;
 }
 
 int fetch_missing(struct fetch *fetch, uint64_t sequence)
@@ -180,5 +201,6 @@ int fetch_idle(struct fetch *fetch)
 	}
 	if (fetch->sequence < fetch->info.first_sequence)
 		return -EAGAIN; /* expired, before we got it */
-	return fetch_damaged(fetch, fetch->sequence) == SHIP_DAMAGED ? SHIP_DAMAGED : -EAGAIN;
+	r = fetch_damaged(fetch, fetch->sequence);
+	return r > 0 ? r : -EAGAIN;
 }

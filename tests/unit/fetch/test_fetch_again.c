@@ -165,6 +165,36 @@ static void the_last_message_is_read_again(void **state)
 	assert_int_equal(world.consumers, 1);
 }
 
+/* The consumer gives nothing from there on, or not that message: each is read by its number. */
+static void no_room_is_no_damage(void **state)
+{
+	(void)state;
+	world.silent_at = 10;
+	world.append = (struct failing){ -ENOSPC, 9, 20 };
+	ends(0, "waiting for room");
+	replica_is(120, 20);
+	world.silent_at = 0;
+	world.last = 23;
+	world.passed[22] = EVER;
+	world.append = (struct failing){ -EDQUOT, 1, 20 };
+	ends(0, "waiting for room");
+	replica_is(123, 23);
+}
+
+/* Records expire, and no consumer says so. */
+static void what_expired_in_silence_is_missing(void **state)
+{
+	(void)state;
+	ends(0, NULL);
+	world.first = 25;
+	world.last = 30;
+	world.silent_at = 1;
+	ends(SHIP_MISSING, "the stream has no more records 120 to 123");
+	options.ship.accept_gap = true;
+	ends(0, "records 120 to 123 are missing");
+	replica_is(130, 26);
+}
+
 static void the_replica_cannot_be_closed(void **state)
 {
 	(void)state;
@@ -231,6 +261,8 @@ int main(int argc, char **argv)
 		TEST(a_signal_while_the_quota_is_used_up),
 		TEST(begins_with_parts),
 		TEST(the_last_message_is_read_again),
+		TEST(no_room_is_no_damage),
+		TEST(what_expired_in_silence_is_missing),
 		TEST(the_replica_cannot_be_closed),
 		TEST(the_replica_cannot_be_read),
 		TEST(an_empty_directory),

@@ -31,6 +31,18 @@ static void answers_that_come_later(void **state)
 	world.open = world.info = world.message = world.consumer = some;
 	opens();
 	gives(100, 120, 0);
+	assert_string_equal(world.text,
+	                    "S: waiting: because"); /* it has taken more than two seconds */
+}
+
+static void answers_that_come_soon(void **state)
+{
+	const struct failing some = { .error = -EAGAIN, .times = 1 };
+
+	(void)state;
+	world.open = world.info = world.message = world.consumer = some;
+	opens();
+	gives(100, 120, 0);
 	assert_string_equal(world.text, "");
 }
 
@@ -171,6 +183,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		TEST(all_is_well),
 		TEST(answers_that_come_later),
+		TEST(answers_that_come_soon),
 		TEST(answers_that_do_not_come),
 		TEST(what_is_refused),
 		TEST(consumers_that_lose_messages),

@@ -872,7 +872,8 @@ CQ_API int cq_reader_skip_segment(cq_reader *reader);
 
 /*
  * Waits until cq_reader_next() would return something other than 0.  Returns 1 then, 0 after
- * timeout_ms (negative: no limit).  EINTR: a signal handler ran.
+ * timeout_ms (negative: no limit).  EINTR: a signal handler ran.  A handler that runs just before the call does not
+ * end it: a program that a signal is to stop waits with a limit, and looks again.
  */
 CQ_API int cq_reader_wait(cq_reader *reader, int timeout_ms);
 

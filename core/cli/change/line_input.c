@@ -11,6 +11,7 @@
 #include "shared/cli.h"
 
 #define READ_SIZE (256U << 10)
+#define STOP_MS 1000
 
 static int make_room(struct cli_line_input *in)
 {
@@ -39,8 +40,12 @@ static int read_more(struct cli_line_input *in, bool waits)
 	ssize_t n;
 	int r;
 
-	if (!waits && poll(&fd, 1, 0) == 0)
-		return -EAGAIN;
+	/* A signal that comes just before a read would not end it: the caller looks for one each second. */
+	r = poll(&fd, 1, waits ? STOP_MS : 0);
+	if (r < 0)
+		return -errno;
+	if (r == 0)
+		return waits ? -EINTR : -EAGAIN;
 	r = make_room(in);
 	if (r < 0)
 		return r;

@@ -131,9 +131,9 @@ CQ_AT(cq_record_header, reserved1, 52);
 #define CQ_CONTROL_READY 2U
 #define CQ_BOOT_ID_SIZE 16U
 
-/* Each 128-byte line has one kind of user: geometry, position, progress, wake-up. */
 #define CQ_CONTROL_LANDMARKS 12U
 
+/* Each 128-byte line has one kind of user: geometry, position, progress, wake-up. */
 struct cq_control_page {
 	uint32_t magic;      /* CQ_CONTROL_MAGIC */
 	uint32_t version;    /* CQ_CONTROL_VERSION */
